@@ -1,0 +1,172 @@
+/* The settings of a run: one struct, filled from one typed table of keys (config_keys.c:
+ * name, type, bounds, default, help), which also gives --set, --help and the printout.
+ * Key "a.b" is the member a.b; enumerations are the constants below, in the table's order. */
+#ifndef REGARD_BASE_CONFIG_H
+#define REGARD_BASE_CONFIG_H
+
+#include "src/base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { CONFIG_TEXT_MAX = 1024, CONFIG_LIST_MAX = 64 };
+
+enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
+enum task_kind { TASK_DIALOGUE, TASK_SINGLE_TURN };
+enum continue_kind { CONTINUE_EACH, CONTINUE_BEST };
+enum user_kind { USER_REPLAY, USER_RULE, USER_MODEL };
+enum coverage_form { COVERAGE_PAPER, COVERAGE_MASS, COVERAGE_LIFT };
+enum focus_form { FOCUS_PAPER, FOCUS_NORMALIZED };
+enum floor_form { FLOOR_VALUE, FLOOR_MIX, FLOOR_NONE };
+enum reward_scale { SCALE_NONE, SCALE_RUNNING, SCALE_WITHIN };
+enum advantage_kind { ADVANTAGE_TURN, ADVANTAGE_GAE, ADVANTAGE_GROUP };
+enum group_form { GROUP_RLOO, GROUP_MEAN, GROUP_GRPO };
+enum critic_target { CRITIC_TARGET_ALL, CRITIC_TARGET_BEST };
+enum ppo_loss { PPO_LOSS_TOKEN, PPO_LOSS_SEQUENCE };
+enum kl_place { KL_IN_LOSS, KL_IN_REWARD };
+enum kl_estimator { KL_K3, KL_K1 };
+enum scorer_kind { SCORER_LIVE, SCORER_FROZEN };
+enum control_kind { CONTROL_NONE, CONTROL_RANDOM_SALIENCE, CONTROL_SHUFFLED, CONTROL_LENGTH };
+enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE };
+enum data_format { DATA_AUTO, DATA_DIALOGUE, DATA_TOKENS };
+
+struct config {
+    int64_t seed, threads;
+    int device, task, scorer, control;
+    bool history_coverage; /* key history_coverage */
+    struct {
+        char path[CONFIG_TEXT_MAX]; /* a model folder; empty: from the shape keys below */
+        char user_path[CONFIG_TEXT_MAX]; /* model.user_path: for rollout.user: model */
+        int64_t d_model, d_ff, d_kv, heads, encoder_layers, decoder_layers;
+        bool gated, tied;
+        int64_t vocabulary; /* 0: the tokenizer's */
+    } model;
+    struct {
+        char path[CONFIG_TEXT_MAX]; /* tokenizer.path: folder with the tokenizer; "bytes": ByT5 */
+        int64_t vocabulary;         /* of `tokenizer train` */
+        int64_t extra_ids;
+    } tokenizer;
+    struct {
+        char user_marker[CONFIG_TEXT_MAX], assistant_marker[CONFIG_TEXT_MAX];
+    } text;
+    struct {
+        char train[CONFIG_TEXT_MAX]; /* a JSONL file, or "synthetic:SEED:COUNT" */
+        char valid[CONFIG_TEXT_MAX];
+    } data;
+    struct {
+        int64_t updates;
+    } train;
+    struct {
+        int64_t every, keep;
+    } checkpoint;
+    struct {
+        int64_t every, dialogues; /* eval.dialogues: histories evaluated, 0 all */
+    } eval;
+    struct {
+        int64_t batch;
+    } infer;
+    struct {
+        int64_t updates, batch, patience; /* sft.batch: dialogue turns an update */
+        double lr, label_smoothing;
+        char role[32]; /* assistant | user */
+    } sft;
+    struct {
+        int64_t dialogues, turns, candidates, max_new_tokens, top_k;
+        double temperature, top_p;
+        int continue_with, user; /* keys rollout.continue, rollout.user */
+    } rollout;
+    struct {
+        int64_t max_tokens;
+    } history;
+    struct {
+        int64_t layers;
+        bool exclude_special;
+    } attention;
+    struct {
+        int form;
+    } coverage, focus;
+    struct {
+        int form;
+        double delta0, kappa;
+    } floor;
+    struct {
+        int64_t n;
+    } repetition;
+    struct {
+        double alpha, beta, gamma, gamma_self;
+        int scale;
+    } reward;
+    struct {
+        double idf_quantile;
+        char keywords[CONFIG_TEXT_MAX];
+        bool entities;
+    } salience;
+    struct {
+        double lambda[CONFIG_LIST_MAX];
+        int64_t lambda_count; /* 0: all 1; the last value goes on */
+        double discount;
+    } turns;
+    int advantage;
+    struct {
+        double lambda;
+    } gae;
+    struct {
+        int form;
+    } group;
+    struct {
+        int64_t epochs;
+        double clip;
+        bool whiten;
+        int loss;
+    } ppo;
+    struct {
+        double coef;
+        int in, estimator;
+    } kl;
+    struct {
+        double lr, clip_norm;
+        int64_t warmup;
+        int schedule;
+    } policy;
+    struct {
+        double lr;
+        int64_t warmup; /* so many updates move only the critic */
+        int target;
+    } critic;
+    struct {
+        int64_t microbatches; /* a power of two, a multiple of roles.learners */
+    } learn;
+    struct {
+        int64_t learners;
+    } roles;
+    struct {
+        int64_t lag;
+    } pipeline;
+    struct {
+        int64_t patience; /* 0: off */
+        char metric[64];
+    } guard;
+    struct {
+        double seconds; /* no wait is longer */
+    } watchdog;
+};
+
+enum config_scope { CONFIG_INFERENCE, CONFIG_SFT, CONFIG_TRAIN };
+
+void config_defaults(struct config *config);
+/* Reads a YAML file over what is there; errors name file, line and key. */
+status config_read(struct config *config, const char *path);
+/* One --set argument, "key=value"; the value is YAML. */
+status config_set(struct config *config, const char *assignment);
+/* What no single key can tell: keys that contradict each other, for a verb. */
+status config_check(const struct config *config, enum config_scope scope);
+/* The resolved configuration as YAML that config_read takes back to the same values. */
+status config_print(const struct config *config, FILE *out);
+/* Every key with type, bounds, default and help. */
+void config_help(FILE *out);
+/* On resume: NULL, or the name of the first key that differs and may not
+ * (roles.*, threads, device, watchdog.*, checkpoint.*, paths and limits may). */
+const char *config_resume_conflict(const struct config *before, const struct config *now);
+
+#endif

@@ -1,0 +1,25 @@
+/* Philox4x32-10 (Salmon et al., SC'11): random numbers from a key and a counter, no state.
+ * key = (seed, purpose); counter = (dialogue, turn, candidate, step). */
+#ifndef REGARD_BASE_PHILOX_H
+#define REGARD_BASE_PHILOX_H
+
+#include <stdint.h>
+
+enum random_purpose {
+    RANDOM_SAMPLING = 1,
+    RANDOM_ORDER,
+    RANDOM_INITIAL_WEIGHTS,
+    RANDOM_SALIENCE_CONTROL,
+    RANDOM_SHUFFLED_CONTROL,
+    RANDOM_CORPUS,
+    RANDOM_SIMULATOR
+};
+
+void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+/* [0, 1) with 24 bits, from one word. */
+static inline float philox_uniform(uint32_t word)
+{
+    return (float)(word >> 8) * 0x1p-24f;
+}
+
+#endif

@@ -1,0 +1,58 @@
+/* Dialogues and token lines as JSON Lines, read with line-numbered errors; see design.md. */
+#ifndef REGARD_DATA_DIALOGUE_H
+#define REGARD_DATA_DIALOGUE_H
+
+#include "src/base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum dialogue_role { ROLE_USER, ROLE_ASSISTANT };
+
+struct message {
+    enum dialogue_role role;
+    char *content;
+};
+
+/* One line: messages that alternate and start with the user (tokens NULL), or tokens. */
+struct dialogue {
+    char *id; /* as JSON text: "\"a\"" or "7"; NULL when absent */
+    struct message *messages;
+    int64_t message_count;
+    /* A token line; has_tokens tells.  reply_tokens may be absent (reply_count -1). */
+    bool has_tokens;
+    int32_t *history_tokens, *reply_tokens;
+    uint8_t *salient; /* per history token; NULL when absent */
+    float *logp;      /* `update` lines: per reply token; NULL when absent */
+    double advantage;
+    bool has_advantage;
+    int64_t history_count, reply_count, turn;
+    /* The slot values a gold reply must carry from earlier turns (synthetic corpus and the
+     * slot carry-over metric): per message a NULL-terminated list, or NULL. */
+    char ***slots;
+    int64_t line; /* in its file, from 1 */
+};
+
+struct dataset {
+    struct dialogue *dialogues;
+    int64_t count;
+    char path[1024];
+};
+
+enum dataset_need {
+    DATASET_TRAIN,    /* dialogues that end in an assistant turn, at least one of them */
+    DATASET_SCORE,    /* the same, or token lines with reply_tokens */
+    DATASET_GENERATE, /* dialogues that end in a user turn, or token lines */
+    DATASET_UPDATE    /* token lines with reply_tokens, logp, advantage */
+};
+
+/* path: a JSONL file or "synthetic:SEED:COUNT[:FIRST]". */
+status dataset_read(const char *path, enum dataset_need need, struct dataset **out);
+status dataset_write(const struct dataset *dataset, const char *path); /* dialogues, JSONL */
+void dataset_free(struct dataset *dataset);
+
+/* The index of the dialogue at a position of the endless prompt order: a permutation of
+ * [0, count) an epoch, a pure function of (seed, epoch, index). */
+int64_t prompt_order(int64_t seed, int64_t epoch, int64_t index, int64_t count);
+
+#endif

@@ -1,0 +1,51 @@
+/* Text to token ids and back: SentencePiece (with T5's extra ids) and ByT5's bytes. */
+#ifndef REGARD_TEXT_TOKENIZER_H
+#define REGARD_TEXT_TOKENIZER_H
+
+#include "src/base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tokenizer;
+
+/* A growing list of ids with, for each, the byte range [begin, end) of the text it stands for. */
+struct token_list {
+    int32_t *ids;
+    int32_t *begin, *end;
+    int64_t count, capacity;
+};
+void token_list_free(struct token_list *list);
+
+/* From a folder: tokenizer_config.json says ByT5Tokenizer -> bytes; else spiece.model
+ * (extra ids from tokenizer_config.json's extra_ids, 100 when absent).  *out is NULL when the
+ * folder holds no tokenizer. */
+status tokenizer_open(const char *folder, struct tokenizer **out);
+status tokenizer_open_spm(const char *file, struct tokenizer **out); /* SentencePiece alone */
+struct tokenizer *tokenizer_bytes(int64_t extra_ids); /* ids 0 pad 1 end 2 unk, bytes from 3 */
+void tokenizer_close(struct tokenizer *tokenizer);
+
+/* Appends the ids of text (no end token).  Byte ranges are of the given text. */
+status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t size,
+                        struct token_list *out);
+/* Special tokens are dropped when skip_special.  The caller frees *text. */
+status tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
+                        bool skip_special, char **text);
+int64_t tokenizer_size(const struct tokenizer *tokenizer); /* ids, extra ids included */
+int32_t tokenizer_pad(const struct tokenizer *tokenizer);
+int32_t tokenizer_end(const struct tokenizer *tokenizer);
+bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id); /* pad, end, unk no */
+/* The id of a user-defined symbol or piece, -1 where there is none. */
+int32_t tokenizer_piece(const struct tokenizer *tokenizer, const char *piece);
+/* Copies the tokenizer's files into a folder (spiece.model, tokenizer_config.json,
+ * special_tokens_map.json), as Transformers reads them. */
+status tokenizer_save(const struct tokenizer *tokenizer, const char *folder);
+
+/* Trains a unigram model with T5's id layout (pad 0, end 1, unk 2, no begin), the markers as
+ * user-defined symbols; deterministic.  texts: count NUL-terminated strings. */
+status tokenizer_train(const char *const *texts, int64_t count, int64_t vocabulary,
+                       const char *const *symbols, int64_t symbol_count, const char *folder,
+                       int64_t extra_ids);
+
+#endif
