@@ -1,0 +1,235 @@
+/* The table of numeric operations.  One struct of function pointers a back end; the model is
+ * written against it alone.
+ *
+ * Contract
+ * - Every call is queued on the queue it is given and may return before it has finished;
+ *   an error is kept in the queue and returned by the next `synchronize`.
+ * - Pointers are the device's unless a name says host.  Only upload/download cross over.
+ * - All tensors are row-major fp32, [rows, columns] without padding unless a stride is given.
+ * - Exactness: a row's bits depend on the row and the weights alone, not on how many rows
+ *   there are, the threads, or the instruction set.  Every sum has one fixed order.
+ * - `accumulate`: true adds to what the output holds, false overwrites it.
+ * - Nothing here takes a step, a length or an active set of a decode step as a host number:
+ *   they are device arrays, so that one step can be captured once and replayed.
+ */
+#ifndef REGARD_KERNELS_OPS_H
+#define REGARD_KERNELS_OPS_H
+
+#include "src/base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ops;
+struct packed_matrix; /* a weight in the back end's own layout */
+
+/* Where calls are queued.  Back ends embed it as their first member. */
+struct queue {
+    const struct ops *op;
+    int threads;
+};
+
+/* Attention over packed segments: segment s holds query rows
+ * [query_begin[s], query_begin[s+1]) and reads keys [key_begin[s], key_end[s]) of k and v;
+ * several segments may read the same keys (candidates of one history, stored once).
+ * No scaling by 1/sqrt(head_dim) (T5).  Query i of a segment with Q queries and K keys stands
+ * at position i + (causal ? K - Q : 0); causal: it sees keys up to its own position.
+ * score(i,j) = q_i . k_j + bias[h, j - position(i) + bias_span - 1]. */
+struct attention {
+    int64_t segments, heads, head_dim;
+    int64_t query_rows;            /* total; query_begin[segments] on the device */
+    const int32_t *query_begin;    /* [segments + 1] */
+    const int32_t *key_begin;      /* [segments] */
+    const int32_t *key_end;        /* [segments] */
+    const float *q, *k, *v;        /* rows of heads * head_dim, with these strides (floats) */
+    int64_t q_stride, k_stride, v_stride;
+    const float *bias;             /* [heads, 2 * bias_span - 1], or NULL */
+    int64_t bias_span;
+    bool causal;
+    float *out;                    /* [query_rows, heads * head_dim] */
+    float *lse;                    /* [query_rows, heads] log-sum-exp for backward, or NULL */
+    /* Capture: capture[row, j - key_begin] (+)= sum over heads, ascending, of the weight.
+     * Entries past the segment's keys are left alone. */
+    float *capture;                /* [query_rows, capture_stride], or NULL */
+    int64_t capture_stride;
+    bool capture_accumulate;
+    /* Every head's own weights, for fixtures and debugging: [heads, query_rows,
+     * capture_stride], or NULL. */
+    float *maps;
+};
+
+struct attention_gradients {
+    const float *dout;             /* like out */
+    float *dq, *dk, *dv;           /* with the strides of q, k, v.  dq is overwritten; */
+    bool accumulate_kv;            /* dk, dv: added to when true, else overwritten.  Rows that
+                                    * no segment reads are left alone. */
+    int64_t key_rows;              /* rows of k and v */
+    float *dbias;                  /* [heads, 2 * bias_span - 1], added to; or NULL */
+};
+
+/* Reduction of captured rows to the attention summary (reward.md, Terms). */
+struct attention_summary {
+    int64_t rows;
+    const float *capture;          /* [rows, capture_stride], sum over layers and heads */
+    int64_t capture_stride;
+    float weight;                  /* 1 / (layers * heads): a = capture * weight */
+    const int32_t *history_of_row; /* [rows] */
+    const int32_t *key_begin, *key_end; /* [histories] into the per-token arrays below */
+    const uint8_t *visible;        /* 1: in V; per history token */
+    const uint8_t *salient;        /* 1: in I (a subset of V); per history token */
+    const uint8_t *turn;           /* per history token: earlier turn it belongs to, from 0 */
+    const float *floor_delta;      /* [rows] nats, already at most log|V| */
+    int floor_form;                /* enum floor_form of base/config.h */
+    bool shuffle;                  /* control: shuffled */
+    uint32_t key[2];               /* Philox key of the shuffle */
+    const uint32_t *counter;       /* [rows, 3]: dialogue, turn, candidate */
+    const int32_t *step;           /* [rows]: counter word 3 */
+    int64_t turns, top;            /* sizes of the optional outputs */
+    float *entropy;                /* [rows] of a, before the floor */
+    float *entropy_floored;        /* [rows] as focus takes it: after the floor's form */
+    float *salient_mass;           /* [rows] of the row that coverage uses (mixed with `mix`) */
+    float *special_mass;           /* [rows] what leaving V out removed, before renormalizing */
+    float *turn_mass;              /* [rows, turns], or NULL */
+    int32_t *top_position;         /* [rows, top], -1 where there are fewer; or NULL */
+    float *top_weight;             /* [rows, top] */
+};
+
+struct sampling {
+    int64_t rows, vocabulary;
+    const float *logits;           /* [rows, vocabulary] */
+    float temperature;             /* 0: greedy, log-probabilities at temperature 1 */
+    int64_t top_k;                 /* 0: off */
+    float top_p;                   /* 1: off */
+    uint32_t key[2];               /* Philox: (seed, purpose) */
+    const uint32_t *counter;       /* [rows, 3]: dialogue, turn, candidate */
+    const int32_t *step;           /* [rows] counter word 3 */
+    int32_t *token;                /* [rows] */
+    float *logp;                   /* [rows] full softmax at the temperature, bit for bit what
+                                    * `softmax_loss` gives for that token */
+    float *token_entropy;          /* [rows] of the full softmax */
+};
+
+/* The clipped surrogate of a batch's reply tokens (reward.md, PPO). All [tokens]. */
+struct ppo_tokens {
+    int64_t tokens;
+    const float *logp_new, *logp_old;
+    const float *logp_ref;         /* NULL when kl_coef is 0 */
+    const float *advantage;        /* the token's turn's */
+    const float *weight;           /* the token's share of the mean: 1 / tokens of the batch */
+    float clip, kl_coef;           /* k3 in the loss, with weight */
+    float *loss;                   /* weight * (-min(...) + kl_coef * k3) */
+    float *dlogp;                  /* d loss / d logp_new */
+    float *clipped;                /* 1 where the clip is active (its gradient is zero) */
+    float *kl;                     /* k3 when logp_ref is given, else 0 */
+};
+
+struct adamw {
+    float lr, beta1, beta2, eps, decay;
+    int64_t step;                  /* from 1 */
+    float gradient_scale;          /* multiplies the gradient: the clip */
+};
+
+struct ops {
+    const char *name;
+
+    /* Memory and order. */
+    status (*allocate)(struct queue *q, size_t bytes, void **out); /* 64-byte aligned */
+    void (*release)(struct queue *q, void *memory);
+    void (*upload)(struct queue *q, void *to, const void *host_from, size_t bytes);
+    void (*download)(struct queue *q, void *host_to, const void *from, size_t bytes);
+    void (*copy)(struct queue *q, void *to, const void *from, size_t bytes);
+    void (*zero)(struct queue *q, void *to, size_t bytes);
+    status (*synchronize)(struct queue *q);
+    void (*destroy)(struct queue *q);
+
+    /* Matrix products.  W is [n, k] (out, in), packed once after each load or update. */
+    status (*matrix_create)(struct queue *q, int64_t n, int64_t k, bool with_input_gradient,
+                            struct packed_matrix **out);
+    void (*matrix_destroy)(struct queue *q, struct packed_matrix *w);
+    void (*matrix_pack)(struct queue *q, struct packed_matrix *w, const float *values);
+    /* y[m,n] (+)= x[m,k] W^T */
+    void (*matmul)(struct queue *q, float *y, const float *x, const struct packed_matrix *w,
+                   int64_t m, bool accumulate);
+    /* dx[m,k] (+)= dy[m,n] W */
+    void (*matmul_input_gradient)(struct queue *q, float *dx, const float *dy,
+                                  const struct packed_matrix *w, int64_t m, bool accumulate);
+    /* dw[n,k] (+)= dy[m,n]^T x[m,k] */
+    void (*matmul_weight_gradient)(struct queue *q, float *dw, const float *dy, const float *x,
+                                   int64_t m, int64_t n, int64_t k, bool accumulate);
+
+    /* y[m,d] = table[ids[m], :] */
+    void (*embedding)(struct queue *q, float *y, const float *table, const int32_t *ids,
+                      int64_t m, int64_t d);
+    /* dtable[ids[i], :] += dy[i, :], ascending i */
+    void (*embedding_backward)(struct queue *q, float *dtable, const float *dy,
+                               const int32_t *ids, int64_t m, int64_t d);
+    /* y = x * w / sqrt(mean(x^2) + eps); inverse[m] = 1 / sqrt(...), or NULL */
+    void (*rmsnorm)(struct queue *q, float *y, float *inverse, const float *x, const float *w,
+                    int64_t m, int64_t d, float eps);
+    /* dx (+)=, dw[d] += */
+    void (*rmsnorm_backward)(struct queue *q, float *dx, float *dw, const float *dy,
+                             const float *x, const float *w, const float *inverse, int64_t m,
+                             int64_t d, bool accumulate);
+    /* y = a + b; y may be a or b */
+    void (*add)(struct queue *q, float *y, const float *a, const float *b, int64_t count);
+    /* y = a * factor; y may be a */
+    void (*scale)(struct queue *q, float *y, const float *a, float factor, int64_t count);
+    void (*relu)(struct queue *q, float *y, const float *x, int64_t count);
+    void (*relu_backward)(struct queue *q, float *dx, const float *dy, const float *x,
+                          int64_t count);
+    /* x is [m, 2f]: gate then up.  y[m,f] = gelu_tanh(gate) * up */
+    void (*gated_gelu)(struct queue *q, float *y, const float *x, int64_t m, int64_t f);
+    void (*gated_gelu_backward)(struct queue *q, float *dx, const float *dy, const float *x,
+                                int64_t m, int64_t f);
+    /* bias[h, d + span - 1] = table[bucket(d), h] for d = key - query position in
+     * (-span, span); T5's buckets.  table is [buckets, heads]. */
+    void (*relative_bias)(struct queue *q, float *bias, const float *table, int64_t span,
+                          int64_t heads, int64_t buckets, int64_t max_distance,
+                          bool bidirectional);
+    /* dtable += */
+    void (*relative_bias_backward)(struct queue *q, float *dtable, const float *dbias,
+                                   int64_t span, int64_t heads, int64_t buckets,
+                                   int64_t max_distance, bool bidirectional);
+    void (*attention)(struct queue *q, const struct attention *a);
+    void (*attention_backward)(struct queue *q, const struct attention *a,
+                               const struct attention_gradients *g);
+    void (*attention_summary)(struct queue *q, const struct attention_summary *s);
+    /* to[slot[i] * slot_stride + position[i] * width ...] = from[i * from_stride ...],
+     * width floats a row: a decode step's keys and values into their caches. */
+    void (*cache_append)(struct queue *q, float *to, int64_t slot_stride, const int32_t *slot,
+                         const int32_t *position, const float *from, int64_t from_stride,
+                         int64_t rows, int64_t width);
+    /* Adds `value` to each of count ints: steps and lengths advance on the device. */
+    void (*advance)(struct queue *q, int32_t *counters, int32_t value, int64_t count);
+    /* out[i, :] = mean over rows [begin[i], begin[i+1]) of x[., d], ascending order */
+    void (*mean_rows)(struct queue *q, float *out, const float *x, const int32_t *begin,
+                      int64_t segments, int64_t d);
+    void (*mean_rows_backward)(struct queue *q, float *dx, const float *dout,
+                               const int32_t *begin, int64_t segments, int64_t d);
+
+    /* Cross-entropy of targets under softmax(logits / temperature), fused: log-probability,
+     * entropy and log-sum-exp (of logits / temperature), each [m] or NULL; and, when
+     * reference logits are given, the full KL(policy || reference) [m]. */
+    void (*softmax_loss)(struct queue *q, float *logp, float *entropy, float *lse, float *kl,
+                         const float *logits, const float *reference_logits,
+                         const int32_t *targets, float temperature, int64_t m,
+                         int64_t vocabulary);
+    /* dlogits = dlogp[i] / temperature * ((1 - smoothing) onehot + smoothing / V - softmax);
+     * dlogits may be logits. */
+    void (*softmax_loss_backward)(struct queue *q, float *dlogits, const float *logits,
+                                  const float *lse, const int32_t *targets, const float *dlogp,
+                                  float temperature, float smoothing, int64_t m,
+                                  int64_t vocabulary);
+    void (*sample)(struct queue *q, const struct sampling *s);
+    void (*ppo_loss)(struct queue *q, const struct ppo_tokens *p);
+    /* sum[0] = sum of x^2 in float64, one fixed order */
+    void (*square_sum)(struct queue *q, double *sum, const float *x, int64_t count);
+    void (*adamw)(struct queue *q, float *w, float *m, float *v, const float *gradient,
+                  int64_t count, const struct adamw *settings);
+};
+
+/* The CPU back end: instruction set "auto", "avx512", "avx2" or "c". */
+status cpu_queue_create(int threads, const char *instructions, struct queue **out);
+
+#endif

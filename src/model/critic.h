@@ -1,0 +1,23 @@
+/* The critic: a T5 encoder of its own, mean over a history's tokens, a scalar head
+ * (weight [d_model] and bias), started from the policy's encoder with a zero head. */
+#ifndef REGARD_MODEL_CRITIC_H
+#define REGARD_MODEL_CRITIC_H
+
+#include "src/model/t5.h"
+
+struct critic;
+
+/* shape: the policy's; its decoder is left out.  Parameters' names: the encoder's, then
+ * value_head.weight [d_model], value_head.bias [1]. */
+status critic_create(struct queue *queue, const struct t5_shape *shape, struct critic **out);
+void critic_destroy(struct critic *critic);
+struct parameters *critic_parameters(struct critic *critic);
+status critic_start_from(struct critic *critic, struct t5 *policy);
+status critic_refresh(struct critic *critic);
+/* Values of packed histories (host arrays in, host values out [histories]); keep for backward. */
+status critic_forward(struct critic *critic, int64_t histories, const int32_t *history_begin,
+                      const int32_t *history_tokens, bool keep, float *values);
+/* dvalues host [histories]; gradients (device, critic_parameters' layout) are added to. */
+status critic_backward(struct critic *critic, const float *dvalues, float *gradients);
+
+#endif

@@ -1,0 +1,18 @@
+/* Model folders: Hugging Face's (config.json, model.safetensors or its shards, tokenizer),
+ * read and written.  A regard checkpoint is read by src/checkpoint. */
+#ifndef REGARD_MODEL_FOLDER_H
+#define REGARD_MODEL_FOLDER_H
+
+#include "src/model/t5.h"
+
+/* config.json to a shape: old sparse forms take Transformers' defaults.  Whether the head is
+ * tied and logits are scaled may need the weights: t5_folder_shape looks at both. */
+status t5_folder_shape(const char *folder, struct t5_shape *shape);
+/* Loads all parameters of a model created with that shape; unexpected and missing tensors
+ * are refused by name; redundant copies and legacy tensors are accepted. */
+status t5_folder_load(const char *folder, struct t5 *model);
+/* Writes config.json, generation_config.json and model.safetensors (F32) into an existing
+ * folder, as Transformers 4.57 and 5 read them. */
+status t5_folder_save(struct t5 *model, const char *folder);
+
+#endif

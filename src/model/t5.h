@@ -1,0 +1,94 @@
+/* T5: shape, forward, backward and incremental decoding over packed sequences. */
+#ifndef REGARD_MODEL_T5_H
+#define REGARD_MODEL_T5_H
+
+#include "src/model/parameters.h"
+
+struct t5_shape {
+    int64_t vocabulary, d_model, d_kv, d_ff, heads;
+    int64_t encoder_layers, decoder_layers; /* decoder_layers 0: an encoder alone (critic) */
+    int64_t buckets, max_distance;
+    bool gated;        /* gated GELU (tanh), else ReLU */
+    bool tied;         /* no lm_head of its own: shared.weight */
+    bool scale_logits; /* decoder output times d_model^-0.5 before the head */
+    float eps;
+    int32_t pad, end, decoder_start;
+};
+
+struct t5;
+
+/* Parameters allocated, zero. with_gradients: matrices are packed for backward too. */
+status t5_create(struct queue *queue, const struct t5_shape *shape, bool with_gradients,
+                 struct t5 **out);
+void t5_destroy(struct t5 *model);
+const struct t5_shape *t5_shape(const struct t5 *model);
+struct parameters *t5_parameters(struct t5 *model);
+/* T5's initialization (Transformers' _init_weights, factor 1) from a seed. */
+status t5_initialize(struct t5 *model, int64_t seed);
+/* After the parameters changed: packs the matrices anew. */
+status t5_refresh(struct t5 *model);
+struct queue *t5_queue(struct t5 *model);
+
+/* A teacher-forced batch, host arrays.  Reply r belongs to history reply_history[r]
+ * (ascending); its decoder input is decoder_start and its tokens less the last. */
+struct t5_batch {
+    int64_t histories;
+    const int32_t *history_begin; /* [histories + 1] into history_tokens */
+    const int32_t *history_tokens;
+    int64_t replies;              /* 0: only the encoder runs */
+    const int32_t *reply_begin;   /* [replies + 1] into reply_tokens */
+    const int32_t *reply_tokens;
+    const int32_t *reply_history; /* [replies] */
+};
+
+/* What a forward pass leaves on the device, valid until the run's next forward. */
+struct t5_run;
+status t5_run_create(struct t5 *model, struct t5_run **out);
+void t5_run_destroy(struct t5_run *run);
+/* keep: store activations for t5_backward.  capture_layers: 0, or how many of the last
+ * decoder layers add their cross-attention into t5_run_capture. */
+status t5_forward(struct t5_run *run, const struct t5_batch *batch, bool keep,
+                  int64_t capture_layers);
+const float *t5_run_encoder_output(const struct t5_run *run); /* [history tokens, d_model] */
+float *t5_run_logits(const struct t5_run *run);               /* [reply tokens, vocabulary] */
+const int32_t *t5_run_targets(const struct t5_run *run);      /* [reply tokens], device */
+const int32_t *t5_run_history_begin(const struct t5_run *run); /* [histories + 1], device */
+const float *t5_run_capture(const struct t5_run *run, int64_t *stride); /* [reply tokens, stride] */
+/* gradients (device, the parameters' layout) are added to.  dlogits may be NULL (encoder
+ * alone); dencoder [history tokens, d_model] may be NULL. */
+status t5_backward(struct t5_run *run, const float *dlogits, const float *dencoder,
+                   float *gradients);
+/* For fixtures: cross-attention of decoder layer `layer`, head `head`, reply 0, as
+ * host [reply tokens, history tokens]; needs a forward with t5_run_keep_maps. */
+void t5_run_keep_maps(struct t5_run *run, bool keep);
+status t5_run_map(struct t5_run *run, int64_t layer, int64_t head, float *host);
+
+/* Incremental decoding: histories encoded once, rows (candidates) share their history's
+ * cross-attention keys and values. */
+struct t5_decoder;
+status t5_decoder_create(struct t5 *model, struct t5_decoder **out);
+void t5_decoder_destroy(struct t5_decoder *decoder);
+/* Encodes the histories and sets up `rows` rows, all at step 0 with decoder_start as input;
+ * row_history [rows] host.  max_steps: the caches' length. */
+status t5_decoder_begin(struct t5_decoder *decoder, int64_t histories,
+                        const int32_t *history_begin, const int32_t *history_tokens,
+                        int64_t rows, const int32_t *row_history, int64_t max_steps,
+                        int64_t capture_layers);
+/* One step for all rows: reads the input tokens (device, set by begin, later by the sampler
+ * through t5_decoder_input), leaves logits [rows, vocabulary] and capture [rows, stride], and
+ * advances the steps. */
+status t5_decoder_step(struct t5_decoder *decoder);
+float *t5_decoder_logits(struct t5_decoder *decoder);
+const float *t5_decoder_capture(struct t5_decoder *decoder, int64_t *stride);
+int32_t *t5_decoder_input(struct t5_decoder *decoder);               /* [rows] next input */
+const int32_t *t5_decoder_step_of_row(struct t5_decoder *decoder);   /* [rows] steps done before
+                                                                      * the last step call */
+const int32_t *t5_decoder_history_of_row(struct t5_decoder *decoder); /* [rows] device */
+/* Device [histories] each: token ranges of the histories as begin packed them. */
+const int32_t *t5_decoder_key_begin(struct t5_decoder *decoder);
+const int32_t *t5_decoder_key_end(struct t5_decoder *decoder);
+/* Keeps the rows named (ascending, host) and drops the others. */
+status t5_decoder_keep(struct t5_decoder *decoder, const int32_t *rows, int64_t count);
+int64_t t5_decoder_rows(const struct t5_decoder *decoder);
+
+#endif
