@@ -1,0 +1,29 @@
+/* Advantages and critic targets of a batch (reward.md, Turns, returns, advantages), in float64,
+ * every sum in the order dialogue, turn, candidate.  Deviations are the population's. */
+#ifndef REGARD_LEARN_ADVANTAGE_H
+#define REGARD_LEARN_ADVANTAGE_H
+
+#include "src/base/config.h"
+#include "src/reward/running.h"
+
+struct advantage_item {
+    struct turn_key key;
+    double reward;    /* R(t), scaled, KL taken off */
+    double return_;   /* G(t), of returns_compute */
+    double value;     /* V_old(H(t)); unused by `group` */
+    bool chosen;      /* as in struct return_item */
+    double advantage; /* out */
+    double target;    /* out: what the critic learns */
+};
+
+/* Fills advantage and target by config's advantage, gae.lambda, group.form, ppo.whiten,
+ * critic.target, turns.* and rollout.continue.  Items may lie in any order. */
+status advantage_compute(const struct config *config, struct advantage_item *items, int64_t count);
+
+/* 1 - var(target - value) / var(target); 0 when the targets do not vary. */
+status critic_explained_variance(const struct advantage_item *items, int64_t count, double *out);
+/* Per term: squares about the mean of their dialogue and turn over squares about the batch's
+ * mean (what a group advantage can see); 0 for a term that does not vary. */
+status terms_within_share(const struct running_item *items, int64_t count, double out[TERM_COUNT]);
+
+#endif

@@ -1,0 +1,24 @@
+/* Sum of a power of two of gradients in a fixed binary tree, made one after another: like a
+ * binary counter, with log2(M) + 1 buffers.  Leaves 2i and 2i+1 are added first, so a learner
+ * with a contiguous, aligned slice of the microbatches holds one subtree, and the exchange
+ * between learners is the upper levels of the same tree (exactness contract, 5). */
+#ifndef REGARD_LEARN_REDUCE_H
+#define REGARD_LEARN_REDUCE_H
+
+#include "kernels/ops.h"
+
+struct gradient_tree;
+
+/* `size` floats a gradient; leaves: a power of two.  All memory is taken here. */
+status gradient_tree_create(struct queue *queue, int64_t size, int64_t leaves,
+                            struct gradient_tree **out);
+void gradient_tree_free(struct gradient_tree *tree);
+/* A zeroed device buffer [size] to add the next leaf's gradient into; owned by the tree. */
+status gradient_tree_leaf(struct gradient_tree *tree, float **out);
+/* The leaf is complete: left + right for every pair that it closes. */
+status gradient_tree_push(struct gradient_tree *tree);
+/* After all leaves: the sum, valid (and writable) until the next gradient_tree_leaf, which
+ * begins a new tree. */
+status gradient_tree_result(struct gradient_tree *tree, float **out);
+
+#endif
