@@ -39,9 +39,9 @@ struct experience_turn {
     float *entropy;        /* [reply] of the head-averaged row, after a mixing floor */
     float *salient_mass;   /* [reply] the mass that coverage uses */
 
-    int32_t earlier;  /* columns of turn_mass, 0: not kept */
-    float *turn_mass; /* [reply, earlier] */
-    int32_t top;      /* columns of the next two, at most EXPERIENCE_TOP_MAX */
+    int32_t earlier;       /* columns of turn_mass, 0: not kept */
+    float *turn_mass;      /* [reply, earlier] */
+    int32_t top;           /* columns of the next two, at most EXPERIENCE_TOP_MAX */
     int32_t *top_position; /* [reply, top] history positions, -1: fewer than top visible */
     uint8_t *top_weight;   /* [reply, top] 8-bit log weights */
 
@@ -59,8 +59,7 @@ struct experience {
 };
 
 /* Zeroed turns; the arrays are still NULL. */
-struct experience *experience_create(int64_t dialogue, int64_t weight_version,
-                                     int64_t turn_count);
+struct experience *experience_create(int64_t dialogue, int64_t weight_version, int64_t turn_count);
 /* Allocates a turn's arrays, zeroed (top_position -1), for these sizes. */
 void experience_turn_allocate(struct experience_turn *turn, int32_t history_length,
                               int32_t reply_length, int32_t earlier, int32_t top);

@@ -1,0 +1,13 @@
+/* SIGTERM and SIGUSR1 ask for a checkpoint and an orderly end. */
+#ifndef REGARD_MPI_SIGNALS_H
+#define REGARD_MPI_SIGNALS_H
+
+#include "mpi/transport.h"
+
+status signals_install(void);
+/* Whether this rank was asked; async-signal-safe flag, reset never. */
+bool signals_stop_asked(void);
+/* Whether any rank was: the same answer on all.  Collective. */
+status world_stop_requested(struct world *world, bool *stop);
+
+#endif

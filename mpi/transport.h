@@ -1,0 +1,77 @@
+/* The ranks of a run and what they say to each other.  Everything that waits does so by
+ * testing and sleeping (cluster.md: a blocked rank burns a core), and no wait is longer than
+ * the watchdog: the error names rank, operation and step.  World size 1 needs no mpirun. */
+#ifndef REGARD_MPI_TRANSPORT_H
+#define REGARD_MPI_TRANSPORT_H
+
+#include "src/base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct world_groups; /* communicators, transport_mpi.c's */
+
+struct world {
+    int rank, size;
+    int learners; /* ranks 0 .. learners - 1 learn, a power of two */
+    int actors;   /* ranks that generate */
+    bool is_learner, is_actor;
+    int learner, actor; /* index among them, -1: is none */
+    int local_rank;     /* among the ranks of this host */
+    double patience;    /* watchdog.seconds */
+    int64_t step;       /* named by the watchdog; set by the caller */
+    struct world_groups *groups;
+};
+
+/* MPI_Init (once a process); rank and size are known, roles not yet: every rank is an actor
+ * and there is one learner, rank 0.  patience: 600 s until world_roles. */
+status world_create(int *argc, char ***argv, struct world **out);
+/* learners: a power of two, at most the size.  When all ranks learn, all are actors too.
+ * Collective; patience in seconds. */
+status world_roles(struct world *world, int64_t learners, double patience);
+/* MPI_Finalize. */
+void world_destroy(struct world *world);
+/* Prints the status's message and ends all ranks with its code. */
+_Noreturn void world_abort(struct world *world, status s);
+
+int world_actor_rank(const struct world *world, int actor); /* the world rank of an actor */
+
+/* Turns a local outcome into one that all ranks share: NULL when it is NULL everywhere, else
+ * on every rank an error with the greatest code and the message of the lowest rank that has
+ * that code.  Frees the local one.  Collective. */
+status world_agree(struct world *world, status local);
+/* The greatest of the ranks' values.  Collective. */
+status world_maximum(struct world *world, int64_t value, int64_t *out);
+
+status world_barrier(struct world *world, const char *what);
+/* data [size] from root to all; size known on every rank. */
+status world_broadcast(struct world *world, void *data, size_t size, int root);
+/* The size too: *data is allocated on the other ranks; the caller frees. */
+status world_broadcast_bytes(struct world *world, void **data, size_t *size, int root);
+/* Every rank's bytes to rank 0: *all in rank order and sizes[world->size], both NULL on the
+ * other ranks; the caller frees both. */
+status world_gather(struct world *world, const void *data, size_t size, char **all, size_t **sizes);
+
+/* Between learners only. */
+status learners_barrier(struct world *world);
+/* gradient [count] becomes the sum over learners by recursive doubling (lower + higher, the
+ * upper levels of the fixed binary tree): bit-identical on all. */
+status learners_tree_sum(struct world *world, float *gradient, int64_t count);
+status learners_tree_sum_doubles(struct world *world, double *values, int64_t count);
+/* Learner l's part becomes everyone's: parts[learners] begin at offset[l], count[l] floats of
+ * values; for slices of parameters. */
+status learners_allgather(struct world *world, float *values, const int64_t *offset,
+                          const int64_t *count);
+/* Bytes of every learner to every learner, in learner order; the caller frees both. */
+status learners_allgather_bytes(struct world *world, const void *data, size_t size, char **all,
+                                size_t **sizes);
+
+/* Messages of any size up to 2^40 bytes, tagged (tag 0 .. 1000). */
+status world_send(struct world *world, const void *data, size_t size, int to, int tag,
+                  const char *what);
+/* from -1: any.  *sender may be NULL; the caller frees *data. */
+status world_receive(struct world *world, int from, int tag, const char *what, void **data,
+                     size_t *size, int *sender);
+
+#endif
