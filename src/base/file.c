@@ -1,0 +1,301 @@
+/* Durable files; the protocol is write under a temporary name, flush, fsync, rename, fsync of
+ * the folder. */
+#include "src/base/file.h"
+
+#include "src/base/arena.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+
+status file_read(const char *path, char **data, size_t *size)
+{
+    *data = NULL;
+    *size = 0;
+    struct stat information;
+    if (stat(path, &information)) FAIL(STATUS_INPUT, "cannot read %s: %s", path, strerror(errno));
+    if (S_ISDIR(information.st_mode))
+        FAIL(STATUS_INPUT, "cannot read %s: it is a directory, not a file", path);
+    FILE *stream = fopen(path, "rb");
+    if (!stream) FAIL(STATUS_INPUT, "cannot read %s: %s", path, strerror(errno));
+    size_t capacity = information.st_size > 0 ? (size_t)information.st_size + 1 : 65536;
+    char *buffer = memory_allocate(capacity);
+    size_t used = 0;
+    for (;;) {
+        used += fread(buffer + used, 1, capacity - 1 - used, stream);
+        if (ferror(stream) || feof(stream)) break;
+        if (used == capacity - 1) {
+            int next = fgetc(stream); /* a pipe, or a file that grew */
+            if (next == EOF) break;
+            capacity *= 2;
+            buffer = memory_resize(buffer, capacity);
+            buffer[used++] = (char)next;
+        }
+    }
+    if (ferror(stream)) {
+        status s = ERROR(STATUS_INPUT, "cannot read %s: %s", path, strerror(errno));
+        fclose(stream);
+        free(buffer);
+        return s;
+    }
+    fclose(stream);
+    buffer[used] = 0;
+    *data = buffer;
+    *size = used;
+    return NULL;
+}
+
+bool file_exists(const char *path)
+{
+    struct stat information;
+    return stat(path, &information) == 0 && !S_ISDIR(information.st_mode);
+}
+
+bool directory_exists(const char *path)
+{
+    struct stat information;
+    return stat(path, &information) == 0 && S_ISDIR(information.st_mode);
+}
+
+status directory_create(const char *path)
+{
+    if (mkdir(path, 0777) == 0) return NULL;
+    int reason = errno;
+    if (reason == EEXIST && directory_exists(path)) return NULL;
+    FAIL(STATUS_INPUT, "cannot create the folder %s: %s", path, strerror(reason));
+}
+
+status directory_create_all(const char *path)
+{
+    char part[4096];
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof part)
+        FAIL(STATUS_INPUT, "cannot create the folder \"%s\": its name is %s", path,
+             length ? "too long" : "empty");
+    for (size_t i = 1; i <= length; i++)
+        if ((path[i] == '/' || !path[i]) && path[i - 1] != '/') {
+            memcpy(part, path, i);
+            part[i] = 0;
+            if (!directory_exists(part)) TRY(directory_create(part));
+        }
+    return NULL;
+}
+
+status directory_sync(const char *path)
+{
+    int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) FAIL(STATUS_INPUT, "cannot open the folder %s: %s", path, strerror(errno));
+    /* Some network file systems do not know fsync of a folder and say EINVAL. */
+    int failed = fsync(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP;
+    int reason = errno;
+    close(descriptor);
+    if (failed) FAIL(STATUS_INTERNAL, "cannot sync the folder %s: %s", path, strerror(reason));
+    return NULL;
+}
+
+status directory_remove(const char *path)
+{
+    DIR *directory = opendir(path);
+    if (!directory) FAIL(STATUS_INPUT, "cannot open the folder %s: %s", path, strerror(errno));
+    status s = NULL;
+    for (struct dirent *entry; !s && (entry = readdir(directory));) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+        size_t size = strlen(path) + strlen(entry->d_name) + 2;
+        char *inner = memory_allocate(size);
+        snprintf(inner, size, "%s/%s", path, entry->d_name);
+        struct stat information;
+        if (lstat(inner, &information))
+            s = ERROR(STATUS_INPUT, "cannot look at %s: %s", inner, strerror(errno));
+        else if (S_ISDIR(information.st_mode))
+            s = directory_remove(inner);
+        else if (unlink(inner))
+            s = ERROR(STATUS_INPUT, "cannot remove %s: %s", inner, strerror(errno));
+        free(inner);
+    }
+    closedir(directory);
+    if (!s && rmdir(path))
+        s = ERROR(STATUS_INPUT, "cannot remove the folder %s: %s", path, strerror(errno));
+    return s;
+}
+
+status file_begin(struct file_writer *writer, const char *path)
+{
+    *writer = (struct file_writer){0};
+    if (!*path) FAIL(STATUS_INPUT, "cannot write a file without a name");
+    if (strlen(path) >= sizeof writer->path)
+        FAIL(STATUS_INPUT, "cannot write %s: the name is too long", path);
+    strcpy(writer->path, path);
+    struct stat information;
+    bool there = stat(path, &information) == 0;
+    if (there && S_ISDIR(information.st_mode))
+        FAIL(STATUS_INPUT, "cannot write %s: it is a folder", path);
+    /* A pipe or a device (/dev/stdout) is written as it is: it must not be renamed over. */
+    if (!there || S_ISREG(information.st_mode))
+        snprintf(writer->temporary, sizeof writer->temporary, "%s.tmp.%ld", path, (long)getpid());
+    writer->stream = fopen(writer->temporary[0] ? writer->temporary : path, "wb");
+    if (!writer->stream) FAIL(STATUS_INPUT, "cannot write %s: %s", path, strerror(errno));
+    return NULL;
+}
+
+static status parent_sync(const char *path)
+{
+    char parent[1024];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) : 0;
+    memcpy(parent, path, length);
+    strcpy(parent + length, length ? "" : slash ? "/" : ".");
+    return directory_sync(parent);
+}
+
+status file_commit(struct file_writer *writer)
+{
+    bool renamed = writer->temporary[0] != 0;
+    bool failed = ferror(writer->stream) || fflush(writer->stream) ||
+                  (renamed && fsync(fileno(writer->stream)));
+    int reason = errno;
+    if (fclose(writer->stream) && !failed) {
+        failed = true;
+        reason = errno;
+    }
+    writer->stream = NULL;
+    if (!failed && renamed && rename(writer->temporary, writer->path)) {
+        failed = true;
+        reason = errno;
+    }
+    if (failed) {
+        if (renamed) unlink(writer->temporary);
+        FAIL(STATUS_INPUT, "cannot write %s: %s", writer->path, strerror(reason));
+    }
+    return renamed ? parent_sync(writer->path) : NULL;
+}
+
+void file_abandon(struct file_writer *writer)
+{
+    if (!writer->stream) return;
+    fclose(writer->stream);
+    writer->stream = NULL;
+    if (writer->temporary[0]) unlink(writer->temporary);
+}
+
+status file_write(const char *path, const void *data, size_t size)
+{
+    struct file_writer writer;
+    TRY(file_begin(&writer, path));
+    if (size) fwrite(data, 1, size, writer.stream); /* file_commit looks at ferror */
+    return file_commit(&writer);
+}
+
+status file_copy(const char *from, const char *to)
+{
+    FILE *source = fopen(from, "rb");
+    if (!source) FAIL(STATUS_INPUT, "cannot read %s: %s", from, strerror(errno));
+    struct file_writer writer;
+    status s = file_begin(&writer, to);
+    if (s) {
+        fclose(source);
+        return s;
+    }
+    char *buffer = memory_allocate(1 << 20);
+    for (size_t count; (count = fread(buffer, 1, 1 << 20, source)) > 0;)
+        if (fwrite(buffer, 1, count, writer.stream) != count) break;
+    free(buffer);
+    bool failed = ferror(source);
+    fclose(source);
+    if (failed) {
+        file_abandon(&writer);
+        FAIL(STATUS_INPUT, "cannot read %s", from);
+    }
+    return file_commit(&writer);
+}
+
+struct sha256 {
+    EVP_MD_CTX *context;
+};
+
+struct sha256 *sha256_begin(void)
+{
+    struct sha256 *hash = memory_allocate(sizeof *hash);
+    hash->context = EVP_MD_CTX_new();
+    if (!hash->context || EVP_DigestInit_ex(hash->context, EVP_sha256(), NULL) != 1) {
+        fprintf(stderr, "regard: OpenSSL has no SHA-256\n");
+        exit(STATUS_INTERNAL);
+    }
+    return hash;
+}
+
+void sha256_add(struct sha256 *hash, const void *data, size_t size)
+{
+    if (EVP_DigestUpdate(hash->context, data, size) != 1) {
+        fprintf(stderr, "regard: OpenSSL's SHA-256 failed\n");
+        exit(STATUS_INTERNAL);
+    }
+}
+
+void sha256_end(struct sha256 *hash, char hex[SHA256_HEX])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE] = {0};
+    unsigned int size = 0;
+    if (EVP_DigestFinal_ex(hash->context, digest, &size) != 1 || size != 32) {
+        fprintf(stderr, "regard: OpenSSL's SHA-256 failed\n");
+        exit(STATUS_INTERNAL);
+    }
+    for (unsigned int i = 0; i < size; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    EVP_MD_CTX_free(hash->context);
+    free(hash);
+}
+
+status sha256_file(const char *path, char hex[SHA256_HEX])
+{
+    FILE *stream = fopen(path, "rb");
+    if (!stream) FAIL(STATUS_INPUT, "cannot read %s: %s", path, strerror(errno));
+    struct sha256 *hash = sha256_begin();
+    char *buffer = memory_allocate(1 << 20);
+    for (size_t count; (count = fread(buffer, 1, 1 << 20, stream)) > 0;)
+        sha256_add(hash, buffer, count);
+    bool failed = ferror(stream);
+    free(buffer);
+    fclose(stream);
+    sha256_end(hash, hex);
+    if (failed) FAIL(STATUS_INPUT, "cannot read %s", path);
+    return NULL;
+}
+
+/* CRC32C, eight bytes at a time; the tables are filled once and constant from then on. */
+static uint32_t crc_tables[8][256];
+static pthread_once_t crc_once = PTHREAD_ONCE_INIT;
+
+static void crc_fill(void)
+{
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t value = i;
+        for (int bit = 0; bit < 8; bit++) value = (value >> 1) ^ (0x82F63B78u & (0u - (value & 1)));
+        crc_tables[0][i] = value;
+    }
+    for (int table = 1; table < 8; table++)
+        for (int i = 0; i < 256; i++)
+            crc_tables[table][i] =
+                (crc_tables[table - 1][i] >> 8) ^ crc_tables[0][crc_tables[table - 1][i] & 255];
+}
+
+uint32_t crc32c(uint32_t seed, const void *data, size_t size)
+{
+    pthread_once(&crc_once, crc_fill);
+    const unsigned char *bytes = data;
+    uint32_t crc = ~seed;
+    for (; size >= 8; size -= 8, bytes += 8) {
+        uint32_t low = crc ^ ((uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 |
+                              (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24);
+        crc = crc_tables[7][low & 255] ^ crc_tables[6][low >> 8 & 255] ^
+              crc_tables[5][low >> 16 & 255] ^ crc_tables[4][low >> 24] ^ crc_tables[3][bytes[4]] ^
+              crc_tables[2][bytes[5]] ^ crc_tables[1][bytes[6]] ^ crc_tables[0][bytes[7]];
+    }
+    for (; size; size--, bytes++) crc = crc >> 8 ^ crc_tables[0][(crc ^ *bytes) & 255];
+    return ~crc;
+}
