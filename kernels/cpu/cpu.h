@@ -1,0 +1,102 @@
+/* The CPU back end's private header: its queue, and every operation of the table.
+ * Formulas and shapes are in kernels/ops.h; a call here has finished when it returns. */
+#ifndef REGARD_KERNELS_CPU_H
+#define REGARD_KERNELS_CPU_H
+
+#include "kernels/ops.h"
+
+enum cpu_instructions { CPU_C, CPU_AVX2, CPU_AVX512 };
+
+struct cpu_scratch {
+    void *memory;
+    size_t bytes;
+};
+
+struct matmul_tiles; /* matmul_tiles.h */
+
+struct cpu_queue {
+    struct queue base;
+    enum cpu_instructions instructions;
+    const struct matmul_tiles *tiles; /* of those instructions */
+    status error;                     /* the first one since the last synchronize */
+    struct cpu_scratch *scratch;      /* [threads + 1] */
+};
+
+static inline struct cpu_queue *cpu_queue_of(struct queue *q)
+{
+    return (struct cpu_queue *)q;
+}
+
+/* Keeps the first error for synchronize and frees later ones; any thread may call it. */
+void cpu_fail(struct queue *q, status error);
+
+/* Working memory of at least `bytes`, 64-byte aligned, contents undefined, owned by the queue.
+ * Slots 0 .. threads-1 are for the threads of a parallel region, slot `threads` for the call
+ * as a whole.  Valid until the slot is asked for again.  NULL (and the error is kept) when
+ * there is no memory: the caller returns. */
+void *cpu_scratch(struct queue *q, int slot, size_t bytes);
+
+status cpu_allocate(struct queue *q, size_t bytes, void **out); /* 64-byte aligned */
+void cpu_release(struct queue *q, void *memory);
+void cpu_upload(struct queue *q, void *to, const void *host_from, size_t bytes);
+void cpu_download(struct queue *q, void *host_to, const void *from, size_t bytes);
+void cpu_copy(struct queue *q, void *to, const void *from, size_t bytes);
+void cpu_zero(struct queue *q, void *to, size_t bytes);
+status cpu_synchronize(struct queue *q);
+void cpu_destroy(struct queue *q);
+status cpu_matrix_create(struct queue *q, int64_t n, int64_t k, bool with_input_gradient,
+                         struct packed_matrix **out);
+void cpu_matrix_destroy(struct queue *q, struct packed_matrix *w);
+void cpu_matrix_pack(struct queue *q, struct packed_matrix *w, const float *values);
+void cpu_matmul(struct queue *q, float *y, const float *x, const struct packed_matrix *w, int64_t m,
+                bool accumulate);
+void cpu_matmul_input_gradient(struct queue *q, float *dx, const float *dy,
+                               const struct packed_matrix *w, int64_t m, bool accumulate);
+void cpu_matmul_weight_gradient(struct queue *q, float *dw, const float *dy, const float *x,
+                                int64_t m, int64_t n, int64_t k, bool accumulate);
+void cpu_embedding(struct queue *q, float *y, const float *table, const int32_t *ids, int64_t m,
+                   int64_t d);
+void cpu_embedding_backward(struct queue *q, float *dtable, const float *dy, const int32_t *ids,
+                            int64_t m, int64_t d);
+void cpu_rmsnorm(struct queue *q, float *y, float *inverse, const float *x, const float *w,
+                 int64_t m, int64_t d, float eps);
+void cpu_rmsnorm_backward(struct queue *q, float *dx, float *dw, const float *dy, const float *x,
+                          const float *w, const float *inverse, int64_t m, int64_t d,
+                          bool accumulate);
+void cpu_add(struct queue *q, float *y, const float *a, const float *b, int64_t count);
+void cpu_scale(struct queue *q, float *y, const float *a, float factor, int64_t count);
+void cpu_relu(struct queue *q, float *y, const float *x, int64_t count);
+void cpu_relu_backward(struct queue *q, float *dx, const float *dy, const float *x, int64_t count);
+void cpu_gated_gelu(struct queue *q, float *y, const float *x, int64_t m, int64_t f);
+void cpu_gated_gelu_backward(struct queue *q, float *dx, const float *dy, const float *x, int64_t m,
+                             int64_t f);
+void cpu_relative_bias(struct queue *q, float *bias, const float *table, int64_t span,
+                       int64_t heads, int64_t buckets, int64_t max_distance, bool bidirectional);
+void cpu_relative_bias_backward(struct queue *q, float *dtable, const float *dbias, int64_t span,
+                                int64_t heads, int64_t buckets, int64_t max_distance,
+                                bool bidirectional);
+void cpu_attention(struct queue *q, const struct attention *a);
+void cpu_attention_backward(struct queue *q, const struct attention *a,
+                            const struct attention_gradients *g);
+void cpu_attention_summary(struct queue *q, const struct attention_summary *s);
+void cpu_cache_append(struct queue *q, float *to, int64_t slot_stride, const int32_t *slot,
+                      const int32_t *position, const float *from, int64_t from_stride, int64_t rows,
+                      int64_t width);
+void cpu_advance(struct queue *q, int32_t *counters, int32_t value, int64_t count);
+void cpu_mean_rows(struct queue *q, float *out, const float *x, const int32_t *begin,
+                   int64_t segments, int64_t d);
+void cpu_mean_rows_backward(struct queue *q, float *dx, const float *dout, const int32_t *begin,
+                            int64_t segments, int64_t d);
+void cpu_softmax_loss(struct queue *q, float *logp, float *entropy, float *lse, float *kl,
+                      const float *logits, const float *reference_logits, const int32_t *targets,
+                      float temperature, int64_t m, int64_t vocabulary);
+void cpu_softmax_loss_backward(struct queue *q, float *dlogits, const float *logits,
+                               const float *lse, const int32_t *targets, const float *dlogp,
+                               float temperature, float smoothing, int64_t m, int64_t vocabulary);
+void cpu_sample(struct queue *q, const struct sampling *s);
+void cpu_ppo_loss(struct queue *q, const struct ppo_tokens *p);
+void cpu_square_sum(struct queue *q, double *sum, const float *x, int64_t count);
+void cpu_adamw(struct queue *q, float *w, float *m, float *v, const float *gradient, int64_t count,
+               const struct adamw *settings);
+
+#endif
