@@ -1,0 +1,151 @@
+/* What the tests of the CPU's operations share: queues of every instruction set and thread
+ * count, arrays with guard bytes round them, random values, comparisons that print what they
+ * saw.  Included by one test program each. */
+#ifndef REGARD_TESTS_KERNEL_TEST_H
+#define REGARD_TESTS_KERNEL_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/ops.h"
+
+#define KERNEL_TEST_UNUSED __attribute__((unused))
+
+enum { guard_bytes = 256, guard_value = 0xA5 };
+
+/* The queues to hold against one another: each instruction set of this machine with 1, 2 and
+ * 3 threads.  The first is plain C with one thread. */
+struct queues {
+    int count;
+    struct queue *q[9];
+    char name[9][32];
+};
+
+static KERNEL_TEST_UNUSED struct queues queues_new(void)
+{
+    static const char *const sets[] = {"c", "avx2", "avx512"};
+    struct queues all = {0};
+    for (int i = 0; i < 3; i++)
+        for (int threads = 1; threads <= 3; threads++) {
+            struct queue *q;
+            status error = cpu_queue_create(threads, sets[i], &q);
+            if (error) { /* not this machine's */
+                status_free(error);
+                continue;
+            }
+            snprintf(all.name[all.count], sizeof all.name[0], "%s, %d threads", sets[i], threads);
+            all.q[all.count++] = q;
+        }
+    assert_true(all.count >= 3);
+    return all;
+}
+
+/* Fails the test with the queue's error, if it kept one. */
+static KERNEL_TEST_UNUSED void queue_check(struct queue *q)
+{
+    status error = q->op->synchronize(q);
+    if (error) fail_msg("%s", status_message(error));
+}
+
+static KERNEL_TEST_UNUSED void queues_free(struct queues *all)
+{
+    for (int i = 0; i < all->count; i++) {
+        queue_check(all->q[i]);
+        all->q[i]->op->destroy(all->q[i]);
+    }
+}
+
+/* An array of `bytes` with guard bytes on both sides, itself full of NaNs so that what is
+ * not written is seen. */
+static KERNEL_TEST_UNUSED void *guarded_new(size_t bytes)
+{
+    unsigned char *p = malloc(bytes + 2 * guard_bytes + sizeof(size_t));
+    assert_non_null(p);
+    memcpy(p, &bytes, sizeof bytes);
+    p += sizeof bytes;
+    memset(p, guard_value, guard_bytes);
+    memset(p + guard_bytes, 0xFF, bytes);
+    memset(p + guard_bytes + bytes, guard_value, guard_bytes);
+    return p + guard_bytes;
+}
+
+static KERNEL_TEST_UNUSED float *floats_new(int64_t count)
+{
+    return guarded_new((size_t)count * sizeof(float));
+}
+
+static KERNEL_TEST_UNUSED void guarded_check(const void *memory, const char *what)
+{
+    const unsigned char *p = memory;
+    size_t bytes;
+    memcpy(&bytes, p - guard_bytes - sizeof bytes, sizeof bytes);
+    for (int i = 1; i <= guard_bytes; i++)
+        if (p[-i] != guard_value) fail_msg("%s: byte %d before it was written", what, i);
+    for (int i = 0; i < guard_bytes; i++)
+        if (p[bytes + (size_t)i] != guard_value)
+            fail_msg("%s: byte %d after its end was written", what, i);
+}
+
+static KERNEL_TEST_UNUSED void guarded_free(void *memory, const char *what)
+{
+    guarded_check(memory, what);
+    free((unsigned char *)memory - guard_bytes - sizeof(size_t));
+}
+
+/* A number in [0, 1) from a counter: SplitMix64's finalizer. */
+static KERNEL_TEST_UNUSED double uniform_at(uint64_t seed, uint64_t i)
+{
+    uint64_t z = seed * 0x9E3779B97F4A7C15u + (i + 1) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
+}
+
+/* Uniform in [-size, size). */
+static KERNEL_TEST_UNUSED void fill_random(float *x, int64_t count, uint64_t seed, double size)
+{
+    for (int64_t i = 0; i < count; i++)
+        x[i] = (float)((2 * uniform_at(seed, (uint64_t)i) - 1) * size);
+}
+
+static KERNEL_TEST_UNUSED float *random_new(int64_t count, uint64_t seed, double size)
+{
+    float *x = floats_new(count);
+    fill_random(x, count, seed, size);
+    return x;
+}
+
+/* |x - want| <= absolute + relative * |want| everywhere; NaN fails. */
+static KERNEL_TEST_UNUSED void check_close(const float *x, const double *want, int64_t count,
+                                           double absolute, double relative, const char *what)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (!(fabs(x[i] - want[i]) <= absolute + relative * fabs(want[i])))
+            fail_msg("%s[%lld] is %.9g, should be %.9g (off by %.3g)", what, (long long)i, x[i],
+                     want[i], x[i] - want[i]);
+}
+
+static KERNEL_TEST_UNUSED void check_bits(const void *x, const void *want, int64_t count,
+                                          const char *what)
+{
+    const uint32_t *a = x, *b = want;
+    for (int64_t i = 0; i < count; i++)
+        if (a[i] != b[i]) {
+            float fa, fb;
+            memcpy(&fa, a + i, sizeof fa);
+            memcpy(&fb, b + i, sizeof fb);
+            fail_msg("%s[%lld] is %.9g (%08x), its bits should be those of %.9g (%08x)", what,
+                     (long long)i, fa, a[i], fb, b[i]);
+        }
+}
+
+#endif
