@@ -1,0 +1,130 @@
+/* Returns over a dialogue's turns, from the last turn back. */
+#include "src/reward/returns.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+double turn_lambda(const struct config *config, int64_t turn)
+{
+    int64_t count = config->turns.lambda_count;
+    if (count == 0) return 1;
+    return config->turns.lambda[turn <= count ? turn - 1 : count - 1];
+}
+
+struct batch {
+    const char *items;
+    size_t stride, chosen_offset;
+    const int64_t *order;
+};
+
+static const struct turn_key *key_at(const struct batch *b, int64_t place)
+{
+    return (const struct turn_key *)(b->items + b->stride * (size_t)b->order[place]);
+}
+
+static bool chosen_at(const struct batch *b, int64_t place)
+{
+    return *(const bool *)(b->items + b->stride * (size_t)b->order[place] + b->chosen_offset);
+}
+
+/* The chosen one among places [begin, end): exactly one. */
+static status chosen_of(const struct batch *b, int64_t begin, int64_t end, int64_t *place)
+{
+    int64_t found = 0;
+    for (int64_t i = begin; i < end; i++) {
+        if (!chosen_at(b, i)) continue;
+        *place = i;
+        found++;
+    }
+    if (found != 1)
+        FAIL(STATUS_INTERNAL,
+             "dialogue %" PRId64 ", turn %d: %" PRId64 " candidates are marked as chosen, not one",
+             key_at(b, begin)->dialogue, key_at(b, begin)->turn, found);
+    return NULL;
+}
+
+/* Successors of the group at places [begin, end), whose next turn is [end, next_end). */
+static status link_group(const struct batch *b, bool best, int64_t begin, int64_t end,
+                         int64_t next_end, int64_t *next)
+{
+    int64_t chosen = -1;
+    if (best) TRY(chosen_of(b, end, next_end, &chosen));
+    for (int64_t i = begin; i < end; i++) {
+        if (best) next[b->order[i]] = b->order[chosen];
+        for (int64_t j = end; !best && j < next_end; j++)
+            if (key_at(b, j)->candidate == key_at(b, i)->candidate) next[b->order[i]] = b->order[j];
+    }
+    return NULL;
+}
+
+static status link_batch(const struct config *config, const struct batch *b, int64_t count,
+                         int64_t *next)
+{
+    bool best = config->rollout.continue_with == CONTINUE_BEST;
+    for (int64_t begin = 0, end; begin < count; begin = end) {
+        end = turn_group_end(b->items, b->stride, count, b->order, begin);
+        if (end == count || key_at(b, end)->dialogue != key_at(b, begin)->dialogue) continue;
+        const struct turn_key *key = key_at(b, begin);
+        if (key_at(b, end)->turn != key->turn + 1)
+            FAIL(STATUS_INTERNAL, "dialogue %" PRId64 ": turn %d is followed by turn %d",
+                 key->dialogue, key->turn, key_at(b, end)->turn);
+        int64_t next_end = turn_group_end(b->items, b->stride, count, b->order, end);
+        TRY(link_group(b, best, begin, end, next_end, next));
+    }
+    return NULL;
+}
+
+status turn_successors(const struct config *config, const void *items, size_t stride,
+                       size_t chosen_offset, int64_t count, int64_t *next)
+{
+    for (int64_t i = 0; i < count; i++) next[i] = -1;
+    if (count == 0 || config->task == TASK_SINGLE_TURN) return NULL;
+    int64_t *order = malloc((size_t)count * sizeof *order);
+    if (!order) FAIL(STATUS_INTERNAL, "out of memory for the order of a batch");
+    struct batch batch = {items, stride, chosen_offset, order};
+    status failed = turn_order(items, stride, count, order);
+    if (!failed) failed = link_batch(config, &batch, count, next);
+    free(order);
+    return failed;
+}
+
+/* Last places first, so that G(t+1) is there before G(t). */
+static void fill(const struct config *config, struct return_item *items, int64_t count,
+                 const int64_t *order, const int64_t *next)
+{
+    for (int64_t place = count - 1; place >= 0; place--) {
+        struct return_item *item = &items[order[place]];
+        int64_t after = next[order[place]];
+        item->result = config->task == TASK_SINGLE_TURN
+                           ? item->reward
+                           : turn_lambda(config, item->key.turn) * item->reward;
+        if (after >= 0) item->result += config->turns.discount * items[after].result;
+    }
+}
+
+status returns_compute(const struct config *config, struct return_item *items, int64_t count)
+{
+    if (count == 0) return NULL;
+    int64_t *order = malloc(2 * (size_t)count * sizeof *order);
+    if (!order) FAIL(STATUS_INTERNAL, "out of memory for the returns of a batch");
+    int64_t *next = order + count;
+    status failed = turn_order(items, sizeof *items, count, order);
+    if (!failed)
+        failed = turn_successors(config, items, sizeof *items, offsetof(struct return_item, chosen),
+                                 count, next);
+    if (!failed) fill(config, items, count, order, next);
+    free(order);
+    return failed;
+}
+
+double reward_kl(const struct config *config, const float *logp, const float *logp_ref,
+                 int64_t count)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) {
+        double k1 = (double)logp[i] - (double)logp_ref[i];
+        sum += config->kl.estimator == KL_K1 ? k1 : expm1(-k1) + k1;
+    }
+    return config->kl.coef * sum;
+}
