@@ -1,0 +1,26 @@
+/* Device buffers that grow; see buffer.h. */
+#include "src/model/buffer.h"
+
+status buffer_reserve(struct queue *queue, struct buffer *buffer, size_t bytes)
+{
+    if (bytes <= buffer->size && buffer->data) return NULL;
+    size_t size = bytes + bytes / 4 + 64;
+    buffer_release(queue, buffer);
+    TRY(queue->op->allocate(queue, size, &buffer->data));
+    buffer->size = size;
+    return NULL;
+}
+
+status buffer_upload(struct queue *queue, struct buffer *buffer, const void *host, size_t bytes)
+{
+    TRY(buffer_reserve(queue, buffer, bytes));
+    if (bytes) queue->op->upload(queue, buffer->data, host, bytes);
+    return NULL;
+}
+
+void buffer_release(struct queue *queue, struct buffer *buffer)
+{
+    if (buffer->data) queue->op->release(queue, buffer->data);
+    buffer->data = NULL;
+    buffer->size = 0;
+}

@@ -1,0 +1,18 @@
+/* A device buffer that grows and is used again: no allocation once sizes have settled. */
+#ifndef REGARD_MODEL_BUFFER_H
+#define REGARD_MODEL_BUFFER_H
+
+#include "kernels/ops.h"
+
+struct buffer {
+    void *data;
+    size_t size;
+};
+
+/* At least `bytes`; what it held is lost when it grows. */
+status buffer_reserve(struct queue *queue, struct buffer *buffer, size_t bytes);
+/* Reserves and copies from the host; the host memory may be reused after synchronize. */
+status buffer_upload(struct queue *queue, struct buffer *buffer, const void *host, size_t bytes);
+void buffer_release(struct queue *queue, struct buffer *buffer);
+
+#endif

@@ -1,0 +1,35 @@
+/* Replies to prompts: sampled step by step, or given and scored in one teacher-forced pass.
+ * Both read the same statistics off the same operations and agree bit for bit. */
+#ifndef REGARD_ROLLOUT_GENERATE_H
+#define REGARD_ROLLOUT_GENERATE_H
+
+#include "src/base/config.h"
+#include "src/base/philox.h"
+#include "src/model/t5.h"
+#include "src/rollout/prompt.h"
+#include "src/rollout/reply.h"
+
+/* One candidate of a prompt; counter names its random numbers (dialogue, turn, candidate). */
+struct reply_row {
+    int32_t prompt; /* ascending over the rows */
+    uint32_t counter[3];
+};
+
+enum { SUMMARY_TOP = 4 }; /* history positions kept a token */
+
+/* The workspace of one model. */
+struct generator;
+status generator_create(struct t5 *model, struct generator **out);
+void generator_destroy(struct generator *generator);
+
+/* config: rollout.{temperature, top_k, top_p, max_new_tokens}, infer.batch (rows at once),
+ * attention.*, floor.*, control.  replies [row_count], written; the caller frees them. */
+status generate_replies(struct generator *generator, const struct config *config,
+                        enum random_purpose purpose, const struct prompt *prompts,
+                        const struct reply_row *rows, int64_t row_count, struct reply *replies);
+/* The same for replies whose tokens, count and ended are set: fills the rest. */
+status score_replies(struct generator *generator, const struct config *config,
+                     const struct prompt *prompts, const struct reply_row *rows,
+                     int64_t row_count, struct reply *replies);
+
+#endif

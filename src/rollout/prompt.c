@@ -1,0 +1,83 @@
+/* Prompts: masks over the encoder's input; see prompt.h. */
+#include "src/rollout/prompt.h"
+
+#include "src/base/arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void prompt_allocate(struct prompt *prompt, int64_t count, int32_t turn)
+{
+    const size_t n = (size_t)count + 1;
+    *prompt = (struct prompt){.count = count, .turn = turn};
+    prompt->tokens = memory_allocate(n * sizeof *prompt->tokens);
+    prompt->visible = memory_allocate(n);
+    prompt->salient = memory_allocate(n);
+    prompt->earlier = memory_allocate(n);
+}
+
+static void prompt_count(struct prompt *prompt)
+{
+    prompt->visible_count = prompt->salient_count = 0;
+    for (int64_t i = 0; i < prompt->count; i++) {
+        prompt->salient[i] = prompt->salient[i] && prompt->visible[i];
+        prompt->visible_count += prompt->visible[i];
+        prompt->salient_count += prompt->salient[i];
+    }
+}
+
+status prompt_from_history(const struct history *history, const struct config *config,
+                           struct prompt *out)
+{
+    struct encoded_history encoded;
+    memset(out, 0, sizeof *out);
+    TRY(history_encode(history, &encoded));
+    prompt_allocate(out, encoded.count, (int32_t)encoded.last_turn);
+    for (int64_t i = 0; i < encoded.count; i++) {
+        out->tokens[i] = encoded.ids[i];
+        out->visible[i] = !(config->attention.exclude_special && encoded.special[i]);
+        out->salient[i] =
+            encoded.salient[i] && (config->history_coverage || encoded.prompt[i]);
+        int32_t turn = encoded.turn[i] - 1;
+        out->earlier[i] = (uint8_t)(turn < 0 ? 0 : turn > 255 ? 255 : turn);
+    }
+    prompt_count(out);
+    encoded_history_free(&encoded);
+    return NULL;
+}
+
+status prompt_from_tokens(const int32_t *tokens, const uint8_t *salient, int64_t count,
+                          int32_t turn, int32_t pad, int32_t end, const struct config *config,
+                          struct prompt *out)
+{
+    prompt_allocate(out, count, turn);
+    for (int64_t i = 0; i < count; i++) {
+        const bool special = tokens[i] == pad || tokens[i] == end;
+        out->tokens[i] = tokens[i];
+        out->visible[i] =
+            tokens[i] != pad && !(config->attention.exclude_special && special);
+        out->salient[i] = salient && salient[i] && !special;
+    }
+    prompt_count(out);
+    return NULL;
+}
+
+void prompt_copy(struct prompt *to, const struct prompt *from)
+{
+    const size_t n = (size_t)from->count;
+    prompt_allocate(to, from->count, from->turn);
+    memcpy(to->tokens, from->tokens, n * sizeof *to->tokens);
+    memcpy(to->visible, from->visible, n);
+    memcpy(to->salient, from->salient, n);
+    memcpy(to->earlier, from->earlier, n);
+    prompt_count(to);
+}
+
+void prompt_free(struct prompt *prompt)
+{
+    free(prompt->tokens);
+    free(prompt->visible);
+    free(prompt->salient);
+    free(prompt->earlier);
+    memset(prompt, 0, sizeof *prompt);
+}

@@ -1,0 +1,28 @@
+/* A prompt: H(t) as the encoder takes it, with the masks V(t) and I(t) of reward.md. */
+#ifndef REGARD_ROLLOUT_PROMPT_H
+#define REGARD_ROLLOUT_PROMPT_H
+
+#include "src/base/config.h"
+#include "src/text/history.h"
+
+struct prompt {
+    int32_t *tokens;  /* [count] */
+    uint8_t *visible; /* V: padding is out; with attention.exclude_special specials too */
+    uint8_t *salient; /* I, a subset of V */
+    uint8_t *earlier; /* the turn a token belongs to, from 0, capped at 255 */
+    int64_t count, visible_count, salient_count;
+    int32_t turn; /* t, from 1 */
+};
+
+/* From a dialogue's history; `history_coverage: false` keeps only the prompt's own marks. */
+status prompt_from_history(const struct history *history, const struct config *config,
+                           struct prompt *out);
+/* From token ids: pad and end are the special tokens; marks on them are dropped.  salient may
+ * be NULL: none. */
+status prompt_from_tokens(const int32_t *tokens, const uint8_t *salient, int64_t count,
+                          int32_t turn, int32_t pad, int32_t end, const struct config *config,
+                          struct prompt *out);
+void prompt_copy(struct prompt *to, const struct prompt *from);
+void prompt_free(struct prompt *prompt);
+
+#endif
