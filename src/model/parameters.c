@@ -1,0 +1,49 @@
+/* A model's parameters: look-up by name, hash, and the way to and from the host. */
+#include "src/model/parameters.h"
+
+#include "src/base/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const struct parameter *parameters_find(const struct parameters *p, const char *name)
+{
+    for (int64_t i = 0; i < p->count; i++)
+        if (strcmp(p->list[i].name, name) == 0) return &p->list[i];
+    return NULL;
+}
+
+status parameters_download(const struct parameters *p, float *host)
+{
+    p->queue->op->download(p->queue, host, p->values, (size_t)p->size * sizeof(float));
+    return p->queue->op->synchronize(p->queue);
+}
+
+status parameters_upload(struct parameters *p, const float *host)
+{
+    p->queue->op->upload(p->queue, p->values, host, (size_t)p->size * sizeof(float));
+    return p->queue->op->synchronize(p->queue);
+}
+
+/* For each parameter: name with its NUL, rank and sizes as 64-bit little-endian, values. */
+status parameters_hash(const struct parameters *p, char hex[65])
+{
+    float *host = malloc((size_t)p->size * sizeof(float) + 1);
+    if (!host) FAIL(STATUS_INTERNAL, "no memory for %lld parameters", (long long)p->size);
+    status s = parameters_download(p, host);
+    if (s) {
+        free(host);
+        return s;
+    }
+    struct sha256 *hash = sha256_begin();
+    for (int64_t i = 0; i < p->count; i++) {
+        const struct parameter *one = &p->list[i];
+        int64_t sizes[3] = {one->rank, one->shape[0], one->rank > 1 ? one->shape[1] : 1};
+        sha256_add(hash, one->name, strlen(one->name) + 1);
+        sha256_add(hash, sizes, sizeof sizes);
+        sha256_add(hash, host + one->offset, (size_t)one->count * sizeof(float));
+    }
+    sha256_end(hash, hex);
+    free(host);
+    return NULL;
+}

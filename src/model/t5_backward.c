@@ -1,0 +1,202 @@
+/* Gradients of a kept forward pass.  A layer's parts are undone in reverse; dx [rows, d] is
+ * the gradient of the residual stream throughout. */
+#include "src/model/t5_parts.h"
+
+#include <math.h>
+
+/* Places for gradients of activations, reused by every layer. */
+struct places {
+    float *dx, *dnorm;                    /* [rows, d] */
+    float *dout, *dqkv;                   /* [rows, i], [rows, 3i] */
+    float *dinner, *dwi;                  /* [rows, f], [rows, w] */
+    float *dcross_kv, *dencoder;          /* [n, 2i], [n, d] */
+    float *dencoder_bias, *ddecoder_bias; /* [heads, 2 span - 1] */
+    size_t bias_bytes[2];
+};
+
+static void places_cut(const struct t5_run *run, struct t5_cut *cut, struct places *p)
+{
+    const struct t5_shape *s = &run->model->shape;
+    int64_t n = run->history_tokens, m = run->reply_tokens, rows = n > m ? n : m;
+    int64_t d = s->d_model, inner = s->heads * s->d_kv;
+    int64_t encoder_bias = s->heads * (2 * run->longest_history - 1);
+    int64_t decoder_bias = m > 0 ? s->heads * (2 * run->longest_reply - 1) : 0;
+    p->dx = t5_cut_floats(cut, rows * d);
+    p->dnorm = t5_cut_floats(cut, rows * d);
+    p->dout = t5_cut_floats(cut, rows * inner);
+    p->dqkv = t5_cut_floats(cut, rows * 3 * inner);
+    p->dinner = t5_cut_floats(cut, rows * s->d_ff);
+    p->dwi = t5_cut_floats(cut, rows * s->d_ff * (s->gated ? 2 : 1));
+    p->dcross_kv = t5_cut_floats(cut, n * 2 * inner);
+    p->dencoder = t5_cut_floats(cut, n * d);
+    p->dencoder_bias = t5_cut_floats(cut, encoder_bias);
+    p->ddecoder_bias = t5_cut_floats(cut, decoder_bias);
+    p->bias_bytes[0] = (size_t)encoder_bias * sizeof(float);
+    p->bias_bytes[1] = (size_t)decoder_bias * sizeof(float);
+}
+
+/* y = x W^T: dW += dy^T x, dx (+)= dy W. */
+static void undo_projection(struct t5 *model, const struct t5_matrix *w, const float *dy,
+                            const float *x, float *dx, bool accumulate, int64_t rows,
+                            float *gradients)
+{
+    struct queue *q = model->queue;
+    q->op->matmul_weight_gradient(q, gradients + w->offset, dy, x, rows, w->n, w->k, true);
+    q->op->matmul_input_gradient(q, dx, dy, w->packed, rows, accumulate);
+}
+
+/* Adds the gradient through a norm to dx (or starts it). */
+static void undo_norm(struct t5 *model, int64_t weight, const float *dnorm, const float *x,
+                      const float *inverse, float *dx, bool accumulate, int64_t rows,
+                      float *gradients)
+{
+    struct queue *q = model->queue;
+    q->op->rmsnorm_backward(q, dx, gradients + weight, dnorm, x, model->parameters.values + weight,
+                            inverse, rows, model->shape.d_model, accumulate);
+}
+
+static void undo_feed_forward(struct t5 *model, const struct t5_layer *layer,
+                              const struct t5_activations *a, const struct places *p, int64_t rows,
+                              float *gradients)
+{
+    struct queue *q = model->queue;
+    int64_t f = model->shape.d_ff;
+    undo_projection(model, &layer->matrix[FF_WO], p->dx, a->inner, p->dinner, false, rows,
+                    gradients);
+    if (model->shape.gated)
+        q->op->gated_gelu_backward(q, p->dwi, p->dinner, a->wi, rows, f);
+    else
+        q->op->relu_backward(q, p->dwi, p->dinner, a->wi, rows * f);
+    undo_projection(model, &layer->matrix[FF_WI], p->dwi, a->norm_ff, p->dnorm, false, rows,
+                    gradients);
+    undo_norm(model, layer->norm[NORM_FF], p->dnorm, a->x_cross, a->inverse_ff, p->dx, true, rows,
+              gradients);
+}
+
+static void undo_cross(struct t5_run *run, const struct t5_layer *layer,
+                       const struct t5_activations *a, const struct places *p, float *gradients)
+{
+    struct t5 *model = run->model;
+    struct queue *q = model->queue;
+    int64_t m = run->reply_tokens, n = run->history_tokens;
+    int64_t inner = model->shape.heads * model->shape.d_kv;
+    undo_projection(model, &layer->matrix[CROSS_O], p->dx, a->cross_out, p->dout, false, m,
+                    gradients);
+    struct attention cross = t5_run_cross_attention(run, a);
+    struct attention_gradients g = {
+        .dout = p->dout,
+        .dq = p->dqkv, /* [m, i] here */
+        .dk = p->dcross_kv,
+        .dv = p->dcross_kv + inner,
+        .accumulate_kv = true, /* onto zeros: a history without replies gets none */
+        .key_rows = n,
+    };
+    q->op->zero(q, p->dcross_kv, (size_t)(n * 2 * inner) * sizeof(float));
+    q->op->attention_backward(q, &cross, &g);
+    undo_projection(model, &layer->matrix[CROSS_Q], p->dqkv, a->norm_cross, p->dnorm, false, m,
+                    gradients);
+    undo_norm(model, layer->norm[NORM_CROSS], p->dnorm, a->x_self, a->inverse_cross, p->dx, true, m,
+              gradients);
+    undo_projection(model, &layer->matrix[CROSS_KV], p->dcross_kv, run->encoder_output, p->dencoder,
+                    true, n, gradients);
+}
+
+static void undo_self(struct t5_run *run, bool decoder, const struct t5_layer *layer,
+                      const struct t5_activations *a, const struct places *p, float *gradients)
+{
+    struct t5 *model = run->model;
+    struct queue *q = model->queue;
+    int64_t rows = decoder ? run->reply_tokens : run->history_tokens;
+    int64_t inner = model->shape.heads * model->shape.d_kv;
+    undo_projection(model, &layer->matrix[SELF_O], p->dx, a->self_out, p->dout, false, rows,
+                    gradients);
+    struct attention self = t5_run_self_attention(run, decoder, a);
+    struct attention_gradients g = {
+        .dout = p->dout,
+        .dq = p->dqkv,
+        .dk = p->dqkv + inner,
+        .dv = p->dqkv + 2 * inner,
+        .key_rows = rows,
+        .dbias = decoder ? p->ddecoder_bias : p->dencoder_bias,
+    };
+    q->op->attention_backward(q, &self, &g);
+    undo_projection(model, &layer->matrix[SELF_QKV], p->dqkv, a->norm_self, p->dnorm, false, rows,
+                    gradients);
+    undo_norm(model, layer->norm[NORM_SELF], p->dnorm, a->x_in, a->inverse_self, p->dx, true, rows,
+              gradients);
+}
+
+static void undo_bias(struct t5 *model, const struct t5_stack *stack, const float *dbias,
+                      int64_t span, float *gradients)
+{
+    const struct t5_shape *s = &model->shape;
+    model->queue->op->relative_bias_backward(model->queue, gradients + stack->relative_bias, dbias,
+                                             span, s->heads, s->buckets, s->max_distance,
+                                             !stack->decoder);
+}
+
+/* Adds into p->dencoder. */
+static void undo_decoder(struct t5_run *run, const float *dlogits, const struct places *p,
+                         float *gradients)
+{
+    struct t5 *model = run->model;
+    struct queue *q = model->queue;
+    const struct t5_shape *s = &model->shape;
+    int64_t m = run->reply_tokens, d = s->d_model;
+    q->op->zero(q, p->ddecoder_bias, p->bias_bytes[1]);
+    undo_projection(model, &model->head, dlogits, run->scaled, p->dnorm, false, m, gradients);
+    if (s->scale_logits) q->op->scale(q, p->dnorm, p->dnorm, (float)pow((double)d, -0.5), m * d);
+    undo_norm(model, model->decoder.final_norm, p->dnorm, run->decoder[s->decoder_layers - 1].x_out,
+              run->decoder_inverse, p->dx, false, m, gradients);
+    for (int64_t i = s->decoder_layers - 1; i >= 0; i--) {
+        const struct t5_layer *layer = &model->decoder.layer[i];
+        const struct t5_activations *a = &run->decoder[i];
+        undo_feed_forward(model, layer, a, p, m, gradients);
+        undo_cross(run, layer, a, p, gradients);
+        undo_self(run, true, layer, a, p, gradients);
+    }
+    undo_bias(model, &model->decoder, p->ddecoder_bias, run->longest_reply, gradients);
+    q->op->embedding_backward(q, gradients + model->shared, p->dx, run->input_ids, m, d);
+}
+
+static void undo_encoder(struct t5_run *run, const struct places *p, float *gradients)
+{
+    struct t5 *model = run->model;
+    struct queue *q = model->queue;
+    const struct t5_shape *s = &model->shape;
+    int64_t n = run->history_tokens;
+    q->op->zero(q, p->dencoder_bias, p->bias_bytes[0]);
+    undo_norm(model, model->encoder.final_norm, p->dencoder,
+              run->encoder[s->encoder_layers - 1].x_out, run->encoder_inverse, p->dx, false, n,
+              gradients);
+    for (int64_t i = s->encoder_layers - 1; i >= 0; i--) {
+        const struct t5_layer *layer = &model->encoder.layer[i];
+        const struct t5_activations *a = &run->encoder[i];
+        undo_feed_forward(model, layer, a, p, n, gradients);
+        undo_self(run, false, layer, a, p, gradients);
+    }
+    undo_bias(model, &model->encoder, p->dencoder_bias, run->longest_history, gradients);
+    q->op->embedding_backward(q, gradients + model->shared, p->dx, run->history_ids, n, s->d_model);
+}
+
+status t5_backward(struct t5_run *run, const float *dlogits, const float *dencoder,
+                   float *gradients)
+{
+    struct queue *q = run->model->queue;
+    if (!run->done || !run->kept) FAIL(STATUS_INTERNAL, "no activations were kept for backward");
+    if (dlogits && run->replies == 0) FAIL(STATUS_INTERNAL, "gradients of logits without replies");
+    struct places p;
+    struct t5_cut cut = {0};
+    places_cut(run, &cut, &p);
+    TRY(t5_buffer_reserve(q, &run->backward, cut.used));
+    cut = (struct t5_cut){.base = run->backward.memory};
+    places_cut(run, &cut, &p);
+    size_t bytes = (size_t)(run->history_tokens * run->model->shape.d_model) * sizeof(float);
+    if (dencoder)
+        q->op->copy(q, p.dencoder, dencoder, bytes);
+    else
+        q->op->zero(q, p.dencoder, bytes);
+    if (dlogits) undo_decoder(run, dlogits, &p, gradients);
+    if (dlogits || dencoder) undo_encoder(run, &p, gradients);
+    return NULL;
+}

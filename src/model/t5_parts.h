@@ -1,0 +1,131 @@
+/* What the files of T5 share and nobody else sees: weights by layer, activations by layer,
+ * workspaces that grow, and the pieces of a layer that teacher forcing and incremental
+ * decoding both run (which is why their numbers agree bit for bit).
+ * Sizes in shapes: n history tokens, m reply tokens (or rows of a decode step), d = d_model,
+ * i = heads * d_kv, f = d_ff, w = f, or 2f when gated. */
+#ifndef REGARD_MODEL_T5_PARTS_H
+#define REGARD_MODEL_T5_PARTS_H
+
+#include "src/model/t5.h"
+
+enum t5_matrix_name { SELF_QKV, SELF_O, CROSS_Q, CROSS_KV, CROSS_O, FF_WI, FF_WO, T5_MATRICES };
+enum t5_norm_name { NORM_SELF, NORM_CROSS, NORM_FF, T5_NORMS };
+
+/* A weight [n, k] at `offset` floats of the parameters; n 0: the layer has none. */
+struct t5_matrix {
+    int64_t offset, n, k;
+    struct packed_matrix *packed;
+};
+
+struct t5_layer {
+    struct t5_matrix matrix[T5_MATRICES];
+    int64_t norm[T5_NORMS]; /* offsets of the weights [d] */
+};
+
+struct t5_stack {
+    bool decoder;
+    int64_t layers;
+    struct t5_layer *layer;
+    int64_t relative_bias; /* offset of [buckets, heads], of block 0, used by all */
+    int64_t final_norm;
+};
+
+struct t5 {
+    struct queue *queue;
+    struct t5_shape shape;
+    bool with_gradients;
+    struct parameters parameters;
+    int64_t shared;        /* offset of the embedding [vocabulary, d] */
+    struct t5_matrix head; /* lm_head, or the embedding again when tied */
+    struct t5_stack encoder, decoder;
+    /* The critic's head; n 0 otherwise. */
+    struct t5_matrix value_weight, value_bias; /* [1, d], [1, 1] */
+};
+
+/* t5_create, and the critic's head behind the parameters when value_head. */
+status t5_create_parts(struct queue *queue, const struct t5_shape *shape, bool with_gradients,
+                       bool value_head, struct t5 **out);
+
+/* Device memory that grows and is reused. */
+struct t5_buffer {
+    void *memory;
+    size_t bytes;
+};
+status t5_buffer_reserve(struct queue *q, struct t5_buffer *buffer, size_t bytes);
+void t5_buffer_release(struct queue *q, struct t5_buffer *buffer);
+
+/* Pieces cut off one buffer: first with base NULL to count bytes, then to place them. */
+struct t5_cut {
+    char *base;
+    size_t used;
+};
+float *t5_cut_floats(struct t5_cut *cut, int64_t count);
+int32_t *t5_cut_ints(struct t5_cut *cut, int64_t count);
+
+/* One layer's activations.  Kept ones have a place each; otherwise all layers share one, and
+ * x_in, x_self, x_cross and x_out are the same rows. */
+struct t5_activations {
+    float *x_in;                       /* [m, d] */
+    float *norm_self, *inverse_self;   /* [m, d], [m] */
+    float *qkv;                        /* [m, 3i] */
+    float *self_out, *self_lse;        /* [m, i], [m, heads] (NULL when not kept) */
+    float *x_self;                     /* [m, d] */
+    float *norm_cross, *inverse_cross; /* [m, d], [m] */
+    float *cross_q, *cross_kv;         /* [m, i], [n, 2i] */
+    float *cross_out, *cross_lse;      /* [m, i], [m, heads] */
+    float *x_cross;                    /* [m, d] (x_self in the encoder) */
+    float *norm_ff, *inverse_ff;       /* [m, d], [m] */
+    float *wi, *inner;                 /* [m, w], [m, f] */
+    float *x_out;                      /* [m, d] */
+};
+/* Places for the layers of a stack in slots[layers]; cross_rows: n, 0 when the caller holds
+ * the keys and values itself. */
+void t5_activations_cut(struct t5_cut *cut, const struct t5_shape *shape, bool decoder,
+                        int64_t layers, int64_t rows, int64_t cross_rows, bool keep,
+                        struct t5_activations *slots);
+
+/* The pieces of a layer, rows at a time; the attention itself stands between them. */
+void t5_layer_self_project(struct t5 *model, const struct t5_layer *layer,
+                           const struct t5_activations *a, int64_t rows);
+void t5_layer_self_close(struct t5 *model, const struct t5_layer *layer,
+                         const struct t5_activations *a, int64_t rows);
+void t5_layer_cross_project(struct t5 *model, const struct t5_layer *layer,
+                            const struct t5_activations *a, int64_t rows);
+void t5_layer_cross_close(struct t5 *model, const struct t5_layer *layer,
+                          const struct t5_activations *a, int64_t rows);
+void t5_layer_feed_forward(struct t5 *model, const struct t5_layer *layer,
+                           const struct t5_activations *a, int64_t rows);
+/* Final norm, scaling and head: normed [rows, d], scaled [rows, d] (may be normed). */
+void t5_head(struct t5 *model, const float *x, float *normed, float *inverse, float *scaled,
+             float *logits, int64_t rows);
+void t5_relative_bias(struct t5 *model, const struct t5_stack *stack, float *bias, int64_t span);
+
+struct t5_run {
+    struct t5 *model;
+    bool kept, keep_maps, done;
+    int64_t histories, history_tokens, longest_history; /* n */
+    int64_t replies, reply_tokens, longest_reply;       /* m */
+    int64_t first_reply_tokens, first_history_tokens;
+    int64_t capture_layers;
+    struct t5_buffer integers, floats, backward;
+    /* In `integers`. */
+    int32_t *history_begin, *history_ids;       /* [histories + 1], [n] */
+    int32_t *reply_begin, *input_ids, *targets; /* [replies + 1], [m], [m] */
+    int32_t *cross_begin, *cross_end;           /* [replies] key range of the reply's history */
+    /* In `floats`. */
+    struct t5_activations *encoder, *decoder; /* [layers] on the host */
+    float *encoder_bias, *decoder_bias;       /* [heads, 2 span - 1] */
+    float *encoder_inverse, *encoder_output;  /* [n], [n, d] */
+    float *decoder_inverse, *decoder_output;  /* [m], [m, d] before the scaling */
+    float *scaled;                            /* [m, d] what the head reads */
+    float *logits;                            /* [m, vocabulary] */
+    float *capture;                           /* [m, longest_history] */
+    float *maps;                              /* [layers, heads, m, longest_history] */
+};
+
+/* The attentions of a teacher-forced pass, as forward and backward both call them. */
+struct attention t5_run_self_attention(const struct t5_run *run, bool decoder,
+                                       const struct t5_activations *a);
+struct attention t5_run_cross_attention(const struct t5_run *run, const struct t5_activations *a);
+
+#endif
