@@ -1,0 +1,233 @@
+/* The matrix products: right against float64, and equal in every bit over instruction sets,
+ * threads and numbers of rows. */
+#include "kernel_test.h"
+
+struct shape {
+    int64_t m, n, k;
+};
+
+/* Odd sizes round the tiles' edges, more than one k block, and enough rows for row blocks. */
+static const struct shape shapes[] = {
+    {1, 1, 1},     {1, 130, 300}, {2, 67, 256},  {3, 33, 257},  {5, 16, 31},    {7, 200, 513},
+    {9, 129, 700}, {64, 65, 64},  {97, 40, 515}, {401, 70, 33}, {800, 35, 260}, {300, 130, 600}};
+enum { shape_count = sizeof shapes / sizeof *shapes };
+
+/* |fl(product) - product| <= (256 + K/256 + 1) u sum |a||b| with u = 2^-24: a chain of at most
+ * 256 roundings, then the blocks' sums.  The values are at most 1, and errors add like a walk:
+ * the worst case below is already a tight test (a term left out is off by about 0.3). */
+static double tolerance(int64_t k)
+{
+    double chain = (double)(k < 256 ? k : 256) + (double)(k / 256) + 2;
+    return chain * (double)k * 0x1p-24;
+}
+
+enum form { forward, input_gradient, weight_gradient, forms };
+static const char *const form_names[] = {"matmul", "matmul_input_gradient",
+                                         "matmul_weight_gradient"};
+
+/* One product C[rows, columns] over `depth`, of the given form, in a queue. */
+static void multiply(struct queue *q, enum form form, float *c, const float *a, const float *b,
+                     struct shape s, bool accumulate)
+{
+    if (form == weight_gradient) {
+        /* dw[m, n] = a[k, m]^T b[k, n] */
+        q->op->matmul_weight_gradient(q, c, a, b, s.k, s.m, s.n, accumulate);
+        return;
+    }
+    struct packed_matrix *w;
+    const bool back = form == input_gradient;
+    status error = back ? q->op->matrix_create(q, s.k, s.n, true, &w)
+                        : q->op->matrix_create(q, s.n, s.k, false, &w);
+    assert_null(error);
+    q->op->matrix_pack(q, w, b);
+    if (back)
+        q->op->matmul_input_gradient(q, c, a, w, s.m, accumulate);
+    else
+        q->op->matmul(q, c, a, w, s.m, accumulate);
+    queue_check(q);
+    q->op->matrix_destroy(q, w);
+}
+
+static double element(enum form form, const float *a, const float *b, struct shape s, int64_t i,
+                      int64_t j, int64_t k)
+{
+    const float left = form == weight_gradient ? a[k * s.m + i] : a[i * s.k + k];
+    const float right = form == forward ? b[j * s.k + k] : b[k * s.n + j];
+    return (double)left * (double)right;
+}
+
+static void products_equal_float64(void **state)
+{
+    (void)state;
+    struct queues all = queues_new();
+    for (int form = 0; form < forms; form++)
+        for (int i = 0; i < shape_count; i++) {
+            const struct shape s = shapes[i];
+            float *a = random_new(s.m * s.k, 1, 1), *b = random_new(s.n * s.k, 2, 1);
+            float *before = random_new(s.m * s.n, 3, 1), *first = floats_new(s.m * s.n);
+            double *want = malloc((size_t)(s.m * s.n) * sizeof *want);
+            for (int accumulate = 0; accumulate < 2; accumulate++) {
+                for (int64_t r = 0; r < s.m; r++)
+                    for (int64_t j = 0; j < s.n; j++) {
+                        double sum = accumulate ? before[r * s.n + j] : 0;
+                        for (int64_t k = 0; k < s.k; k++) sum += element(form, a, b, s, r, j, k);
+                        want[r * s.n + j] = sum;
+                    }
+                for (int qi = 0; qi < all.count; qi++) {
+                    float *c = floats_new(s.m * s.n);
+                    if (accumulate) memcpy(c, before, (size_t)(s.m * s.n) * sizeof *c);
+                    multiply(all.q[qi], form, c, a, b, s, accumulate);
+                    char what[160];
+                    snprintf(what, sizeof what, "%s %lld x %lld x %lld, %s%s", form_names[form],
+                             (long long)s.m, (long long)s.n, (long long)s.k, all.name[qi],
+                             accumulate ? ", accumulate" : "");
+                    check_close(c, want, s.m * s.n, tolerance(s.k) + 0x1p-23, 0, what);
+                    if (qi == 0) memcpy(first, c, (size_t)(s.m * s.n) * sizeof *c);
+                    check_bits(c, first, s.m * s.n, what);
+                    guarded_free(c, what);
+                }
+            }
+            free(want);
+            guarded_free(a, "a");
+            guarded_free(b, "b");
+            guarded_free(before, "before");
+            guarded_free(first, "first");
+        }
+    queues_free(&all);
+}
+
+/* The order the contract names, written out: chains of fmaf over blocks of 256. */
+static void the_order_of_addition_is_the_one_defined(void **state)
+{
+    (void)state;
+    const struct shape s = {13, 37, 700};
+    float *a = random_new(s.m * s.k, 4, 1), *b = random_new(s.n * s.k, 5, 1);
+    float *before = random_new(s.m * s.n, 6, 1), *want = floats_new(s.m * s.n);
+    for (int64_t i = 0; i < s.m; i++)
+        for (int64_t j = 0; j < s.n; j++) {
+            float sum = 0;
+            for (int64_t k0 = 0; k0 < s.k; k0 += 256) {
+                float chain = 0;
+                for (int64_t k = k0; k < s.k && k < k0 + 256; k++)
+                    chain = fmaf(a[i * s.k + k], b[j * s.k + k], chain);
+                sum = k0 ? sum + chain : chain;
+            }
+            want[i * s.n + j] = before[i * s.n + j] + sum;
+        }
+    struct queues all = queues_new();
+    for (int qi = 0; qi < all.count; qi++) {
+        float *c = floats_new(s.m * s.n);
+        memcpy(c, before, (size_t)(s.m * s.n) * sizeof *c);
+        multiply(all.q[qi], forward, c, a, b, s, true);
+        check_bits(c, want, s.m * s.n, all.name[qi]);
+        guarded_free(c, all.name[qi]);
+    }
+    queues_free(&all);
+    guarded_free(a, "a");
+    guarded_free(b, "b");
+    guarded_free(before, "before");
+    guarded_free(want, "want");
+}
+
+static void a_rows_bits_do_not_depend_on_the_number_of_rows(void **state)
+{
+    (void)state;
+    enum { most = 130 };
+    const int64_t n = 161, k = 600;
+    float *x = random_new(most * k, 7, 1), *values = random_new(n * k, 8, 1);
+    float *want = floats_new(most * n);
+    struct queues all = queues_new();
+    for (int qi = 0; qi < all.count; qi++) {
+        struct queue *q = all.q[qi];
+        for (int back = 0; back < 2; back++) {
+            struct packed_matrix *w; /* [n, k], or [k, n] whose input gradient is taken */
+            status error = back ? q->op->matrix_create(q, k, n, true, &w)
+                                : q->op->matrix_create(q, n, k, false, &w);
+            assert_null(error);
+            q->op->matrix_pack(q, w, values);
+            void (*run)(struct queue *, float *, const float *, const struct packed_matrix *,
+                        int64_t, bool) = back ? q->op->matmul_input_gradient : q->op->matmul;
+            for (int64_t i = 0; i < most; i++) run(q, want + i * n, x + i * k, w, 1, false);
+            for (int64_t m = 1; m <= most; m += m < 64 ? 1 : 22) {
+                float *y = floats_new(m * n);
+                run(q, y, x, w, m, false);
+                check_bits(y, want, m * n, all.name[qi]);
+                guarded_free(y, all.name[qi]);
+            }
+            q->op->matrix_destroy(q, w);
+        }
+    }
+    queues_free(&all);
+    guarded_free(x, "x");
+    guarded_free(values, "values");
+    guarded_free(want, "want");
+}
+
+static void no_rows_is_no_work_and_an_empty_sum_is_zero(void **state)
+{
+    (void)state;
+    struct queues all = queues_new();
+    for (int qi = 0; qi < all.count; qi++) {
+        struct queue *q = all.q[qi];
+        float *dw = random_new(15, 9, 1), none = 0;
+        q->op->matmul_weight_gradient(q, dw, &none, &none, 0, 3, 5, false);
+        for (int i = 0; i < 15; i++) assert_true(dw[i] == 0);
+        guarded_free(dw, "dw");
+        struct packed_matrix *w;
+        assert_null(q->op->matrix_create(q, 3, 1, false, &w));
+        q->op->matrix_pack(q, w, (const float[]){1, 2, 3});
+        q->op->matmul(q, NULL, NULL, w, 0, false);
+        q->op->matrix_destroy(q, w);
+    }
+    queues_free(&all);
+}
+
+static void an_input_gradient_that_was_not_asked_for_is_an_error(void **state)
+{
+    (void)state;
+    struct queues all = queues_new();
+    struct queue *q = all.q[0];
+    struct packed_matrix *w;
+    float dx = 0;
+    assert_null(q->op->matrix_create(q, 1, 1, false, &w));
+    q->op->matrix_pack(q, w, &dx);
+    q->op->matmul_input_gradient(q, &dx, &dx, w, 1, false);
+    status error = q->op->synchronize(q);
+    assert_non_null(error);
+    status_free(error);
+    assert_null(q->op->synchronize(q));
+    q->op->matrix_destroy(q, w);
+    queues_free(&all);
+}
+
+static void instructions_and_threads_are_checked(void **state)
+{
+    (void)state;
+    struct queue *q;
+    status error = cpu_queue_create(1, "sse9", &q);
+    assert_non_null(error);
+    assert_non_null(strstr(status_message(error), "sse9"));
+    status_free(error);
+    error = cpu_queue_create(0, "auto", &q);
+    assert_non_null(error);
+    status_free(error);
+    assert_null(cpu_queue_create(1, "auto", &q));
+    void *memory;
+    assert_null(q->op->allocate(q, 5, &memory));
+    assert_int_equal((uintptr_t)memory % 64, 0);
+    q->op->release(q, memory);
+    q->op->destroy(q);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_equal_float64),
+        cmocka_unit_test(the_order_of_addition_is_the_one_defined),
+        cmocka_unit_test(a_rows_bits_do_not_depend_on_the_number_of_rows),
+        cmocka_unit_test(no_rows_is_no_work_and_an_empty_sum_is_zero),
+        cmocka_unit_test(an_input_gradient_that_was_not_asked_for_is_an_error),
+        cmocka_unit_test(instructions_and_threads_are_checked),
+    };
+    return cmocka_run_group_tests_name("matmul", tests, NULL, NULL);
+}
