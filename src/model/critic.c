@@ -1,0 +1,151 @@
+/* The critic: value of a history = w . mean over its tokens of the encoder's output + b. */
+#include "src/model/critic.h"
+
+#include "src/model/t5_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct critic {
+    struct t5 *model;
+    struct t5_run *run;
+    struct t5_buffer forward, backward;
+    float *means, *ones, *values; /* [histories, d], [histories], [histories] */
+    bool kept;
+};
+
+status critic_create(struct queue *queue, const struct t5_shape *shape, struct critic **out)
+{
+    struct t5_shape encoder = *shape;
+    encoder.decoder_layers = 0;
+    struct critic *critic = calloc(1, sizeof *critic);
+    if (!critic) FAIL(STATUS_INTERNAL, "no memory for a critic");
+    status s = t5_create_parts(queue, &encoder, true, true, &critic->model);
+    if (!s) s = t5_run_create(critic->model, &critic->run);
+    if (s) {
+        critic_destroy(critic);
+        return status_context(s, "critic");
+    }
+    *out = critic;
+    return NULL;
+}
+
+void critic_destroy(struct critic *critic)
+{
+    if (!critic) return;
+    if (critic->model) {
+        t5_buffer_release(critic->model->queue, &critic->forward);
+        t5_buffer_release(critic->model->queue, &critic->backward);
+    }
+    t5_run_destroy(critic->run);
+    t5_destroy(critic->model);
+    free(critic);
+}
+
+struct parameters *critic_parameters(struct critic *critic)
+{
+    return &critic->model->parameters;
+}
+
+status critic_start_from(struct critic *critic, struct t5 *policy)
+{
+    struct queue *q = critic->model->queue;
+    const struct parameters *to = &critic->model->parameters;
+    const struct parameters *from = &policy->parameters;
+    if (policy->queue != q) FAIL(STATUS_INTERNAL, "policy and critic stand on different queues");
+    for (int64_t i = 0; i < to->count; i++) {
+        const struct parameter *mine = &to->list[i];
+        size_t bytes = (size_t)mine->count * sizeof(float);
+        if (strncmp(mine->name, "value_head.", 11) == 0) {
+            q->op->zero(q, to->values + mine->offset, bytes);
+            continue;
+        }
+        const struct parameter *theirs = parameters_find(from, mine->name);
+        if (!theirs || theirs->count != mine->count)
+            FAIL(STATUS_INPUT, "the policy has no %s of the critic's shape", mine->name);
+        q->op->copy(q, to->values + mine->offset, from->values + theirs->offset, bytes);
+    }
+    return critic_refresh(critic);
+}
+
+status critic_refresh(struct critic *critic)
+{
+    return t5_refresh(critic->model);
+}
+
+/* A device array of `count` ones, made on the host. */
+static status upload_ones(struct queue *q, float *to, int64_t count)
+{
+    float *host = malloc((size_t)count * sizeof(float));
+    if (!host) FAIL(STATUS_INTERNAL, "no memory for %lld histories", (long long)count);
+    for (int64_t i = 0; i < count; i++) host[i] = 1.0f;
+    q->op->upload(q, to, host, (size_t)count * sizeof(float));
+    status s = q->op->synchronize(q);
+    free(host);
+    return s;
+}
+
+static void cut_forward(struct critic *critic, struct t5_cut *cut, int64_t histories)
+{
+    critic->means = t5_cut_floats(cut, histories * critic->model->shape.d_model);
+    critic->ones = t5_cut_floats(cut, histories);
+    critic->values = t5_cut_floats(cut, histories);
+}
+
+status critic_forward(struct critic *critic, int64_t histories, const int32_t *history_begin,
+                      const int32_t *history_tokens, bool keep, float *values)
+{
+    struct t5 *model = critic->model;
+    struct queue *q = model->queue;
+    struct t5_batch batch = {
+        .histories = histories, .history_begin = history_begin, .history_tokens = history_tokens};
+    critic->kept = false;
+    TRY(status_context(t5_forward(critic->run, &batch, keep, 0), "critic"));
+    struct t5_cut cut = {0};
+    cut_forward(critic, &cut, histories);
+    TRY(t5_buffer_reserve(q, &critic->forward, cut.used));
+    cut = (struct t5_cut){.base = critic->forward.memory};
+    cut_forward(critic, &cut, histories);
+    TRY(upload_ones(q, critic->ones, histories));
+    q->op->mean_rows(q, critic->means, critic->run->encoder_output, critic->run->history_begin,
+                     histories, model->shape.d_model);
+    q->op->matmul(q, critic->values, critic->means, model->value_weight.packed, histories, false);
+    q->op->matmul(q, critic->values, critic->ones, model->value_bias.packed, histories, true);
+    q->op->download(q, values, critic->values, (size_t)histories * sizeof(float));
+    TRY(q->op->synchronize(q));
+    critic->kept = keep;
+    return NULL;
+}
+
+static void cut_backward(const struct critic *critic, struct t5_cut *cut, float **dvalues,
+                         float **dmeans, float **dencoder)
+{
+    int64_t d = critic->model->shape.d_model;
+    *dvalues = t5_cut_floats(cut, critic->run->histories);
+    *dmeans = t5_cut_floats(cut, critic->run->histories * d);
+    *dencoder = t5_cut_floats(cut, critic->run->history_tokens * d);
+}
+
+status critic_backward(struct critic *critic, const float *dvalues, float *gradients)
+{
+    struct t5 *model = critic->model;
+    struct queue *q = model->queue;
+    int64_t d = model->shape.d_model, histories = critic->run->histories;
+    if (!critic->kept) FAIL(STATUS_INTERNAL, "critic: no activations were kept for backward");
+    float *dv, *dmeans, *dencoder;
+    struct t5_cut cut = {0};
+    cut_backward(critic, &cut, &dv, &dmeans, &dencoder);
+    TRY(t5_buffer_reserve(q, &critic->backward, cut.used));
+    cut = (struct t5_cut){.base = critic->backward.memory};
+    cut_backward(critic, &cut, &dv, &dmeans, &dencoder);
+    q->op->upload(q, dv, dvalues, (size_t)histories * sizeof(float));
+    TRY(q->op->synchronize(q));
+    q->op->matmul_weight_gradient(q, gradients + model->value_weight.offset, dv, critic->means,
+                                  histories, 1, d, true);
+    q->op->matmul_weight_gradient(q, gradients + model->value_bias.offset, dv, critic->ones,
+                                  histories, 1, 1, true);
+    q->op->matmul_input_gradient(q, dmeans, dv, model->value_weight.packed, histories, false);
+    q->op->zero(q, dencoder, (size_t)(critic->run->history_tokens * d) * sizeof(float));
+    q->op->mean_rows_backward(q, dencoder, dmeans, critic->run->history_begin, histories, d);
+    return t5_backward(critic->run, NULL, dencoder, gradients);
+}
