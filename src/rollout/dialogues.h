@@ -1,0 +1,33 @@
+/* Whole dialogues: user and policy take turns, every reply is an experience. */
+#ifndef REGARD_ROLLOUT_DIALOGUES_H
+#define REGARD_ROLLOUT_DIALOGUES_H
+
+#include "src/data/corpus.h"
+#include "src/reward/running.h"
+#include "src/rollout/experience.h"
+#include "src/rollout/generate.h"
+
+/* What a rollout is made with; all owned by the caller. */
+struct rollout {
+    const struct config *config;
+    struct generator *policy;
+    struct generator *scorer; /* scorer: frozen; NULL reads the policy's own attention */
+    struct generator *user;   /* rollout.user: model */
+    const struct history_options *history;
+    const struct dataset *data;
+    int32_t pad, end;
+    struct running_statistics statistics; /* came with the weights; `best` chooses by them */
+};
+
+/* The batch's dialogue ids [count) -> out[count], each to be destroyed by the caller.  A
+ * dialogue id is its place in the endless prompt order: its data is prompt_order(seed,
+ * id / count of data, id % count of data). */
+status rollout_dialogues(struct rollout *rollout, const int64_t *ids, int64_t count,
+                         int64_t weight_version, struct experience **out);
+
+/* An experience's turn from a prompt and its reply, terms computed. */
+status experience_turn_fill(const struct config *config, int64_t dialogue, int32_t candidate,
+                            const struct prompt *prompt, const struct reply *reply,
+                            struct experience_turn *turn);
+
+#endif
