@@ -32,6 +32,12 @@ status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, siz
 /* Special tokens are dropped when skip_special.  The caller frees *text. */
 status tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
                         bool skip_special, char **text);
+/* As tokenizer_decode with special tokens skipped, but keeps what each token stands for:
+ * [begin[i], end[i]) are bytes of *text; special tokens have an empty range.  Bytes that are
+ * no UTF-8 stay as they are.  Used for the words of a generated reply. */
+status tokenizer_decode_ranges(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
+                               char **text, size_t *size, int32_t *begin, int32_t *end);
+void token_list_add(struct token_list *list, int32_t id, int32_t begin, int32_t end);
 int64_t tokenizer_size(const struct tokenizer *tokenizer); /* ids, extra ids included */
 int32_t tokenizer_pad(const struct tokenizer *tokenizer);
 int32_t tokenizer_end(const struct tokenizer *tokenizer);
