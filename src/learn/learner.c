@@ -1,0 +1,460 @@
+/* One learner's models and single optimizer steps; see learner.h.  A microbatch is run in chunks
+ * of a fixed size, its gradient is one leaf of the gradient tree, so that the sum does not
+ * depend on how many learners share the work. */
+#include "src/learn/learner.h"
+
+#include "src/base/arena.h"
+#include "src/learn/pack.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static status alone_sum(void *context, float *values, int64_t count)
+{
+    (void)context, (void)values, (void)count;
+    return NULL;
+}
+
+static status alone_gather(void *context, const void *mine, size_t bytes, void **all,
+                           size_t *total)
+{
+    (void)context;
+    *all = memory_allocate(bytes + 1);
+    if (bytes) memcpy(*all, mine, bytes);
+    *total = bytes;
+    return NULL;
+}
+
+void learner_exchange_alone(struct learner_exchange *exchange)
+{
+    *exchange = (struct learner_exchange){NULL, 0, 1, alone_sum, alone_gather};
+}
+
+int64_t learner_microbatches(const struct learner *learner)
+{
+    return learner->config->learn.microbatches / learner->exchange.count;
+}
+
+status learner_create(const struct config *config, const struct learner_exchange *exchange,
+                      struct t5 *policy, struct t5 *reference, bool with_critic,
+                      struct learner **out)
+{
+    struct learner *l = memory_allocate(sizeof *l);
+    *l = (struct learner){.config = config,
+                          .exchange = *exchange,
+                          .queue = t5_queue(policy),
+                          .policy = policy,
+                          .reference = reference};
+    const int64_t size = t5_parameters(policy)->size;
+    const int64_t leaves = learner_microbatches(l);
+    status s = t5_run_create(policy, &l->policy_run);
+    if (!s && reference) s = t5_run_create(reference, &l->reference_run);
+    if (!s) s = optimizer_create(l->queue, size, config->policy.clip_norm, &l->policy_optimizer);
+    if (!s) s = gradient_tree_create(l->queue, size, leaves, &l->policy_tree);
+    l->host_size = size;
+    if (!s && with_critic) {
+        s = critic_create(l->queue, t5_shape(policy), &l->critic);
+        if (!s) s = critic_start_from(l->critic, policy);
+        const int64_t critic_size = s ? 0 : critic_parameters(l->critic)->size;
+        if (!s)
+            s = optimizer_create(l->queue, critic_size, config->policy.clip_norm,
+                                 &l->critic_optimizer);
+        if (!s) s = gradient_tree_create(l->queue, critic_size, leaves, &l->critic_tree);
+        if (critic_size > l->host_size) l->host_size = critic_size;
+    }
+    l->host = memory_allocate((size_t)l->host_size * sizeof *l->host);
+    if (s) {
+        learner_free(l);
+        return s;
+    }
+    *out = l;
+    return NULL;
+}
+
+void learner_free(struct learner *l)
+{
+    if (!l) return;
+    struct buffer *all[] = {&l->logp,   &l->entropy, &l->lse,   &l->old,     &l->ref, &l->advantage,
+                            &l->weight, &l->loss,    &l->dlogp, &l->clipped, &l->kl};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_release(l->queue, all[i]);
+    if (l->policy_run) t5_run_destroy(l->policy_run);
+    if (l->reference_run) t5_run_destroy(l->reference_run);
+    if (l->policy_optimizer) optimizer_free(l->policy_optimizer);
+    if (l->critic_optimizer) optimizer_free(l->critic_optimizer);
+    if (l->policy_tree) gradient_tree_free(l->policy_tree);
+    if (l->critic_tree) gradient_tree_free(l->critic_tree);
+    if (l->critic) critic_destroy(l->critic);
+    free(l->host);
+    free(l);
+}
+
+static float forward_temperature(const struct learner *l)
+{
+    return l->config->rollout.temperature > 0 ? (float)l->config->rollout.temperature : 1.0f;
+}
+
+status learner_logp(struct learner *l, struct t5_run *run, const struct learn_turn *turns,
+                    int64_t count, float *const *logp)
+{
+    const struct ops *op = l->queue->op;
+    const int64_t vocabulary = t5_shape(l->policy)->vocabulary;
+    for (int64_t at = 0; at < count;) {
+        const int64_t n = pack_chunk(turns + at, count - at);
+        struct packed_batch packed;
+        packed_batch_make(&packed, turns + at, n);
+        float *host = memory_allocate((size_t)packed.tokens * sizeof *host + 4);
+        status s = NULL;
+        if (packed.tokens) {
+            s = t5_forward(run, &packed.batch, false, 0);
+            if (!s)
+                s = buffer_reserve(l->queue, &l->logp, (size_t)packed.tokens * sizeof(float));
+            if (!s) {
+                op->softmax_loss(l->queue, l->logp.data, NULL, NULL, NULL, t5_run_logits(run),
+                                 NULL, t5_run_targets(run), forward_temperature(l),
+                                 packed.tokens, vocabulary);
+                op->download(l->queue, host, l->logp.data,
+                             (size_t)packed.tokens * sizeof(float));
+                s = op->synchronize(l->queue);
+            }
+        }
+        int64_t from = 0;
+        for (int64_t i = 0; !s && i < n; i++) {
+            if (turns[at + i].reply_count)
+                memcpy(logp[at + i], host + from,
+                       (size_t)turns[at + i].reply_count * sizeof *host);
+            from += turns[at + i].reply_count;
+        }
+        free(host);
+        packed_batch_free(&packed);
+        if (s) return s;
+        at += n;
+    }
+    return NULL;
+}
+
+status learner_values(struct learner *l, const struct learn_turn *turns, int64_t count,
+                      double *values)
+{
+    for (int64_t at = 0; at < count;) {
+        const int64_t n = pack_chunk(turns + at, count - at);
+        struct packed_batch packed;
+        packed_batch_make(&packed, turns + at, n);
+        float *host = memory_allocate((size_t)packed.batch.histories * sizeof *host + 4);
+        status s = critic_forward(l->critic, packed.batch.histories, packed.batch.history_begin,
+                                  packed.batch.history_tokens, false, host);
+        for (int64_t i = 0; !s && i < n; i++)
+            values[at + i] = (double)host[packed.history_of_turn[i]];
+        free(host);
+        packed_batch_free(&packed);
+        if (s) return s;
+        at += n;
+    }
+    return NULL;
+}
+
+/* Sums that a microbatch contributes; added over microbatches in ascending order. */
+struct partial {
+    double loss, kl, clipped, entropy, deviation;
+};
+
+/* Adds the partial sums of all learners' microbatches in order. */
+static status partials_gather(struct learner *l, const struct partial *mine,
+                              struct step_metrics *out)
+{
+    void *all;
+    size_t bytes;
+    TRY(l->exchange.gather(l->exchange.context, mine,
+                           (size_t)learner_microbatches(l) * sizeof *mine, &all, &bytes));
+    const struct partial *part = all;
+    for (size_t i = 0; i < bytes / sizeof *part; i++) {
+        out->loss += part[i].loss;
+        out->kl += part[i].kl;
+        out->clip_fraction += part[i].clipped;
+        out->entropy += part[i].entropy;
+        if (part[i].deviation > out->ratio_deviation) out->ratio_deviation = part[i].deviation;
+    }
+    free(all);
+    return NULL;
+}
+
+/* The tree's upper levels, the clip, the step.  The gradient is the same on all learners, so
+ * they agree on skipping it without a word. */
+static status gradient_apply(struct learner *l, struct gradient_tree *tree,
+                             struct optimizer *optimizer, struct parameters *parameters,
+                             double lr, struct step_metrics *out)
+{
+    float *gradient;
+    TRY(gradient_tree_result(tree, &gradient));
+    if (l->exchange.count > 1) {
+        const struct ops *op = l->queue->op;
+        const size_t bytes = (size_t)parameters->size * sizeof(float);
+        op->download(l->queue, l->host, gradient, bytes);
+        TRY(op->synchronize(l->queue));
+        TRY(l->exchange.sum(l->exchange.context, l->host, parameters->size));
+        op->upload(l->queue, gradient, l->host, bytes);
+        TRY(op->synchronize(l->queue));
+    }
+    TRY(optimizer_norm(optimizer, gradient, &out->gradient_norm));
+    out->skipped = !isfinite(out->gradient_norm);
+    if (out->skipped) return NULL;
+    return optimizer_step(optimizer, parameters->values, gradient, out->gradient_norm, lr);
+}
+
+/* Device copies of per-token host arrays of a chunk. */
+struct token_arrays {
+    float *old, *ref, *advantage, *weight;
+};
+
+static void token_arrays_fill(const struct learner *l, const struct learn_batch *batch,
+                              const struct learn_turn *turns, int64_t n, struct token_arrays *a)
+{
+    int64_t at = 0;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t t = 0; t < turns[i].reply_count; t++, at++) {
+            a->old[at] = turns[i].logp_old[t];
+            a->ref[at] = turns[i].logp_ref ? turns[i].logp_ref[t] : 0;
+            a->advantage[at] = (float)turns[i].advantage;
+            a->weight[at] =
+                (float)(l->config->ppo.loss == PPO_LOSS_SEQUENCE
+                            ? 1.0 / ((double)batch->all_turns * (double)turns[i].reply_count)
+                            : 1.0 / (double)batch->all_tokens);
+        }
+}
+
+static status loss_buffers(struct learner *l, int64_t tokens)
+{
+    struct buffer *all[] = {&l->logp,   &l->entropy, &l->lse,   &l->old,     &l->ref, &l->advantage,
+                            &l->weight, &l->loss,    &l->dlogp, &l->clipped, &l->kl};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        TRY(buffer_reserve(l->queue, all[i], (size_t)tokens * sizeof(float)));
+    return NULL;
+}
+
+static status policy_chunk(struct learner *l, const struct learn_batch *batch,
+                           const struct learn_turn *turns, int64_t n, float *leaf,
+                           struct partial *partial)
+{
+    const struct ops *op = l->queue->op;
+    struct queue *q = l->queue;
+    const int64_t vocabulary = t5_shape(l->policy)->vocabulary;
+    const float temperature = forward_temperature(l);
+    const bool kl = l->config->kl.coef > 0 && l->config->kl.in == KL_IN_LOSS;
+    struct packed_batch packed;
+    packed_batch_make(&packed, turns, n);
+    const int64_t m = packed.tokens;
+    if (!m) {
+        packed_batch_free(&packed);
+        return NULL;
+    }
+    const size_t bytes = (size_t)m * sizeof(float);
+    float *host = memory_allocate(bytes * 5);
+    struct token_arrays a = {host, host + m, host + 2 * m, host + 3 * m};
+    token_arrays_fill(l, batch, turns, n, &a);
+    status s = loss_buffers(l, m);
+    if (!s) s = t5_forward(l->policy_run, &packed.batch, true, 0);
+    if (!s) {
+        float *logits = t5_run_logits(l->policy_run);
+        const int32_t *targets = t5_run_targets(l->policy_run);
+        op->upload(q, l->old.data, a.old, bytes);
+        op->upload(q, l->ref.data, a.ref, bytes);
+        op->upload(q, l->advantage.data, a.advantage, bytes);
+        op->upload(q, l->weight.data, a.weight, bytes);
+        op->softmax_loss(q, l->logp.data, l->entropy.data, l->lse.data, NULL, logits, NULL,
+                         targets, temperature, m, vocabulary);
+        const struct ppo_tokens tokens = {.tokens = m,
+                                          .logp_new = l->logp.data,
+                                          .logp_old = l->old.data,
+                                          .logp_ref = turns[0].logp_ref ? l->ref.data : NULL,
+                                          .advantage = l->advantage.data,
+                                          .weight = l->weight.data,
+                                          .clip = (float)l->config->ppo.clip,
+                                          .kl_coef = kl ? (float)l->config->kl.coef : 0.0f,
+                                          .loss = l->loss.data,
+                                          .dlogp = l->dlogp.data,
+                                          .clipped = l->clipped.data,
+                                          .kl = l->kl.data};
+        op->ppo_loss(q, &tokens);
+        op->softmax_loss_backward(q, logits, logits, l->lse.data, targets, l->dlogp.data,
+                                  temperature, 0.0f, m, vocabulary);
+        s = t5_backward(l->policy_run, logits, NULL, leaf);
+    }
+    if (!s) {
+        const void *from[] = {l->loss.data, l->kl.data, l->clipped.data, l->entropy.data,
+                              l->logp.data};
+        double *to[] = {&partial->loss, &partial->kl, &partial->clipped, &partial->entropy};
+        for (int i = 0; !s && i < 5; i++) {
+            float *values = host + (i == 4 ? 4 * m : m); /* keeps a.old at the front */
+            op->download(q, values, from[i], bytes);
+            s = op->synchronize(q);
+            for (int64_t t = 0; !s && t < m; t++) {
+                if (i < 4)
+                    *to[i] += i ? (double)values[t] / (double)batch->all_tokens
+                                : (double)values[t];
+                else
+                    partial->deviation =
+                        fmax(partial->deviation, fabs((double)values[t] - (double)a.old[t]));
+            }
+        }
+    }
+    free(host);
+    packed_batch_free(&packed);
+    return s;
+}
+
+status ppo_policy_step(struct learner *l, const struct learn_batch *batch, double lr,
+                       struct step_metrics *out)
+{
+    memset(out, 0, sizeof *out);
+    const int64_t mine = learner_microbatches(l);
+    struct partial *partials = memory_allocate((size_t)mine * sizeof *partials);
+    status s = NULL;
+    for (int64_t i = 0; !s && i < mine; i++) {
+        float *leaf = NULL;
+        s = gradient_tree_leaf(l->policy_tree, &leaf);
+        for (int64_t at = batch->begin[i]; !s && at < batch->begin[i + 1];) {
+            const int64_t n = pack_chunk(batch->turns + at, batch->begin[i + 1] - at);
+            s = policy_chunk(l, batch, batch->turns + at, n, leaf, &partials[i]);
+            at += n;
+        }
+        if (!s) s = gradient_tree_push(l->policy_tree);
+    }
+    if (!s) s = partials_gather(l, partials, out);
+    free(partials);
+    if (s) return s;
+    TRY(gradient_apply(l, l->policy_tree, l->policy_optimizer, t5_parameters(l->policy), lr,
+                       out));
+    return t5_refresh(l->policy);
+}
+
+static status critic_chunk(struct learner *l, const struct learn_batch *batch,
+                           const struct learn_turn *turns, int64_t n, float *leaf,
+                           struct partial *partial)
+{
+    struct packed_batch packed;
+    packed_batch_make(&packed, turns, n);
+    const int64_t histories = packed.batch.histories;
+    float *values = memory_allocate((size_t)histories * 2 * sizeof *values + 4);
+    float *dvalues = values + histories;
+    status s = critic_forward(l->critic, histories, packed.batch.history_begin,
+                              packed.batch.history_tokens, true, values);
+    for (int64_t i = 0; !s && i < n; i++) {
+        const int32_t h = packed.history_of_turn[i];
+        const double error = (double)values[h] - turns[i].target;
+        partial->loss += error * error / (double)batch->all_turns;
+        dvalues[h] += (float)(2 * error / (double)batch->all_turns);
+    }
+    if (!s) s = critic_backward(l->critic, dvalues, leaf);
+    free(values);
+    packed_batch_free(&packed);
+    return s;
+}
+
+status ppo_critic_step(struct learner *l, const struct learn_batch *batch, double lr,
+                       struct step_metrics *out)
+{
+    memset(out, 0, sizeof *out);
+    const int64_t mine = learner_microbatches(l);
+    struct partial *partials = memory_allocate((size_t)mine * sizeof *partials);
+    status s = NULL;
+    for (int64_t i = 0; !s && i < mine; i++) {
+        float *leaf = NULL;
+        s = gradient_tree_leaf(l->critic_tree, &leaf);
+        for (int64_t at = batch->begin[i]; !s && at < batch->begin[i + 1];) {
+            const int64_t n = pack_chunk(batch->turns + at, batch->begin[i + 1] - at);
+            s = critic_chunk(l, batch, batch->turns + at, n, leaf, &partials[i]);
+            at += n;
+        }
+        if (!s) s = gradient_tree_push(l->critic_tree);
+    }
+    if (!s) s = partials_gather(l, partials, out);
+    free(partials);
+    if (s) return s;
+    TRY(gradient_apply(l, l->critic_tree, l->critic_optimizer, critic_parameters(l->critic), lr,
+                       out));
+    return critic_refresh(l->critic);
+}
+
+/* Forward of a chunk at temperature 1; adds sum -logp; backward too where leaf is given. */
+static status sft_chunk(struct learner *l, const struct learn_turn *turns, int64_t n,
+                        double all_tokens, double smoothing, float *leaf, double *sum)
+{
+    const struct ops *op = l->queue->op;
+    struct queue *q = l->queue;
+    const int64_t vocabulary = t5_shape(l->policy)->vocabulary;
+    struct packed_batch packed;
+    packed_batch_make(&packed, turns, n);
+    const int64_t m = packed.tokens;
+    if (!m) {
+        packed_batch_free(&packed);
+        return NULL;
+    }
+    const size_t bytes = (size_t)m * sizeof(float);
+    float *host = memory_allocate(bytes);
+    status s = loss_buffers(l, m);
+    if (!s) s = t5_forward(l->policy_run, &packed.batch, leaf != NULL, 0);
+    if (!s) {
+        float *logits = t5_run_logits(l->policy_run);
+        const int32_t *targets = t5_run_targets(l->policy_run);
+        op->softmax_loss(q, l->logp.data, NULL, l->lse.data, NULL, logits, NULL, targets, 1.0f,
+                         m, vocabulary);
+        if (leaf) {
+            for (int64_t t = 0; t < m; t++) host[t] = (float)(-1.0 / all_tokens);
+            op->upload(q, l->dlogp.data, host, bytes);
+            op->softmax_loss_backward(q, logits, logits, l->lse.data, targets, l->dlogp.data,
+                                      1.0f, (float)smoothing, m, vocabulary);
+            s = t5_backward(l->policy_run, logits, NULL, leaf);
+            if (!s) s = op->synchronize(q);
+        }
+        if (!s) {
+            op->download(q, host, l->logp.data, bytes);
+            s = op->synchronize(q);
+        }
+        for (int64_t t = 0; !s && t < m; t++) *sum -= (double)host[t];
+    }
+    free(host);
+    packed_batch_free(&packed);
+    return s;
+}
+
+status sft_step(struct learner *l, const struct learn_batch *batch, double lr, double smoothing,
+                struct step_metrics *out)
+{
+    memset(out, 0, sizeof *out);
+    const int64_t mine = learner_microbatches(l);
+    struct partial *partials = memory_allocate((size_t)mine * sizeof *partials);
+    status s = NULL;
+    for (int64_t i = 0; !s && i < mine; i++) {
+        float *leaf = NULL;
+        double sum = 0;
+        s = gradient_tree_leaf(l->policy_tree, &leaf);
+        for (int64_t at = batch->begin[i]; !s && at < batch->begin[i + 1];) {
+            const int64_t n = pack_chunk(batch->turns + at, batch->begin[i + 1] - at);
+            s = sft_chunk(l, batch->turns + at, n, (double)batch->all_tokens, smoothing, leaf,
+                          &sum);
+            at += n;
+        }
+        partials[i].loss = sum / (double)batch->all_tokens;
+        if (!s) s = gradient_tree_push(l->policy_tree);
+    }
+    if (!s) s = partials_gather(l, partials, out);
+    free(partials);
+    if (s) return s;
+    TRY(gradient_apply(l, l->policy_tree, l->policy_optimizer, t5_parameters(l->policy), lr,
+                       out));
+    return t5_refresh(l->policy);
+}
+
+status sft_loss(struct learner *l, const struct learn_turn *turns, int64_t count, double *sum,
+                int64_t *tokens)
+{
+    *sum = 0;
+    *tokens = 0;
+    for (int64_t at = 0; at < count;) {
+        const int64_t n = pack_chunk(turns + at, count - at);
+        TRY(sft_chunk(l, turns + at, n, 1, 0, NULL, sum));
+        for (int64_t i = 0; i < n; i++) *tokens += turns[at + i].reply_count;
+        at += n;
+    }
+    return NULL;
+}

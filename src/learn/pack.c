@@ -1,0 +1,81 @@
+/* Packing turns into a teacher-forced batch; see pack.h. */
+#include "src/learn/pack.h"
+
+#include "src/base/arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Tokens of one pass: bounds the logits and the activations that are kept. */
+enum { PACK_REPLY_TOKENS = 1024, PACK_HISTORY_TOKENS = 8192 };
+
+static bool same_history(const struct learn_turn *a, const struct learn_turn *b)
+{
+    return a->history_count == b->history_count &&
+           !memcmp(a->history, b->history, (size_t)a->history_count * sizeof *a->history);
+}
+
+int64_t pack_chunk(const struct learn_turn *turns, int64_t count)
+{
+    int64_t replies = 0, histories = 0, n = 0;
+    while (n < count) {
+        replies += turns[n].reply_count;
+        if (!n || !same_history(&turns[n], &turns[n - 1])) histories += turns[n].history_count;
+        if (n && (replies > PACK_REPLY_TOKENS || histories > PACK_HISTORY_TOKENS)) break;
+        n++;
+    }
+    return n;
+}
+
+void packed_batch_make(struct packed_batch *packed, const struct learn_turn *turns,
+                       int64_t count)
+{
+    int64_t histories = 0, history_tokens = 0, tokens = 0;
+    for (int64_t i = 0; i < count; i++) {
+        history_tokens += turns[i].history_count;
+        tokens += turns[i].reply_count;
+    }
+    const size_t n = (size_t)count + 1;
+    *packed = (struct packed_batch){.tokens = tokens};
+    packed->history_begin = memory_allocate(n * sizeof(int32_t));
+    packed->history_tokens = memory_allocate((size_t)history_tokens * sizeof(int32_t) + 4);
+    packed->reply_begin = memory_allocate(n * sizeof(int32_t));
+    packed->reply_tokens = memory_allocate((size_t)tokens * sizeof(int32_t) + 4);
+    packed->reply_history = memory_allocate(n * sizeof(int32_t));
+    packed->history_of_turn = memory_allocate(n * sizeof(int32_t));
+    int64_t replies = 0, at = 0, filled = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const struct learn_turn *turn = &turns[i];
+        if (!i || !same_history(turn, &turns[i - 1])) {
+            memcpy(packed->history_tokens + at, turn->history,
+                   (size_t)turn->history_count * sizeof(int32_t));
+            at += turn->history_count;
+            packed->history_begin[++histories] = (int32_t)at;
+        }
+        packed->history_of_turn[i] = (int32_t)histories - 1;
+        if (!turn->reply_count) continue;
+        memcpy(packed->reply_tokens + filled, turn->reply,
+               (size_t)turn->reply_count * sizeof(int32_t));
+        filled += turn->reply_count;
+        packed->reply_history[replies++] = (int32_t)histories - 1;
+        packed->reply_begin[replies] = (int32_t)filled;
+    }
+    packed->batch = (struct t5_batch){.histories = histories,
+                                      .history_begin = packed->history_begin,
+                                      .history_tokens = packed->history_tokens,
+                                      .replies = replies,
+                                      .reply_begin = packed->reply_begin,
+                                      .reply_tokens = packed->reply_tokens,
+                                      .reply_history = packed->reply_history};
+}
+
+void packed_batch_free(struct packed_batch *packed)
+{
+    free(packed->history_begin);
+    free(packed->history_tokens);
+    free(packed->reply_begin);
+    free(packed->reply_tokens);
+    free(packed->reply_history);
+    free(packed->history_of_turn);
+    memset(packed, 0, sizeof *packed);
+}

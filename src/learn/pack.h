@@ -1,0 +1,22 @@
+/* Turns packed for one forward pass: neighbours with the same history share it. */
+#ifndef REGARD_LEARN_PACK_H
+#define REGARD_LEARN_PACK_H
+
+#include "src/learn/learner.h"
+
+struct packed_batch {
+    struct t5_batch batch;
+    int32_t *history_begin, *history_tokens, *reply_begin, *reply_tokens, *reply_history;
+    int32_t *history_of_turn; /* [turns], also of turns with an empty reply */
+    int64_t tokens;           /* reply tokens */
+};
+
+/* How many of the next turns go into one pass: a bound on reply and history tokens, at least
+ * one turn.  It depends on the turns alone, so every number of learners cuts alike. */
+int64_t pack_chunk(const struct learn_turn *turns, int64_t count);
+/* Turns with an empty reply are left out of the replies. */
+void packed_batch_make(struct packed_batch *packed, const struct learn_turn *turns,
+                       int64_t count);
+void packed_batch_free(struct packed_batch *packed);
+
+#endif
