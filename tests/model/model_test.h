@@ -1,0 +1,209 @@
+/* What the model's tests share: queues, device arrays, tiny models with weights far from
+ * their start (attention rows that differ, norms that are not 1), small packed batches. */
+#ifndef REGARD_TESTS_MODEL_TEST_H
+#define REGARD_TESTS_MODEL_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/philox.h"
+#include "src/model/t5.h"
+
+#define MODEL_TEST_UNUSED __attribute__((unused))
+
+#define CHECK(expression)                                                                          \
+    do {                                                                                           \
+        status check_status_ = (expression);                                                       \
+        if (check_status_) fail_msg("%s", status_message(check_status_));                          \
+    } while (0)
+
+static MODEL_TEST_UNUSED struct queue *queue_new(int threads)
+{
+    struct queue *q;
+    CHECK(cpu_queue_create(threads, "auto", &q));
+    return q;
+}
+
+static MODEL_TEST_UNUSED void *device_new(struct queue *q, size_t bytes)
+{
+    void *memory;
+    CHECK(q->op->allocate(q, bytes, &memory));
+    q->op->zero(q, memory, bytes);
+    return memory;
+}
+
+static MODEL_TEST_UNUSED float *host_of(struct queue *q, const float *device, int64_t count)
+{
+    float *host = malloc((size_t)count * sizeof(float) + 1);
+    assert_non_null(host);
+    q->op->download(q, host, device, (size_t)count * sizeof(float));
+    CHECK(q->op->synchronize(q));
+    return host;
+}
+
+/* [0, 1) from a counter. */
+static MODEL_TEST_UNUSED float uniform_at(uint32_t seed, uint32_t index)
+{
+    uint32_t counter[4] = {index, 0, 0, 0}, key[2] = {seed, 99}, out[4];
+    philox4x32(counter, key, out);
+    return philox_uniform(out[0]);
+}
+
+static MODEL_TEST_UNUSED struct t5_shape tiny_shape(bool gated_untied)
+{
+    struct t5_shape tied = {.vocabulary = 23,
+                            .d_model = 16,
+                            .d_kv = 4,
+                            .d_ff = 24,
+                            .heads = 2,
+                            .encoder_layers = 2,
+                            .decoder_layers = 2,
+                            .buckets = 8,
+                            .max_distance = 16,
+                            .tied = true,
+                            .scale_logits = true,
+                            .eps = 1e-6f,
+                            .pad = 0,
+                            .end = 1,
+                            .decoder_start = 0};
+    struct t5_shape untied = tied;
+    untied.gated = true;
+    untied.tied = untied.scale_logits = false;
+    untied.heads = 3;
+    untied.encoder_layers = 1;
+    untied.decoder_layers = 3;
+    return gated_untied ? untied : tied;
+}
+
+/* Norms to 1 +- 0.3, queries eight times their start, so that attention is far from uniform;
+ * an untied head a quarter of its own, so that no token has it all. */
+static MODEL_TEST_UNUSED void parameters_stir(struct parameters *p, uint32_t seed)
+{
+    float *host = malloc((size_t)p->size * sizeof(float));
+    assert_non_null(host);
+    CHECK(parameters_download(p, host));
+    for (int64_t i = 0; i < p->count; i++)
+        for (int64_t e = 0; e < p->list[i].count; e++) {
+            int64_t at = p->list[i].offset + e;
+            if (strstr(p->list[i].name, "layer_norm"))
+                host[at] = 0.7f + 0.6f * uniform_at(seed, (uint32_t)at);
+            else if (strstr(p->list[i].name, "Attention.q."))
+                host[at] *= 8.0f;
+            else if (strstr(p->list[i].name, "lm_head"))
+                host[at] *= 0.25f;
+            else if (strstr(p->list[i].name, "value_head"))
+                host[at] = uniform_at(seed, (uint32_t)at) - 0.5f;
+        }
+    CHECK(parameters_upload(p, host));
+    free(host);
+}
+
+static MODEL_TEST_UNUSED struct t5 *tiny_model(struct queue *q, bool gated_untied)
+{
+    struct t5_shape shape = tiny_shape(gated_untied);
+    struct t5 *model;
+    CHECK(t5_create(q, &shape, true, &model));
+    CHECK(t5_initialize(model, 7));
+    parameters_stir(t5_parameters(model), 5);
+    CHECK(t5_refresh(model));
+    return model;
+}
+
+/* Four histories (one of a single token, one without replies), five replies. */
+struct tiny_batch {
+    int32_t history_begin[5], history_tokens[40];
+    int32_t reply_begin[6], reply_tokens[40], reply_history[5];
+    struct t5_batch batch;
+};
+
+static MODEL_TEST_UNUSED void tiny_batch_fill(struct tiny_batch *b)
+{
+    static const int32_t history_length[4] = {5, 1, 4, 11}, reply_length[5] = {4, 6, 1, 3, 8};
+    static const int32_t reply_history[5] = {0, 0, 1, 3, 3};
+    memset(b, 0, sizeof *b);
+    for (int h = 0; h < 4; h++) b->history_begin[h + 1] = b->history_begin[h] + history_length[h];
+    for (int r = 0; r < 5; r++) {
+        b->reply_begin[r + 1] = b->reply_begin[r] + reply_length[r];
+        b->reply_history[r] = reply_history[r];
+    }
+    for (uint32_t t = 0; t < 40; t++) {
+        b->history_tokens[t] = (int32_t)(uniform_at(1, t) * 23);
+        b->reply_tokens[t] = (int32_t)(uniform_at(2, t) * 23);
+    }
+    b->batch = (struct t5_batch){.histories = 4,
+                                 .history_begin = b->history_begin,
+                                 .history_tokens = b->history_tokens,
+                                 .replies = 5,
+                                 .reply_begin = b->reply_begin,
+                                 .reply_tokens = b->reply_tokens,
+                                 .reply_history = b->reply_history};
+}
+
+static MODEL_TEST_UNUSED void check_bits(const float *x, const float *want, int64_t count,
+                                         const char *what, int64_t row)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (memcmp(x + i, want + i, sizeof(float)) != 0)
+            fail_msg("%s, row %lld, entry %lld: %.9g, its bits should be those of %.9g", what,
+                     (long long)row, (long long)i, x[i], want[i]);
+}
+
+/* Holds a parameter's gradient against finite differences of a loss along one direction: the
+ * gradient's own plus a random one of the same length.  loss() is in float64 from fp32
+ * logits, whose rounding (about 1e-6 of a loss near 10) against a change of about 0.1 leaves
+ * 1e-3; curvature and ReLU's corners leave the rest of the 2%. */
+typedef double (*loss_function)(void *context);
+static MODEL_TEST_UNUSED void check_gradient(struct parameters *p, const float *gradients,
+                                             loss_function loss, void *context)
+{
+    float *start = malloc((size_t)p->size * sizeof(float));
+    float *moved = malloc((size_t)p->size * sizeof(float));
+    assert_true(start && moved);
+    CHECK(parameters_download(p, start));
+    for (int64_t i = 0; i < p->count; i++) {
+        const struct parameter *one = &p->list[i];
+        const float *g = gradients + one->offset;
+        double norm = 0, random_norm = 0, slope = 0;
+        for (int64_t e = 0; e < one->count; e++) {
+            double u = uniform_at(77, (uint32_t)(one->offset + e)) - 0.5;
+            norm += (double)g[e] * g[e];
+            random_norm += u * u;
+        }
+        norm = sqrt(norm);
+        random_norm = sqrt(random_norm);
+        if (!(norm > 1e-5)) fail_msg("%s: its gradient has length %g", one->name, norm);
+        double step = 0.05 / norm < 0.01 ? 0.05 / norm : 0.01;
+        double value[2];
+        for (int side = 0; side < 2; side++) {
+            memcpy(moved, start, (size_t)p->size * sizeof(float));
+            slope = 0;
+            for (int64_t e = 0; e < one->count; e++) {
+                double u = uniform_at(77, (uint32_t)(one->offset + e)) - 0.5;
+                double direction = g[e] / norm + 0.5 * u / random_norm;
+                slope += g[e] * direction;
+                moved[one->offset + e] += (float)((side ? -step : step) * direction);
+            }
+            CHECK(parameters_upload(p, moved));
+            value[side] = loss(context);
+        }
+        double measured = (value[0] - value[1]) / (2 * step);
+        double noise = 2e-6 / step; /* of a loss near 10 */
+        if (!(fabs(measured - slope) <= 0.02 * fabs(slope) + noise))
+            fail_msg("%s: gradient says %.6g along its direction, differences say %.6g", one->name,
+                     slope, measured);
+    }
+    CHECK(parameters_upload(p, start));
+    free(start);
+    free(moved);
+}
+
+#endif

@@ -1,0 +1,70 @@
+/* The critic: starts from the policy's encoder at value zero, values do not depend on the
+ * batch, gradients match finite differences. */
+#include "src/model/critic.h"
+#include "tests/model/model_test.h"
+
+struct problem {
+    struct critic *critic;
+    struct tiny_batch tiny;
+};
+
+static const float dvalues[4] = {1.0f, -0.5f, 0.75f, 2.0f};
+
+static double loss_now(void *context)
+{
+    struct problem *p = context;
+    float values[4];
+    CHECK(critic_refresh(p->critic));
+    CHECK(
+        critic_forward(p->critic, 4, p->tiny.history_begin, p->tiny.history_tokens, false, values));
+    double loss = 0;
+    for (int i = 0; i < 4; i++) loss += (double)dvalues[i] * values[i];
+    return loss;
+}
+
+static void the_critic_starts_at_zero_and_learns_by_its_gradient(void **state)
+{
+    (void)state;
+    struct queue *q = queue_new(2);
+    struct t5 *policy = tiny_model(q, false);
+    struct problem p;
+    float values[4];
+    tiny_batch_fill(&p.tiny);
+    CHECK(critic_create(q, t5_shape(policy), &p.critic));
+    CHECK(critic_start_from(p.critic, policy));
+    CHECK(critic_forward(p.critic, 4, p.tiny.history_begin, p.tiny.history_tokens, false, values));
+    for (int i = 0; i < 4; i++) assert_true(values[i] == 0.0f);
+    struct parameters *parameters = critic_parameters(p.critic);
+    assert_non_null(parameters_find(parameters, "value_head.weight"));
+    assert_null(parameters_find(parameters, "decoder.final_layer_norm.weight"));
+
+    parameters_stir(parameters, 11);
+    CHECK(critic_refresh(p.critic));
+    CHECK(critic_forward(p.critic, 4, p.tiny.history_begin, p.tiny.history_tokens, true, values));
+    float *gradients = device_new(q, (size_t)parameters->size * sizeof(float));
+    CHECK(critic_backward(p.critic, dvalues, gradients));
+    float *host = host_of(q, gradients, parameters->size);
+    check_gradient(parameters, host, loss_now, &p);
+    CHECK(critic_refresh(p.critic));
+
+    for (int h = 0; h < 4; h++) {
+        int32_t begin[2] = {0, p.tiny.history_begin[h + 1] - p.tiny.history_begin[h]};
+        float alone;
+        CHECK(critic_forward(p.critic, 1, begin, p.tiny.history_tokens + p.tiny.history_begin[h],
+                             false, &alone));
+        check_bits(&alone, &values[h], 1, "a history's value alone", h);
+    }
+    free(host);
+    q->op->release(q, gradients);
+    critic_destroy(p.critic);
+    t5_destroy(policy);
+    q->op->destroy(q);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_critic_starts_at_zero_and_learns_by_its_gradient),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

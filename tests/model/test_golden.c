@@ -1,0 +1,321 @@
+/* The golden models: what Transformers makes of them, to 1e-4 of each tensor's length (fp32
+ * sums in another order leave about 1e-6; a wrong formula leaves more than 1e-2). */
+#include <dirent.h>
+
+#include "src/base/file.h"
+#include "src/base/json.h"
+#include "src/model/folder.h"
+#include "src/model/safetensors.h"
+#include "tests/model/model_test.h"
+
+enum { CASES = 7, MOST_STEPS = 24 };
+static const double tolerance = 1e-4;
+
+struct golden {
+    const char *folder;
+    struct queue *q;
+    struct t5 *model;
+    struct t5_run *run;
+    struct safetensors *expected;
+    /* All cases packed. */
+    int32_t history_begin[CASES + 1], reply_begin[CASES + 1], reply_history[CASES];
+    int32_t *history_tokens, *reply_tokens;
+};
+
+static const struct tensor *find(const struct golden *g, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static const struct tensor *find(const struct golden *g, const char *format, ...)
+{
+    char name[160];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(name, sizeof name, format, arguments);
+    va_end(arguments);
+    const struct tensor *tensor = safetensors_find(g->expected, name);
+    if (!tensor) fail_msg("%s: expected.safetensors has no %s", g->folder, name);
+    return tensor;
+}
+
+/* ||x - want|| <= tolerance * ||want||. */
+static void check_tensor(const struct golden *g, const float *x, const struct tensor *tensor)
+{
+    float *want = malloc((size_t)tensor->count * sizeof(float) + 1);
+    assert_non_null(want);
+    CHECK(tensor_floats(tensor, want));
+    double off = 0, length = 0;
+    for (int64_t i = 0; i < tensor->count; i++) {
+        off += ((double)x[i] - want[i]) * ((double)x[i] - want[i]);
+        length += (double)want[i] * want[i];
+    }
+    free(want);
+    if (!(sqrt(off) <= tolerance * sqrt(length)))
+        fail_msg("%s: %s is off by %.3g of its length %.3g", g->folder, tensor->name,
+                 sqrt(off / length), sqrt(length));
+}
+
+static int32_t append_tokens(const struct tensor *tensor, int32_t **tokens, int32_t at)
+{
+    int64_t *wide = malloc((size_t)tensor->count * sizeof(int64_t));
+    *tokens = realloc(*tokens, (size_t)(at + tensor->count) * sizeof(int32_t));
+    assert_true(wide && *tokens);
+    CHECK(tensor_integers(tensor, wide));
+    for (int64_t i = 0; i < tensor->count; i++) (*tokens)[at + i] = (int32_t)wide[i];
+    free(wide);
+    return (int32_t)(at + tensor->count);
+}
+
+static void golden_open(struct golden *g, const char *folder)
+{
+    char path[1024];
+    struct t5_shape shape;
+    *g = (struct golden){.folder = folder, .q = queue_new(2)};
+    snprintf(path, sizeof path, "%s/model", folder);
+    CHECK(t5_folder_shape(path, &shape));
+    CHECK(t5_create(g->q, &shape, true, &g->model));
+    CHECK(t5_folder_load(path, g->model));
+    CHECK(t5_refresh(g->model));
+    CHECK(t5_run_create(g->model, &g->run));
+    snprintf(path, sizeof path, "%s/expected.safetensors", folder);
+    CHECK(safetensors_open(path, &g->expected));
+    for (int c = 0; c < CASES; c++) {
+        g->history_begin[c + 1] =
+            append_tokens(find(g, "case%d.input_ids", c), &g->history_tokens, g->history_begin[c]);
+        g->reply_begin[c + 1] =
+            append_tokens(find(g, "case%d.labels", c), &g->reply_tokens, g->reply_begin[c]);
+        g->reply_history[c] = c;
+    }
+}
+
+static void golden_close(struct golden *g)
+{
+    safetensors_close(g->expected);
+    t5_run_destroy(g->run);
+    t5_destroy(g->model);
+    g->q->op->destroy(g->q);
+    free(g->history_tokens);
+    free(g->reply_tokens);
+}
+
+/* Log-probabilities of the run's targets on the device, and the log-sum-exp. */
+static void run_logp(const struct golden *g, float *logp, float *lse, int64_t m)
+{
+    g->q->op->softmax_loss(g->q, logp, NULL, lse, NULL, t5_run_logits(g->run), NULL,
+                           t5_run_targets(g->run), 1.0f, m, t5_shape(g->model)->vocabulary);
+}
+
+static void case_matches(const struct golden *g, int c)
+{
+    const struct t5_shape *shape = t5_shape(g->model);
+    int32_t n = g->history_begin[c + 1] - g->history_begin[c];
+    int32_t m = g->reply_begin[c + 1] - g->reply_begin[c];
+    int32_t history_begin[2] = {0, n}, reply_begin[2] = {0, m}, reply_history[1] = {0};
+    struct t5_batch batch = {.histories = 1,
+                             .history_begin = history_begin,
+                             .history_tokens = g->history_tokens + g->history_begin[c],
+                             .replies = 1,
+                             .reply_begin = reply_begin,
+                             .reply_tokens = g->reply_tokens + g->reply_begin[c],
+                             .reply_history = reply_history};
+    t5_run_keep_maps(g->run, true);
+    CHECK(t5_forward(g->run, &batch, false, 0));
+    float *encoder = host_of(g->q, t5_run_encoder_output(g->run), n * shape->d_model);
+    check_tensor(g, encoder, find(g, "case%d.encoder_output", c));
+    float *logits = host_of(g->q, t5_run_logits(g->run), m * shape->vocabulary);
+    check_tensor(g, logits, find(g, "case%d.logits", c));
+    float *device = device_new(g->q, (size_t)m * sizeof(float));
+    run_logp(g, device, NULL, m);
+    float *logp = host_of(g->q, device, m);
+    check_tensor(g, logp, find(g, "case%d.logp", c));
+    const struct tensor *tensor = find(g, "case%d.cross_attention", c);
+    assert_int_equal(tensor->count, shape->decoder_layers * shape->heads * m * n);
+    float *maps = malloc((size_t)tensor->count * sizeof(float));
+    assert_non_null(maps);
+    for (int64_t i = 0; i < shape->decoder_layers * shape->heads; i++)
+        CHECK(t5_run_map(g->run, i / shape->heads, i % shape->heads, maps + i * m * n));
+    check_tensor(g, maps, tensor);
+    g->q->op->release(g->q, device);
+    free(encoder);
+    free(logits);
+    free(logp);
+    free(maps);
+}
+
+/* All cases in one batch: the mean loss over their label tokens, and every gradient. */
+static void gradients_match(const struct golden *g)
+{
+    struct t5_batch batch = {.histories = CASES,
+                             .history_begin = g->history_begin,
+                             .history_tokens = g->history_tokens,
+                             .replies = CASES,
+                             .reply_begin = g->reply_begin,
+                             .reply_tokens = g->reply_tokens,
+                             .reply_history = g->reply_history};
+    const struct t5_shape *shape = t5_shape(g->model);
+    const struct parameters *parameters = t5_parameters(g->model);
+    struct queue *q = g->q;
+    int64_t m = g->reply_begin[CASES];
+    size_t row = (size_t)m * sizeof(float);
+    float *logp = device_new(q, row), *lse = device_new(q, row), *dlogp = device_new(q, row);
+    float *dlogits = device_new(q, row * (size_t)shape->vocabulary);
+    float *gradients = device_new(q, (size_t)parameters->size * sizeof(float));
+    float *weights = malloc(row);
+    assert_non_null(weights);
+    t5_run_keep_maps(g->run, false);
+    CHECK(t5_forward(g->run, &batch, true, 0));
+    run_logp(g, logp, lse, m);
+    float *host_logp = host_of(q, logp, m);
+    float loss = 0;
+    for (int64_t i = 0; i < m; i++) {
+        loss -= host_logp[i] / (float)m;
+        weights[i] = -1.0f / (float)m;
+    }
+    check_tensor(g, &loss, find(g, "loss"));
+    q->op->upload(q, dlogp, weights, row);
+    q->op->softmax_loss_backward(q, dlogits, t5_run_logits(g->run), lse, t5_run_targets(g->run),
+                                 dlogp, 1.0f, 0.0f, m, shape->vocabulary);
+    CHECK(t5_backward(g->run, dlogits, NULL, gradients));
+    float *host = host_of(q, gradients, parameters->size);
+    for (int64_t i = 0; i < parameters->count; i++)
+        check_tensor(g, host + parameters->list[i].offset,
+                     find(g, "grad.%s", parameters->list[i].name));
+    for (int64_t i = 0; i < safetensors_count(g->expected); i++) {
+        const char *name = safetensors_at(g->expected, i)->name;
+        if (strncmp(name, "grad.", 5) == 0 && !parameters_find(parameters, name + 5))
+            fail_msg("%s: no parameter for %s", g->folder, name);
+    }
+    free(host);
+    free(host_logp);
+    free(weights);
+    q->op->release(q, logp);
+    q->op->release(q, lse);
+    q->op->release(q, dlogp);
+    q->op->release(q, dlogits);
+    q->op->release(q, gradients);
+}
+
+struct reply {
+    int32_t length, token[MOST_STEPS];
+    float logp[MOST_STEPS];
+};
+
+/* Greedy replies to all cases' histories, rows dropped as they end. */
+static void generate(const struct golden *g, struct reply *replies)
+{
+    struct queue *q = g->q;
+    const struct t5_shape *shape = t5_shape(g->model);
+    struct t5_decoder *decoder;
+    size_t row = CASES * sizeof(float);
+    float *logp = device_new(q, row), *entropy = device_new(q, row);
+    uint32_t *counter = device_new(q, 3 * row);
+    int32_t of_row[CASES] = {0, 1, 2, 3, 4, 5, 6};
+    CHECK(t5_decoder_create(g->model, &decoder));
+    CHECK(t5_decoder_begin(decoder, CASES, g->history_begin, g->history_tokens, CASES, of_row,
+                           MOST_STEPS, 0));
+    for (int step = 0; step < MOST_STEPS && t5_decoder_rows(decoder) > 0; step++) {
+        int32_t rows = (int32_t)t5_decoder_rows(decoder), keep[CASES], kept = 0, token[CASES];
+        CHECK(t5_decoder_step(decoder));
+        struct sampling sampling = {.rows = rows,
+                                    .vocabulary = shape->vocabulary,
+                                    .logits = t5_decoder_logits(decoder),
+                                    .temperature = 0.0f,
+                                    .top_p = 1.0f,
+                                    .counter = counter,
+                                    .step = t5_decoder_step_of_row(decoder),
+                                    .token = t5_decoder_input(decoder),
+                                    .logp = logp,
+                                    .token_entropy = entropy};
+        q->op->sample(q, &sampling);
+        q->op->download(q, token, sampling.token, (size_t)rows * sizeof(int32_t));
+        float *host_logp = host_of(q, logp, rows);
+        for (int32_t i = 0; i < rows; i++) {
+            struct reply *reply = &replies[of_row[i]];
+            reply->token[reply->length] = token[i];
+            reply->logp[reply->length++] = host_logp[i];
+            if (token[i] != shape->end) keep[kept++] = i;
+        }
+        free(host_logp);
+        for (int32_t i = 0; i < kept; i++) of_row[i] = of_row[keep[i]];
+        CHECK(t5_decoder_keep(decoder, keep, kept));
+    }
+    t5_decoder_destroy(decoder);
+    q->op->release(q, logp);
+    q->op->release(q, entropy);
+    q->op->release(q, counter);
+}
+
+static void greedy_replies_match(const struct golden *g)
+{
+    char path[1024];
+    char *data, *line, *rest;
+    size_t size;
+    struct reply replies[CASES] = {0};
+    generate(g, replies);
+    snprintf(path, sizeof path, "%s/generate.expected.jsonl", g->folder);
+    CHECK(file_read(path, &data, &size));
+    int c = 0;
+    for (line = strtok_r(data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest), c++) {
+        json_t *object;
+        assert_true(c < CASES);
+        CHECK(json_parse(line, strlen(line), path, &object));
+        const json_t *tokens = json_object_get(object, "reply_tokens");
+        const json_t *logp = json_object_get(object, "logp");
+        if ((int32_t)json_array_size(tokens) != replies[c].length)
+            fail_msg("%s: reply %d has %d tokens, not %zu", g->folder, c, replies[c].length,
+                     json_array_size(tokens));
+        for (int32_t t = 0; t < replies[c].length; t++) {
+            json_int_t token = json_integer_value(json_array_get(tokens, (size_t)t));
+            double want = json_number_value(json_array_get(logp, (size_t)t));
+            if (token != replies[c].token[t])
+                fail_msg("%s: reply %d, token %d is %d, not %lld", g->folder, c, t,
+                         replies[c].token[t], (long long)token);
+            if (!(fabs(replies[c].logp[t] - want) <= tolerance))
+                fail_msg("%s: reply %d, log-probability %d is %.7g, not %.7g", g->folder, c, t,
+                         replies[c].logp[t], want);
+        }
+        json_decref(object);
+    }
+    assert_int_equal(c, CASES);
+    free(data);
+}
+
+/* Runs the check on every folder with an expected.safetensors; how many there were. */
+static int for_each_folder(const char *root)
+{
+    int found = 0;
+    DIR *directory = opendir(root);
+    if (!directory) return 0;
+    struct dirent *entry;
+    while ((entry = readdir(directory))) {
+        char folder[700], path[800];
+        if (entry->d_name[0] == '.') continue;
+        snprintf(folder, sizeof folder, "%s/%s", root, entry->d_name);
+        snprintf(path, sizeof path, "%s/expected.safetensors", folder);
+        if (!file_exists(path)) continue;
+        struct golden g;
+        golden_open(&g, folder);
+        for (int c = 0; c < CASES; c++) case_matches(&g, c);
+        gradients_match(&g);
+        greedy_replies_match(&g);
+        golden_close(&g);
+        print_message("%s agrees\n", folder);
+        found++;
+    }
+    closedir(directory);
+    return found;
+}
+
+static void golden_models_agree_with_transformers(void **state)
+{
+    (void)state;
+    int found = for_each_folder(REGARD_SOURCE "/tests/golden") +
+                for_each_folder(REGARD_SOURCE "/../shared/golden");
+    if (found == 0) skip();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_models_agree_with_transformers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

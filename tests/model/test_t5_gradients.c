@@ -1,0 +1,140 @@
+/* Full gradients of T5 against finite differences, replies sharing their histories. */
+#include "tests/model/model_test.h"
+
+struct problem {
+    struct t5 *model;
+    struct t5_run *run;
+    struct tiny_batch tiny;
+};
+
+/* The weight of token i in the loss. */
+static double token_weight(int64_t i)
+{
+    return uniform_at(3, (uint32_t)i) - 0.3;
+}
+
+/* Sum over reply tokens of weight * log-probability, and 0.1 * sum of squares of the
+ * encoder's output; and their gradients when dlogits is given (host [m, vocabulary]). */
+static double loss_of_run(struct problem *p, float *dlogits, float *dencoder)
+{
+    struct queue *q = t5_queue(p->model);
+    int64_t vocabulary = t5_shape(p->model)->vocabulary, m = p->tiny.reply_begin[5];
+    int64_t encoder_size = p->tiny.history_begin[4] * t5_shape(p->model)->d_model;
+    float *logits = host_of(q, t5_run_logits(p->run), m * vocabulary);
+    float *encoder = host_of(q, t5_run_encoder_output(p->run), encoder_size);
+    double loss = 0;
+    for (int64_t i = 0; i < m; i++) {
+        const float *row = logits + i * vocabulary;
+        double sum = 0;
+        for (int64_t v = 0; v < vocabulary; v++) sum += exp((double)row[v]);
+        loss += token_weight(i) * (row[p->tiny.reply_tokens[i]] - log(sum));
+        for (int64_t v = 0; dlogits && v < vocabulary; v++)
+            dlogits[i * vocabulary + v] =
+                (float)(token_weight(i) *
+                        ((v == p->tiny.reply_tokens[i] ? 1.0 : 0.0) - exp((double)row[v]) / sum));
+    }
+    for (int64_t i = 0; i < encoder_size; i++) {
+        loss += 0.01 * encoder[i] * encoder[i];
+        if (dencoder) dencoder[i] = 0.02f * encoder[i];
+    }
+    free(logits);
+    free(encoder);
+    return loss;
+}
+
+static double loss_now(void *context)
+{
+    struct problem *p = context;
+    CHECK(t5_refresh(p->model));
+    CHECK(t5_forward(p->run, &p->tiny.batch, false, 0));
+    return loss_of_run(p, NULL, NULL);
+}
+
+static void gradients_match(bool gated_untied)
+{
+    struct queue *q = queue_new(2);
+    struct problem p = {.model = tiny_model(q, gated_untied)};
+    CHECK(t5_run_create(p.model, &p.run));
+    tiny_batch_fill(&p.tiny);
+    const struct parameters *parameters = t5_parameters(p.model);
+    size_t bytes = (size_t)parameters->size * sizeof(float);
+    size_t logits = (size_t)(p.tiny.reply_begin[5] * t5_shape(p.model)->vocabulary);
+    size_t encoder = (size_t)(p.tiny.history_begin[4] * t5_shape(p.model)->d_model);
+    float *gradients = device_new(q, bytes);
+    float *dlogits = device_new(q, logits * sizeof(float));
+    float *dencoder = device_new(q, encoder * sizeof(float));
+    float *host_dlogits = malloc(logits * sizeof(float));
+    float *host_dencoder = malloc(encoder * sizeof(float));
+    assert_true(host_dlogits && host_dencoder);
+    CHECK(t5_forward(p.run, &p.tiny.batch, true, 0));
+    loss_of_run(&p, host_dlogits, host_dencoder);
+    q->op->upload(q, dlogits, host_dlogits, logits * sizeof(float));
+    q->op->upload(q, dencoder, host_dencoder, encoder * sizeof(float));
+    CHECK(t5_backward(p.run, dlogits, dencoder, gradients));
+    float *host = host_of(q, gradients, parameters->size);
+    check_gradient(t5_parameters(p.model), host, loss_now, &p);
+
+    /* Gradients are added to: a second pass doubles them. */
+    CHECK(t5_refresh(p.model));
+    CHECK(t5_forward(p.run, &p.tiny.batch, true, 0));
+    CHECK(t5_backward(p.run, dlogits, dencoder, gradients));
+    float *twice = host_of(q, gradients, parameters->size);
+    for (int64_t i = 0; i < parameters->size; i++)
+        assert_true(fabsf(twice[i] - 2 * host[i]) <= 1e-4f + 1e-4f * fabsf(host[i]));
+
+    free(host);
+    free(twice);
+    free(host_dlogits);
+    free(host_dencoder);
+    q->op->release(q, gradients);
+    q->op->release(q, dlogits);
+    q->op->release(q, dencoder);
+    t5_run_destroy(p.run);
+    t5_destroy(p.model);
+    q->op->destroy(q);
+}
+
+static void gradients_of_a_tied_relu_model_match_finite_differences(void **state)
+{
+    (void)state;
+    gradients_match(false);
+}
+
+static void gradients_of_an_untied_gated_model_match_finite_differences(void **state)
+{
+    (void)state;
+    gradients_match(true);
+}
+
+static void backward_without_kept_activations_is_refused(void **state)
+{
+    (void)state;
+    struct queue *q = queue_new(1);
+    struct t5 *model = tiny_model(q, false);
+    struct t5_run *run;
+    struct tiny_batch tiny;
+    tiny_batch_fill(&tiny);
+    CHECK(t5_run_create(model, &run));
+    CHECK(t5_forward(run, &tiny.batch, false, 0));
+    status s = t5_backward(run, t5_run_logits(run), NULL, t5_parameters(model)->values);
+    assert_int_equal(status_code(s), STATUS_INTERNAL);
+    status_free(s);
+    tiny.history_tokens[0] = 23;
+    s = t5_forward(run, &tiny.batch, false, 0);
+    assert_int_equal(status_code(s), STATUS_INPUT);
+    assert_non_null(strstr(status_message(s), "token 23"));
+    status_free(s);
+    t5_run_destroy(run);
+    t5_destroy(model);
+    q->op->destroy(q);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_of_a_tied_relu_model_match_finite_differences),
+        cmocka_unit_test(gradients_of_an_untied_gated_model_match_finite_differences),
+        cmocka_unit_test(backward_without_kept_activations_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
