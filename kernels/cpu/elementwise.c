@@ -1,0 +1,86 @@
+/* Operations whose outputs each depend on a few inputs: sums, ReLU, caches, counters, means. */
+#include "kernels/cpu/cpu.h"
+
+#include <string.h>
+
+enum { thread_work = 1 << 15 }; /* floats below which one thread does all */
+
+static int threads_for(const struct queue *q, int64_t work)
+{
+    return work < thread_work ? 1 : q->threads;
+}
+
+void cpu_add(struct queue *q, float *y, const float *a, const float *b, int64_t count)
+{
+    const int threads = threads_for(q, count);
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < count; i++) y[i] = a[i] + b[i];
+}
+
+void cpu_scale(struct queue *q, float *y, const float *a, float factor, int64_t count)
+{
+    const int threads = threads_for(q, count);
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < count; i++) y[i] = a[i] * factor;
+}
+
+/* y = max(x, 0); a NaN stays one, so that checks further on see it. */
+void cpu_relu(struct queue *q, float *y, const float *x, int64_t count)
+{
+    const int threads = threads_for(q, count);
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < count; i++) y[i] = x[i] <= 0.0f ? 0.0f : x[i];
+}
+
+/* dx = dy where x > 0, else 0; x: relu's input or its output. */
+void cpu_relu_backward(struct queue *q, float *dx, const float *dy, const float *x, int64_t count)
+{
+    const int threads = threads_for(q, count);
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < count; i++) dx[i] = x[i] <= 0.0f ? 0.0f : dy[i];
+}
+
+void cpu_cache_append(struct queue *q, float *to, int64_t slot_stride, const int32_t *slot,
+                      const int32_t *position, const float *from, int64_t from_stride, int64_t rows,
+                      int64_t width)
+{
+    (void)q;
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(to + slot[i] * slot_stride + position[i] * width, from + i * from_stride,
+               (size_t)width * sizeof *to);
+}
+
+void cpu_advance(struct queue *q, int32_t *counters, int32_t value, int64_t count)
+{
+    (void)q;
+    for (int64_t i = 0; i < count; i++) counters[i] += value;
+}
+
+/* out[segments, d], x[rows, d]; a segment of no rows gives zeros. */
+void cpu_mean_rows(struct queue *q, float *out, const float *x, const int32_t *begin,
+                   int64_t segments, int64_t d)
+{
+    const int threads = threads_for(q, (segments ? begin[segments] - begin[0] : 0) * d);
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t s = 0; s < segments; s++) {
+        float *mean = out + s * d;
+        const float rows = (float)(begin[s + 1] - begin[s]);
+        memset(mean, 0, (size_t)d * sizeof *mean);
+        for (int64_t i = begin[s]; i < begin[s + 1]; i++)
+            for (int64_t j = 0; j < d; j++) mean[j] += x[i * d + j];
+        for (int64_t j = 0; rows > 0 && j < d; j++) mean[j] /= rows;
+    }
+}
+
+/* dx[i, :] = dout[s, :] / rows of s, for the rows of the segments; others are left alone. */
+void cpu_mean_rows_backward(struct queue *q, float *dx, const float *dout, const int32_t *begin,
+                            int64_t segments, int64_t d)
+{
+    const int threads = threads_for(q, (segments ? begin[segments] - begin[0] : 0) * d);
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t s = 0; s < segments; s++) {
+        const float rows = (float)(begin[s + 1] - begin[s]);
+        for (int64_t i = begin[s]; i < begin[s + 1]; i++)
+            for (int64_t j = 0; j < d; j++) dx[i * d + j] = dout[s * d + j] / rows;
+    }
+}

@@ -1,0 +1,40 @@
+/* PPO's clipped surrogate with the k3 estimate of the KL to the reference policy, token by
+ * token (arXiv 1707.06347; k3: http://joschu.net/blog/kl-approx.html). */
+#include "kernels/cpu/cpu.h"
+
+#include <math.h>
+
+enum { thread_work = 1 << 12 }; /* tokens below which one thread does all */
+
+/* r = exp(logp_new - logp_old);  surrogate = min(r A, clip(r, 1 - c, 1 + c) A), whose gradient
+ * is r A where it is the first of the two, else 0.
+ * k = logp_new - logp_ref;  k3 = exp(-k) - 1 + k, whose gradient is 1 - exp(-k).
+ * In float64, rounded once at the end: k3 is small beside its terms. */
+static void token_loss(const struct ppo_tokens *p, int64_t i)
+{
+    const double advantage = p->advantage[i], weight = p->weight[i];
+    const double ratio = exp((double)p->logp_new[i] - (double)p->logp_old[i]);
+    const double low = 1 - (double)p->clip, high = 1 + (double)p->clip;
+    const double bounded = ratio < low ? low : ratio > high ? high : ratio;
+    const bool clipped = bounded * advantage < ratio * advantage;
+    double loss = clipped ? -bounded * advantage : -ratio * advantage;
+    double gradient = clipped ? 0 : -ratio * advantage;
+    double k3 = 0;
+    if (p->logp_ref) {
+        const double k = (double)p->logp_new[i] - (double)p->logp_ref[i];
+        k3 = expm1(-k) + k;
+        loss += (double)p->kl_coef * k3;
+        gradient -= (double)p->kl_coef * expm1(-k);
+    }
+    p->loss[i] = (float)(weight * loss);
+    p->dlogp[i] = (float)(weight * gradient);
+    p->clipped[i] = clipped ? 1.0f : 0.0f;
+    p->kl[i] = (float)k3;
+}
+
+void cpu_ppo_loss(struct queue *q, const struct ppo_tokens *p)
+{
+    const int threads = p->tokens < thread_work ? 1 : q->threads;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < p->tokens; i++) token_loss(p, i);
+}
