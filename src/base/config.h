@@ -150,6 +150,8 @@ struct config {
     struct {
         double seconds; /* no wait is longer */
     } watchdog;
+    /* Not keys: until they are given, reward.gamma and reward.gamma_self follow the task. */
+    bool gamma_given, gamma_self_given;
 };
 
 enum config_scope { CONFIG_INFERENCE, CONFIG_SFT, CONFIG_TRAIN };

@@ -1,0 +1,676 @@
+/* The parser, printer and checks over the table in config_keys.c.  A file is read into a copy,
+ * so that one with a mistake changes nothing. */
+#include "src/base/config.h"
+
+#include "src/base/arena.h"
+#include "src/base/config_keys.h"
+#include "src/base/file.h"
+#include "src/base/json.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <yaml.h>
+
+enum { NAME_MAX_BYTES = 128, SECTION_MAX = 64, KEY_MAX = 256 };
+
+static const struct config_key *key_find(const char *name)
+{
+    for (int i = 0; i < config_key_count; i++)
+        if (!strcmp(config_keys[i].name, name)) return &config_keys[i];
+    return NULL;
+}
+
+static bool section_exists(const char *name)
+{
+    size_t length = strlen(name);
+    for (int i = 0; i < config_key_count; i++)
+        if (!strncmp(config_keys[i].name, name, length) && config_keys[i].name[length] == '.')
+            return true;
+    return false;
+}
+
+/* Levenshtein distance; names are short. */
+static int edit_distance(const char *a, const char *b)
+{
+    int row[NAME_MAX_BYTES + 1];
+    int length = (int)strlen(b);
+    if (length > NAME_MAX_BYTES) return NAME_MAX_BYTES;
+    for (int j = 0; j <= length; j++) row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int corner = row[0];
+        row[0] = i;
+        for (int j = 1; j <= length; j++) {
+            int best = corner + (a[i - 1] != b[j - 1]);
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            corner = row[j];
+            row[j] = best;
+        }
+    }
+    return row[length];
+}
+
+/* The key most like name, also when only its last part was written; NULL when none is. */
+static const char *key_nearest(const char *name)
+{
+    const char *nearest = NULL;
+    int least = (int)strlen(name) / 3 + 2;
+    for (int i = 0; i < config_key_count; i++) {
+        const char *key = config_keys[i].name;
+        const char *last = strrchr(key, '.');
+        int distance = edit_distance(name, key);
+        if (last && !strchr(name, '.')) {
+            int other = edit_distance(name, last + 1) + 1;
+            if (other < distance) distance = other;
+        }
+        if (distance < least) {
+            least = distance;
+            nearest = key;
+        }
+    }
+    return nearest;
+}
+
+static status unknown_key(const char *where, const char *name)
+{
+    const char *nearest = key_nearest(name);
+    if (nearest) FAIL(STATUS_INPUT, "%s: unknown key %s; did you mean %s?", where, name, nearest);
+    FAIL(STATUS_INPUT, "%s: unknown key %s (`regard --help` lists them)", where, name);
+}
+
+static status number_parse(const struct config_key *key, const char *where, const char *text,
+                           bool plain, double *out)
+{
+    char *end;
+    bool decimal = plain && *text && strspn(text, "+-.0123456789eE") == strlen(text);
+    errno = 0;
+    *out = decimal ? strtod(text, &end) : 0;
+    if (!decimal || *end || !isfinite(*out))
+        FAIL(STATUS_INPUT, "%s: %s must be a number, not \"%s\"", where, key->name, text);
+    if (*out < key->least || *out > key->most)
+        FAIL(STATUS_INPUT, "%s: %s must be between %.10g and %.10g, not %s", where, key->name,
+             key->least, key->most, text);
+    return NULL;
+}
+
+static status integer_parse(const struct config_key *key, const char *where, const char *text,
+                            bool plain, int64_t *out)
+{
+    char *end;
+    bool digits = plain && *text && strspn(text, "+-0123456789") == strlen(text);
+    errno = 0;
+    long long value = digits ? strtoll(text, &end, 10) : 0;
+    if (!digits || *end)
+        FAIL(STATUS_INPUT, "%s: %s must be an integer, not \"%s\"", where, key->name, text);
+    if (errno || (double)value < key->least || (double)value > key->most)
+        FAIL(STATUS_INPUT, "%s: %s must be between %.17g and %.17g, not %s", where, key->name,
+             key->least, key->most, text);
+    *out = value;
+    return NULL;
+}
+
+static bool one_of(const char *text, const char *const words[])
+{
+    for (; *words; words++)
+        if (!strcmp(text, *words)) return true;
+    return false;
+}
+
+/* The index of text among "one|two|three", or -1. */
+static int choice_index(const char *choices, const char *text)
+{
+    size_t length = strlen(text);
+    for (int index = 0;; index++) {
+        size_t part = strcspn(choices, "|");
+        if (part == length && !strncmp(choices, text, length)) return index;
+        if (!choices[part]) return -1;
+        choices += part + 1;
+    }
+}
+
+static status scalar_apply(struct config *config, const struct config_key *key, const char *where,
+                           const char *text, bool plain)
+{
+    static const char *const yes[] = {"true", "True", "TRUE", "yes", "on", NULL};
+    static const char *const no[] = {"false", "False", "FALSE", "no", "off", NULL};
+    static const char *const null[] = {"~", "null", "Null", "NULL", NULL};
+    char *member = (char *)config + key->offset;
+    switch (key->type) {
+    case KEY_INTEGER:
+        TRY(integer_parse(key, where, text, plain, (int64_t *)(void *)member));
+        break;
+    case KEY_NUMBER:
+        TRY(number_parse(key, where, text, plain, (double *)(void *)member));
+        break;
+    case KEY_SWITCH:
+        if (!plain || (!one_of(text, yes) && !one_of(text, no)))
+            FAIL(STATUS_INPUT, "%s: %s must be true or false, not \"%s\"", where, key->name, text);
+        *(bool *)member = one_of(text, yes);
+        break;
+    case KEY_CHOICE: {
+        int index = choice_index(key->choices, text);
+        if (index < 0 || strchr(text, '|'))
+            FAIL(STATUS_INPUT, "%s: %s must be one of %s, not \"%s\"", where, key->name,
+                 key->choices, text);
+        *(int *)(void *)member = index;
+        break;
+    }
+    case KEY_TEXT:
+        if (plain && one_of(text, null)) text = "";
+        if (strlen(text) >= key->size)
+            FAIL(STATUS_INPUT, "%s: %s is longer than %zu bytes", where, key->name, key->size - 1);
+        memset(member, 0, key->size);
+        strcpy(member, text);
+        break;
+    case KEY_LIST: { /* one value is a list of one */
+        double value;
+        TRY(number_parse(key, where, text, plain, &value));
+        memset(config->turns.lambda, 0, sizeof config->turns.lambda);
+        config->turns.lambda[0] = value;
+        config->turns.lambda_count = 1;
+        break;
+    }
+    }
+    return NULL;
+}
+
+/* Values that follow the task until they are given. */
+static void defaults_follow_task(struct config *config)
+{
+    bool single = config->task == TASK_SINGLE_TURN;
+    if (!config->gamma_given) config->reward.gamma = single ? 0 : 1;
+    if (!config->gamma_self_given) config->reward.gamma_self = single ? 1 : 0;
+}
+
+static void mark_given(struct config *config, const struct config_key *key)
+{
+    if (!strcmp(key->name, "reward.gamma")) config->gamma_given = true;
+    if (!strcmp(key->name, "reward.gamma_self")) config->gamma_self_given = true;
+}
+
+/* One YAML text being read, by the event API. */
+struct reader {
+    yaml_parser_t parser;
+    struct config *config;
+    const char *file; /* or "--set key=value", which has no lines */
+    bool lines;
+    bool seen[KEY_MAX];
+    int seen_line[KEY_MAX];
+    char sections[SECTION_MAX][NAME_MAX_BYTES];
+    int section_line[SECTION_MAX], section_count;
+};
+
+static const char *where_text(const struct reader *reader, yaml_mark_t mark, char out[1200])
+{
+    if (reader->lines)
+        snprintf(out, 1200, "%.1000s:%zu", reader->file, mark.line + 1);
+    else
+        snprintf(out, 1200, "%.1000s", reader->file);
+    return out;
+}
+
+static status next_event(struct reader *reader, yaml_event_t *event)
+{
+    if (yaml_parser_parse(&reader->parser, event)) {
+        if (event->type != YAML_ALIAS_EVENT) return NULL;
+        char where[1200];
+        where_text(reader, event->start_mark, where);
+        yaml_event_delete(event);
+        FAIL(STATUS_INPUT, "%s: YAML aliases are not supported", where);
+    }
+    char where[1200];
+    yaml_mark_t mark = reader->parser.problem_mark;
+    if (reader->parser.error == YAML_READER_ERROR) {
+        const char *text = (const char *)reader->parser.input.string.start;
+        mark.line = 0;
+        for (size_t i = 0; i < reader->parser.problem_offset; i++) mark.line += text[i] == '\n';
+    }
+    FAIL(STATUS_INPUT, "%s: bad YAML: %s%s%s", where_text(reader, mark, where),
+         reader->parser.context ? reader->parser.context : "", reader->parser.context ? ", " : "",
+         reader->parser.problem ? reader->parser.problem : "unknown problem");
+}
+
+static status scalar_text(const struct reader *reader, const yaml_event_t *event, const char **text)
+{
+    char where[1200];
+    *text = (const char *)event->data.scalar.value;
+    if (strlen(*text) != event->data.scalar.length)
+        FAIL(STATUS_INPUT, "%s: a zero byte in a value",
+             where_text(reader, event->start_mark, where));
+    return NULL;
+}
+
+static status read_list(struct reader *reader, const struct config_key *key)
+{
+    double values[CONFIG_LIST_MAX] = {0};
+    int64_t count = 0;
+    for (;;) {
+        yaml_event_t event;
+        TRY(next_event(reader, &event));
+        yaml_event_type_t type = event.type;
+        status s = NULL;
+        char where[1200];
+        where_text(reader, event.start_mark, where);
+        if (type == YAML_SCALAR_EVENT) {
+            const char *text;
+            s = scalar_text(reader, &event, &text);
+            if (!s && count == CONFIG_LIST_MAX)
+                s = ERROR(STATUS_INPUT, "%s: %s has more than %d values", where, key->name,
+                          CONFIG_LIST_MAX);
+            if (!s)
+                s = number_parse(key, where, text,
+                                 event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE,
+                                 &values[count++]);
+        } else if (type != YAML_SEQUENCE_END_EVENT)
+            s = ERROR(STATUS_INPUT, "%s: %s must be a list of numbers", where, key->name);
+        yaml_event_delete(&event);
+        TRY(s);
+        if (type == YAML_SEQUENCE_END_EVENT) break;
+    }
+    memcpy(reader->config->turns.lambda, values, sizeof values);
+    reader->config->turns.lambda_count = count;
+    return NULL;
+}
+
+/* The value of a key whose first event was just read (and is deleted by the caller). */
+static status read_value(struct reader *reader, const struct config_key *key,
+                         const yaml_event_t *event)
+{
+    char where[1200];
+    where_text(reader, event->start_mark, where);
+    if (event->type == YAML_SCALAR_EVENT) {
+        const char *text;
+        TRY(scalar_text(reader, event, &text));
+        TRY(scalar_apply(reader->config, key, where, text,
+                         event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE));
+    } else if (event->type == YAML_SEQUENCE_START_EVENT && key->type == KEY_LIST)
+        TRY(read_list(reader, key));
+    else
+        FAIL(STATUS_INPUT, "%s: %s must be %s, not a %s", where, key->name,
+             key->type == KEY_LIST ? "a list of numbers" : "one value",
+             event->type == YAML_SEQUENCE_START_EVENT ? "list" : "map");
+    mark_given(reader->config, key);
+    return NULL;
+}
+
+static status read_map(struct reader *reader, const char *prefix);
+
+static status read_entry(struct reader *reader, const char *name, yaml_mark_t mark)
+{
+    char where[1200];
+    where_text(reader, mark, where);
+    yaml_event_t event;
+    TRY(next_event(reader, &event));
+    status s = NULL;
+    const struct config_key *key = key_find(name);
+    if (key) {
+        int index = (int)(key - config_keys);
+        if (reader->seen[index])
+            s = ERROR(STATUS_INPUT, "%s: duplicate key %s (first on line %d)", where, name,
+                      reader->seen_line[index]);
+        reader->seen[index] = true;
+        reader->seen_line[index] = (int)mark.line + 1;
+        if (!s) s = read_value(reader, key, &event);
+    } else if (!section_exists(name))
+        s = unknown_key(where, name);
+    else if (event.type == YAML_MAPPING_START_EVENT) {
+        for (int i = 0; i < reader->section_count && !s; i++)
+            if (!strcmp(reader->sections[i], name))
+                s = ERROR(STATUS_INPUT, "%s: duplicate key %s (first on line %d)", where, name,
+                          reader->section_line[i]);
+        if (!s) {
+            assert(reader->section_count < SECTION_MAX);
+            strcpy(reader->sections[reader->section_count], name);
+            reader->section_line[reader->section_count++] = (int)mark.line + 1;
+            s = read_map(reader, name);
+        }
+    } else
+        s = ERROR(STATUS_INPUT, "%s: %s holds keys: it must be a map", where, name);
+    yaml_event_delete(&event);
+    return s;
+}
+
+/* Entries up to the map's end, whose start was read; names are put after prefix. */
+static status read_map(struct reader *reader, const char *prefix)
+{
+    for (;;) {
+        yaml_event_t event;
+        TRY(next_event(reader, &event));
+        if (event.type == YAML_MAPPING_END_EVENT) {
+            yaml_event_delete(&event);
+            return NULL;
+        }
+        char where[1200], name[NAME_MAX_BYTES];
+        where_text(reader, event.start_mark, where);
+        yaml_mark_t mark = event.start_mark;
+        const char *text = NULL;
+        status s = NULL;
+        if (event.type != YAML_SCALAR_EVENT)
+            s = ERROR(STATUS_INPUT, "%s: a key must be a name", where);
+        else
+            s = scalar_text(reader, &event, &text);
+        if (!s && strlen(prefix) + strlen(text) + 2 > sizeof name)
+            s = ERROR(STATUS_INPUT, "%s: unknown key %.60s...", where, text);
+        if (!s) snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "", text);
+        yaml_event_delete(&event);
+        TRY(s);
+        TRY(read_entry(reader, name, mark));
+    }
+}
+
+/* Skips the events before a document's content; an empty text gives YAML_NO_EVENT. */
+static status first_event(struct reader *reader, yaml_event_t *event)
+{
+    for (;;) {
+        TRY(next_event(reader, event));
+        if (event->type == YAML_STREAM_END_EVENT) {
+            yaml_event_delete(event);
+            event->type = YAML_NO_EVENT;
+            return NULL;
+        }
+        if (event->type != YAML_STREAM_START_EVENT && event->type != YAML_DOCUMENT_START_EVENT)
+            return NULL;
+        yaml_event_delete(event);
+    }
+}
+
+/* After the content nothing but the end may come. */
+static status read_end(struct reader *reader)
+{
+    for (;;) {
+        yaml_event_t event;
+        TRY(next_event(reader, &event));
+        yaml_event_type_t type = event.type;
+        char where[1200];
+        where_text(reader, event.start_mark, where);
+        yaml_event_delete(&event);
+        if (type == YAML_STREAM_END_EVENT) return NULL;
+        if (type != YAML_DOCUMENT_END_EVENT)
+            FAIL(STATUS_INPUT, "%s: more than one YAML document", where);
+    }
+}
+
+static status read_document(struct reader *reader)
+{
+    yaml_event_t event;
+    TRY(first_event(reader, &event));
+    if (event.type == YAML_NO_EVENT) return NULL;
+    char where[1200];
+    where_text(reader, event.start_mark, where);
+    bool map = event.type == YAML_MAPPING_START_EVENT;
+    bool empty = event.type == YAML_SCALAR_EVENT && !event.data.scalar.length;
+    yaml_event_delete(&event);
+    if (!map && !empty) FAIL(STATUS_INPUT, "%s: expected keys and values (\"key: value\")", where);
+    if (map) TRY(read_map(reader, ""));
+    return read_end(reader);
+}
+
+static struct reader *reader_open(const char *file, const char *text, size_t size,
+                                  const struct config *config)
+{
+    struct reader *reader = memory_allocate(sizeof *reader);
+    assert(config_key_count <= KEY_MAX);
+    reader->file = file;
+    reader->config = memory_allocate(sizeof *config);
+    *reader->config = *config;
+    if (!yaml_parser_initialize(&reader->parser)) {
+        fprintf(stderr, "regard: out of memory\n");
+        exit(STATUS_INTERNAL);
+    }
+    yaml_parser_set_input_string(&reader->parser, (const unsigned char *)text, size);
+    return reader;
+}
+
+/* On success the copy becomes the configuration. */
+static status reader_close(struct reader *reader, status s, struct config *config)
+{
+    if (!s) {
+        *config = *reader->config;
+        defaults_follow_task(config);
+    }
+    yaml_parser_delete(&reader->parser);
+    free(reader->config);
+    free(reader);
+    return s;
+}
+
+status config_read(struct config *config, const char *path)
+{
+    char *text;
+    size_t size;
+    TRY(file_read(path, &text, &size));
+    struct reader *reader = reader_open(path, text, size, config);
+    reader->lines = true;
+    status s = reader_close(reader, read_document(reader), config);
+    free(text);
+    return s;
+}
+
+static status read_assigned(struct reader *reader, const struct config_key *key)
+{
+    yaml_event_t event;
+    TRY(first_event(reader, &event));
+    if (event.type == YAML_NO_EVENT) { /* "key=" */
+        TRY(scalar_apply(reader->config, key, reader->file, "", true));
+        mark_given(reader->config, key);
+        return NULL;
+    }
+    status s = read_value(reader, key, &event);
+    yaml_event_delete(&event);
+    TRY(s);
+    return read_end(reader);
+}
+
+status config_set(struct config *config, const char *assignment)
+{
+    char name[NAME_MAX_BYTES], where[256];
+    const char *equals = strchr(assignment, '=');
+    if (!equals || equals == assignment)
+        FAIL(STATUS_USAGE, "--set %s: expected key=value", assignment);
+    snprintf(where, sizeof where, "--set %.200s", assignment);
+    if ((size_t)(equals - assignment) >= sizeof name) FAIL(STATUS_INPUT, "%s: unknown key", where);
+    memcpy(name, assignment, (size_t)(equals - assignment));
+    name[equals - assignment] = 0;
+    const struct config_key *key = key_find(name);
+    if (!key) return unknown_key(where, name);
+    struct reader *reader = reader_open(where, equals + 1, strlen(equals + 1), config);
+    return reader_close(reader, read_assigned(reader, key), config);
+}
+
+void config_defaults(struct config *config)
+{
+    memset(config, 0, sizeof *config);
+    for (int i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        struct reader *reader =
+            reader_open("default", key->default_text, strlen(key->default_text), config);
+        status s = reader_close(reader, read_assigned(reader, key), config);
+        if (s) { /* a mistake in our table */
+            fprintf(stderr, "regard: %s: %s\n", key->name, status_message(s));
+            abort();
+        }
+    }
+    config->gamma_given = config->gamma_self_given = false;
+}
+
+static bool power_of_two(int64_t value)
+{
+    return value > 0 && !(value & (value - 1));
+}
+
+status config_check(const struct config *config, enum config_scope scope)
+{
+    if (strcmp(config->sft.role, "assistant") && strcmp(config->sft.role, "user"))
+        FAIL(STATUS_INPUT, "sft.role must be assistant or user, not \"%s\"", config->sft.role);
+    if (!power_of_two(config->learn.microbatches))
+        FAIL(STATUS_INPUT, "learn.microbatches must be a power of two, not %lld",
+             (long long)config->learn.microbatches);
+    if (config->learn.microbatches % config->roles.learners)
+        FAIL(STATUS_INPUT, "learn.microbatches (%lld) must be a multiple of roles.learners (%lld)",
+             (long long)config->learn.microbatches, (long long)config->roles.learners);
+    if (config->kl.estimator == KL_K1 && config->kl.in == KL_IN_LOSS)
+        FAIL(STATUS_INPUT, "kl.estimator: k1 with kl.in: loss has no useful gradient; take "
+                           "kl.estimator: k3 or kl.in: reward");
+    if (scope == CONFIG_INFERENCE) return NULL;
+
+    const char *verb = scope == CONFIG_SFT ? "sft" : "train";
+    bool shape = config->model.d_model > 0;
+    if (!config->model.path[0] && !shape)
+        FAIL(STATUS_INPUT,
+             "%s needs a model: give model.path (--model), or model.d_model for a new one", verb);
+    if (!config->data.train[0])
+        FAIL(STATUS_INPUT, "%s needs data: give data.train (a JSONL file)", verb);
+    if (!config->model.path[0] && !config->tokenizer.path[0] && !config->model.vocabulary)
+        FAIL(STATUS_INPUT, "a new model needs tokenizer.path or model.vocabulary");
+    if (scope == CONFIG_SFT) return NULL;
+
+    if (config->advantage == ADVANTAGE_GROUP && config->rollout.candidates == 1)
+        FAIL(STATUS_INPUT,
+             "advantage: group needs rollout.candidates of 2 or more: a candidate alone has no "
+             "baseline");
+    if (config->reward.scale == SCALE_WITHIN && config->rollout.candidates == 1)
+        FAIL(STATUS_INPUT, "reward.scale: within needs rollout.candidates of 2 or more");
+    if (config->rollout.temperature == 0)
+        FAIL(STATUS_INPUT,
+             "train needs rollout.temperature above 0: greedy replies do not explore");
+    if (config->rollout.user == USER_MODEL && !config->model.user_path[0])
+        FAIL(STATUS_INPUT, "rollout.user: model needs model.user_path");
+    if (config->guard.patience && (!config->eval.every || !config->data.valid[0]))
+        FAIL(STATUS_INPUT, "guard.patience needs eval.every and data.valid");
+    return NULL;
+}
+
+/* Shortest that reads back, with a point so that every YAML reader takes it as a number. */
+static void number_text(char out[48], double value)
+{
+    json_double_text(out, value);
+    char *exponent = strchr(out, 'e');
+    if (!exponent || strchr(out, '.')) return;
+    memmove(exponent + 2, exponent, strlen(exponent) + 1);
+    memcpy(exponent, ".0", 2);
+}
+
+static void value_print(const struct config *config, const struct config_key *key, FILE *out)
+{
+    const char *member = (const char *)config + key->offset;
+    char text[48];
+    switch (key->type) {
+    case KEY_INTEGER:
+        fprintf(out, "%lld", (long long)*(const int64_t *)(const void *)member);
+        break;
+    case KEY_NUMBER:
+        number_text(text, *(const double *)(const void *)member);
+        fputs(text, out);
+        break;
+    case KEY_SWITCH:
+        fputs(*(const bool *)member ? "true" : "false", out);
+        break;
+    case KEY_TEXT:
+        json_write_text(out, member); /* JSON's quoted text is YAML's */
+        break;
+    case KEY_CHOICE: {
+        const char *choice = key->choices;
+        for (int i = *(const int *)(const void *)member; i > 0; i--)
+            choice = strchr(choice, '|') + 1;
+        fprintf(out, "%.*s", (int)strcspn(choice, "|"), choice);
+        break;
+    }
+    case KEY_LIST:
+        fputc('[', out);
+        for (int64_t i = 0; i < config->turns.lambda_count; i++) {
+            number_text(text, config->turns.lambda[i]);
+            fprintf(out, "%s%s", i ? ", " : "", text);
+        }
+        fputc(']', out);
+        break;
+    }
+}
+
+status config_print(const struct config *config, FILE *out)
+{
+    char section[NAME_MAX_BYTES] = "";
+    for (int i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        const char *dot = strchr(key->name, '.');
+        const char *name = dot ? dot + 1 : key->name;
+        if (dot) {
+            size_t length = (size_t)(dot - key->name);
+            if (strlen(section) != length || strncmp(section, key->name, length)) {
+                memcpy(section, key->name, length);
+                section[length] = 0;
+                fprintf(out, "%s:\n", section);
+            }
+        }
+        bool follows = (!strcmp(key->name, "reward.gamma") && !config->gamma_given) ||
+                       (!strcmp(key->name, "reward.gamma_self") && !config->gamma_self_given);
+        fprintf(out, "%s%s%s: ", dot ? "  " : "", follows ? "# " : "", name);
+        value_print(config, key, out);
+        fputs(follows ? " (as task has it)\n" : "\n", out);
+    }
+    if (ferror(out)) FAIL(STATUS_INPUT, "cannot write the configuration");
+    return NULL;
+}
+
+void config_help(FILE *out)
+{
+    for (int i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        fprintf(out, "  %-26s ", key->name);
+        if (key->type == KEY_INTEGER)
+            fprintf(out, "integer %.17g..%.17g", key->least, key->most);
+        else if (key->type == KEY_NUMBER)
+            fprintf(out, "number %.10g..%.10g", key->least, key->most);
+        else if (key->type == KEY_LIST)
+            fprintf(out, "list of numbers %.10g..%.10g", key->least, key->most);
+        else if (key->type == KEY_SWITCH)
+            fputs("true|false", out);
+        else
+            fputs(key->type == KEY_CHOICE ? key->choices : "text", out);
+        fprintf(out, " [%s]\n      %s\n", *key->default_text ? key->default_text : "\"\"",
+                key->help);
+    }
+}
+
+static bool value_equal(const struct config *a, const struct config *b,
+                        const struct config_key *key)
+{
+    const char *left = (const char *)a + key->offset, *right = (const char *)b + key->offset;
+    switch (key->type) {
+    case KEY_TEXT:
+        return !strcmp(left, right);
+    case KEY_NUMBER:
+        return *(const double *)(const void *)left == *(const double *)(const void *)right;
+    case KEY_LIST:
+        if (a->turns.lambda_count != b->turns.lambda_count) return false;
+        for (int64_t i = 0; i < a->turns.lambda_count; i++)
+            if (a->turns.lambda[i] != b->turns.lambda[i]) return false;
+        return true;
+    default:
+        return !memcmp(left, right, key->size);
+    }
+}
+
+const char *config_resume_conflict(const struct config *before, const struct config *now)
+{
+    for (int i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        if (key->resume == RESUME_FREE || value_equal(before, now, key)) continue;
+        const char *was = (const char *)before + key->offset, *is = (const char *)now + key->offset;
+        /* Files may have moved; a generated set is its name. */
+        if (key->resume == RESUME_FREE_BUT_SYNTHETIC && strncmp(was, "synthetic:", 10) &&
+            strncmp(is, "synthetic:", 10))
+            continue;
+        /* A limit changes numbers when a schedule or an early stop is reckoned from it. */
+        bool evaluation = !strncmp(key->name, "eval.", 5);
+        if (key->resume == RESUME_LIMIT &&
+            (evaluation ? !before->guard.patience && !before->sft.patience
+                        : before->policy.schedule == SCHEDULE_CONSTANT))
+            continue;
+        return key->name;
+    }
+    return NULL;
+}
