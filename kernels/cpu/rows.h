@@ -1,0 +1,87 @@
+/* Inner functions of attention, norms, activations, softmax and sampling, one row or one small
+ * matrix a call, compiled once for each instruction set (rows.inl); all give the same bits. */
+#ifndef REGARD_KERNELS_CPU_ROWS_H
+#define REGARD_KERNELS_CPU_ROWS_H
+
+#include "kernels/cpu/cpu.h"
+
+/* The columns of a padded row are a multiple of this. */
+enum { row_padding = 32 };
+
+static inline int64_t row_padded(int64_t count)
+{
+    return (count + row_padding - 1) / row_padding * row_padding;
+}
+
+struct logits_sums {
+    float largest;   /* of z = logits / temperature */
+    float log_sum;   /* log of sum e^(z - largest) */
+    double sum;      /* sum e^(z - largest) */
+    double weighted; /* sum e^(z - largest) (z - largest) */
+};
+
+struct row_functions {
+    /* c[rows, cols] (+)= a b; a[i,k] = a[i * a_row + k * a_depth], b[depth, cols].  One chain
+     * of additions over k, ascending, an element. */
+    void (*product)(float *c, int64_t c_stride, const float *a, int64_t a_row, int64_t a_depth,
+                    const float *b, int64_t b_stride, int64_t rows, int64_t cols, int64_t depth,
+                    bool accumulate);
+    /* to[cols, padded] = from[rows, cols]^T, zeros past rows; to_stride >= row_padded(rows) */
+    void (*transpose)(float *to, int64_t to_stride, const float *from, int64_t from_stride,
+                      int64_t rows, int64_t cols);
+    /* s[padded]: softmax(s + bias) over [0, visible), 0 past it.  The log-sum-exp. */
+    float (*attention_weights)(float *s, const float *bias, int64_t visible, int64_t padded);
+    /* d = w * (d - sum(w d)), all [padded] */
+    void (*attention_scores_gradient)(float *d, const float *w, int64_t padded);
+    /* y = x w / sqrt(mean(x^2) + eps); returns 1 / sqrt(...) */
+    float (*rmsnorm)(float *y, const float *x, const float *w, int64_t d, float eps);
+    /* dx (+)= inverse dy w - x inverse^3 / d sum(dy w x) */
+    void (*rmsnorm_backward)(float *dx, const float *dy, const float *x, const float *w,
+                             float inverse, int64_t d, bool accumulate);
+    /* dw[begin, end) += sum over m rows, ascending, of (dy x) inverse */
+    void (*rmsnorm_weight)(float *dw, const float *dy, const float *x, const float *inverse,
+                           int64_t m, int64_t d, int64_t begin, int64_t end);
+    /* gate, up, y [f] */
+    void (*gated_gelu)(float *y, const float *gate, const float *up, int64_t f);
+    void (*gated_gelu_backward)(float *dgate, float *dup, const float *dy, const float *gate,
+                                const float *up, int64_t f);
+    void (*logits)(struct logits_sums *out, const float *logits, float temperature,
+                   int64_t vocabulary);
+    /* KL(policy || reference), of rows whose sums are known */
+    float (*divergence)(const float *logits, const struct logits_sums *policy,
+                        const float *reference_logits, const struct logits_sums *reference,
+                        float temperature, int64_t vocabulary);
+    /* out = e^(logits / temperature - shift) */
+    void (*exponentials)(float *out, const float *logits, float temperature, float shift,
+                         int64_t vocabulary);
+    /* out = factor * (uniform - e^(logits / temperature - lse)); out may be logits */
+    void (*softmax_gradient)(float *out, const float *logits, float temperature, float lse,
+                             float uniform, float factor, int64_t vocabulary);
+};
+
+extern const struct row_functions rows_c, rows_avx2, rows_avx512;
+
+static inline const struct row_functions *rows_of(struct queue *q)
+{
+    switch (cpu_queue_of(q)->instructions) {
+    case CPU_AVX512:
+        return &rows_avx512;
+    case CPU_AVX2:
+        return &rows_avx2;
+    default:
+        return &rows_c;
+    }
+}
+
+/* What softmax_loss and sample both report of a row. */
+static inline float logits_logp(const struct logits_sums *s, float logit, float temperature)
+{
+    return (logit / temperature - s->largest) - s->log_sum;
+}
+
+static inline float logits_entropy(const struct logits_sums *s)
+{
+    return (float)((double)s->log_sum - s->weighted / s->sum);
+}
+
+#endif

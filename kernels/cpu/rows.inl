@@ -1,0 +1,314 @@
+/* The bodies of struct row_functions (rows.h), for one instruction set: the file that includes
+ * this sets the target, VECTOR_LANES and ROWS_NAME. */
+#include "kernels/cpu/vector_math.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* One block of `height` rows and `width` vectors; both are constants where it is called. */
+INLINE void product_block(float *c, int64_t c_stride, const float *a, int64_t a_row,
+                          int64_t a_depth, const float *b, int64_t b_stride, int64_t depth,
+                          bool accumulate, const int height, const int width)
+{
+    vec sum[4][4];
+    for (int i = 0; i < height; i++)
+        for (int j = 0; j < width; j++)
+            sum[i][j] = accumulate ? vec_at(c + i * c_stride + j * VECTOR_LANES) : vec_all(0.0f);
+    for (int64_t k = 0; k < depth; k++) {
+        vec right[4];
+        for (int j = 0; j < width; j++) right[j] = vec_at(b + k * b_stride + j * VECTOR_LANES);
+        for (int i = 0; i < height; i++) {
+            const float left = a[i * a_row + k * a_depth];
+            for (int j = 0; j < width; j++) sum[i][j] += left * right[j];
+        }
+    }
+    for (int i = 0; i < height; i++)
+        for (int j = 0; j < width; j++) vec_put(c + i * c_stride + j * VECTOR_LANES, sum[i][j]);
+}
+
+#define PRODUCT_ROWS(height, width)                                                                \
+    for (; i + (height) <= rows; i += (height))                                                    \
+    product_block(c + i * c_stride + j, c_stride, a + i * a_row, a_row, a_depth, b + j, b_stride,  \
+                  depth, accumulate, height, width)
+
+static void product(float *c, int64_t c_stride, const float *a, int64_t a_row, int64_t a_depth,
+                    const float *b, int64_t b_stride, int64_t rows, int64_t cols, int64_t depth,
+                    bool accumulate)
+{
+    int64_t j = 0;
+    if (rows == 1)
+        for (; j + 4 * VECTOR_LANES <= cols; j += 4 * VECTOR_LANES) {
+            int64_t i = 0;
+            PRODUCT_ROWS(1, 4);
+        }
+    for (; j + 2 * VECTOR_LANES <= cols; j += 2 * VECTOR_LANES) {
+        int64_t i = 0;
+        PRODUCT_ROWS(4, 2);
+        PRODUCT_ROWS(2, 2);
+        PRODUCT_ROWS(1, 2);
+    }
+    for (; j + VECTOR_LANES <= cols; j += VECTOR_LANES) {
+        int64_t i = 0;
+        PRODUCT_ROWS(4, 1);
+        PRODUCT_ROWS(1, 1);
+    }
+    for (int64_t i = 0; j < cols && i < rows; i++) {
+        float sum[VECTOR_LANES] = {0};
+        if (accumulate)
+            for (int64_t n = j; n < cols; n++) sum[n - j] = c[i * c_stride + n];
+        for (int64_t k = 0; k < depth; k++) {
+            const float left = a[i * a_row + k * a_depth];
+            for (int64_t n = j; n < cols; n++) sum[n - j] += left * b[k * b_stride + n];
+        }
+        for (int64_t n = j; n < cols; n++) c[i * c_stride + n] = sum[n - j];
+    }
+}
+
+typedef float quad __attribute__((vector_size(16)));
+typedef int32_t quad_index __attribute__((vector_size(16)));
+
+static void transpose(float *to, int64_t to_stride, const float *from, int64_t from_stride,
+                      int64_t rows, int64_t cols)
+{
+    int64_t i = 0;
+    for (; i + 4 <= rows; i += 4) {
+        int64_t j = 0;
+        for (; j + 4 <= cols; j += 4) {
+            quad x[4];
+            for (int n = 0; n < 4; n++) memcpy(&x[n], from + (i + n) * from_stride + j, 16);
+            quad a = __builtin_shuffle(x[0], x[1], (quad_index){0, 4, 1, 5});
+            quad b = __builtin_shuffle(x[2], x[3], (quad_index){0, 4, 1, 5});
+            quad c = __builtin_shuffle(x[0], x[1], (quad_index){2, 6, 3, 7});
+            quad d = __builtin_shuffle(x[2], x[3], (quad_index){2, 6, 3, 7});
+            x[0] = __builtin_shuffle(a, b, (quad_index){0, 1, 4, 5});
+            x[1] = __builtin_shuffle(a, b, (quad_index){2, 3, 6, 7});
+            x[2] = __builtin_shuffle(c, d, (quad_index){0, 1, 4, 5});
+            x[3] = __builtin_shuffle(c, d, (quad_index){2, 3, 6, 7});
+            for (int n = 0; n < 4; n++) memcpy(to + (j + n) * to_stride + i, &x[n], 16);
+        }
+        for (; j < cols; j++)
+            for (int n = 0; n < 4; n++) to[j * to_stride + i + n] = from[(i + n) * from_stride + j];
+    }
+    const int64_t padded = row_padded(rows);
+    for (int64_t j = 0; j < cols; j++) {
+        for (int64_t n = i; n < rows; n++) to[j * to_stride + n] = from[n * from_stride + j];
+        for (int64_t n = rows; n < padded; n++) to[j * to_stride + n] = 0.0f;
+    }
+}
+
+static float attention_weights(float *s, const float *bias, int64_t visible, int64_t padded)
+{
+    if (visible <= 0) {
+        memset(s, 0, (size_t)padded * sizeof *s);
+        return -INFINITY;
+    }
+    vec top = vec_all(-INFINITY);
+    for (int64_t i = 0; i < visible; i += VECTOR_LANES) {
+        vec x = vec_load(s + i, visible - i, -INFINITY);
+        if (bias) x += vec_load(bias + i, visible - i, 0.0f);
+        top = vec_max(x, top);
+        vec_put(s + i, x);
+    }
+    const float largest = vec_largest(top);
+    /* Lanes past `visible` add +0, which changes no sum: the order is that of the visible keys. */
+    const int64_t covered = (visible + VECTOR_LANES - 1) / VECTOR_LANES * VECTOR_LANES;
+    double total = 0.0;
+    for (int64_t block = 0; block < covered; block += sum_block) {
+        vec sum[lane_vectors] = {0};
+        const int64_t end = block + sum_block < covered ? block + sum_block : covered;
+        for (int64_t i = block; i < end; i += lanes)
+            for (int p = 0; p < lane_vectors; p++) {
+                if (i + p * VECTOR_LANES >= end) break;
+                vec e = vec_exp(vec_at(s + i + p * VECTOR_LANES) - largest);
+                vec_put(s + i + p * VECTOR_LANES, e);
+                sum[p] += e;
+            }
+        total += (double)lanes_total(sum);
+    }
+    const float inverse = (float)(1.0 / total);
+    for (int64_t i = 0; i < covered; i += VECTOR_LANES) vec_put(s + i, vec_at(s + i) * inverse);
+    memset(s + covered, 0, (size_t)(padded - covered) * sizeof *s);
+    return (float)((double)largest + log(total));
+}
+
+static void attention_scores_gradient(float *d, const float *w, int64_t padded)
+{
+    double total = 0.0;
+    for (int64_t block = 0; block < padded; block += sum_block) {
+        vec sum[lane_vectors] = {0};
+        const int64_t end = block + sum_block < padded ? block + sum_block : padded;
+        for (int64_t i = block; i < end; i += lanes)
+            for (int p = 0; p < lane_vectors; p++) {
+                const int64_t at = i + p * VECTOR_LANES;
+                sum[p] += vec_at(w + at) * vec_at(d + at);
+            }
+        total += (double)lanes_total(sum);
+    }
+    const float mean = (float)total;
+    for (int64_t i = 0; i < padded; i += VECTOR_LANES)
+        vec_put(d + i, vec_at(w + i) * (vec_at(d + i) - mean));
+}
+
+static float rmsnorm(float *y, const float *x, const float *w, int64_t d, float eps)
+{
+    double total = 0.0;
+    for (int64_t block = 0; block < d; block += sum_block) {
+        vec sum[lane_vectors] = {0};
+        const int64_t end = block + sum_block < d ? block + sum_block : d;
+        for (int64_t i = block; i < end; i += lanes)
+            for (int p = 0; p < lane_vectors; p++) {
+                vec v = vec_load(x + i + p * VECTOR_LANES, end - i - p * VECTOR_LANES, 0.0f);
+                sum[p] += v * v;
+            }
+        total += (double)lanes_total(sum);
+    }
+    const float inverse = (float)(1.0 / sqrt(total / (double)d + (double)eps));
+    for (int64_t i = 0; i < d; i += VECTOR_LANES)
+        vec_store(y + i, d - i,
+                  vec_load(x + i, d - i, 0.0f) * inverse * vec_load(w + i, d - i, 0.0f));
+    return inverse;
+}
+
+static void rmsnorm_backward(float *dx, const float *dy, const float *x, const float *w,
+                             float inverse, int64_t d, bool accumulate)
+{
+    double total = 0.0;
+    for (int64_t block = 0; block < d; block += sum_block) {
+        vec sum[lane_vectors] = {0};
+        const int64_t end = block + sum_block < d ? block + sum_block : d;
+        for (int64_t i = block; i < end; i += lanes)
+            for (int p = 0; p < lane_vectors; p++) {
+                const int64_t at = i + p * VECTOR_LANES, left = end - at;
+                sum[p] += vec_load(dy + at, left, 0.0f) * vec_load(w + at, left, 0.0f) *
+                          vec_load(x + at, left, 0.0f);
+            }
+        total += (double)lanes_total(sum);
+    }
+    const double cube = (double)inverse * (double)inverse * (double)inverse;
+    const float pull = (float)(total * cube / (double)d);
+    for (int64_t i = 0; i < d; i += VECTOR_LANES) {
+        const int64_t left = d - i;
+        vec g = vec_load(dy + i, left, 0.0f) * vec_load(w + i, left, 0.0f) * inverse -
+                vec_load(x + i, left, 0.0f) * pull;
+        if (accumulate) g += vec_load(dx + i, left, 0.0f);
+        vec_store(dx + i, left, g);
+    }
+}
+
+static void rmsnorm_weight(float *dw, const float *dy, const float *x, const float *inverse,
+                           int64_t m, int64_t d, int64_t begin, int64_t end)
+{
+    for (int64_t j = begin; j < end; j += VECTOR_LANES) {
+        vec sum = vec_load(dw + j, end - j, 0.0f);
+        for (int64_t i = 0; i < m; i++)
+            sum += vec_load(dy + i * d + j, end - j, 0.0f) *
+                   vec_load(x + i * d + j, end - j, 0.0f) * inverse[i];
+        vec_store(dw + j, end - j, sum);
+    }
+}
+
+static const float gelu_inner = 0.7978845608028654f; /* sqrt(2 / pi) */
+static const float gelu_cubic = 0.044715f;
+
+static void gated_gelu(float *y, const float *gate, const float *up, int64_t f)
+{
+    for (int64_t i = 0; i < f; i += VECTOR_LANES) {
+        vec g = vec_load(gate + i, f - i, 0.0f);
+        vec t = vec_tanh((g + g * g * g * gelu_cubic) * gelu_inner);
+        vec_store(y + i, f - i, g * 0.5f * (t + 1.0f) * vec_load(up + i, f - i, 0.0f));
+    }
+}
+
+static void gated_gelu_backward(float *dgate, float *dup, const float *dy, const float *gate,
+                                const float *up, int64_t f)
+{
+    for (int64_t i = 0; i < f; i += VECTOR_LANES) {
+        vec g = vec_load(gate + i, f - i, 0.0f), u = vec_load(up + i, f - i, 0.0f);
+        vec d = vec_load(dy + i, f - i, 0.0f);
+        vec t = vec_tanh((g + g * g * g * gelu_cubic) * gelu_inner);
+        vec slope = (t + 1.0f) * 0.5f +
+                    g * 0.5f * (1.0f - t * t) * (g * g * (3.0f * gelu_cubic) + 1.0f) * gelu_inner;
+        /* Where 1 - t^2 has rounded to 0 and g g to infinity the product would be 0 * inf. */
+        slope = vec_select(g > 1e4f, vec_all(1.0f), vec_select(g < -1e4f, vec_all(0.0f), slope));
+        vec_store(dup + i, f - i, d * (g * 0.5f * (t + 1.0f)));
+        vec_store(dgate + i, f - i, d * u * slope);
+    }
+}
+
+static void logits_row(struct logits_sums *out, const float *x, float temperature,
+                       int64_t vocabulary)
+{
+    vec top = vec_all(-INFINITY);
+    for (int64_t i = 0; i < vocabulary; i += VECTOR_LANES)
+        top = vec_max(vec_load(x + i, vocabulary - i, -INFINITY), top);
+    const float largest = vec_largest(top) / temperature; /* division keeps the order */
+    double total = 0.0, weighted = 0.0;
+    for (int64_t block = 0; block < vocabulary; block += sum_block) {
+        vec sum[lane_vectors] = {0}, product_sum[lane_vectors] = {0};
+        const int64_t end = block + sum_block < vocabulary ? block + sum_block : vocabulary;
+        for (int64_t i = block; i < end; i += lanes)
+            for (int p = 0; p < lane_vectors; p++) {
+                const int64_t at = i + p * VECTOR_LANES;
+                vec z = vec_load(x + at, end - at, -INFINITY) / temperature - largest;
+                vec e = vec_exp(z);
+                sum[p] += e;
+                product_sum[p] += vec_select(e > 0.0f, e * z, e); /* 0 log 0 = 0 */
+            }
+        total += (double)lanes_total(sum);
+        weighted += (double)lanes_total(product_sum);
+    }
+    *out = (struct logits_sums){
+        .largest = largest, .log_sum = (float)log(total), .sum = total, .weighted = weighted};
+}
+
+static float divergence(const float *x, const struct logits_sums *policy, const float *y,
+                        const struct logits_sums *reference, float temperature, int64_t vocabulary)
+{
+    double total = 0.0;
+    for (int64_t block = 0; block < vocabulary; block += sum_block) {
+        vec sum[lane_vectors] = {0};
+        const int64_t end = block + sum_block < vocabulary ? block + sum_block : vocabulary;
+        for (int64_t i = block; i < end; i += lanes)
+            for (int p = 0; p < lane_vectors; p++) {
+                const int64_t at = i + p * VECTOR_LANES;
+                vec z = vec_load(x + at, end - at, -INFINITY) / temperature - policy->largest;
+                vec r = vec_load(y + at, end - at, 0.0f) / temperature - reference->largest;
+                vec e = vec_exp(z);
+                sum[p] += vec_select(e > 0.0f, e * (z - r), e);
+            }
+        total += (double)lanes_total(sum);
+    }
+    return (float)(total / policy->sum - log(policy->sum) + log(reference->sum));
+}
+
+static void exponentials(float *out, const float *x, float temperature, float shift,
+                         int64_t vocabulary)
+{
+    for (int64_t i = 0; i < vocabulary; i += VECTOR_LANES)
+        vec_store(out + i, vocabulary - i,
+                  vec_exp(vec_load(x + i, vocabulary - i, 0.0f) / temperature - shift));
+}
+
+static void softmax_gradient(float *out, const float *x, float temperature, float lse,
+                             float uniform, float factor, int64_t vocabulary)
+{
+    for (int64_t i = 0; i < vocabulary; i += VECTOR_LANES) {
+        vec p = vec_exp(vec_load(x + i, vocabulary - i, 0.0f) / temperature - lse);
+        vec_store(out + i, vocabulary - i, (uniform - p) * factor);
+    }
+}
+
+const struct row_functions ROWS_NAME = {
+    .product = product,
+    .transpose = transpose,
+    .attention_weights = attention_weights,
+    .attention_scores_gradient = attention_scores_gradient,
+    .rmsnorm = rmsnorm,
+    .rmsnorm_backward = rmsnorm_backward,
+    .rmsnorm_weight = rmsnorm_weight,
+    .gated_gelu = gated_gelu,
+    .gated_gelu_backward = gated_gelu_backward,
+    .logits = logits_row,
+    .divergence = divergence,
+    .exponentials = exponentials,
+    .softmax_gradient = softmax_gradient,
+};
