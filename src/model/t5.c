@@ -147,8 +147,8 @@ static status model_fill(struct t5 *model, bool value_head)
     model->decoder.decoder = true;
     model->encoder.layer = calloc((size_t)shape->encoder_layers, sizeof(struct t5_layer));
     model->decoder.layer = calloc((size_t)shape->decoder_layers + 1, sizeof(struct t5_layer));
-    /* At most 8 parameters an encoder layer, 13 a decoder layer, and 8 besides. */
-    int64_t most = 8 * shape->encoder_layers + 13 * shape->decoder_layers + 8;
+    /* At most 9 parameters an encoder layer, 14 a decoder layer, and 8 besides. */
+    int64_t most = 9 * shape->encoder_layers + 14 * shape->decoder_layers + 8;
     p->list = calloc((size_t)most, sizeof(struct parameter));
     p->queue = q;
     if (!model->encoder.layer || !model->decoder.layer || !p->list)
