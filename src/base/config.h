@@ -61,7 +61,8 @@ struct config {
         int64_t every, keep;
     } checkpoint;
     struct {
-        int64_t every, dialogues; /* eval.dialogues: histories evaluated, 0 all */
+        int64_t every, dialogues; /* eval.dialogues: of the held-out set, 0 all */
+        double temperature;       /* 0: greedy */
     } eval;
     struct {
         int64_t batch;

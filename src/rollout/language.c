@@ -1,0 +1,143 @@
+/* Tokenizer, idf table and history options of a run; see language.h. */
+#include "src/rollout/language.h"
+
+#include "src/base/arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct idf_table *language_count_words(const struct dataset *data)
+{
+    struct idf_table *table = idf_create();
+    for (int64_t d = 0; d < data->count; d++) {
+        const struct dialogue *dialogue = &data->dialogues[d];
+        if (!dialogue->message_count) continue;
+        const char **texts =
+            memory_allocate((size_t)dialogue->message_count * sizeof *texts);
+        for (int64_t m = 0; m < dialogue->message_count; m++)
+            texts[m] = dialogue->messages[m].content;
+        idf_add_document(table, texts, dialogue->message_count);
+        free(texts);
+    }
+    return table;
+}
+
+status language_open(const struct config *config, const char *model_folder,
+                     const struct dataset *data, struct language **out)
+{
+    struct language *language = memory_allocate(sizeof *language);
+    language->config = *config;
+    const char *folder = config->tokenizer.path[0] ? config->tokenizer.path : model_folder;
+    status s = NULL;
+    if (!strcmp(folder, "bytes"))
+        language->tokenizer =
+            tokenizer_bytes(config->tokenizer.extra_ids ? config->tokenizer.extra_ids : 125);
+    else if (folder[0]) {
+        s = tokenizer_open(folder, &language->tokenizer);
+        if (!s) s = idf_load(folder, &language->idf);
+    }
+    if (!s && !language->idf && model_folder[0] && strcmp(model_folder, folder) != 0)
+        s = idf_load(model_folder, &language->idf);
+    if (!s && !language->idf && data) language->idf = language_count_words(data);
+    if (!s && config->salience.keywords[0])
+        s = keywords_read(config->salience.keywords, &language->keywords);
+    if (s) {
+        language_close(language);
+        return s;
+    }
+    language->history = (struct history_options){
+        .tokenizer = language->tokenizer,
+        .user_marker = language->config.text.user_marker,
+        .assistant_marker = language->config.text.assistant_marker,
+        .max_tokens = config->history.max_tokens,
+        .prompt_only = config->task == TASK_SINGLE_TURN,
+        .salience = {.idf = language->idf,
+                     .idf_threshold =
+                         language->idf
+                             ? idf_quantile(language->idf, config->salience.idf_quantile)
+                             : 0,
+                     .keywords = language->keywords,
+                     .entities = config->salience.entities}};
+    *out = language;
+    return NULL;
+}
+
+void language_close(struct language *language)
+{
+    if (!language) return;
+    if (language->tokenizer) tokenizer_close(language->tokenizer);
+    if (language->idf) idf_free(language->idf);
+    if (language->keywords) keywords_free(language->keywords);
+    free(language);
+}
+
+status language_save(const struct language *language, const char *folder)
+{
+    if (language->tokenizer) TRY(tokenizer_save(language->tokenizer, folder));
+    if (language->idf) TRY(idf_save(language->idf, folder));
+    return NULL;
+}
+
+static status example_make(const struct language *language, const struct history *history,
+                           const char *text, struct example *out)
+{
+    struct encoded_history encoded;
+    TRY(history_encode(history, &encoded));
+    out->history_count = encoded.count;
+    out->history = memory_allocate((size_t)encoded.count * sizeof *out->history + 4);
+    memcpy(out->history, encoded.ids, (size_t)encoded.count * sizeof *out->history);
+    encoded_history_free(&encoded);
+    return reply_encode(language->tokenizer, text, &out->reply, &out->reply_count);
+}
+
+static status dialogue_examples(const struct language *language, const struct dialogue *dialogue,
+                                enum dialogue_role role, struct example *examples,
+                                int64_t *count)
+{
+    char name[64];
+    snprintf(name, sizeof name, "line %lld", (long long)dialogue->line);
+    struct history *history = history_create(&language->history, name);
+    status s = NULL;
+    for (int64_t m = 0; !s && m < dialogue->message_count; m++) {
+        const struct message *message = &dialogue->messages[m];
+        if (message->role == role && m > 0)
+            s = example_make(language, history, message->content, &examples[(*count)++]);
+        if (!s)
+            s = history_add_text(
+                history, message->role == ROLE_USER ? HISTORY_USER : HISTORY_ASSISTANT,
+                message->content);
+    }
+    history_free(history);
+    return s;
+}
+
+status language_examples(const struct language *language, const struct dataset *data,
+                         enum dialogue_role role, struct example **out, int64_t *count)
+{
+    *out = NULL;
+    *count = 0;
+    if (!language->tokenizer)
+        FAIL(STATUS_INPUT, "%s: dialogues need a tokenizer; set tokenizer.path", data->path);
+    int64_t most = 0;
+    for (int64_t d = 0; d < data->count; d++) most += data->dialogues[d].message_count;
+    struct example *examples = memory_allocate((size_t)(most + 1) * sizeof *examples);
+    for (int64_t d = 0; d < data->count; d++) {
+        status s = dialogue_examples(language, &data->dialogues[d], role, examples, count);
+        if (s) {
+            examples_free(examples, *count);
+            *count = 0;
+            return status_context(s, "%s", data->path);
+        }
+    }
+    *out = examples;
+    return NULL;
+}
+
+void examples_free(struct example *examples, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        free(examples[i].history);
+        free(examples[i].reply);
+    }
+    free(examples);
+}

@@ -1,0 +1,39 @@
+/* The words of a run: tokenizer, idf table and the options that turn dialogues into histories;
+ * from a model folder, and from the training data where the folder has no idf table. */
+#ifndef REGARD_ROLLOUT_LANGUAGE_H
+#define REGARD_ROLLOUT_LANGUAGE_H
+
+#include "src/base/config.h"
+#include "src/data/dialogue.h"
+#include "src/text/history.h"
+#include "src/text/idf.h"
+
+struct language {
+    struct tokenizer *tokenizer; /* NULL: a folder for token lines only */
+    struct idf_table *idf;       /* NULL: salience by keywords and entities alone */
+    struct keyword_set *keywords;
+    struct config config; /* its texts are what history points to */
+    struct history_options history;
+};
+
+/* The tokenizer is config's tokenizer.path ("bytes": ByT5's) where set, else the folder's.
+ * data: builds the idf table where none lies beside the tokenizer; may be NULL. */
+status language_open(const struct config *config, const char *model_folder,
+                     const struct dataset *data, struct language **out);
+void language_close(struct language *language);
+/* Tokenizer and idf table into a folder, as language_open reads them. */
+status language_save(const struct language *language, const char *folder);
+/* The idf table of a data set's dialogues. */
+struct idf_table *language_count_words(const struct dataset *data);
+
+/* One example a turn of the given role: the history before it and its text. */
+struct example {
+    int32_t *history, *reply;
+    int64_t history_count, reply_count;
+};
+/* role: ROLE_ASSISTANT, or ROLE_USER (turns after the first; sft --role user). */
+status language_examples(const struct language *language, const struct dataset *data,
+                         enum dialogue_role role, struct example **out, int64_t *count);
+void examples_free(struct example *examples, int64_t count);
+
+#endif
