@@ -26,7 +26,7 @@ static void draw(uint32_t key, int64_t dialogue, int64_t turn, int64_t *places, 
 status salience_randomize(int64_t seed, int64_t dialogue, int64_t turn, const uint8_t *visible,
                           uint8_t *salient, int64_t count)
 {
-    if (count == 0) return NULL;
+    if (count < 1) return NULL;
     int64_t *places = malloc((size_t)count * sizeof *places);
     if (!places) FAIL(STATUS_INTERNAL, "out of memory for %lld positions", (long long)count);
     int64_t n = 0, draws = 0;
