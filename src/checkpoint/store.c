@@ -1,0 +1,189 @@
+/* store.h over HDF5. */
+#include "src/checkpoint/store.h"
+
+#include "src/base/arena.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <hdf5.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct store {
+    hid_t file;
+    bool writing;
+    char path[1200];
+};
+
+static hid_t type_in_file(int type)
+{
+    switch (type) {
+    case STORE_FLOATS:
+        return H5T_IEEE_F32LE;
+    case STORE_DOUBLES:
+        return H5T_IEEE_F64LE;
+    case STORE_INTEGERS:
+        return H5T_STD_I64LE;
+    default:
+        return H5T_STD_U8LE;
+    }
+}
+
+static hid_t type_in_memory(int type)
+{
+    switch (type) {
+    case STORE_FLOATS:
+        return H5T_NATIVE_FLOAT;
+    case STORE_DOUBLES:
+        return H5T_NATIVE_DOUBLE;
+    case STORE_INTEGERS:
+        return H5T_NATIVE_INT64;
+    default:
+        return H5T_NATIVE_UCHAR;
+    }
+}
+
+static status failed(const struct store *store, const char *what, const char *name)
+{
+    return ERROR(STATUS_INPUT, "%s: HDF5 could not %s %s", store->path, what, name);
+}
+
+static status store_begin(const char *path, bool writing, struct store **out)
+{
+    *out = NULL;
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    struct store *store = memory_allocate(sizeof *store);
+    store->writing = writing;
+    snprintf(store->path, sizeof store->path, "%s", path);
+    store->file = writing ? H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT)
+                          : H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    if (store->file < 0) {
+        status s = failed(store, writing ? "create" : "open", "the file");
+        free(store);
+        return s;
+    }
+    *out = store;
+    return NULL;
+}
+
+status store_create(const char *path, struct store **out)
+{
+    return store_begin(path, true, out);
+}
+
+status store_open(const char *path, struct store **out)
+{
+    return store_begin(path, false, out);
+}
+
+status store_close(struct store *store)
+{
+    if (!store) return NULL;
+    status s = NULL;
+    if (store->writing && H5Fflush(store->file, H5F_SCOPE_GLOBAL) < 0)
+        s = failed(store, "flush", "the file");
+    if (H5Fclose(store->file) < 0 && !s) s = failed(store, "close", "the file");
+    if (store->writing && !s) {
+        int descriptor = open(store->path, O_RDWR | O_CLOEXEC);
+        if (descriptor < 0 || fsync(descriptor) != 0)
+            s = ERROR(STATUS_INTERNAL, "%s: fsync: %s", store->path, strerror(errno));
+        if (descriptor >= 0) close(descriptor);
+    }
+    free(store);
+    return s;
+}
+
+status store_write(struct store *store, const char *name, int type, const void *values, int rank,
+                   const int64_t *shape)
+{
+    hsize_t dims[2] = {0, 0};
+    int64_t count = 1;
+    if (strchr(name, '/')) FAIL(STATUS_INTERNAL, "%s: a dataset called %s", store->path, name);
+    for (int i = 0; i < rank; i++) {
+        dims[i] = (hsize_t)shape[i];
+        count *= shape[i];
+    }
+    hid_t space = H5Screate_simple(rank, dims, NULL);
+    hid_t list = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t set = -1;
+    bool good = space >= 0 && list >= 0 && H5Pset_layout(list, H5D_CONTIGUOUS) >= 0 &&
+                H5Pset_obj_track_times(list, false) >= 0;
+    if (good)
+        set = H5Dcreate2(store->file, name, type_in_file(type), space, H5P_DEFAULT, list,
+                         H5P_DEFAULT);
+    good = good && set >= 0;
+    if (good && count > 0)
+        good = H5Dwrite(set, type_in_memory(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
+    if (set >= 0 && H5Dclose(set) < 0) good = false;
+    if (list >= 0) H5Pclose(list);
+    if (space >= 0) H5Sclose(space);
+    return good ? NULL : failed(store, "write", name);
+}
+
+status store_shape(struct store *store, const char *name, int type, int *rank, int64_t shape[2])
+{
+    hid_t set = H5Dopen2(store->file, name, H5P_DEFAULT);
+    if (set < 0) FAIL(STATUS_INPUT, "%s: %s is missing", store->path, name);
+    hid_t space = H5Dget_space(set), stored = H5Dget_type(set);
+    hsize_t dims[2] = {0, 0};
+    bool right = stored >= 0 && H5Tequal(stored, type_in_file(type)) > 0;
+    int dimensions = space >= 0 ? H5Sget_simple_extent_ndims(space) : -1;
+    bool good = dimensions >= 1 && dimensions <= 2 &&
+                H5Sget_simple_extent_dims(space, dims, NULL) == dimensions;
+    if (stored >= 0) H5Tclose(stored);
+    if (space >= 0) H5Sclose(space);
+    H5Dclose(set);
+    if (!right) FAIL(STATUS_INPUT, "%s: %s has another type than expected", store->path, name);
+    if (!good) return failed(store, "tell the shape of", name);
+    *rank = dimensions;
+    shape[0] = (int64_t)dims[0];
+    shape[1] = dimensions == 2 ? (int64_t)dims[1] : 1;
+    return NULL;
+}
+
+status store_read(struct store *store, const char *name, int type, void *values)
+{
+    int rank;
+    int64_t shape[2];
+    TRY(store_shape(store, name, type, &rank, shape));
+    if (shape[0] * shape[1] == 0) return NULL;
+    hid_t set = H5Dopen2(store->file, name, H5P_DEFAULT);
+    bool good =
+        set >= 0 && H5Dread(set, type_in_memory(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
+    if (set >= 0) H5Dclose(set);
+    return good ? NULL : failed(store, "read", name);
+}
+
+bool store_has(struct store *store, const char *name)
+{
+    return H5Lexists(store->file, name, H5P_DEFAULT) > 0;
+}
+
+int64_t store_count(struct store *store)
+{
+    H5G_info_t info;
+    return H5Gget_info(store->file, &info) < 0 ? -1 : (int64_t)info.nlinks;
+}
+
+status store_write_mark(struct store *store, const char *dataset, const char *name, int64_t value)
+{
+    hid_t space = H5Screate(H5S_SCALAR), mark = -1;
+    bool good = space >= 0;
+    if (good)
+        mark = H5Acreate_by_name(store->file, dataset, name, H5T_STD_I64LE, space, H5P_DEFAULT,
+                                 H5P_DEFAULT, H5P_DEFAULT);
+    good = good && mark >= 0 && H5Awrite(mark, H5T_NATIVE_INT64, &value) >= 0;
+    if (mark >= 0) H5Aclose(mark);
+    if (space >= 0) H5Sclose(space);
+    return good ? NULL : failed(store, "write attribute", name);
+}
+
+status store_read_mark(struct store *store, const char *dataset, const char *name, int64_t *value)
+{
+    hid_t mark = H5Aopen_by_name(store->file, dataset, name, H5P_DEFAULT, H5P_DEFAULT);
+    bool good = mark >= 0 && H5Aread(mark, H5T_NATIVE_INT64, value) >= 0;
+    if (mark >= 0) H5Aclose(mark);
+    return good ? NULL : failed(store, "read attribute", name);
+}

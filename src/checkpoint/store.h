@@ -1,0 +1,33 @@
+/* HDF5 files as src/checkpoint uses them: flat datasets of four types, attributes of
+ * integers and text.  The only code that calls HDF5 is store.c; its own error printing is
+ * off and every call is checked.  Not for hostile files: verify hashes first. */
+#ifndef REGARD_CHECKPOINT_STORE_H
+#define REGARD_CHECKPOINT_STORE_H
+
+#include "src/base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum store_type { STORE_BYTES, STORE_FLOATS, STORE_DOUBLES, STORE_INTEGERS };
+
+struct store;
+
+status store_create(const char *path, struct store **out);
+status store_open(const char *path, struct store **out); /* for reading */
+/* Flushes, closes and fsyncs what was written; frees the store in any case. */
+status store_close(struct store *store);
+/* Contiguous; rank 1 or 2. */
+status store_write(struct store *store, const char *name, int type, const void *values, int rank,
+                   const int64_t *shape);
+/* Shape of a dataset (rank at most 2); one of another type is refused. */
+status store_shape(struct store *store, const char *name, int type, int *rank, int64_t shape[2]);
+/* values has room for what store_shape told. */
+status store_read(struct store *store, const char *name, int type, void *values);
+bool store_has(struct store *store, const char *name);
+int64_t store_count(struct store *store); /* datasets, -1 on failure */
+/* An integer attribute of a dataset. */
+status store_write_mark(struct store *store, const char *dataset, const char *name, int64_t value);
+status store_read_mark(struct store *store, const char *dataset, const char *name, int64_t *value);
+
+#endif
