@@ -93,12 +93,28 @@ static status extra_ids_of(const json_t *config, const char *path, int64_t absen
         if (name && strncmp(name, "<extra_id_", 10) == 0) listed++;
     }
     *out = absent;
-    if (json_is_integer(count)) *out = json_integer_value(count);
+    const double named = json_is_number(count) ? json_number_value(count) : 0;
+    if (count) *out = named >= 0 && named <= EXTRA_IDS_MAX ? (int64_t)named : -1;
     if (listed > 0) *out = listed;
-    if ((count && !json_is_integer(count)) || *out < 0 || *out > EXTRA_IDS_MAX)
+    if ((count && !json_is_number(count)) || *out < 0 || *out > EXTRA_IDS_MAX)
         FAIL(STATUS_INPUT, "%s: extra_ids must be a whole number from 0 to %d", path,
              EXTRA_IDS_MAX);
     return NULL;
+}
+
+/* Numbers as reals: Transformers writes model_max_length as an integer of 31 digits. */
+static status read_config(const char *path, json_t **out)
+{
+    char *text;
+    size_t size;
+    json_error_t error;
+    TRY(file_read(path, &text, &size));
+    *out = json_loadb(text, size, JSON_DECODE_INT_AS_REAL | JSON_REJECT_DUPLICATES, &error);
+    free(text);
+    if (!*out) FAIL(STATUS_INPUT, "%s:%d: %s", path, error.line, error.text);
+    if (json_is_object(*out)) return NULL;
+    json_decref(*out);
+    FAIL(STATUS_INPUT, "%s: not a JSON object", path);
 }
 
 status tokenizer_open(const char *folder, struct tokenizer **out)
@@ -110,7 +126,7 @@ status tokenizer_open(const char *folder, struct tokenizer **out)
     int64_t extra_ids = T5_EXTRA_IDS;
     if (file_exists(config_path)) {
         json_t *config;
-        TRY(json_read(config_path, &config));
+        TRY(read_config(config_path, &config));
         const char *class_name = json_string_value(json_object_get(config, "tokenizer_class"));
         const bool bytes = class_name && strcmp(class_name, "ByT5Tokenizer") == 0;
         status s =

@@ -1,0 +1,157 @@
+/* Whole data sets: JSONL files and the built-in corpus by its name. */
+#include "src/base/arena.h"
+#include "src/base/file.h"
+#include "src/data/corpus.h"
+#include "src/data/dialogue.h"
+#include "src/data/jsonl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SYNTHETIC "synthetic:"
+enum { SYNTHETIC_MAX = 10000000 };
+
+void dialogue_clear(struct dialogue *dialogue)
+{
+    for (int64_t i = 0; i < dialogue->message_count; i++) {
+        free(dialogue->messages[i].content);
+        char **slots = dialogue->slots ? dialogue->slots[i] : NULL;
+        for (int64_t k = 0; slots && slots[k]; k++) free(slots[k]);
+        free(slots);
+    }
+    free(dialogue->slots);
+    free(dialogue->messages);
+    free(dialogue->id);
+    free(dialogue->history_tokens);
+    free(dialogue->reply_tokens);
+    free(dialogue->salient);
+    free(dialogue->logp);
+    memset(dialogue, 0, sizeof *dialogue);
+}
+
+void dataset_free(struct dataset *dataset)
+{
+    if (!dataset) return;
+    for (int64_t i = 0; i < dataset->count; i++) dialogue_clear(&dataset->dialogues[i]);
+    free(dataset->dialogues);
+    free(dataset);
+}
+
+static struct dialogue *dataset_add(struct dataset *dataset, int64_t *capacity)
+{
+    if (dataset->count == *capacity) {
+        *capacity = 2 * *capacity + 64;
+        dataset->dialogues =
+            memory_resize(dataset->dialogues, (size_t)*capacity * sizeof *dataset->dialogues);
+    }
+    struct dialogue *dialogue = &dataset->dialogues[dataset->count++];
+    memset(dialogue, 0, sizeof *dialogue);
+    return dialogue;
+}
+
+/* Lines end at \n alone; blank lines are skipped. */
+static status read_lines(struct dataset *dataset, const char *path, const char *text, size_t size,
+                         enum dataset_need need)
+{
+    int64_t capacity = 0, line = 0;
+    for (size_t start = 0; start < size;) {
+        const char *newline = memchr(text + start, '\n', size - start);
+        const size_t end = newline ? (size_t)(newline - text) : size;
+        size_t blank = start;
+        line++;
+        while (blank < end && strchr(" \t\r", text[blank]) && text[blank]) blank++;
+        if (blank < end) {
+            char where[1100];
+            snprintf(where, sizeof where, "%s:%" PRId64, path, line);
+            struct dialogue *dialogue = dataset_add(dataset, &capacity);
+            TRY(dialogue_parse(text + start, end - start, where, need, dialogue));
+            dialogue->line = line;
+        }
+        start = end + 1;
+    }
+    if (dataset->count == 0) FAIL(STATUS_INPUT, "%s: no line with data in it", path);
+    return NULL;
+}
+
+/* "SEED:COUNT[:FIRST]" */
+static status parse_synthetic(const char *path, int64_t out[3])
+{
+    const char *text = path + strlen(SYNTHETIC);
+    int parts = 0;
+    out[2] = 0;
+    for (; parts < 3; parts++) {
+        char *end;
+        if (*text < '0' || *text > '9') break;
+        errno = 0;
+        out[parts] = strtoll(text, &end, 10);
+        if (errno) break;
+        text = end;
+        if (*text != ':') {
+            parts++;
+            break;
+        }
+        text++;
+    }
+    if (parts < 2 || *text || text[-1] == ':' || out[1] < 1 || out[1] > SYNTHETIC_MAX)
+        FAIL(STATUS_INPUT,
+             "%s: write synthetic:SEED:COUNT or synthetic:SEED:COUNT:FIRST, COUNT from 1 to %d",
+             path, SYNTHETIC_MAX);
+    return NULL;
+}
+
+static status read_synthetic(struct dataset *dataset, const char *path, enum dataset_need need)
+{
+    int64_t parts[3], capacity = 0;
+    TRY(parse_synthetic(path, parts));
+    if (need == DATASET_UPDATE)
+        FAIL(STATUS_INPUT, "%s: an update wants token lines, which this is not", path);
+    for (int64_t i = 0; i < parts[1]; i++) {
+        struct dialogue *dialogue = dataset_add(dataset, &capacity);
+        TRY(corpus_dialogue(parts[0], parts[2] + i, dialogue));
+        dialogue->line = i + 1;
+        if (need == DATASET_GENERATE) { /* the last reply is what is to be generated */
+            struct message *last = &dialogue->messages[--dialogue->message_count];
+            free(last->content);
+            char **slots = dialogue->slots[dialogue->message_count];
+            for (int64_t k = 0; slots && slots[k]; k++) free(slots[k]);
+            free(slots);
+        }
+    }
+    return NULL;
+}
+
+status dataset_read(const char *path, enum dataset_need need, struct dataset **out)
+{
+    struct dataset *dataset = memory_allocate(sizeof *dataset);
+    status s;
+    *out = NULL;
+    snprintf(dataset->path, sizeof dataset->path, "%s", path);
+    if (strncmp(path, SYNTHETIC, strlen(SYNTHETIC)) == 0) {
+        s = read_synthetic(dataset, path, need);
+    } else {
+        char *text;
+        size_t size;
+        s = file_read(path, &text, &size);
+        if (!s) {
+            s = read_lines(dataset, path, text, size, need);
+            free(text);
+        }
+    }
+    if (s)
+        dataset_free(dataset);
+    else
+        *out = dataset;
+    return s;
+}
+
+status dataset_write(const struct dataset *dataset, const char *path)
+{
+    struct file_writer writer;
+    TRY(file_begin(&writer, path));
+    for (int64_t i = 0; i < dataset->count; i++)
+        dialogue_write(writer.stream, &dataset->dialogues[i]);
+    return file_commit(&writer);
+}

@@ -1,0 +1,288 @@
+/* Dialogues and token lines from JSON, each mistake named with its line; see dialogue.h. */
+#include "src/data/jsonl.h"
+
+#include "src/base/arena.h"
+#include "src/base/json.h"
+#include "src/data/corpus.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An id of any JSON type but array and object, kept as JSON text. */
+static status read_id(const json_t *line, const char *where, struct dialogue *out)
+{
+    const json_t *id = json_object_get(line, "id");
+    if (!id || json_is_null(id)) return NULL;
+    if (!json_is_string(id) && !json_is_number(id))
+        FAIL(STATUS_INPUT, "%s: \"id\" must be text or a number", where);
+    char *text = json_dumps(id, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+    out->id = memory_text(text ? text : "null");
+    free(text);
+    return NULL;
+}
+
+static bool is_blank(const char *text)
+{
+    return text[strspn(text, " \t\r\n")] == 0;
+}
+
+static status read_slots(const json_t *message, const char *where, int64_t index,
+                         struct dialogue *out)
+{
+    const json_t *slots = json_object_get(message, "slots");
+    if (!slots || json_is_null(slots)) return NULL;
+    if (!json_is_array(slots))
+        FAIL(STATUS_INPUT, "%s: message %" PRId64 ": \"slots\" must be a list of texts", where,
+             index + 1);
+    const size_t count = json_array_size(slots);
+    if (count == 0) return NULL;
+    if (!out->slots) out->slots = memory_allocate((size_t)out->message_count * sizeof *out->slots);
+    out->slots[index] = memory_allocate((count + 1) * sizeof **out->slots);
+    for (size_t i = 0; i < count; i++) {
+        const char *value = json_string_value(json_array_get(slots, i));
+        if (!value || is_blank(value))
+            FAIL(STATUS_INPUT, "%s: message %" PRId64 ": \"slots\" must be a list of texts", where,
+                 index + 1);
+        out->slots[index][i] = memory_text(value);
+    }
+    return NULL;
+}
+
+static status read_message(const json_t *message, const char *where, int64_t index,
+                           struct dialogue *out)
+{
+    const enum dialogue_role wanted = index % 2 == 0 ? ROLE_USER : ROLE_ASSISTANT;
+    if (!json_is_object(message))
+        FAIL(STATUS_INPUT, "%s: message %" PRId64 " is not an object", where, index + 1);
+    const json_t *role = json_object_get(message, "role");
+    const json_t *content = json_object_get(message, "content");
+    if (!role) FAIL(STATUS_INPUT, "%s: message %" PRId64 " has no \"role\"", where, index + 1);
+    if (!content)
+        FAIL(STATUS_INPUT, "%s: message %" PRId64 " has no \"content\"", where, index + 1);
+    if (!json_is_string(role))
+        FAIL(STATUS_INPUT, "%s: message %" PRId64 ": \"role\" must be text", where, index + 1);
+    if (!json_is_string(content))
+        FAIL(STATUS_INPUT, "%s: message %" PRId64 ": \"content\" must be text", where, index + 1);
+    const char *name = json_string_value(role);
+    const bool user = strcmp(name, "user") == 0;
+    if (!user && strcmp(name, "assistant") != 0)
+        FAIL(STATUS_INPUT,
+             "%s: message %" PRId64 ": unknown role \"%s\" (there are user and assistant)", where,
+             index + 1, name);
+    if (user != (wanted == ROLE_USER)) {
+        if (index == 0)
+            FAIL(STATUS_INPUT, "%s: a dialogue starts with the user, not the assistant", where);
+        FAIL(STATUS_INPUT, "%s: message %" PRId64 ": two %s messages in a row; roles alternate",
+             where, index + 1, name);
+    }
+    if (is_blank(json_string_value(content)))
+        FAIL(STATUS_INPUT, "%s: message %" PRId64 ": \"content\" is empty", where, index + 1);
+    out->messages[index].role = wanted;
+    out->messages[index].content = memory_text(json_string_value(content));
+    return read_slots(message, where, index, out);
+}
+
+static status read_messages(const json_t *messages, const char *where, enum dataset_need need,
+                            struct dialogue *out)
+{
+    if (!json_is_array(messages)) FAIL(STATUS_INPUT, "%s: \"messages\" must be a list", where);
+    const int64_t count = (int64_t)json_array_size(messages);
+    if (count == 0) FAIL(STATUS_INPUT, "%s: \"messages\" is empty", where);
+    out->messages = memory_allocate((size_t)count * sizeof *out->messages);
+    out->message_count = count;
+    for (int64_t i = 0; i < count; i++)
+        TRY(read_message(json_array_get(messages, (size_t)i), where, i, out));
+    const bool ends_in_user = count % 2 == 1;
+    if (need == DATASET_GENERATE && !ends_in_user)
+        FAIL(STATUS_INPUT,
+             "%s: the last message is the assistant's; a history to answer ends in a user's",
+             where);
+    if ((need == DATASET_TRAIN || need == DATASET_SCORE) && ends_in_user)
+        FAIL(STATUS_INPUT, "%s: the last message is the user's; a dialogue ends in an assistant's",
+             where);
+    return NULL;
+}
+
+static status read_tokens(const json_t *line, const char *where, const char *key, bool may_be_empty,
+                          int32_t **out, int64_t *count)
+{
+    const json_t *list = json_object_get(line, key);
+    if (!json_is_array(list))
+        FAIL(STATUS_INPUT, "%s: \"%s\" must be a list of token ids", where, key);
+    *count = (int64_t)json_array_size(list);
+    if (*count == 0 && !may_be_empty) FAIL(STATUS_INPUT, "%s: \"%s\" is empty", where, key);
+    *out = memory_allocate(((size_t)*count + 1) * sizeof **out);
+    for (int64_t i = 0; i < *count; i++) {
+        const json_t *id = json_array_get(list, (size_t)i);
+        const json_int_t value = json_integer_value(id);
+        if (!json_is_integer(id) || value < 0 || value > INT32_MAX)
+            FAIL(STATUS_INPUT, "%s: \"%s\"[%" PRId64 "] is not a token id", where, key, i);
+        (*out)[i] = (int32_t)value;
+    }
+    return NULL;
+}
+
+static status read_salient(const json_t *line, const char *where, struct dialogue *out)
+{
+    const json_t *list = json_object_get(line, "salient");
+    if (!list || json_is_null(list)) return NULL;
+    if (!json_is_array(list) || (int64_t)json_array_size(list) != out->history_count)
+        FAIL(STATUS_INPUT,
+             "%s: \"salient\" must list a 0 or 1 for each of the %" PRId64
+             " tokens of \"history_tokens\"",
+             where, out->history_count);
+    out->salient = memory_allocate((size_t)out->history_count + 1);
+    for (int64_t i = 0; i < out->history_count; i++) {
+        const json_t *mark = json_array_get(list, (size_t)i);
+        const json_int_t value =
+            json_is_boolean(mark) ? json_is_true(mark) : json_integer_value(mark);
+        if ((!json_is_integer(mark) && !json_is_boolean(mark)) || value < 0 || value > 1)
+            FAIL(STATUS_INPUT, "%s: \"salient\"[%" PRId64 "] must be 0 or 1", where, i);
+        out->salient[i] = (uint8_t)value;
+    }
+    return NULL;
+}
+
+static status read_logp(const json_t *line, const char *where, struct dialogue *out)
+{
+    const json_t *list = json_object_get(line, "logp");
+    if (!json_is_array(list) || (int64_t)json_array_size(list) != out->reply_count)
+        FAIL(STATUS_INPUT,
+             "%s: \"logp\" must list a number for each of the %" PRId64
+             " tokens of \"reply_tokens\"",
+             where, out->reply_count);
+    out->logp = memory_allocate(((size_t)out->reply_count + 1) * sizeof *out->logp);
+    for (int64_t i = 0; i < out->reply_count; i++) {
+        const json_t *value = json_array_get(list, (size_t)i);
+        out->logp[i] = (float)json_number_value(value);
+        if (!json_is_number(value) || !isfinite(out->logp[i]))
+            FAIL(STATUS_INPUT, "%s: \"logp\"[%" PRId64 "] is not a finite number", where, i);
+        if (out->logp[i] > 0) FAIL(STATUS_INPUT, "%s: \"logp\"[%" PRId64 "] is above 0", where, i);
+    }
+    return NULL;
+}
+
+static status read_update(const json_t *line, const char *where, struct dialogue *out)
+{
+    TRY(read_logp(line, where, out));
+    const json_t *advantage = json_object_get(line, "advantage");
+    out->advantage = json_number_value(advantage);
+    out->has_advantage = true;
+    if (!json_is_number(advantage) || !isfinite(out->advantage))
+        FAIL(STATUS_INPUT, "%s: \"advantage\" must be a finite number", where);
+    return NULL;
+}
+
+static status read_token_line(const json_t *line, const char *where, enum dataset_need need,
+                              struct dialogue *out)
+{
+    if (need == DATASET_TRAIN)
+        FAIL(STATUS_INPUT, "%s: a token line; training wants \"messages\"", where);
+    out->has_tokens = true;
+    out->reply_count = -1;
+    out->turn = 1;
+    TRY(read_tokens(line, where, "history_tokens", false, &out->history_tokens,
+                    &out->history_count));
+    const bool reply_wanted = need == DATASET_SCORE || need == DATASET_UPDATE;
+    if (reply_wanted && !json_object_get(line, "reply_tokens"))
+        FAIL(STATUS_INPUT, "%s: no \"reply_tokens\"", where);
+    if (reply_wanted)
+        TRY(read_tokens(line, where, "reply_tokens", true, &out->reply_tokens, &out->reply_count));
+    const json_t *turn = json_object_get(line, "turn");
+    if (turn) {
+        if (!json_is_integer(turn) || json_integer_value(turn) < 1 ||
+            json_integer_value(turn) > INT32_MAX)
+            FAIL(STATUS_INPUT, "%s: \"turn\" must be a whole number from 1", where);
+        out->turn = json_integer_value(turn);
+    }
+    TRY(read_salient(line, where, out));
+    return need == DATASET_UPDATE ? read_update(line, where, out) : NULL;
+}
+
+static status read_line(const json_t *line, const char *where, enum dataset_need need,
+                        struct dialogue *out)
+{
+    if (!json_is_object(line)) FAIL(STATUS_INPUT, "%s: not a JSON object", where);
+    out->reply_count = -1;
+    TRY(read_id(line, where, out));
+    if (json_object_get(line, "history_tokens")) return read_token_line(line, where, need, out);
+    const json_t *messages = json_object_get(line, "messages");
+    if (need == DATASET_UPDATE || (!messages && json_object_get(line, "reply_tokens")))
+        FAIL(STATUS_INPUT, "%s: no \"history_tokens\"", where);
+    if (!messages)
+        FAIL(STATUS_INPUT, "%s: no \"messages\"%s", where,
+             need == DATASET_TRAIN ? "" : " and no \"history_tokens\"");
+    return read_messages(messages, where, need, out);
+}
+
+status dialogue_parse(const char *text, size_t size, const char *where, enum dataset_need need,
+                      struct dialogue *out)
+{
+    json_t *line;
+    memset(out, 0, sizeof *out);
+    TRY(json_parse(text, size, where, &line));
+    status s = read_line(line, where, need, out);
+    json_decref(line);
+    if (s) dialogue_clear(out);
+    return s;
+}
+
+static void write_message(FILE *out, const struct dialogue *dialogue, int64_t index)
+{
+    const struct message *message = &dialogue->messages[index];
+    fprintf(out, "%s{\"role\":\"%s\",\"content\":", index > 0 ? "," : "",
+            message->role == ROLE_USER ? "user" : "assistant");
+    json_write_text(out, message->content);
+    char **slots = dialogue->slots ? dialogue->slots[index] : NULL;
+    if (slots) {
+        fputs(",\"slots\":[", out);
+        for (int64_t i = 0; slots[i]; i++) {
+            if (i > 0) fputc(',', out);
+            json_write_text(out, slots[i]);
+        }
+        fputc(']', out);
+    }
+    fputc('}', out);
+}
+
+static void write_tokens(FILE *out, const struct dialogue *dialogue)
+{
+    fputs("\"history_tokens\":", out);
+    json_write_integers(out, dialogue->history_tokens, dialogue->history_count);
+    if (dialogue->salient) {
+        fputs(",\"salient\":[", out);
+        for (int64_t i = 0; i < dialogue->history_count; i++)
+            fprintf(out, "%s%d", i > 0 ? "," : "", dialogue->salient[i]);
+        fputc(']', out);
+    }
+    fprintf(out, ",\"turn\":%" PRId64, dialogue->turn);
+    if (dialogue->reply_count >= 0) {
+        fputs(",\"reply_tokens\":", out);
+        json_write_integers(out, dialogue->reply_tokens, dialogue->reply_count);
+    }
+    if (dialogue->logp) {
+        fputs(",\"logp\":", out);
+        json_write_floats(out, dialogue->logp, dialogue->reply_count);
+    }
+    if (dialogue->has_advantage) {
+        char number[40];
+        json_double_text(number, dialogue->advantage);
+        fprintf(out, ",\"advantage\":%s", number);
+    }
+}
+
+void dialogue_write(FILE *out, const struct dialogue *dialogue)
+{
+    fputc('{', out);
+    if (dialogue->id) fprintf(out, "\"id\":%s,", dialogue->id);
+    if (dialogue->has_tokens) {
+        write_tokens(out, dialogue);
+    } else {
+        fputs("\"messages\":[", out);
+        for (int64_t i = 0; i < dialogue->message_count; i++) write_message(out, dialogue, i);
+        fputc(']', out);
+    }
+    fputs("}\n", out);
+}
