@@ -1,0 +1,22 @@
+/* Training and supervised fine-tuning as runs: a folder, checkpoints, resume, all ranks. */
+#ifndef REGARD_MPI_RUN_H
+#define REGARD_MPI_RUN_H
+
+#include "mpi/transport.h"
+#include "src/base/config.h"
+
+enum run_resume { RUN_FRESH, RUN_RESUME, RUN_RESUME_AUTO };
+
+struct run_options {
+    struct config config;
+    char folder[1024]; /* --run */
+    enum run_resume resume;
+    bool dry;            /* --dry-run: check, print, do nothing */
+    const char *version; /* of the program, for the manifest and the log */
+};
+
+/* Collective over all ranks of a world whose roles are set.  STATUS_STOPPED after a signal. */
+status train_run(struct world *world, const struct run_options *options);
+status sft_run(struct world *world, const struct run_options *options);
+
+#endif

@@ -1,0 +1,196 @@
+/* The held-out metrics; see evaluate.h. */
+#include "src/learn/evaluate.h"
+
+#include "src/base/arena.h"
+#include "src/base/json.h"
+#include "src/data/corpus.h"
+#include "src/report/text_metrics.h"
+#include "src/reward/terms.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const evaluation_name[EVAL_COUNT] = {
+    "reward",       "coverage",   "focus",        "rep_hist",           "rep_self",
+    "BLEU",         "ROUGE-L",    "distinct-1",   "distinct-2",         "slot carry-over",
+    "perplexity",   "reply length", "end-of-sequence rate"};
+
+/* The evaluated turns: prompts, sampled and gold replies, texts. */
+struct held_out {
+    struct prompt *prompts;
+    struct reply_row *rows;
+    struct reply *replies, *gold;
+    char **texts;
+    const char **references;
+    char *const **slots; /* NULL where a turn carries none */
+    int64_t *line;
+    int64_t count;
+};
+
+static void held_out_free(struct held_out *h)
+{
+    for (int64_t i = 0; i < h->count; i++) {
+        prompt_free(&h->prompts[i]);
+        reply_free(&h->replies[i]);
+        reply_free(&h->gold[i]);
+        free(h->texts[i]);
+    }
+    free(h->prompts);
+    free(h->rows);
+    free(h->replies);
+    free(h->gold);
+    free(h->texts);
+    free(h->references);
+    free(h->slots);
+    free(h->line);
+}
+
+static status turn_add(const struct config *config, const struct language *language,
+                       const struct history *history, const struct dialogue *dialogue,
+                       int64_t place, int64_t message, struct held_out *h)
+{
+    const int64_t i = h->count;
+    TRY(prompt_from_history(history, config, &h->prompts[i]));
+    h->count++;
+    h->rows[i] = (struct reply_row){
+        (int32_t)i, {(uint32_t)place, (uint32_t)h->prompts[i].turn, 0}};
+    int32_t *ids;
+    int64_t count;
+    TRY(reply_encode(language->tokenizer, dialogue->messages[message].content, &ids, &count));
+    reply_allocate(&h->gold[i], count, 1, 0);
+    memcpy(h->gold[i].tokens, ids, (size_t)count * sizeof *ids);
+    free(ids);
+    h->gold[i].ended = true;
+    h->references[i] = dialogue->messages[message].content;
+    h->slots[i] = dialogue->slots ? dialogue->slots[message] : NULL;
+    h->line[i] = dialogue->line;
+    return NULL;
+}
+
+static status held_out_make(const struct config *config, const struct language *language,
+                            const struct dataset *data, int64_t dialogues, struct held_out *h)
+{
+    int64_t most = 1;
+    const int64_t limit = dialogues > 0 && dialogues < data->count ? dialogues : data->count;
+    for (int64_t d = 0; d < limit; d++) most += data->dialogues[d].message_count;
+    memset(h, 0, sizeof *h);
+    const size_t n = (size_t)most;
+    h->prompts = memory_allocate(n * sizeof *h->prompts);
+    h->rows = memory_allocate(n * sizeof *h->rows);
+    h->replies = memory_allocate(n * sizeof *h->replies);
+    h->gold = memory_allocate(n * sizeof *h->gold);
+    h->texts = memory_allocate(n * sizeof *h->texts);
+    h->references = memory_allocate(n * sizeof *h->references);
+    h->slots = memory_allocate(n * sizeof *h->slots);
+    h->line = memory_allocate(n * sizeof *h->line);
+    for (int64_t d = 0; d < limit; d++) {
+        const struct dialogue *dialogue = &data->dialogues[d];
+        char name[64];
+        snprintf(name, sizeof name, "line %lld", (long long)dialogue->line);
+        struct history *history = history_create(&language->history, name);
+        status s = NULL;
+        for (int64_t m = 0; !s && m < dialogue->message_count; m++) {
+            const bool assistant = dialogue->messages[m].role == ROLE_ASSISTANT;
+            if (assistant) s = turn_add(config, language, history, dialogue, d, m, h);
+            if (!s)
+                s = history_add_text(history, assistant ? HISTORY_ASSISTANT : HISTORY_USER,
+                                     dialogue->messages[m].content);
+        }
+        history_free(history);
+        if (s) return status_context(s, "%s", data->path);
+    }
+    return NULL;
+}
+
+static status replies_measure(const struct config *config, const struct held_out *h,
+                              struct evaluation *out)
+{
+    double *value = out->value;
+    double slots = 0, logp = 0;
+    int64_t slot_turns = 0, gold_tokens = 0;
+    for (int64_t i = 0; i < h->count; i++) {
+        const struct prompt *prompt = &h->prompts[i];
+        const struct reply *reply = &h->replies[i];
+        const struct reward_turn turn = {.key = {h->line[i], prompt->turn, 0},
+                                         .entropy_floored = reply->entropy_floored,
+                                         .salient_mass = reply->salient_mass,
+                                         .visible = prompt->visible_count,
+                                         .salient = prompt->salient_count,
+                                         .reply = reply->tokens,
+                                         .reply_count = reply->count,
+                                         .history = prompt->tokens,
+                                         .history_count = prompt->count};
+        struct reward_terms terms;
+        TRY(reward_terms_compute(config, &turn, &terms));
+        value[EVAL_REWARD] += reward_combine(config, &terms, NULL, reply->count);
+        value[EVAL_COVERAGE] += terms.coverage;
+        value[EVAL_FOCUS] += terms.focus;
+        value[EVAL_REP_HIST] += terms.rep_hist;
+        value[EVAL_REP_SELF] += terms.rep_self;
+        value[EVAL_LENGTH] += (double)reply->count;
+        value[EVAL_END_RATE] += reply->ended;
+        if (h->slots[i]) {
+            const double share = slot_carry_over(h->slots[i], h->texts[i]);
+            if (share >= 0) {
+                slots += share;
+                slot_turns++;
+            }
+        }
+        for (int64_t t = 0; t < h->gold[i].count; t++) logp += (double)h->gold[i].logp[t];
+        gold_tokens += h->gold[i].count;
+    }
+    const int averaged[] = {EVAL_REWARD,   EVAL_COVERAGE, EVAL_FOCUS,   EVAL_REP_HIST,
+                            EVAL_REP_SELF, EVAL_LENGTH,   EVAL_END_RATE};
+    for (size_t k = 0; k < sizeof averaged / sizeof *averaged; k++)
+        value[averaged[k]] /= (double)h->count;
+    value[EVAL_SLOTS] = slot_turns ? slots / (double)slot_turns : NAN;
+    value[EVAL_PERPLEXITY] = exp(-logp / (double)gold_tokens);
+    const char *const *texts = (const char *const *)h->texts;
+    value[EVAL_BLEU] = text_bleu(texts, h->references, h->count);
+    value[EVAL_ROUGE_L] = text_rouge_l(texts, h->references, h->count);
+    value[EVAL_DISTINCT_1] = text_distinct(texts, h->count, 1);
+    value[EVAL_DISTINCT_2] = text_distinct(texts, h->count, 2);
+    return NULL;
+}
+
+static void samples_write(const struct held_out *h, FILE *samples)
+{
+    for (int64_t i = 0; i < h->count; i++) {
+        fprintf(samples, "{\"line\":%lld,\"turn\":%d,\"reply\":", (long long)h->line[i],
+                h->prompts[i].turn);
+        json_write_text(samples, h->texts[i]);
+        fputs(",\"gold\":", samples);
+        json_write_text(samples, h->references[i]);
+        fputs("}\n", samples);
+    }
+}
+
+status evaluate(struct generator *generator, const struct config *config,
+                const struct language *language, const struct dataset *data, int64_t dialogues,
+                FILE *samples, struct evaluation *out)
+{
+    memset(out, 0, sizeof *out);
+    if (!language->tokenizer)
+        FAIL(STATUS_INPUT, "%s: evaluation needs a tokenizer; the model folder has none",
+             data->path);
+    struct config own = *config;
+    own.control = CONTROL_NONE;
+    own.rollout.temperature = config->eval.temperature;
+    struct held_out h;
+    status s = held_out_make(&own, language, data, dialogues, &h);
+    if (!s && !h.count) s = ERROR(STATUS_INPUT, "%s: no assistant turn to evaluate", data->path);
+    if (!s)
+        s = generate_replies(generator, &own, RANDOM_SAMPLING, h.prompts, h.rows, h.count,
+                             h.replies);
+    own.rollout.temperature = 1;
+    if (!s) s = score_replies(generator, &own, h.prompts, h.rows, h.count, h.gold);
+    for (int64_t i = 0; !s && i < h.count; i++)
+        s = tokenizer_decode(language->tokenizer, h.replies[i].tokens, h.replies[i].count, true,
+                             &h.texts[i]);
+    if (!s) s = replies_measure(&own, &h, out);
+    out->replies = h.count;
+    if (!s && samples) samples_write(&h, samples);
+    held_out_free(&h);
+    return s;
+}

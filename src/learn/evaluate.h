@@ -1,0 +1,37 @@
+/* A model on a held-out set: the metrics table of `regard eval` and of training. */
+#ifndef REGARD_LEARN_EVALUATE_H
+#define REGARD_LEARN_EVALUATE_H
+
+#include "src/rollout/generate.h"
+#include "src/rollout/language.h"
+
+enum evaluation_metric {
+    EVAL_REWARD, /* raw: reward.scale none, true salience whatever the control */
+    EVAL_COVERAGE,
+    EVAL_FOCUS,
+    EVAL_REP_HIST,
+    EVAL_REP_SELF,
+    EVAL_BLEU,
+    EVAL_ROUGE_L,
+    EVAL_DISTINCT_1,
+    EVAL_DISTINCT_2,
+    EVAL_SLOTS,
+    EVAL_PERPLEXITY, /* of the gold replies, a token */
+    EVAL_LENGTH,
+    EVAL_END_RATE,
+    EVAL_COUNT
+};
+extern const char *const evaluation_name[EVAL_COUNT];
+
+struct evaluation {
+    double value[EVAL_COUNT]; /* NaN: does not apply */
+    int64_t replies;
+};
+
+/* One reply to every assistant turn's own (gold) history of the first `dialogues` dialogues (0:
+ * all), at eval.temperature.  samples: NULL, or a JSON line a reply is written there. */
+status evaluate(struct generator *generator, const struct config *config,
+                const struct language *language, const struct dataset *data, int64_t dialogues,
+                FILE *samples, struct evaluation *out);
+
+#endif
