@@ -23,8 +23,9 @@ static status config_integer(const json_t *config, const char *path, const char 
                              int64_t absent, int64_t low, int64_t high, int64_t *out)
 {
     const json_t *value = config_find(config, key);
+    *out = absent;
     if (value && !json_is_integer(value)) FAIL(STATUS_INPUT, "%s: %s is not an integer", path, key);
-    *out = value ? json_integer_value(value) : absent;
+    if (value) *out = json_integer_value(value);
     if (*out < low || *out > high)
         FAIL(STATUS_INPUT, "%s: %s is %" PRId64 ", allowed are %" PRId64 " to %" PRId64, path, key,
              *out, low, high);
@@ -35,9 +36,10 @@ static status config_flag(const json_t *config, const char *path, const char *ke
                           bool *out)
 {
     const json_t *value = config_find(config, key);
+    *out = absent;
     if (value && !json_is_boolean(value))
         FAIL(STATUS_INPUT, "%s: %s is not true or false", path, key);
-    *out = value ? json_is_true(value) : absent;
+    if (value) *out = json_is_true(value);
     return NULL;
 }
 
@@ -45,8 +47,9 @@ static status config_text(const json_t *config, const char *path, const char *ke
                           const char *absent, const char **out)
 {
     const json_t *value = config_find(config, key);
+    *out = absent;
     if (value && !json_is_string(value)) FAIL(STATUS_INPUT, "%s: %s is not a string", path, key);
-    *out = value ? json_string_value(value) : absent;
+    if (value) *out = json_string_value(value);
     return NULL;
 }
 
