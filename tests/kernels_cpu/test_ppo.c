@@ -1,0 +1,143 @@
+/* The clipped surrogate and its gradient. */
+#include "kernel_test.h"
+
+enum { tokens = 5003 };
+
+struct batch {
+    float *logp_new, *logp_old, *logp_ref, *advantage, *weight;
+    float *loss, *dlogp, *clipped, *kl;
+};
+
+static struct batch batch_new(void)
+{
+    struct batch b = {.logp_new = random_new(tokens, 1, 1),
+                      .logp_old = random_new(tokens, 2, 0.3),
+                      .logp_ref = random_new(tokens, 3, 0.3),
+                      .advantage = random_new(tokens, 4, 2),
+                      .weight = random_new(tokens, 5, 1)};
+    for (int i = 0; i < tokens; i++) {
+        b.logp_new[i] = b.logp_new[i] * 0.3f - 3;
+        b.logp_old[i] = b.logp_old[i] - 3;
+        b.logp_ref[i] = b.logp_ref[i] - 3;
+        b.weight[i] = 1.5f + b.weight[i];
+    }
+    b.loss = floats_new(tokens);
+    b.dlogp = floats_new(tokens);
+    b.clipped = floats_new(tokens);
+    b.kl = floats_new(tokens);
+    return b;
+}
+
+static void batch_free(struct batch *b)
+{
+    float *all[] = {b->logp_new, b->logp_old, b->logp_ref, b->advantage, b->weight,
+                    b->loss,     b->dlogp,    b->clipped,  b->kl};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i], "batch");
+}
+
+static struct ppo_tokens call_of(const struct batch *b, bool reference)
+{
+    return (struct ppo_tokens){.tokens = tokens,
+                               .logp_new = b->logp_new,
+                               .logp_old = b->logp_old,
+                               .logp_ref = reference ? b->logp_ref : NULL,
+                               .advantage = b->advantage,
+                               .weight = b->weight,
+                               .clip = 0.1f,
+                               .kl_coef = reference ? 0.2f : 0,
+                               .loss = b->loss,
+                               .dlogp = b->dlogp,
+                               .clipped = b->clipped,
+                               .kl = b->kl};
+}
+
+/* The paper's form, as a function of logp_new alone. */
+static double loss64(const struct ppo_tokens *p, int i, double logp_new)
+{
+    const double r = exp(logp_new - (double)p->logp_old[i]), a = p->advantage[i];
+    const double bounded = fmin(fmax(r, 1 - (double)p->clip), 1 + (double)p->clip);
+    double loss = -fmin(r * a, bounded * a);
+    if (p->logp_ref) {
+        const double k = logp_new - (double)p->logp_ref[i];
+        loss += (double)p->kl_coef * (exp(-k) - 1 + k);
+    }
+    return loss * (double)p->weight[i];
+}
+
+static void loss_gradient_clip_and_kl_are_right(void **state)
+{
+    (void)state;
+    struct queues all = queues_new();
+    struct batch b = batch_new();
+    for (int reference = 0; reference < 2; reference++)
+        for (int qi = 0; qi < all.count; qi++) {
+            const struct ppo_tokens p = call_of(&b, reference);
+            all.q[qi]->op->ppo_loss(all.q[qi], &p);
+            int clipped = 0;
+            for (int i = 0; i < tokens; i++) {
+                const double x = b.logp_new[i], h = 1e-5;
+                const double want = loss64(&p, i, x);
+                /* one rounding to float of what is otherwise float64 */
+                if (!(fabs(b.loss[i] - want) <= 0x1p-24 * fabs(want) + 1e-14))
+                    fail_msg("loss[%d] is %.9g, should be %.9g", i, b.loss[i], want);
+                /* |third derivative| <= 2.5 * 2 * e^0.6 + ... < 20: h^2 * 20 / 6, and the
+                 * differences' own rounding, 1e-15 / h; the kink is kept out of reach */
+                const double r = exp(x - (double)b.logp_old[i]);
+                const double slope = (loss64(&p, i, x + h) - loss64(&p, i, x - h)) / (2 * h);
+                const bool kink = fabs(r - 0.9) < 1e-4 || fabs(r - 1.1) < 1e-4;
+                if (!kink && !(fabs(b.dlogp[i] - slope) <= 1e-9 + 0x1p-23 * fabs(slope)))
+                    fail_msg("dlogp[%d] is %.9g, should be %.9g", i, b.dlogp[i], slope);
+                const bool active = (r > 1 + (double)p.clip && b.advantage[i] > 0) ||
+                                    (r < 1 - (double)p.clip && b.advantage[i] < 0);
+                assert_true(b.clipped[i] == (active ? 1.0f : 0.0f));
+                clipped += active;
+                const double k = x - (double)b.logp_ref[i];
+                const double k3 = reference ? exp(-k) - 1 + k : 0;
+                assert_true(fabs(b.kl[i] - k3) <= 0x1p-24 * k3 + 1e-15);
+                assert_true(b.kl[i] >= 0);
+            }
+            assert_in_range(clipped, tokens / 10, tokens); /* both branches were seen */
+        }
+    batch_free(&b);
+    queues_free(&all);
+}
+
+static void equal_policies_have_ratio_one_and_no_kl(void **state)
+{
+    (void)state;
+    struct queues all = queues_new();
+    struct batch b = batch_new();
+    struct ppo_tokens p = call_of(&b, true);
+    p.logp_old = p.logp_ref = p.logp_new;
+    all.q[0]->op->ppo_loss(all.q[0], &p);
+    for (int i = 0; i < tokens; i++) {
+        assert_true(b.loss[i] == -b.weight[i] * b.advantage[i]);
+        assert_true(b.dlogp[i] == -b.weight[i] * b.advantage[i]);
+        assert_true(b.kl[i] == 0 && b.clipped[i] == 0);
+    }
+    batch_free(&b);
+    queues_free(&all);
+}
+
+static void a_nan_is_not_hidden_by_the_clip(void **state)
+{
+    (void)state;
+    struct queues all = queues_new();
+    struct batch b = batch_new();
+    struct ppo_tokens p = call_of(&b, true);
+    b.logp_new[7] = NAN;
+    all.q[0]->op->ppo_loss(all.q[0], &p);
+    assert_true(isnan(b.loss[7]) && isnan(b.dlogp[7]));
+    batch_free(&b);
+    queues_free(&all);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(loss_gradient_clip_and_kl_are_right),
+        cmocka_unit_test(equal_policies_have_ratio_one_and_no_kl),
+        cmocka_unit_test(a_nan_is_not_hidden_by_the_clip),
+    };
+    return cmocka_run_group_tests_name("ppo", tests, NULL, NULL);
+}
