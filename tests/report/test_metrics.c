@@ -1,0 +1,144 @@
+/* metrics.jsonl, TensorBoard's frames and the durations of the progress line. */
+#include "src/base/arena.h"
+#include "src/base/file.h"
+#include "src/report/progress.h"
+#include "src/report/tensorboard.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "event.pb-c.h"
+
+static int folder_make(void **state)
+{
+    char pattern[] = "/tmp/regard-report-XXXXXX";
+    *state = memory_text(mkdtemp(pattern));
+    return 0;
+}
+
+static int folder_drop(void **state)
+{
+    status s = directory_remove(*state);
+    free(*state);
+    return s != NULL;
+}
+
+static void expect_file(const char *folder, const char *name, const char *wanted)
+{
+    char path[256], *data;
+    size_t size;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_null(file_read(path, &data, &size));
+    assert_string_equal(data, wanted);
+    free(data);
+}
+
+static void metrics_of_steps_after_the_resumed_one_are_cut_off(void **state)
+{
+    struct metrics *metrics;
+    assert_null(metrics_open(&metrics, *state, -1));
+    for (int64_t step = 1; step <= 3; step++) {
+        struct metric list[] = {{"loss", 0.5 * (double)step}, {"bad", NAN}};
+        assert_null(metrics_write(metrics, step, list, 2));
+    }
+    metrics_close(metrics);
+    char path[256];
+    snprintf(path, sizeof path, "%s/metrics.jsonl", (char *)*state);
+    FILE *stream = fopen(path, "ab"); /* killed in the middle of a line */
+    fputs("{\"step\":4,\"lo", stream);
+    fclose(stream);
+    assert_null(metrics_open(&metrics, *state, 2));
+    struct metric again = {"loss", 7};
+    assert_null(metrics_write(metrics, 3, &again, 1));
+    metrics_close(metrics);
+    expect_file(*state, "metrics.jsonl",
+                "{\"step\":1,\"loss\":0.5,\"bad\":null}\n{\"step\":2,\"loss\":1.0,\"bad\":null}\n"
+                "{\"step\":3,\"loss\":7.0}\n");
+}
+
+static uint64_t little_endian(const char *bytes, int count)
+{
+    uint64_t value = 0;
+    for (int i = count - 1; i >= 0; i--) value = value << 8 | (unsigned char)bytes[i];
+    return value;
+}
+
+static void tensorboard_frames_hold_events_and_good_checksums(void **state)
+{
+    struct tensorboard *board;
+    assert_null(tensorboard_open(&board, *state));
+    struct metric list[] = {{"reward/raw", 0.25}, {"kl", -3}};
+    assert_null(tensorboard_write(board, 12, list, 2));
+    char *data;
+    size_t size, at = 0;
+    assert_null(file_read(tensorboard_path(board), &data, &size));
+    assert_non_null(strstr(tensorboard_path(board), "/events.out.tfevents."));
+    tensorboard_close(board);
+    for (int record = 0; record < 2; record++) {
+        assert_true(at + 16 <= size);
+        size_t length = little_endian(data + at, 8);
+        assert_int_equal(little_endian(data + at + 8, 4), tensorboard_masked_crc(data + at, 8));
+        assert_int_equal(little_endian(data + at + 12 + length, 4),
+                         tensorboard_masked_crc(data + at + 12, length));
+        Regard__Event *event = regard__event__unpack(NULL, length, (const uint8_t *)data + at + 12);
+        assert_non_null(event);
+        if (record == 0)
+            assert_string_equal(event->file_version, "brain.Event:2");
+        else {
+            assert_int_equal(event->step, 12);
+            assert_int_equal(event->summary->n_value, 2);
+            assert_string_equal(event->summary->value[0]->tag, "reward/raw");
+            assert_true(event->summary->value[0]->simple_value == 0.25f);
+            assert_true(event->summary->value[1]->simple_value == -3.0f);
+        }
+        regard__event__free_unpacked(event, NULL);
+        at += length + 16;
+    }
+    assert_int_equal(at, size);
+    free(data);
+}
+
+static void a_run_folder_that_is_missing_is_an_error(void **unused)
+{
+    (void)unused;
+    struct metrics *metrics;
+    struct tensorboard *board;
+    status s = metrics_open(&metrics, "/nowhere/at/all", -1);
+    assert_int_equal(status_code(s), STATUS_INPUT);
+    status_free(s);
+    s = tensorboard_open(&board, "/nowhere/at/all");
+    assert_int_equal(status_code(s), STATUS_INPUT);
+    status_free(s);
+}
+
+static void durations_read_well(void **unused)
+{
+    (void)unused;
+    char text[32];
+    progress_duration(text, 12.2);
+    assert_string_equal(text, "12s");
+    progress_duration(text, 185);
+    assert_string_equal(text, "3m05s");
+    progress_duration(text, 3725);
+    assert_string_equal(text, "1h02m");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(metrics_of_steps_after_the_resumed_one_are_cut_off,
+                                        folder_make, folder_drop),
+        cmocka_unit_test_setup_teardown(tensorboard_frames_hold_events_and_good_checksums,
+                                        folder_make, folder_drop),
+        cmocka_unit_test(a_run_folder_that_is_missing_is_an_error),
+        cmocka_unit_test(durations_read_well),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
