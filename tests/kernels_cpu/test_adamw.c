@@ -105,5 +105,5 @@ int main(void)
         cmocka_unit_test(square_sum_shows_a_gradient_that_is_not_finite),
         cmocka_unit_test(adamw_follows_the_formula_for_three_steps),
     };
-    return cmocka_run_group_tests_name("optimizer", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("adamw", tests, NULL, NULL);
 }
