@@ -9,7 +9,7 @@
 struct critic {
     struct t5 *model;
     struct t5_run *run;
-    struct t5_buffer forward, backward;
+    struct buffer forward, backward;
     float *means, *ones, *values; /* [histories, d], [histories], [histories] */
     bool kept;
 };
@@ -34,8 +34,8 @@ void critic_destroy(struct critic *critic)
 {
     if (!critic) return;
     if (critic->model) {
-        t5_buffer_release(critic->model->queue, &critic->forward);
-        t5_buffer_release(critic->model->queue, &critic->backward);
+        buffer_release(critic->model->queue, &critic->forward);
+        buffer_release(critic->model->queue, &critic->backward);
     }
     t5_run_destroy(critic->run);
     t5_destroy(critic->model);
@@ -103,8 +103,8 @@ status critic_forward(struct critic *critic, int64_t histories, const int32_t *h
     TRY(status_context(t5_forward(critic->run, &batch, keep, 0), "critic"));
     struct t5_cut cut = {0};
     cut_forward(critic, &cut, histories);
-    TRY(t5_buffer_reserve(q, &critic->forward, cut.used));
-    cut = (struct t5_cut){.base = critic->forward.memory};
+    TRY(buffer_reserve(q, &critic->forward, cut.used));
+    cut = (struct t5_cut){.base = critic->forward.data};
     cut_forward(critic, &cut, histories);
     TRY(upload_ones(q, critic->ones, histories));
     q->op->mean_rows(q, critic->means, critic->run->encoder_output, critic->run->history_begin,
@@ -135,8 +135,8 @@ status critic_backward(struct critic *critic, const float *dvalues, float *gradi
     float *dv, *dmeans, *dencoder;
     struct t5_cut cut = {0};
     cut_backward(critic, &cut, &dv, &dmeans, &dencoder);
-    TRY(t5_buffer_reserve(q, &critic->backward, cut.used));
-    cut = (struct t5_cut){.base = critic->backward.memory};
+    TRY(buffer_reserve(q, &critic->backward, cut.used));
+    cut = (struct t5_cut){.base = critic->backward.data};
     cut_backward(critic, &cut, &dv, &dmeans, &dencoder);
     q->op->upload(q, dv, dvalues, (size_t)histories * sizeof(float));
     TRY(q->op->synchronize(q));

@@ -188,8 +188,8 @@ status t5_backward(struct t5_run *run, const float *dlogits, const float *dencod
     struct places p;
     struct t5_cut cut = {0};
     places_cut(run, &cut, &p);
-    TRY(t5_buffer_reserve(q, &run->backward, cut.used));
-    cut = (struct t5_cut){.base = run->backward.memory};
+    TRY(buffer_reserve(q, &run->backward, cut.used));
+    cut = (struct t5_cut){.base = run->backward.data};
     places_cut(run, &cut, &p);
     size_t bytes = (size_t)(run->history_tokens * run->model->shape.d_model) * sizeof(float);
     if (dencoder)

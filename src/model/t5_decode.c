@@ -13,7 +13,7 @@ struct t5_decoder {
     struct t5_run *run; /* the histories' encoder pass */
     int64_t histories, rows, slots, max_steps, steps, capture_layers;
     int64_t segments; /* of the cross-attention */
-    struct t5_buffer floats, integers;
+    struct buffer floats, integers;
     struct t5_activations *layer; /* [layers] on the host, all the same place */
     float *bias;                  /* [heads, 2 max_steps - 1] */
     float *cross_kv;              /* [layers, n, 2i] */
@@ -53,8 +53,8 @@ void t5_decoder_destroy(struct t5_decoder *decoder)
     if (!decoder) return;
     struct queue *q = decoder->model->queue;
     t5_run_destroy(decoder->run);
-    t5_buffer_release(q, &decoder->floats);
-    t5_buffer_release(q, &decoder->integers);
+    buffer_release(q, &decoder->floats);
+    buffer_release(q, &decoder->integers);
     free(decoder->layer);
     free(decoder->host_slot);
     free(decoder->host_history);
@@ -126,16 +126,16 @@ static status upload_integers(struct t5_decoder *decoder, const int32_t *inputs)
     struct t5_cut cut = {0};
     cut_integers(decoder, &cut);
     size_t bytes = cut.used;
-    TRY(t5_buffer_reserve(q, &decoder->integers, bytes));
+    TRY(buffer_reserve(q, &decoder->integers, bytes));
     char *image = calloc(1, bytes);
     if (!image) FAIL(STATUS_INTERNAL, "no memory for a decoder's rows");
     cut = (struct t5_cut){.base = image};
     cut_integers(decoder, &cut);
     fill_integers(decoder, inputs);
-    q->op->upload(q, decoder->integers.memory, image, bytes);
+    q->op->upload(q, decoder->integers.data, image, bytes);
     status s = q->op->synchronize(q);
     free(image);
-    cut = (struct t5_cut){.base = decoder->integers.memory};
+    cut = (struct t5_cut){.base = decoder->integers.data};
     cut_integers(decoder, &cut);
     return s;
 }
@@ -193,8 +193,8 @@ status t5_decoder_begin(struct t5_decoder *decoder, int64_t histories, const int
     TRY(rows_begin(decoder, rows, row_history, max_steps));
     struct t5_cut cut = {0};
     cut_floats(decoder, &cut);
-    TRY(t5_buffer_reserve(q, &decoder->floats, cut.used));
-    cut = (struct t5_cut){.base = decoder->floats.memory};
+    TRY(buffer_reserve(q, &decoder->floats, cut.used));
+    cut = (struct t5_cut){.base = decoder->floats.data};
     cut_floats(decoder, &cut);
     if (decoder->capture)
         q->op->zero(q, decoder->capture,

@@ -23,9 +23,9 @@ void t5_run_destroy(struct t5_run *run)
 {
     if (!run) return;
     struct queue *q = run->model->queue;
-    t5_buffer_release(q, &run->integers);
-    t5_buffer_release(q, &run->floats);
-    t5_buffer_release(q, &run->backward);
+    buffer_release(q, &run->integers);
+    buffer_release(q, &run->floats);
+    buffer_release(q, &run->backward);
     free(run->encoder);
     free(run->decoder);
     free(run);
@@ -115,16 +115,16 @@ static status upload_integers(struct t5_run *run, const struct t5_batch *batch)
     struct t5_cut cut = {0};
     cut_integers(run, &cut);
     size_t bytes = cut.used;
-    TRY(t5_buffer_reserve(q, &run->integers, bytes));
+    TRY(buffer_reserve(q, &run->integers, bytes));
     char *image = calloc(1, bytes);
     if (!image) FAIL(STATUS_INTERNAL, "no memory for a batch");
     cut = (struct t5_cut){.base = image};
     cut_integers(run, &cut);
     fill_integers(run, batch);
-    q->op->upload(q, run->integers.memory, image, bytes);
+    q->op->upload(q, run->integers.data, image, bytes);
     status s = q->op->synchronize(q);
     free(image);
-    cut = (struct t5_cut){.base = run->integers.memory};
+    cut = (struct t5_cut){.base = run->integers.data};
     cut_integers(run, &cut);
     return s;
 }
@@ -277,8 +277,8 @@ status t5_forward(struct t5_run *run, const struct t5_batch *batch, bool keep,
     TRY(upload_integers(run, batch));
     struct t5_cut cut = {0};
     cut_floats(run, &cut);
-    TRY(t5_buffer_reserve(model->queue, &run->floats, cut.used));
-    cut = (struct t5_cut){.base = run->floats.memory};
+    TRY(buffer_reserve(model->queue, &run->floats, cut.used));
+    cut = (struct t5_cut){.base = run->floats.data};
     cut_floats(run, &cut);
     encode(run);
     if (run->replies > 0) decode(run);

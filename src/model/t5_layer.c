@@ -3,21 +3,6 @@
 
 #include <math.h>
 
-status t5_buffer_reserve(struct queue *q, struct t5_buffer *buffer, size_t bytes)
-{
-    if (bytes <= buffer->bytes) return NULL;
-    t5_buffer_release(q, buffer);
-    TRY(q->op->allocate(q, bytes, &buffer->memory));
-    buffer->bytes = bytes;
-    return NULL;
-}
-
-void t5_buffer_release(struct queue *q, struct t5_buffer *buffer)
-{
-    if (buffer->memory) q->op->release(q, buffer->memory);
-    *buffer = (struct t5_buffer){0};
-}
-
 static void *cut_bytes(struct t5_cut *cut, size_t bytes)
 {
     void *piece = cut->base ? cut->base + cut->used : NULL;

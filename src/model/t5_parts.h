@@ -6,6 +6,7 @@
 #ifndef REGARD_MODEL_T5_PARTS_H
 #define REGARD_MODEL_T5_PARTS_H
 
+#include "src/model/buffer.h"
 #include "src/model/t5.h"
 
 enum t5_matrix_name { SELF_QKV, SELF_O, CROSS_Q, CROSS_KV, CROSS_O, FF_WI, FF_WO, T5_MATRICES };
@@ -45,14 +46,6 @@ struct t5 {
 /* t5_create, and the critic's head behind the parameters when value_head. */
 status t5_create_parts(struct queue *queue, const struct t5_shape *shape, bool with_gradients,
                        bool value_head, struct t5 **out);
-
-/* Device memory that grows and is reused. */
-struct t5_buffer {
-    void *memory;
-    size_t bytes;
-};
-status t5_buffer_reserve(struct queue *q, struct t5_buffer *buffer, size_t bytes);
-void t5_buffer_release(struct queue *q, struct t5_buffer *buffer);
 
 /* Pieces cut off one buffer: first with base NULL to count bytes, then to place them. */
 struct t5_cut {
@@ -107,7 +100,7 @@ struct t5_run {
     int64_t replies, reply_tokens, longest_reply;       /* m */
     int64_t first_reply_tokens, first_history_tokens;
     int64_t capture_layers;
-    struct t5_buffer integers, floats, backward;
+    struct buffer integers, floats, backward;
     /* In `integers`. */
     int32_t *history_begin, *history_ids;       /* [histories + 1], [n] */
     int32_t *reply_begin, *input_ids, *targets; /* [replies + 1], [m], [m] */
