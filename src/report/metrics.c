@@ -1,0 +1,92 @@
+/* metrics.jsonl; see metrics.h. */
+#include "src/report/metrics.h"
+
+#include "src/base/arena.h"
+#include "src/base/file.h"
+#include "src/base/json.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct metrics {
+    FILE *stream;
+    char path[1024];
+};
+
+/* The bytes of data that hold whole lines of steps up to last_step; later ones are left out. */
+static status lines_kept(const char *path, char *data, size_t size, int64_t last_step, size_t *kept)
+{
+    *kept = 0;
+    int64_t number = 0;
+    for (size_t begin = 0; begin < size;) {
+        const char *newline = memchr(data + begin, '\n', size - begin);
+        if (!newline) break; /* unfinished */
+        size_t length = (size_t)(newline - data) + 1 - begin;
+        char where[1100];
+        snprintf(where, sizeof where, "%s:%lld", path, (long long)++number);
+        json_t *line;
+        int64_t step;
+        TRY(json_parse(data + begin, length, where, &line));
+        status s = json_get_integer(line, where, "step", &step);
+        json_decref(line);
+        TRY(s);
+        if (step <= last_step) {
+            memmove(data + *kept, data + begin, length);
+            *kept += length;
+        }
+        begin += length;
+    }
+    return NULL;
+}
+
+status metrics_open(struct metrics **out, const char *run, int64_t last_step)
+{
+    *out = NULL;
+    struct metrics *metrics = memory_allocate(sizeof *metrics);
+    snprintf(metrics->path, sizeof metrics->path, "%s/metrics.jsonl", run);
+    status s = NULL;
+    if (file_exists(metrics->path)) {
+        char *data;
+        size_t size, kept;
+        s = file_read(metrics->path, &data, &size);
+        if (!s) s = lines_kept(metrics->path, data, size, last_step, &kept);
+        if (!s && kept != size) s = file_write(metrics->path, data, kept);
+        free(data);
+    }
+    if (!s) {
+        metrics->stream = fopen(metrics->path, "ab");
+        if (!metrics->stream)
+            s = ERROR(STATUS_INPUT, "cannot write %s: %s", metrics->path, strerror(errno));
+    }
+    if (s) {
+        free(metrics);
+        return s;
+    }
+    *out = metrics;
+    return NULL;
+}
+
+status metrics_write(struct metrics *metrics, int64_t step, const struct metric *list,
+                     int64_t count)
+{
+    char text[40];
+    fprintf(metrics->stream, "{\"step\":%lld", (long long)step);
+    for (int64_t i = 0; i < count; i++) {
+        fputc(',', metrics->stream);
+        json_write_text(metrics->stream, list[i].name);
+        json_double_text(text, list[i].value);
+        fprintf(metrics->stream, ":%s", text);
+    }
+    fputs("}\n", metrics->stream);
+    if (fflush(metrics->stream) || ferror(metrics->stream))
+        FAIL(STATUS_INPUT, "cannot write %s: %s", metrics->path, strerror(errno));
+    return NULL;
+}
+
+void metrics_close(struct metrics *metrics)
+{
+    if (!metrics) return;
+    fclose(metrics->stream);
+    free(metrics);
+}
