@@ -1,0 +1,168 @@
+/* Philox, checksums, durable files, JSON and arenas against published or obvious answers. */
+#include "src/base/arena.h"
+#include "src/base/file.h"
+#include "src/base/json.h"
+#include "src/base/philox.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void philox_gives_the_known_answers_of_random123(void **unused)
+{
+    (void)unused;
+    static const struct {
+        uint32_t counter[4], key[2], out[4];
+    } known[] = {
+        {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+        {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+         {0xffffffff, 0xffffffff},
+         {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+         {0xa4093822, 0x299f31d0},
+         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+    };
+    for (int i = 0; i < 3; i++) {
+        uint32_t out[4];
+        philox4x32(known[i].counter, known[i].key, out);
+        assert_memory_equal(out, known[i].out, sizeof out);
+    }
+    assert_true(philox_uniform(0) == 0 && philox_uniform(UINT32_MAX) < 1);
+}
+
+static void checksums_give_the_published_answers(void **unused)
+{
+    (void)unused;
+    assert_int_equal(crc32c(0, "123456789", 9), 0xe3069283u);
+    unsigned char zeros[32] = {0};
+    assert_int_equal(crc32c(0, zeros, 32), 0x8a9136aau); /* RFC 3720, B.4 */
+    assert_int_equal(crc32c(crc32c(0, "12345", 5), "6789", 4), 0xe3069283u);
+    char hex[SHA256_HEX];
+    struct sha256 *hash = sha256_begin(); /* FIPS 180-4's "abc" */
+    sha256_add(hash, "a", 1);
+    sha256_add(hash, "bc", 2);
+    sha256_end(hash, hex);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+static void a_file_appears_whole_or_not_at_all(void **unused)
+{
+    (void)unused;
+    char folder[] = "/tmp/regard-base-XXXXXX", path[128], *data;
+    size_t size;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/file", folder);
+    assert_null(file_write(path, "old", 3));
+    struct file_writer writer;
+    assert_null(file_begin(&writer, path));
+    fputs("new", writer.stream);
+    file_abandon(&writer);
+    assert_null(file_read(path, &data, &size));
+    assert_string_equal(data, "old");
+    free(data);
+    assert_null(file_begin(&writer, path));
+    fputs("newer", writer.stream);
+    assert_null(file_commit(&writer));
+    file_abandon(&writer); /* no effect */
+    assert_false(file_exists(writer.temporary));
+    assert_null(file_read(path, &data, &size));
+    assert_string_equal(data, "newer");
+    assert_int_equal(size, 5);
+    free(data);
+    assert_null(directory_remove(folder));
+    assert_false(directory_exists(folder));
+}
+
+static void a_missing_folder_and_a_folder_as_file_are_refused(void **unused)
+{
+    (void)unused;
+    struct file_writer writer;
+    const char *paths[] = {"/nowhere/at/all", "/tmp", ""};
+    for (int i = 0; i < 3; i++) {
+        status s = file_begin(&writer, paths[i]);
+        assert_int_equal(status_code(s), STATUS_INPUT);
+        assert_non_null(strstr(status_message(s), paths[i]));
+        status_free(s);
+    }
+}
+
+static void floats_come_back_as_the_same_floats(void **unused)
+{
+    (void)unused;
+    char text[40];
+    uint32_t counter[4] = {0}, key[2] = {1, 2}, out[4];
+    for (; counter[0] < 20000; counter[0]++) {
+        philox4x32(counter, key, out);
+        float value, back;
+        memcpy(&value, out, sizeof value);
+        if (!isfinite(value)) continue;
+        json_float_text(text, value);
+        back = strtof(text, NULL);
+        assert_memory_equal(&value, &back, sizeof value);
+        double wide, again;
+        memcpy(&wide, out, sizeof wide);
+        if (!isfinite(wide)) continue;
+        json_double_text(text, wide);
+        again = strtod(text, NULL);
+        assert_memory_equal(&wide, &again, sizeof wide);
+    }
+    json_float_text(text, 1);
+    assert_string_equal(text, "1.0");
+    json_float_text(text, 0.1f);
+    assert_string_equal(text, "0.1");
+    json_float_text(text, NAN);
+    assert_string_equal(text, "null");
+}
+
+static void bad_json_is_refused_with_its_place(void **unused)
+{
+    (void)unused;
+    const char *texts[] = {"{\"a\":1,\"a\":2}", "{\"a\":", "\"\xff\"", "{} x"};
+    for (int i = 0; i < 4; i++) {
+        json_t *value;
+        status s = json_parse(texts[i], strlen(texts[i]), "file:7", &value);
+        assert_int_equal(status_code(s), STATUS_INPUT);
+        assert_int_equal(strncmp(status_message(s), "file:7: ", 8), 0);
+        status_free(s);
+    }
+}
+
+static void arenas_give_aligned_zeroed_memory_again_after_a_reset(void **unused)
+{
+    (void)unused;
+    struct arena *arena = arena_create();
+    char *first = arena_allocate(arena, 100);
+    for (int round = 0; round < 3; round++) {
+        for (size_t size = 1; size < 400000; size *= 3) {
+            char *memory = arena_allocate(arena, size);
+            assert_int_equal((uintptr_t)memory % 64, 0);
+            for (size_t i = 0; i < size; i++) assert_true(memory[i] == 0);
+            memset(memory, 0xff, size);
+        }
+        assert_string_equal(arena_text(arena, "%d-%s", 5, "x"), "5-x");
+        arena_reset(arena);
+        assert_ptr_equal(arena_allocate(arena, 10), first);
+    }
+    arena_destroy(arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(philox_gives_the_known_answers_of_random123),
+        cmocka_unit_test(checksums_give_the_published_answers),
+        cmocka_unit_test(a_file_appears_whole_or_not_at_all),
+        cmocka_unit_test(a_missing_folder_and_a_folder_as_file_are_refused),
+        cmocka_unit_test(floats_come_back_as_the_same_floats),
+        cmocka_unit_test(bad_json_is_refused_with_its_place),
+        cmocka_unit_test(arenas_give_aligned_zeroed_memory_again_after_a_reset),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
