@@ -36,8 +36,9 @@ void checkpoint_slice_name(int learner, int learners, char out[CHECKPOINT_NAME_M
 
 /* ---- writing ---- */
 /* Makes RUN/checkpoints/ and an empty step-N.tmp/; leftovers of a killed writer go.
- * *attempt is this writer's fence: taken with an exclusive create, and checkpoint_publish
- * refuses once somebody took a newer one. */
+ * *attempt is this job's fence: 0 the first time takes a new number with an exclusive create;
+ * later calls and checkpoint_publish refuse once another job took a newer one.
+ */
 status checkpoint_begin(const char *run, int64_t step, int64_t *attempt);
 
 /* model.h5: every parameter as a float32 dataset, host [parameters' layout] holding the
@@ -71,7 +72,7 @@ struct checkpoint_entry {
 status checkpoint_write_state(const char *folder, const struct checkpoint_entry *entries,
                               int64_t count);
 /* Copies the files that --model needs beside the weights (spiece.model, the tokenizer's
- * JSON files, idf.json) from one folder to another, where they exist, fsynced. */
+ * JSON files, idf.tsv) from one folder to another, where they exist, fsynced. */
 status checkpoint_copy_tokenizer(const char *from, const char *to);
 
 /* What a manifest says about a file.  Plain bytes: gathered as they are. */

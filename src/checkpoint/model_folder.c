@@ -1,0 +1,67 @@
+/* Models from any kind of folder. */
+#include "src/checkpoint/model_folder.h"
+
+#include "src/base/arena.h"
+#include "src/model/folder.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+bool model_is_checkpoint(const char *folder)
+{
+    char path[CHECKPOINT_PATH_MAX + 32];
+    snprintf(path, sizeof path, "%s/manifest.json", folder);
+    return file_exists(path);
+}
+
+static status load_checkpoint(const char *folder, struct t5 *model)
+{
+    struct parameters *parameters = t5_parameters(model);
+    float *host = memory_allocate((size_t)parameters->size * sizeof *host);
+    status s = checkpoint_read_model(folder, parameters, host);
+    if (!s) s = parameters_upload(parameters, host);
+    free(host);
+    return s;
+}
+
+status model_open(const char *folder, struct queue *queue, bool with_gradients, struct t5 **model)
+{
+    struct t5_shape shape;
+    *model = NULL;
+    if (!directory_exists(folder)) FAIL(STATUS_INPUT, "%s: no such model folder", folder);
+    bool ours = model_is_checkpoint(folder);
+    if (ours) {
+        TRY(checkpoint_verify(folder, NULL));
+        TRY(checkpoint_read_shape(folder, &shape));
+    } else {
+        TRY(t5_folder_shape(folder, &shape));
+    }
+    TRY(t5_create(queue, &shape, with_gradients, model));
+    status s = ours ? load_checkpoint(folder, *model) : t5_folder_load(folder, *model);
+    if (!s) s = t5_refresh(*model);
+    if (s) {
+        t5_destroy(*model);
+        *model = NULL;
+    }
+    return s;
+}
+
+status model_save_imported(struct t5 *model, const char *tokenizer_folder, const char *out)
+{
+    struct parameters *parameters = t5_parameters(model);
+    struct checkpoint_file *files;
+    int64_t count;
+    if (!directory_exists(out)) FAIL(STATUS_INPUT, "%s: no such folder", out);
+    if (model_is_checkpoint(out)) FAIL(STATUS_INPUT, "%s holds a model already", out);
+    float *host = memory_allocate((size_t)parameters->size * sizeof *host);
+    status s = parameters_download(parameters, host);
+    if (!s) s = checkpoint_write_model(out, parameters, host, t5_shape(model));
+    free(host);
+    if (s) return s;
+    if (tokenizer_folder) TRY(checkpoint_copy_tokenizer(tokenizer_folder, out));
+    TRY(checkpoint_list_files(out, &files, &count));
+    s = checkpoint_write_manifest(out, -1, files, count);
+    free(files);
+    if (s) return s;
+    return directory_sync(out);
+}
