@@ -1,0 +1,260 @@
+/* Checkpoints: what is written comes back at any learner count; anything half, cut or
+ * flipped is refused and the one before it is taken. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "src/base/arena.h"
+#include "src/checkpoint/checkpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TOTAL = 37 };
+
+#define GOOD(expression)                                                                           \
+    do {                                                                                           \
+        status good_ = (expression);                                                               \
+        if (good_) fail_msg("%s: %s", #expression, status_message(good_));                         \
+    } while (0)
+
+static char run[64];
+
+static int make_run(void **state)
+{
+    (void)state;
+    strcpy(run, "/tmp/regard-checkpoint-XXXXXX");
+    return mkdtemp(run) ? 0 : 1;
+}
+
+static int remove_run(void **state)
+{
+    (void)state;
+    status s = directory_remove(run);
+    status_free(s);
+    return s ? 1 : 0;
+}
+
+static struct parameter list[2] = {{"shared.weight", 0, 12, 2, {4, 3}}, {"norm", 16, 5, 1, {5, 1}}};
+static struct parameters parameters = {.list = list, .count = 2, .size = 21};
+static const struct t5_shape shape = {.vocabulary = 4, .d_model = 3, .eps = 1e-6f, .end = 1};
+
+static float value(int64_t step, int64_t i)
+{
+    return (float)step + (float)i * 0.37f;
+}
+
+static void write_step(int64_t step, int learners)
+{
+    static int64_t attempt;
+    char folder[CHECKPOINT_PATH_MAX];
+    float model[21] = {0}, vector[TOTAL];
+    attempt = 0;
+    GOOD(checkpoint_begin(run, step, &attempt));
+    checkpoint_temporary(run, step, folder);
+    for (int i = 0; i < 21; i++) model[i] = value(step, i);
+    for (int i = 0; i < TOTAL; i++) vector[i] = value(step, 2 * i);
+    GOOD(checkpoint_write_model(folder, &parameters, model, &shape));
+    for (int l = 0; l < learners; l++) {
+        int64_t begin = (int64_t)TOTAL * l / learners, end = (int64_t)TOTAL * (l + 1) / learners;
+        struct checkpoint_vector v = {"moment", vector + begin, end - begin, TOTAL, begin};
+        GOOD(checkpoint_write_slice(folder, l, learners, &v, 1));
+    }
+    double running[2] = {1.0 / 3.0, -2};
+    struct checkpoint_entry entries[] = {{"config", CHECKPOINT_TEXT, "seed: 1\n", 8},
+                                         {"step", CHECKPOINT_INTEGERS, &step, 1},
+                                         {"running", CHECKPOINT_DOUBLES, running, 2},
+                                         {"nothing", CHECKPOINT_BYTES, NULL, 0}};
+    GOOD(checkpoint_write_state(folder, entries, 4));
+    struct checkpoint_file *files;
+    int64_t count;
+    GOOD(checkpoint_list_files(folder, &files, &count));
+    GOOD(checkpoint_publish(run, step, attempt, files, count));
+    free(files);
+}
+
+static void check_step(int64_t step)
+{
+    char folder[CHECKPOINT_PATH_MAX];
+    struct t5_shape back;
+    float model[21], *vector;
+    int64_t total, count;
+    void *data;
+    checkpoint_folder(run, step, folder);
+    GOOD(checkpoint_verify(folder, NULL));
+    GOOD(checkpoint_read_shape(folder, &back));
+    assert_true(back.d_model == 3 && back.eps == 1e-6f && back.end == 1);
+    GOOD(checkpoint_read_model(folder, &parameters, model));
+    for (int i = 0; i < 21; i++)
+        if (i < 12 || i >= 16) assert_true(model[i] == value(step, i));
+    GOOD(checkpoint_read_vector(folder, "moment", &vector, &total));
+    assert_int_equal(total, TOTAL);
+    for (int i = 0; i < TOTAL; i++) assert_true(vector[i] == value(step, 2 * i));
+    free(vector);
+    GOOD(checkpoint_read_state(folder, "config", CHECKPOINT_TEXT, &data, &count));
+    assert_string_equal(data, "seed: 1\n");
+    free(data);
+    GOOD(checkpoint_read_state(folder, "running", CHECKPOINT_DOUBLES, &data, &count));
+    assert_true(count == 2 && ((double *)data)[0] == 1.0 / 3.0);
+    free(data);
+    GOOD(checkpoint_read_state(folder, "nothing", CHECKPOINT_BYTES, &data, &count));
+    assert_int_equal(count, 0);
+    free(data);
+    assert_true(checkpoint_has_state(folder, "step") && !checkpoint_has_state(folder, "other"));
+    status s = checkpoint_read_state(folder, "step", CHECKPOINT_FLOATS, &data, &count);
+    assert_non_null(s);
+    status_free(s);
+}
+
+static void slices_of_any_learner_count_give_the_whole_vector(void **state)
+{
+    (void)state;
+    for (int learners = 1; learners <= 4; learners *= 2) {
+        write_step(learners, learners);
+        check_step(learners);
+    }
+    write_step(4, 2); /* replaces */
+    check_step(4);
+}
+
+static void a_half_written_folder_is_ignored(void **state)
+{
+    (void)state;
+    char folder[CHECKPOINT_PATH_MAX];
+    int64_t step, attempt = 0;
+    GOOD(checkpoint_newest(run, folder, &step));
+    assert_int_equal(step, -1);
+    GOOD(checkpoint_begin(run, 20, &attempt));
+    GOOD(checkpoint_newest(run, folder, &step));
+    assert_int_equal(step, -1);
+    write_step(10, 1);
+    GOOD(checkpoint_newest(run, folder, &step));
+    assert_int_equal(step, 10);
+}
+
+static void a_broken_one_is_set_aside_and_when_none_is_left_that_is_an_error(void **state)
+{
+    (void)state;
+    char folder[CHECKPOINT_PATH_MAX], path[CHECKPOINT_PATH_MAX + 64];
+    int64_t step;
+    write_step(5, 2);
+    write_step(10, 2);
+    checkpoint_folder(run, 10, folder);
+    snprintf(path, sizeof path, "%s/state.h5", folder);
+    assert_int_equal(truncate(path, 100), 0);
+    GOOD(checkpoint_newest(run, folder, &step));
+    assert_int_equal(step, 5);
+    snprintf(path, sizeof path, "%s/checkpoints/step-000010.bad", run);
+    assert_true(directory_exists(path));
+    snprintf(path, sizeof path, "%s/manifest.json", folder);
+    assert_int_equal(unlink(path), 0);
+    for (int again = 0; again < 2; again++) {
+        status s = checkpoint_newest(run, folder, &step);
+        assert_non_null(s);
+        assert_non_null(strstr(status_message(s), "none of which verifies"));
+        status_free(s);
+    }
+}
+
+static void flip(const char *path, size_t bit)
+{
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    fseek(file, (long)(bit / 8), SEEK_SET);
+    int byte = fgetc(file);
+    fseek(file, (long)(bit / 8), SEEK_SET);
+    fputc(byte ^ (1 << bit % 8), file);
+    fclose(file);
+}
+
+static void no_flipped_bit_and_no_cut_file_verifies(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"manifest.json", "model.h5", "state.h5",
+                                        "learner-0000-of-0001.h5"};
+    char folder[CHECKPOINT_PATH_MAX], path[CHECKPOINT_PATH_MAX + 64], *data;
+    uint32_t random = 12345;
+    write_step(3, 1);
+    checkpoint_folder(run, 3, folder);
+    for (int i = 0; i < 200; i++) {
+        size_t size;
+        snprintf(path, sizeof path, "%s/%s", folder, names[i % 4]);
+        GOOD(file_read(path, &data, &size));
+        random = random * 1664525u + 1013904223u;
+        size_t place = (random >> 4) % (size * 8);
+        flip(path, place);
+        status s = checkpoint_verify(folder, NULL);
+        if (!s) fail_msg("%s: bit %zu flipped and verified", names[i % 4], place);
+        status_free(s);
+        flip(path, place);
+        if (i % 20 < 4) {
+            assert_int_equal(truncate(path, (off_t)(place / 8)), 0);
+            s = checkpoint_verify(folder, NULL);
+            if (!s) fail_msg("%s: cut at %zu and verified", names[i % 4], place / 8);
+            status_free(s);
+            GOOD(file_write(path, data, size));
+        }
+        free(data);
+    }
+    check_step(3);
+}
+
+static void a_file_that_the_manifest_does_not_list_is_refused(void **state)
+{
+    (void)state;
+    char folder[CHECKPOINT_PATH_MAX], path[CHECKPOINT_PATH_MAX + 64];
+    write_step(3, 1);
+    checkpoint_folder(run, 3, folder);
+    snprintf(path, sizeof path, "%s/learner-0001-of-0002.h5", folder);
+    GOOD(file_write(path, "x", 1));
+    status s = checkpoint_verify(folder, NULL);
+    assert_non_null(strstr(status_message(s), "does not list"));
+    status_free(s);
+}
+
+static void a_job_that_was_overtaken_may_not_publish(void **state)
+{
+    (void)state;
+    int64_t old = 0, newer = 0;
+    GOOD(checkpoint_begin(run, 8, &old));
+    GOOD(checkpoint_begin(run, 8, &newer));
+    status s = checkpoint_publish(run, 8, old, NULL, 0);
+    assert_non_null(strstr(status_message(s), "another job"));
+    status_free(s);
+    s = checkpoint_begin(run, 9, &old);
+    assert_non_null(s);
+    status_free(s);
+    GOOD(checkpoint_begin(run, 9, &newer));
+}
+
+static void prune_keeps_the_last_and_the_best(void **state)
+{
+    (void)state;
+    int64_t *steps, count;
+    for (int64_t step = 1; step <= 6; step++) write_step(step, 1);
+    GOOD(checkpoint_prune(run, 3, 2));
+    GOOD(checkpoint_steps(run, &steps, &count));
+    assert_int_equal(count, 4);
+    assert_true(steps[0] == 2 && steps[1] == 4 && steps[2] == 5 && steps[3] == 6);
+    free(steps);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_run, remove_run)
+    const struct CMUnitTest tests[] = {
+        TEST(slices_of_any_learner_count_give_the_whole_vector),
+        TEST(a_half_written_folder_is_ignored),
+        TEST(a_broken_one_is_set_aside_and_when_none_is_left_that_is_an_error),
+        TEST(no_flipped_bit_and_no_cut_file_verifies),
+        TEST(a_file_that_the_manifest_does_not_list_is_refused),
+        TEST(a_job_that_was_overtaken_may_not_publish),
+        TEST(prune_keeps_the_last_and_the_best),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
