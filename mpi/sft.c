@@ -1,0 +1,233 @@
+/* Supervised fine-tuning over learners: the loss is on the replies alone, batches come in prompt
+ * order, and the gradient tree makes the bits those of any number of learners. */
+#include "mpi/folder.h"
+#include "mpi/run.h"
+#include "mpi/signals.h"
+#include "src/base/arena.h"
+#include "src/base/log.h"
+#include "src/learn/schedule.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct tuner {
+    const struct config *config;
+    struct world *world;
+    struct run_folder folder;
+    struct queue *queue;
+    struct dataset *data, *valid;
+    struct language *language;
+    struct example *examples, *held_out;
+    int64_t example_count, held_out_count;
+    struct t5 *policy;
+    struct learner *learner;
+};
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static status tuner_open(struct tuner *t)
+{
+    const struct config *config = t->config;
+    const enum dialogue_role role =
+        !strcmp(config->sft.role, "user") ? ROLE_USER : ROLE_ASSISTANT;
+    if (config->device == DEVICE_CUDA)
+        FAIL(STATUS_INPUT, "device: cuda is not in this build; set device: cpu");
+    TRY(cpu_queue_create((int)config->threads, "auto", &t->queue));
+    TRY(dataset_read(config->data.train, DATASET_TRAIN, &t->data));
+    if (config->data.valid[0]) TRY(dataset_read(config->data.valid, DATASET_TRAIN, &t->valid));
+    TRY(language_open(config, config->model.path, t->data, &t->language));
+    TRY(language_examples(t->language, t->data, role, &t->examples, &t->example_count));
+    if (t->valid)
+        TRY(language_examples(t->language, t->valid, role, &t->held_out, &t->held_out_count));
+    if (config->sft.batch > t->example_count)
+        FAIL(STATUS_INPUT, "sft.batch is %lld but %s has %lld turns to learn from; lower it",
+             (long long)config->sft.batch, t->data->path, (long long)t->example_count);
+    TRY(run_model_open(config, t->queue, true, t->language, &t->policy));
+    struct learner_exchange exchange;
+    run_exchange(t->world, &exchange);
+    return learner_create(config, &exchange, t->policy, NULL, false, &t->learner);
+}
+
+static void tuner_close(struct tuner *t)
+{
+    run_folder_close(&t->folder);
+    learner_free(t->learner);
+    if (t->policy) t5_destroy(t->policy);
+    examples_free(t->examples, t->example_count);
+    examples_free(t->held_out, t->held_out_count);
+    language_close(t->language);
+    if (t->data) dataset_free(t->data);
+    if (t->valid) dataset_free(t->valid);
+    if (t->queue) t->queue->op->destroy(t->queue);
+}
+
+static struct learn_turn example_turn(const struct example *e)
+{
+    return (struct learn_turn){.history = e->history,
+                               .history_count = e->history_count,
+                               .reply = e->reply,
+                               .reply_count = e->reply_count};
+}
+
+/* Batch `step`: places [step batch, (step + 1) batch) of the endless order; this learner's
+ * microbatches of it. */
+static status batch_learn(struct tuner *t, int64_t step, struct step_metrics *out,
+                          int64_t *tokens)
+{
+    const struct config *config = t->config;
+    const int64_t batch = config->sft.batch, mine = learner_microbatches(t->learner);
+    const int64_t first = mine * t->learner->exchange.rank;
+    struct learn_turn *turns = memory_allocate((size_t)batch * sizeof *turns);
+    int64_t *begin = memory_allocate((size_t)(mine + 1) * sizeof *begin);
+    *tokens = 0;
+    for (int64_t i = 0; i < batch; i++) {
+        const int64_t place = step * batch + i, n = t->example_count;
+        turns[i] = example_turn(
+            &t->examples[prompt_order(config->seed, place / n, place % n, n)]);
+        *tokens += turns[i].reply_count;
+    }
+    const int64_t base = microbatch_first(config, batch, first);
+    for (int64_t i = 0; i <= mine; i++)
+        begin[i] = microbatch_first(config, batch, first + i) - base;
+    const struct learn_batch mine_batch = {.turns = turns + base,
+                                           .turn_count = begin[mine],
+                                           .begin = begin,
+                                           .all_tokens = *tokens,
+                                           .all_turns = batch};
+    const double lr = schedule_rate(config->policy.schedule, config->sft.lr,
+                                    config->policy.warmup, step, config->sft.updates);
+    status s = sft_step(t->learner, &mine_batch, lr, config->sft.label_smoothing, out);
+    free(turns);
+    free(begin);
+    return s;
+}
+
+struct loss_part {
+    double sum;
+    int64_t tokens;
+};
+
+/* Held-out loss a token, shared among the learners: contiguous slices, added in order. */
+static status held_out_loss(struct tuner *t, double *loss)
+{
+    const int64_t rank = t->learner->exchange.rank, learners = t->learner->exchange.count;
+    const int64_t limit = t->held_out_count;
+    const int64_t mine = learner_microbatches(t->learner), all = mine * learners;
+    struct loss_part *parts = memory_allocate((size_t)mine * sizeof *parts);
+    status s = NULL;
+    for (int64_t i = 0; !s && i < mine; i++) {
+        const int64_t begin = limit * (rank * mine + i) / all;
+        const int64_t end = limit * (rank * mine + i + 1) / all;
+        struct learn_turn *turns = memory_allocate((size_t)(end - begin + 1) * sizeof *turns);
+        for (int64_t k = begin; k < end; k++) turns[k - begin] = example_turn(&t->held_out[k]);
+        s = sft_loss(t->learner, turns, end - begin, &parts[i].sum, &parts[i].tokens);
+        free(turns);
+    }
+    void *gathered = NULL;
+    size_t bytes = 0;
+    if (!s)
+        s = t->learner->exchange.gather(t->learner->exchange.context, parts,
+                                        (size_t)mine * sizeof *parts, &gathered, &bytes);
+    const struct loss_part *all_parts = gathered;
+    double sum = 0;
+    int64_t tokens = 0;
+    for (size_t i = 0; !s && i < bytes / sizeof *all_parts; i++) {
+        sum += all_parts[i].sum;
+        tokens += all_parts[i].tokens;
+    }
+    *loss = tokens ? sum / (double)tokens : 0;
+    free(parts);
+    free(gathered);
+    return s;
+}
+
+/* Evaluation and early stop: the same numbers on every learner, so the same decision. */
+static status held_out_check(struct tuner *t, int64_t step, bool *stop)
+{
+    double loss;
+    TRY(held_out_loss(t, &loss));
+    if (t->folder.best < 0 || -loss > t->folder.best_metric) {
+        t->folder.best = step;
+        t->folder.best_metric = -loss;
+        t->folder.worse = 0;
+    } else
+        t->folder.worse++;
+    *stop = t->config->sft.patience > 0 && t->folder.worse >= t->config->sft.patience;
+    if (t->world->rank != 0) return NULL;
+    const struct metric list[] = {{"valid_loss", loss}, {"valid_perplexity", exp(loss)}};
+    TRY(metrics_write(t->folder.metrics, step, list, 2));
+    TRY(tensorboard_write(t->folder.board, step, list, 2));
+    log_line(LOG_INFO, "sft update %lld: validation loss %.4f, perplexity %.3f%s",
+             (long long)step, loss, exp(loss), *stop ? "; no longer falling, stopping" : "");
+    return NULL;
+}
+
+static status updates_run(struct tuner *t, bool *signalled)
+{
+    const struct config *config = t->config;
+    const int64_t updates = config->sft.updates;
+    bool stop = false;
+    for (int64_t step = t->folder.start; step < updates && !stop; step++) {
+        const double begun = seconds_now();
+        t->world->step = step;
+        struct step_metrics metrics;
+        int64_t tokens;
+        TRY(batch_learn(t, step, &metrics, &tokens));
+        if (t->world->rank == 0) {
+            const struct metric list[] = {{"loss", metrics.loss},
+                                          {"gradient_norm", metrics.gradient_norm},
+                                          {"skipped", metrics.skipped}};
+            TRY(run_folder_report(&t->folder, step + 1, seconds_now() - begun, (double)tokens,
+                                  list, 3));
+        }
+        const bool last = step + 1 == updates;
+        if (t->held_out_count &&
+            (last || (config->eval.every > 0 && (step + 1) % config->eval.every == 0)))
+            TRY(held_out_check(t, step + 1, &stop));
+        TRY(world_stop_requested(t->world, signalled));
+        if (*signalled) stop = true;
+        const int64_t every = config->checkpoint.every;
+        if (stop || last || (every > 0 && (step + 1) % every == 0))
+            TRY(run_checkpoint_save(&t->folder, t->learner, t->language, step + 1, NULL));
+    }
+    return NULL;
+}
+
+status sft_run(struct world *world, const struct run_options *options)
+{
+    struct tuner t = {.config = &options->config, .world = world};
+    bool signalled = false;
+    if (!world->is_learner || world->learners != world->size)
+        FAIL(STATUS_INPUT, "sft has no actors: set roles.learners to the number of ranks, %d",
+             world->size);
+    status s = run_folder_open(world, options, "sft", &t.folder);
+    if (!s) s = world_agree(world, tuner_open(&t));
+    if (!s && options->dry) {
+        if (world->rank == 0) {
+            s = config_print(t.config, stdout);
+            printf("# %lld parameters, %lld turns to learn from, %d learners\n",
+                   (long long)t5_parameters(t.policy)->size, (long long)t.example_count,
+                   world->learners);
+        }
+    } else if (!s) {
+        s = world_agree(world, signals_install());
+        if (!s) s = world_agree(world, run_folder_start(&t.folder, t.config->sft.updates));
+        if (!s && t.folder.checkpoint[0])
+            s = world_agree(world, run_checkpoint_load(&t.folder, t.learner, NULL));
+        if (!s) {
+            s = updates_run(&t, &signalled);
+            if (s) world_abort(world, s);
+        }
+        if (!s && signalled)
+            s = ERROR(STATUS_STOPPED, "stopped by a signal after a checkpoint; go on with --resume");
+    }
+    tuner_close(&t);
+    return s;
+}
