@@ -1,0 +1,175 @@
+/* The transport under mpirun -np 1 and 4: the program starts itself again as the ranks.
+ * Sums are of values whose tree order shows in the bits. */
+#include "mpi/experience.h"
+#include "mpi/signals.h"
+#include "mpi/transport.h"
+#include "mpi/weights.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            world_abort(world, ERROR(STATUS_INTERNAL, "line %d: %s", __LINE__, #condition));       \
+    } while (0)
+#define GOOD(expression)                                                                           \
+    do {                                                                                           \
+        status good_ = (expression);                                                               \
+        if (good_) world_abort(world, good_);                                                      \
+    } while (0)
+
+static void check_agreement(struct world *world)
+{
+    int last = world->size - 1;
+    GOOD(world_agree(world, NULL));
+    status s = world->rank == last ? ERROR(STATUS_INPUT, "no such file") : NULL;
+    s = world_agree(world, s);
+    CHECK(status_code(s) == STATUS_INPUT && strstr(status_message(s), "no such file"));
+    status_free(s);
+    bool stop;
+    GOOD(world_stop_requested(world, &stop));
+    CHECK(!stop);
+    if (world->rank == last) raise(SIGUSR1);
+    GOOD(world_stop_requested(world, &stop));
+    CHECK(stop);
+}
+
+static void check_bytes(struct world *world)
+{
+    char mine[16], *all;
+    size_t *sizes, size = (size_t)snprintf(mine, sizeof mine, "%.*s", world->rank + 1, "abcdefgh");
+    GOOD(world_gather(world, mine, size, &all, &sizes));
+    if (world->rank == 0) {
+        CHECK(sizes[world->size - 1] == (size_t)world->size);
+        CHECK(all[0] == 'a' && (world->size == 1 || memcmp(all, "aababc", 6) == 0));
+    }
+    free(all);
+    free(sizes);
+    void *data = world->rank == 0 ? strdup("hello") : NULL;
+    size = 6;
+    GOOD(world_broadcast_bytes(world, &data, &size, 0));
+    CHECK(size == 6 && !strcmp(data, "hello"));
+    free(data);
+}
+
+static void check_sum(struct world *world, int learners)
+{
+    static const float parts[4] = {1e8f, 3.0f, -1e8f, 5.0f};
+    enum { COUNT = 5000000 }; /* more than one chunk */
+    GOOD(world_roles(world, learners, 20));
+    if (!world->is_learner) return;
+    float *g = malloc(COUNT * sizeof *g);
+    for (int i = 0; i < COUNT; i++) g[i] = parts[world->learner] * (float)(i % 7 + 1);
+    GOOD(learners_tree_sum(world, g, COUNT));
+    for (int i = 0; i < COUNT; i++) {
+        float p[4];
+        for (int l = 0; l < 4; l++) p[l] = parts[l] * (float)(i % 7 + 1);
+        float sum = learners == 1   ? p[0]
+                    : learners == 2 ? p[0] + p[1]
+                                    : (p[0] + p[1]) + (p[2] + p[3]);
+        CHECK(g[i] == sum);
+    }
+    free(g);
+    GOOD(learners_barrier(world));
+}
+
+static void check_weights(struct world *world)
+{
+    float values[100];
+    for (int i = 0; i < 100; i++) values[i] = world->rank == 0 ? (float)i : -1.0f;
+    GOOD(weights_exchange(world, values, 100, 7));
+    if (world->is_actor || world->rank == 0) CHECK(values[99] == 99.0f);
+    /* An actor that is due another version refuses. */
+    status s = weights_exchange(world, values, 100, world->rank == 0 ? 8 : 9);
+    if (world->is_actor && world->rank != 0)
+        CHECK(s && strstr(status_message(s), "of update 8"));
+    else
+        CHECK(!s);
+    status_free(s);
+}
+
+static void check_experience(struct world *world)
+{
+    int64_t dialogues = 8;
+    struct experience_outbox *outbox = experience_outbox_create(world);
+    for (int64_t d = 0; d < dialogues && world->is_actor; d++) {
+        if (d % world->actors != world->actor) continue;
+        struct experience *e = experience_create(d, 1, 1);
+        experience_turn_allocate(&e->turns[0], 40000, 3, 0, 0);
+        GOOD(experience_outbox_add(outbox, e, experience_owner(world, d, dialogues)));
+        experience_destroy(e);
+    }
+    int64_t sum = 0, expected = 0;
+    for (int64_t d = 0; d < dialogues && world->is_learner; d++) {
+        if (experience_owner(world, d, dialogues) != world->learner) continue;
+        struct experience *e;
+        GOOD(experience_receive(world, &e));
+        CHECK(e->turns[0].history_length == 40000);
+        sum += e->dialogue;
+        expected += d;
+        experience_destroy(e);
+    }
+    CHECK(sum == expected);
+    GOOD(experience_outbox_finish(outbox));
+    experience_outbox_destroy(outbox);
+}
+
+static void check_watchdog(struct world *world)
+{
+    if (world->size == 1) return;
+    GOOD(world_barrier(world, "test"));
+    double patience = world->patience;
+    world->patience = 0.3;
+    world->step = 42;
+    if (world->rank == 1) {
+        void *data;
+        size_t size;
+        status s = world_receive(world, 0, 5, "a word", &data, &size, NULL);
+        CHECK(s && strstr(status_message(s), "rank 1") && strstr(status_message(s), "a word") &&
+              strstr(status_message(s), "step 42"));
+        status_free(s);
+    }
+    world->patience = patience;
+    GOOD(world_barrier(world, "test"));
+}
+
+static int rank_main(int argc, char **argv)
+{
+    struct world *world;
+    status s = world_create(&argc, &argv, &world);
+    if (s) world_abort(NULL, s);
+    GOOD(signals_install());
+    for (int learners = 1; learners <= world->size; learners *= 2) {
+        check_sum(world, learners);
+        check_weights(world);
+        check_experience(world);
+    }
+    s = world_roles(world, 3, 20);
+    CHECK(status_code(s) == STATUS_INPUT);
+    status_free(s);
+    check_bytes(world);
+    check_watchdog(world);
+    check_agreement(world);
+    world_destroy(world);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) return rank_main(argc, argv);
+    char command[4096];
+    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    snprintf(command, sizeof command, "'%s' rank", argv[0]);
+    printf("alone, without mpirun\n");
+    fflush(stdout);
+    if (system(command) != 0) return 1;
+    printf("four ranks\n");
+    fflush(stdout);
+    snprintf(command, sizeof command, "mpirun -np 4 --oversubscribe --bind-to none '%s' rank",
+             argv[0]);
+    return system(command) != 0;
+}
