@@ -48,7 +48,13 @@ status status_context(status s, const char *format, ...)
     int used = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     if (used < 0 || used >= (int)sizeof text) used = (int)strlen(text);
-    snprintf(text + used, sizeof text - (size_t)used, ": %s", s->message);
+    const size_t left = sizeof text - (size_t)used;
+    if (left > 3) {
+        memcpy(text + used, ": ", 2);
+        const size_t length = strnlen(s->message, left - 3);
+        memcpy(text + used + 2, s->message, length);
+        text[(size_t)used + 2 + length] = 0;
+    }
     memcpy(s->message, text, sizeof text);
     one_line(s->message);
     return s;
