@@ -82,9 +82,8 @@ double reward_combine(const struct config *config, const struct reward_terms *te
     if (config->control == CONTROL_LENGTH) return 0 - (double)reply_count / 64;
     static const double ones[TERM_COUNT] = {1, 1, 1, 1};
     const double *d = divisors ? divisors : ones;
-    double gamma = config->task == TASK_SINGLE_TURN ? 0 : config->reward.gamma;
     return config->reward.alpha * (terms->coverage / d[TERM_COVERAGE]) +
            config->reward.beta * (terms->focus / d[TERM_FOCUS]) -
-           gamma * (terms->rep_hist / d[TERM_REP_HIST]) -
+           config->reward.gamma * (terms->rep_hist / d[TERM_REP_HIST]) -
            config->reward.gamma_self * (terms->rep_self / d[TERM_REP_SELF]);
 }

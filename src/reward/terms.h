@@ -33,8 +33,8 @@ status reward_terms_compute(const struct config *config, const struct reward_tur
 /* delta(t) = min(delta0 + kappa (t-1), log|V|), t from 1; 0 with floor.form none or V empty. */
 double reward_floor(const struct config *config, int64_t turn, int64_t visible);
 /* R = alpha coverage + beta focus - gamma repHist - gamma_self repSelf, each term divided by
- * its divisor; divisors NULL: all 1.  task single_turn has no repHist.  With control length,
- * R = -S/64 alone. */
+ * its divisor; divisors NULL: all 1.  The weights are the config's, whose defaults depend on the
+ * task (gamma is 0 in single_turn).  With control length, R = -S/64 alone. */
 double reward_combine(const struct config *config, const struct reward_terms *terms,
                       const double divisors[TERM_COUNT], int64_t reply_count);
 

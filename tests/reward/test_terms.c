@@ -192,16 +192,6 @@ static void the_reward_weighs_terms_over_their_divisors(void **state)
     assert_close(reward_combine(&c, &terms, divisors, 9), 2 - 0.75 - 2 - 1.5);
 }
 
-static void single_turn_has_no_penalty_for_the_history(void **state)
-{
-    (void)state;
-    struct config c = config_of();
-    struct reward_terms terms = {0.2, -3, 0.5, 0.25};
-    c.task = TASK_SINGLE_TURN;
-    c.reward.gamma_self = 1;
-    assert_close(reward_combine(&c, &terms, NULL, 9), 0.2 - 1.5 - 0.25);
-}
-
 static void under_the_length_control_only_the_length_counts_unscaled(void **state)
 {
     (void)state;
@@ -250,7 +240,6 @@ int main(void)
         cmocka_unit_test(a_term_that_is_not_finite_is_named_with_its_dialogue_and_turn),
         cmocka_unit_test(the_floor_grows_with_the_turn_and_stops_at_log_v),
         cmocka_unit_test(the_reward_weighs_terms_over_their_divisors),
-        cmocka_unit_test(single_turn_has_no_penalty_for_the_history),
         cmocka_unit_test(under_the_length_control_only_the_length_counts_unscaled),
         cmocka_unit_test(ngrams_are_told_apart_by_their_ids),
     };
