@@ -1,0 +1,187 @@
+/* The command line's parser; see command.h. */
+#include "tools/regard/command.h"
+
+#include "src/base/file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <H5public.h>
+#include <jansson.h>
+#include <mpi.h>
+#include <openssl/crypto.h>
+#include <yaml.h>
+
+const char *program_version(void)
+{
+    return REGARD_VERSION " (commit " REGARD_COMMIT ")";
+}
+
+void program_versions_print(void)
+{
+    char mpi[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length;
+    MPI_Get_library_version(mpi, &length);
+    mpi[strcspn(mpi, ",\n")] = 0;
+    printf("regard %s\n%s\nHDF5 %d.%d.%d\nJansson %s\nlibyaml %s\n%s\n", program_version(), mpi,
+           H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE, JANSSON_VERSION,
+           yaml_get_version_string(), OpenSSL_version(OPENSSL_VERSION));
+}
+
+static void help_print(const struct verb *verb)
+{
+    if (!verb) {
+        printf("regard: reinforcement fine-tuning with a reward read off attention\n\n"
+               "usage: regard VERB [options]    (mpirun -np N regard train ...)\n\n");
+        for (int i = 0; i < verb_count; i++)
+            printf("  %-10s %s\n", verbs[i].name, verbs[i].help);
+        printf("\n  regard VERB --help lists a verb's options; regard --version\n"
+               "\nKeys of --config FILE and --set key=value:\n\n");
+        config_help(stdout);
+        return;
+    }
+    printf("regard %s: %s\n", verb->name, verb->help);
+    if (verb->needs[0]) printf("  needs:  %s\n", verb->needs);
+    if (verb->allows[0]) printf("  allows: %s\n", verb->allows);
+    if (!strcmp(verb->name, "tokenizer"))
+        printf("  tokenizer train --data FILE.jsonl --out DIR\n"
+               "  tokenizer encode|decode --model DIR | --spm FILE.model --data FILE --out FILE\n");
+    printf("  --set key=value may be repeated; regard --help lists the keys\n");
+}
+
+static bool listed(const char *list, const char *option)
+{
+    const size_t n = strlen(option);
+    for (const char *at = list; (at = strstr(at, option)); at += n)
+        if ((at == list || at[-1] == ' ') && (at[n] == ' ' || !at[n])) return true;
+    return false;
+}
+
+#define USAGE(...) FAIL(STATUS_USAGE, __VA_ARGS__)
+
+static status option_needed(const struct command *c, const struct verb *verb)
+{
+    const struct {
+        const char *option, *value;
+    } all[] = {{"--model", c->model}, {"--data", c->data}, {"--out", c->out},
+               {"--run", c->run},     {"DIR", c->what}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (listed(verb->needs, all[i].option) && !all[i].value)
+            USAGE("%s needs %s; see regard %s --help", verb->name, all[i].option, verb->name);
+    return NULL;
+}
+
+struct text_list {
+    const char *items[256];
+    int count;
+};
+
+static status option_take(struct command *c, const struct verb *verb, int argc, char **argv,
+                          int *at, struct text_list *sets)
+{
+    char *name = argv[*at];
+    char *value = NULL, *equals = strchr(name, '=');
+    char bare[64];
+    snprintf(bare, sizeof bare, "%.*s", (int)(equals ? equals - name : 60), name);
+    if (equals) value = equals + 1;
+    if (!listed(verb->needs, bare) && !listed(verb->allows, bare))
+        USAGE("%s does not know %s; see regard %s --help", verb->name, bare, verb->name);
+    if (!strcmp(bare, "--dry-run")) {
+        c->dry_run = true;
+        return NULL;
+    }
+    if (!strcmp(bare, "--resume")) {
+        if (value && strcmp(value, "auto") != 0)
+            USAGE("--resume=%s: it is --resume or --resume=auto; see regard %s --help", value,
+                  verb->name);
+        c->resume = value ? value : "";
+        return NULL;
+    }
+    if (!value) {
+        if (*at + 1 >= argc)
+            USAGE("%s wants a value; see regard %s --help", bare, verb->name);
+        value = argv[++*at];
+    }
+    if (!strcmp(bare, "--compare")) {
+        if (*at + 1 >= argc)
+            USAGE("--compare wants two files; see regard %s --help", verb->name);
+        c->before = value;
+        c->after = argv[++*at];
+        return NULL;
+    }
+    if (!strcmp(bare, "--set")) {
+        if (sets->count == 256) USAGE("more than 256 --set; put them in a file, see --help");
+        sets->items[sets->count++] = value;
+        return NULL;
+    }
+    const struct {
+        const char *option;
+        const char **to;
+    } all[] = {{"--config", &c->config_path}, {"--model", &c->model}, {"--data", &c->data},
+               {"--out", &c->out},            {"--run", &c->run},     {"--spm", &c->spm}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (!strcmp(bare, all[i].option)) {
+            if (*all[i].to) USAGE("%s is given twice; see regard %s --help", bare, verb->name);
+            *all[i].to = value;
+        }
+    return NULL;
+}
+
+status command_parse(int argc, char **argv, struct command *c, const struct verb **out)
+{
+    *c = (struct command){.argc = NULL};
+    *out = NULL;
+    if (argc < 2) USAGE("no verb given; see regard --help");
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        help_print(NULL);
+        return NULL;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        program_versions_print();
+        return NULL;
+    }
+    const struct verb *verb = NULL;
+    for (int i = 0; i < verb_count; i++)
+        if (!strcmp(argv[1], verbs[i].name)) verb = &verbs[i];
+    if (!verb) USAGE("unknown verb %s; see regard --help", argv[1]);
+    c->verb = verb->name;
+    struct text_list sets = {.count = 0};
+    for (int at = 2; at < argc; at++) {
+        if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h")) {
+            help_print(verb);
+            return NULL;
+        }
+        if (!strncmp(argv[at], "--", 2))
+            TRY(option_take(c, verb, argc, argv, &at, &sets));
+        else if (!strcmp(verb->name, "tokenizer") && !c->subverb)
+            c->subverb = argv[at];
+        else if ((listed(verb->needs, "DIR") || listed(verb->allows, "WHAT")) && !c->what)
+            c->what = argv[at];
+        else
+            USAGE("%s: what is %s? See regard %s --help", verb->name, argv[at], verb->name);
+    }
+    TRY(option_needed(c, verb));
+    config_defaults(&c->config);
+    if (c->config_path) TRY(config_read(&c->config, c->config_path));
+    for (int i = 0; i < sets.count; i++) TRY(config_set(&c->config, sets.items[i]));
+    *out = verb;
+    return NULL;
+}
+
+status output_folder(const char *path)
+{
+    if (directory_exists(path)) return NULL;
+    char parent[1024];
+    snprintf(parent, sizeof parent, "%s", path);
+    size_t n = strlen(parent);
+    while (n > 1 && parent[n - 1] == '/') parent[--n] = 0;
+    char *slash = strrchr(parent, '/');
+    if (slash && slash != parent) {
+        *slash = 0;
+        if (!directory_exists(parent))
+            FAIL(STATUS_INPUT, "--out %s: the folder %s does not exist; make it first", path,
+                 parent);
+    }
+    return directory_create(path);
+}

@@ -1,0 +1,75 @@
+/* The command line: verbs, their options, and what verbs share. */
+#ifndef REGARD_TOOLS_COMMAND_H
+#define REGARD_TOOLS_COMMAND_H
+
+#include "src/base/config.h"
+#include "src/rollout/generate.h"
+#include "src/rollout/language.h"
+
+#include <stdbool.h>
+
+struct command {
+    const char *verb, *subverb;
+    const char *config_path, *model, *data, *out, *run, *spm, *before, *after, *what;
+    const char *resume; /* NULL, "" or "auto" */
+    bool dry_run;
+    struct config config; /* defaults, --config, then --set in order */
+    int *argc;            /* for MPI */
+    char ***argv;
+};
+
+/* What a verb takes: which options it needs and which it allows. */
+struct verb {
+    const char *name, *help, *needs, *allows; /* options, blank-separated */
+    status (*run)(struct command *command);
+};
+extern const struct verb verbs[];
+extern const int verb_count;
+
+/* STATUS_USAGE for a wrong line; *verb is NULL when help or the version was printed. */
+status command_parse(int argc, char **argv, struct command *command, const struct verb **verb);
+const char *program_version(void); /* "0.1.0 (commit ...)" */
+void program_versions_print(void);
+
+status verb_tokenizer(struct command *command);
+status verb_sft(struct command *command);
+status verb_train(struct command *command);
+status verb_update(struct command *command);
+status verb_score(struct command *command);
+status verb_generate(struct command *command);
+status verb_eval(struct command *command);
+status verb_import(struct command *command);
+status verb_export(struct command *command);
+status verb_inspect(struct command *command);
+status verb_bench(struct command *command);
+
+/* An opened model with its words, for inference. */
+struct session {
+    struct queue *queue;
+    struct t5 *model;
+    struct language *language;
+    struct generator *generator;
+    struct running_statistics *statistics; /* the checkpoint's, or empty ones */
+};
+status session_open(const struct command *command, bool with_gradients, struct session *session);
+void session_close(struct session *session);
+/* Refuses token ids outside the vocabulary and histories that are empty or too long. */
+status session_check_tokens(const struct session *session, const struct config *config,
+                            const struct dataset *data);
+
+/* One evaluated reply as a JSON line: what score and generate write. */
+struct reply_line {
+    const char *id; /* JSON text, NULL: the line number */
+    int64_t line;
+    const struct prompt *prompt;
+    const struct reply *reply;
+    int32_t candidate; /* generate; -1: score */
+    const char *text;  /* generate, NULL: none */
+};
+status reply_line_write(FILE *out, const struct command *command, const struct session *session,
+                        const struct reply_line *line);
+
+/* An output folder: made when its parent exists. */
+status output_folder(const char *path);
+
+#endif

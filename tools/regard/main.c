@@ -1,0 +1,63 @@
+/* regard: reads the command line, runs a verb, prints the one line of an error. */
+#include "src/base/log.h"
+#include "tools/regard/command.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct verb verbs[] = {
+    {"tokenizer", "train a SentencePiece model and the idf table; encode and decode text",
+     "--data --out", "--config --set --model --spm", verb_tokenizer},
+    {"sft", "supervised fine-tuning, from scratch or from a model folder", "--run",
+     "--config --set --resume --dry-run", verb_sft},
+    {"train", "the reinforcement loop", "--run", "--config --set --resume --dry-run", verb_train},
+    {"update", "one PPO update from replies, log-probabilities and advantages",
+     "--model --data --out", "--config --set", verb_update},
+    {"score", "token log-probabilities and reward terms of given replies", "--model --data --out",
+     "--config --set", verb_score},
+    {"generate", "replies to histories", "--model --data --out", "--config --set",
+     verb_generate},
+    {"eval", "a model on a held-out set; --compare BEFORE AFTER prints two tables side by side",
+     "", "--model --data --out --config --set --compare", verb_eval},
+    {"import", "a Hugging Face folder to a model folder", "--model --out", "--config --set",
+     verb_import},
+    {"export", "a model to a Hugging Face folder", "--model --out", "--config --set",
+     verb_export},
+    {"inspect", "what is in a model folder or checkpoint, verified", "DIR", "--config --set",
+     verb_inspect},
+    {"bench", "figures as JSON: kernels, generate, update", "", "WHAT --config --set --model",
+     verb_bench},
+};
+const int verb_count = sizeof verbs / sizeof *verbs;
+
+static enum log_level log_level_wanted(void)
+{
+    const char *level = getenv("REGARD_LOG");
+    if (!level) return LOG_INFO;
+    return !strcmp(level, "debug")     ? LOG_DEBUG
+           : !strcmp(level, "warning") ? LOG_WARNING
+           : !strcmp(level, "error")   ? LOG_ERROR
+                                       : LOG_INFO;
+}
+
+int main(int argc, char **argv)
+{
+    /* Freed pages stay ours: handing them back and forth cost two thirds of the time. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    const enum log_level level = log_level_wanted();
+    log_setup(level, 0);
+    static struct command command;
+    const struct verb *verb = NULL;
+    status s = command_parse(argc, argv, &command, &verb);
+    if (!s && verb) s = verb->run(&command);
+    const int code = status_code(s);
+    if (s) {
+        if (status_message(s)[0]) fprintf(stderr, "regard: %s\n", status_message(s));
+        if (level == LOG_DEBUG) fprintf(stderr, "regard: raised at %s\n", status_origin(s));
+    }
+    status_free(s);
+    return code;
+}

@@ -1,0 +1,159 @@
+/* An opened model for inference, and the lines that score and generate write. */
+#include "src/base/arena.h"
+#include "src/base/json.h"
+#include "src/checkpoint/checkpoint.h"
+#include "src/checkpoint/model_folder.h"
+#include "src/reward/running.h"
+#include "src/reward/terms.h"
+#include "tools/regard/command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static status statistics_open(const char *folder, struct running_statistics *statistics)
+{
+    if (!model_is_checkpoint(folder) || !checkpoint_has_state(folder, "running")) return NULL;
+    double *values;
+    int64_t count;
+    TRY(checkpoint_read_state(folder, "running", CHECKPOINT_DOUBLES, (void **)&values, &count));
+    status s = count == RUNNING_SIZE
+                   ? running_load(statistics, values)
+                   : ERROR(STATUS_INPUT, "%s/state.h5: bad running statistics", folder);
+    free(values);
+    return s;
+}
+
+status session_open(const struct command *command, bool with_gradients, struct session *session)
+{
+    const struct config *config = &command->config;
+    memset(session, 0, sizeof *session);
+    if (config->device == DEVICE_CUDA)
+        FAIL(STATUS_INPUT, "device: cuda is not in this build; set device: cpu");
+    TRY(config_check(config, CONFIG_INFERENCE));
+    status s = cpu_queue_create((int)config->threads, "auto", &session->queue);
+    if (!s) s = model_open(command->model, session->queue, with_gradients, &session->model);
+    if (!s) s = language_open(config, command->model, NULL, &session->language);
+    if (!s) s = generator_create(session->model, &session->generator);
+    session->statistics = memory_allocate(sizeof *session->statistics);
+    if (!s) s = statistics_open(command->model, session->statistics);
+    if (s) session_close(session);
+    return s;
+}
+
+void session_close(struct session *session)
+{
+    generator_destroy(session->generator);
+    language_close(session->language);
+    if (session->model) t5_destroy(session->model);
+    if (session->queue) session->queue->op->destroy(session->queue);
+    free(session->statistics);
+    memset(session, 0, sizeof *session);
+}
+
+static status tokens_check(const char *path, const struct dialogue *dialogue, const char *what,
+                           const int32_t *tokens, int64_t count, int64_t vocabulary)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (tokens[i] < 0 || tokens[i] >= vocabulary)
+            FAIL(STATUS_INPUT, "%s:%lld: %s[%lld] is %d, the vocabulary has %lld ids", path,
+                 (long long)dialogue->line, what, (long long)i, tokens[i],
+                 (long long)vocabulary);
+    return NULL;
+}
+
+status session_check_tokens(const struct session *session, const struct config *config,
+                            const struct dataset *data)
+{
+    const int64_t vocabulary = t5_shape(session->model)->vocabulary;
+    for (int64_t d = 0; d < data->count; d++) {
+        const struct dialogue *dialogue = &data->dialogues[d];
+        if (!dialogue->has_tokens) {
+            if (!session->language->tokenizer)
+                FAIL(STATUS_INPUT,
+                     "%s:%lld: dialogues need a tokenizer and the model folder has none; give "
+                     "token lines or set tokenizer.path",
+                     data->path, (long long)dialogue->line);
+            continue;
+        }
+        if (dialogue->history_count == 0)
+            FAIL(STATUS_INPUT, "%s:%lld: history_tokens is empty", data->path,
+                 (long long)dialogue->line);
+        if (dialogue->history_count > config->history.max_tokens)
+            FAIL(STATUS_INPUT,
+                 "%s:%lld: %lld history_tokens, more than history.max_tokens (%lld); token lines "
+                 "are never cut",
+                 data->path, (long long)dialogue->line, (long long)dialogue->history_count,
+                 (long long)config->history.max_tokens);
+        TRY(tokens_check(data->path, dialogue, "history_tokens", dialogue->history_tokens,
+                         dialogue->history_count, vocabulary));
+        TRY(tokens_check(data->path, dialogue, "reply_tokens", dialogue->reply_tokens,
+                         dialogue->reply_count, vocabulary));
+    }
+    return NULL;
+}
+
+status reply_line_write(FILE *out, const struct command *command, const struct session *session,
+                        const struct reply_line *line)
+{
+    const struct prompt *prompt = line->prompt;
+    const struct reply *reply = line->reply;
+    const struct config *config = &command->config;
+    const struct reward_turn turn = {.key = {line->line, prompt->turn, line->candidate},
+                                     .entropy_floored = reply->entropy_floored,
+                                     .salient_mass = reply->salient_mass,
+                                     .visible = prompt->visible_count,
+                                     .salient = prompt->salient_count,
+                                     .reply = reply->tokens,
+                                     .reply_count = reply->count,
+                                     .history = prompt->tokens,
+                                     .history_count = prompt->count};
+    struct reward_terms terms;
+    TRY(reward_terms_compute(config, &turn, &terms));
+    double divisors[TERM_COUNT];
+    running_divisors(session->statistics, config->reward.scale, divisors);
+    if (line->id)
+        fprintf(out, "{\"id\":%s", line->id);
+    else
+        fprintf(out, "{\"id\":%lld", (long long)line->line);
+    fprintf(out, ",\"turn\":%d", prompt->turn);
+    if (line->candidate >= 0) {
+        fprintf(out, ",\"candidate\":%d,\"history_tokens\":", line->candidate);
+        json_write_integers(out, prompt->tokens, prompt->count);
+        fputs(",\"salient\":[", out);
+        for (int64_t i = 0; i < prompt->count; i++)
+            fprintf(out, "%s%d", i ? "," : "", prompt->salient[i]);
+        fputc(']', out);
+    }
+    fputs(",\"reply_tokens\":", out);
+    json_write_integers(out, reply->tokens, reply->count);
+    if (line->text) {
+        fputs(",\"reply\":", out);
+        json_write_text(out, line->text);
+    }
+    const struct {
+        const char *name;
+        const float *values;
+    } lists[] = {{"logp", reply->logp},
+                 {"entropy", reply->entropy},
+                 {"salient_mass", reply->salient_mass}};
+    for (int i = 0; i < 3; i++) {
+        fprintf(out, ",\"%s\":", lists[i].name);
+        json_write_floats(out, lists[i].values, reply->count);
+    }
+    const double reward = reward_combine(config, &terms, divisors, reply->count);
+    const struct {
+        const char *name;
+        double value;
+    } numbers[] = {{"coverage", terms.coverage},
+                   {"focus", terms.focus},
+                   {"rep_hist", terms.rep_hist},
+                   {"rep_self", terms.rep_self},
+                   {"reward", reward}};
+    for (int i = 0; i < 5; i++) {
+        char text[40];
+        json_double_text(text, numbers[i].value);
+        fprintf(out, ",\"%s\":%s", numbers[i].name, text);
+    }
+    fputs("}\n", out);
+    return NULL;
+}

@@ -1,0 +1,101 @@
+/* import, export and inspect: model folders. */
+#include "src/base/arena.h"
+#include "src/base/file.h"
+#include "src/checkpoint/checkpoint.h"
+#include "src/checkpoint/model_folder.h"
+#include "src/model/folder.h"
+#include "tools/regard/command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static status model_only(const struct command *command, struct queue **queue, struct t5 **model)
+{
+    TRY(cpu_queue_create(1, "auto", queue));
+    status s = model_open(command->model ? command->model : command->what, *queue, false, model);
+    if (s) (*queue)->op->destroy(*queue);
+    return s;
+}
+
+static status folder_empty(const char *path)
+{
+    const char *const names[] = {"config.json", "model.safetensors", "manifest.json", "model.h5"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char file[1200];
+        snprintf(file, sizeof file, "%s/%s", path, names[i]);
+        if (file_exists(file))
+            FAIL(STATUS_INPUT, "--out %s holds a model already (%s); name another folder", path,
+                 names[i]);
+    }
+    return NULL;
+}
+
+status verb_export(struct command *command)
+{
+    struct queue *queue;
+    struct t5 *model;
+    TRY(model_only(command, &queue, &model));
+    struct language *language = NULL;
+    status s = language_open(&command->config, command->model, NULL, &language);
+    if (!s) s = output_folder(command->out);
+    if (!s) s = folder_empty(command->out);
+    if (!s) s = language_save(language, command->out);
+    if (!s) s = t5_folder_save(model, command->out);
+    language_close(language);
+    t5_destroy(model);
+    queue->op->destroy(queue);
+    return s;
+}
+
+status verb_import(struct command *command)
+{
+    struct queue *queue;
+    struct t5 *model;
+    TRY(model_only(command, &queue, &model));
+    status s = output_folder(command->out);
+    if (!s) s = folder_empty(command->out);
+    if (!s) s = model_save_imported(model, command->model, command->out);
+    t5_destroy(model);
+    queue->op->destroy(queue);
+    return s;
+}
+
+status verb_inspect(struct command *command)
+{
+    struct queue *queue;
+    struct t5 *model;
+    const char *folder = command->what;
+    TRY(model_only(command, &queue, &model));
+    const struct t5_shape *shape = t5_shape(model);
+    char hex[SHA256_HEX];
+    status s = parameters_hash(t5_parameters(model), hex);
+    if (!s) {
+        int64_t step = -1;
+        const bool checkpoint = model_is_checkpoint(folder);
+        if (checkpoint) s = checkpoint_verify(folder, &step);
+        printf("folder %s\n", folder);
+        printf("kind %s\n", !checkpoint ? "Hugging Face folder"
+                            : step < 0  ? "imported model, verified"
+                                        : "checkpoint, verified");
+        if (step >= 0) printf("step %lld\n", (long long)step);
+        printf("vocabulary %lld, d_model %lld, d_ff %lld, %lld heads of %lld, %lld + %lld layers, "
+               "%s, %s\n",
+               (long long)shape->vocabulary, (long long)shape->d_model, (long long)shape->d_ff,
+               (long long)shape->heads, (long long)shape->d_kv, (long long)shape->encoder_layers,
+               (long long)shape->decoder_layers, shape->gated ? "gated GELU" : "ReLU",
+               shape->tied ? "tied" : "separate head");
+        printf("tensors %lld, parameters %lld\n", (long long)t5_parameters(model)->count,
+               (long long)t5_parameters(model)->size);
+        printf("parameters sha256 %s\n", hex);
+        struct checkpoint_file *files = NULL;
+        int64_t count = 0;
+        if (!s && checkpoint) s = checkpoint_list_files(folder, &files, &count);
+        for (int64_t i = 0; i < count; i++)
+            printf("file %s %lld bytes sha256 %s\n", files[i].name, (long long)files[i].size,
+                   files[i].sha256);
+        free(files);
+    }
+    t5_destroy(model);
+    queue->op->destroy(queue);
+    return s;
+}

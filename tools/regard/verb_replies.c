@@ -1,0 +1,210 @@
+/* score and generate: JSONL in, JSONL out, in the order of the input. */
+#include "src/base/arena.h"
+#include "src/base/file.h"
+#include "tools/regard/command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Lines gathered before the model runs: bounds the memory, fills the batch. */
+enum { BLOCK_ROWS = 256 };
+
+/* Rows waiting for the model. */
+struct block {
+    struct prompt *prompts;
+    struct reply_row *rows;
+    struct reply *replies;
+    const struct dialogue **source;
+    int64_t prompt_count, row_count, capacity;
+};
+
+static void block_create(struct block *block, int64_t capacity)
+{
+    const size_t n = (size_t)capacity;
+    *block = (struct block){.capacity = capacity};
+    block->prompts = memory_allocate(n * sizeof *block->prompts);
+    block->rows = memory_allocate(n * sizeof *block->rows);
+    block->replies = memory_allocate(n * sizeof *block->replies);
+    block->source = memory_allocate(n * sizeof *block->source);
+}
+
+static void block_clear(struct block *block)
+{
+    for (int64_t i = 0; i < block->prompt_count; i++) prompt_free(&block->prompts[i]);
+    for (int64_t i = 0; i < block->row_count; i++) reply_free(&block->replies[i]);
+    block->prompt_count = block->row_count = 0;
+}
+
+static void block_destroy(struct block *block)
+{
+    block_clear(block);
+    free(block->prompts);
+    free(block->rows);
+    free(block->replies);
+    free(block->source);
+}
+
+static void block_row(struct block *block, const struct dialogue *source, int64_t candidate)
+{
+    const struct prompt *prompt = &block->prompts[block->prompt_count - 1];
+    block->source[block->row_count] = source;
+    block->rows[block->row_count++] =
+        (struct reply_row){(int32_t)block->prompt_count - 1,
+                           {(uint32_t)source->line, (uint32_t)prompt->turn, (uint32_t)candidate}};
+}
+
+static status block_write(struct block *block, const struct command *command,
+                          struct session *session, FILE *out)
+{
+    const bool score = !strcmp(command->verb, "score");
+    const struct config *config = &command->config;
+    if (score)
+        TRY(score_replies(session->generator, config, block->prompts, block->rows,
+                          block->row_count, block->replies));
+    else
+        TRY(generate_replies(session->generator, config, RANDOM_SAMPLING, block->prompts,
+                             block->rows, block->row_count, block->replies));
+    for (int64_t r = 0; r < block->row_count; r++) {
+        const struct reply *reply = &block->replies[r];
+        char *text = NULL;
+        if (!score && session->language->tokenizer)
+            TRY(tokenizer_decode(session->language->tokenizer, reply->tokens, reply->count, true,
+                                 &text));
+        const struct reply_line line = {.id = block->source[r]->id,
+                                        .line = block->source[r]->line,
+                                        .prompt = &block->prompts[block->rows[r].prompt],
+                                        .reply = reply,
+                                        .candidate =
+                                            score ? -1 : (int32_t)block->rows[r].counter[2],
+                                        .text = text};
+        status s = reply_line_write(out, command, session, &line);
+        free(text);
+        if (s) return s;
+    }
+    block_clear(block);
+    return NULL;
+}
+
+static status token_prompt(const struct session *session, const struct config *config,
+                           const struct dialogue *dialogue, struct block *block)
+{
+    const struct t5_shape *shape = t5_shape(session->model);
+    return prompt_from_tokens(dialogue->history_tokens, dialogue->salient,
+                              dialogue->history_count,
+                              dialogue->turn ? (int32_t)dialogue->turn : 1, shape->pad,
+                              shape->end, config, &block->prompts[block->prompt_count++]);
+}
+
+static void reply_set(struct block *block, const int32_t *tokens, int64_t count, int32_t end)
+{
+    struct reply *reply = &block->replies[block->row_count];
+    reply_allocate(reply, count, 1, 0);
+    if (count) memcpy(reply->tokens, tokens, (size_t)count * sizeof *tokens);
+    reply->ended = count && tokens[count - 1] == end;
+}
+
+static status score_dialogue(const struct session *session, const struct command *command,
+                             const struct dialogue *dialogue, struct block *block)
+{
+    const struct config *config = &command->config;
+    const int32_t end = t5_shape(session->model)->end;
+    if (dialogue->has_tokens) {
+        TRY(token_prompt(session, config, dialogue, block));
+        reply_set(block, dialogue->reply_tokens, dialogue->reply_count, end);
+        block_row(block, dialogue, 0);
+        return NULL;
+    }
+    char name[64];
+    snprintf(name, sizeof name, "line %lld", (long long)dialogue->line);
+    struct history *history = history_create(&session->language->history, name);
+    status s = NULL;
+    for (int64_t m = 0; !s && m < dialogue->message_count; m++) {
+        const bool assistant = dialogue->messages[m].role == ROLE_ASSISTANT;
+        const char *text = dialogue->messages[m].content;
+        if (assistant) {
+            int32_t *ids = NULL;
+            int64_t count = 0;
+            s = prompt_from_history(history, config, &block->prompts[block->prompt_count]);
+            if (!s) {
+                block->prompt_count++;
+                s = reply_encode(session->language->tokenizer, text, &ids, &count);
+            }
+            if (!s) {
+                reply_set(block, ids, count, end);
+                block_row(block, dialogue, 0);
+            }
+            free(ids);
+        }
+        if (!s) s = history_add_text(history, assistant ? HISTORY_ASSISTANT : HISTORY_USER, text);
+    }
+    history_free(history);
+    return s;
+}
+
+static status generate_dialogue(const struct session *session, const struct command *command,
+                                const struct dialogue *dialogue, struct block *block)
+{
+    const struct config *config = &command->config;
+    if (dialogue->has_tokens)
+        TRY(token_prompt(session, config, dialogue, block));
+    else {
+        char name[64];
+        snprintf(name, sizeof name, "line %lld", (long long)dialogue->line);
+        struct history *history = history_create(&session->language->history, name);
+        status s = NULL;
+        for (int64_t m = 0; !s && m < dialogue->message_count; m++)
+            s = history_add_text(history,
+                                 dialogue->messages[m].role == ROLE_ASSISTANT ? HISTORY_ASSISTANT
+                                                                              : HISTORY_USER,
+                                 dialogue->messages[m].content);
+        if (!s) s = prompt_from_history(history, config, &block->prompts[block->prompt_count]);
+        history_free(history);
+        if (s) return s;
+        block->prompt_count++;
+    }
+    for (int64_t k = 0; k < config->rollout.candidates; k++) block_row(block, dialogue, k);
+    return NULL;
+}
+
+static status replies_run(struct command *command, bool score)
+{
+    struct dataset *data = NULL;
+    struct session session;
+    TRY(dataset_read(command->data, score ? DATASET_SCORE : DATASET_GENERATE, &data));
+    status s = session_open(command, false, &session);
+    if (s) {
+        dataset_free(data);
+        return s;
+    }
+    int64_t most = command->config.rollout.candidates;
+    for (int64_t d = 0; d < data->count; d++)
+        if (data->dialogues[d].message_count > most) most = data->dialogues[d].message_count;
+    struct block block;
+    struct file_writer writer = {NULL};
+    block_create(&block, BLOCK_ROWS + most);
+    s = session_check_tokens(&session, &command->config, data);
+    if (!s) s = file_begin(&writer, command->out);
+    for (int64_t d = 0; !s && d < data->count; d++) {
+        s = score ? score_dialogue(&session, command, &data->dialogues[d], &block)
+                  : generate_dialogue(&session, command, &data->dialogues[d], &block);
+        if (s) s = status_context(s, "%s", data->path);
+        if (!s && (block.row_count >= BLOCK_ROWS || d + 1 == data->count))
+            s = block_write(&block, command, &session, writer.stream);
+    }
+    if (!s) s = file_commit(&writer);
+    file_abandon(&writer);
+    block_destroy(&block);
+    session_close(&session);
+    dataset_free(data);
+    return s;
+}
+
+status verb_score(struct command *command)
+{
+    return replies_run(command, true);
+}
+
+status verb_generate(struct command *command)
+{
+    return replies_run(command, false);
+}

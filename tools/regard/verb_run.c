@@ -1,0 +1,46 @@
+/* sft and train: the verbs that run on many ranks. */
+#include "mpi/run.h"
+#include "mpi/transport.h"
+#include "src/base/log.h"
+#include "tools/regard/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static status ranks_run(struct command *command, enum config_scope scope,
+                        status (*run)(struct world *, const struct run_options *))
+{
+    static struct run_options options;
+    TRY(config_check(&command->config, scope));
+    options.config = command->config;
+    options.dry = command->dry_run;
+    options.version = program_version();
+    options.resume = !command->resume       ? RUN_FRESH
+                     : command->resume[0]   ? RUN_RESUME_AUTO
+                                            : RUN_RESUME;
+    snprintf(options.folder, sizeof options.folder, "%s", command->run);
+    struct world *world;
+    TRY(world_create(NULL, NULL, &world));
+    if (scope == CONFIG_SFT && options.config.roles.learners == 1)
+        options.config.roles.learners = world->size; /* sft has no actors */
+    status s = world_roles(world, options.config.roles.learners, options.config.watchdog.seconds);
+    if (!s) s = run(world, &options);
+    /* The same error everywhere: rank 0 speaks for all. */
+    if (s && world->rank != 0) {
+        const int code = status_code(s);
+        status_free(s);
+        s = status_new(code, __FILE__, __LINE__, "%s", "");
+    }
+    world_destroy(world);
+    return s;
+}
+
+status verb_train(struct command *command)
+{
+    return ranks_run(command, CONFIG_TRAIN, train_run);
+}
+
+status verb_sft(struct command *command)
+{
+    return ranks_run(command, CONFIG_SFT, sft_run);
+}

@@ -1,0 +1,109 @@
+/* update: one PPO update from a file, by the code that train uses. */
+#include "src/base/arena.h"
+#include "src/base/json.h"
+#include "src/checkpoint/model_folder.h"
+#include "src/learn/learner.h"
+#include "tools/regard/command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void step_print(int64_t step, const struct step_metrics *m)
+{
+    const struct {
+        const char *name;
+        double value;
+    } numbers[] = {{"loss", m->loss},
+                   {"gradient_norm", m->gradient_norm},
+                   {"kl", m->kl},
+                   {"clip_fraction", m->clip_fraction},
+                   {"ratio_deviation", m->ratio_deviation}};
+    printf("{\"step\":%lld", (long long)step);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        char text[40];
+        json_double_text(text, numbers[i].value);
+        printf(",\"%s\":%s", numbers[i].name, text);
+    }
+    printf(",\"skipped\":%s}\n", m->skipped ? "true" : "false");
+}
+
+/* A batch of the file's lines: cut into learn.microbatches runs of lines. */
+static void batch_make(const struct config *config, const struct dataset *data, float *refs,
+                       struct learn_turn *turns, float **logp, int64_t *begin,
+                       struct learn_batch *batch)
+{
+    *batch = (struct learn_batch){
+        .turns = turns, .turn_count = data->count, .begin = begin, .all_turns = data->count};
+    for (int64_t i = 0; i < data->count; i++) {
+        const struct dialogue *line = &data->dialogues[i];
+        turns[i] = (struct learn_turn){.history = line->history_tokens,
+                                       .history_count = line->history_count,
+                                       .reply = line->reply_tokens,
+                                       .reply_count = line->reply_count,
+                                       .logp_old = line->logp,
+                                       .logp_ref = refs ? refs + batch->all_tokens : NULL,
+                                       .advantage = line->advantage};
+        logp[i] = turns[i].logp_ref;
+        batch->all_tokens += line->reply_count;
+    }
+    for (int64_t m = 0; m <= config->learn.microbatches; m++)
+        begin[m] = microbatch_first(config, data->count, m);
+}
+
+static status update_run(const struct command *command, const struct session *session,
+                         const struct dataset *data, struct t5 *reference)
+{
+    const struct config *config = &command->config;
+    struct learner_exchange exchange;
+    learner_exchange_alone(&exchange);
+    struct learner *learner;
+    TRY(learner_create(config, &exchange, session->model, reference, false, &learner));
+    int64_t tokens = 0;
+    for (int64_t i = 0; i < data->count; i++) tokens += data->dialogues[i].reply_count;
+    const size_t n = (size_t)data->count;
+    struct learn_turn *turns = memory_allocate(n * sizeof *turns);
+    float **logp = memory_allocate(n * sizeof *logp);
+    float *refs = reference ? memory_allocate((size_t)tokens * sizeof *refs + 4) : NULL;
+    int64_t *begin = memory_allocate((size_t)(config->learn.microbatches + 1) * sizeof *begin);
+    struct learn_batch batch;
+    batch_make(config, data, refs, turns, logp, begin, &batch);
+    status s = NULL;
+    if (!batch.all_tokens)
+        s = ERROR(STATUS_INPUT, "%s: no reply tokens to learn from", data->path);
+    if (!s && reference)
+        s = learner_logp(learner, learner->reference_run, turns, data->count, logp);
+    for (int64_t epoch = 0; !s && epoch < config->ppo.epochs; epoch++) {
+        struct step_metrics metrics;
+        s = ppo_policy_step(learner, &batch, config->policy.lr, &metrics);
+        if (!s) step_print(epoch + 1, &metrics);
+    }
+    free(turns);
+    free(logp);
+    free(refs);
+    free(begin);
+    learner_free(learner);
+    return s;
+}
+
+status verb_update(struct command *command)
+{
+    struct dataset *data;
+    if (command->config.kl.in == KL_IN_REWARD)
+        command->config.kl.coef = 0; /* advantages are taken as they are */
+    TRY(dataset_read(command->data, DATASET_UPDATE, &data));
+    struct session session;
+    status s = session_open(command, true, &session);
+    if (!s) {
+        struct t5 *reference = NULL;
+        s = session_check_tokens(&session, &command->config, data);
+        if (!s && command->config.kl.coef > 0)
+            s = model_open(command->model, session.queue, false, &reference);
+        if (!s) s = output_folder(command->out);
+        if (!s) s = update_run(command, &session, data, reference);
+        if (!s) s = model_save_imported(session.model, command->model, command->out);
+        if (reference) t5_destroy(reference);
+        session_close(&session);
+    }
+    dataset_free(data);
+    return s;
+}
