@@ -14,7 +14,7 @@ scales: form ("running" or "within"); batches in order, each with items {dialogu
   rep_hist, rep_self] once that batch was added.
 advantages: settings (advantage turn/gae/group, group rloo/mean/grpo, whiten, discount, gae_lambda,
   turns_lambda (empty: 1; its last value goes on), continue each/best, critic_target
-  return/best); items in no order {dialogue, turn, candidate, reward, chosen, value} with the
+  all/best); items in no order {dialogue, turn, candidate, reward, chosen, value} with the
   expected {return, advantage, target}. chosen is meant with `best` alone, one a turn."""
 import itertools
 import json
@@ -215,7 +215,7 @@ def main():
                     for advantage, group in (("turn", "rloo"), ("gae", "rloo"), ("group", "rloo"),
                                              ("group", "mean"), ("group", "grpo"))
                     for whitened in (True, False) for following in ("each", "best")
-                    for target in ("return", "best")],
+                    for target in ("all", "best")],
     )
     lines = ",\n".join(f' "{key}": [\n  ' + ",\n  ".join(json.dumps(case) for case in cases) + "\n ]"
                        for key, cases in result.items())
