@@ -1,0 +1,51 @@
+"""Holds a folder that `regard export` wrote against the original: Transformers loads both and
+gives equal outputs.
+
+    python tools/reference/check_export.py ORIGINAL EXPORTED [TOLERANCE]
+
+TOLERANCE (0) is relative, ||a-b|| / ||b||, of the logits. Run it under Transformers 4.57 and 5."""
+import sys
+
+import torch
+import transformers
+from transformers import T5ForConditionalGeneration
+
+
+def load(folder):
+    # The exported folder is float32; a bf16 original is computed in float32 too.
+    model, report = T5ForConditionalGeneration.from_pretrained(
+        folder, dtype=torch.float32, output_loading_info=True)
+    if report["missing_keys"]:
+        raise SystemExit(f"{folder}: missing tensors {sorted(report['missing_keys'])}")
+    if report["mismatched_keys"]:
+        raise SystemExit(f"{folder}: mismatched tensors {report['mismatched_keys']}")
+    return model.eval()
+
+
+def main():
+    torch.set_num_threads(1)
+    original, exported = load(sys.argv[1]), load(sys.argv[2])
+    tolerance = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
+    for key in ("decoder_start_token_id", "eos_token_id", "pad_token_id", "vocab_size"):
+        if getattr(original.config, key) != getattr(exported.config, key):
+            raise SystemExit(f"config.json: {key} differs")
+    generator, worst = torch.Generator().manual_seed(1), 0.0
+    for length in (1, 2, 9, 40, 130):
+        draw = lambda count: torch.randint(2, original.config.vocab_size, (1, count),
+                                           generator=generator)
+        history, reply = draw(length), draw(7)
+        with torch.no_grad():
+            a = exported(input_ids=history, labels=reply).logits
+            b = original(input_ids=history, labels=reply).logits
+        worst = max(worst, float((a - b).norm() / b.norm()))
+        one, other = (model.generate(history, max_new_tokens=12, do_sample=False)
+                      for model in (exported, original))
+        if not torch.equal(one, other):
+            raise SystemExit(f"greedy replies differ: {one.tolist()}, {other.tolist()}")
+    print(f"transformers {transformers.__version__}: largest relative difference {worst:.3g}")
+    if not worst <= tolerance:
+        raise SystemExit(f"outputs differ by more than {tolerance:g}")
+
+
+if __name__ == "__main__":
+    main()
