@@ -1,0 +1,402 @@
+/* Attention and its gradients: right against float64 and finite differences, equal in every bit
+ * over instruction sets, threads, segments beside it, and decoding against training. */
+#include "kernel_test.h"
+
+/* One call's arrays.  q, k and v have strides wider than a row, as slices of a joint product. */
+struct problem {
+    struct attention a;
+    int32_t query_begin[8], key_begin[8], key_end[8];
+    int64_t key_rows;
+};
+
+struct segment {
+    int32_t queries, key_begin, key_end;
+};
+
+static struct problem *problem_new(int64_t heads, int64_t head_dim, bool causal, bool bias,
+                                   const struct segment *list, int64_t segments)
+{
+    struct problem *p = calloc(1, sizeof *p);
+    assert_non_null(p);
+    int32_t rows = 0, span = 1;
+    for (int64_t s = 0; s < segments; s++) {
+        p->query_begin[s] = rows;
+        rows += list[s].queries;
+        p->key_begin[s] = list[s].key_begin;
+        p->key_end[s] = list[s].key_end;
+        if (list[s].key_end > p->key_rows) p->key_rows = list[s].key_end;
+        if (list[s].queries > span) span = list[s].queries;
+        if (list[s].key_end - list[s].key_begin > span) span = list[s].key_end - list[s].key_begin;
+    }
+    p->query_begin[segments] = rows;
+    const int64_t width = heads * head_dim;
+    struct attention *a = &p->a;
+    a->segments = segments;
+    a->heads = heads;
+    a->head_dim = head_dim;
+    a->query_rows = rows;
+    a->query_begin = p->query_begin;
+    a->key_begin = p->key_begin;
+    a->key_end = p->key_end;
+    a->q_stride = width + 3;
+    a->k_stride = width + 5;
+    a->v_stride = width + 7;
+    a->q = random_new(rows * a->q_stride, 1, 1.0);
+    a->k = random_new(p->key_rows * a->k_stride, 2, 1.0);
+    a->v = random_new(p->key_rows * a->v_stride, 3, 1.0);
+    a->bias_span = span;
+    a->bias = bias ? random_new(heads * (2 * span - 1), 4, 1.0) : NULL;
+    a->causal = causal;
+    return p;
+}
+
+static void problem_free(struct problem *p)
+{
+    guarded_free((void *)p->a.q, "q");
+    guarded_free((void *)p->a.k, "k");
+    guarded_free((void *)p->a.v, "v");
+    if (p->a.bias) guarded_free((void *)p->a.bias, "bias");
+    free(p);
+}
+
+/* In float64: out [rows, width], lse [rows, heads], maps [heads, rows, map_stride]; the last
+ * two may be NULL. */
+static void reference(const struct attention *a, double *out, double *lse, double *maps,
+                      int64_t map_stride)
+{
+    const int64_t d = a->head_dim, width = a->heads * d;
+    memset(out, 0, (size_t)(a->query_rows * width) * sizeof *out);
+    for (int64_t s = 0; s < a->segments; s++) {
+        const int64_t keys = a->key_end[s] - a->key_begin[s];
+        const int64_t queries = a->query_begin[s + 1] - a->query_begin[s];
+        for (int64_t i = 0; i < queries; i++)
+            for (int64_t h = 0; h < a->heads; h++) {
+                const int64_t row = a->query_begin[s] + i;
+                const int64_t position = i + (a->causal ? keys - queries : 0);
+                double weight[512], sum = 0;
+                for (int64_t j = 0; j < keys; j++) {
+                    double score = 0;
+                    for (int64_t n = 0; n < d; n++)
+                        score += (double)a->q[row * a->q_stride + h * d + n] *
+                                 (double)a->k[(a->key_begin[s] + j) * a->k_stride + h * d + n];
+                    if (a->bias)
+                        score += (double)a->bias[h * (2 * a->bias_span - 1) + j - position +
+                                                 a->bias_span - 1];
+                    weight[j] = a->causal && j > position ? 0 : exp(score);
+                    sum += weight[j];
+                }
+                if (lse) lse[row * a->heads + h] = log(sum);
+                for (int64_t j = 0; j < keys; j++) {
+                    const double w = sum > 0 ? weight[j] / sum : 0;
+                    if (maps) maps[(h * a->query_rows + row) * map_stride + j] = w;
+                    for (int64_t n = 0; n < d; n++)
+                        out[row * width + h * d + n] +=
+                            w * (double)a->v[(a->key_begin[s] + j) * a->v_stride + h * d + n];
+                }
+            }
+    }
+}
+
+static const struct segment several[] = {{5, 0, 37},  {1, 0, 37},  {40, 37, 77}, {0, 77, 77},
+                                         {7, 77, 84}, {33, 0, 37}, {2, 84, 350}};
+enum { several_count = sizeof several / sizeof *several };
+/* Causal segments have no fewer keys than queries. */
+static const struct segment causal_several[] = {
+    {5, 0, 37}, {1, 0, 37}, {40, 37, 77}, {7, 77, 84}, {1, 84, 350}};
+enum { causal_count = sizeof causal_several / sizeof *causal_several };
+
+static struct problem *several_new(int64_t heads, int64_t head_dim, bool causal, bool bias)
+{
+    return causal ? problem_new(heads, head_dim, true, bias, causal_several, causal_count)
+                  : problem_new(heads, head_dim, false, bias, several, several_count);
+}
+
+static const int64_t head_dims[] = {8, 11, 32, 64, 128};
+
+static void attention_equals_float64_and_has_the_same_bits_everywhere(void **state)
+{
+    (void)state;
+    enum { stride = 300 };
+    struct queues all = queues_new();
+    for (int form = 0; form < 4; form++)
+        for (size_t n = 0; n < sizeof head_dims / sizeof *head_dims; n++) {
+            struct problem *p = several_new(3, head_dims[n], form & 1, form & 2);
+            const int64_t rows = p->a.query_rows, width = 3 * head_dims[n];
+            double *want = calloc((size_t)(rows * width), sizeof *want);
+            double *want_lse = calloc((size_t)(rows * 3), sizeof *want_lse);
+            double *want_maps = calloc((size_t)(3 * rows * stride), sizeof *want_maps);
+            reference(&p->a, want, want_lse, want_maps, stride);
+            float *first[4] = {0};
+            for (int i = 0; i < all.count; i++)
+                for (int capture = 0; capture < 2; capture++) {
+                    float *out = floats_new(rows * width), *lse = floats_new(rows * 3);
+                    float *sums = floats_new(rows * stride), *maps = floats_new(3 * rows * stride);
+                    p->a.out = out;
+                    p->a.lse = lse;
+                    p->a.capture = capture ? sums : NULL;
+                    p->a.maps = capture ? maps : NULL;
+                    p->a.capture_stride = stride;
+                    all.q[i]->op->attention(all.q[i], &p->a);
+                    queue_check(all.q[i]);
+                    /* Scores are chains of head_dim terms of at most 1: off by at most about
+                     * head_dim^1.5 u, u = 2^-24, and e^x by as much relatively. */
+                    const double off = pow((double)head_dims[n], 1.5) * 0x1p-24 + 2e-6;
+                    check_close(out, want, rows * width, off, off, "out");
+                    check_close(lse, want_lse, rows * 3, off, off, "lse");
+                    if (capture) {
+                        for (int64_t s = 0; s < p->a.segments; s++)
+                            for (int64_t r = p->query_begin[s]; r < p->query_begin[s + 1]; r++) {
+                                const int64_t keys = p->key_end[s] - p->key_begin[s];
+                                for (int64_t j = 0; j < stride; j++) {
+                                    double sum = 0;
+                                    for (int64_t h = 0; h < 3; h++) {
+                                        const int64_t at = (h * rows + r) * stride + j;
+                                        sum += want_maps[at];
+                                        if (j < keys)
+                                            check_close(maps + at, want_maps + at, 1, off, off,
+                                                        "maps");
+                                        else
+                                            assert_true(isnan(maps[at]));
+                                    }
+                                    if (j < keys)
+                                        check_close(sums + r * stride + j, &sum, 1, 3 * off, off,
+                                                    "capture");
+                                    else
+                                        assert_true(isnan(sums[r * stride + j]));
+                                }
+                            }
+                    }
+                    float *now[4] = {out, lse, sums, maps};
+                    const int64_t sizes[4] = {rows * width, rows * 3, rows * stride,
+                                              3 * rows * stride};
+                    for (int m = 0; m < 4; m++) {
+                        if (m >= 2 && !capture) {
+                            guarded_free(now[m], "not captured");
+                        } else if (!first[m]) {
+                            first[m] = now[m];
+                        } else {
+                            check_bits(now[m], first[m], sizes[m], all.name[i]);
+                            guarded_free(now[m], all.name[i]);
+                        }
+                    }
+                }
+            for (int m = 0; m < 4; m++) guarded_free(first[m], "first");
+            free(want);
+            free(want_lse);
+            free(want_maps);
+            problem_free(p);
+        }
+    queues_free(&all);
+}
+
+/* Row `row` of out of a call. */
+static void out_row(struct queue *q, struct problem *p, int64_t row, float *to)
+{
+    const int64_t width = p->a.heads * p->a.head_dim;
+    float *out = floats_new(p->a.query_rows * width);
+    p->a.out = out;
+    q->op->attention(q, &p->a);
+    queue_check(q);
+    memcpy(to, out + row * width, (size_t)width * sizeof *to);
+    guarded_free(out, "out");
+}
+
+static void a_decode_step_gives_the_bits_of_training(void **state)
+{
+    (void)state;
+    enum { steps = 70, heads = 2, width = heads * 32 };
+    struct queues all = queues_new();
+    const struct segment whole = {steps, 0, steps};
+    struct problem *training = problem_new(heads, 32, true, true, &whole, 1);
+    for (int i = 0; i < all.count; i++)
+        for (int32_t t = 0; t < steps; t++) {
+            float want[width], got[width];
+            out_row(all.q[0], training, t, want);
+            /* Step t: one query, the keys and values so far, the same bias. */
+            struct problem decode = *training;
+            decode.query_begin[1] = 1;
+            decode.key_end[0] = t + 1;
+            decode.a.query_begin = decode.query_begin;
+            decode.a.key_begin = decode.key_begin;
+            decode.a.key_end = decode.key_end;
+            decode.a.query_rows = 1;
+            decode.a.q = training->a.q + t * training->a.q_stride;
+            out_row(all.q[i], &decode, 0, got);
+            check_bits(got, want, width, "decode step");
+        }
+    problem_free(training);
+    queues_free(&all);
+}
+
+static void a_row_has_the_same_bits_whatever_stands_beside_it(void **state)
+{
+    (void)state;
+    enum { width = 2 * 32 };
+    struct queues all = queues_new();
+    struct problem *p = several_new(2, 32, false, false);
+    for (int64_t s = 0; s < p->a.segments; s++) {
+        if (p->query_begin[s] == p->query_begin[s + 1]) continue;
+        const int64_t row = p->query_begin[s + 1] - 1;
+        float want[width], got[width];
+        out_row(all.q[all.count - 1], p, row, want);
+        struct problem alone = *p;
+        alone.query_begin[0] = 0;
+        alone.query_begin[1] = 1;
+        alone.key_begin[0] = p->key_begin[s];
+        alone.key_end[0] = p->key_end[s];
+        alone.a.query_begin = alone.query_begin;
+        alone.a.key_begin = alone.key_begin;
+        alone.a.key_end = alone.key_end;
+        alone.a.segments = alone.a.query_rows = 1;
+        alone.a.q = p->a.q + row * p->a.q_stride;
+        out_row(all.q[0], &alone, 0, got);
+        check_bits(got, want, width, "row alone");
+    }
+    problem_free(p);
+    queues_free(&all);
+}
+
+static void capture_accumulates_over_calls(void **state)
+{
+    (void)state;
+    struct queues all = queues_new();
+    struct problem *p = several_new(2, 16, false, false);
+    const int64_t rows = p->a.query_rows, stride = 266;
+    float *sums = floats_new(rows * stride), *once = floats_new(rows * stride);
+    float *out = floats_new(rows * 32);
+    p->a.out = out;
+    p->a.capture_stride = stride;
+    p->a.capture = once;
+    all.q[1]->op->attention(all.q[1], &p->a);
+    p->a.capture = sums;
+    all.q[1]->op->attention(all.q[1], &p->a);
+    p->a.capture_accumulate = true;
+    all.q[1]->op->attention(all.q[1], &p->a);
+    for (int64_t s = 0; s < p->a.segments; s++)
+        for (int64_t r = p->query_begin[s]; r < p->query_begin[s + 1]; r++)
+            for (int64_t j = 0; j < p->key_end[s] - p->key_begin[s]; j++) {
+                const double want = 2 * (double)once[r * stride + j];
+                check_close(sums + r * stride + j, &want, 1, 1e-9, 4e-7, "twice");
+            }
+    guarded_free(sums, "capture");
+    guarded_free(once, "capture");
+    guarded_free(out, "out");
+    problem_free(p);
+    queues_free(&all);
+}
+
+/* L = sum(out dout) in float64. */
+static double loss(const struct attention *a, const float *dout, double *out)
+{
+    const int64_t count = a->query_rows * a->heads * a->head_dim;
+    double sum = 0;
+    reference(a, out, NULL, NULL, 0);
+    for (int64_t i = 0; i < count; i++) sum += out[i] * (double)dout[i];
+    return sum;
+}
+
+/* Central differences of the float64 loss: with step 2^-8 their own error is of third order,
+ * about 1e-5; the float32 gradient is off by less. */
+static void check_slope(struct problem *p, const float *dout, double *out, float *x, double got,
+                        const char *what, int64_t at)
+{
+    const float step = 0x1p-8f, before = *x;
+    *x = before + step;
+    const double up_at = (double)*x, up = loss(&p->a, dout, out);
+    *x = before - step;
+    const double down_at = (double)*x, down = loss(&p->a, dout, out);
+    *x = before;
+    const double want = (up - down) / (up_at - down_at);
+    if (!(fabs(got - want) <= 2e-4 * (1 + fabs(want))))
+        fail_msg("%s[%lld] is %.9g, differences give %.9g", what, (long long)at, got, want);
+}
+
+static void gradients_are_the_slopes_and_have_the_same_bits_everywhere(void **state)
+{
+    (void)state;
+    enum { heads = 2, d = 11, width = heads * d };
+    struct queues all = queues_new();
+    for (int causal = 0; causal < 2; causal++) {
+        struct problem *p = several_new(heads, d, causal, true);
+        const int64_t rows = p->a.query_rows, key_rows = p->key_rows;
+        const int64_t biases = heads * (2 * p->a.bias_span - 1);
+        float *dout = random_new(rows * width, 9, 1.0);
+        double *out = calloc((size_t)(rows * width), sizeof *out);
+        const int64_t sizes[4] = {rows * p->a.q_stride, key_rows * p->a.k_stride,
+                                  key_rows * p->a.v_stride, biases};
+        float *first[4] = {0};
+        for (int i = 0; i < all.count; i++) {
+            float *now[4];
+            for (int m = 0; m < 4; m++) now[m] = floats_new(sizes[m]);
+            memset(now[3], 0, (size_t)biases * sizeof(float));
+            struct attention_gradients g = {.dout = dout,
+                                            .dq = now[0],
+                                            .dk = now[1],
+                                            .dv = now[2],
+                                            .key_rows = key_rows,
+                                            .dbias = now[3]};
+            all.q[i]->op->attention_backward(all.q[i], &p->a, &g);
+            queue_check(all.q[i]);
+            for (int m = 0; m < 4; m++) {
+                guarded_check(now[m], all.name[i]);
+                if (i == 0) {
+                    first[m] = now[m];
+                } else {
+                    check_bits(now[m], first[m], sizes[m], all.name[i]);
+                    guarded_free(now[m], all.name[i]);
+                }
+            }
+        }
+        float *const values[3] = {(float *)p->a.q, (float *)p->a.k, (float *)p->a.v};
+        const int64_t strides[3] = {p->a.q_stride, p->a.k_stride, p->a.v_stride};
+        const char *const names[3] = {"dq", "dk", "dv"};
+        for (int m = 0; m < 3; m++) {
+            const int64_t count = m ? key_rows : rows;
+            for (int64_t r = 0; r < count; r += m ? 17 : 3)
+                for (int64_t n = r % 5; n < width; n += 9) {
+                    const int64_t at = r * strides[m] + n;
+                    check_slope(p, dout, out, values[m] + at, (double)first[m][at], names[m], at);
+                }
+        }
+        for (int64_t at = 0; at < biases; at += 13)
+            check_slope(p, dout, out, (float *)p->a.bias + at, (double)first[3][at], "dbias", at);
+
+        /* Adding to dk and dv, and to dbias, which is always added to. */
+        float *dk = random_new(sizes[1], 21, 1.0), *dv = random_new(sizes[2], 22, 1.0);
+        float *before = random_new(sizes[1], 21, 1.0), *dq = floats_new(sizes[0]);
+        struct attention_gradients g = {.dout = dout,
+                                        .dq = dq,
+                                        .dk = dk,
+                                        .dv = dv,
+                                        .key_rows = key_rows,
+                                        .accumulate_kv = true};
+        all.q[1]->op->attention_backward(all.q[1], &p->a, &g);
+        for (int64_t r = 0; r < key_rows; r++)
+            for (int64_t n = 0; n < width; n++) {
+                const int64_t at = r * p->a.k_stride + n;
+                const double want = (double)before[at] + (double)first[1][at];
+                check_close(dk + at, &want, 1, 2e-5, 2e-6, "dk added to");
+            }
+        guarded_free(dk, "dk");
+        guarded_free(dv, "dv");
+        guarded_free(dq, "dq");
+        guarded_free(before, "before");
+        for (int m = 0; m < 4; m++) guarded_free(first[m], "gradient");
+        guarded_free(dout, "dout");
+        free(out);
+        problem_free(p);
+    }
+    queues_free(&all);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(attention_equals_float64_and_has_the_same_bits_everywhere),
+        cmocka_unit_test(a_decode_step_gives_the_bits_of_training),
+        cmocka_unit_test(a_row_has_the_same_bits_whatever_stands_beside_it),
+        cmocka_unit_test(capture_accumulates_over_calls),
+        cmocka_unit_test(gradients_are_the_slopes_and_have_the_same_bits_everywhere),
+    };
+    return cmocka_run_group_tests_name("attention", tests, NULL, NULL);
+}
