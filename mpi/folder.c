@@ -280,6 +280,22 @@ static status state_write(struct run_folder *folder, struct learner *learner,
     return s;
 }
 
+/* What lies in the folder must be what the learners say they wrote. */
+static status slices_compare(const char *path, const struct checkpoint_file *files, int64_t count,
+                             const struct checkpoint_file *slices, int64_t slice_count)
+{
+    for (int64_t i = 0; i < slice_count; i++) {
+        bool same = false;
+        for (int64_t k = 0; k < count && !same; k++)
+            same = !strcmp(files[k].name, slices[i].name) &&
+                   !strcmp(files[k].sha256, slices[i].sha256);
+        if (!same)
+            FAIL(STATUS_INTERNAL, "%s/%s is not what learner %lld wrote; is the folder shared?",
+                 path, slices[i].name, (long long)i);
+    }
+    return NULL;
+}
+
 status run_checkpoint_save(struct run_folder *folder, struct learner *learner,
                            const struct language *language, int64_t step, const float *lagging)
 {
@@ -287,10 +303,9 @@ status run_checkpoint_save(struct run_folder *folder, struct learner *learner,
     const char *run = folder->options->folder;
     char path[CHECKPOINT_PATH_MAX];
     checkpoint_temporary(run, step, path);
-    int64_t attempt = 0;
     status s = NULL;
     const bool first = learner->exchange.rank == 0;
-    if (first) s = checkpoint_begin(run, step, &attempt);
+    if (first) s = checkpoint_begin(run, step, &folder->attempt);
     if (learner->exchange.count > 1) TRY(learners_barrier(world));
     if (!s && first) s = state_write(folder, learner, language, path, lagging);
     if (!s) s = slice_write(folder, learner, path);
@@ -311,7 +326,8 @@ status run_checkpoint_save(struct run_folder *folder, struct learner *learner,
         struct checkpoint_file *files = NULL;
         int64_t count = 0;
         s = checkpoint_list_files(path, &files, &count);
-        if (!s) s = checkpoint_publish(run, step, attempt, files, count);
+        if (!s) s = slices_compare(path, files, count, slices, (int64_t)(bytes / sizeof *slices));
+        if (!s) s = checkpoint_publish(run, step, folder->attempt, files, count);
         free(files);
         if (!s)
             s = checkpoint_prune(run, folder->options->config.checkpoint.keep, folder->best);

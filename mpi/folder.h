@@ -19,6 +19,7 @@ struct run_folder {
     int64_t best;                         /* step of the best evaluation, -1 */
     double best_metric;
     int64_t worse;                        /* evaluations since */
+    int64_t attempt;                      /* rank 0: this job's fence, 0 before its first save */
     struct metrics *metrics;              /* rank 0 */
     struct tensorboard *board;            /* rank 0 */
     struct progress progress;

@@ -39,6 +39,7 @@ struct trainer {
     /* actor */
     struct t5 *actor_model, *scorer_model, *user_model;
     struct rollout rollout;
+    struct experience_outbox *outbox; /* messages that are still leaving, NULL: none */
     /* weights with the running statistics behind them */
     float *wire;
     int64_t wire_count;
@@ -119,6 +120,12 @@ static status trainer_open(struct trainer *t)
         FAIL(STATUS_INPUT, "device: cuda is not in this build; set device: cpu");
     TRY(cpu_queue_create((int)config->threads, "auto", &t->queue));
     TRY(data_open(t));
+    bool known = false;
+    for (int k = 0; k < EVAL_COUNT; k++)
+        known = known || !strcmp(evaluation_name[k], config->guard.metric);
+    if (!known)
+        FAIL(STATUS_INPUT, "guard.metric is \"%s\"; it is a row of eval's table, like ROUGE-L",
+             config->guard.metric);
     if (t->world->is_learner) TRY(learner_open(t));
     if (t->world->is_actor) TRY(actor_open(t));
     struct t5 *any = t->policy ? t->policy : t->actor_model;
@@ -186,6 +193,23 @@ static int dialogue_owner(const struct trainer *t, int64_t place)
     return (int)owner;
 }
 
+static void pending_add(struct trainer *t, struct experience *one)
+{
+    t->pending =
+        memory_resize(t->pending, (size_t)(t->pending_count + 1) * sizeof *t->pending);
+    t->pending[t->pending_count++] = one;
+}
+
+/* Waits for the last batch's messages to have left. */
+static status outbox_empty(struct trainer *t)
+{
+    if (!t->outbox) return NULL;
+    status s = experience_outbox_finish(t->outbox);
+    experience_outbox_destroy(t->outbox);
+    t->outbox = NULL;
+    return s;
+}
+
 /* Actor: its slice of batch b, each dialogue to its owner. */
 static status batch_generate(struct trainer *t, int64_t batch, int64_t version)
 {
@@ -199,33 +223,17 @@ static status batch_generate(struct trainer *t, int64_t batch, int64_t version)
     struct experience **made = memory_allocate((size_t)count * sizeof *made);
     for (int64_t i = 0; i < count; i++) ids[i] = batch * dialogues + first + i;
     status s = rollout_dialogues(&t->rollout, ids, count, version, made);
-    struct experience_outbox *outbox = experience_outbox_create(world);
+    /* Sends go on while the next batch is generated: a learner takes this one only after the
+     * exchange of weights that comes before it. */
+    if (!s) s = outbox_empty(t);
+    if (!s) t->outbox = experience_outbox_create(world);
     for (int64_t i = 0; !s && i < count; i++) {
         if (world->size == 1) {
-            t->pending = memory_resize(t->pending,
-                                       (size_t)(t->pending_count + 1) * sizeof *t->pending);
-            t->pending[t->pending_count++] = made[i];
+            pending_add(t, made[i]);
             made[i] = NULL;
         } else
-            s = experience_outbox_add(outbox, made[i],
-                                      dialogue_owner(t, first + i));
+            s = experience_outbox_add(t->outbox, made[i], dialogue_owner(t, first + i));
     }
-    /* A rank that both acts and learns receives its own before it waits for its sends. */
-    if (!s && world->is_learner && world->size > 1) {
-        const int64_t learners = world->learners;
-        const int64_t mine = (world->learner + 1) * dialogues / learners -
-                             world->learner * dialogues / learners;
-        while (!s && t->pending_count < mine) {
-            struct experience *one;
-            s = experience_receive(world, &one);
-            if (s) break;
-            t->pending = memory_resize(t->pending,
-                                       (size_t)(t->pending_count + 1) * sizeof *t->pending);
-            t->pending[t->pending_count++] = one;
-        }
-    }
-    if (!s) s = experience_outbox_finish(outbox);
-    experience_outbox_destroy(outbox);
     for (int64_t i = 0; i < count; i++)
         if (made[i]) experience_destroy(made[i]);
     free(made);
@@ -271,9 +279,7 @@ static status batch_receive(struct trainer *t, int64_t batch, struct experience 
         if (filled == count) return NULL;
         struct experience *next;
         TRY(experience_receive(t->world, &next));
-        t->pending =
-            memory_resize(t->pending, (size_t)(t->pending_count + 1) * sizeof *t->pending);
-        t->pending[t->pending_count++] = next;
+        pending_add(t, next);
     }
 }
 
@@ -371,7 +377,7 @@ static status held_out_report(struct trainer *t, int64_t step, bool *stop)
     struct metric list[EVAL_COUNT];
     char names[EVAL_COUNT][64];
     int64_t n = 0;
-    double watched = evaluation.value[EVAL_REWARD];
+    double watched = 0;
     for (int k = 0; k < EVAL_COUNT; k++) {
         if (!strcmp(evaluation_name[k], t->config->guard.metric)) watched = evaluation.value[k];
         if (!isfinite(evaluation.value[k])) continue;
@@ -392,7 +398,7 @@ static status held_out_report(struct trainer *t, int64_t step, bool *stop)
     if (t->config->guard.patience > 0 && t->folder.worse >= t->config->guard.patience) {
         log_line(LOG_WARNING, "update %lld: held-out %s has not risen for %lld evaluations; "
                  "stopping (guard.patience), the best is step %lld",
-                 (long long)step, t->config->guard.metric[0] ? t->config->guard.metric : "reward",
+                 (long long)step, t->config->guard.metric,
                  (long long)t->folder.worse, (long long)t->folder.best);
         *stop = true;
     }
@@ -565,6 +571,7 @@ static status loops_run(struct trainer *t, int64_t *stop)
         else
             s = t->world->is_learner ? learner_loop(t, start, lagging, stop)
                                      : actor_loop(t, start, stop);
+        if (!s) s = outbox_empty(t);
         if (s) world_abort(t->world, s); /* others wait for this rank: end them all */
     }
     free(lagging);

@@ -175,7 +175,8 @@ const struct config_key config_keys[] = {
             "batch b is generated with the weights of update b - lag"),
     INTEGER("guard.patience", guard.patience, 0, MANY, "0", RESUME_SAME,
             "falling evaluations before the run stops; 0: off"),
-    TEXT("guard.metric", guard.metric, "rouge_l", RESUME_SAME, "the held-out metric watched"),
+    TEXT("guard.metric", guard.metric, "ROUGE-L", RESUME_SAME,
+         "the held-out metric watched, a row of eval's table"),
     NUMBER("watchdog.seconds", watchdog.seconds, 0.1, 1e9, "600", RESUME_FREE, "no wait is longer"),
 };
 
