@@ -116,6 +116,34 @@ status run_folder_open(struct world *world, const struct run_options *options, c
     return world_broadcast(world, &folder->start, sizeof folder->start, 0);
 }
 
+/* RUN/about.txt: what this folder is, for whoever finds it. */
+static status about_write(const struct run_folder *folder)
+{
+    const struct run_options *options = folder->options;
+    char path[1200], host[256] = "?";
+    gethostname(host, sizeof host - 1);
+    snprintf(path, sizeof path, "%s/about.txt", options->folder);
+    struct file_writer writer;
+    TRY(file_begin(&writer, path));
+    fprintf(writer.stream,
+            "A run of `regard %s`, %s, on %s with %d ranks, %d of them learners.\n"
+            "%s%s\n\n"
+            "config.yaml         the resolved configuration\n"
+            "metrics.jsonl       a JSON object an update; eval_* and valid_* are held out\n"
+            "events.out.*        the same for TensorBoard: tensorboard --logdir %s\n"
+            "checkpoints/        step-NNNNNN after so many updates; each serves as --model\n"
+            "samples/            replies at the evaluations (train)\n\n"
+            "Go on:    regard %s --config %s/config.yaml --run %s --resume\n"
+            "Look in:  regard inspect %s/checkpoints/step-NNNNNN\n",
+            folder->kind, options->version, host, folder->world->size, folder->world->learners,
+            folder->checkpoint[0] ? "Resumed from " : "Started at the beginning",
+            folder->checkpoint, options->folder, folder->kind, options->folder, options->folder,
+            options->folder);
+    status s = file_commit(&writer);
+    file_abandon(&writer);
+    return s;
+}
+
 status run_folder_start(struct run_folder *folder, int64_t total)
 {
     if (folder->world->rank != 0) return NULL;
@@ -129,6 +157,7 @@ status run_folder_start(struct run_folder *folder, int64_t total)
     if (!s) s = file_commit(&writer);
     file_abandon(&writer);
     if (s) return s;
+    TRY(about_write(folder));
     TRY(metrics_open(&folder->metrics, options->folder, folder->checkpoint[0] ? folder->start : -1));
     TRY(tensorboard_open(&folder->board, options->folder));
     progress_begin(&folder->progress, stderr, folder->kind, folder->start, total);

@@ -110,8 +110,12 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
         c->after = argv[++*at];
         return NULL;
     }
-    if (!strcmp(bare, "--set")) {
+    if (!strcmp(bare, "--set") || !strcmp(bare, "--role")) {
         if (sets->count == 256) USAGE("more than 256 --set; put them in a file, see --help");
+        if (!strcmp(bare, "--role")) {
+            snprintf(c->role, sizeof c->role, "sft.role=%s", value);
+            value = c->role;
+        }
         sets->items[sets->count++] = value;
         return NULL;
     }

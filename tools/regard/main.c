@@ -11,7 +11,7 @@ const struct verb verbs[] = {
     {"tokenizer", "train a SentencePiece model and the idf table; encode and decode text",
      "--data --out", "--config --set --model --spm", verb_tokenizer},
     {"sft", "supervised fine-tuning, from scratch or from a model folder", "--run",
-     "--config --set --resume --dry-run", verb_sft},
+     "--config --set --resume --dry-run --role", verb_sft},
     {"train", "the reinforcement loop", "--run", "--config --set --resume --dry-run", verb_train},
     {"update", "one PPO update from replies, log-probabilities and advantages",
      "--model --data --out", "--config --set", verb_update},
