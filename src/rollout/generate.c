@@ -113,7 +113,9 @@ static status active_upload(struct generator *g, const struct config *config,
                         active->counter, active->count);
 }
 
-static status step_record(struct generator *g, const struct active *active, int64_t steps)
+/* captured: the attention summary was made; without it its records stay zero. */
+static status step_record(struct generator *g, const struct active *active, int64_t steps,
+                          bool captured)
 {
     struct queue *q = t5_queue(g->model);
     const int32_t *position = t5_decoder_step_of_row(g->decoder);
@@ -128,7 +130,7 @@ static status step_record(struct generator *g, const struct active *active, int6
         [REC_TURN_MASS] = g->capture.turn_mass.data,
         [REC_TOP_POSITION] = g->capture.top_position.data,
         [REC_TOP_WEIGHT] = g->capture.top_weight.data};
-    for (int i = 0; i < REC_COUNT; i++) {
+    for (int i = 0; i < (captured ? REC_COUNT : REC_ENTROPY); i++) {
         const int64_t width = record_width(g, i);
         q->op->cache_append(q, g->record[i].data, steps * width, g->slot.data, position, from[i],
                             width, active->count, width);
@@ -215,15 +217,17 @@ static status steps_run(struct generator *g, const struct config *config,
     struct queue *q = t5_queue(g->model);
     const struct t5_shape *shape = t5_shape(g->model);
     const int64_t steps = config->rollout.max_new_tokens;
+    const int64_t layers = config->attention.layers; /* 0: capture off, asked by bench alone */
     for (int64_t step = 0; step < steps && active->count; step++) {
         TRY(t5_decoder_step(g->decoder));
-        int64_t stride;
-        const float *captured = t5_decoder_capture(g->decoder, &stride);
-        TRY(capture_reduce(&g->capture, config, captured, stride,
-                           config->attention.layers * shape->heads,
-                           t5_decoder_history_of_row(g->decoder),
-                           t5_decoder_key_begin(g->decoder), t5_decoder_key_end(g->decoder),
-                           t5_decoder_step_of_row(g->decoder), active->count));
+        if (layers > 0) {
+            int64_t stride;
+            const float *captured = t5_decoder_capture(g->decoder, &stride);
+            TRY(capture_reduce(&g->capture, config, captured, stride, layers * shape->heads,
+                               t5_decoder_history_of_row(g->decoder),
+                               t5_decoder_key_begin(g->decoder), t5_decoder_key_end(g->decoder),
+                               t5_decoder_step_of_row(g->decoder), active->count));
+        }
         const struct sampling sampling = {.rows = active->count,
                                           .vocabulary = shape->vocabulary,
                                           .logits = t5_decoder_logits(g->decoder),
@@ -237,7 +241,7 @@ static status steps_run(struct generator *g, const struct config *config,
                                           .logp = g->logp.data,
                                           .token_entropy = g->token_entropy.data};
         q->op->sample(q, &sampling);
-        TRY(step_record(g, active, steps));
+        TRY(step_record(g, active, steps, layers > 0));
         if ((step + 1) % GENERATE_LOOK_EVERY == 0)
             TRY(rows_drop(g, config, prompts, rows, first_prompt, active, ended, row_count, step,
                           steps, shape->end));

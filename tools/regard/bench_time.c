@@ -1,0 +1,78 @@
+/* Timing and random inputs of bench; see bench.h. */
+#include "src/base/arena.h"
+#include "src/base/philox.h"
+#include "tools/regard/bench.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+double bench_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static int double_compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double bench_median(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof *values, double_compare);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+static status round_time(struct queue *queue, void (*call)(struct queue *, void *), void *context,
+                         int64_t calls, double *seconds)
+{
+    const double start = bench_clock();
+    for (int64_t i = 0; i < calls; i++) call(queue, context);
+    TRY(queue->op->synchronize(queue));
+    *seconds = (bench_clock() - start) / (double)calls;
+    return NULL;
+}
+
+status bench_time(struct queue *queue, void (*call)(struct queue *queue, void *context),
+                  void *context, double *seconds)
+{
+    const double round_seconds = 0.02;
+    double once, rounds[BENCH_ROUNDS];
+    TRY(round_time(queue, call, context, 1, &once));
+    TRY(round_time(queue, call, context, 1, &once));
+    int64_t calls = once > 0 ? (int64_t)(round_seconds / once) + 1 : 1000;
+    if (calls > 100000) calls = 100000;
+    for (int i = 0; i < BENCH_ROUNDS; i++) TRY(round_time(queue, call, context, calls, &rounds[i]));
+    *seconds = bench_median(rounds, BENCH_ROUNDS);
+    return NULL;
+}
+
+enum { BENCH_KEY = 0x62656e63 }; /* "benc": apart from every purpose of philox.h */
+
+static uint32_t bench_word(int64_t index, uint32_t stream)
+{
+    const uint32_t counter[4] = {(uint32_t)index, (uint32_t)(index >> 32), stream, 0};
+    const uint32_t key[2] = {BENCH_KEY, 0};
+    uint32_t words[4];
+    philox4x32(counter, key, words);
+    return words[0];
+}
+
+status bench_floats(struct queue *queue, struct buffer *buffer, int64_t count, uint32_t stream)
+{
+    const size_t bytes = (size_t)count * sizeof(float);
+    float *host = memory_allocate(bytes);
+    for (int64_t i = 0; i < count; i++) host[i] = 2 * philox_uniform(bench_word(i, stream)) - 1;
+    status s = buffer_upload(queue, buffer, host, bytes);
+    if (!s) s = queue->op->synchronize(queue);
+    free(host);
+    return s;
+}
+
+void bench_ids(int32_t *ids, int64_t count, int32_t low, int32_t high, uint32_t stream)
+{
+    for (int64_t i = 0; i < count; i++)
+        ids[i] = low + (int32_t)(bench_word(i, stream) % (uint32_t)(high - low));
+}
