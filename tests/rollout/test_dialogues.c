@@ -1,0 +1,305 @@
+/* Whole dialogues on the built-in corpus with ByT5's bytes: what a batch holds does not depend
+ * on how its ids are split over calls, and turns, choices and ends are marked as they went. */
+#include "src/reward/returns.h"
+#include "src/rollout/dialogues.h"
+#include "src/rollout/language.h"
+#include "tests/model/model_test.h"
+
+enum { DIALOGUES = 5, CANDIDATES = 3, TURNS = 3 };
+
+struct fixture {
+    struct queue *q;
+    struct t5 *model;
+    struct generator *generator;
+    struct dataset *data;
+    struct language *language;
+    struct config config;
+};
+
+static int open_fixture(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    assert_non_null(f);
+    f->q = queue_new(2);
+    struct t5_shape shape = tiny_shape(true);
+    shape.vocabulary = 384;
+    CHECK(t5_create(f->q, &shape, false, &f->model));
+    CHECK(t5_initialize(f->model, 3));
+    parameters_stir(t5_parameters(f->model), 5);
+    CHECK(t5_refresh(f->model));
+    CHECK(generator_create(f->model, &f->generator));
+    CHECK(dataset_read("synthetic:5:4", DATASET_TRAIN, &f->data));
+    config_defaults(&f->config);
+    CHECK(config_set(&f->config, "tokenizer.path=bytes"));
+    f->config.rollout.candidates = CANDIDATES;
+    f->config.rollout.turns = TURNS;
+    f->config.rollout.max_new_tokens = 8;
+    f->config.rollout.temperature = 1;
+    CHECK(language_open(&f->config, "", f->data, &f->language));
+    *state = f;
+    return 0;
+}
+
+static int close_fixture(void **state)
+{
+    struct fixture *f = *state;
+    language_close(f->language);
+    dataset_free(f->data);
+    generator_destroy(f->generator);
+    t5_destroy(f->model);
+    f->q->op->destroy(f->q);
+    free(f);
+    return 0;
+}
+
+static struct rollout rollout_of(struct fixture *f, const struct config *config)
+{
+    return (struct rollout){.config = config,
+                            .policy = f->generator,
+                            .history = &f->language->history,
+                            .data = f->data,
+                            .pad = 0,
+                            .end = 1};
+}
+
+/* Ids past the data's four dialogues come round in another order. */
+static const int64_t ids[DIALOGUES] = {2, 3, 4, 6, 9};
+
+static void dialogues_run(struct fixture *f, const struct config *config, const int *cuts,
+                          struct experience **out)
+{
+    struct rollout rollout = rollout_of(f, config);
+    for (int at = 0, i = 0; at < DIALOGUES; at += cuts[i++])
+        CHECK(rollout_dialogues(&rollout, ids + at, cuts[i], 17, out + at));
+}
+
+static void experiences_free(struct experience **list)
+{
+    for (int d = 0; d < DIALOGUES; d++) experience_destroy(list[d]);
+}
+
+static void check_same_bytes(struct experience *saw, struct experience *want)
+{
+    void *a, *b;
+    size_t a_size, b_size;
+    CHECK(experience_pack(saw, &a, &a_size));
+    CHECK(experience_pack(want, &b, &b_size));
+    if (a_size != b_size || memcmp(a, b, a_size) != 0) {
+        for (int64_t k = 0; k < saw->turn_count && k < want->turn_count; k++)
+            print_error("turn %lld: earlier %d, %d; %d, %d tokens; reward %.9g, %.9g\n",
+                        (long long)k, saw->turns[k].earlier, want->turns[k].earlier,
+                        saw->turns[k].reply_length, want->turns[k].reply_length,
+                        saw->turns[k].reward, want->turns[k].reward);
+        fail_msg("dialogue %lld: %zu bytes are not the %zu of another split",
+                 (long long)want->dialogue, a_size, b_size);
+    }
+    free(a);
+    free(b);
+}
+
+static void any_split_gives_the_same(struct fixture *f, const char *user, const char *going)
+{
+    static const int whole[1] = {5}, single[5] = {1, 1, 1, 1, 1}, uneven[2] = {2, 3};
+    static const int *const splits[2] = {single, uneven};
+    static const int64_t batches[2] = {7, 2};
+    struct config config = f->config;
+    char text[64];
+    snprintf(text, sizeof text, "rollout.user=%s", user);
+    CHECK(config_set(&config, text));
+    snprintf(text, sizeof text, "rollout.continue=%s", going);
+    CHECK(config_set(&config, text));
+    struct experience *want[DIALOGUES], *saw[DIALOGUES];
+    dialogues_run(f, &config, whole, want);
+    for (int s = 0; s < 2; s++) {
+        config.infer.batch = batches[s];
+        dialogues_run(f, &config, splits[s], saw);
+        for (int d = 0; d < DIALOGUES; d++) check_same_bytes(saw[d], want[d]);
+        experiences_free(saw);
+    }
+    experiences_free(want);
+}
+
+static void any_split_of_ids_gives_the_same_replayed_dialogues(void **state)
+{
+    any_split_gives_the_same(*state, "replay", "each");
+    any_split_gives_the_same(*state, "replay", "best");
+}
+
+static void any_split_of_ids_gives_the_same_simulated_dialogues(void **state)
+{
+    any_split_gives_the_same(*state, "rule", "each");
+    any_split_gives_the_same(*state, "rule", "best");
+}
+
+static const struct experience_turn *turn_find(const struct experience *e, int turn, int candidate)
+{
+    for (int64_t k = 0; k < e->turn_count; k++)
+        if (e->turns[k].turn == turn && e->turns[k].candidate == candidate) return &e->turns[k];
+    return NULL;
+}
+
+/* Turns are in order, their history begins with the one before, then what was said. */
+static void check_follows(const struct experience_turn *next, const struct experience_turn *before)
+{
+    const int32_t kept = before->history_length - 1; /* less its end token */
+    assert_true(next->history_length > kept);
+    assert_memory_equal(next->history_tokens, before->history_tokens,
+                        (size_t)kept * sizeof(int32_t));
+    const int32_t said = before->reply_length - before->ended;
+    const int32_t marker = (int32_t)strlen("assistant: "); /* a byte a token */
+    assert_true(next->history_length > kept + marker + said);
+    assert_memory_equal(next->history_tokens + kept + marker, before->reply_tokens,
+                        (size_t)said * sizeof(int32_t));
+}
+
+static void each_candidate_goes_its_own_way(void **state)
+{
+    struct fixture *f = *state;
+    static const int whole[1] = {DIALOGUES};
+    struct experience *list[DIALOGUES];
+    dialogues_run(f, &f->config, whole, list);
+    for (int d = 0; d < DIALOGUES; d++) {
+        const struct experience *e = list[d];
+        const int64_t place = prompt_order(f->config.seed, ids[d] / 4, ids[d] % 4, 4);
+        assert_int_equal(e->dialogue, ids[d]);
+        assert_int_equal(e->prompt, place);
+        assert_int_equal(e->weight_version, 17);
+        /* Synthetic dialogues have three turns or more: all are replayed. */
+        assert_int_equal(e->turn_count, TURNS * CANDIDATES);
+        int distinct = 0;
+        for (int t = 0; t < TURNS; t++)
+            for (int k = 0; k < CANDIDATES; k++) {
+                const struct experience_turn *turn = &e->turns[t * CANDIDATES + k];
+                assert_int_equal(turn->turn, t);
+                assert_int_equal(turn->candidate, k);
+                assert_true(turn->chosen);
+                assert_int_equal(turn->dialogue_over, t == TURNS - 1);
+                assert_true(turn->reply_length >= 1 && turn->reply_length <= 8);
+                assert_int_equal(turn->ended, turn->reply_tokens[turn->reply_length - 1] == 1);
+                if (t) check_follows(turn, turn_find(e, t - 1, k));
+                distinct += k && turn->reply_tokens[0] != e->turns[t * CANDIDATES].reply_tokens[0];
+            }
+        assert_true(distinct > 0);
+    }
+    experiences_free(list);
+}
+
+static void best_goes_on_with_the_highest_reward(void **state)
+{
+    struct fixture *f = *state;
+    static const int whole[1] = {DIALOGUES};
+    struct config config = f->config;
+    config.rollout.continue_with = CONTINUE_BEST;
+    struct experience *list[DIALOGUES];
+    int later = 0;
+    dialogues_run(f, &config, whole, list);
+    for (int d = 0; d < DIALOGUES; d++) {
+        assert_int_equal(list[d]->turn_count, TURNS * CANDIDATES);
+        const struct experience_turn *chosen = NULL;
+        for (int t = 0; t < TURNS; t++) {
+            const struct experience_turn *before = chosen;
+            int best = 0;
+            for (int k = 0; k < CANDIDATES; k++) {
+                const struct experience_turn *turn = turn_find(list[d], t, k);
+                assert_non_null(turn);
+                /* Empty statistics: divisors 1, the raw reward decides. */
+                if (turn->reward > turn_find(list[d], t, best)->reward) best = k;
+                if (before) check_follows(turn, before);
+                assert_int_equal(turn->dialogue_over, t == TURNS - 1);
+            }
+            for (int k = 0; k < CANDIDATES; k++)
+                assert_int_equal(turn_find(list[d], t, k)->chosen, k == best);
+            chosen = turn_find(list[d], t, best);
+            later += best > 0;
+        }
+    }
+    assert_true(later > 0); /* not always the first */
+    experiences_free(list);
+}
+
+static void a_replay_ends_with_its_dialogue(void **state)
+{
+    struct fixture *f = *state;
+    static const int whole[1] = {DIALOGUES};
+    struct config config = f->config;
+    config.rollout.turns = 10;
+    struct experience *list[DIALOGUES];
+    dialogues_run(f, &config, whole, list);
+    for (int d = 0; d < DIALOGUES; d++) {
+        const int64_t turns = f->data->dialogues[list[d]->prompt].message_count / 2;
+        assert_int_equal(list[d]->turn_count, turns * CANDIDATES);
+        for (int64_t k = 0; k < list[d]->turn_count; k++)
+            assert_int_equal(list[d]->turns[k].dialogue_over, list[d]->turns[k].turn == turns - 1);
+    }
+    experiences_free(list);
+}
+
+static void a_frozen_scorer_keeps_the_samplers_log_probabilities(void **state)
+{
+    struct fixture *f = *state;
+    static const int whole[1] = {DIALOGUES};
+    struct experience *live[DIALOGUES], *frozen[DIALOGUES];
+    struct t5_shape shape = *t5_shape(f->model);
+    struct t5 *other;
+    struct rollout rollout = rollout_of(f, &f->config);
+    CHECK(t5_create(f->q, &shape, false, &other));
+    CHECK(t5_initialize(other, 99));
+    parameters_stir(t5_parameters(other), 6);
+    CHECK(t5_refresh(other));
+    CHECK(generator_create(other, &rollout.scorer));
+    dialogues_run(f, &f->config, whole, live);
+    CHECK(rollout_dialogues(&rollout, ids, DIALOGUES, 17, frozen));
+    int64_t differ = 0;
+    for (int d = 0; d < DIALOGUES; d++) {
+        assert_int_equal(frozen[d]->turn_count, live[d]->turn_count);
+        for (int64_t k = 0; k < live[d]->turn_count; k++) {
+            const struct experience_turn *a = &frozen[d]->turns[k], *b = &live[d]->turns[k];
+            assert_int_equal(a->reply_length, b->reply_length);
+            assert_memory_equal(a->reply_tokens, b->reply_tokens,
+                                (size_t)a->reply_length * sizeof(int32_t));
+            check_bits(a->logp, b->logp, a->reply_length, "logp", k);
+            assert_true(a->ended == b->ended && a->extra[1] == b->extra[1]);
+            differ += a->coverage != b->coverage;
+        }
+    }
+    assert_true(differ > 0); /* it was the other model's attention */
+    experiences_free(live);
+    experiences_free(frozen);
+    generator_destroy(rollout.scorer);
+    t5_destroy(other);
+}
+
+static void random_salience_is_one_draw_for_all_candidates_of_a_turn(void **state)
+{
+    struct fixture *f = *state;
+    static const int whole[1] = {DIALOGUES};
+    struct config config = f->config;
+    struct experience *truth[DIALOGUES], *drawn[DIALOGUES];
+    dialogues_run(f, &config, whole, truth);
+    config.control = CONTROL_RANDOM_SALIENCE;
+    dialogues_run(f, &config, whole, drawn);
+    for (int d = 0; d < DIALOGUES; d++) {
+        const struct experience_turn *a = truth[d]->turns, *b = drawn[d]->turns;
+        assert_int_equal(b->salient_count, a->salient_count);
+        assert_true(a->salient_count > 0);
+        assert_memory_not_equal(a->salient, b->salient, (size_t)a->history_length);
+        for (int k = 1; k < CANDIDATES; k++)
+            assert_memory_equal(b[k].salient, b->salient, (size_t)b->history_length);
+    }
+    experiences_free(truth);
+    experiences_free(drawn);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_split_of_ids_gives_the_same_replayed_dialogues),
+        cmocka_unit_test(any_split_of_ids_gives_the_same_simulated_dialogues),
+        cmocka_unit_test(each_candidate_goes_its_own_way),
+        cmocka_unit_test(best_goes_on_with_the_highest_reward),
+        cmocka_unit_test(a_replay_ends_with_its_dialogue),
+        cmocka_unit_test(a_frozen_scorer_keeps_the_samplers_log_probabilities),
+        cmocka_unit_test(random_salience_is_one_draw_for_all_candidates_of_a_turn),
+    };
+    return cmocka_run_group_tests(tests, open_fixture, close_fixture);
+}

@@ -1,0 +1,271 @@
+/* Sampling and teacher-forced scoring of the same replies: equal bits in every array, whatever
+ * the number of rows at once. */
+#include "src/rollout/generate.h"
+#include "tests/model/model_test.h"
+
+enum { PROMPTS = 9, CANDIDATES = 4, ROWS = PROMPTS * CANDIDATES, STEPS = 12 };
+static const int64_t batches[5] = {1, 2, 3, 8, 32};
+
+struct fixture {
+    struct queue *q;
+    struct t5 *model;
+    struct generator *generator;
+    struct config config;
+    struct prompt prompts[PROMPTS];
+    struct reply_row rows[ROWS];
+};
+
+/* Histories of 1 to 23 tokens, a third salient, the last tokens from a second turn. */
+static int open_fixture(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    assert_non_null(f);
+    f->q = queue_new(2);
+    f->model = tiny_model(f->q, true);
+    CHECK(generator_create(f->model, &f->generator));
+    config_defaults(&f->config);
+    f->config.seed = 11;
+    f->config.rollout.temperature = 1;
+    f->config.rollout.top_k = 0;
+    f->config.rollout.top_p = 1;
+    f->config.rollout.max_new_tokens = STEPS;
+    f->config.attention.layers = 2;
+    for (int p = 0; p < PROMPTS; p++) {
+        static const int64_t lengths[PROMPTS] = {5, 1, 23, 17, 8, 16, 2, 15, 9};
+        int32_t tokens[24];
+        uint8_t salient[24];
+        for (int64_t i = 0; i < lengths[p]; i++) {
+            tokens[i] = 2 + (int32_t)(uniform_at((uint32_t)p, (uint32_t)i) * 21);
+            salient[i] = i % 3 == 1;
+        }
+        if (lengths[p] > 1) tokens[lengths[p] - 1] = 1;
+        CHECK(prompt_from_tokens(tokens, salient, lengths[p], 1 + p % 3, 0, 1, &f->config,
+                                 &f->prompts[p]));
+        for (int64_t i = lengths[p] / 2; i < lengths[p]; i++)
+            f->prompts[p].earlier[i] = (uint8_t)(p % 3);
+    }
+    for (int r = 0; r < ROWS; r++)
+        f->rows[r] = (struct reply_row){
+            r / CANDIDATES, {(uint32_t)(100 + r / CANDIDATES), 1, (uint32_t)(r % CANDIDATES)}};
+    *state = f;
+    return 0;
+}
+
+static int close_fixture(void **state)
+{
+    struct fixture *f = *state;
+    for (int p = 0; p < PROMPTS; p++) prompt_free(&f->prompts[p]);
+    generator_destroy(f->generator);
+    t5_destroy(f->model);
+    f->q->op->destroy(f->q);
+    free(f);
+    return 0;
+}
+
+static void replies_free(struct reply *replies)
+{
+    for (int r = 0; r < ROWS; r++) reply_free(&replies[r]);
+}
+
+static void generate(struct fixture *f, const struct config *config, int64_t batch,
+                     struct reply *replies)
+{
+    struct config own = *config;
+    own.infer.batch = batch;
+    CHECK(
+        generate_replies(f->generator, &own, RANDOM_SAMPLING, f->prompts, f->rows, ROWS, replies));
+}
+
+/* Scores copies of the tokens of `from` with the generator given. */
+static void score(struct fixture *f, struct generator *generator, const struct config *config,
+                  int64_t batch, const struct reply *from, struct reply *replies)
+{
+    struct config own = *config;
+    own.infer.batch = batch;
+    for (int r = 0; r < ROWS; r++) {
+        replies[r] = (struct reply){0};
+        reply_allocate(&replies[r], from[r].count, 1, 0);
+        memcpy(replies[r].tokens, from[r].tokens, (size_t)from[r].count * sizeof(int32_t));
+        replies[r].ended = from[r].ended;
+    }
+    CHECK(score_replies(generator, &own, f->prompts, f->rows, ROWS, replies));
+}
+
+static void check_integers(const int32_t *saw, const int32_t *want, int64_t count, const char *what,
+                           int row)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (saw[i] != want[i])
+            fail_msg("row %d: %s[%lld] is %d, not %d", row, what, (long long)i, saw[i], want[i]);
+}
+
+/* Every array but turn_mass, whose columns depend on the prompts in the chunk: those that
+ * both have are equal, and what only one has is zero. */
+static void check_equal(const struct reply *saw, const struct reply *want)
+{
+    for (int r = 0; r < ROWS; r++) {
+        const struct reply *a = &saw[r], *b = &want[r];
+        if (a->count != b->count)
+            fail_msg("row %d has %lld tokens, not %lld", r, (long long)a->count,
+                     (long long)b->count);
+        assert_int_equal(a->ended, b->ended);
+        check_integers(a->tokens, b->tokens, a->count, "tokens", r);
+        check_bits(a->logp, b->logp, a->count, "logp", r);
+        check_bits(a->token_entropy, b->token_entropy, a->count, "token_entropy", r);
+        check_bits(a->entropy, b->entropy, a->count, "entropy", r);
+        check_bits(a->entropy_floored, b->entropy_floored, a->count, "entropy_floored", r);
+        check_bits(a->salient_mass, b->salient_mass, a->count, "salient_mass", r);
+        check_bits(a->special_mass, b->special_mass, a->count, "special_mass", r);
+        assert_int_equal(a->top, b->top);
+        check_integers(a->top_position, b->top_position, a->count * a->top, "top_position", r);
+        check_bits(a->top_weight, b->top_weight, a->count * a->top, "top_weight", r);
+        for (int64_t t = 0; t < a->count; t++)
+            for (int64_t c = 0; c < a->turns || c < b->turns; c++) {
+                const float x = c < a->turns ? a->turn_mass[t * a->turns + c] : 0;
+                const float y = c < b->turns ? b->turn_mass[t * b->turns + c] : 0;
+                if (memcmp(&x, &y, sizeof x) != 0)
+                    fail_msg("row %d, token %lld: turn_mass[%lld] is %.9g, not %.9g", r,
+                             (long long)t, (long long)c, x, y);
+            }
+    }
+}
+
+/* What the replies must be like for their equality to say something. */
+static void check_varied(const struct reply *replies)
+{
+    int distinct = 0, tokens = 0, ended = 0;
+    for (int r = 0; r < ROWS; r++) {
+        bool seen = false;
+        for (int o = 0; o < r; o++)
+            seen = seen || (replies[o].count == replies[r].count &&
+                            !memcmp(replies[o].tokens, replies[r].tokens,
+                                    (size_t)replies[r].count * sizeof(int32_t)));
+        distinct += !seen;
+        ended += replies[r].ended;
+        tokens += (int)replies[r].count;
+    }
+    if (distinct < ROWS * 4 / 5) fail_msg("only %d of %d replies are distinct", distinct, ROWS);
+    if (tokens < 4 * ROWS) fail_msg("only %d tokens", tokens);
+    if (ended == 0 || ended == ROWS) fail_msg("%d of %d replies ended", ended, ROWS);
+}
+
+static void generating_and_scoring_agree(struct fixture *f, const struct config *config)
+{
+    struct reply want[ROWS], saw[ROWS];
+    generate(f, config, 8, want);
+    check_varied(want);
+    for (int b = 0; b < 5; b++) {
+        generate(f, config, batches[b], saw);
+        check_equal(saw, want);
+        replies_free(saw);
+        score(f, f->generator, config, batches[b], want, saw);
+        check_equal(saw, want);
+        replies_free(saw);
+    }
+    replies_free(want);
+}
+
+static void sampled_replies_are_the_same_in_any_batch_and_when_scored(void **state)
+{
+    struct fixture *f = *state;
+    generating_and_scoring_agree(f, &f->config);
+}
+
+static void so_are_those_of_temperature_1_3_cut_and_with_a_mixing_floor(void **state)
+{
+    struct fixture *f = *state;
+    struct config config = f->config;
+    config.rollout.temperature = 1.3;
+    config.rollout.top_k = 15;
+    config.rollout.top_p = 0.95;
+    config.floor.form = FLOOR_MIX;
+    config.floor.delta0 = 1.5;
+    generating_and_scoring_agree(f, &config);
+}
+
+static void shuffled_rows_are_the_same_in_both_and_other_than_unshuffled(void **state)
+{
+    struct fixture *f = *state;
+    struct config config = f->config;
+    config.control = CONTROL_SHUFFLED;
+    generating_and_scoring_agree(f, &config);
+    struct reply plain[ROWS], shuffled[ROWS];
+    generate(f, &f->config, 8, plain);
+    generate(f, &config, 8, shuffled);
+    int64_t other = 0, all = 0;
+    for (int r = 0; r < ROWS; r++) {
+        assert_int_equal(plain[r].count, shuffled[r].count);
+        check_integers(shuffled[r].tokens, plain[r].tokens, plain[r].count, "tokens", r);
+        if (f->prompts[f->rows[r].prompt].visible_count < 5) continue;
+        for (int64_t t = 0; t < plain[r].count; t++, all++) {
+            other += plain[r].salient_mass[t] != shuffled[r].salient_mass[t];
+            /* A permutation keeps the entropy but for the order of the sum. */
+            if (!(fabsf(plain[r].entropy[t] - shuffled[r].entropy[t]) < 1e-5f))
+                fail_msg("row %d, token %lld: entropy %g became %g", r, (long long)t,
+                         plain[r].entropy[t], shuffled[r].entropy[t]);
+        }
+    }
+    if (other * 10 < all * 8)
+        fail_msg("only %lld of %lld masses changed", (long long)other, (long long)all);
+    replies_free(plain);
+    replies_free(shuffled);
+}
+
+static void a_frozen_scorer_of_equal_weights_sees_what_the_live_one_does(void **state)
+{
+    struct fixture *f = *state;
+    struct t5 *reference = tiny_model(f->q, true);
+    struct generator *scorer;
+    CHECK(generator_create(reference, &scorer));
+    struct reply live[ROWS], frozen[ROWS];
+    generate(f, &f->config, 8, live);
+    score(f, scorer, &f->config, 3, live, frozen);
+    check_equal(frozen, live);
+    replies_free(live);
+    replies_free(frozen);
+    generator_destroy(scorer);
+    t5_destroy(reference);
+}
+
+static void an_empty_reply_is_scored_as_empty_between_others(void **state)
+{
+    struct fixture *f = *state;
+    struct reply want[ROWS], saw[ROWS];
+    generate(f, &f->config, 8, want);
+    for (int r = 0; r < ROWS; r += 5) {
+        reply_free(&want[r]);
+        want[r] = (struct reply){0};
+        reply_allocate(&want[r], 0, 1, SUMMARY_TOP);
+    }
+    score(f, f->generator, &f->config, 8, want, saw);
+    check_equal(saw, want);
+    replies_free(want);
+    replies_free(saw);
+}
+
+static void more_layers_than_the_decoder_has_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct config config = f->config;
+    struct reply replies[ROWS];
+    config.attention.layers = 4;
+    status s = generate_replies(f->generator, &config, RANDOM_SAMPLING, f->prompts, f->rows, ROWS,
+                                replies);
+    assert_non_null(s);
+    assert_int_equal(status_code(s), STATUS_INPUT);
+    assert_non_null(strstr(status_message(s), "attention.layers"));
+    status_free(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sampled_replies_are_the_same_in_any_batch_and_when_scored),
+        cmocka_unit_test(so_are_those_of_temperature_1_3_cut_and_with_a_mixing_floor),
+        cmocka_unit_test(shuffled_rows_are_the_same_in_both_and_other_than_unshuffled),
+        cmocka_unit_test(a_frozen_scorer_of_equal_weights_sees_what_the_live_one_does),
+        cmocka_unit_test(an_empty_reply_is_scored_as_empty_between_others),
+        cmocka_unit_test(more_layers_than_the_decoder_has_are_refused),
+    };
+    return cmocka_run_group_tests(tests, open_fixture, close_fixture);
+}
