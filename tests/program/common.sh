@@ -1,0 +1,63 @@
+# Sourced by the programs' tests with the program's path: a folder to work in, runs and their
+# hashes, checks that print what they saw.  A test ends at its first failure.
+regard=$(realpath "$1")
+source run/environment
+export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
+export ASAN_OPTIONS=fast_unwind_on_malloc=0 # so that stacks reach Open MPI's frames
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+tiny=configs/tiny.yaml
+
+fail() {
+    echo "FAILED: $*"
+    if [ -s "$work/err" ]; then
+        echo "stderr of the last command:"
+        tail -20 "$work/err"
+    fi
+    exit 1
+}
+
+# expect_status WANTED COMMAND...: stdout and stderr lie in $work/out and $work/err.
+expect_status() {
+    local wanted=$1 got=0
+    shift
+    "$@" >"$work/out" 2>"$work/err" || got=$?
+    [ "$got" = "$wanted" ] || fail "status $got, not $wanted, of: $*"
+}
+
+# ranks N COMMAND...: 0 ranks: without mpirun.
+ranks() {
+    local count=$1
+    shift
+    if [ "$count" = 0 ]; then "$@"; else mpirun "${mpirun_flags[@]}" -np "$count" "$@"; fi
+}
+
+parameters_hash() { "$regard" inspect "$1" | sed -n 's/^parameters sha256 //p'; }
+
+newest() { ls -d "$1"/checkpoints/step-?????? | tail -1; }
+
+# expect_same NAME WANTED GOT: texts that are there and equal.
+expect_same() {
+    [ -n "$2" ] || fail "$1: nothing to compare with"
+    [ "$2" = "$3" ] || fail "$1: $3, not $2"
+}
+
+expect_equal_files() {
+    [ -s "$1" ] || fail "$1 is empty"
+    cmp "$1" "$2" || fail "$2 is not $1"
+}
+
+# One line on stderr, with every text in it.
+expect_line() {
+    local lines
+    lines=$(grep -c . "$work/err") || true
+    [ "$lines" = 1 ] || fail "$lines lines on stderr, not 1"
+    expect_said "$@"
+}
+
+expect_said() {
+    local text
+    for text in "$@"; do
+        grep -qF -- "$text" "$work/err" || fail "stderr does not say: $text"
+    done
+}
