@@ -199,7 +199,9 @@ def write_config(folder, model, settings):
 def score_terms(maps, case, layers, exclude_special, floor, delta0):
     rows = maps[-layers:].double().mean((0, 1)).numpy()
     visible = [token != 0 and (not exclude_special or token != 1) for token in case["history"]]
-    result = terms(rows, visible, case["salient"], case["reply"], case["history"],
+    # A mark on a special token (pad 0, end 1) is dropped, excluded or not.
+    salient = [mark and token > 1 for mark, token in zip(case["salient"], case["history"])]
+    result = terms(rows, visible, salient, case["reply"], case["history"],
                    dict(coverage="paper", focus="paper", floor=floor, delta0=delta0, kappa=0.0,
                         turn=1, n=3))
     result.pop("entropy_floored")
