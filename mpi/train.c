@@ -330,7 +330,8 @@ static status update_report(struct trainer *t, int64_t step, double seconds,
     struct metric list[METRIC_MOST];
     char names[METRIC_MOST][64];
     int64_t n = 0;
-#define ADD(text, number) list[n++] = (struct metric){text, number}
+/* text is read before n moves: it may be names[n]. */
+#define ADD(text, number) (list[n] = (struct metric){text, number}, n++)
     ADD("reward", m->reward);
     ADD("kl", m->policy.kl);
     ADD("reply_length", m->reply_length);
