@@ -109,7 +109,10 @@ static void row_summary(const struct attention_summary *s, int64_t row, double *
         row_top(s->top_position + row * s->top, s->top_weight + row * s->top, s->top, a, where,
                 count);
     const double entropy = entropy_of(a, count, 1.0, 0.0);
-    const double delta = (double)s->floor_delta[row];
+    /* A floor of log|V| came rounded to float.  Entropy is flat there: one rounded down would
+     * move the mixed row by its root, 1e-4. */
+    double delta = (double)s->floor_delta[row];
+    if (count > 0 && delta >= (double)(float)log((double)count)) delta = log((double)count);
     double floored = entropy, keep = 1.0, uniform = 0.0;
     if (count > 0 && entropy < delta && s->floor_form == FLOOR_VALUE) floored = delta;
     if (count > 0 && entropy < delta && s->floor_form == FLOOR_MIX) {
