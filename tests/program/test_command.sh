@@ -1,0 +1,108 @@
+# Statuses and the one line on stderr; the verbs on folders, tokenizers and single updates.
+set -euo pipefail
+source tests/program/common.sh
+
+wrong() { # TEXT ARGUMENTS...: wrong usage
+    expect_status 2 "$regard" "${@:2}"
+    expect_line --help "$1"
+}
+bad() { # "TEXT|TEXT" ARGUMENTS...: bad input
+    local texts
+    IFS='|' read -ra texts <<<"$1"
+    expect_status 1 "$regard" "${@:2}"
+    expect_line "${texts[@]}"
+}
+
+# The command line.
+wrong "no verb"
+wrong fly fly
+wrong --wings train --wings 2
+wrong --run train --config $tiny
+wrong --model score --data x --out y
+wrong --model eval
+for arguments in "--help" "train --help" "--version"; do
+    expect_status 0 "$regard" $arguments
+    [ -s "$work/out" ] || fail "nothing on stdout of $arguments"
+    [ ! -s "$work/err" ] || fail "something on stderr of $arguments"
+done
+
+# The configuration: line and key.
+config() { # LINE KEY TEXT...: that configuration is refused there
+    local texts="$work/bad.yaml:$1|$2"
+    printf '%s\n' "${@:3}" >"$work/bad.yaml"
+    bad "$texts" train --config "$work/bad.yaml" --run "$work/none"
+}
+config 2 policy.speed "policy:" "  speed: 1"
+config 2 seed "seed: 1" "seed: 2"
+config 1 seed "seed: soon"
+config 2 rollout.top_p "rollout:" "  top_p: 7"
+bad reward.alpha train --config $tiny --set reward.alpha=much --run "$work/none"
+bad model.path train --set data.train=synthetic:1:9 --run "$work/none"
+bad data.train train --config $tiny --set data.train= --run "$work/none"
+bad data.train sft --set tokenizer.path=bytes --set model.d_model=32 --run "$work/none"
+[ ! -e "$work/none" ] || fail "a refused run left a folder"
+
+expect_status 0 "$regard" train --config $tiny --dry-run --run "$work/none"
+[ ! -e "$work/none" ] || fail "a dry run left a folder"
+
+# A model.
+expect_status 0 "$regard" train --config $tiny --set train.updates=1 --set eval.every=0 \
+    --set threads=1 --run "$work/run"
+model=$(newest "$work/run")
+hash=$(parameters_hash "$model")
+
+# Lines.
+good='{"history_tokens":[5,6,1],"reply_tokens":[7,1]}'
+lines() { # VERB TEXT LINE: the second line is refused
+    printf '%s\n%s\n' "$good" "$3" >"$work/in.jsonl"
+    bad "in.jsonl:2|$2" "$1" --model "$model" --data "$work/in.jsonl" --out "$work/o.jsonl"
+    [ ! -e "$work/o.jsonl" ] || fail "a refused file left an output"
+}
+lines score "" '{"history_tokens":[5,6,1]'
+lines score reply_tokens '{"history_tokens":[5,6,1],"reply_tokens":"x"}'
+lines score 99999 '{"history_tokens":[5,99999,1],"reply_tokens":[7]}'
+lines generate "" '{"messages":3}'
+bad "does not exist|nowhere" export --model "$model" --out "$work/nowhere/x"
+echo "$good" >"$work/good.jsonl"
+bad "$work/absent" score --model "$work/absent" --data "$work/good.jsonl" --out "$work/o"
+bad "$work/absent" score --model "$model" --data "$work/absent" --out "$work/o"
+
+# Folders.
+expect_status 0 "$regard" export --model "$model" --out "$work/exported"
+expect_status 0 "$regard" import --model "$work/exported" --out "$work/imported"
+expect_same export "$hash" "$(parameters_hash "$work/exported")"
+expect_same import "$hash" "$(parameters_hash "$work/imported")"
+
+# One update.
+printf '%s\n' '{"id":"a","history_tokens":[5,6,1],"reply_tokens":[7,8,1],"logp":[-5,-5,-5],"advantage":1}' \
+    '{"id":"b","history_tokens":[9,6,1],"reply_tokens":[4,1],"logp":[-5,-6],"advantage":-1}' >"$work/u.jsonl"
+expect_status 0 "$regard" update --model "$model" --data "$work/u.jsonl" --out "$work/updated" \
+    --set ppo.epochs=3
+[ "$(grep -c '^{"step":[123],"loss":.*"kl":.*}$' "$work/out")" = 3 ] || fail "$(cat "$work/out")"
+[ "$(parameters_hash "$work/updated")" != "$hash" ] || fail "update changed nothing"
+
+# Tokenizers.
+i=0
+while [ $i -lt 60 ]; do
+    i=$((i + 1))
+    echo "{\"messages\":[{\"role\":\"user\",\"content\":\"order $i of the blue lamp is late\"},{\"role\":\"assistant\",\"content\":\"I am sorry, order $i will come on Monday.\"}]}"
+done >"$work/d.jsonl"
+printf 'order 12 is late\nthe blue lamp\n' >"$work/text"
+expect_status 0 "$regard" tokenizer train --data "$work/d.jsonl" --out "$work/words" \
+    --set tokenizer.vocabulary=100
+for folder in "$work/words" "$model"; do
+    expect_status 0 "$regard" tokenizer encode --model "$folder" --data "$work/text" --out "$work/ids"
+    expect_status 0 "$regard" tokenizer decode --model "$folder" --data "$work/ids" --out "$work/back"
+    ! grep -q '[a-z]' "$work/ids" || fail "ids: $(cat "$work/ids")"
+    expect_equal_files "$work/text" "$work/back"
+done
+echo "5 x" >"$work/ids"
+bad "$work/ids:1" tokenizer decode --model "$model" --data "$work/ids" --out "$work/back"
+
+# Evaluation.
+head -4 "$work/d.jsonl" >"$work/e.jsonl"
+expect_status 0 "$regard" eval --model "$model" --data "$work/e.jsonl" --out "$work/e.json" \
+    --set rollout.max_new_tokens=4
+grep -q '"perplexity"' "$work/e.json" || fail "$(cat "$work/e.json")"
+expect_status 0 "$regard" eval --compare "$work/e.json" "$work/e.json"
+[ "$(wc -l <"$work/out")" = 14 ] || fail "not a heading and 13 rows: $(cat "$work/out")"
