@@ -65,11 +65,10 @@ static status resume_check(const struct run_folder *folder)
              "%s: key %s differs from the run that is resumed; set it back or start a new --run",
              folder->checkpoint, key);
     char *kind;
-    TRY(checkpoint_read_state(folder->checkpoint, "kind", CHECKPOINT_TEXT, (void **)&kind,
-                              &count));
+    TRY(checkpoint_read_state(folder->checkpoint, "kind", CHECKPOINT_TEXT, (void **)&kind, &count));
     if (strcmp(kind, folder->kind) != 0)
-        s = ERROR(STATUS_INPUT, "%s is a checkpoint of `%s`, not of `%s`", folder->checkpoint,
-                  kind, folder->kind);
+        s = ERROR(STATUS_INPUT, "%s is a checkpoint of `%s`, not of `%s`", folder->checkpoint, kind,
+                  folder->kind);
     free(kind);
     return s;
 }
@@ -158,7 +157,8 @@ status run_folder_start(struct run_folder *folder, int64_t total)
     file_abandon(&writer);
     if (s) return s;
     TRY(about_write(folder));
-    TRY(metrics_open(&folder->metrics, options->folder, folder->checkpoint[0] ? folder->start : -1));
+    TRY(metrics_open(&folder->metrics, options->folder,
+                     folder->checkpoint[0] ? folder->start : -1));
     TRY(tensorboard_open(&folder->board, options->folder));
     progress_begin(&folder->progress, stderr, folder->kind, folder->start, total);
     return NULL;
@@ -192,23 +192,23 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
     if (config->model.vocabulary && config->model.vocabulary < size)
         FAIL(STATUS_INPUT, "model.vocabulary is %lld but the tokenizer has %lld ids",
              (long long)config->model.vocabulary, (long long)size);
-    const struct t5_shape shape = {
-        .vocabulary = config->model.vocabulary ? config->model.vocabulary : size,
-        .d_model = config->model.d_model,
-        .d_kv = config->model.d_kv,
-        .d_ff = config->model.d_ff,
-        .heads = config->model.heads,
-        .encoder_layers = config->model.encoder_layers,
-        .decoder_layers = config->model.decoder_layers,
-        .buckets = 32,
-        .max_distance = 128,
-        .gated = config->model.gated,
-        .tied = config->model.tied,
-        .scale_logits = config->model.tied,
-        .eps = 1e-6f,
-        .pad = tokenizer_pad(language->tokenizer),
-        .end = tokenizer_end(language->tokenizer),
-        .decoder_start = tokenizer_pad(language->tokenizer)};
+    const struct t5_shape shape = {.vocabulary =
+                                       config->model.vocabulary ? config->model.vocabulary : size,
+                                   .d_model = config->model.d_model,
+                                   .d_kv = config->model.d_kv,
+                                   .d_ff = config->model.d_ff,
+                                   .heads = config->model.heads,
+                                   .encoder_layers = config->model.encoder_layers,
+                                   .decoder_layers = config->model.decoder_layers,
+                                   .buckets = 32,
+                                   .max_distance = 128,
+                                   .gated = config->model.gated,
+                                   .tied = config->model.tied,
+                                   .scale_logits = config->model.tied,
+                                   .eps = 1e-6f,
+                                   .pad = tokenizer_pad(language->tokenizer),
+                                   .end = tokenizer_end(language->tokenizer),
+                                   .decoder_start = tokenizer_pad(language->tokenizer)};
     TRY(t5_create(queue, &shape, with_gradients, out));
     status s = t5_initialize(*out, config->seed);
     if (!s) s = t5_refresh(*out);
@@ -276,8 +276,7 @@ static status config_text(const struct config *config, char **text, size_t *size
 
 /* Rank 0's files: model.h5, state.h5, tokenizer, idf table. */
 static status state_write(struct run_folder *folder, struct learner *learner,
-                          const struct language *language, const char *path,
-                          const float *lagging)
+                          const struct language *language, const char *path, const float *lagging)
 {
     status s = NULL;
     struct parameters *parameters = t5_parameters(learner->policy);
@@ -293,8 +292,7 @@ static status state_write(struct run_folder *folder, struct learner *learner,
     double statistics[RUNNING_SIZE];
     running_save(&learner->statistics, statistics);
     char reference[65] = "";
-    if (!s && learner->reference)
-        s = parameters_hash(t5_parameters(learner->reference), reference);
+    if (!s && learner->reference) s = parameters_hash(t5_parameters(learner->reference), reference);
     const struct checkpoint_entry entries[] = {
         {"kind", CHECKPOINT_TEXT, folder->kind, (int64_t)strlen(folder->kind)},
         {"config", CHECKPOINT_TEXT, text, (int64_t)size},
@@ -358,8 +356,7 @@ status run_checkpoint_save(struct run_folder *folder, struct learner *learner,
         if (!s) s = slices_compare(path, files, count, slices, (int64_t)(bytes / sizeof *slices));
         if (!s) s = checkpoint_publish(run, step, folder->attempt, files, count);
         free(files);
-        if (!s)
-            s = checkpoint_prune(run, folder->options->config.checkpoint.keep, folder->best);
+        if (!s) s = checkpoint_prune(run, folder->options->config.checkpoint.keep, folder->best);
     }
     free(all);
     return s;
@@ -411,8 +408,8 @@ status run_checkpoint_load(struct run_folder *folder, struct learner *learner, f
     if (!s && learner->critic) {
         struct optimizer *critic = learner->critic_optimizer;
         critic->step = counters[1];
-        s = vector_load(learner, path, "critic.values",
-                        critic_parameters(learner->critic)->values, critic->size);
+        s = vector_load(learner, path, "critic.values", critic_parameters(learner->critic)->values,
+                        critic->size);
         if (!s) s = vector_load(learner, path, "critic.m", critic->m, critic->size);
         if (!s) s = vector_load(learner, path, "critic.v", critic->v, critic->size);
         if (!s) s = critic_refresh(learner->critic);
@@ -433,8 +430,7 @@ status run_checkpoint_load(struct run_folder *folder, struct learner *learner, f
     free(doubles);
     char *reference = NULL, hex[65] = "";
     if (!s)
-        s = checkpoint_read_state(path, "reference", CHECKPOINT_TEXT, (void **)&reference,
-                                  &count);
+        s = checkpoint_read_state(path, "reference", CHECKPOINT_TEXT, (void **)&reference, &count);
     if (!s && learner->reference) s = parameters_hash(t5_parameters(learner->reference), hex);
     if (!s && strcmp(reference, hex) != 0)
         s = ERROR(STATUS_INPUT,

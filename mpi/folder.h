@@ -13,15 +13,15 @@
 struct run_folder {
     const struct run_options *options;
     struct world *world;
-    const char *kind; /* "train" or "sft" */
+    const char *kind;                     /* "train" or "sft" */
     char checkpoint[CHECKPOINT_PATH_MAX]; /* resumed from; empty: none */
     int64_t start;                        /* updates done by it */
     int64_t best;                         /* step of the best evaluation, -1 */
     double best_metric;
-    int64_t worse;                        /* evaluations since */
-    int64_t attempt;                      /* rank 0: this job's fence, 0 before its first save */
-    struct metrics *metrics;              /* rank 0 */
-    struct tensorboard *board;            /* rank 0 */
+    int64_t worse;             /* evaluations since */
+    int64_t attempt;           /* rank 0: this job's fence, 0 before its first save */
+    struct metrics *metrics;   /* rank 0 */
+    struct tensorboard *board; /* rank 0 */
     struct progress progress;
 };
 

@@ -35,8 +35,7 @@ static double seconds_now(void)
 static status tuner_open(struct tuner *t)
 {
     const struct config *config = t->config;
-    const enum dialogue_role role =
-        !strcmp(config->sft.role, "user") ? ROLE_USER : ROLE_ASSISTANT;
+    const enum dialogue_role role = !strcmp(config->sft.role, "user") ? ROLE_USER : ROLE_ASSISTANT;
     if (config->device == DEVICE_CUDA)
         FAIL(STATUS_INPUT, "device: cuda is not in this build; set device: cpu");
     TRY(cpu_queue_create((int)config->threads, "auto", &t->queue));
@@ -78,8 +77,7 @@ static struct learn_turn example_turn(const struct example *e)
 
 /* Batch `step`: places [step batch, (step + 1) batch) of the endless order; this learner's
  * microbatches of it. */
-static status batch_learn(struct tuner *t, int64_t step, struct step_metrics *out,
-                          int64_t *tokens)
+static status batch_learn(struct tuner *t, int64_t step, struct step_metrics *out, int64_t *tokens)
 {
     const struct config *config = t->config;
     const int64_t batch = config->sft.batch, mine = learner_microbatches(t->learner);
@@ -89,8 +87,7 @@ static status batch_learn(struct tuner *t, int64_t step, struct step_metrics *ou
     *tokens = 0;
     for (int64_t i = 0; i < batch; i++) {
         const int64_t place = step * batch + i, n = t->example_count;
-        turns[i] = example_turn(
-            &t->examples[prompt_order(config->seed, place / n, place % n, n)]);
+        turns[i] = example_turn(&t->examples[prompt_order(config->seed, place / n, place % n, n)]);
         *tokens += turns[i].reply_count;
     }
     const int64_t base = microbatch_first(config, batch, first);
@@ -101,9 +98,9 @@ static status batch_learn(struct tuner *t, int64_t step, struct step_metrics *ou
                                            .begin = begin,
                                            .all_tokens = *tokens,
                                            .all_turns = batch};
-    const double lr = schedule_rate(config->policy.schedule, config->sft.lr,
-                                    config->policy.warmup, step, config->sft.updates);
-    status s = sft_step(t->learner, &mine_batch, lr, config->sft.label_smoothing, out);
+    const double lr = schedule_rate(config->policy.schedule, config->sft.lr, config->policy.warmup,
+                                    step, config->sft.updates);
+    status s = sft_step(t->learner, &mine_batch, lr, out);
     free(turns);
     free(begin);
     return s;
@@ -164,8 +161,8 @@ static status held_out_check(struct tuner *t, int64_t step, bool *stop)
     const struct metric list[] = {{"valid_loss", loss}, {"valid_perplexity", exp(loss)}};
     TRY(metrics_write(t->folder.metrics, step, list, 2));
     TRY(tensorboard_write(t->folder.board, step, list, 2));
-    log_line(LOG_INFO, "sft update %lld: validation loss %.4f, perplexity %.3f%s",
-             (long long)step, loss, exp(loss), *stop ? "; no longer falling, stopping" : "");
+    log_line(LOG_INFO, "sft update %lld: validation loss %.4f, perplexity %.3f%s", (long long)step,
+             loss, exp(loss), *stop ? "; no longer falling, stopping" : "");
     return NULL;
 }
 
@@ -184,8 +181,8 @@ static status updates_run(struct tuner *t, bool *signalled)
             const struct metric list[] = {{"loss", metrics.loss},
                                           {"gradient_norm", metrics.gradient_norm},
                                           {"skipped", metrics.skipped}};
-            TRY(run_folder_report(&t->folder, step + 1, seconds_now() - begun, (double)tokens,
-                                  list, 3));
+            TRY(run_folder_report(&t->folder, step + 1, seconds_now() - begun, (double)tokens, list,
+                                  3));
         }
         const bool last = step + 1 == updates;
         if (t->held_out_count &&
@@ -226,7 +223,8 @@ status sft_run(struct world *world, const struct run_options *options)
             if (s) world_abort(world, s);
         }
         if (!s && signalled)
-            s = ERROR(STATUS_STOPPED, "stopped by a signal after a checkpoint; go on with --resume");
+            s = ERROR(STATUS_STOPPED,
+                      "stopped by a signal after a checkpoint; go on with --resume");
     }
     tuner_close(&t);
     return s;

@@ -148,8 +148,7 @@ static void trainer_close(struct trainer *t)
     generator_destroy(t->rollout.scorer);
     generator_destroy(t->rollout.user);
     learner_free(t->learner);
-    struct t5 *models[] = {t->policy, t->reference, t->actor_model, t->scorer_model,
-                           t->user_model};
+    struct t5 *models[] = {t->policy, t->reference, t->actor_model, t->scorer_model, t->user_model};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
         if (models[i]) t5_destroy(models[i]);
     language_close(t->language);
@@ -195,8 +194,7 @@ static int dialogue_owner(const struct trainer *t, int64_t place)
 
 static void pending_add(struct trainer *t, struct experience *one)
 {
-    t->pending =
-        memory_resize(t->pending, (size_t)(t->pending_count + 1) * sizeof *t->pending);
+    t->pending = memory_resize(t->pending, (size_t)(t->pending_count + 1) * sizeof *t->pending);
     t->pending[t->pending_count++] = one;
 }
 
@@ -283,8 +281,8 @@ static status batch_receive(struct trainer *t, int64_t batch, struct experience 
     }
 }
 
-static status samples_write(const struct trainer *t, int64_t step,
-                            struct experience *const *slots, int64_t count)
+static status samples_write(const struct trainer *t, int64_t step, struct experience *const *slots,
+                            int64_t count)
 {
     char path[1200];
     snprintf(path, sizeof path, "%s/samples", t->folder.options->folder);
@@ -397,10 +395,11 @@ static status held_out_report(struct trainer *t, int64_t step, bool *stop)
     } else
         t->folder.worse++;
     if (t->config->guard.patience > 0 && t->folder.worse >= t->config->guard.patience) {
-        log_line(LOG_WARNING, "update %lld: held-out %s has not risen for %lld evaluations; "
+        log_line(LOG_WARNING,
+                 "update %lld: held-out %s has not risen for %lld evaluations; "
                  "stopping (guard.patience), the best is step %lld",
-                 (long long)step, t->config->guard.metric,
-                 (long long)t->folder.worse, (long long)t->folder.best);
+                 (long long)step, t->config->guard.metric, (long long)t->folder.worse,
+                 (long long)t->folder.best);
         *stop = true;
     }
     return NULL;
@@ -419,8 +418,7 @@ static status batch_learn(struct trainer *t, int64_t batch, bool *guard)
     if (!s && t->world->rank == 0 && t->config->pipeline.lag > 0)
         s = parameters_download(t5_parameters(t->policy), t->previous);
     struct update_metrics metrics;
-    if (!s)
-        s = ppo_update(t->learner, slots, count, t->config->rollout.dialogues, batch, &metrics);
+    if (!s) s = ppo_update(t->learner, slots, count, t->config->rollout.dialogues, batch, &metrics);
     if (!s && (metrics.policy.skipped || metrics.critic.skipped) && t->world->rank == 0)
         log_line(LOG_WARNING, "update %lld: a gradient was not finite, the step was skipped",
                  (long long)batch + 1);
@@ -532,8 +530,8 @@ static void roles_print(const struct trainer *t, FILE *out)
     const bool critic = t->config->advantage != ADVANTAGE_GROUP;
     int tree = 1;
     for (int64_t m = t->config->learn.microbatches / world->learners; m > 1; m /= 2) tree++;
-    const double learner = mb * ((critic ? 2 : 1) * (2.0 + 2.0 + tree + 1) +
-                                 (t->reference ? 2 : 0));
+    const double learner =
+        mb * ((critic ? 2 : 1) * (2.0 + 2.0 + tree + 1) + (t->reference ? 2 : 0));
     for (int r = 0; r < world->size; r++) {
         const bool learns = r < world->learners;
         const bool acts = !learns || world->learners == world->size;
@@ -557,8 +555,10 @@ static status loops_run(struct trainer *t, int64_t *stop)
         s = run_checkpoint_load(&t->folder, t->learner, &lagging);
     if (!s && t->config->pipeline.lag > 0 && start > 0 && start < t->config->train.updates &&
         t->world->rank == 0 && !lagging)
-        s = ERROR(STATUS_INPUT, "%s was saved as a run's last step at pipeline.lag 1; it has no "
-                  "weights to go on with", t->folder.checkpoint);
+        s = ERROR(STATUS_INPUT,
+                  "%s was saved as a run's last step at pipeline.lag 1; it has no "
+                  "weights to go on with",
+                  t->folder.checkpoint);
     s = world_agree(t->world, s);
     if (!s && t->world->is_learner && t->config->pipeline.lag > 0) {
         t->previous = memory_allocate((size_t)t->wire_count * sizeof *t->previous);
@@ -595,7 +595,8 @@ status train_run(struct world *world, const struct run_options *options)
         if (!s) s = world_agree(world, run_folder_start(&t.folder, t.config->train.updates));
         if (!s) s = loops_run(&t, &stop);
         if (!s && stop == 2)
-            s = ERROR(STATUS_STOPPED, "stopped by a signal after a checkpoint; go on with --resume");
+            s = ERROR(STATUS_STOPPED,
+                      "stopped by a signal after a checkpoint; go on with --resume");
     }
     trainer_close(&t);
     return s;

@@ -11,10 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const evaluation_name[EVAL_COUNT] = {
-    "reward",       "coverage",   "focus",        "rep_hist",           "rep_self",
-    "BLEU",         "ROUGE-L",    "distinct-1",   "distinct-2",         "slot carry-over",
-    "perplexity",   "reply length", "end-of-sequence rate"};
+const char *const evaluation_name[EVAL_COUNT] = {"reward",
+                                                 "coverage",
+                                                 "focus",
+                                                 "rep_hist",
+                                                 "rep_self",
+                                                 "BLEU",
+                                                 "ROUGE-L",
+                                                 "distinct-1",
+                                                 "distinct-2",
+                                                 "slot carry-over",
+                                                 "perplexity",
+                                                 "reply length",
+                                                 "end-of-sequence rate"};
 
 /* The evaluated turns: prompts, sampled and gold replies, texts. */
 struct held_out {
@@ -53,8 +62,7 @@ static status turn_add(const struct config *config, const struct language *langu
     const int64_t i = h->count;
     TRY(prompt_from_history(history, config, &h->prompts[i]));
     h->count++;
-    h->rows[i] = (struct reply_row){
-        (int32_t)i, {(uint32_t)place, (uint32_t)h->prompts[i].turn, 0}};
+    h->rows[i] = (struct reply_row){(int32_t)i, {(uint32_t)place, (uint32_t)h->prompts[i].turn, 0}};
     int32_t *ids;
     int64_t count;
     TRY(reply_encode(language->tokenizer, dialogue->messages[message].content, &ids, &count));
@@ -112,17 +120,9 @@ static status replies_measure(const struct config *config, const struct held_out
     for (int64_t i = 0; i < h->count; i++) {
         const struct prompt *prompt = &h->prompts[i];
         const struct reply *reply = &h->replies[i];
-        const struct reward_turn turn = {.key = {h->line[i], prompt->turn, 0},
-                                         .entropy_floored = reply->entropy_floored,
-                                         .salient_mass = reply->salient_mass,
-                                         .visible = prompt->visible_count,
-                                         .salient = prompt->salient_count,
-                                         .reply = reply->tokens,
-                                         .reply_count = reply->count,
-                                         .history = prompt->tokens,
-                                         .history_count = prompt->count};
         struct reward_terms terms;
-        TRY(reward_terms_compute(config, &turn, &terms));
+        TRY(reply_terms(config, (struct turn_key){h->line[i], prompt->turn, 0}, prompt, reply,
+                        &terms));
         value[EVAL_REWARD] += reward_combine(config, &terms, NULL, reply->count);
         value[EVAL_COVERAGE] += terms.coverage;
         value[EVAL_FOCUS] += terms.focus;

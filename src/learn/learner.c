@@ -16,8 +16,7 @@ static status alone_sum(void *context, float *values, int64_t count)
     return NULL;
 }
 
-static status alone_gather(void *context, const void *mine, size_t bytes, void **all,
-                           size_t *total)
+static status alone_gather(void *context, const void *mine, size_t bytes, void **all, size_t *total)
 {
     (void)context;
     *all = memory_allocate(bytes + 1);
@@ -107,22 +106,19 @@ status learner_logp(struct learner *l, struct t5_run *run, const struct learn_tu
         status s = NULL;
         if (packed.tokens) {
             s = t5_forward(run, &packed.batch, false, 0);
-            if (!s)
-                s = buffer_reserve(l->queue, &l->logp, (size_t)packed.tokens * sizeof(float));
+            if (!s) s = buffer_reserve(l->queue, &l->logp, (size_t)packed.tokens * sizeof(float));
             if (!s) {
-                op->softmax_loss(l->queue, l->logp.data, NULL, NULL, NULL, t5_run_logits(run),
-                                 NULL, t5_run_targets(run), forward_temperature(l),
-                                 packed.tokens, vocabulary);
-                op->download(l->queue, host, l->logp.data,
-                             (size_t)packed.tokens * sizeof(float));
+                op->softmax_loss(l->queue, l->logp.data, NULL, NULL, NULL, t5_run_logits(run), NULL,
+                                 t5_run_targets(run), forward_temperature(l), packed.tokens,
+                                 vocabulary);
+                op->download(l->queue, host, l->logp.data, (size_t)packed.tokens * sizeof(float));
                 s = op->synchronize(l->queue);
             }
         }
         int64_t from = 0;
         for (int64_t i = 0; !s && i < n; i++) {
             if (turns[at + i].reply_count)
-                memcpy(logp[at + i], host + from,
-                       (size_t)turns[at + i].reply_count * sizeof *host);
+                memcpy(logp[at + i], host + from, (size_t)turns[at + i].reply_count * sizeof *host);
             from += turns[at + i].reply_count;
         }
         free(host);
@@ -181,8 +177,8 @@ static status partials_gather(struct learner *l, const struct partial *mine,
 /* The tree's upper levels, the clip, the step.  The gradient is the same on all learners, so
  * they agree on skipping it without a word. */
 static status gradient_apply(struct learner *l, struct gradient_tree *tree,
-                             struct optimizer *optimizer, struct parameters *parameters,
-                             double lr, struct step_metrics *out)
+                             struct optimizer *optimizer, struct parameters *parameters, double lr,
+                             struct step_metrics *out)
 {
     float *gradient;
     TRY(gradient_tree_result(tree, &gradient));
@@ -260,8 +256,8 @@ static status policy_chunk(struct learner *l, const struct learn_batch *batch,
         op->upload(q, l->ref.data, a.ref, bytes);
         op->upload(q, l->advantage.data, a.advantage, bytes);
         op->upload(q, l->weight.data, a.weight, bytes);
-        op->softmax_loss(q, l->logp.data, l->entropy.data, l->lse.data, NULL, logits, NULL,
-                         targets, temperature, m, vocabulary);
+        op->softmax_loss(q, l->logp.data, l->entropy.data, l->lse.data, NULL, logits, NULL, targets,
+                         temperature, m, vocabulary);
         const struct ppo_tokens tokens = {.tokens = m,
                                           .logp_new = l->logp.data,
                                           .logp_old = l->old.data,
@@ -289,8 +285,7 @@ static status policy_chunk(struct learner *l, const struct learn_batch *batch,
             s = op->synchronize(q);
             for (int64_t t = 0; !s && t < m; t++) {
                 if (i < 4)
-                    *to[i] += i ? (double)values[t] / (double)batch->all_tokens
-                                : (double)values[t];
+                    *to[i] += i ? (double)values[t] / (double)batch->all_tokens : (double)values[t];
                 else
                     partial->deviation =
                         fmax(partial->deviation, fabs((double)values[t] - (double)a.old[t]));
@@ -302,8 +297,15 @@ static status policy_chunk(struct learner *l, const struct learn_batch *batch,
     return s;
 }
 
-status ppo_policy_step(struct learner *l, const struct learn_batch *batch, double lr,
-                       struct step_metrics *out)
+/* One chunk of a microbatch: forward, backward into the leaf, its share of the metrics. */
+typedef status chunk_function(struct learner *l, const struct learn_batch *batch,
+                              const struct learn_turn *turns, int64_t n, float *leaf,
+                              struct partial *partial);
+
+/* One optimizer step over the whole batch: every microbatch of this learner is a leaf. */
+static status step_run(struct learner *l, const struct learn_batch *batch, chunk_function *chunk,
+                       struct gradient_tree *tree, struct optimizer *optimizer,
+                       struct parameters *parameters, double lr, struct step_metrics *out)
 {
     memset(out, 0, sizeof *out);
     const int64_t mine = learner_microbatches(l);
@@ -311,19 +313,25 @@ status ppo_policy_step(struct learner *l, const struct learn_batch *batch, doubl
     status s = NULL;
     for (int64_t i = 0; !s && i < mine; i++) {
         float *leaf = NULL;
-        s = gradient_tree_leaf(l->policy_tree, &leaf);
+        s = gradient_tree_leaf(tree, &leaf);
         for (int64_t at = batch->begin[i]; !s && at < batch->begin[i + 1];) {
             const int64_t n = pack_chunk(batch->turns + at, batch->begin[i + 1] - at);
-            s = policy_chunk(l, batch, batch->turns + at, n, leaf, &partials[i]);
+            s = chunk(l, batch, batch->turns + at, n, leaf, &partials[i]);
             at += n;
         }
-        if (!s) s = gradient_tree_push(l->policy_tree);
+        if (!s) s = gradient_tree_push(tree);
     }
     if (!s) s = partials_gather(l, partials, out);
     free(partials);
     if (s) return s;
-    TRY(gradient_apply(l, l->policy_tree, l->policy_optimizer, t5_parameters(l->policy), lr,
-                       out));
+    return gradient_apply(l, tree, optimizer, parameters, lr, out);
+}
+
+status ppo_policy_step(struct learner *l, const struct learn_batch *batch, double lr,
+                       struct step_metrics *out)
+{
+    TRY(step_run(l, batch, policy_chunk, l->policy_tree, l->policy_optimizer,
+                 t5_parameters(l->policy), lr, out));
     return t5_refresh(l->policy);
 }
 
@@ -353,25 +361,8 @@ static status critic_chunk(struct learner *l, const struct learn_batch *batch,
 status ppo_critic_step(struct learner *l, const struct learn_batch *batch, double lr,
                        struct step_metrics *out)
 {
-    memset(out, 0, sizeof *out);
-    const int64_t mine = learner_microbatches(l);
-    struct partial *partials = memory_allocate((size_t)mine * sizeof *partials);
-    status s = NULL;
-    for (int64_t i = 0; !s && i < mine; i++) {
-        float *leaf = NULL;
-        s = gradient_tree_leaf(l->critic_tree, &leaf);
-        for (int64_t at = batch->begin[i]; !s && at < batch->begin[i + 1];) {
-            const int64_t n = pack_chunk(batch->turns + at, batch->begin[i + 1] - at);
-            s = critic_chunk(l, batch, batch->turns + at, n, leaf, &partials[i]);
-            at += n;
-        }
-        if (!s) s = gradient_tree_push(l->critic_tree);
-    }
-    if (!s) s = partials_gather(l, partials, out);
-    free(partials);
-    if (s) return s;
-    TRY(gradient_apply(l, l->critic_tree, l->critic_optimizer, critic_parameters(l->critic), lr,
-                       out));
+    TRY(step_run(l, batch, critic_chunk, l->critic_tree, l->critic_optimizer,
+                 critic_parameters(l->critic), lr, out));
     return critic_refresh(l->critic);
 }
 
@@ -396,13 +387,13 @@ static status sft_chunk(struct learner *l, const struct learn_turn *turns, int64
     if (!s) {
         float *logits = t5_run_logits(l->policy_run);
         const int32_t *targets = t5_run_targets(l->policy_run);
-        op->softmax_loss(q, l->logp.data, NULL, l->lse.data, NULL, logits, NULL, targets, 1.0f,
-                         m, vocabulary);
+        op->softmax_loss(q, l->logp.data, NULL, l->lse.data, NULL, logits, NULL, targets, 1.0f, m,
+                         vocabulary);
         if (leaf) {
             for (int64_t t = 0; t < m; t++) host[t] = (float)(-1.0 / all_tokens);
             op->upload(q, l->dlogp.data, host, bytes);
-            op->softmax_loss_backward(q, logits, logits, l->lse.data, targets, l->dlogp.data,
-                                      1.0f, (float)smoothing, m, vocabulary);
+            op->softmax_loss_backward(q, logits, logits, l->lse.data, targets, l->dlogp.data, 1.0f,
+                                      (float)smoothing, m, vocabulary);
             s = t5_backward(l->policy_run, logits, NULL, leaf);
             if (!s) s = op->synchronize(q);
         }
@@ -417,31 +408,22 @@ static status sft_chunk(struct learner *l, const struct learn_turn *turns, int64
     return s;
 }
 
-status sft_step(struct learner *l, const struct learn_batch *batch, double lr, double smoothing,
+static status sft_learn_chunk(struct learner *l, const struct learn_batch *batch,
+                              const struct learn_turn *turns, int64_t n, float *leaf,
+                              struct partial *partial)
+{
+    double sum = 0;
+    TRY(sft_chunk(l, turns, n, (double)batch->all_tokens, l->config->sft.label_smoothing, leaf,
+                  &sum));
+    partial->loss += sum / (double)batch->all_tokens;
+    return NULL;
+}
+
+status sft_step(struct learner *l, const struct learn_batch *batch, double lr,
                 struct step_metrics *out)
 {
-    memset(out, 0, sizeof *out);
-    const int64_t mine = learner_microbatches(l);
-    struct partial *partials = memory_allocate((size_t)mine * sizeof *partials);
-    status s = NULL;
-    for (int64_t i = 0; !s && i < mine; i++) {
-        float *leaf = NULL;
-        double sum = 0;
-        s = gradient_tree_leaf(l->policy_tree, &leaf);
-        for (int64_t at = batch->begin[i]; !s && at < batch->begin[i + 1];) {
-            const int64_t n = pack_chunk(batch->turns + at, batch->begin[i + 1] - at);
-            s = sft_chunk(l, batch->turns + at, n, (double)batch->all_tokens, smoothing, leaf,
-                          &sum);
-            at += n;
-        }
-        partials[i].loss = sum / (double)batch->all_tokens;
-        if (!s) s = gradient_tree_push(l->policy_tree);
-    }
-    if (!s) s = partials_gather(l, partials, out);
-    free(partials);
-    if (s) return s;
-    TRY(gradient_apply(l, l->policy_tree, l->policy_optimizer, t5_parameters(l->policy), lr,
-                       out));
+    TRY(step_run(l, batch, sft_learn_chunk, l->policy_tree, l->policy_optimizer,
+                 t5_parameters(l->policy), lr, out));
     return t5_refresh(l->policy);
 }
 

@@ -37,7 +37,7 @@ struct learn_turn {
 struct learn_batch {
     struct learn_turn *turns;
     int64_t turn_count;
-    const int64_t *begin; /* [microbatches of this learner + 1] */
+    const int64_t *begin;          /* [microbatches of this learner + 1] */
     int64_t all_tokens, all_turns; /* of the whole batch, all learners */
 };
 
@@ -81,12 +81,13 @@ status ppo_policy_step(struct learner *learner, const struct learn_batch *batch,
 /* One optimizer step of the critic: mean over turns of (V - target)^2. */
 status ppo_critic_step(struct learner *learner, const struct learn_batch *batch, double lr,
                        struct step_metrics *out);
-/* One optimizer step of supervised fine-tuning: mean over tokens of -logp, smoothed. */
+/* One optimizer step of supervised fine-tuning: mean over tokens of -logp, smoothed by
+ * sft.label_smoothing. */
 status sft_step(struct learner *learner, const struct learn_batch *batch, double lr,
-                double smoothing, struct step_metrics *out);
+                struct step_metrics *out);
 /* Sum of -logp over the replies at temperature 1, without learning. */
-status sft_loss(struct learner *learner, const struct learn_turn *turns, int64_t count,
-                double *sum, int64_t *tokens);
+status sft_loss(struct learner *learner, const struct learn_turn *turns, int64_t count, double *sum,
+                int64_t *tokens);
 
 /* What a whole update did. */
 struct update_metrics {

@@ -27,8 +27,7 @@ int64_t pack_chunk(const struct learn_turn *turns, int64_t count)
     return n;
 }
 
-void packed_batch_make(struct packed_batch *packed, const struct learn_turn *turns,
-                       int64_t count)
+void packed_batch_make(struct packed_batch *packed, const struct learn_turn *turns, int64_t count)
 {
     int64_t histories = 0, history_tokens = 0, tokens = 0;
     for (int64_t i = 0; i < count; i++) {

@@ -15,8 +15,7 @@ struct packed_batch {
  * one turn.  It depends on the turns alone, so every number of learners cuts alike. */
 int64_t pack_chunk(const struct learn_turn *turns, int64_t count);
 /* Turns with an empty reply are left out of the replies. */
-void packed_batch_make(struct packed_batch *packed, const struct learn_turn *turns,
-                       int64_t count);
+void packed_batch_make(struct packed_batch *packed, const struct learn_turn *turns, int64_t count);
 void packed_batch_free(struct packed_batch *packed);
 
 #endif

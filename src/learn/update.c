@@ -58,8 +58,7 @@ static void item_fill(const struct config *config, const struct experience *expe
     for (int32_t t = 0; t < turn->reply_length; t++)
         item->kl_sum += (double)learn->logp_old[t] - (double)learn->logp_ref[t];
     if (config->kl.in == KL_IN_REWARD)
-        item->kl_reward =
-            reward_kl(config, learn->logp_old, learn->logp_ref, turn->reply_length);
+        item->kl_reward = reward_kl(config, learn->logp_old, learn->logp_ref, turn->reply_length);
 }
 
 /* Running statistics, scaled rewards, returns and advantages of the whole batch. */
@@ -76,8 +75,7 @@ static status items_judge(struct learner *l, struct batch_item *items, int64_t c
     status s = running_add(&l->statistics, running, count);
     running_divisors(&l->statistics, config->reward.scale, divisors);
     for (int64_t i = 0; i < count; i++) {
-        items[i].scaled =
-            reward_combine(config, &items[i].terms, divisors, items[i].reply_tokens);
+        items[i].scaled = reward_combine(config, &items[i].terms, divisors, items[i].reply_tokens);
         returns[i] = (struct return_item){.key = items[i].key,
                                           .reward = items[i].scaled - items[i].kl_reward,
                                           .chosen = items[i].chosen};
@@ -105,9 +103,8 @@ static status items_judge(struct learner *l, struct batch_item *items, int64_t c
     return s;
 }
 
-static status items_measure(const struct learner *l, const struct batch_item *items,
-                            int64_t count, const double divisors[TERM_COUNT],
-                            struct update_metrics *out)
+static status items_measure(const struct learner *l, const struct batch_item *items, int64_t count,
+                            const double divisors[TERM_COUNT], struct update_metrics *out)
 {
     const struct config *config = l->config;
     const size_t n = (size_t)count + 1;
@@ -122,8 +119,8 @@ static status items_measure(const struct learner *l, const struct batch_item *it
         const double raw = reward_combine(config, &item->terms, NULL, item->reply_tokens);
         running[i] = (struct running_item){item->key, item->terms};
         rewards[i] = (struct running_item){.key = item->key, .terms = {.coverage = item->scaled}};
-        values[i] = (struct advantage_item){
-            .key = item->key, .value = item->value, .target = item->target};
+        values[i] =
+            (struct advantage_item){.key = item->key, .value = item->value, .target = item->target};
         out->tokens += item->reply_tokens;
         out->reward += share * raw;
         out->scaled_reward += share * item->scaled;
@@ -161,9 +158,8 @@ static status epochs_run(struct learner *l, const struct learn_batch *batch, int
                          struct update_metrics *out)
 {
     const struct config *config = l->config;
-    const double policy_lr =
-        schedule_rate(config->policy.schedule, config->policy.lr, config->policy.warmup, step,
-                      config->train.updates);
+    const double policy_lr = schedule_rate(config->policy.schedule, config->policy.lr,
+                                           config->policy.warmup, step, config->train.updates);
     const double critic_lr = schedule_rate(config->policy.schedule, config->critic.lr,
                                            config->policy.warmup, step, config->train.updates);
     for (int64_t epoch = 0; epoch < config->ppo.epochs; epoch++) {
@@ -196,8 +192,8 @@ static int64_t slice_turns(struct experience *const *experiences, int64_t count,
 }
 
 /* begin[i] of this learner's microbatches, by the place of each experience in the batch. */
-static void slice_cut(const struct learner *l, struct experience *const *experiences,
-                      int64_t count, int64_t dialogues, int64_t *begin)
+static void slice_cut(const struct learner *l, struct experience *const *experiences, int64_t count,
+                      int64_t dialogues, int64_t *begin)
 {
     const int64_t mine = learner_microbatches(l), first = mine * l->exchange.rank;
     const int64_t base = microbatch_first(l->config, dialogues, first);
@@ -224,8 +220,7 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
     float *refs = l->reference ? memory_allocate((size_t)tokens * sizeof *refs + 4) : NULL;
     double *values = memory_allocate(n * sizeof *values);
     struct batch_item *mine = memory_allocate(n * sizeof *mine);
-    int64_t *begin =
-        memory_allocate((size_t)(learner_microbatches(l) + 1) * sizeof *begin);
+    int64_t *begin = memory_allocate((size_t)(learner_microbatches(l) + 1) * sizeof *begin);
     void *all = NULL;
     size_t bytes = 0;
 
@@ -239,8 +234,8 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
             item_fill(l->config, experiences[e], &experiences[e]->turns[k], &turns[i], values[i],
                       &mine[i]);
     if (!s)
-        s = l->exchange.gather(l->exchange.context, mine, (size_t)turn_count * sizeof *mine,
-                               &all, &bytes);
+        s = l->exchange.gather(l->exchange.context, mine, (size_t)turn_count * sizeof *mine, &all,
+                               &bytes);
     if (!s) {
         struct batch_item *items = all;
         const int64_t item_count = (int64_t)(bytes / sizeof *items);

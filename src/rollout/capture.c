@@ -66,8 +66,7 @@ status capture_rows(struct capture *capture, const struct config *config,
     if (!s) s = buffer_reserve(q, &capture->floored, n * sizeof(float));
     if (!s) s = buffer_reserve(q, &capture->mass, n * sizeof(float));
     if (!s) s = buffer_reserve(q, &capture->special, n * sizeof(float));
-    if (!s)
-        s = buffer_reserve(q, &capture->turn_mass, n * (size_t)capture->turns * sizeof(float));
+    if (!s) s = buffer_reserve(q, &capture->turn_mass, n * (size_t)capture->turns * sizeof(float));
     if (!s) s = buffer_reserve(q, &capture->top_position, n * SUMMARY_TOP * sizeof(int32_t));
     if (!s) s = buffer_reserve(q, &capture->top_weight, n * SUMMARY_TOP * sizeof(float));
     if (!s) s = q->op->synchronize(q);
@@ -75,10 +74,10 @@ status capture_rows(struct capture *capture, const struct config *config,
     return s;
 }
 
-status capture_reduce(struct capture *capture, const struct config *config,
-                      const float *captured, int64_t stride, int64_t layers_heads,
-                      const int32_t *history_of_row, const int32_t *key_begin,
-                      const int32_t *key_end, const int32_t *step, int64_t rows)
+status capture_reduce(struct capture *capture, const struct config *config, const float *captured,
+                      int64_t stride, int64_t layers_heads, const int32_t *history_of_row,
+                      const int32_t *key_begin, const int32_t *key_end, const int32_t *step,
+                      int64_t rows)
 {
     struct queue *q = capture->queue;
     const struct attention_summary summary = {

@@ -24,9 +24,9 @@ status capture_rows(struct capture *capture, const struct config *config,
                     const struct prompt *prompts, const int32_t *prompt_of_row,
                     const uint32_t *counters, int64_t rows);
 /* Reduces `rows` captured rows; layers_heads: how many maps were added up. */
-status capture_reduce(struct capture *capture, const struct config *config,
-                      const float *captured, int64_t stride, int64_t layers_heads,
-                      const int32_t *history_of_row, const int32_t *key_begin,
-                      const int32_t *key_end, const int32_t *step, int64_t rows);
+status capture_reduce(struct capture *capture, const struct config *config, const float *captured,
+                      int64_t stride, int64_t layers_heads, const int32_t *history_of_row,
+                      const int32_t *key_begin, const int32_t *key_end, const int32_t *step,
+                      int64_t rows);
 
 #endif

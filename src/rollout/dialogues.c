@@ -13,10 +13,10 @@
 struct conversation {
     struct history *history;
     const struct dialogue *source;
-    int64_t id;     /* the dialogue's */
-    int64_t place;  /* its index in the batch */
-    int32_t first;  /* first candidate it answers for */
-    int32_t count;  /* how many candidates it samples a turn */
+    int64_t id;    /* the dialogue's */
+    int64_t place; /* its index in the batch */
+    int32_t first; /* first candidate it answers for */
+    int32_t count; /* how many candidates it samples a turn */
     bool over;
 };
 
@@ -65,17 +65,9 @@ status experience_turn_fill(const struct config *config, int64_t dialogue, int32
     }
     turn->extra[0] = reply->count ? special / (double)reply->count : 0;
     turn->extra[1] = reply->count ? entropy / (double)reply->count : 0;
-    const struct reward_turn input = {.key = {dialogue, prompt->turn, candidate},
-                                      .entropy_floored = reply->entropy_floored,
-                                      .salient_mass = reply->salient_mass,
-                                      .visible = prompt->visible_count,
-                                      .salient = prompt->salient_count,
-                                      .reply = reply->tokens,
-                                      .reply_count = reply->count,
-                                      .history = prompt->tokens,
-                                      .history_count = prompt->count};
     struct reward_terms terms;
-    TRY(reward_terms_compute(config, &input, &terms));
+    TRY(reply_terms(config, (struct turn_key){dialogue, prompt->turn, candidate}, prompt, reply,
+                    &terms));
     turn->coverage = terms.coverage;
     turn->focus = terms.focus;
     turn->repetition_history = terms.rep_hist;
@@ -150,8 +142,7 @@ static status user_says(struct rollout *rollout, const struct conversation *talk
         struct message *messages = memory_allocate((size_t)spoken * sizeof *messages);
         for (int64_t i = 0; i < spoken; i++)
             messages[i] = (struct message){
-                history_message_role(talk->history, i) == HISTORY_USER ? ROLE_USER
-                                                                       : ROLE_ASSISTANT,
+                history_message_role(talk->history, i) == HISTORY_USER ? ROLE_USER : ROLE_ASSISTANT,
                 (char *)history_message_text(talk->history, i)};
         status s = simulator_reply(talk->source, messages, spoken, turn, said);
         free(messages);
@@ -164,8 +155,7 @@ static status user_says(struct rollout *rollout, const struct conversation *talk
     TRY(prompt_from_history(talk->history, &config, &prompt));
     const struct reply_row row = {0, {(uint32_t)talk->id, (uint32_t)turn, (uint32_t)talk->first}};
     struct reply reply = {0};
-    status s = generate_replies(rollout->user, &config, RANDOM_SIMULATOR, &prompt, &row, 1,
-                                &reply);
+    status s = generate_replies(rollout->user, &config, RANDOM_SIMULATOR, &prompt, &row, 1, &reply);
     prompt_free(&prompt);
     if (!s)
         s = tokenizer_decode(rollout->history->tokenizer, reply.tokens, reply.count, true, said);
@@ -187,8 +177,7 @@ static int64_t best_candidate(const struct rollout *rollout, struct experience_t
     double best_reward = -INFINITY;
     for (int64_t k = 0; k < count; k++) {
         const struct reward_terms terms = {turns[k].coverage, turns[k].focus,
-                                           turns[k].repetition_history,
-                                           turns[k].repetition_self};
+                                           turns[k].repetition_history, turns[k].repetition_self};
         const double reward =
             reward_combine(rollout->config, &terms, divisors, turns[k].reply_length);
         if (reward > best_reward) {
@@ -230,14 +219,12 @@ static status turn_finish(struct rollout *rollout, struct conversation *conversa
                                      &work->prompts[work->rows[r + k].prompt],
                                      &work->replies[r + k], turn_list_add(list)));
         const bool choose = config->rollout.continue_with == CONTINUE_BEST;
-        const int64_t best =
-            choose ? best_candidate(rollout, list->turns + begin, talk->count) : 0;
+        const int64_t best = choose ? best_candidate(rollout, list->turns + begin, talk->count) : 0;
         list->turns[begin + best].chosen = true;
         const struct reply *reply = &work->replies[r + best];
         char *said = NULL;
         if (turn < config->rollout.turns) {
-            TRY(history_add_tokens(talk->history, HISTORY_ASSISTANT, reply->tokens,
-                                   reply->count));
+            TRY(history_add_tokens(talk->history, HISTORY_ASSISTANT, reply->tokens, reply->count));
             TRY(user_says(rollout, talk, turn, &said));
             if (said) TRY(history_add_text(talk->history, HISTORY_USER, said));
         }
@@ -267,8 +254,8 @@ static status conversations_open(struct rollout *rollout, const int64_t *ids, in
     for (int64_t d = 0; d < count; d++) {
         const int64_t size = rollout->data->count;
         const struct dialogue *source =
-            &rollout->data->dialogues[prompt_order(config->seed, ids[d] / size, ids[d] % size,
-                                                   size)];
+            &rollout->data
+                 ->dialogues[prompt_order(config->seed, ids[d] / size, ids[d] % size, size)];
         char name[64];
         snprintf(name, sizeof name, "dialogue %lld (line %lld)", (long long)ids[d],
                  (long long)source->line);
@@ -300,19 +287,18 @@ status rollout_dialogues(struct rollout *rollout, const int64_t *ids, int64_t co
         struct turn_work work;
         s = turn_prepare(rollout, conversations, talks, &work);
         if (!s && work.row_count) {
-            s = generate_replies(rollout->policy, config, RANDOM_SAMPLING, work.prompts,
-                                 work.rows, work.row_count, work.replies);
+            s = generate_replies(rollout->policy, config, RANDOM_SAMPLING, work.prompts, work.rows,
+                                 work.row_count, work.replies);
             if (!s && rollout->scorer) {
                 struct reply *own = memory_allocate((size_t)work.row_count * sizeof *own);
                 for (int64_t r = 0; r < work.row_count; r++) {
                     reply_allocate(&own[r], work.replies[r].count, 1, 0);
-                    memcpy(own[r].logp, work.replies[r].logp,
-                           (size_t)own[r].count * sizeof(float));
+                    memcpy(own[r].logp, work.replies[r].logp, (size_t)own[r].count * sizeof(float));
                     memcpy(own[r].token_entropy, work.replies[r].token_entropy,
                            (size_t)own[r].count * sizeof(float));
                 }
-                s = score_replies(rollout->scorer, config, work.prompts, work.rows,
-                                  work.row_count, work.replies);
+                s = score_replies(rollout->scorer, config, work.prompts, work.rows, work.row_count,
+                                  work.replies);
                 for (int64_t r = 0; r < work.row_count; r++) {
                     if (!s) {
                         memcpy(work.replies[r].logp, own[r].logp,

@@ -12,8 +12,19 @@
 enum { GENERATE_LOOK_EVERY = 2 };
 
 /* What a step leaves for each row, recorded on the device at [row, step]. */
-enum record { REC_TOKEN, REC_LOGP, REC_TOKEN_ENTROPY, REC_ENTROPY, REC_FLOORED, REC_MASS,
-              REC_SPECIAL, REC_TURN_MASS, REC_TOP_POSITION, REC_TOP_WEIGHT, REC_COUNT };
+enum record {
+    REC_TOKEN,
+    REC_LOGP,
+    REC_TOKEN_ENTROPY,
+    REC_ENTROPY,
+    REC_FLOORED,
+    REC_MASS,
+    REC_SPECIAL,
+    REC_TURN_MASS,
+    REC_TOP_POSITION,
+    REC_TOP_WEIGHT,
+    REC_COUNT
+};
 
 struct generator {
     struct t5 *model;
@@ -43,8 +54,8 @@ void generator_destroy(struct generator *g)
 {
     if (!g) return;
     struct queue *q = t5_queue(g->model);
-    struct buffer *all[] = {&g->slot,    &g->logp,    &g->token_entropy, &g->key_begin,
-                            &g->history, &g->step};
+    struct buffer *all[] = {&g->slot,      &g->logp,    &g->token_entropy,
+                            &g->key_begin, &g->history, &g->step};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_release(q, all[i]);
     for (int i = 0; i < REC_COUNT; i++) buffer_release(q, &g->record[i]);
     capture_destroy(&g->capture);
@@ -55,9 +66,9 @@ void generator_destroy(struct generator *g)
 
 static int64_t record_width(const struct generator *g, int record)
 {
-    return record == REC_TURN_MASS                                   ? g->capture.turns
+    return record == REC_TURN_MASS                                  ? g->capture.turns
            : record == REC_TOP_POSITION || record == REC_TOP_WEIGHT ? SUMMARY_TOP
-                                                                     : 1;
+                                                                    : 1;
 }
 
 /* The prompts that a chunk of rows reads: packed tokens for the model. */
@@ -73,8 +84,7 @@ static void packed_prompts_make(struct packed_prompts *packed, const struct prom
     packed->count = rows[row_count - 1].prompt - packed->first + 1;
     packed->begin = memory_allocate((size_t)(packed->count + 1) * sizeof *packed->begin);
     for (int64_t p = 0; p < packed->count; p++)
-        packed->begin[p + 1] =
-            packed->begin[p] + (int32_t)prompts[packed->first + p].count;
+        packed->begin[p + 1] = packed->begin[p] + (int32_t)prompts[packed->first + p].count;
     packed->tokens =
         memory_allocate((size_t)packed->begin[packed->count] * sizeof *packed->tokens + 4);
     for (int64_t p = 0; p < packed->count; p++)
@@ -119,17 +129,16 @@ static status step_record(struct generator *g, const struct active *active, int6
 {
     struct queue *q = t5_queue(g->model);
     const int32_t *position = t5_decoder_step_of_row(g->decoder);
-    const void *from[REC_COUNT] = {
-        [REC_TOKEN] = t5_decoder_input(g->decoder),
-        [REC_LOGP] = g->logp.data,
-        [REC_TOKEN_ENTROPY] = g->token_entropy.data,
-        [REC_ENTROPY] = g->capture.entropy.data,
-        [REC_FLOORED] = g->capture.floored.data,
-        [REC_MASS] = g->capture.mass.data,
-        [REC_SPECIAL] = g->capture.special.data,
-        [REC_TURN_MASS] = g->capture.turn_mass.data,
-        [REC_TOP_POSITION] = g->capture.top_position.data,
-        [REC_TOP_WEIGHT] = g->capture.top_weight.data};
+    const void *from[REC_COUNT] = {[REC_TOKEN] = t5_decoder_input(g->decoder),
+                                   [REC_LOGP] = g->logp.data,
+                                   [REC_TOKEN_ENTROPY] = g->token_entropy.data,
+                                   [REC_ENTROPY] = g->capture.entropy.data,
+                                   [REC_FLOORED] = g->capture.floored.data,
+                                   [REC_MASS] = g->capture.mass.data,
+                                   [REC_SPECIAL] = g->capture.special.data,
+                                   [REC_TURN_MASS] = g->capture.turn_mass.data,
+                                   [REC_TOP_POSITION] = g->capture.top_position.data,
+                                   [REC_TOP_WEIGHT] = g->capture.top_weight.data};
     for (int i = 0; i < (captured ? REC_COUNT : REC_ENTROPY); i++) {
         const int64_t width = record_width(g, i);
         q->op->cache_append(q, g->record[i].data, steps * width, g->slot.data, position, from[i],
@@ -187,8 +196,7 @@ static status rows_drop(struct generator *g, const struct config *config,
     struct queue *q = t5_queue(g->model);
     int32_t *tokens = memory_allocate((size_t)(all * steps) * sizeof *tokens);
     int32_t *kept = memory_allocate((size_t)active->count * sizeof *kept);
-    q->op->download(q, tokens, g->record[REC_TOKEN].data,
-                    (size_t)(all * steps) * sizeof *tokens);
+    q->op->download(q, tokens, g->record[REC_TOKEN].data, (size_t)(all * steps) * sizeof *tokens);
     status s = q->op->synchronize(q);
     int64_t left = 0;
     for (int64_t i = 0; !s && i < active->count; i++) {
@@ -251,8 +259,7 @@ static status steps_run(struct generator *g, const struct config *config,
 
 static status chunk_generate(struct generator *g, const struct config *config,
                              enum random_purpose purpose, const struct prompt *prompts,
-                             const struct reply_row *rows, int64_t row_count,
-                             struct reply *replies)
+                             const struct reply_row *rows, int64_t row_count, struct reply *replies)
 {
     struct queue *q = t5_queue(g->model);
     const int64_t steps = config->rollout.max_new_tokens;
@@ -276,8 +283,7 @@ static status chunk_generate(struct generator *g, const struct config *config,
         s = t5_decoder_begin(g->decoder, packed.count, packed.begin, packed.tokens, row_count,
                              active.prompt, steps, config->attention.layers);
     if (!s)
-        s = steps_run(g, config, purpose, prompts, rows, row_count, packed.first, &active,
-                      ended);
+        s = steps_run(g, config, purpose, prompts, rows, row_count, packed.first, &active, ended);
     if (!s) s = records_read(g, row_count, steps, t5_shape(g->model)->end, replies);
     packed_prompts_free(&packed);
     free(active.row);
@@ -306,8 +312,7 @@ status generate_replies(struct generator *g, const struct config *config,
     for (int64_t at = 0; at < row_count; at += config->infer.batch) {
         const int64_t left = row_count - at;
         TRY(chunk_generate(g, config, purpose, prompts, rows + at,
-                           left < config->infer.batch ? left : config->infer.batch,
-                           replies + at));
+                           left < config->infer.batch ? left : config->infer.batch, replies + at));
     }
     return NULL;
 }
@@ -425,8 +430,8 @@ static status chunk_score(struct generator *g, const struct config *config,
     const size_t n = (size_t)a.total;
     status s = capture_prompts(&g->capture, prompts + packed.first, packed.count);
     if (!s)
-        s = capture_rows(&g->capture, config, prompts + packed.first, a.prompt_of_token,
-                         a.counter, a.total);
+        s = capture_rows(&g->capture, config, prompts + packed.first, a.prompt_of_token, a.counter,
+                         a.total);
     if (!s) s = buffer_upload(q, &g->history, a.prompt_of_token, n * sizeof(int32_t));
     if (!s) s = buffer_upload(q, &g->step, a.step, n * sizeof(int32_t));
     if (!s)
@@ -452,9 +457,8 @@ static status chunk_score(struct generator *g, const struct config *config,
     return s;
 }
 
-status score_replies(struct generator *g, const struct config *config,
-                     const struct prompt *prompts, const struct reply_row *rows,
-                     int64_t row_count, struct reply *replies)
+status score_replies(struct generator *g, const struct config *config, const struct prompt *prompts,
+                     const struct reply_row *rows, int64_t row_count, struct reply *replies)
 {
     TRY(layers_check(g, config));
     int64_t at = 0;

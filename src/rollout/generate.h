@@ -6,6 +6,7 @@
 #include "src/base/config.h"
 #include "src/base/philox.h"
 #include "src/model/t5.h"
+#include "src/reward/terms.h"
 #include "src/rollout/prompt.h"
 #include "src/rollout/reply.h"
 
@@ -29,7 +30,11 @@ status generate_replies(struct generator *generator, const struct config *config
                         const struct reply_row *rows, int64_t row_count, struct reply *replies);
 /* The same for replies whose tokens, count and ended are set: fills the rest. */
 status score_replies(struct generator *generator, const struct config *config,
-                     const struct prompt *prompts, const struct reply_row *rows,
-                     int64_t row_count, struct reply *replies);
+                     const struct prompt *prompts, const struct reply_row *rows, int64_t row_count,
+                     struct reply *replies);
+
+/* The raw reward terms of a reply; key names it in errors. */
+status reply_terms(const struct config *config, struct turn_key key, const struct prompt *prompt,
+                   const struct reply *reply, struct reward_terms *out);
 
 #endif

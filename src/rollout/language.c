@@ -12,8 +12,7 @@ struct idf_table *language_count_words(const struct dataset *data)
     for (int64_t d = 0; d < data->count; d++) {
         const struct dialogue *dialogue = &data->dialogues[d];
         if (!dialogue->message_count) continue;
-        const char **texts =
-            memory_allocate((size_t)dialogue->message_count * sizeof *texts);
+        const char **texts = memory_allocate((size_t)dialogue->message_count * sizeof *texts);
         for (int64_t m = 0; m < dialogue->message_count; m++)
             texts[m] = dialogue->messages[m].content;
         idf_add_document(table, texts, dialogue->message_count);
@@ -53,9 +52,8 @@ status language_open(const struct config *config, const char *model_folder,
         .prompt_only = config->task == TASK_SINGLE_TURN,
         .salience = {.idf = language->idf,
                      .idf_threshold =
-                         language->idf
-                             ? idf_quantile(language->idf, config->salience.idf_quantile)
-                             : 0,
+                         language->idf ? idf_quantile(language->idf, config->salience.idf_quantile)
+                                       : 0,
                      .keywords = language->keywords,
                      .entities = config->salience.entities}};
     *out = language;
@@ -91,8 +89,7 @@ static status example_make(const struct language *language, const struct history
 }
 
 static status dialogue_examples(const struct language *language, const struct dialogue *dialogue,
-                                enum dialogue_role role, struct example *examples,
-                                int64_t *count)
+                                enum dialogue_role role, struct example *examples, int64_t *count)
 {
     char name[64];
     snprintf(name, sizeof name, "line %lld", (long long)dialogue->line);
@@ -103,9 +100,9 @@ static status dialogue_examples(const struct language *language, const struct di
         if (message->role == role && m > 0)
             s = example_make(language, history, message->content, &examples[(*count)++]);
         if (!s)
-            s = history_add_text(
-                history, message->role == ROLE_USER ? HISTORY_USER : HISTORY_ASSISTANT,
-                message->content);
+            s = history_add_text(history,
+                                 message->role == ROLE_USER ? HISTORY_USER : HISTORY_ASSISTANT,
+                                 message->content);
     }
     history_free(history);
     return s;

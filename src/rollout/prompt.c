@@ -36,8 +36,7 @@ status prompt_from_history(const struct history *history, const struct config *c
     for (int64_t i = 0; i < encoded.count; i++) {
         out->tokens[i] = encoded.ids[i];
         out->visible[i] = !(config->attention.exclude_special && encoded.special[i]);
-        out->salient[i] =
-            encoded.salient[i] && (config->history_coverage || encoded.prompt[i]);
+        out->salient[i] = encoded.salient[i] && (config->history_coverage || encoded.prompt[i]);
         int32_t turn = encoded.turn[i] - 1;
         out->earlier[i] = (uint8_t)(turn < 0 ? 0 : turn > 255 ? 255 : turn);
     }
@@ -54,8 +53,7 @@ status prompt_from_tokens(const int32_t *tokens, const uint8_t *salient, int64_t
     for (int64_t i = 0; i < count; i++) {
         const bool special = tokens[i] == pad || tokens[i] == end;
         out->tokens[i] = tokens[i];
-        out->visible[i] =
-            tokens[i] != pad && !(config->attention.exclude_special && special);
+        out->visible[i] = tokens[i] != pad && !(config->attention.exclude_special && special);
         out->salient[i] = salient && salient[i] && !special;
     }
     prompt_count(out);

@@ -1,7 +1,8 @@
-/* Replies' memory; see reply.h. */
+/* Replies' memory and terms; see reply.h and generate.h. */
 #include "src/rollout/reply.h"
 
 #include "src/base/arena.h"
+#include "src/rollout/generate.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,4 +36,19 @@ void reply_free(struct reply *reply)
     free(reply->top_position);
     free(reply->top_weight);
     memset(reply, 0, sizeof *reply);
+}
+
+status reply_terms(const struct config *config, struct turn_key key, const struct prompt *prompt,
+                   const struct reply *reply, struct reward_terms *out)
+{
+    const struct reward_turn turn = {.key = key,
+                                     .entropy_floored = reply->entropy_floored,
+                                     .salient_mass = reply->salient_mass,
+                                     .visible = prompt->visible_count,
+                                     .salient = prompt->salient_count,
+                                     .reply = reply->tokens,
+                                     .reply_count = reply->count,
+                                     .history = prompt->tokens,
+                                     .history_count = prompt->count};
+    return reward_terms_compute(config, &turn, out);
 }

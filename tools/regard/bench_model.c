@@ -187,7 +187,7 @@ static status step_run(struct model_bench *b, struct learner *learner,
     struct step_metrics metrics;
     const double start = bench_clock();
     TRY(ppo ? ppo_policy_step(learner, batch, lr, &metrics)
-            : sft_step(learner, batch, b->config.sft.lr, 0, &metrics));
+            : sft_step(learner, batch, b->config.sft.lr, &metrics));
     *seconds = bench_clock() - start;
     if (metrics.skipped)
         FAIL(STATUS_INTERNAL, "the %s step's gradient was not finite", ppo ? "ppo" : "sft");

@@ -34,8 +34,7 @@ static void help_print(const struct verb *verb)
     if (!verb) {
         printf("regard: reinforcement fine-tuning with a reward read off attention\n\n"
                "usage: regard VERB [options]    (mpirun -np N regard train ...)\n\n");
-        for (int i = 0; i < verb_count; i++)
-            printf("  %-10s %s\n", verbs[i].name, verbs[i].help);
+        for (int i = 0; i < verb_count; i++) printf("  %-10s %s\n", verbs[i].name, verbs[i].help);
         printf("\n  regard VERB --help lists a verb's options; regard --version\n"
                "\nKeys of --config FILE and --set key=value:\n\n");
         config_help(stdout);
@@ -64,8 +63,11 @@ static status option_needed(const struct command *c, const struct verb *verb)
 {
     const struct {
         const char *option, *value;
-    } all[] = {{"--model", c->model}, {"--data", c->data}, {"--out", c->out},
-               {"--run", c->run},     {"DIR", c->what}};
+    } all[] = {{"--model", c->model},
+               {"--data", c->data},
+               {"--out", c->out},
+               {"--run", c->run},
+               {"DIR", c->what}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (listed(verb->needs, all[i].option) && !all[i].value)
             USAGE("%s needs %s; see regard %s --help", verb->name, all[i].option, verb->name);
@@ -99,13 +101,11 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
         return NULL;
     }
     if (!value) {
-        if (*at + 1 >= argc)
-            USAGE("%s wants a value; see regard %s --help", bare, verb->name);
+        if (*at + 1 >= argc) USAGE("%s wants a value; see regard %s --help", bare, verb->name);
         value = argv[++*at];
     }
     if (!strcmp(bare, "--compare")) {
-        if (*at + 1 >= argc)
-            USAGE("--compare wants two files; see regard %s --help", verb->name);
+        if (*at + 1 >= argc) USAGE("--compare wants two files; see regard %s --help", verb->name);
         c->before = value;
         c->after = argv[++*at];
         return NULL;
@@ -122,8 +122,12 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
     const struct {
         const char *option;
         const char **to;
-    } all[] = {{"--config", &c->config_path}, {"--model", &c->model}, {"--data", &c->data},
-               {"--out", &c->out},            {"--run", &c->run},     {"--spm", &c->spm}};
+    } all[] = {{"--config", &c->config_path},
+               {"--model", &c->model},
+               {"--data", &c->data},
+               {"--out", &c->out},
+               {"--run", &c->run},
+               {"--spm", &c->spm}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (!strcmp(bare, all[i].option)) {
             if (*all[i].to) USAGE("%s is given twice; see regard %s --help", bare, verb->name);

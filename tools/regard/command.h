@@ -13,7 +13,7 @@ struct command {
     const char *config_path, *model, *data, *out, *run, *spm, *before, *after, *what;
     const char *resume; /* NULL, "" or "auto" */
     bool dry_run;
-    char role[64]; /* --role ROLE: short for --set sft.role=ROLE */
+    char role[64];        /* --role ROLE: short for --set sft.role=ROLE */
     struct config config; /* defaults, --config, then --set in order */
     int *argc;            /* for MPI */
     char ***argv;

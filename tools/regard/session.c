@@ -56,8 +56,7 @@ static status tokens_check(const char *path, const struct dialogue *dialogue, co
     for (int64_t i = 0; i < count; i++)
         if (tokens[i] < 0 || tokens[i] >= vocabulary)
             FAIL(STATUS_INPUT, "%s:%lld: %s[%lld] is %d, the vocabulary has %lld ids", path,
-                 (long long)dialogue->line, what, (long long)i, tokens[i],
-                 (long long)vocabulary);
+                 (long long)dialogue->line, what, (long long)i, tokens[i], (long long)vocabulary);
     return NULL;
 }
 
@@ -98,17 +97,9 @@ status reply_line_write(FILE *out, const struct command *command, const struct s
     const struct prompt *prompt = line->prompt;
     const struct reply *reply = line->reply;
     const struct config *config = &command->config;
-    const struct reward_turn turn = {.key = {line->line, prompt->turn, line->candidate},
-                                     .entropy_floored = reply->entropy_floored,
-                                     .salient_mass = reply->salient_mass,
-                                     .visible = prompt->visible_count,
-                                     .salient = prompt->salient_count,
-                                     .reply = reply->tokens,
-                                     .reply_count = reply->count,
-                                     .history = prompt->tokens,
-                                     .history_count = prompt->count};
     struct reward_terms terms;
-    TRY(reward_terms_compute(config, &turn, &terms));
+    TRY(reply_terms(config, (struct turn_key){line->line, prompt->turn, line->candidate}, prompt,
+                    reply, &terms));
     double divisors[TERM_COUNT];
     running_divisors(session->statistics, config->reward.scale, divisors);
     if (line->id)
@@ -133,9 +124,8 @@ status reply_line_write(FILE *out, const struct command *command, const struct s
     const struct {
         const char *name;
         const float *values;
-    } lists[] = {{"logp", reply->logp},
-                 {"entropy", reply->entropy},
-                 {"salient_mass", reply->salient_mass}};
+    } lists[] = {
+        {"logp", reply->logp}, {"entropy", reply->entropy}, {"salient_mass", reply->salient_mass}};
     for (int i = 0; i < 3; i++) {
         fprintf(out, ",\"%s\":", lists[i].name);
         json_write_floats(out, lists[i].values, reply->count);

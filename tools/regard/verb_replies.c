@@ -59,8 +59,8 @@ static status block_write(struct block *block, const struct command *command,
     const bool score = !strcmp(command->verb, "score");
     const struct config *config = &command->config;
     if (score)
-        TRY(score_replies(session->generator, config, block->prompts, block->rows,
-                          block->row_count, block->replies));
+        TRY(score_replies(session->generator, config, block->prompts, block->rows, block->row_count,
+                          block->replies));
     else
         TRY(generate_replies(session->generator, config, RANDOM_SAMPLING, block->prompts,
                              block->rows, block->row_count, block->replies));
@@ -89,10 +89,9 @@ static status token_prompt(const struct session *session, const struct config *c
                            const struct dialogue *dialogue, struct block *block)
 {
     const struct t5_shape *shape = t5_shape(session->model);
-    return prompt_from_tokens(dialogue->history_tokens, dialogue->salient,
-                              dialogue->history_count,
-                              dialogue->turn ? (int32_t)dialogue->turn : 1, shape->pad,
-                              shape->end, config, &block->prompts[block->prompt_count++]);
+    return prompt_from_tokens(dialogue->history_tokens, dialogue->salient, dialogue->history_count,
+                              dialogue->turn ? (int32_t)dialogue->turn : 1, shape->pad, shape->end,
+                              config, &block->prompts[block->prompt_count++]);
 }
 
 static void reply_set(struct block *block, const int32_t *tokens, int64_t count, int32_t end)

@@ -15,9 +15,9 @@ static status ranks_run(struct command *command, enum config_scope scope,
     options.config = command->config;
     options.dry = command->dry_run;
     options.version = program_version();
-    options.resume = !command->resume       ? RUN_FRESH
-                     : command->resume[0]   ? RUN_RESUME_AUTO
-                                            : RUN_RESUME;
+    options.resume = !command->resume     ? RUN_FRESH
+                     : command->resume[0] ? RUN_RESUME_AUTO
+                                          : RUN_RESUME;
     snprintf(options.folder, sizeof options.folder, "%s", command->run);
     struct world *world;
     TRY(world_create(NULL, NULL, &world));

@@ -18,9 +18,9 @@ static status train(struct command *command)
         for (int64_t m = 0; m < data->dialogues[d].message_count; m++)
             texts[count++] = data->dialogues[d].messages[m].content;
     const char *const symbols[] = {config->text.user_marker, config->text.assistant_marker};
-    status s = count ? output_folder(command->out)
-                     : ERROR(STATUS_INPUT, "%s: no dialogues to train a tokenizer on",
-                             command->data);
+    status s = count
+                   ? output_folder(command->out)
+                   : ERROR(STATUS_INPUT, "%s: no dialogues to train a tokenizer on", command->data);
     if (!s)
         s = tokenizer_train(texts, count, config->tokenizer.vocabulary, symbols, 2, command->out,
                             config->tokenizer.extra_ids);

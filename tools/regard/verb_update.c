@@ -68,8 +68,7 @@ static status update_run(const struct command *command, const struct session *se
     struct learn_batch batch;
     batch_make(config, data, refs, turns, logp, begin, &batch);
     status s = NULL;
-    if (!batch.all_tokens)
-        s = ERROR(STATUS_INPUT, "%s: no reply tokens to learn from", data->path);
+    if (!batch.all_tokens) s = ERROR(STATUS_INPUT, "%s: no reply tokens to learn from", data->path);
     if (!s && reference)
         s = learner_logp(learner, learner->reference_run, turns, data->count, logp);
     for (int64_t epoch = 0; !s && epoch < config->ppo.epochs; epoch++) {
