@@ -28,6 +28,7 @@ void dialogue_clear(struct dialogue *dialogue)
     free(dialogue->history_tokens);
     free(dialogue->reply_tokens);
     free(dialogue->salient);
+    free(dialogue->visible);
     free(dialogue->logp);
     memset(dialogue, 0, sizeof *dialogue);
 }

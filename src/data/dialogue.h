@@ -23,6 +23,7 @@ struct dialogue {
     bool has_tokens;
     int32_t *history_tokens, *reply_tokens;
     uint8_t *salient; /* per history token; NULL when absent */
+    uint8_t *visible; /* 0: the attention summary leaves the token out; NULL when absent */
     float *logp;      /* `update` lines: per reply token; NULL when absent */
     double advantage;
     bool has_advantage;

@@ -124,23 +124,25 @@ static status read_tokens(const json_t *line, const char *where, const char *key
     return NULL;
 }
 
-static status read_salient(const json_t *line, const char *where, struct dialogue *out)
+/* A list of 0 or 1 for each history token; *out stays NULL when the line has none. */
+static status read_marks(const json_t *line, const char *where, const char *key, int64_t count,
+                         uint8_t **out)
 {
-    const json_t *list = json_object_get(line, "salient");
+    const json_t *list = json_object_get(line, key);
     if (!list || json_is_null(list)) return NULL;
-    if (!json_is_array(list) || (int64_t)json_array_size(list) != out->history_count)
+    if (!json_is_array(list) || (int64_t)json_array_size(list) != count)
         FAIL(STATUS_INPUT,
-             "%s: \"salient\" must list a 0 or 1 for each of the %" PRId64
+             "%s: \"%s\" must list a 0 or 1 for each of the %" PRId64
              " tokens of \"history_tokens\"",
-             where, out->history_count);
-    out->salient = memory_allocate((size_t)out->history_count + 1);
-    for (int64_t i = 0; i < out->history_count; i++) {
+             where, key, count);
+    *out = memory_allocate((size_t)count + 1);
+    for (int64_t i = 0; i < count; i++) {
         const json_t *mark = json_array_get(list, (size_t)i);
         const json_int_t value =
             json_is_boolean(mark) ? json_is_true(mark) : json_integer_value(mark);
         if ((!json_is_integer(mark) && !json_is_boolean(mark)) || value < 0 || value > 1)
-            FAIL(STATUS_INPUT, "%s: \"salient\"[%" PRId64 "] must be 0 or 1", where, i);
-        out->salient[i] = (uint8_t)value;
+            FAIL(STATUS_INPUT, "%s: \"%s\"[%" PRId64 "] must be 0 or 1", where, key, i);
+        (*out)[i] = (uint8_t)value;
     }
     return NULL;
 }
@@ -197,7 +199,8 @@ static status read_token_line(const json_t *line, const char *where, enum datase
             FAIL(STATUS_INPUT, "%s: \"turn\" must be a whole number from 1", where);
         out->turn = json_integer_value(turn);
     }
-    TRY(read_salient(line, where, out));
+    TRY(read_marks(line, where, "salient", out->history_count, &out->salient));
+    TRY(read_marks(line, where, "visible", out->history_count, &out->visible));
     return need == DATASET_UPDATE ? read_update(line, where, out) : NULL;
 }
 
@@ -247,16 +250,20 @@ static void write_message(FILE *out, const struct dialogue *dialogue, int64_t in
     fputc('}', out);
 }
 
+static void write_marks(FILE *out, const char *key, const uint8_t *marks, int64_t count)
+{
+    if (!marks) return;
+    fprintf(out, ",\"%s\":[", key);
+    for (int64_t i = 0; i < count; i++) fprintf(out, "%s%d", i > 0 ? "," : "", marks[i]);
+    fputc(']', out);
+}
+
 static void write_tokens(FILE *out, const struct dialogue *dialogue)
 {
     fputs("\"history_tokens\":", out);
     json_write_integers(out, dialogue->history_tokens, dialogue->history_count);
-    if (dialogue->salient) {
-        fputs(",\"salient\":[", out);
-        for (int64_t i = 0; i < dialogue->history_count; i++)
-            fprintf(out, "%s%d", i > 0 ? "," : "", dialogue->salient[i]);
-        fputc(']', out);
-    }
+    write_marks(out, "salient", dialogue->salient, dialogue->history_count);
+    write_marks(out, "visible", dialogue->visible, dialogue->history_count);
     fprintf(out, ",\"turn\":%" PRId64, dialogue->turn);
     if (dialogue->reply_count >= 0) {
         fputs(",\"reply_tokens\":", out);

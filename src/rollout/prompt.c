@@ -60,6 +60,12 @@ status prompt_from_tokens(const int32_t *tokens, const uint8_t *salient, int64_t
     return NULL;
 }
 
+void prompt_restrict(struct prompt *prompt, const uint8_t *visible)
+{
+    for (int64_t i = 0; i < prompt->count; i++) prompt->visible[i] &= visible[i];
+    prompt_count(prompt);
+}
+
 void prompt_copy(struct prompt *to, const struct prompt *from)
 {
     const size_t n = (size_t)from->count;

@@ -56,8 +56,7 @@ distinct=$(sed 's/.*"reply_tokens": *\(\[[^]]*\]\).*/\1/' "$work/sampled.1" | so
 grep -q '"salient_mass": *\[0\.[0-9]*[1-9]' "$work/sampled.1" || fail "no salient mass"
 check greedy --set rollout.temperature=0
 
-# Dialogues.  Their role markers are special, which token lines cannot say: the attention
-# summary of the line that comes back is another one, the log-probabilities are not.
+# Dialogues.  Their role markers are special: the line that comes back says so in `visible`.
 cat >"$work/dialogues.jsonl" <<'END'
 {"messages":[{"role":"user","content":"Is the museum open on Monday?"}]}
 {"id":"two","note":{"unknown":[1]},"messages":[{"role":"user","content":"My order 4711 is late."},{"role":"assistant","content":"I am sorry."},{"role":"user","content":"Where is it?"}]}
@@ -65,8 +64,8 @@ END
 histories=$work/dialogues.jsonl
 generate 3 "$work/d" --set rollout.temperature=1
 score 2 "$work/d" "$work/d.scored" --set rollout.temperature=1
-fields "$work/d" | grep "tokens\|logp" >"$work/said"
-fields "$work/d.scored" | grep "tokens\|logp" >"$work/scored"
+fields "$work/d" >"$work/said"
+fields "$work/d.scored" >"$work/scored"
 expect_equal_files "$work/said" "$work/scored"
 
 # A model without a tokenizer; unknown fields; an empty reply; no salience, no id.

@@ -91,6 +91,13 @@ status session_check_tokens(const struct session *session, const struct config *
     return NULL;
 }
 
+static void marks_write(FILE *out, const char *key, const uint8_t *marks, int64_t count)
+{
+    fprintf(out, ",\"%s\":[", key);
+    for (int64_t i = 0; i < count; i++) fprintf(out, "%s%d", i ? "," : "", marks[i]);
+    fputc(']', out);
+}
+
 status reply_line_write(FILE *out, const struct command *command, const struct session *session,
                         const struct reply_line *line)
 {
@@ -110,10 +117,8 @@ status reply_line_write(FILE *out, const struct command *command, const struct s
     if (line->candidate >= 0) {
         fprintf(out, ",\"candidate\":%d,\"history_tokens\":", line->candidate);
         json_write_integers(out, prompt->tokens, prompt->count);
-        fputs(",\"salient\":[", out);
-        for (int64_t i = 0; i < prompt->count; i++)
-            fprintf(out, "%s%d", i ? "," : "", prompt->salient[i]);
-        fputc(']', out);
+        marks_write(out, "salient", prompt->salient, prompt->count);
+        marks_write(out, "visible", prompt->visible, prompt->count);
     }
     fputs(",\"reply_tokens\":", out);
     json_write_integers(out, reply->tokens, reply->count);

@@ -89,9 +89,12 @@ static status token_prompt(const struct session *session, const struct config *c
                            const struct dialogue *dialogue, struct block *block)
 {
     const struct t5_shape *shape = t5_shape(session->model);
-    return prompt_from_tokens(dialogue->history_tokens, dialogue->salient, dialogue->history_count,
-                              dialogue->turn ? (int32_t)dialogue->turn : 1, shape->pad, shape->end,
-                              config, &block->prompts[block->prompt_count++]);
+    struct prompt *prompt = &block->prompts[block->prompt_count++];
+    TRY(prompt_from_tokens(dialogue->history_tokens, dialogue->salient, dialogue->history_count,
+                           dialogue->turn ? (int32_t)dialogue->turn : 1, shape->pad, shape->end,
+                           config, prompt));
+    if (dialogue->visible) prompt_restrict(prompt, dialogue->visible);
+    return NULL;
 }
 
 static void reply_set(struct block *block, const int32_t *tokens, int64_t count, int32_t end)
