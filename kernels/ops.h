@@ -38,20 +38,20 @@ struct queue {
  * score(i,j) = q_i . k_j + bias[h, j - position(i) + bias_span - 1]. */
 struct attention {
     int64_t segments, heads, head_dim;
-    int64_t query_rows;            /* total; query_begin[segments] on the device */
-    const int32_t *query_begin;    /* [segments + 1] */
-    const int32_t *key_begin;      /* [segments] */
-    const int32_t *key_end;        /* [segments] */
-    const float *q, *k, *v;        /* rows of heads * head_dim, with these strides (floats) */
+    int64_t query_rows;         /* total; query_begin[segments] on the device */
+    const int32_t *query_begin; /* [segments + 1] */
+    const int32_t *key_begin;   /* [segments] */
+    const int32_t *key_end;     /* [segments] */
+    const float *q, *k, *v;     /* rows of heads * head_dim, with these strides (floats) */
     int64_t q_stride, k_stride, v_stride;
-    const float *bias;             /* [heads, 2 * bias_span - 1], or NULL */
+    const float *bias; /* [heads, 2 * bias_span - 1], or NULL */
     int64_t bias_span;
     bool causal;
-    float *out;                    /* [query_rows, heads * head_dim] */
-    float *lse;                    /* [query_rows, heads] log-sum-exp for backward, or NULL */
+    float *out; /* [query_rows, heads * head_dim] */
+    float *lse; /* [query_rows, heads] log-sum-exp for backward, or NULL */
     /* Capture: capture[row, j - key_begin] (+)= sum over heads, ascending, of the weight.
      * Entries past the segment's keys are left alone. */
-    float *capture;                /* [query_rows, capture_stride], or NULL */
+    float *capture; /* [query_rows, capture_stride], or NULL */
     int64_t capture_stride;
     bool capture_accumulate;
     /* Every head's own weights, for fixtures and debugging: [heads, query_rows,
@@ -60,74 +60,74 @@ struct attention {
 };
 
 struct attention_gradients {
-    const float *dout;             /* like out */
-    float *dq, *dk, *dv;           /* with the strides of q, k, v.  dq is overwritten; */
-    bool accumulate_kv;            /* dk, dv: added to when true, else overwritten.  Rows that
-                                    * no segment reads are left alone. */
-    int64_t key_rows;              /* rows of k and v */
-    float *dbias;                  /* [heads, 2 * bias_span - 1], added to; or NULL */
+    const float *dout;   /* like out */
+    float *dq, *dk, *dv; /* with the strides of q, k, v.  dq is overwritten; */
+    bool accumulate_kv;  /* dk, dv: added to when true, else overwritten.  Rows that
+                          * no segment reads are left alone. */
+    int64_t key_rows;    /* rows of k and v */
+    float *dbias;        /* [heads, 2 * bias_span - 1], added to; or NULL */
 };
 
 /* Reduction of captured rows to the attention summary (reward.md, Terms). */
 struct attention_summary {
     int64_t rows;
-    const float *capture;          /* [rows, capture_stride], sum over layers and heads */
+    const float *capture; /* [rows, capture_stride], sum over layers and heads */
     int64_t capture_stride;
-    float weight;                  /* 1 / (layers * heads): a = capture * weight */
-    const int32_t *history_of_row; /* [rows] */
+    float weight;                       /* 1 / (layers * heads): a = capture * weight */
+    const int32_t *history_of_row;      /* [rows] */
     const int32_t *key_begin, *key_end; /* [histories] into the per-token arrays below */
-    const uint8_t *visible;        /* 1: in V; per history token */
-    const uint8_t *salient;        /* 1: in I (a subset of V); per history token */
-    const uint8_t *turn;           /* per history token: earlier turn it belongs to, from 0 */
-    const float *floor_delta;      /* [rows] nats, already at most log|V| */
-    int floor_form;                /* enum floor_form of base/config.h */
-    bool shuffle;                  /* control: shuffled */
-    uint32_t key[2];               /* Philox key of the shuffle */
-    const uint32_t *counter;       /* [rows, 3]: dialogue, turn, candidate */
-    const int32_t *step;           /* [rows]: counter word 3 */
-    int64_t turns, top;            /* sizes of the optional outputs */
-    float *entropy;                /* [rows] of a, before the floor */
-    float *entropy_floored;        /* [rows] as focus takes it: after the floor's form */
-    float *salient_mass;           /* [rows] of the row that coverage uses (mixed with `mix`) */
-    float *special_mass;           /* [rows] what leaving V out removed, before renormalizing */
-    float *turn_mass;              /* [rows, turns], or NULL */
-    int32_t *top_position;         /* [rows, top], -1 where there are fewer; or NULL */
-    float *top_weight;             /* [rows, top] */
+    const uint8_t *visible;             /* 1: in V; per history token */
+    const uint8_t *salient;             /* 1: in I (a subset of V); per history token */
+    const uint8_t *turn;                /* per history token: earlier turn it belongs to, from 0 */
+    const float *floor_delta;           /* [rows] nats, already at most log|V| */
+    int floor_form;                     /* enum floor_form of base/config.h */
+    bool shuffle;                       /* control: shuffled */
+    uint32_t key[2];                    /* Philox key of the shuffle */
+    const uint32_t *counter;            /* [rows, 3]: dialogue, turn, candidate */
+    const int32_t *step;                /* [rows]: counter word 3 */
+    int64_t turns, top;                 /* sizes of the optional outputs */
+    float *entropy;                     /* [rows] of a, before the floor */
+    float *entropy_floored;             /* [rows] as focus takes it: after the floor's form */
+    float *salient_mass;   /* [rows] of the row that coverage uses (mixed with `mix`) */
+    float *special_mass;   /* [rows] what leaving V out removed, before renormalizing */
+    float *turn_mass;      /* [rows, turns], or NULL */
+    int32_t *top_position; /* [rows, top], -1 where there are fewer; or NULL */
+    float *top_weight;     /* [rows, top] */
 };
 
 struct sampling {
     int64_t rows, vocabulary;
-    const float *logits;           /* [rows, vocabulary] */
-    float temperature;             /* 0: greedy, log-probabilities at temperature 1 */
-    int64_t top_k;                 /* 0: off */
-    float top_p;                   /* 1: off */
-    uint32_t key[2];               /* Philox: (seed, purpose) */
-    const uint32_t *counter;       /* [rows, 3]: dialogue, turn, candidate */
-    const int32_t *step;           /* [rows] counter word 3 */
-    int32_t *token;                /* [rows] */
-    float *logp;                   /* [rows] full softmax at the temperature, bit for bit what
-                                    * `softmax_loss` gives for that token */
-    float *token_entropy;          /* [rows] of the full softmax */
+    const float *logits;     /* [rows, vocabulary] */
+    float temperature;       /* 0: greedy, log-probabilities at temperature 1 */
+    int64_t top_k;           /* 0: off */
+    float top_p;             /* 1: off */
+    uint32_t key[2];         /* Philox: (seed, purpose) */
+    const uint32_t *counter; /* [rows, 3]: dialogue, turn, candidate */
+    const int32_t *step;     /* [rows] counter word 3 */
+    int32_t *token;          /* [rows] */
+    float *logp;             /* [rows] full softmax at the temperature, bit for bit what
+                              * `softmax_loss` gives for that token */
+    float *token_entropy;    /* [rows] of the full softmax */
 };
 
 /* The clipped surrogate of a batch's reply tokens (reward.md, PPO). All [tokens]. */
 struct ppo_tokens {
     int64_t tokens;
     const float *logp_new, *logp_old;
-    const float *logp_ref;         /* NULL when kl_coef is 0 */
-    const float *advantage;        /* the token's turn's */
-    const float *weight;           /* the token's share of the mean: 1 / tokens of the batch */
-    float clip, kl_coef;           /* k3 in the loss, with weight */
-    float *loss;                   /* weight * (-min(...) + kl_coef * k3) */
-    float *dlogp;                  /* d loss / d logp_new */
-    float *clipped;                /* 1 where the clip is active (its gradient is zero) */
-    float *kl;                     /* k3 when logp_ref is given, else 0 */
+    const float *logp_ref;  /* NULL when kl_coef is 0 */
+    const float *advantage; /* the token's turn's */
+    const float *weight;    /* the token's share of the mean: 1 / tokens of the batch */
+    float clip, kl_coef;    /* k3 in the loss, with weight */
+    float *loss;            /* weight * (-min(...) + kl_coef * k3) */
+    float *dlogp;           /* d loss / d logp_new */
+    float *clipped;         /* 1 where the clip is active (its gradient is zero) */
+    float *kl;              /* k3 when logp_ref is given, else 0 */
 };
 
 struct adamw {
     float lr, beta1, beta2, eps, decay;
-    int64_t step;                  /* from 1 */
-    float gradient_scale;          /* multiplies the gradient: the clip */
+    int64_t step;         /* from 1 */
+    float gradient_scale; /* multiplies the gradient: the clip */
 };
 
 struct ops {
@@ -159,18 +159,18 @@ struct ops {
                                    int64_t m, int64_t n, int64_t k, bool accumulate);
 
     /* y[m,d] = table[ids[m], :] */
-    void (*embedding)(struct queue *q, float *y, const float *table, const int32_t *ids,
-                      int64_t m, int64_t d);
+    void (*embedding)(struct queue *q, float *y, const float *table, const int32_t *ids, int64_t m,
+                      int64_t d);
     /* dtable[ids[i], :] += dy[i, :], ascending i */
-    void (*embedding_backward)(struct queue *q, float *dtable, const float *dy,
-                               const int32_t *ids, int64_t m, int64_t d);
+    void (*embedding_backward)(struct queue *q, float *dtable, const float *dy, const int32_t *ids,
+                               int64_t m, int64_t d);
     /* y = x * w / sqrt(mean(x^2) + eps); inverse[m] = 1 / sqrt(...), or NULL */
     void (*rmsnorm)(struct queue *q, float *y, float *inverse, const float *x, const float *w,
                     int64_t m, int64_t d, float eps);
     /* dx (+)=, dw[d] += */
-    void (*rmsnorm_backward)(struct queue *q, float *dx, float *dw, const float *dy,
-                             const float *x, const float *w, const float *inverse, int64_t m,
-                             int64_t d, bool accumulate);
+    void (*rmsnorm_backward)(struct queue *q, float *dx, float *dw, const float *dy, const float *x,
+                             const float *w, const float *inverse, int64_t m, int64_t d,
+                             bool accumulate);
     /* y = a + b; y may be a or b */
     void (*add)(struct queue *q, float *y, const float *a, const float *b, int64_t count);
     /* y = a * factor; y may be a */
@@ -185,12 +185,11 @@ struct ops {
     /* bias[h, d + span - 1] = table[bucket(d), h] for d = key - query position in
      * (-span, span); T5's buckets.  table is [buckets, heads]. */
     void (*relative_bias)(struct queue *q, float *bias, const float *table, int64_t span,
-                          int64_t heads, int64_t buckets, int64_t max_distance,
-                          bool bidirectional);
+                          int64_t heads, int64_t buckets, int64_t max_distance, bool bidirectional);
     /* dtable += */
-    void (*relative_bias_backward)(struct queue *q, float *dtable, const float *dbias,
-                                   int64_t span, int64_t heads, int64_t buckets,
-                                   int64_t max_distance, bool bidirectional);
+    void (*relative_bias_backward)(struct queue *q, float *dtable, const float *dbias, int64_t span,
+                                   int64_t heads, int64_t buckets, int64_t max_distance,
+                                   bool bidirectional);
     void (*attention)(struct queue *q, const struct attention *a);
     void (*attention_backward)(struct queue *q, const struct attention *a,
                                const struct attention_gradients *g);
@@ -205,16 +204,15 @@ struct ops {
     /* out[i, :] = mean over rows [begin[i], begin[i+1]) of x[., d], ascending order */
     void (*mean_rows)(struct queue *q, float *out, const float *x, const int32_t *begin,
                       int64_t segments, int64_t d);
-    void (*mean_rows_backward)(struct queue *q, float *dx, const float *dout,
-                               const int32_t *begin, int64_t segments, int64_t d);
+    void (*mean_rows_backward)(struct queue *q, float *dx, const float *dout, const int32_t *begin,
+                               int64_t segments, int64_t d);
 
     /* Cross-entropy of targets under softmax(logits / temperature), fused: log-probability,
      * entropy and log-sum-exp (of logits / temperature), each [m] or NULL; and, when
      * reference logits are given, the full KL(policy || reference) [m]. */
     void (*softmax_loss)(struct queue *q, float *logp, float *entropy, float *lse, float *kl,
-                         const float *logits, const float *reference_logits,
-                         const int32_t *targets, float temperature, int64_t m,
-                         int64_t vocabulary);
+                         const float *logits, const float *reference_logits, const int32_t *targets,
+                         float temperature, int64_t m, int64_t vocabulary);
     /* dlogits = dlogp[i] / temperature * ((1 - smoothing) onehot + smoothing / V - softmax);
      * dlogits may be logits. */
     void (*softmax_loss_backward)(struct queue *q, float *dlogits, const float *logits,

@@ -36,7 +36,7 @@ struct config {
     int device, task, scorer, control;
     bool history_coverage; /* key history_coverage */
     struct {
-        char path[CONFIG_TEXT_MAX]; /* a model folder; empty: from the shape keys below */
+        char path[CONFIG_TEXT_MAX];      /* a model folder; empty: from the shape keys below */
         char user_path[CONFIG_TEXT_MAX]; /* model.user_path: for rollout.user: model */
         int64_t d_model, d_ff, d_kv, heads, encoder_layers, decoder_layers;
         bool gated, tied;

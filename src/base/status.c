@@ -15,8 +15,8 @@ struct status_error {
 };
 
 /* What is returned when even the error cannot be allocated. */
-static struct status_error status_no_memory = {
-    STATUS_INTERNAL, "status.c", "out of memory while reporting an error"};
+static struct status_error status_no_memory = {STATUS_INTERNAL, "status.c",
+                                               "out of memory while reporting an error"};
 
 static void one_line(char *text)
 {

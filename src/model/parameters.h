@@ -11,16 +11,16 @@ struct parameter {
     char name[112]; /* Hugging Face's name */
     int64_t offset; /* floats from the buffer's start */
     int64_t count;
-    int rank;       /* 1 or 2 */
+    int rank; /* 1 or 2 */
     int64_t shape[2];
 };
 
 struct parameters {
     struct queue *queue;
     struct parameter *list;
-    int64_t count;  /* parameters */
-    int64_t size;   /* floats in all, every offset a multiple of 16 or not as layout needs */
-    float *values;  /* device, [size] */
+    int64_t count; /* parameters */
+    int64_t size;  /* floats in all, every offset a multiple of 16 or not as layout needs */
+    float *values; /* device, [size] */
 };
 
 const struct parameter *parameters_find(const struct parameters *p, const char *name);

@@ -35,8 +35,8 @@ struct t5_batch {
     int64_t histories;
     const int32_t *history_begin; /* [histories + 1] into history_tokens */
     const int32_t *history_tokens;
-    int64_t replies;              /* 0: only the encoder runs */
-    const int32_t *reply_begin;   /* [replies + 1] into reply_tokens */
+    int64_t replies;            /* 0: only the encoder runs */
+    const int32_t *reply_begin; /* [replies + 1] into reply_tokens */
     const int32_t *reply_tokens;
     const int32_t *reply_history; /* [replies] */
 };
@@ -49,9 +49,9 @@ void t5_run_destroy(struct t5_run *run);
  * decoder layers add their cross-attention into t5_run_capture. */
 status t5_forward(struct t5_run *run, const struct t5_batch *batch, bool keep,
                   int64_t capture_layers);
-const float *t5_run_encoder_output(const struct t5_run *run); /* [history tokens, d_model] */
-float *t5_run_logits(const struct t5_run *run);               /* [reply tokens, vocabulary] */
-const int32_t *t5_run_targets(const struct t5_run *run);      /* [reply tokens], device */
+const float *t5_run_encoder_output(const struct t5_run *run);  /* [history tokens, d_model] */
+float *t5_run_logits(const struct t5_run *run);                /* [reply tokens, vocabulary] */
+const int32_t *t5_run_targets(const struct t5_run *run);       /* [reply tokens], device */
 const int32_t *t5_run_history_begin(const struct t5_run *run); /* [histories + 1], device */
 const float *t5_run_capture(const struct t5_run *run, int64_t *stride); /* [reply tokens, stride] */
 /* gradients (device, the parameters' layout) are added to.  dlogits may be NULL (encoder
@@ -70,19 +70,18 @@ status t5_decoder_create(struct t5 *model, struct t5_decoder **out);
 void t5_decoder_destroy(struct t5_decoder *decoder);
 /* Encodes the histories and sets up `rows` rows, all at step 0 with decoder_start as input;
  * row_history [rows] host.  max_steps: the caches' length. */
-status t5_decoder_begin(struct t5_decoder *decoder, int64_t histories,
-                        const int32_t *history_begin, const int32_t *history_tokens,
-                        int64_t rows, const int32_t *row_history, int64_t max_steps,
-                        int64_t capture_layers);
+status t5_decoder_begin(struct t5_decoder *decoder, int64_t histories, const int32_t *history_begin,
+                        const int32_t *history_tokens, int64_t rows, const int32_t *row_history,
+                        int64_t max_steps, int64_t capture_layers);
 /* One step for all rows: reads the input tokens (device, set by begin, later by the sampler
  * through t5_decoder_input), leaves logits [rows, vocabulary] and capture [rows, stride], and
  * advances the steps. */
 status t5_decoder_step(struct t5_decoder *decoder);
 float *t5_decoder_logits(struct t5_decoder *decoder);
 const float *t5_decoder_capture(struct t5_decoder *decoder, int64_t *stride);
-int32_t *t5_decoder_input(struct t5_decoder *decoder);               /* [rows] next input */
-const int32_t *t5_decoder_step_of_row(struct t5_decoder *decoder);   /* [rows] steps done before
-                                                                      * the last step call */
+int32_t *t5_decoder_input(struct t5_decoder *decoder);                /* [rows] next input */
+const int32_t *t5_decoder_step_of_row(struct t5_decoder *decoder);    /* [rows] steps done before
+                                                                       * the last step call */
 const int32_t *t5_decoder_history_of_row(struct t5_decoder *decoder); /* [rows] device */
 /* Device [histories] each: token ranges of the histories as begin packed them. */
 const int32_t *t5_decoder_key_begin(struct t5_decoder *decoder);
