@@ -38,7 +38,7 @@ static status tuner_open(struct tuner *t)
     const enum dialogue_role role = !strcmp(config->sft.role, "user") ? ROLE_USER : ROLE_ASSISTANT;
     if (config->device == DEVICE_CUDA)
         FAIL(STATUS_INPUT, "device: cuda is not in this build; set device: cpu");
-    TRY(cpu_queue_create((int)config->threads, "auto", &t->queue));
+    TRY(cpu_queue_create((int)config->threads, config->instructions, &t->queue));
     TRY(dataset_read(config->data.train, DATASET_TRAIN, &t->data));
     if (config->data.valid[0]) TRY(dataset_read(config->data.valid, DATASET_TRAIN, &t->valid));
     TRY(language_open(config, config->model.path, t->data, &t->language));

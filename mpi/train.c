@@ -118,7 +118,7 @@ static status trainer_open(struct trainer *t)
     const struct config *config = t->config;
     if (config->device == DEVICE_CUDA)
         FAIL(STATUS_INPUT, "device: cuda is not in this build; set device: cpu");
-    TRY(cpu_queue_create((int)config->threads, "auto", &t->queue));
+    TRY(cpu_queue_create((int)config->threads, config->instructions, &t->queue));
     TRY(data_open(t));
     bool known = false;
     for (int k = 0; k < EVAL_COUNT; k++)

@@ -33,6 +33,7 @@ enum data_format { DATA_AUTO, DATA_DIALOGUE, DATA_TOKENS };
 
 struct config {
     int64_t seed, threads;
+    char instructions[32]; /* of the CPU: auto, avx512, avx2 or c */
     int device, task, scorer, control;
     bool history_coverage; /* key history_coverage */
     struct {
@@ -169,7 +170,7 @@ status config_print(const struct config *config, FILE *out);
 /* Every key with type, bounds, default and help. */
 void config_help(FILE *out);
 /* On resume: NULL, or the name of the first key that differs and may not
- * (roles.*, threads, device, watchdog.*, checkpoint.*, paths and limits may). */
+ * (roles.*, threads, instructions, device, watchdog.*, checkpoint.*, paths and limits may). */
 const char *config_resume_conflict(const struct config *before, const struct config *now);
 
 #endif

@@ -29,6 +29,8 @@ enum { MANY = 1 << 30 };
 const struct config_key config_keys[] = {
     INTEGER("seed", seed, 0, 9007199254740992.0, "1", RESUME_SAME, "of every random number"),
     INTEGER("threads", threads, 1, 4096, "1", RESUME_FREE, "threads of one rank"),
+    TEXT("instructions", instructions, "auto", RESUME_FREE,
+         "the processor's: avx512, avx2, c or auto, the widest; the numbers are the same"),
     CHOICE("device", device, "auto|cpu|cuda", "auto", RESUME_FREE, "where tensors live"),
     CHOICE("task", task, "dialogue|single_turn", "dialogue", RESUME_SAME,
            "single_turn scores each turn on its own prompt"),

@@ -30,7 +30,7 @@ status session_open(const struct command *command, bool with_gradients, struct s
     if (config->device == DEVICE_CUDA)
         FAIL(STATUS_INPUT, "device: cuda is not in this build; set device: cpu");
     TRY(config_check(config, CONFIG_INFERENCE));
-    status s = cpu_queue_create((int)config->threads, "auto", &session->queue);
+    status s = cpu_queue_create((int)config->threads, config->instructions, &session->queue);
     if (!s) s = model_open(command->model, session->queue, with_gradients, &session->model);
     if (!s) s = language_open(config, command->model, NULL, &session->language);
     if (!s) s = generator_create(session->model, &session->generator);
