@@ -5,6 +5,7 @@
 #define REGARD_MPI_TRANSPORT_H
 
 #include "src/base/status.h"
+#include "src/base/version.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -73,5 +74,7 @@ status world_send(struct world *world, const void *data, size_t size, int to, in
 /* from -1: any.  *sender may be NULL; the caller frees *data. */
 status world_receive(struct world *world, int from, int tag, const char *what, void **data,
                      size_t *size, int *sender);
+
+void transport_library_version(char out[LIBRARY_VERSION_TEXT]); /* "Open MPI v4.1.4" */
 
 #endif

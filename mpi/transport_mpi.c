@@ -500,3 +500,11 @@ status world_receive(struct world *world, int from, int tag, const char *what, v
     if (sender) *sender = source;
     return NULL;
 }
+
+void transport_library_version(char out[LIBRARY_VERSION_TEXT])
+{
+    char text[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length;
+    MPI_Get_library_version(text, &length);
+    snprintf(out, LIBRARY_VERSION_TEXT, "%.*s", (int)strcspn(text, ",\n"), text);
+}

@@ -4,6 +4,7 @@
 #include "src/base/arena.h"
 #include "src/base/json.h"
 #include "src/base/log.h"
+#include "src/base/version.h"
 #include "src/checkpoint/store.h"
 
 #include <dirent.h>
@@ -218,8 +219,8 @@ status checkpoint_write_manifest(const char *folder, int64_t step,
     size_t size = 0;
     FILE *stream = open_memstream(&text, &size);
     if (!stream) FAIL(STATUS_INTERNAL, "out of memory");
-    fprintf(stream, "{\n\"format\": %d,\n\"regard\": \"0.1.0\",\n\"step\": %lld,\n\"files\": [",
-            CHECKPOINT_FORMAT, (long long)step);
+    fprintf(stream, "{\n\"format\": %d,\n\"regard\": \"%s\",\n\"step\": %lld,\n\"files\": [",
+            CHECKPOINT_FORMAT, version_text, (long long)step);
     for (int64_t i = 0; i < count; i++) {
         fprintf(stream, "%s\n{\"name\": ", i ? "," : "");
         json_write_text(stream, files[i].name);

@@ -187,3 +187,10 @@ status store_read_mark(struct store *store, const char *dataset, const char *nam
     if (mark >= 0) H5Aclose(mark);
     return good ? NULL : failed(store, "read attribute", name);
 }
+
+void store_library_version(char out[LIBRARY_VERSION_TEXT])
+{
+    unsigned major = 0, minor = 0, release = 0;
+    H5get_libversion(&major, &minor, &release);
+    snprintf(out, LIBRARY_VERSION_TEXT, "HDF5 %u.%u.%u", major, minor, release);
+}

@@ -5,6 +5,7 @@
 #define REGARD_CHECKPOINT_STORE_H
 
 #include "src/base/status.h"
+#include "src/base/version.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,5 +30,7 @@ int64_t store_count(struct store *store); /* datasets, -1 on failure */
 /* An integer attribute of a dataset. */
 status store_write_mark(struct store *store, const char *dataset, const char *name, int64_t value);
 status store_read_mark(struct store *store, const char *dataset, const char *name, int64_t *value);
+
+void store_library_version(char out[LIBRARY_VERSION_TEXT]); /* "HDF5 1.10.8" */
 
 #endif

@@ -10,10 +10,10 @@ no() {
         status=1
     fi
 }
-no 'mpi\.h' src kernels
+no 'mpi\.h' src kernels tools
 no '(mpi|tools)/' src kernels
 no 'tools/' mpi
-no '(hdf5|H5)' src/base src/text src/data src/model src/reward src/rollout src/learn src/report kernels mpi
+no '(hdf5|H5)' src/base src/text src/data src/model src/reward src/rollout src/learn src/report kernels mpi tools
 no '(cuda|cublas|nccl)' src mpi tools kernels/ops.h kernels/cpu
 no '(src/(text|data|model|reward|rollout|learn|checkpoint|report)|kernels)/' src/base
 no '(src/(data|model|reward|rollout|learn|checkpoint|report)|kernels)/' src/text

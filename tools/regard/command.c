@@ -1,32 +1,26 @@
 /* The command line's parser; see command.h. */
 #include "tools/regard/command.h"
 
+#include "mpi/transport.h"
 #include "src/base/file.h"
+#include "src/base/version.h"
+#include "src/checkpoint/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <H5public.h>
 #include <jansson.h>
-#include <mpi.h>
 #include <openssl/crypto.h>
 #include <yaml.h>
 
-const char *program_version(void)
+static void version_print(void)
 {
-    return REGARD_VERSION " (commit " REGARD_COMMIT ")";
-}
-
-void program_versions_print(void)
-{
-    char mpi[MPI_MAX_LIBRARY_VERSION_STRING];
-    int length;
-    MPI_Get_library_version(mpi, &length);
-    mpi[strcspn(mpi, ",\n")] = 0;
-    printf("regard %s\n%s\nHDF5 %d.%d.%d\nJansson %s\nlibyaml %s\n%s\n", program_version(), mpi,
-           H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE, JANSSON_VERSION,
-           yaml_get_version_string(), OpenSSL_version(OPENSSL_VERSION));
+    char mpi[LIBRARY_VERSION_TEXT], hdf5[LIBRARY_VERSION_TEXT];
+    transport_library_version(mpi);
+    store_library_version(hdf5);
+    printf("regard %s\n%s\n%s\nJansson %s\nlibyaml %s\n%s\n", version_text, mpi, hdf5,
+           JANSSON_VERSION, yaml_get_version_string(), OpenSSL_version(OPENSSL_VERSION));
 }
 
 static void help_print(const struct verb *verb)
@@ -146,7 +140,7 @@ status command_parse(int argc, char **argv, struct command *c, const struct verb
         return NULL;
     }
     if (!strcmp(argv[1], "--version")) {
-        program_versions_print();
+        version_print();
         return NULL;
     }
     const struct verb *verb = NULL;

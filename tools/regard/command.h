@@ -29,8 +29,6 @@ extern const int verb_count;
 
 /* STATUS_USAGE for a wrong line; *verb is NULL when help or the version was printed. */
 status command_parse(int argc, char **argv, struct command *command, const struct verb **verb);
-const char *program_version(void); /* "0.1.0 (commit ...)" */
-void program_versions_print(void);
 
 status verb_tokenizer(struct command *command);
 status verb_sft(struct command *command);

@@ -1,5 +1,6 @@
 /* bench: figures as JSON, each beside the matrix rate or the bandwidth measured in the same run.
  * Seconds are told, never asserted. */
+#include "src/base/version.h"
 #include "tools/regard/bench.h"
 
 #include <stdio.h>
@@ -13,7 +14,7 @@ static status bench_run(const struct command *command, struct queue *queue, cons
     const bool update = all || !strcmp(what, "update");
     struct bench_peaks peaks;
     json_t *measured = json_object();
-    json_object_set_new(out, "version", json_string(program_version()));
+    json_object_set_new(out, "version", json_string(version_text));
     json_object_set_new(out, "device", json_string(queue->op->name));
     json_object_set_new(out, "threads", json_integer(queue->threads));
     json_object_set_new(out, "peaks", measured);
@@ -43,7 +44,7 @@ status verb_bench(struct command *command)
         FAIL(STATUS_INPUT, "device: cuda is not in this build; set device: cpu");
     TRY(config_check(config, CONFIG_INFERENCE));
     struct queue *queue;
-    TRY(cpu_queue_create((int)config->threads, "auto", &queue));
+    TRY(cpu_queue_create((int)config->threads, config->instructions, &queue));
     json_t *out = json_object();
     status s = bench_run(command, queue, what, out);
     if (!s) {

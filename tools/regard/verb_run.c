@@ -2,6 +2,7 @@
 #include "mpi/run.h"
 #include "mpi/transport.h"
 #include "src/base/log.h"
+#include "src/base/version.h"
 #include "tools/regard/command.h"
 
 #include <stdio.h>
@@ -14,7 +15,7 @@ static status ranks_run(struct command *command, enum config_scope scope,
     TRY(config_check(&command->config, scope));
     options.config = command->config;
     options.dry = command->dry_run;
-    options.version = program_version();
+    options.version = version_text;
     options.resume = !command->resume     ? RUN_FRESH
                      : command->resume[0] ? RUN_RESUME_AUTO
                                           : RUN_RESUME;
