@@ -47,18 +47,13 @@ static status resume_check(const struct run_folder *folder)
     int64_t count;
     TRY(checkpoint_read_state(folder->checkpoint, "config", CHECKPOINT_TEXT, (void **)&text,
                               &count));
-    char path[] = "/tmp/regard-config-XXXXXX";
-    const int file = mkstemp(path);
-    status s = NULL;
-    if (file < 0 || write(file, text, strlen(text)) != (ssize_t)strlen(text))
-        s = ERROR(STATUS_INTERNAL, "%s: cannot write", path);
-    if (file >= 0) close(file);
+    char name[CHECKPOINT_PATH_MAX + 64];
+    snprintf(name, sizeof name, "%s/state.h5, saved configuration", folder->checkpoint);
     struct config before;
     config_defaults(&before);
-    if (!s) s = config_read(&before, path);
-    if (file >= 0) unlink(path);
+    status s = config_read_text(&before, name, text, (size_t)count);
     free(text);
-    if (s) return status_context(s, "%s/state.h5: saved configuration", folder->checkpoint);
+    TRY(s);
     const char *key = config_resume_conflict(&before, &folder->options->config);
     if (key)
         FAIL(STATUS_INPUT,

@@ -438,14 +438,19 @@ static status reader_close(struct reader *reader, status s, struct config *confi
     return s;
 }
 
+status config_read_text(struct config *config, const char *name, const char *text, size_t size)
+{
+    struct reader *reader = reader_open(name, text, size, config);
+    reader->lines = true;
+    return reader_close(reader, read_document(reader), config);
+}
+
 status config_read(struct config *config, const char *path)
 {
     char *text;
     size_t size;
     TRY(file_read(path, &text, &size));
-    struct reader *reader = reader_open(path, text, size, config);
-    reader->lines = true;
-    status s = reader_close(reader, read_document(reader), config);
+    status s = config_read_text(config, path, text, size);
     free(text);
     return s;
 }

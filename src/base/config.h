@@ -7,6 +7,7 @@
 #include "src/base/status.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -161,6 +162,8 @@ enum config_scope { CONFIG_INFERENCE, CONFIG_SFT, CONFIG_TRAIN };
 void config_defaults(struct config *config);
 /* Reads a YAML file over what is there; errors name file, line and key. */
 status config_read(struct config *config, const char *path);
+/* The same of a text in memory; name stands for the file's in errors. */
+status config_read_text(struct config *config, const char *name, const char *text, size_t size);
 /* One --set argument, "key=value"; the value is YAML. */
 status config_set(struct config *config, const char *assignment);
 /* What no single key can tell: keys that contradict each other, for a verb. */

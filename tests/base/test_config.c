@@ -13,13 +13,24 @@
 
 #include <cmocka.h>
 
+/* From a file and from memory: the same configuration, the same words behind another name. */
 static status read_text(struct config *config, const char *text)
 {
     char path[] = "/tmp/regard-config-XXXXXX";
+    struct config file = *config;
     close(mkstemp(path));
     assert_null(file_write(path, text, strlen(text)));
-    status s = config_read(config, path);
+    status of_file = config_read(&file, path);
     unlink(path);
+    status s = config_read_text(config, "saved", text, strlen(text));
+    assert_memory_equal(config, &file, sizeof file);
+    assert_int_equal(status_code(s), status_code(of_file));
+    if (s) {
+        assert_int_equal(strncmp(status_message(s), "saved:", 6), 0);
+        assert_string_equal(status_message(s) + strlen("saved"),
+                            status_message(of_file) + strlen(path));
+    }
+    status_free(of_file);
     return s;
 }
 
