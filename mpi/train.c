@@ -61,11 +61,8 @@ static status actor_open(struct trainer *t)
 {
     const struct config *config = t->config;
     TRY(run_model_open(config, t->queue, false, t->language, &t->actor_model));
-    t->rollout = (struct rollout){.config = config,
-                                  .history = &t->language->history,
-                                  .data = t->data,
-                                  .pad = t5_shape(t->actor_model)->pad,
-                                  .end = t5_shape(t->actor_model)->end};
+    t->rollout =
+        (struct rollout){.config = config, .history = &t->language->history, .data = t->data};
     TRY(generator_create(t->actor_model, &t->rollout.policy));
     if (frozen_needed(config)) {
         TRY(run_model_open(config, t->queue, false, t->language, &t->scorer_model));

@@ -30,6 +30,7 @@ struct held_out {
     struct prompt *prompts;
     struct reply_row *rows;
     struct reply *replies, *gold;
+    struct reward_terms *terms; /* raw, of the sampled replies */
     char **texts;
     const char **references;
     char *const **slots; /* NULL where a turn carries none */
@@ -49,6 +50,7 @@ static void held_out_free(struct held_out *h)
     free(h->rows);
     free(h->replies);
     free(h->gold);
+    free(h->terms);
     free(h->texts);
     free(h->references);
     free(h->slots);
@@ -88,6 +90,7 @@ static status held_out_make(const struct config *config, const struct language *
     h->rows = memory_allocate(n * sizeof *h->rows);
     h->replies = memory_allocate(n * sizeof *h->replies);
     h->gold = memory_allocate(n * sizeof *h->gold);
+    h->terms = memory_allocate(n * sizeof *h->terms);
     h->texts = memory_allocate(n * sizeof *h->texts);
     h->references = memory_allocate(n * sizeof *h->references);
     h->slots = memory_allocate(n * sizeof *h->slots);
@@ -111,7 +114,7 @@ static status held_out_make(const struct config *config, const struct language *
     return NULL;
 }
 
-static status replies_measure(const struct config *config, const struct held_out *h,
+static status replies_measure(const struct config *config, struct held_out *h,
                               struct evaluation *out)
 {
     double *value = out->value;
@@ -120,14 +123,14 @@ static status replies_measure(const struct config *config, const struct held_out
     for (int64_t i = 0; i < h->count; i++) {
         const struct prompt *prompt = &h->prompts[i];
         const struct reply *reply = &h->replies[i];
-        struct reward_terms terms;
+        struct reward_terms *terms = &h->terms[i];
         TRY(reply_terms(config, (struct turn_key){h->line[i], prompt->turn, 0}, prompt, reply,
-                        &terms));
-        value[EVAL_REWARD] += reward_combine(config, &terms, NULL, reply->count);
-        value[EVAL_COVERAGE] += terms.coverage;
-        value[EVAL_FOCUS] += terms.focus;
-        value[EVAL_REP_HIST] += terms.rep_hist;
-        value[EVAL_REP_SELF] += terms.rep_self;
+                        terms));
+        value[EVAL_REWARD] += reward_combine(config, terms, NULL, reply->count);
+        value[EVAL_COVERAGE] += terms->coverage;
+        value[EVAL_FOCUS] += terms->focus;
+        value[EVAL_REP_HIST] += terms->rep_hist;
+        value[EVAL_REP_SELF] += terms->rep_self;
         value[EVAL_LENGTH] += (double)reply->count;
         value[EVAL_END_RATE] += reply->ended;
         if (h->slots[i]) {
@@ -154,11 +157,26 @@ static status replies_measure(const struct config *config, const struct held_out
     return NULL;
 }
 
-static void samples_write(const struct held_out *h, FILE *samples)
+static void samples_write(const struct config *config, const struct held_out *h, FILE *samples)
 {
     for (int64_t i = 0; i < h->count; i++) {
-        fprintf(samples, "{\"line\":%lld,\"turn\":%d,\"reply\":", (long long)h->line[i],
-                h->prompts[i].turn);
+        const struct reward_terms *terms = &h->terms[i];
+        const struct {
+            const char *name;
+            double value;
+        } numbers[] = {{"reward", reward_combine(config, terms, NULL, h->replies[i].count)},
+                       {"coverage", terms->coverage},
+                       {"focus", terms->focus},
+                       {"rep_hist", terms->rep_hist},
+                       {"rep_self", terms->rep_self}};
+        fprintf(samples, "{\"line\":%lld,\"turn\":%d,\"length\":%lld", (long long)h->line[i],
+                h->prompts[i].turn, (long long)h->replies[i].count);
+        for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+            char text[40];
+            json_double_text(text, numbers[k].value);
+            fprintf(samples, ",\"%s\":%s", numbers[k].name, text);
+        }
+        fputs(",\"reply\":", samples);
         json_write_text(samples, h->texts[i]);
         fputs(",\"gold\":", samples);
         json_write_text(samples, h->references[i]);
@@ -190,7 +208,7 @@ status evaluate(struct generator *generator, const struct config *config,
                              &h.texts[i]);
     if (!s) s = replies_measure(&own, &h, out);
     out->replies = h.count;
-    if (!s && samples) samples_write(&h, samples);
+    if (!s && samples) samples_write(&own, &h, samples);
     held_out_free(&h);
     return s;
 }

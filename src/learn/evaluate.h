@@ -29,7 +29,8 @@ struct evaluation {
 };
 
 /* One reply to every assistant turn's own (gold) history of the first `dialogues` dialogues (0:
- * all), at eval.temperature.  samples: NULL, or a JSON line a reply is written there. */
+ * all), at eval.temperature.  samples: NULL, or there goes a JSON line a
+ * reply: line, turn, length, raw terms, reply and gold text. */
 status evaluate(struct generator *generator, const struct config *config,
                 const struct language *language, const struct dataset *data, int64_t dialogues,
                 FILE *samples, struct evaluation *out);

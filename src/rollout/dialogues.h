@@ -15,7 +15,6 @@ struct rollout {
     struct generator *user;   /* rollout.user: model */
     const struct history_options *history;
     const struct dataset *data;
-    int32_t pad, end;
     struct running_statistics statistics; /* came with the weights; `best` chooses by them */
 };
 

@@ -66,17 +66,6 @@ void prompt_restrict(struct prompt *prompt, const uint8_t *visible)
     prompt_count(prompt);
 }
 
-void prompt_copy(struct prompt *to, const struct prompt *from)
-{
-    const size_t n = (size_t)from->count;
-    prompt_allocate(to, from->count, from->turn);
-    memcpy(to->tokens, from->tokens, n * sizeof *to->tokens);
-    memcpy(to->visible, from->visible, n);
-    memcpy(to->salient, from->salient, n);
-    memcpy(to->earlier, from->earlier, n);
-    prompt_count(to);
-}
-
 void prompt_free(struct prompt *prompt)
 {
     free(prompt->tokens);

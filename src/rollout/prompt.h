@@ -24,7 +24,6 @@ status prompt_from_tokens(const int32_t *tokens, const uint8_t *salient, int64_t
                           struct prompt *out);
 /* Takes tokens out of V (and of I): `visible` lists 0 or 1 for each. */
 void prompt_restrict(struct prompt *prompt, const uint8_t *visible);
-void prompt_copy(struct prompt *to, const struct prompt *from);
 void prompt_free(struct prompt *prompt);
 
 #endif

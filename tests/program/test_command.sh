@@ -102,7 +102,11 @@ bad "$work/ids:1" tokenizer decode --model "$model" --data "$work/ids" --out "$w
 # Evaluation.
 head -4 "$work/d.jsonl" >"$work/e.jsonl"
 expect_status 0 "$regard" eval --model "$model" --data "$work/e.jsonl" --out "$work/e.json" \
-    --set rollout.max_new_tokens=4
+    --samples "$work/replies.jsonl" --set rollout.max_new_tokens=4
+awk -F '[:,}]' 'FNR == NR { if ($1 ~ /"replies"/) n = $2; if ($1 ~ /"reward"/) mean = $2; next }
+    { for (i = 1; i < NF; i++) if ($i == "\"reward\"") { sum += $(i + 1); rows++ } }
+    END { d = sum - mean * n; exit !(rows && rows == n && d * d < 1e-18) }' \
+    "$work/e.json" "$work/replies.jsonl" || fail "samples do not add up: $(cat "$work/e.json" "$work/replies.jsonl")"
 grep -q '"perplexity"' "$work/e.json" || fail "$(cat "$work/e.json")"
 expect_status 0 "$regard" eval --compare "$work/e.json" "$work/e.json"
 [ "$(wc -l <"$work/out")" = 14 ] || fail "not a heading and 13 rows: $(cat "$work/out")"

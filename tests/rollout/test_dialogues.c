@@ -57,9 +57,7 @@ static struct rollout rollout_of(struct fixture *f, const struct config *config)
     return (struct rollout){.config = config,
                             .policy = f->generator,
                             .history = &f->language->history,
-                            .data = f->data,
-                            .pad = 0,
-                            .end = 1};
+                            .data = f->data};
 }
 
 /* Ids past the data's four dialogues come round in another order. */

@@ -121,7 +121,8 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
                {"--data", &c->data},
                {"--out", &c->out},
                {"--run", &c->run},
-               {"--spm", &c->spm}};
+               {"--spm", &c->spm},
+               {"--samples", &c->samples}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (!strcmp(bare, all[i].option)) {
             if (*all[i].to) USAGE("%s is given twice; see regard %s --help", bare, verb->name);

@@ -19,7 +19,7 @@ const struct verb verbs[] = {
      "--config --set", verb_score},
     {"generate", "replies to histories", "--model --data --out", "--config --set", verb_generate},
     {"eval", "a model on a held-out set; --compare BEFORE AFTER prints two tables side by side", "",
-     "--model --data --out --config --set --compare", verb_eval},
+     "--model --data --out --samples --config --set --compare", verb_eval},
     {"import", "a Hugging Face folder to a model folder", "--model --out", "--config --set",
      verb_import},
     {"export", "a model to a Hugging Face folder", "--model --out", "--config --set", verb_export},

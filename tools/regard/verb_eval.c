@@ -1,4 +1,5 @@
-/* eval: the held-out metrics as JSON, and two of them side by side. */
+/* eval: the held-out metrics as JSON (the replies too, beside the gold ones), and two of them
+ * side by side. */
 #include "src/base/file.h"
 #include "src/base/json.h"
 #include "src/learn/evaluate.h"
@@ -68,14 +69,18 @@ status verb_eval(struct command *command)
     struct dataset *data;
     TRY(dataset_read(command->data, DATASET_TRAIN, &data));
     struct session session;
+    struct file_writer samples = {.stream = NULL};
     status s = session_open(command, false, &session);
     if (!s) {
         struct evaluation evaluation;
         s = session_check_tokens(&session, &command->config, data);
+        if (!s && command->samples) s = file_begin(&samples, command->samples);
         if (!s)
-            s = evaluate(session.generator, &command->config, session.language, data, 0, NULL,
-                         &evaluation);
+            s = evaluate(session.generator, &command->config, session.language, data, 0,
+                         samples.stream, &evaluation);
+        if (!s && samples.stream) s = file_commit(&samples);
         if (!s) s = evaluation_write(command->out, &evaluation);
+        file_abandon(&samples);
         session_close(&session);
     }
     dataset_free(data);
