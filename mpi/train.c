@@ -278,42 +278,57 @@ static status batch_receive(struct trainer *t, int64_t batch, struct experience 
     }
 }
 
-static status samples_write(const struct trainer *t, int64_t step, struct experience *const *slots,
-                            int64_t count)
+/* The turns of a dialogue as JSON lines. */
+static status sample_print(const struct trainer *t, const struct experience *one, FILE *out)
 {
-    char path[1200];
-    snprintf(path, sizeof path, "%s/samples", t->folder.options->folder);
-    TRY(directory_create(path));
-    snprintf(path, sizeof path, "%s/samples/step-%06lld.jsonl", t->folder.options->folder,
-             (long long)step);
-    struct file_writer writer;
-    TRY(file_begin(&writer, path));
+    const struct tokenizer *tokenizer = t->language->tokenizer;
     status s = NULL;
-    for (int64_t e = 0; !s && e < count && e < 2; e++)
-        for (int64_t k = 0; !s && k < slots[e]->turn_count; k++) {
-            const struct experience_turn *turn = &slots[e]->turns[k];
-            const struct tokenizer *tokenizer = t->language->tokenizer;
-            char *history = NULL, *reply = NULL, number[40];
-            s = tokenizer_decode(tokenizer, turn->history_tokens, turn->history_length, true,
-                                 &history);
-            if (!s)
-                s = tokenizer_decode(tokenizer, turn->reply_tokens, turn->reply_length, true,
-                                     &reply);
-            if (!s) {
-                json_double_text(number, turn->reward);
-                fprintf(writer.stream, "{\"dialogue\":%lld,\"turn\":%d,\"candidate\":%d,",
-                        (long long)slots[e]->dialogue, turn->turn + 1, turn->candidate);
-                fprintf(writer.stream, "\"reward\":%s,\"history\":", number);
-                json_write_text(writer.stream, history);
-                fputs(",\"reply\":", writer.stream);
-                json_write_text(writer.stream, reply);
-                fputs("}\n", writer.stream);
-            }
-            free(history);
-            free(reply);
+    for (int64_t k = 0; !s && k < one->turn_count; k++) {
+        const struct experience_turn *turn = &one->turns[k];
+        char *history = NULL, *reply = NULL, number[40];
+        s = tokenizer_decode(tokenizer, turn->history_tokens, turn->history_length, true, &history);
+        if (!s)
+            s = tokenizer_decode(tokenizer, turn->reply_tokens, turn->reply_length, true, &reply);
+        if (!s) {
+            json_double_text(number, turn->reward);
+            fprintf(out, "{\"dialogue\":%lld,\"turn\":%d,\"candidate\":%d,",
+                    (long long)one->dialogue, turn->turn + 1, turn->candidate);
+            fprintf(out, "\"reward\":%s,\"history\":", number);
+            json_write_text(out, history);
+            fputs(",\"reply\":", out);
+            json_write_text(out, reply);
+            fputs("}\n", out);
         }
-    if (!s) s = file_commit(&writer);
-    file_abandon(&writer);
+        free(history);
+        free(reply);
+    }
+    return s;
+}
+
+/* The batch's first two dialogues, whichever learners have them (all learners call). */
+static status samples_write(const struct trainer *t, int64_t step, struct experience *const *slots,
+                            int64_t first, int64_t count)
+{
+    char *mine = NULL, path[1200];
+    size_t size = 0, bytes = 0;
+    FILE *stream = open_memstream(&mine, &size);
+    if (!stream) FAIL(STATUS_INTERNAL, "out of memory");
+    status s = NULL;
+    for (int64_t e = 0; !s && e < count && first + e < 2; e++)
+        s = sample_print(t, slots[e], stream);
+    fclose(stream);
+    void *all = NULL;
+    const struct learner_exchange *exchange = &t->learner->exchange;
+    if (!s) s = exchange->gather(exchange->context, mine, size, &all, &bytes);
+    if (!s && t->world->rank == 0) {
+        snprintf(path, sizeof path, "%s/samples", t->folder.options->folder);
+        s = directory_create(path);
+        snprintf(path, sizeof path, "%s/samples/step-%06lld.jsonl", t->folder.options->folder,
+                 (long long)step);
+        if (!s) s = file_write(path, all, bytes);
+    }
+    free(mine);
+    free(all);
     return s;
 }
 
@@ -419,14 +434,11 @@ static status batch_learn(struct trainer *t, int64_t batch, bool *guard)
     if (!s && (metrics.policy.skipped || metrics.critic.skipped) && t->world->rank == 0)
         log_line(LOG_WARNING, "update %lld: a gradient was not finite, the step was skipped",
                  (long long)batch + 1);
-    if (!s && t->world->rank == 0) {
-        s = update_report(t, batch + 1, seconds_now() - begun, &metrics);
-        const int64_t every = t->config->eval.every;
-        if (!s && every > 0 && (batch + 1) % every == 0)
-            s = samples_write(t, batch + 1, slots, count);
-        if (!s && t->valid && every > 0 && (batch + 1) % every == 0)
-            s = held_out_report(t, batch + 1, guard);
-    }
+    const int64_t every = t->config->eval.every;
+    const bool look = every > 0 && (batch + 1) % every == 0;
+    if (!s && t->world->rank == 0) s = update_report(t, batch + 1, seconds_now() - begun, &metrics);
+    if (!s && look) s = samples_write(t, batch + 1, slots, first, count);
+    if (!s && look && t->valid && t->world->rank == 0) s = held_out_report(t, batch + 1, guard);
     for (int64_t i = 0; i < count; i++)
         if (slots[i]) experience_destroy(slots[i]);
     free(slots);
