@@ -65,6 +65,24 @@ static status take_attempt(const char *parent, int64_t *attempt)
     }
 }
 
+/* What writers that were killed left behind: half-written and half-deleted folders. */
+static status remove_leftovers(const char *parent)
+{
+    DIR *directory = opendir(parent);
+    if (!directory) FAIL(STATUS_INPUT, "cannot list %s: %s", parent, strerror(errno));
+    status s = NULL;
+    for (struct dirent *e; !s && (e = readdir(directory));) {
+        const size_t length = strlen(e->d_name);
+        char path[LONG_PATH + 256];
+        if (strncmp(e->d_name, "step-", 5) != 0) continue;
+        if (length < 4 || strcmp(e->d_name + length - 4, ".tmp") != 0) continue;
+        snprintf(path, sizeof path, "%s/%s", parent, e->d_name);
+        if (directory_exists(path)) s = directory_remove(path);
+    }
+    closedir(directory);
+    return s;
+}
+
 static status check_attempt(const char *parent, int64_t attempt)
 {
     int64_t newest = newest_attempt(parent);
@@ -80,9 +98,10 @@ status checkpoint_begin(const char *run, int64_t step, int64_t *attempt)
     if (strlen(run) > CHECKPOINT_PATH_MAX - 200) FAIL(STATUS_INPUT, "%s: path too long", run);
     snprintf(parent, sizeof parent, "%s/checkpoints", run);
     TRY(directory_create(parent));
-    if (*attempt == 0)
+    if (*attempt == 0) {
         TRY(take_attempt(parent, attempt));
-    else
+        TRY(remove_leftovers(parent));
+    } else
         TRY(check_attempt(parent, *attempt));
     checkpoint_temporary(run, step, folder);
     if (directory_exists(folder)) TRY(directory_remove(folder));

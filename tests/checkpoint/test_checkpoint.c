@@ -232,6 +232,26 @@ static void a_job_that_was_overtaken_may_not_publish(void **state)
     GOOD(checkpoint_begin(run, 9, &newer));
 }
 
+static void what_killed_jobs_left_half_done_goes_at_the_next_jobs_first_save(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"step-000004.tmp", "step-000002.tmp",
+                                        "step-000004.old.tmp"};
+    char path[CHECKPOINT_PATH_MAX];
+    write_step(5, 1);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/checkpoints/%s", run, names[i]);
+        GOOD(directory_create(path));
+    }
+    write_step(6, 1);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/checkpoints/%s", run, names[i]);
+        if (directory_exists(path)) fail_msg("%s is still there", path);
+    }
+    check_step(5);
+    check_step(6);
+}
+
 static void prune_keeps_the_last_and_the_best(void **state)
 {
     (void)state;
@@ -254,6 +274,7 @@ int main(void)
         TEST(no_flipped_bit_and_no_cut_file_verifies),
         TEST(a_file_that_the_manifest_does_not_list_is_refused),
         TEST(a_job_that_was_overtaken_may_not_publish),
+        TEST(what_killed_jobs_left_half_done_goes_at_the_next_jobs_first_save),
         TEST(prune_keeps_the_last_and_the_best),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
