@@ -1,0 +1,103 @@
+/* The CUDA back end's private header: its queue, what kernels share, and every operation of the
+ * table.  Formulas and shapes are in kernels/ops.h; a call here is queued on the queue's stream. */
+#pragma once
+#include "gpu.cuh"
+extern "C" {
+#include "kernels/ops.h"
+}
+#include <type_traits>
+
+/* What a kernel has found wrong with its input; synchronize turns it into a message. */
+enum cuda_mistake { CUDA_MISTAKE_NONE, CUDA_MISTAKE_TARGET, CUDA_MISTAKE_TOKEN, CUDA_MISTAKES };
+
+struct cuda_queue {
+    struct queue base;
+    int device;
+    cudaStream_t stream;
+    status error;      /* the first one since the last synchronize */
+    int *mistake;      /* device: an enum cuda_mistake, 0 until a kernel raises one */
+    int *mistake_seen; /* pinned copy */
+    void *scratch;     /* device */
+    size_t scratch_bytes;
+    size_t allocated, most; /* bytes of allocate that live now, and at most */
+    int64_t allocations;    /* live ones */
+};
+
+static inline struct cuda_queue *cuda_queue_of(struct queue *q)
+{
+    return (struct cuda_queue *)q;
+}
+
+/* Keeps the first error for synchronize and frees later ones. */
+void cuda_fail(struct queue *q, status error);
+
+/* Keeps an error of the runtime, saying in which call. */
+void cuda_check(struct queue *q, cudaError_t error, const char *call);
+
+/* Device memory of at least `bytes`, 256-byte aligned, contents undefined; valid until the next
+ * call of this.  NULL (and the error is kept) when there is none: the caller returns. */
+void *cuda_scratch(struct queue *q, size_t bytes);
+
+/* cuda_launch(q, kernel, grid, block, shared bytes, arguments...): on the queue's stream, an error
+ * is kept.  A grid of 0 blocks cannot be launched: return before it. */
+#define cuda_launch(q, kernel, grid, block, shared, ...)                                           \
+    cuda_check(q,                                                                                  \
+               kernel_launch(kernel, {grid, block, size_t(shared), cuda_queue_of(q)->stream},      \
+                             __VA_ARGS__),                                                         \
+               #kernel)
+
+/* Runs the statement with `element` as the type of `real` on this queue. */
+#define cuda_with_element(q, ...)                                                                  \
+    do {                                                                                           \
+        if ((q)->real_bytes == sizeof(__nv_bfloat16)) {                                            \
+            using element = __nv_bfloat16;                                                         \
+            __VA_ARGS__;                                                                           \
+        } else {                                                                                   \
+            using element = float;                                                                 \
+            __VA_ARGS__;                                                                           \
+        }                                                                                          \
+    } while (0)
+
+static inline int64_t cuda_divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static __device__ inline float element_load(const float *p)
+{
+    return *p;
+}
+static __device__ inline float element_load(const __nv_bfloat16 *p)
+{
+    return __bfloat162float(*p);
+}
+static __device__ inline void element_store(float *p, float x)
+{
+    *p = x;
+}
+static __device__ inline void element_store(__nv_bfloat16 *p, float x)
+{
+    *p = __float2bfloat16_rn(x);
+}
+
+/* For kernels that meet a bad input: the largest number stays. */
+static __device__ inline void mistake_raise(int *mistake, int kind)
+{
+    atomicMax(mistake, kind);
+}
+
+/* Every operation, with the type that the table gives it: cuda_rmsnorm, cuda_add, ... */
+#define CUDA_OPERATIONS(of)                                                                        \
+    of(allocate) of(release) of(upload) of(download) of(copy) of(zero) of(synchronize) of(destroy) \
+        of(matrix_create) of(matrix_destroy) of(matrix_pack) of(matmul) of(matmul_float)           \
+            of(matmul_input_gradient) of(matmul_weight_gradient) of(narrow) of(embedding)          \
+                of(embedding_backward) of(rmsnorm) of(rmsnorm_backward) of(add) of(scale) of(relu) \
+                    of(relu_backward) of(gated_gelu) of(gated_gelu_backward) of(relative_bias)     \
+                        of(relative_bias_backward) of(attention) of(attention_backward)            \
+                            of(attention_summary) of(cache_append) of(advance) of(mean_rows)       \
+                                of(mean_rows_backward) of(softmax_loss) of(softmax_loss_backward)  \
+                                    of(sample) of(ppo_loss) of(square_sum) of(adamw)
+#define CUDA_DECLARE(name)                                                                         \
+    std::remove_pointer_t<decltype(ops::name)> cuda_##name __attribute__((weak));
+CUDA_OPERATIONS(CUDA_DECLARE)
+#undef CUDA_DECLARE

@@ -1,0 +1,176 @@
+/* The CUDA queue: one stream, device memory, copies, and the first error until somebody waits. */
+#include "cuda.cuh"
+
+#include <stdlib.h>
+
+void cuda_fail(struct queue *q, status error)
+{
+    struct cuda_queue *cuda = cuda_queue_of(q);
+    if (cuda->error)
+        status_free(error);
+    else
+        cuda->error = error;
+}
+
+void cuda_check(struct queue *q, cudaError_t error, const char *call)
+{
+    if (error == cudaSuccess || cuda_queue_of(q)->error) return;
+    cuda_fail(q, ERROR(STATUS_INTERNAL, "%s: %s", call, cudaGetErrorString(error)));
+}
+
+static status memory_new(size_t bytes, void **out)
+{
+    const cudaError_t error = cudaMalloc(out, bytes ? bytes : 1);
+    if (error == cudaSuccess) return NULL;
+    size_t left = 0, total = 0;
+    *out = NULL;
+    (void)cudaGetLastError(); /* a full device is no broken one */
+    (void)cudaMemGetInfo(&left, &total);
+    if (error == cudaErrorMemoryAllocation)
+        FAIL(STATUS_INTERNAL,
+             "GPU memory: %zu bytes more are needed, %zu of %zu are free; lower rollout.dialogues "
+             "or rollout.candidates, or raise learn.microbatches",
+             bytes, left, total);
+    FAIL(STATUS_INTERNAL, "cudaMalloc: %s", cudaGetErrorString(error));
+}
+
+void *cuda_scratch(struct queue *q, size_t bytes)
+{
+    struct cuda_queue *cuda = cuda_queue_of(q);
+    if (cuda->scratch && cuda->scratch_bytes >= bytes) return cuda->scratch;
+    cuda_check(q, cudaFree(cuda->scratch), "cudaFree"); /* waits for its readers */
+    cuda->scratch_bytes = 0;
+    status error = memory_new(bytes, &cuda->scratch);
+    if (error)
+        cuda_fail(q, error);
+    else
+        cuda->scratch_bytes = bytes;
+    return cuda->scratch;
+}
+
+/* An allocation's size is not asked for again, so the queue counts those that live alone. */
+status cuda_allocate(struct queue *q, size_t bytes, void **out)
+{
+    TRY(memory_new(bytes, out));
+    cuda_queue_of(q)->allocations++;
+    return NULL;
+}
+
+void cuda_release(struct queue *q, void *memory)
+{
+    if (!memory) return;
+    cuda_check(q, cudaFree(memory), "cudaFree");
+    cuda_queue_of(q)->allocations--;
+}
+
+static void copy(struct queue *q, void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                 const char *what)
+{
+    if (bytes)
+        cuda_check(q, cudaMemcpyAsync(to, from, bytes, kind, cuda_queue_of(q)->stream), what);
+}
+
+void cuda_upload(struct queue *q, void *to, const void *host_from, size_t bytes)
+{
+    copy(q, to, host_from, bytes, cudaMemcpyHostToDevice, "upload");
+}
+
+void cuda_download(struct queue *q, void *host_to, const void *from, size_t bytes)
+{
+    copy(q, host_to, from, bytes, cudaMemcpyDeviceToHost, "download");
+}
+
+void cuda_copy(struct queue *q, void *to, const void *from, size_t bytes)
+{
+    copy(q, to, from, bytes, cudaMemcpyDeviceToDevice, "copy");
+}
+
+void cuda_zero(struct queue *q, void *to, size_t bytes)
+{
+    if (bytes) cuda_check(q, cudaMemsetAsync(to, 0, bytes, cuda_queue_of(q)->stream), "zero");
+}
+
+static status mistake_status(int mistake)
+{
+    static const char *const said[CUDA_MISTAKES] = {"", "a target lies outside the vocabulary",
+                                                    "a token lies outside the vocabulary"};
+    const bool known = mistake > 0 && mistake < CUDA_MISTAKES;
+    return ERROR(STATUS_INTERNAL, "%s", known ? said[mistake] : "a kernel found a bad input");
+}
+
+status cuda_synchronize(struct queue *q)
+{
+    struct cuda_queue *cuda = cuda_queue_of(q);
+    copy(q, cuda->mistake_seen, cuda->mistake, sizeof *cuda->mistake, cudaMemcpyDeviceToHost,
+         "synchronize");
+    cuda_check(q, cudaStreamSynchronize(cuda->stream), "synchronize");
+    if (*cuda->mistake_seen) {
+        cuda_fail(q, mistake_status(*cuda->mistake_seen));
+        *cuda->mistake_seen = 0;
+        cuda_zero(q, cuda->mistake, sizeof *cuda->mistake);
+    }
+    status error = cuda->error;
+    cuda->error = NULL;
+    return error;
+}
+
+void cuda_destroy(struct queue *q)
+{
+    if (!q) return;
+    struct cuda_queue *cuda = cuda_queue_of(q);
+    if (cuda->stream) (void)cudaStreamDestroy(cuda->stream);
+    (void)cudaFree(cuda->scratch);
+    (void)cudaFree(cuda->mistake);
+    (void)cudaFreeHost(cuda->mistake_seen);
+    status_free(cuda->error);
+    free(cuda);
+}
+
+/* Without a driver the count is not written. */
+static status device_choose(struct cuda_queue *cuda, int device)
+{
+    int count = 0;
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    if (error != cudaSuccess) FAIL(STATUS_INPUT, "device: cuda: %s", cudaGetErrorString(error));
+    if (count < 1) FAIL(STATUS_INPUT, "device: cuda: there is no GPU");
+    cuda->device = device % count;
+    const cudaError_t chosen = cudaSetDevice(cuda->device);
+    if (chosen != cudaSuccess)
+        FAIL(STATUS_INPUT, "device: cuda: GPU %d: %s", cuda->device, cudaGetErrorString(chosen));
+    return NULL;
+}
+
+static status queue_fill(struct cuda_queue *cuda, int device)
+{
+    TRY(device_choose(cuda, device));
+    cuda_check(&cuda->base, cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking),
+               "cudaStreamCreate");
+    cuda_check(&cuda->base, cudaMalloc(&cuda->mistake, sizeof *cuda->mistake), "cudaMalloc");
+    cuda_check(&cuda->base, cudaMallocHost(&cuda->mistake_seen, sizeof *cuda->mistake_seen),
+               "cudaMallocHost");
+    if (!cuda->error) cuda_zero(&cuda->base, cuda->mistake, sizeof *cuda->mistake);
+    if (!cuda->error) return cuda_synchronize(&cuda->base);
+    status error = cuda->error;
+    cuda->error = NULL;
+    return error;
+}
+
+status cuda_queue_open(const struct ops *operations, int device, int threads, size_t real_bytes,
+                       struct queue **out)
+{
+    *out = NULL;
+    if (real_bytes != 4 && real_bytes != 2)
+        FAIL(STATUS_INTERNAL, "elements of %zu bytes: 4 or 2", real_bytes);
+    struct cuda_queue *cuda = (struct cuda_queue *)calloc(1, sizeof *cuda);
+    if (!cuda) FAIL(STATUS_INTERNAL, "no memory for a queue");
+    cuda->base.op = operations;
+    cuda->base.threads = threads;
+    cuda->base.real_bytes = real_bytes;
+    status error = queue_fill(cuda, device);
+    if (error) {
+        cuda_destroy(&cuda->base);
+        return error;
+    }
+    *out = &cuda->base;
+    return NULL;
+}

@@ -1,0 +1,508 @@
+/* Device memory with guard bytes, streams, events and graphs as queues of closures, and what tests
+ * ask. Owns the register of live allocations and the streams. */
+#include "cuda_internal.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
+namespace cuda_host
+{
+
+constexpr size_t max_shared = 227 * 1024, guard_bytes = 256;
+
+/* device memory */
+static std::vector<allocation> memory; /* live ones, by address */
+
+static std::vector<allocation>::iterator memory_after(const void *pointer)
+{
+    return std::upper_bound(
+        memory.begin(), memory.end(), pointer,
+        [](const void *p, const allocation &a) { return p < static_cast<void *>(a.data); });
+}
+
+const allocation *allocation_find(const void *pointer)
+{
+    auto after = memory_after(pointer);
+    if (after == memory.begin()) return nullptr;
+    const allocation *a = &*(after - 1);
+    return static_cast<const char *>(pointer) < a->data + a->bytes ? a : nullptr;
+}
+
+static size_t guard_after(const allocation &a)
+{
+    return guard_bytes + (guard_bytes - a.bytes % guard_bytes) % guard_bytes;
+}
+
+static void guards_poison(const allocation &a, bool on)
+{ /* AddressSanitizer sees touched guards at once */
+#ifdef __SANITIZE_ADDRESS__
+    (on ? __asan_poison_memory_region : __asan_unpoison_memory_region)(a.data - guard_bytes,
+                                                                       guard_bytes);
+    (on ? __asan_poison_memory_region : __asan_unpoison_memory_region)(a.data + a.bytes,
+                                                                       guard_after(a));
+#else
+    (void)a, (void)on;
+#endif
+}
+
+static bool guard_check(const allocation &a)
+{
+    guards_poison(a, false);
+    const char *bad = nullptr;
+    for (const char *p = a.data - guard_bytes; p < a.data + a.bytes + guard_after(a) && !bad; p++) {
+        if (p == a.data) p += a.bytes;
+        if (*p != '\xa5') bad = p;
+    }
+    if (bad) {
+        misuse(cudaErrorLaunchFailure, "written outside an allocation of %zu bytes, at byte %td",
+               a.bytes, bad - a.data);
+        memset(a.data - guard_bytes, 0xa5, guard_bytes); /* say it once */
+        memset(a.data + a.bytes, 0xa5, guard_after(a));
+    }
+    guards_poison(a, true);
+    return !bad;
+}
+
+void guards_check()
+{
+    for (const allocation &a : memory) guard_check(a);
+}
+
+bool check_argument(const call &of, int index, const void *pointer)
+{
+    if (!pointer || allocation_find(pointer)) return true;
+    misuse(
+        cudaErrorLaunchFailure,
+        "%s:%d: %s: argument %d is not a device pointer (host memory, freed, or past its end): %p",
+        of.file, of.line, of.name, index + 1, pointer);
+    return false;
+}
+
+/* Names and numbers of launches, added to a file when the program ends: the suite asks whether
+ * every kernel was ever run. */
+struct launch_counts {
+    std::map<std::string, uint64_t> of;
+    ~launch_counts()
+    {
+        const char *path = getenv("CUDA_HOST_LAUNCHES");
+        FILE *file = path && !of.empty() ? fopen(path, "a") : nullptr;
+        if (!file) return;
+        for (const auto &[name, count] : of)
+            fprintf(file, "%s %llu\n", name.c_str(), static_cast<unsigned long long>(count));
+        fclose(file);
+    }
+};
+static launch_counts counts;
+
+void launch_count(const char *name)
+{
+    counts.of[name]++;
+}
+
+/* streams */
+using work = std::function<void(CUstream_st *)>; /* called with the stream it runs on */
+} /* namespace cuda_host */
+using namespace cuda_host;
+
+struct CUgraph_st {
+    std::vector<work> nodes;
+};
+static order default_order() /* read again for each stream: a test's queues differ in it */
+{
+    return order_named(getenv("CUDA_HOST_ORDER"));
+}
+
+struct CUstream_st {
+    std::deque<work> queue;      /* lazy: not done yet */
+    CUgraph_st *graph = nullptr; /* being captured */
+    order launches = default_order();
+};
+struct CUevent_st {
+    CUstream_st *stream = nullptr;
+    CUgraph_st *graph = nullptr;
+    uint64_t recorded = 0, reached = 0;
+    std::chrono::steady_clock::time_point time;
+};
+static CUstream_st default_stream;
+static std::vector<CUstream_st *> streams = {&default_stream};
+
+static bool lazy()
+{
+    static const char *mode = getenv("CUDA_HOST_STREAMS");
+    return mode && !strcmp(mode, "lazy");
+}
+
+static void drain(CUstream_st *stream)
+{
+    while (!stream->queue.empty()) {
+        work first = std::move(stream->queue.front());
+        stream->queue.pop_front();
+        first(stream);
+    }
+}
+
+static cudaError_t enqueue(CUstream_st *stream, work item)
+{
+    if (!stream) stream = &default_stream;
+    if (stream->graph) {
+        stream->graph->nodes.push_back(std::move(item));
+    } else if (lazy()) {
+        if (stream == &default_stream) /* the default stream waits for the others */
+            for (CUstream_st *s : streams) drain(s);
+        stream->queue.push_back(std::move(item));
+    } else {
+        item(stream);
+    }
+    return state.error;
+}
+
+cudaError_t cuda_host::launch(call *owned, cudaStream_t stream)
+{
+    std::shared_ptr<const call> c(owned);
+    size_t threads = size_t(c->block.x) * c->block.y * c->block.z,
+           blocks = size_t(c->grid.x) * c->grid.y * c->grid.z;
+    if (state.error) return state.error;
+    if (!threads || !blocks || threads > max_threads || c->block.z > 64 || c->grid.y > 65535 ||
+        c->grid.z > 65535 || c->shared > max_shared)
+        return misuse(
+            cudaErrorInvalidConfiguration,
+            "%s:%d: %s: grid (%u,%u,%u), block (%u,%u,%u), %zu bytes shared cannot be launched",
+            c->file, c->line, c->name, c->grid.x, c->grid.y, c->grid.z, c->block.x, c->block.y,
+            c->block.z, c->shared);
+    if (!c->pointers_are_device()) return state.error;
+    return enqueue(stream, [c](CUstream_st *on) { blocks_run(c.get(), &on->launches); });
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t *stream)
+{
+    streams.push_back(*stream = new CUstream_st);
+    return state.error;
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
+{
+    return cudaStreamCreate(stream);
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    drain(stream);
+    streams.erase(std::find(streams.begin(), streams.end(), stream));
+    delete stream;
+    return state.error;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    if (!stream) return cudaDeviceSynchronize();
+    if (stream->graph)
+        return misuse(cudaErrorStreamCaptureUnsupported,
+                      "cudaStreamSynchronize while the stream is captured");
+    drain(stream);
+    return state.error;
+}
+cudaError_t cudaDeviceSynchronize(void)
+{
+    for (CUstream_st *s : streams) {
+        if (s->graph)
+            return misuse(
+                cudaErrorStreamCaptureUnsupported,
+                "cudaDeviceSynchronize (or another call that waits) while a stream is captured");
+        drain(s);
+    }
+    return state.error;
+}
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
+{
+    if (!stream || stream->graph)
+        return misuse(cudaErrorStreamCaptureUnsupported, "cudaStreamBeginCapture: %s",
+                      stream ? "captured already" : "the default stream");
+    stream->graph = new CUgraph_st;
+    return state.error;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
+{
+    if (!(*graph = stream->graph))
+        return misuse(cudaErrorInvalidValue, "cudaStreamEndCapture: nothing is captured");
+    for (CUstream_st *s : streams)
+        if (s->graph == *graph) s->graph = nullptr;
+    return state.error;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long)
+{
+    *exec = new CUgraph_st(*graph);
+    return state.error;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
+{
+    for (const work &node : exec->nodes) enqueue(stream, node);
+    return state.error;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    return delete graph, state.error;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
+{
+    return delete exec, state.error;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t *event)
+{
+    return *event = new CUevent_st, state.error;
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
+{
+    return cudaEventCreate(event);
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event)
+{
+    return delete event, state.error;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+{
+    event->stream = stream ? stream : &default_stream;
+    if ((event->graph = event->stream->graph)) return state.error; /* an edge of the graph */
+    uint64_t ticket = ++event->recorded;
+    return enqueue(stream, [event, ticket](CUstream_st *) {
+        event->reached = ticket, event->time = std::chrono::steady_clock::now();
+    });
+}
+static void event_await(cudaEvent_t event, uint64_t ticket)
+{
+    while (event->reached < ticket && !event->stream->queue.empty()) {
+        work first = std::move(event->stream->queue.front());
+        event->stream->queue.pop_front();
+        first(event->stream);
+    }
+}
+cudaError_t cudaEventQuery(cudaEvent_t event)
+{
+    return event->reached < event->recorded ? cudaErrorNotReady : state.error;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event)
+{
+    return event_await(event, event->recorded), state.error;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
+{
+    if (event->graph)
+        return stream->graph = event->graph, state.error; /* the stream joins the capture */
+    uint64_t ticket = event->recorded;
+    return enqueue(stream, [event, ticket](CUstream_st *) { event_await(event, ticket); });
+}
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t start, cudaEvent_t stop)
+{
+    *milliseconds = std::chrono::duration<float, std::milli>(stop->time - start->time).count();
+    return state.error;
+}
+
+/* memory calls */
+static std::map<const char *, size_t> pinned; /* of cudaMallocHost */
+
+static bool is_pinned(const void *host)
+{
+    const char *p = static_cast<const char *>(host);
+    auto after = pinned.upper_bound(p);
+    return after != pinned.begin() && std::prev(after)->first + std::prev(after)->second > p;
+}
+
+static size_t memory_limit() /* so that running out of it can be tested */
+{
+    const char *limit = getenv("CUDA_HOST_MEMORY");
+    return limit ? size_t(strtoull(limit, nullptr, 10)) : size_t(1) << 36;
+}
+
+static size_t memory_used()
+{
+    size_t sum = 0;
+    for (const allocation &a : memory) sum += a.bytes;
+    return sum;
+}
+
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
+{
+    size_t used = memory_used();
+    *total = memory_limit();
+    *free_bytes = used < *total ? *total - used : 0;
+    return state.error;
+}
+
+static bool capturing(const char *name)
+{
+    for (CUstream_st *s : streams)
+        if (s->graph)
+            return misuse(cudaErrorStreamCaptureUnsupported, "%s while a stream is captured", name),
+                   true;
+    return false;
+}
+
+cudaError_t cudaMallocBytes(void **pointer, size_t bytes)
+{
+    *pointer = nullptr;
+    if (state.error || capturing("cudaMalloc")) return state.error;
+    if (!bytes) return cudaSuccess;
+    if (bytes > memory_limit() - std::min(memory_limit(), memory_used()))
+        return cudaErrorMemoryAllocation;
+    allocation a = {nullptr, bytes, check_cells_create(bytes)};
+    size_t total = guard_bytes + bytes + guard_after(a);
+    char *base = static_cast<char *>(aligned_alloc(guard_bytes, total));
+    if (!base) return cudaErrorMemoryAllocation;
+    memset(base, 0xa5, total);
+    a.data = base + guard_bytes;
+    memset(a.data, 0xff, bytes);
+    memory.insert(memory_after(a.data), a);
+    guards_poison(a, true);
+    *pointer = a.data;
+    return cudaSuccess;
+}
+cudaError_t cudaFree(void *pointer)
+{
+    if (!pointer) return state.error;
+    if (capturing("cudaFree")) return state.error;
+    for (CUstream_st *s : streams) drain(s); /* it waits for the device */
+    auto after = memory_after(pointer);
+    if (after == memory.begin() || (after - 1)->data != pointer)
+        return misuse(cudaErrorInvalidValue, "cudaFree(%p): not from cudaMalloc, or freed before",
+                      pointer);
+    allocation a = *(after - 1);
+    guard_check(a);
+    memory.erase(after - 1);
+    guards_poison(a, false);
+    check_cells_destroy(a.cells);
+    memset(a.data, 0xff, a.bytes);
+    free(a.data - guard_bytes);
+    return state.error;
+}
+cudaError_t cudaFreeAsync(void *pointer, cudaStream_t)
+{
+    return cudaFree(pointer);
+}
+cudaError_t cudaMallocHostBytes(void **pointer, size_t bytes)
+{
+    if (!(*pointer = malloc(bytes))) return cudaErrorMemoryAllocation;
+    pinned[static_cast<char *>(*pointer)] = bytes;
+    return memset(*pointer, 0xff, bytes), state.error;
+}
+cudaError_t cudaFreeHost(void *pointer)
+{
+    for (CUstream_st *s : streams) drain(s);
+    pinned.erase(static_cast<char *>(pointer));
+    return free(pointer), state.error;
+}
+
+static bool range_is(const char *call, const void *pointer, size_t bytes, bool device)
+{
+    const allocation *a = allocation_find(pointer);
+    if (device ? a && size_t(static_cast<const char *>(pointer) - a->data) + bytes <= a->bytes : !a)
+        return true;
+    misuse(cudaErrorInvalidValue, "%s: %p, %zu bytes: %s", call, pointer, bytes,
+           !device ? "device memory where host memory is due"
+           : a     ? "past the end of the allocation"
+                   : "not device memory");
+    return false;
+}
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream)
+{
+    if (state.error || !bytes) return state.error;
+    bool to_device = kind == cudaMemcpyDefault
+                         ? allocation_find(to) != nullptr
+                         : kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+    bool from_device = kind == cudaMemcpyDefault
+                           ? allocation_find(from) != nullptr
+                           : kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+    if (!range_is("cudaMemcpy to", to, bytes, to_device) ||
+        !range_is("cudaMemcpy from", from, bytes, from_device))
+        return state.error;
+    /* Pageable memory is read before the call returns, as CUDA does; pinned memory when its turn
+     * comes. */
+    if (to_device && !from_device && !is_pinned(from)) {
+        const char *bytes_of = static_cast<const char *>(from);
+        auto kept = std::make_shared<std::vector<char>>(bytes_of, bytes_of + bytes);
+        return enqueue(stream, [=](CUstream_st *) {
+            memcpy(to, kept->data(), bytes);
+            check_written(to, nullptr, bytes);
+        });
+    }
+    return enqueue(stream, [=](CUstream_st *) {
+        memmove(to, from, bytes);
+        check_written(to, from, bytes);
+    });
+}
+cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
+{
+    if (capturing("cudaMemcpy")) return state.error;
+    cudaMemcpyAsync(to, from, bytes, kind, nullptr);
+    return cudaDeviceSynchronize();
+}
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream)
+{
+    if (state.error || !bytes || !range_is("cudaMemset", to, bytes, true)) return state.error;
+    return enqueue(stream, [=](CUstream_st *) {
+        memset(to, value, bytes);
+        check_written(to, nullptr, bytes);
+    });
+}
+cudaError_t cudaMemset(void *to, int value, size_t bytes)
+{
+    if (capturing("cudaMemset")) return state.error;
+    return cudaMemsetAsync(to, value, bytes, nullptr);
+}
+
+const char *cudaGetErrorString(cudaError_t error)
+{
+    return error == cudaSuccess                       ? "no error"
+           : error == state.error && state.message[0] ? state.message
+                                                      : "CUDA error";
+}
+cudaError_t cudaGetLastError(void)
+{
+    return state.error;
+} /* faults stay, as a broken context does */
+cudaError_t cudaPeekAtLastError(void)
+{
+    return state.error;
+}
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    return *count = 1, cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device)
+{
+    return device ? cudaErrorInvalidValue : cudaSuccess;
+}
+
+/* what tests ask */
+int cuda_host_faults(void)
+{
+    return guards_check(), state.faults;
+}
+void cuda_host_order(const char *order)
+{
+    default_stream.launches = order_named(order);
+}
+const char *cuda_host_fault_message(void)
+{
+    return state.message;
+}
+void cuda_host_faults_clear(void)
+{
+    state = {};
+}
+bool cuda_host_is_device(const void *pointer, size_t bytes)
+{
+    const allocation *a = allocation_find(pointer);
+    return a && size_t(static_cast<const char *>(pointer) - a->data) + bytes <= a->bytes;
+}
+size_t cuda_host_allocations(void)
+{
+    return memory.size();
+}
