@@ -19,8 +19,14 @@ struct cuda_queue {
     int *mistake_seen; /* pinned copy */
     void *scratch;     /* device */
     size_t scratch_bytes;
-    size_t allocated, most; /* bytes of allocate that live now, and at most */
-    int64_t allocations;    /* live ones */
+    int64_t allocations; /* live ones */
+};
+
+/* A weight, see matrix.cu. */
+struct packed_matrix {
+    int64_t n, k;
+    void *values; /* [n, k] elements */
+    bool with_input_gradient;
 };
 
 static inline struct cuda_queue *cuda_queue_of(struct queue *q)
