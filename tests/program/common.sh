@@ -29,7 +29,7 @@ expect_status() {
 ranks() {
     local count=$1
     shift
-    if [ "$count" = 0 ]; then "$@"; else mpirun "${mpirun_flags[@]}" -np "$count" "$@"; fi
+    if [ "$count" = 0 ]; then "$@"; else run/mpirun -np "$count" "$@"; fi
 }
 
 parameters_hash() { "$regard" inspect "$1" | sed -n 's/^parameters sha256 //p'; }
@@ -60,4 +60,12 @@ expect_said() {
     for text in "$@"; do
         grep -qF -- "$text" "$work/err" || fail "stderr does not say: $text"
     done
+}
+
+# Beside mpirun's own words, one line of ours with this text.
+expect_said_once() {
+    expect_said "$1"
+    local lines
+    lines=$(grep -c '^regard: ' "$work/err") || true
+    [ "$lines" = 1 ] || fail "$lines lines of regard's on stderr, not 1"
 }

@@ -17,22 +17,16 @@ wait_for_checkpoint() {
     fail "no checkpoint appeared"
 }
 
-# Begins the run $1 on $2 ranks, sends signal $3 to mpirun or kills a rank ($4: rank);
+# Begins the run $1 on $2 ranks, sends signal $3 to run/mpirun or to the last rank ($4: rank);
 # sets $status.
 interrupt() {
-    local run=$1 count=$2 signal=$3 whom=${4:-mpirun} target
-    local flags=("${mpirun_flags[@]}")
-    # Once a rank has ended with a status, mpirun waits this long, come what may.
-    if [ "$whom" = mpirun ]; then flags=("${flags[@]/#60/6}"); else flags=("${flags[@]/#60/1}"); fi
-    mpirun "${flags[@]}" -np "$count" "${train[@]}" --run "$run" \
-        >"$work/out" 2>"$work/err" &
+    local run=$1 count=$2 signal=$3 whom=${4:-launcher} target
+    run/mpirun -np "$count" "${train[@]}" --run "$run" >"$work/out" 2>"$work/err" &
     job=$!
     wait_for_checkpoint "$run"
     target=$job
-    # mpirun itself ends with 1 after SIGTERM, and hands it on late: the ranks get it here.
-    if [ "$whom" = ranks ]; then target=$(pgrep -P "$job"); fi
-    if [ "$whom" = rank ]; then target=$(pgrep -P "$job" | tail -1); fi
-    kill "-$signal" $target || fail "nobody to send SIG$signal to"
+    if [ "$whom" = rank ]; then target=$(pgrep -P "$(pgrep -P "$job")" | tail -1); fi
+    kill "-$signal" "$target" || fail "nobody to send SIG$signal to"
     status=0
     wait "$job" || status=$?
     [ ! -d "$run/checkpoints/step-000040" ] || fail "the run was over before SIG$signal"
@@ -62,14 +56,18 @@ expect_said "going on from"
 expect_same_end "$work/whole" "$work/other"
 
 for signal in USR1 TERM; do
-    if [ $signal = TERM ]; then whom=ranks; else whom=mpirun; fi
-    interrupt "$work/$signal" 3 $signal $whom
+    interrupt "$work/$signal" 3 $signal
     [ "$status" = 75 ] || fail "status $status, not 75, after SIG$signal"
+    expect_said_once "stopped by a signal after a checkpoint"
     expect_status 0 ranks 3 "${train[@]}" --run "$work/$signal" --resume
     expect_same_end "$work/whole" "$work/$signal"
 done
 
-# Refusals.
+# Refusals; all ranks refuse, one of them says so.
+expect_status 1 ranks 3 "${train[@]}" --set reward.gama=1 --run "$work/none"
+expect_said_once reward.gama
+expect_status 2 ranks 3 "${train[@]}" --wings 2 --run "$work/none"
+expect_said_once --wings
 expect_status 1 "${train[@]}" --run "$work/used"
 expect_said "--resume"
 expect_status 1 "${train[@]}" --set reward.alpha=0.25 --run "$work/used" --resume

@@ -149,10 +149,12 @@ status command_parse(int argc, char **argv, struct command *c, const struct verb
         if (!strcmp(argv[1], verbs[i].name)) verb = &verbs[i];
     if (!verb) USAGE("unknown verb %s; see regard --help", argv[1]);
     c->verb = verb->name;
+    *out = verb;
     struct text_list sets = {.count = 0};
     for (int at = 2; at < argc; at++) {
         if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h")) {
             help_print(verb);
+            *out = NULL;
             return NULL;
         }
         if (!strncmp(argv[at], "--", 2))
@@ -168,7 +170,6 @@ status command_parse(int argc, char **argv, struct command *c, const struct verb
     config_defaults(&c->config);
     if (c->config_path) TRY(config_read(&c->config, c->config_path));
     for (int i = 0; i < sets.count; i++) TRY(config_set(&c->config, sets.items[i]));
-    *out = verb;
     return NULL;
 }
 

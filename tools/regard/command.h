@@ -17,6 +17,7 @@ struct command {
     struct config config; /* defaults, --config, then --set in order */
     int *argc;            /* for MPI */
     char ***argv;
+    status refused; /* verbs on ranks: what is wrong with the line, for all ranks to agree on */
 };
 
 /* What a verb takes: which options it needs and which it allows. */
@@ -27,7 +28,8 @@ struct verb {
 extern const struct verb verbs[];
 extern const int verb_count;
 
-/* STATUS_USAGE for a wrong line; *verb is NULL when help or the version was printed. */
+/* STATUS_USAGE for a wrong line; *verb is NULL when it names none, or when help or the version
+ * was printed. */
 status command_parse(int argc, char **argv, struct command *command, const struct verb **verb);
 
 status verb_tokenizer(struct command *command);

@@ -50,7 +50,12 @@ int main(int argc, char **argv)
     static struct command command;
     const struct verb *verb = NULL;
     status s = command_parse(argc, argv, &command, &verb);
-    if (!s && verb) s = verb->run(&command);
+    /* These run even for a wrong line: under mpirun one rank then speaks for all. */
+    const bool on_ranks = verb && (verb->run == verb_train || verb->run == verb_sft);
+    if (on_ranks || (verb && !s)) {
+        command.refused = s;
+        s = verb->run(&command);
+    }
     const int code = status_code(s);
     if (s) {
         if (status_message(s)[0]) fprintf(stderr, "regard: %s\n", status_message(s));

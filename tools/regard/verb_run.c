@@ -1,30 +1,42 @@
 /* sft and train: the verbs that run on many ranks. */
 #include "mpi/run.h"
+#include "mpi/signals.h"
 #include "mpi/transport.h"
 #include "src/base/log.h"
 #include "src/base/version.h"
 #include "tools/regard/command.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* Open MPI's mpirun and srun --mpi=pmix set the first, other launchers one of the others. */
+static bool launched(void)
+{
+    return getenv("PMIX_RANK") || getenv("OMPI_COMM_WORLD_RANK") || getenv("PMI_RANK");
+}
 
 static status ranks_run(struct command *command, enum config_scope scope,
                         status (*run)(struct world *, const struct run_options *))
 {
     static struct run_options options;
-    TRY(config_check(&command->config, scope));
+    /* From here on a signal asks to stop; before, it kills. */
+    TRY(signals_install());
+    status s = command->refused ? command->refused : config_check(&command->config, scope);
+    if (s && !launched()) return s;
     options.config = command->config;
     options.dry = command->dry_run;
     options.version = version_text;
     options.resume = !command->resume     ? RUN_FRESH
                      : command->resume[0] ? RUN_RESUME_AUTO
                                           : RUN_RESUME;
-    snprintf(options.folder, sizeof options.folder, "%s", command->run);
+    snprintf(options.folder, sizeof options.folder, "%s", command->run ? command->run : "");
     struct world *world;
     TRY(world_create(NULL, NULL, &world));
+    s = world_agree(world, s);
     if (scope == CONFIG_SFT && options.config.roles.learners == 1)
         options.config.roles.learners = world->size; /* sft has no actors */
-    status s = world_roles(world, options.config.roles.learners, options.config.watchdog.seconds);
+    if (!s) s = world_roles(world, options.config.roles.learners, options.config.watchdog.seconds);
     if (!s) s = run(world, &options);
     /* The same error everywhere: rank 0 speaks for all. */
     if (s && world->rank != 0) {
