@@ -7,10 +7,12 @@ replies.jsonl, lift.jsonl, lift_sft.jsonl, gold.jsonl, and references.json besid
 metric is a function of numbers that are summed over dialogues; a resample draws dialogues with
 replacement (2,000 resamples, fixed seed), the same ones for all models, so differences are paired.
 Seeds of one arm are averaged within each resample: an interval is over dialogues, not over seeds.
-Written: TABLE/values.json, before_after.md, against_controls.md, seeds.md, samples.md.
+Written: TABLE/values.json, turn.md and group.md (change from the SFT model, number of seeds in
+brackets), against_controls.md, seeds.md, before.md, samples.md.
 """
 
 import json
+import math
 import os
 import random
 import sys
@@ -23,8 +25,9 @@ RESAMPLES = 2000
 # arm, its control: what the reward has that its control has not
 PAIRS = [("coverage", "coverage_random"), ("best", "best_random"), ("default", "random_salience"),
          ("default", "shuffled")]
-ARMS = ["sft", "default", "kl0", "random_salience", "shuffled", "length", "unscaled", "coverage",
-        "coverage_random", "best", "best_random"]
+TABLES = {"turn.md": ["default", "random_salience", "shuffled", "length", "kl0", "unscaled"],
+          "group.md": ["coverage", "coverage_random", "best", "best_random"]}
+ARMS = ["sft"] + TABLES["turn.md"] + TABLES["group.md"]
 BLEU = sacrebleu.BLEU()
 CHRF = sacrebleu.CHRF()
 
@@ -149,6 +152,37 @@ def samples_write(path, table, names, references, count=10):
     table_write(path, ["id", "the history's end"] + names + ["gold"], rows)
 
 
+def before_write(path, table, references):
+    """What a reply can change, before any RL: the terms of 4 replies a history of the SFT model."""
+    rouge = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
+    replies = read(os.path.join(table, "sft", "replies.jsonl"))
+    lift = read(os.path.join(table, "sft", "lift.jsonl"))
+    columns = {name: [row[name] for row in replies] for name in ("reward", "coverage", "focus", "rep_hist")}
+    columns["lift"] = [row["coverage"] for row in lift]
+    columns["mean log-probability"] = [numpy.mean(row["logp"]) for row in replies]
+    columns["length"] = [len(row["reply_tokens"]) for row in replies]
+    quality = [rouge.score(references[row["id"]], row["reply"])["rougeL"].fmeasure for row in replies]
+    grid = {name: numpy.array(values, float).reshape(-1, 4) for name, values in columns.items()}
+
+    def ranks(values):  # of 4, ties shared, centred
+        below = (values[:, :, None] > values[:, None, :]).sum(2)
+        above = (values[:, :, None] < values[:, None, :]).sum(2)
+        return (below - above) / 2
+
+    of_quality = ranks(numpy.array(quality).reshape(-1, 4))
+    rows = []
+    for name, values in grid.items():
+        within = ((values - values.mean(1, keepdims=True)) ** 2).sum() / ((values - values.mean()) ** 2).sum()
+        mine = ranks(values)
+        products = (mine * of_quality).sum(1)
+        scale = math.sqrt((mine**2).sum() * (of_quality**2).sum())
+        error = math.sqrt(len(products)) * products.std() / scale
+        rows.append([name, f"{values.mean():.4f}", f"{values.std():.4f}", f"{100 * within:.1f}%",
+                     f"{products.sum() / scale:+.3f} ({error:.3f})"])
+    table_write(path, ["", "mean", "deviation", "share of variance within a history",
+                       "rank correlation with ROUGE-L within a history (standard error)"], rows)
+
+
 def main(table):
     with open(os.path.join(table, "references.json"), encoding="utf-8") as source:
         references = json.load(source)
@@ -177,15 +211,15 @@ def main(table):
 
     changes = {a: compare(a, "sft") for a in arms if a != "sft"}
     result["change"] = changes
-    rows = [[k, f"{mean['sft'][k]:.{METRICS[k][1]}f}"] + [cell(k, *changes[a][k]) for a in changes]
-            for k in METRICS]
-    header = ["", "SFT"] + [f"{a} ({len(seeds[a])})" for a in changes]
-    table_write(os.path.join(table, "before_after.md"), header, rows)
+    for name, wanted in TABLES.items():
+        columns = [a for a in wanted if a in changes]
+        table_write(os.path.join(table, name), ["", "SFT"] + [f"{a} ({len(seeds[a])})" for a in columns],
+                    [[k, f"{mean['sft'][k]:.{METRICS[k][1]}f}"] + [cell(k, *changes[a][k]) for a in columns]
+                     for k in METRICS])
 
     columns, names = [], []
     for a, b in PAIRS:
         if a in arms and b in arms:
-            # Seed by seed, over the seeds that both have.
             columns.append(compare(a, b))
             names.append(f"{a} ({len(seeds[a])}) - {b} ({len(seeds[b])})")
             result["against"][f"{a} - {b}"] = columns[-1]
@@ -207,6 +241,7 @@ def main(table):
                                                  "focus", "rep_hist", "ROUGE-L", "gold perplexity"], rows)
     with open(os.path.join(table, "values.json"), "w", encoding="utf-8") as out:
         json.dump(result, out, indent=1)
+    before_write(os.path.join(table, "before.md"), table, references)
     shown = [n for n in ("sft", "coverage-1", "coverage_random-1", "default-1") if n in models]
     samples_write(os.path.join(table, "samples.md"), table, shown, references)
 
