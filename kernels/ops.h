@@ -5,7 +5,10 @@
  * - Every call is queued on the queue it is given and may return before it has finished;
  *   an error is kept in the queue and returned by the next `synchronize`.
  * - Pointers are the device's unless a name says host.  Only upload/download cross over.
- * - All tensors are row-major fp32, [rows, columns] without padding unless a stride is given.
+ * - All tensors are row-major, [rows, columns] without padding unless a stride is given.
+ * - Activations and their gradients are `real`: fp32, or bf16 on queues whose real_bytes is 2.
+ *   Everything else is fp32: parameters and their gradients, logits, log-probabilities, losses,
+ *   norms' inverses, captured attention.  Sums are fp32 at least, whatever goes in.
  * - Exactness: a row's bits depend on the row and the weights alone, not on how many rows
  *   there are, the threads, or the instruction set.  Every sum has one fixed order.
  * - `accumulate`: true adds to what the output holds, false overwrites it.
@@ -24,11 +27,21 @@
 struct ops;
 struct packed_matrix; /* a weight in the back end's own layout */
 
+/* An element of an activation, fp32 or bf16: only operations look inside. */
+typedef void real;
+
 /* Where calls are queued.  Back ends embed it as their first member. */
 struct queue {
     const struct ops *op;
     int threads;
+    size_t real_bytes; /* 4 or 2 */
 };
+
+/* The place `count` elements behind p. */
+static inline real *real_at(const struct queue *q, const real *p, int64_t count)
+{
+    return (char *)p + count * (int64_t)q->real_bytes;
+}
 
 /* Attention over packed segments: segment s holds query rows
  * [query_begin[s], query_begin[s+1]) and reads keys [key_begin[s], key_end[s]) of k and v;
@@ -42,12 +55,12 @@ struct attention {
     const int32_t *query_begin; /* [segments + 1] */
     const int32_t *key_begin;   /* [segments] */
     const int32_t *key_end;     /* [segments] */
-    const float *q, *k, *v;     /* rows of heads * head_dim, with these strides (floats) */
+    const real *q, *k, *v;      /* rows of heads * head_dim, with these strides (elements) */
     int64_t q_stride, k_stride, v_stride;
     const float *bias; /* [heads, 2 * bias_span - 1], or NULL */
     int64_t bias_span;
     bool causal;
-    float *out; /* [query_rows, heads * head_dim] */
+    real *out;  /* [query_rows, heads * head_dim] */
     float *lse; /* [query_rows, heads] log-sum-exp for backward, or NULL */
     /* Capture: capture[row, j - key_begin] (+)= sum over heads, ascending, of the weight.
      * Entries past the segment's keys are left alone. */
@@ -60,12 +73,12 @@ struct attention {
 };
 
 struct attention_gradients {
-    const float *dout;   /* like out */
-    float *dq, *dk, *dv; /* with the strides of q, k, v.  dq is overwritten; */
-    bool accumulate_kv;  /* dk, dv: added to when true, else overwritten.  Rows that
-                          * no segment reads are left alone. */
-    int64_t key_rows;    /* rows of k and v */
-    float *dbias;        /* [heads, 2 * bias_span - 1], added to; or NULL */
+    const real *dout;   /* like out */
+    real *dq, *dk, *dv; /* with the strides of q, k, v.  dq is overwritten; */
+    bool accumulate_kv; /* dk, dv: added to when true, else overwritten.  Rows that
+                         * no segment reads are left alone. */
+    int64_t key_rows;   /* rows of k and v */
+    float *dbias;       /* [heads, 2 * bias_span - 1], added to; or NULL */
 };
 
 /* Reduction of captured rows to the attention summary (reward.md, Terms). */
@@ -149,39 +162,43 @@ struct ops {
     void (*matrix_destroy)(struct queue *q, struct packed_matrix *w);
     void (*matrix_pack)(struct queue *q, struct packed_matrix *w, const float *values);
     /* y[m,n] (+)= x[m,k] W^T */
-    void (*matmul)(struct queue *q, float *y, const float *x, const struct packed_matrix *w,
+    void (*matmul)(struct queue *q, real *y, const real *x, const struct packed_matrix *w,
                    int64_t m, bool accumulate);
+    /* The same into fp32: logits, values. */
+    void (*matmul_float)(struct queue *q, float *y, const real *x, const struct packed_matrix *w,
+                         int64_t m, bool accumulate);
     /* dx[m,k] (+)= dy[m,n] W */
-    void (*matmul_input_gradient)(struct queue *q, float *dx, const float *dy,
+    void (*matmul_input_gradient)(struct queue *q, real *dx, const real *dy,
                                   const struct packed_matrix *w, int64_t m, bool accumulate);
     /* dw[n,k] (+)= dy[m,n]^T x[m,k] */
-    void (*matmul_weight_gradient)(struct queue *q, float *dw, const float *dy, const float *x,
+    void (*matmul_weight_gradient)(struct queue *q, float *dw, const real *dy, const real *x,
                                    int64_t m, int64_t n, int64_t k, bool accumulate);
 
+    /* y = x as `real`; y may be x where that is fp32 */
+    void (*narrow)(struct queue *q, real *y, const float *x, int64_t count);
     /* y[m,d] = table[ids[m], :] */
-    void (*embedding)(struct queue *q, float *y, const float *table, const int32_t *ids, int64_t m,
+    void (*embedding)(struct queue *q, real *y, const float *table, const int32_t *ids, int64_t m,
                       int64_t d);
     /* dtable[ids[i], :] += dy[i, :], ascending i */
-    void (*embedding_backward)(struct queue *q, float *dtable, const float *dy, const int32_t *ids,
+    void (*embedding_backward)(struct queue *q, float *dtable, const real *dy, const int32_t *ids,
                                int64_t m, int64_t d);
     /* y = x * w / sqrt(mean(x^2) + eps); inverse[m] = 1 / sqrt(...), or NULL */
-    void (*rmsnorm)(struct queue *q, float *y, float *inverse, const float *x, const float *w,
+    void (*rmsnorm)(struct queue *q, real *y, float *inverse, const real *x, const float *w,
                     int64_t m, int64_t d, float eps);
     /* dx (+)=, dw[d] += */
-    void (*rmsnorm_backward)(struct queue *q, float *dx, float *dw, const float *dy, const float *x,
+    void (*rmsnorm_backward)(struct queue *q, real *dx, float *dw, const real *dy, const real *x,
                              const float *w, const float *inverse, int64_t m, int64_t d,
                              bool accumulate);
     /* y = a + b; y may be a or b */
     void (*add)(struct queue *q, float *y, const float *a, const float *b, int64_t count);
     /* y = a * factor; y may be a */
-    void (*scale)(struct queue *q, float *y, const float *a, float factor, int64_t count);
-    void (*relu)(struct queue *q, float *y, const float *x, int64_t count);
-    void (*relu_backward)(struct queue *q, float *dx, const float *dy, const float *x,
-                          int64_t count);
+    void (*scale)(struct queue *q, real *y, const real *a, float factor, int64_t count);
+    void (*relu)(struct queue *q, real *y, const real *x, int64_t count);
+    void (*relu_backward)(struct queue *q, real *dx, const real *dy, const real *x, int64_t count);
     /* x is [m, 2f]: gate then up.  y[m,f] = gelu_tanh(gate) * up */
-    void (*gated_gelu)(struct queue *q, float *y, const float *x, int64_t m, int64_t f);
-    void (*gated_gelu_backward)(struct queue *q, float *dx, const float *dy, const float *x,
-                                int64_t m, int64_t f);
+    void (*gated_gelu)(struct queue *q, real *y, const real *x, int64_t m, int64_t f);
+    void (*gated_gelu_backward)(struct queue *q, real *dx, const real *dy, const real *x, int64_t m,
+                                int64_t f);
     /* bias[h, d + span - 1] = table[bucket(d), h] for d = key - query position in
      * (-span, span); T5's buckets.  table is [buckets, heads]. */
     void (*relative_bias)(struct queue *q, float *bias, const float *table, int64_t span,
@@ -195,16 +212,17 @@ struct ops {
                                const struct attention_gradients *g);
     void (*attention_summary)(struct queue *q, const struct attention_summary *s);
     /* to[slot[i] * slot_stride + position[i] * width ...] = from[i * from_stride ...],
-     * width floats a row: a decode step's keys and values into their caches. */
-    void (*cache_append)(struct queue *q, float *to, int64_t slot_stride, const int32_t *slot,
-                         const int32_t *position, const float *from, int64_t from_stride,
-                         int64_t rows, int64_t width);
+     * width elements of `bytes` bytes a row, strides in elements: a decode step's keys and
+     * values into their caches, its results into their records. */
+    void (*cache_append)(struct queue *q, void *to, int64_t slot_stride, const int32_t *slot,
+                         const int32_t *position, const void *from, int64_t from_stride,
+                         int64_t rows, int64_t width, size_t bytes);
     /* Adds `value` to each of count ints: steps and lengths advance on the device. */
     void (*advance)(struct queue *q, int32_t *counters, int32_t value, int64_t count);
     /* out[i, :] = mean over rows [begin[i], begin[i+1]) of x[., d], ascending order */
-    void (*mean_rows)(struct queue *q, float *out, const float *x, const int32_t *begin,
+    void (*mean_rows)(struct queue *q, real *out, const real *x, const int32_t *begin,
                       int64_t segments, int64_t d);
-    void (*mean_rows_backward)(struct queue *q, float *dx, const float *dout, const int32_t *begin,
+    void (*mean_rows_backward)(struct queue *q, real *dx, const real *dout, const int32_t *begin,
                                int64_t segments, int64_t d);
 
     /* Cross-entropy of targets under softmax(logits / temperature), fused: log-probability,
@@ -214,8 +232,8 @@ struct ops {
                          const float *logits, const float *reference_logits, const int32_t *targets,
                          float temperature, int64_t m, int64_t vocabulary);
     /* dlogits = dlogp[i] / temperature * ((1 - smoothing) onehot + smoothing / V - softmax);
-     * dlogits may be logits. */
-    void (*softmax_loss_backward)(struct queue *q, float *dlogits, const float *logits,
+     * dlogits may be logits where `real` is fp32. */
+    void (*softmax_loss_backward)(struct queue *q, real *dlogits, const float *logits,
                                   const float *lse, const int32_t *targets, const float *dlogp,
                                   float temperature, float smoothing, int64_t m,
                                   int64_t vocabulary);

@@ -10,6 +10,12 @@
 
 enum { chunk_rows = 32 };
 
+/* `real` is float here. */
+static float *floats_at(const real *p, int64_t count)
+{
+    return (float *)p + count;
+}
+
 /* Segments [first, last), all with keys [key_begin, key_begin + keys). */
 struct group {
     int64_t first, last, key_begin, keys;
@@ -72,8 +78,8 @@ static void chunk_weights(const struct row_functions *rows, const struct chunk *
 {
     const struct attention *a = c->a;
     const int64_t padded = row_padded(c->keys);
-    rows->product(weights, c->stride, a->q + c->begin * a->q_stride + h * a->head_dim, a->q_stride,
-                  1, keys, c->stride, c->rows, padded, a->head_dim, false);
+    rows->product(weights, c->stride, floats_at(a->q, c->begin * a->q_stride + h * a->head_dim),
+                  a->q_stride, 1, keys, c->stride, c->rows, padded, a->head_dim, false);
     for (int64_t i = 0; i < c->rows; i++) {
         const float *bias = NULL;
         if (a->bias)
@@ -108,9 +114,9 @@ static void chunk_forward(const struct row_functions *rows, const struct chunk *
     const struct attention *a = c->a;
     const int64_t width = a->heads * a->head_dim;
     chunk_weights(rows, c, h, keys, weights, a->lse);
-    rows->product(a->out + c->begin * width + h * a->head_dim, width, weights, c->stride, 1,
-                  a->v + c->key_begin * a->v_stride + h * a->head_dim, a->v_stride, c->rows,
-                  a->head_dim, c->keys, false);
+    rows->product(floats_at(a->out, c->begin * width + h * a->head_dim), width, weights, c->stride,
+                  1, floats_at(a->v, c->key_begin * a->v_stride + h * a->head_dim), a->v_stride,
+                  c->rows, a->head_dim, c->keys, false);
     if (a->capture || a->maps) chunk_capture(c, h, weights, key_count);
 }
 
@@ -118,7 +124,7 @@ static void keys_transpose(const struct row_functions *rows, const struct attent
                            const struct group *group, int64_t h, float *keys)
 {
     rows->transpose(keys, row_padded(group->keys),
-                    a->k + group->key_begin * a->k_stride + h * a->head_dim, a->k_stride,
+                    floats_at(a->k, group->key_begin * a->k_stride + h * a->head_dim), a->k_stride,
                     group->keys, a->head_dim);
 }
 
@@ -182,20 +188,20 @@ static void chunk_backward(const struct row_functions *rows, const struct chunk 
     const struct attention *a = c->a;
     const int64_t width = a->heads * a->head_dim, head = h * a->head_dim;
     const int64_t padded = row_padded(c->keys);
-    const float *dout = g->dout + c->begin * width + head;
-    const float *query = a->q + c->begin * a->q_stride + head;
+    const float *dout = floats_at(g->dout, c->begin * width + head);
+    const float *query = floats_at(a->q, c->begin * a->q_stride + head);
     chunk_weights(rows, c, h, keys, weights, NULL);
     rows->product(ds, c->stride, dout, width, 1, values, c->stride, c->rows, padded, a->head_dim,
                   false);
     for (int64_t i = 0; i < c->rows; i++)
         rows->attention_scores_gradient(ds + i * c->stride, weights + i * c->stride, padded);
-    rows->product(g->dq + c->begin * a->q_stride + head, a->q_stride, ds, c->stride, 1,
-                  a->k + c->key_begin * a->k_stride + head, a->k_stride, c->rows, a->head_dim,
-                  c->keys, false);
-    rows->product(g->dk + c->key_begin * a->k_stride + head, a->k_stride, ds, 1, c->stride, query,
-                  a->q_stride, c->keys, a->head_dim, c->rows, true);
-    rows->product(g->dv + c->key_begin * a->v_stride + head, a->v_stride, weights, 1, c->stride,
-                  dout, width, c->keys, a->head_dim, c->rows, true);
+    rows->product(floats_at(g->dq, c->begin * a->q_stride + head), a->q_stride, ds, c->stride, 1,
+                  floats_at(a->k, c->key_begin * a->k_stride + head), a->k_stride, c->rows,
+                  a->head_dim, c->keys, false);
+    rows->product(floats_at(g->dk, c->key_begin * a->k_stride + head), a->k_stride, ds, 1,
+                  c->stride, query, a->q_stride, c->keys, a->head_dim, c->rows, true);
+    rows->product(floats_at(g->dv, c->key_begin * a->v_stride + head), a->v_stride, weights, 1,
+                  c->stride, dout, width, c->keys, a->head_dim, c->rows, true);
     if (!g->dbias) return;
     for (int64_t i = 0; i < c->rows; i++) {
         float *to = g->dbias + h * (2 * a->bias_span - 1) + a->bias_span - 1 - c->position[i];
@@ -224,16 +230,18 @@ void cpu_attention_backward(struct queue *q, const struct attention *a,
         struct group group;
         for (int64_t s = 0; s < a->segments && !g->accumulate_kv; s++)
             for (int64_t j = a->key_begin[s]; j < a->key_end[s]; j++) {
-                memset(g->dk + j * a->k_stride + head, 0, (size_t)a->head_dim * sizeof(float));
-                memset(g->dv + j * a->v_stride + head, 0, (size_t)a->head_dim * sizeof(float));
+                memset(floats_at(g->dk, j * a->k_stride + head), 0,
+                       (size_t)a->head_dim * sizeof(float));
+                memset(floats_at(g->dv, j * a->v_stride + head), 0,
+                       (size_t)a->head_dim * sizeof(float));
             }
         for (int64_t s = 0; s < a->segments;) {
             s = group_next(a, s, &group);
             const int64_t end = a->query_begin[group.last];
             keys_transpose(rows, a, &group, h, keys);
             rows->transpose(values, row_padded(group.keys),
-                            a->v + group.key_begin * a->v_stride + head, a->v_stride, group.keys,
-                            a->head_dim);
+                            floats_at(a->v, group.key_begin * a->v_stride + head), a->v_stride,
+                            group.keys, a->head_dim);
             for (int64_t begin = a->query_begin[group.first]; begin < end; begin += chunk_rows) {
                 struct chunk c;
                 chunk_set(&c, a, &group, begin);

@@ -48,27 +48,30 @@ status cpu_matrix_create(struct queue *q, int64_t n, int64_t k, bool with_input_
                          struct packed_matrix **out);
 void cpu_matrix_destroy(struct queue *q, struct packed_matrix *w);
 void cpu_matrix_pack(struct queue *q, struct packed_matrix *w, const float *values);
-void cpu_matmul(struct queue *q, float *y, const float *x, const struct packed_matrix *w, int64_t m,
+void cpu_matmul(struct queue *q, real *y, const real *x, const struct packed_matrix *w, int64_t m,
                 bool accumulate);
-void cpu_matmul_input_gradient(struct queue *q, float *dx, const float *dy,
+void cpu_matmul_float(struct queue *q, float *y, const real *x, const struct packed_matrix *w,
+                      int64_t m, bool accumulate);
+void cpu_narrow(struct queue *q, real *y, const float *x, int64_t count);
+void cpu_matmul_input_gradient(struct queue *q, real *dx, const real *dy,
                                const struct packed_matrix *w, int64_t m, bool accumulate);
-void cpu_matmul_weight_gradient(struct queue *q, float *dw, const float *dy, const float *x,
+void cpu_matmul_weight_gradient(struct queue *q, float *dw, const real *dy, const real *x,
                                 int64_t m, int64_t n, int64_t k, bool accumulate);
-void cpu_embedding(struct queue *q, float *y, const float *table, const int32_t *ids, int64_t m,
+void cpu_embedding(struct queue *q, real *y, const float *table, const int32_t *ids, int64_t m,
                    int64_t d);
-void cpu_embedding_backward(struct queue *q, float *dtable, const float *dy, const int32_t *ids,
+void cpu_embedding_backward(struct queue *q, float *dtable, const real *dy, const int32_t *ids,
                             int64_t m, int64_t d);
-void cpu_rmsnorm(struct queue *q, float *y, float *inverse, const float *x, const float *w,
-                 int64_t m, int64_t d, float eps);
-void cpu_rmsnorm_backward(struct queue *q, float *dx, float *dw, const float *dy, const float *x,
+void cpu_rmsnorm(struct queue *q, real *y, float *inverse, const real *x, const float *w, int64_t m,
+                 int64_t d, float eps);
+void cpu_rmsnorm_backward(struct queue *q, real *dx, float *dw, const real *dy, const real *x,
                           const float *w, const float *inverse, int64_t m, int64_t d,
                           bool accumulate);
 void cpu_add(struct queue *q, float *y, const float *a, const float *b, int64_t count);
-void cpu_scale(struct queue *q, float *y, const float *a, float factor, int64_t count);
-void cpu_relu(struct queue *q, float *y, const float *x, int64_t count);
-void cpu_relu_backward(struct queue *q, float *dx, const float *dy, const float *x, int64_t count);
-void cpu_gated_gelu(struct queue *q, float *y, const float *x, int64_t m, int64_t f);
-void cpu_gated_gelu_backward(struct queue *q, float *dx, const float *dy, const float *x, int64_t m,
+void cpu_scale(struct queue *q, real *y, const real *a, float factor, int64_t count);
+void cpu_relu(struct queue *q, real *y, const real *x, int64_t count);
+void cpu_relu_backward(struct queue *q, real *dx, const real *dy, const real *x, int64_t count);
+void cpu_gated_gelu(struct queue *q, real *y, const real *x, int64_t m, int64_t f);
+void cpu_gated_gelu_backward(struct queue *q, real *dx, const real *dy, const real *x, int64_t m,
                              int64_t f);
 void cpu_relative_bias(struct queue *q, float *bias, const float *table, int64_t span,
                        int64_t heads, int64_t buckets, int64_t max_distance, bool bidirectional);
@@ -79,18 +82,18 @@ void cpu_attention(struct queue *q, const struct attention *a);
 void cpu_attention_backward(struct queue *q, const struct attention *a,
                             const struct attention_gradients *g);
 void cpu_attention_summary(struct queue *q, const struct attention_summary *s);
-void cpu_cache_append(struct queue *q, float *to, int64_t slot_stride, const int32_t *slot,
-                      const int32_t *position, const float *from, int64_t from_stride, int64_t rows,
-                      int64_t width);
+void cpu_cache_append(struct queue *q, void *to, int64_t slot_stride, const int32_t *slot,
+                      const int32_t *position, const void *from, int64_t from_stride, int64_t rows,
+                      int64_t width, size_t bytes);
 void cpu_advance(struct queue *q, int32_t *counters, int32_t value, int64_t count);
-void cpu_mean_rows(struct queue *q, float *out, const float *x, const int32_t *begin,
+void cpu_mean_rows(struct queue *q, real *out, const real *x, const int32_t *begin,
                    int64_t segments, int64_t d);
-void cpu_mean_rows_backward(struct queue *q, float *dx, const float *dout, const int32_t *begin,
+void cpu_mean_rows_backward(struct queue *q, real *dx, const real *dout, const int32_t *begin,
                             int64_t segments, int64_t d);
 void cpu_softmax_loss(struct queue *q, float *logp, float *entropy, float *lse, float *kl,
                       const float *logits, const float *reference_logits, const int32_t *targets,
                       float temperature, int64_t m, int64_t vocabulary);
-void cpu_softmax_loss_backward(struct queue *q, float *dlogits, const float *logits,
+void cpu_softmax_loss_backward(struct queue *q, real *dlogits, const float *logits,
                                const float *lse, const int32_t *targets, const float *dlogp,
                                float temperature, float smoothing, int64_t m, int64_t vocabulary);
 void cpu_sample(struct queue *q, const struct sampling *s);

@@ -17,37 +17,50 @@ void cpu_add(struct queue *q, float *y, const float *a, const float *b, int64_t 
     for (int64_t i = 0; i < count; i++) y[i] = a[i] + b[i];
 }
 
-void cpu_scale(struct queue *q, float *y, const float *a, float factor, int64_t count)
+void cpu_scale(struct queue *q, real *y_, const real *a_, float factor, int64_t count)
 {
+    float *y = y_;
+    const float *a = a_;
     const int threads = threads_for(q, count);
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t i = 0; i < count; i++) y[i] = a[i] * factor;
 }
 
 /* y = max(x, 0); a NaN stays one, so that checks further on see it. */
-void cpu_relu(struct queue *q, float *y, const float *x, int64_t count)
+void cpu_relu(struct queue *q, real *y_, const real *x_, int64_t count)
 {
+    float *y = y_;
+    const float *x = x_;
     const int threads = threads_for(q, count);
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t i = 0; i < count; i++) y[i] = x[i] <= 0.0f ? 0.0f : x[i];
 }
 
 /* dx = dy where x > 0, else 0; x: relu's input or its output. */
-void cpu_relu_backward(struct queue *q, float *dx, const float *dy, const float *x, int64_t count)
+void cpu_relu_backward(struct queue *q, real *dx_, const real *dy_, const real *x_, int64_t count)
 {
+    float *dx = dx_;
+    const float *dy = dy_;
+    const float *x = x_;
     const int threads = threads_for(q, count);
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t i = 0; i < count; i++) dx[i] = x[i] <= 0.0f ? 0.0f : dy[i];
 }
 
-void cpu_cache_append(struct queue *q, float *to, int64_t slot_stride, const int32_t *slot,
-                      const int32_t *position, const float *from, int64_t from_stride, int64_t rows,
-                      int64_t width)
+void cpu_cache_append(struct queue *q, void *to, int64_t slot_stride, const int32_t *slot,
+                      const int32_t *position, const void *from, int64_t from_stride, int64_t rows,
+                      int64_t width, size_t bytes)
 {
     (void)q;
+    const int64_t element = (int64_t)bytes;
     for (int64_t i = 0; i < rows; i++)
-        memcpy(to + slot[i] * slot_stride + position[i] * width, from + i * from_stride,
-               (size_t)width * sizeof *to);
+        memcpy((char *)to + (slot[i] * slot_stride + position[i] * width) * element,
+               (const char *)from + i * from_stride * element, (size_t)(width * element));
+}
+
+void cpu_narrow(struct queue *q, real *y, const float *x, int64_t count)
+{
+    cpu_copy(q, y, x, (size_t)count * sizeof *x);
 }
 
 void cpu_advance(struct queue *q, int32_t *counters, int32_t value, int64_t count)
@@ -57,9 +70,11 @@ void cpu_advance(struct queue *q, int32_t *counters, int32_t value, int64_t coun
 }
 
 /* out[segments, d], x[rows, d]; a segment of no rows gives zeros. */
-void cpu_mean_rows(struct queue *q, float *out, const float *x, const int32_t *begin,
+void cpu_mean_rows(struct queue *q, real *out_, const real *x_, const int32_t *begin,
                    int64_t segments, int64_t d)
 {
+    float *out = out_;
+    const float *x = x_;
     const int threads = threads_for(q, (segments ? begin[segments] - begin[0] : 0) * d);
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t s = 0; s < segments; s++) {
@@ -73,9 +88,11 @@ void cpu_mean_rows(struct queue *q, float *out, const float *x, const int32_t *b
 }
 
 /* dx[i, :] = dout[s, :] / rows of s, for the rows of the segments; others are left alone. */
-void cpu_mean_rows_backward(struct queue *q, float *dx, const float *dout, const int32_t *begin,
+void cpu_mean_rows_backward(struct queue *q, real *dx_, const real *dout_, const int32_t *begin,
                             int64_t segments, int64_t d)
 {
+    float *dx = dx_;
+    const float *dout = dout_;
     const int threads = threads_for(q, (segments ? begin[segments] - begin[0] : 0) * d);
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t s = 0; s < segments; s++) {

@@ -6,18 +6,20 @@
 
 enum { thread_work = 1 << 15 }; /* floats below which one thread does all */
 
-void cpu_embedding(struct queue *q, float *y, const float *table, const int32_t *ids, int64_t m,
+void cpu_embedding(struct queue *q, real *y_, const float *table, const int32_t *ids, int64_t m,
                    int64_t d)
 {
+    float *y = y_;
     const int threads = m * d < thread_work ? 1 : q->threads;
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t i = 0; i < m; i++) memcpy(y + i * d, table + ids[i] * d, (size_t)d * sizeof *y);
 }
 
 /* Rows may meet in one row of the table, so threads take columns: every sum keeps ascending i. */
-void cpu_embedding_backward(struct queue *q, float *dtable, const float *dy, const int32_t *ids,
+void cpu_embedding_backward(struct queue *q, float *dtable, const real *dy_, const int32_t *ids,
                             int64_t m, int64_t d)
 {
+    const float *dy = dy_;
     const int wanted = m * d < thread_work ? 1 : q->threads;
 #pragma omp parallel num_threads(wanted) if (wanted > 1)
     {

@@ -275,16 +275,26 @@ void cpu_matrix_pack(struct queue *q, struct packed_matrix *w, const float *valu
     if (w->input_gradient.values) panels_pack(q, &w->input_gradient, values, 1, w->k);
 }
 
-void cpu_matmul(struct queue *q, float *y, const float *x, const struct packed_matrix *w, int64_t m,
+void cpu_matmul(struct queue *q, real *y_, const real *x_, const struct packed_matrix *w, int64_t m,
                 bool accumulate)
 {
+    float *y = y_;
+    const float *x = x_;
     const struct left a = {.m = m, .values = x, .row_stride = w->k, .step_stride = 1};
     product(q, &a, &w->forward, y, accumulate);
 }
 
-void cpu_matmul_input_gradient(struct queue *q, float *dx, const float *dy,
+void cpu_matmul_float(struct queue *q, float *y, const real *x, const struct packed_matrix *w,
+                      int64_t m, bool accumulate)
+{
+    cpu_matmul(q, y, x, w, m, accumulate);
+}
+
+void cpu_matmul_input_gradient(struct queue *q, real *dx_, const real *dy_,
                                const struct packed_matrix *w, int64_t m, bool accumulate)
 {
+    float *dx = dx_;
+    const float *dy = dy_;
     if (!w->input_gradient.values) {
         cpu_fail(q, ERROR(STATUS_INTERNAL,
                           "matrix of %lld x %lld was created without an input gradient",
@@ -295,9 +305,11 @@ void cpu_matmul_input_gradient(struct queue *q, float *dx, const float *dy,
     product(q, &a, &w->input_gradient, dx, accumulate);
 }
 
-void cpu_matmul_weight_gradient(struct queue *q, float *dw, const float *dy, const float *x,
+void cpu_matmul_weight_gradient(struct queue *q, float *dw, const real *dy_, const real *x_,
                                 int64_t m, int64_t n, int64_t k, bool accumulate)
 {
+    const float *dy = dy_;
+    const float *x = x_;
     struct panels b = {.n = k, .k = m};
     b.values = cpu_scratch(q, q->threads, panels_bytes(cpu_queue_of(q), k, m));
     if (!b.values) return;

@@ -32,10 +32,11 @@ void cpu_softmax_loss(struct queue *q, float *logp, float *entropy, float *lse, 
     }
 }
 
-void cpu_softmax_loss_backward(struct queue *q, float *dlogits, const float *logits,
+void cpu_softmax_loss_backward(struct queue *q, real *dlogits_, const float *logits,
                                const float *lse, const int32_t *targets, const float *dlogp,
                                float temperature, float smoothing, int64_t m, int64_t vocabulary)
 {
+    float *dlogits = dlogits_;
     const struct row_functions *rows = rows_of(q);
     const float uniform = smoothing / (float)vocabulary;
 #pragma omp parallel for num_threads(q->threads) schedule(static) if (m > 1)

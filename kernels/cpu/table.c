@@ -24,8 +24,10 @@ static const struct ops cpu_ops = {
     .matrix_destroy = cpu_matrix_destroy,
     .matrix_pack = cpu_matrix_pack,
     .matmul = cpu_matmul,
+    .matmul_float = cpu_matmul_float,
     .matmul_input_gradient = cpu_matmul_input_gradient,
     .matmul_weight_gradient = cpu_matmul_weight_gradient,
+    .narrow = cpu_narrow,
     .embedding = cpu_embedding,
     .embedding_backward = cpu_embedding_backward,
     .rmsnorm = cpu_rmsnorm,
@@ -176,7 +178,7 @@ status cpu_queue_create(int threads, const char *instructions, struct queue **ou
         free(scratch);
         FAIL(STATUS_INTERNAL, "no memory for a queue");
     }
-    cpu->base = (struct queue){.op = &cpu_ops, .threads = threads};
+    cpu->base = (struct queue){.op = &cpu_ops, .threads = threads, .real_bytes = 4};
     cpu->scratch = scratch;
     status error = instructions_choose(cpu, instructions);
     if (error) {

@@ -271,9 +271,10 @@ static status policy_chunk(struct learner *l, const struct learn_batch *batch,
                                           .clipped = l->clipped.data,
                                           .kl = l->kl.data};
         op->ppo_loss(q, &tokens);
-        op->softmax_loss_backward(q, logits, logits, l->lse.data, targets, l->dlogp.data,
+        real *dlogits = t5_run_dlogits(l->policy_run);
+        op->softmax_loss_backward(q, dlogits, logits, l->lse.data, targets, l->dlogp.data,
                                   temperature, 0.0f, m, vocabulary);
-        s = t5_backward(l->policy_run, logits, NULL, leaf);
+        s = t5_backward(l->policy_run, dlogits, NULL, leaf);
     }
     if (!s) {
         const void *from[] = {l->loss.data, l->kl.data, l->clipped.data, l->entropy.data,
@@ -392,9 +393,10 @@ static status sft_chunk(struct learner *l, const struct learn_turn *turns, int64
         if (leaf) {
             for (int64_t t = 0; t < m; t++) host[t] = (float)(-1.0 / all_tokens);
             op->upload(q, l->dlogp.data, host, bytes);
-            op->softmax_loss_backward(q, logits, logits, l->lse.data, targets, l->dlogp.data, 1.0f,
+            real *dlogits = t5_run_dlogits(l->policy_run);
+            op->softmax_loss_backward(q, dlogits, logits, l->lse.data, targets, l->dlogp.data, 1.0f,
                                       (float)smoothing, m, vocabulary);
-            s = t5_backward(l->policy_run, logits, NULL, leaf);
+            s = t5_backward(l->policy_run, dlogits, NULL, leaf);
             if (!s) s = op->synchronize(q);
         }
         if (!s) {

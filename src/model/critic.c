@@ -10,7 +10,8 @@ struct critic {
     struct t5 *model;
     struct t5_run *run;
     struct buffer forward, backward;
-    float *means, *ones, *values; /* [histories, d], [histories], [histories] */
+    real *means, *ones; /* [histories, d], [histories] */
+    float *values;      /* [histories] */
     bool kept;
 };
 
@@ -73,13 +74,14 @@ status critic_refresh(struct critic *critic)
     return t5_refresh(critic->model);
 }
 
-/* A device array of `count` ones, made on the host. */
-static status upload_ones(struct queue *q, float *to, int64_t count)
+/* A device array of `count` ones, made on the host; `place` has room for them as floats. */
+static status upload_ones(struct queue *q, real *to, float *place, int64_t count)
 {
     float *host = malloc((size_t)count * sizeof(float));
     if (!host) FAIL(STATUS_INTERNAL, "no memory for %lld histories", (long long)count);
     for (int64_t i = 0; i < count; i++) host[i] = 1.0f;
-    q->op->upload(q, to, host, (size_t)count * sizeof(float));
+    q->op->upload(q, place, host, (size_t)count * sizeof(float));
+    q->op->narrow(q, to, place, count);
     status s = q->op->synchronize(q);
     free(host);
     return s;
@@ -87,8 +89,8 @@ static status upload_ones(struct queue *q, float *to, int64_t count)
 
 static void cut_forward(struct critic *critic, struct t5_cut *cut, int64_t histories)
 {
-    critic->means = t5_cut_floats(cut, histories * critic->model->shape.d_model);
-    critic->ones = t5_cut_floats(cut, histories);
+    critic->means = t5_cut_reals(cut, histories * critic->model->shape.d_model);
+    critic->ones = t5_cut_reals(cut, histories);
     critic->values = t5_cut_floats(cut, histories);
 }
 
@@ -101,29 +103,37 @@ status critic_forward(struct critic *critic, int64_t histories, const int32_t *h
         .histories = histories, .history_begin = history_begin, .history_tokens = history_tokens};
     critic->kept = false;
     TRY(status_context(t5_forward(critic->run, &batch, keep, 0), "critic"));
-    struct t5_cut cut = {0};
+    struct t5_cut cut = t5_cut_begin(q, NULL);
     cut_forward(critic, &cut, histories);
     TRY(buffer_reserve(q, &critic->forward, cut.used));
-    cut = (struct t5_cut){.base = critic->forward.data};
+    cut = t5_cut_begin(q, critic->forward.data);
     cut_forward(critic, &cut, histories);
-    TRY(upload_ones(q, critic->ones, histories));
+    TRY(upload_ones(q, critic->ones, critic->values, histories));
     q->op->mean_rows(q, critic->means, critic->run->encoder_output, critic->run->history_begin,
                      histories, model->shape.d_model);
-    q->op->matmul(q, critic->values, critic->means, model->value_weight.packed, histories, false);
-    q->op->matmul(q, critic->values, critic->ones, model->value_bias.packed, histories, true);
+    q->op->matmul_float(q, critic->values, critic->means, model->value_weight.packed, histories,
+                        false);
+    q->op->matmul_float(q, critic->values, critic->ones, model->value_bias.packed, histories, true);
     q->op->download(q, values, critic->values, (size_t)histories * sizeof(float));
     TRY(q->op->synchronize(q));
     critic->kept = keep;
     return NULL;
 }
 
-static void cut_backward(const struct critic *critic, struct t5_cut *cut, float **dvalues,
-                         float **dmeans, float **dencoder)
+/* Gradients of the values as they come and as activations, of the means and the encoder. */
+struct value_gradients {
+    float *dvalues;
+    real *dv, *dmeans, *dencoder;
+};
+
+static void cut_backward(const struct critic *critic, struct t5_cut *cut,
+                         struct value_gradients *to)
 {
     int64_t d = critic->model->shape.d_model;
-    *dvalues = t5_cut_floats(cut, critic->run->histories);
-    *dmeans = t5_cut_floats(cut, critic->run->histories * d);
-    *dencoder = t5_cut_floats(cut, critic->run->history_tokens * d);
+    to->dvalues = t5_cut_floats(cut, critic->run->histories);
+    to->dv = t5_cut_reals(cut, critic->run->histories);
+    to->dmeans = t5_cut_reals(cut, critic->run->histories * d);
+    to->dencoder = t5_cut_reals(cut, critic->run->history_tokens * d);
 }
 
 status critic_backward(struct critic *critic, const float *dvalues, float *gradients)
@@ -132,20 +142,21 @@ status critic_backward(struct critic *critic, const float *dvalues, float *gradi
     struct queue *q = model->queue;
     int64_t d = model->shape.d_model, histories = critic->run->histories;
     if (!critic->kept) FAIL(STATUS_INTERNAL, "critic: no activations were kept for backward");
-    float *dv, *dmeans, *dencoder;
-    struct t5_cut cut = {0};
-    cut_backward(critic, &cut, &dv, &dmeans, &dencoder);
+    struct value_gradients g;
+    struct t5_cut cut = t5_cut_begin(q, NULL);
+    cut_backward(critic, &cut, &g);
     TRY(buffer_reserve(q, &critic->backward, cut.used));
-    cut = (struct t5_cut){.base = critic->backward.data};
-    cut_backward(critic, &cut, &dv, &dmeans, &dencoder);
-    q->op->upload(q, dv, dvalues, (size_t)histories * sizeof(float));
+    cut = t5_cut_begin(q, critic->backward.data);
+    cut_backward(critic, &cut, &g);
+    q->op->upload(q, g.dvalues, dvalues, (size_t)histories * sizeof(float));
+    q->op->narrow(q, g.dv, g.dvalues, histories);
     TRY(q->op->synchronize(q));
-    q->op->matmul_weight_gradient(q, gradients + model->value_weight.offset, dv, critic->means,
+    q->op->matmul_weight_gradient(q, gradients + model->value_weight.offset, g.dv, critic->means,
                                   histories, 1, d, true);
-    q->op->matmul_weight_gradient(q, gradients + model->value_bias.offset, dv, critic->ones,
+    q->op->matmul_weight_gradient(q, gradients + model->value_bias.offset, g.dv, critic->ones,
                                   histories, 1, 1, true);
-    q->op->matmul_input_gradient(q, dmeans, dv, model->value_weight.packed, histories, false);
-    q->op->zero(q, dencoder, (size_t)(critic->run->history_tokens * d) * sizeof(float));
-    q->op->mean_rows_backward(q, dencoder, dmeans, critic->run->history_begin, histories, d);
-    return t5_backward(critic->run, NULL, dencoder, gradients);
+    q->op->matmul_input_gradient(q, g.dmeans, g.dv, model->value_weight.packed, histories, false);
+    q->op->zero(q, g.dencoder, (size_t)(critic->run->history_tokens * d) * q->real_bytes);
+    q->op->mean_rows_backward(q, g.dencoder, g.dmeans, critic->run->history_begin, histories, d);
+    return t5_backward(critic->run, NULL, g.dencoder, gradients);
 }

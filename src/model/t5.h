@@ -49,15 +49,16 @@ void t5_run_destroy(struct t5_run *run);
  * decoder layers add their cross-attention into t5_run_capture. */
 status t5_forward(struct t5_run *run, const struct t5_batch *batch, bool keep,
                   int64_t capture_layers);
-const float *t5_run_encoder_output(const struct t5_run *run);  /* [history tokens, d_model] */
-float *t5_run_logits(const struct t5_run *run);                /* [reply tokens, vocabulary] */
+const real *t5_run_encoder_output(const struct t5_run *run); /* [history tokens, d_model] */
+float *t5_run_logits(const struct t5_run *run);              /* [reply tokens, vocabulary] */
+/* A place for their gradients, of a kept forward: the logits' own where `real` is fp32. */
+real *t5_run_dlogits(const struct t5_run *run);
 const int32_t *t5_run_targets(const struct t5_run *run);       /* [reply tokens], device */
 const int32_t *t5_run_history_begin(const struct t5_run *run); /* [histories + 1], device */
 const float *t5_run_capture(const struct t5_run *run, int64_t *stride); /* [reply tokens, stride] */
 /* gradients (device, the parameters' layout) are added to.  dlogits may be NULL (encoder
  * alone); dencoder [history tokens, d_model] may be NULL. */
-status t5_backward(struct t5_run *run, const float *dlogits, const float *dencoder,
-                   float *gradients);
+status t5_backward(struct t5_run *run, const real *dlogits, const real *dencoder, float *gradients);
 /* For fixtures: cross-attention of decoder layer `layer`, head `head`, reply 0, as
  * host [reply tokens, history tokens]; needs a forward with t5_run_keep_maps. */
 void t5_run_keep_maps(struct t5_run *run, bool keep);

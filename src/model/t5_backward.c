@@ -6,10 +6,10 @@
 
 /* Places for gradients of activations, reused by every layer. */
 struct places {
-    float *dx, *dnorm;                    /* [rows, d] */
-    float *dout, *dqkv;                   /* [rows, i], [rows, 3i] */
-    float *dinner, *dwi;                  /* [rows, f], [rows, w] */
-    float *dcross_kv, *dencoder;          /* [n, 2i], [n, d] */
+    real *dx, *dnorm;                     /* [rows, d] */
+    real *dout, *dqkv;                    /* [rows, i], [rows, 3i] */
+    real *dinner, *dwi;                   /* [rows, f], [rows, w] */
+    real *dcross_kv, *dencoder;           /* [n, 2i], [n, d] */
     float *dencoder_bias, *ddecoder_bias; /* [heads, 2 span - 1] */
     size_t bias_bytes[2];
 };
@@ -21,14 +21,14 @@ static void places_cut(const struct t5_run *run, struct t5_cut *cut, struct plac
     int64_t d = s->d_model, inner = s->heads * s->d_kv;
     int64_t encoder_bias = s->heads * (2 * run->longest_history - 1);
     int64_t decoder_bias = m > 0 ? s->heads * (2 * run->longest_reply - 1) : 0;
-    p->dx = t5_cut_floats(cut, rows * d);
-    p->dnorm = t5_cut_floats(cut, rows * d);
-    p->dout = t5_cut_floats(cut, rows * inner);
-    p->dqkv = t5_cut_floats(cut, rows * 3 * inner);
-    p->dinner = t5_cut_floats(cut, rows * s->d_ff);
-    p->dwi = t5_cut_floats(cut, rows * s->d_ff * (s->gated ? 2 : 1));
-    p->dcross_kv = t5_cut_floats(cut, n * 2 * inner);
-    p->dencoder = t5_cut_floats(cut, n * d);
+    p->dx = t5_cut_reals(cut, rows * d);
+    p->dnorm = t5_cut_reals(cut, rows * d);
+    p->dout = t5_cut_reals(cut, rows * inner);
+    p->dqkv = t5_cut_reals(cut, rows * 3 * inner);
+    p->dinner = t5_cut_reals(cut, rows * s->d_ff);
+    p->dwi = t5_cut_reals(cut, rows * s->d_ff * (s->gated ? 2 : 1));
+    p->dcross_kv = t5_cut_reals(cut, n * 2 * inner);
+    p->dencoder = t5_cut_reals(cut, n * d);
     p->dencoder_bias = t5_cut_floats(cut, encoder_bias);
     p->ddecoder_bias = t5_cut_floats(cut, decoder_bias);
     p->bias_bytes[0] = (size_t)encoder_bias * sizeof(float);
@@ -36,8 +36,8 @@ static void places_cut(const struct t5_run *run, struct t5_cut *cut, struct plac
 }
 
 /* y = x W^T: dW += dy^T x, dx (+)= dy W. */
-static void undo_projection(struct t5 *model, const struct t5_matrix *w, const float *dy,
-                            const float *x, float *dx, bool accumulate, int64_t rows,
+static void undo_projection(struct t5 *model, const struct t5_matrix *w, const real *dy,
+                            const real *x, real *dx, bool accumulate, int64_t rows,
                             float *gradients)
 {
     struct queue *q = model->queue;
@@ -46,8 +46,8 @@ static void undo_projection(struct t5 *model, const struct t5_matrix *w, const f
 }
 
 /* Adds the gradient through a norm to dx (or starts it). */
-static void undo_norm(struct t5 *model, int64_t weight, const float *dnorm, const float *x,
-                      const float *inverse, float *dx, bool accumulate, int64_t rows,
+static void undo_norm(struct t5 *model, int64_t weight, const real *dnorm, const real *x,
+                      const float *inverse, real *dx, bool accumulate, int64_t rows,
                       float *gradients)
 {
     struct queue *q = model->queue;
@@ -87,11 +87,11 @@ static void undo_cross(struct t5_run *run, const struct t5_layer *layer,
         .dout = p->dout,
         .dq = p->dqkv, /* [m, i] here */
         .dk = p->dcross_kv,
-        .dv = p->dcross_kv + inner,
+        .dv = real_at(q, p->dcross_kv, inner),
         .accumulate_kv = true, /* onto zeros: a history without replies gets none */
         .key_rows = n,
     };
-    q->op->zero(q, p->dcross_kv, (size_t)(n * 2 * inner) * sizeof(float));
+    q->op->zero(q, p->dcross_kv, (size_t)(n * 2 * inner) * q->real_bytes);
     q->op->attention_backward(q, &cross, &g);
     undo_projection(model, &layer->matrix[CROSS_Q], p->dqkv, a->norm_cross, p->dnorm, false, m,
                     gradients);
@@ -114,8 +114,8 @@ static void undo_self(struct t5_run *run, bool decoder, const struct t5_layer *l
     struct attention_gradients g = {
         .dout = p->dout,
         .dq = p->dqkv,
-        .dk = p->dqkv + inner,
-        .dv = p->dqkv + 2 * inner,
+        .dk = real_at(q, p->dqkv, inner),
+        .dv = real_at(q, p->dqkv, 2 * inner),
         .key_rows = rows,
         .dbias = decoder ? p->ddecoder_bias : p->dencoder_bias,
     };
@@ -136,7 +136,7 @@ static void undo_bias(struct t5 *model, const struct t5_stack *stack, const floa
 }
 
 /* Adds into p->dencoder. */
-static void undo_decoder(struct t5_run *run, const float *dlogits, const struct places *p,
+static void undo_decoder(struct t5_run *run, const real *dlogits, const struct places *p,
                          float *gradients)
 {
     struct t5 *model = run->model;
@@ -179,19 +179,18 @@ static void undo_encoder(struct t5_run *run, const struct places *p, float *grad
     q->op->embedding_backward(q, gradients + model->shared, p->dx, run->history_ids, n, s->d_model);
 }
 
-status t5_backward(struct t5_run *run, const float *dlogits, const float *dencoder,
-                   float *gradients)
+status t5_backward(struct t5_run *run, const real *dlogits, const real *dencoder, float *gradients)
 {
     struct queue *q = run->model->queue;
     if (!run->done || !run->kept) FAIL(STATUS_INTERNAL, "no activations were kept for backward");
     if (dlogits && run->replies == 0) FAIL(STATUS_INTERNAL, "gradients of logits without replies");
     struct places p;
-    struct t5_cut cut = {0};
+    struct t5_cut cut = t5_cut_begin(q, NULL);
     places_cut(run, &cut, &p);
     TRY(buffer_reserve(q, &run->backward, cut.used));
-    cut = (struct t5_cut){.base = run->backward.data};
+    cut = t5_cut_begin(q, run->backward.data);
     places_cut(run, &cut, &p);
-    size_t bytes = (size_t)(run->history_tokens * run->model->shape.d_model) * sizeof(float);
+    size_t bytes = (size_t)(run->history_tokens * run->model->shape.d_model) * q->real_bytes;
     if (dencoder)
         q->op->copy(q, p.dencoder, dencoder, bytes);
     else

@@ -16,9 +16,9 @@ struct t5_decoder {
     struct buffer floats, integers;
     struct t5_activations *layer; /* [layers] on the host, all the same place */
     float *bias;                  /* [heads, 2 max_steps - 1] */
-    float *cross_kv;              /* [layers, n, 2i] */
-    float *cache;                 /* [layers, slots, max_steps, 2i] keys, then values */
-    float *normed, *scaled;       /* [rows, d] */
+    real *cross_kv;               /* [layers, n, 2i] */
+    real *cache;                  /* [layers, slots, max_steps, 2i] keys, then values */
+    real *normed, *scaled;        /* [rows, d] */
     float *logits;                /* [rows, vocabulary] */
     float *capture;               /* [rows, longest history], or NULL */
     /* In `integers`; slots of each unless said otherwise. */
@@ -68,11 +68,11 @@ static void cut_floats(struct t5_decoder *decoder, struct t5_cut *cut)
     int64_t inner = s->heads * s->d_kv, d = s->d_model, slots = decoder->slots;
     decoder->bias = t5_cut_floats(cut, s->heads * (2 * decoder->max_steps - 1));
     decoder->cross_kv =
-        t5_cut_floats(cut, s->decoder_layers * decoder->run->history_tokens * 2 * inner);
-    decoder->cache = t5_cut_floats(cut, s->decoder_layers * slots * decoder->max_steps * 2 * inner);
+        t5_cut_reals(cut, s->decoder_layers * decoder->run->history_tokens * 2 * inner);
+    decoder->cache = t5_cut_reals(cut, s->decoder_layers * slots * decoder->max_steps * 2 * inner);
     t5_activations_cut(cut, s, true, s->decoder_layers, slots, 0, false, decoder->layer);
-    decoder->normed = t5_cut_floats(cut, slots * d);
-    decoder->scaled = s->scale_logits ? t5_cut_floats(cut, slots * d) : decoder->normed;
+    decoder->normed = t5_cut_reals(cut, slots * d);
+    decoder->scaled = s->scale_logits ? t5_cut_reals(cut, slots * d) : decoder->normed;
     decoder->logits = t5_cut_floats(cut, slots * s->vocabulary);
     decoder->capture = NULL;
     if (decoder->capture_layers > 0)
@@ -123,19 +123,19 @@ static void fill_integers(struct t5_decoder *decoder, const int32_t *inputs)
 static status upload_integers(struct t5_decoder *decoder, const int32_t *inputs)
 {
     struct queue *q = decoder->model->queue;
-    struct t5_cut cut = {0};
+    struct t5_cut cut = t5_cut_begin(q, NULL);
     cut_integers(decoder, &cut);
     size_t bytes = cut.used;
     TRY(buffer_reserve(q, &decoder->integers, bytes));
     char *image = calloc(1, bytes);
     if (!image) FAIL(STATUS_INTERNAL, "no memory for a decoder's rows");
-    cut = (struct t5_cut){.base = image};
+    cut = t5_cut_begin(q, image);
     cut_integers(decoder, &cut);
     fill_integers(decoder, inputs);
     q->op->upload(q, decoder->integers.data, image, bytes);
     status s = q->op->synchronize(q);
     free(image);
-    cut = (struct t5_cut){.base = decoder->integers.data};
+    cut = t5_cut_begin(q, decoder->integers.data);
     cut_integers(decoder, &cut);
     return s;
 }
@@ -171,10 +171,11 @@ static status rows_begin(struct t5_decoder *decoder, int64_t rows, const int32_t
     return upload_integers(decoder, NULL);
 }
 
-static float *layer_cross_kv(const struct t5_decoder *decoder, int64_t layer)
+static real *layer_cross_kv(const struct t5_decoder *decoder, int64_t layer)
 {
     const struct t5_shape *s = &decoder->model->shape;
-    return decoder->cross_kv + layer * decoder->run->history_tokens * 2 * s->heads * s->d_kv;
+    return real_at(decoder->model->queue, decoder->cross_kv,
+                   layer * decoder->run->history_tokens * 2 * s->heads * s->d_kv);
 }
 
 status t5_decoder_begin(struct t5_decoder *decoder, int64_t histories, const int32_t *history_begin,
@@ -191,10 +192,10 @@ status t5_decoder_begin(struct t5_decoder *decoder, int64_t histories, const int
     decoder->histories = histories;
     decoder->capture_layers = capture_layers;
     TRY(rows_begin(decoder, rows, row_history, max_steps));
-    struct t5_cut cut = {0};
+    struct t5_cut cut = t5_cut_begin(q, NULL);
     cut_floats(decoder, &cut);
     TRY(buffer_reserve(q, &decoder->floats, cut.used));
-    cut = (struct t5_cut){.base = decoder->floats.data};
+    cut = t5_cut_begin(q, decoder->floats.data);
     cut_floats(decoder, &cut);
     if (decoder->capture)
         q->op->zero(q, decoder->capture,
@@ -215,9 +216,10 @@ static void self_attention(struct t5_decoder *decoder, int64_t index,
     const struct t5_shape *s = &decoder->model->shape;
     int64_t inner = s->heads * s->d_kv;
     int64_t slot_stride = decoder->max_steps * 2 * inner;
-    float *cache = decoder->cache + index * decoder->slots * slot_stride;
-    q->op->cache_append(q, cache, slot_stride, decoder->slot, decoder->step, a->qkv + inner,
-                        3 * inner, decoder->rows, 2 * inner);
+    real *cache = real_at(q, decoder->cache, index * decoder->slots * slot_stride);
+    q->op->cache_append(q, cache, slot_stride, decoder->slot, decoder->step,
+                        real_at(q, a->qkv, inner), 3 * inner, decoder->rows, 2 * inner,
+                        q->real_bytes);
     struct attention attention = {
         .segments = decoder->rows,
         .heads = s->heads,
@@ -228,7 +230,7 @@ static void self_attention(struct t5_decoder *decoder, int64_t index,
         .key_end = decoder->key_end,
         .q = a->qkv,
         .k = cache,
-        .v = cache + inner,
+        .v = real_at(q, cache, inner),
         .q_stride = 3 * inner,
         .k_stride = 2 * inner,
         .v_stride = 2 * inner,
@@ -247,7 +249,7 @@ static void cross_attention(struct t5_decoder *decoder, int64_t index,
     struct queue *q = decoder->model->queue;
     const struct t5_shape *s = &decoder->model->shape;
     int64_t inner = s->heads * s->d_kv, first = s->decoder_layers - decoder->capture_layers;
-    const float *kv = layer_cross_kv(decoder, index);
+    const real *kv = layer_cross_kv(decoder, index);
     struct attention attention = {
         .segments = decoder->segments,
         .heads = s->heads,
@@ -258,7 +260,7 @@ static void cross_attention(struct t5_decoder *decoder, int64_t index,
         .key_end = decoder->cross_key_end,
         .q = a->cross_q,
         .k = kv,
-        .v = kv + inner,
+        .v = real_at(q, kv, inner),
         .q_stride = inner,
         .k_stride = 2 * inner,
         .v_stride = 2 * inner,

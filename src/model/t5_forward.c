@@ -112,19 +112,19 @@ static void fill_integers(const struct t5_run *run, const struct t5_batch *batch
 static status upload_integers(struct t5_run *run, const struct t5_batch *batch)
 {
     struct queue *q = run->model->queue;
-    struct t5_cut cut = {0};
+    struct t5_cut cut = t5_cut_begin(q, NULL);
     cut_integers(run, &cut);
     size_t bytes = cut.used;
     TRY(buffer_reserve(q, &run->integers, bytes));
     char *image = calloc(1, bytes);
     if (!image) FAIL(STATUS_INTERNAL, "no memory for a batch");
-    cut = (struct t5_cut){.base = image};
+    cut = t5_cut_begin(q, image);
     cut_integers(run, &cut);
     fill_integers(run, batch);
     q->op->upload(q, run->integers.data, image, bytes);
     status s = q->op->synchronize(q);
     free(image);
-    cut = (struct t5_cut){.base = run->integers.data};
+    cut = t5_cut_begin(q, run->integers.data);
     cut_integers(run, &cut);
     return s;
 }
@@ -135,16 +135,20 @@ static void cut_floats(struct t5_run *run, struct t5_cut *cut)
     int64_t n = run->history_tokens, m = run->reply_tokens, d = s->d_model;
     run->encoder_bias = t5_cut_floats(cut, s->heads * (2 * run->longest_history - 1));
     run->encoder_inverse = t5_cut_floats(cut, n);
-    run->encoder_output = t5_cut_floats(cut, n * d);
+    run->encoder_output = t5_cut_reals(cut, n * d);
     t5_activations_cut(cut, s, false, s->encoder_layers, n, 0, run->kept, run->encoder);
-    run->decoder_output = run->logits = run->capture = run->maps = NULL;
+    run->decoder_output = run->dlogits = NULL;
+    run->logits = run->capture = run->maps = NULL;
     if (m == 0) return;
     run->decoder_bias = t5_cut_floats(cut, s->heads * (2 * run->longest_reply - 1));
     t5_activations_cut(cut, s, true, s->decoder_layers, m, n, run->kept, run->decoder);
     run->decoder_inverse = t5_cut_floats(cut, m);
-    run->decoder_output = t5_cut_floats(cut, m * d);
-    run->scaled = s->scale_logits ? t5_cut_floats(cut, m * d) : run->decoder_output;
+    run->decoder_output = t5_cut_reals(cut, m * d);
+    run->scaled = s->scale_logits ? t5_cut_reals(cut, m * d) : run->decoder_output;
     run->logits = t5_cut_floats(cut, m * s->vocabulary);
+    run->dlogits = run->logits;
+    if (run->kept && cut->real_bytes != sizeof(float))
+        run->dlogits = t5_cut_reals(cut, m * s->vocabulary);
     if (run->capture_layers > 0) run->capture = t5_cut_floats(cut, m * run->longest_history);
     if (run->keep_maps)
         run->maps = t5_cut_floats(cut, s->decoder_layers * s->heads * m * run->longest_history);
@@ -154,6 +158,7 @@ struct attention t5_run_self_attention(const struct t5_run *run, bool decoder,
                                        const struct t5_activations *a)
 {
     const struct t5_shape *s = &run->model->shape;
+    const struct queue *q = run->model->queue;
     int64_t inner = s->heads * s->d_kv;
     const int32_t *begin = decoder ? run->reply_begin : run->history_begin;
     return (struct attention){
@@ -165,8 +170,8 @@ struct attention t5_run_self_attention(const struct t5_run *run, bool decoder,
         .key_begin = begin,
         .key_end = begin + 1,
         .q = a->qkv,
-        .k = a->qkv + inner,
-        .v = a->qkv + 2 * inner,
+        .k = real_at(q, a->qkv, inner),
+        .v = real_at(q, a->qkv, 2 * inner),
         .q_stride = 3 * inner,
         .k_stride = 3 * inner,
         .v_stride = 3 * inner,
@@ -192,7 +197,7 @@ struct attention t5_run_cross_attention(const struct t5_run *run, const struct t
         .key_end = run->cross_end,
         .q = a->cross_q,
         .k = a->cross_kv,
-        .v = a->cross_kv + inner,
+        .v = real_at(run->model->queue, a->cross_kv, inner),
         .q_stride = inner,
         .k_stride = 2 * inner,
         .v_stride = 2 * inner,
@@ -275,10 +280,10 @@ status t5_forward(struct t5_run *run, const struct t5_batch *batch, bool keep,
     run->kept = keep;
     run->capture_layers = capture_layers;
     TRY(upload_integers(run, batch));
-    struct t5_cut cut = {0};
+    struct t5_cut cut = t5_cut_begin(model->queue, NULL);
     cut_floats(run, &cut);
     TRY(buffer_reserve(model->queue, &run->floats, cut.used));
-    cut = (struct t5_cut){.base = run->floats.data};
+    cut = t5_cut_begin(model->queue, run->floats.data);
     cut_floats(run, &cut);
     encode(run);
     if (run->replies > 0) decode(run);
@@ -286,7 +291,7 @@ status t5_forward(struct t5_run *run, const struct t5_batch *batch, bool keep,
     return NULL;
 }
 
-const float *t5_run_encoder_output(const struct t5_run *run)
+const real *t5_run_encoder_output(const struct t5_run *run)
 {
     return run->encoder_output;
 }
@@ -294,6 +299,11 @@ const float *t5_run_encoder_output(const struct t5_run *run)
 float *t5_run_logits(const struct t5_run *run)
 {
     return run->logits;
+}
+
+real *t5_run_dlogits(const struct t5_run *run)
+{
+    return run->dlogits;
 }
 
 const int32_t *t5_run_targets(const struct t5_run *run)

@@ -10,6 +10,16 @@ static void *cut_bytes(struct t5_cut *cut, size_t bytes)
     return piece;
 }
 
+struct t5_cut t5_cut_begin(const struct queue *queue, void *base)
+{
+    return (struct t5_cut){.base = base, .real_bytes = queue->real_bytes};
+}
+
+real *t5_cut_reals(struct t5_cut *cut, int64_t count)
+{
+    return cut_bytes(cut, (size_t)count * cut->real_bytes);
+}
+
 float *t5_cut_floats(struct t5_cut *cut, int64_t count)
 {
     return cut_bytes(cut, (size_t)count * sizeof(float));
@@ -25,26 +35,26 @@ static void layer_cut_kept(struct t5_cut *cut, const struct t5_shape *s, bool de
                            int64_t cross_rows, struct t5_activations *a)
 {
     int64_t d = s->d_model, inner = s->heads * s->d_kv;
-    a->norm_self = t5_cut_floats(cut, rows * d);
+    a->norm_self = t5_cut_reals(cut, rows * d);
     a->inverse_self = t5_cut_floats(cut, rows);
-    a->qkv = t5_cut_floats(cut, rows * 3 * inner);
-    a->self_out = t5_cut_floats(cut, rows * inner);
+    a->qkv = t5_cut_reals(cut, rows * 3 * inner);
+    a->self_out = t5_cut_reals(cut, rows * inner);
     a->self_lse = t5_cut_floats(cut, rows * s->heads);
-    a->x_self = t5_cut_floats(cut, rows * d);
+    a->x_self = t5_cut_reals(cut, rows * d);
     a->x_cross = a->x_self;
     if (decoder) {
-        a->norm_cross = t5_cut_floats(cut, rows * d);
+        a->norm_cross = t5_cut_reals(cut, rows * d);
         a->inverse_cross = t5_cut_floats(cut, rows);
-        a->cross_q = t5_cut_floats(cut, rows * inner);
-        a->cross_kv = t5_cut_floats(cut, cross_rows * 2 * inner);
-        a->cross_out = t5_cut_floats(cut, rows * inner);
+        a->cross_q = t5_cut_reals(cut, rows * inner);
+        a->cross_kv = t5_cut_reals(cut, cross_rows * 2 * inner);
+        a->cross_out = t5_cut_reals(cut, rows * inner);
         a->cross_lse = t5_cut_floats(cut, rows * s->heads);
-        a->x_cross = t5_cut_floats(cut, rows * d);
+        a->x_cross = t5_cut_reals(cut, rows * d);
     }
-    a->norm_ff = t5_cut_floats(cut, rows * d);
+    a->norm_ff = t5_cut_reals(cut, rows * d);
     a->inverse_ff = t5_cut_floats(cut, rows);
-    a->wi = t5_cut_floats(cut, rows * s->d_ff * (s->gated ? 2 : 1));
-    a->inner = t5_cut_floats(cut, rows * s->d_ff);
+    a->wi = t5_cut_reals(cut, rows * s->d_ff * (s->gated ? 2 : 1));
+    a->inner = t5_cut_reals(cut, rows * s->d_ff);
 }
 
 /* One place for all layers; what is never alive together shares memory. */
@@ -52,14 +62,14 @@ static void layer_cut_passing(struct t5_cut *cut, const struct t5_shape *s, bool
                               int64_t rows, int64_t cross_rows, struct t5_activations *a)
 {
     int64_t d = s->d_model, inner = s->heads * s->d_kv;
-    a->x_in = a->x_self = a->x_cross = a->x_out = t5_cut_floats(cut, rows * d);
-    a->norm_self = a->norm_cross = a->norm_ff = t5_cut_floats(cut, rows * d);
-    a->qkv = t5_cut_floats(cut, rows * 3 * inner);
+    a->x_in = a->x_self = a->x_cross = a->x_out = t5_cut_reals(cut, rows * d);
+    a->norm_self = a->norm_cross = a->norm_ff = t5_cut_reals(cut, rows * d);
+    a->qkv = t5_cut_reals(cut, rows * 3 * inner);
     a->cross_q = a->qkv;
-    a->self_out = a->cross_out = t5_cut_floats(cut, rows * inner);
-    if (decoder && cross_rows > 0) a->cross_kv = t5_cut_floats(cut, cross_rows * 2 * inner);
-    a->wi = t5_cut_floats(cut, rows * s->d_ff * (s->gated ? 2 : 1));
-    a->inner = t5_cut_floats(cut, rows * s->d_ff);
+    a->self_out = a->cross_out = t5_cut_reals(cut, rows * inner);
+    if (decoder && cross_rows > 0) a->cross_kv = t5_cut_reals(cut, cross_rows * 2 * inner);
+    a->wi = t5_cut_reals(cut, rows * s->d_ff * (s->gated ? 2 : 1));
+    a->inner = t5_cut_reals(cut, rows * s->d_ff);
 }
 
 void t5_activations_cut(struct t5_cut *cut, const struct t5_shape *shape, bool decoder,
@@ -73,31 +83,31 @@ void t5_activations_cut(struct t5_cut *cut, const struct t5_shape *shape, bool d
         for (int64_t i = 1; i < layers; i++) slots[i] = slots[0];
         return;
     }
-    float *x = t5_cut_floats(cut, rows * shape->d_model);
+    real *x = t5_cut_reals(cut, rows * shape->d_model);
     for (int64_t i = 0; i < layers; i++) {
         slots[i].x_in = x;
         layer_cut_kept(cut, shape, decoder, rows, cross_rows, &slots[i]);
-        slots[i].x_out = x = t5_cut_floats(cut, rows * shape->d_model);
+        slots[i].x_out = x = t5_cut_reals(cut, rows * shape->d_model);
     }
 }
 
 /* y = x W^T */
-static void project(struct t5 *model, float *y, const float *x, const struct t5_matrix *w,
+static void project(struct t5 *model, real *y, const real *x, const struct t5_matrix *w,
                     int64_t rows)
 {
     model->queue->op->matmul(model->queue, y, x, w->packed, rows, false);
 }
 
 /* to = from + x W^T; in place when from is to, with the same bits. */
-static void project_onto(struct t5 *model, float *to, const float *from, const float *x,
+static void project_onto(struct t5 *model, real *to, const real *from, const real *x,
                          const struct t5_matrix *w, int64_t rows)
 {
     struct queue *q = model->queue;
-    if (to != from) q->op->copy(q, to, from, (size_t)(rows * w->n) * sizeof(float));
+    if (to != from) q->op->copy(q, to, from, (size_t)(rows * w->n) * q->real_bytes);
     q->op->matmul(q, to, x, w->packed, rows, true);
 }
 
-static void normalize(struct t5 *model, float *y, float *inverse, const float *x, int64_t weight,
+static void normalize(struct t5 *model, real *y, float *inverse, const real *x, int64_t weight,
                       int64_t rows)
 {
     model->queue->op->rmsnorm(model->queue, y, inverse, x, model->parameters.values + weight, rows,
@@ -144,7 +154,7 @@ void t5_layer_feed_forward(struct t5 *model, const struct t5_layer *layer,
     project_onto(model, a->x_out, a->x_cross, a->inner, &layer->matrix[FF_WO], rows);
 }
 
-void t5_head(struct t5 *model, const float *x, float *normed, float *inverse, float *scaled,
+void t5_head(struct t5 *model, const real *x, real *normed, float *inverse, real *scaled,
              float *logits, int64_t rows)
 {
     struct queue *q = model->queue;
@@ -152,7 +162,8 @@ void t5_head(struct t5 *model, const float *x, float *normed, float *inverse, fl
     normalize(model, normed, inverse, x, model->decoder.final_norm, rows);
     if (model->shape.scale_logits)
         q->op->scale(q, scaled, normed, (float)pow((double)d, -0.5), rows * d);
-    project(model, logits, model->shape.scale_logits ? scaled : normed, &model->head, rows);
+    q->op->matmul_float(q, logits, model->shape.scale_logits ? scaled : normed, model->head.packed,
+                        rows, false);
 }
 
 void t5_relative_bias(struct t5 *model, const struct t5_stack *stack, float *bias, int64_t span)

@@ -50,26 +50,27 @@ status t5_create_parts(struct queue *queue, const struct t5_shape *shape, bool w
 /* Pieces cut off one buffer: first with base NULL to count bytes, then to place them. */
 struct t5_cut {
     char *base;
-    size_t used;
+    size_t used, real_bytes;
 };
+struct t5_cut t5_cut_begin(const struct queue *queue, void *base);
+real *t5_cut_reals(struct t5_cut *cut, int64_t count);
 float *t5_cut_floats(struct t5_cut *cut, int64_t count);
 int32_t *t5_cut_ints(struct t5_cut *cut, int64_t count);
 
 /* One layer's activations.  Kept ones have a place each; otherwise all layers share one, and
  * x_in, x_self, x_cross and x_out are the same rows. */
 struct t5_activations {
-    float *x_in;                       /* [m, d] */
-    float *norm_self, *inverse_self;   /* [m, d], [m] */
-    float *qkv;                        /* [m, 3i] */
-    float *self_out, *self_lse;        /* [m, i], [m, heads] (NULL when not kept) */
-    float *x_self;                     /* [m, d] */
-    float *norm_cross, *inverse_cross; /* [m, d], [m] */
-    float *cross_q, *cross_kv;         /* [m, i], [n, 2i] */
-    float *cross_out, *cross_lse;      /* [m, i], [m, heads] */
-    float *x_cross;                    /* [m, d] (x_self in the encoder) */
-    float *norm_ff, *inverse_ff;       /* [m, d], [m] */
-    float *wi, *inner;                 /* [m, w], [m, f] */
-    float *x_out;                      /* [m, d] */
+    real *x_in;                                       /* [m, d] */
+    real *norm_self, *norm_cross, *norm_ff;           /* [m, d] */
+    float *inverse_self, *inverse_cross, *inverse_ff; /* [m] */
+    real *qkv;                                        /* [m, 3i] */
+    real *self_out, *cross_out;                       /* [m, i] */
+    float *self_lse, *cross_lse;                      /* [m, heads] (NULL when not kept) */
+    real *x_self;                                     /* [m, d] */
+    real *cross_q, *cross_kv;                         /* [m, i], [n, 2i] */
+    real *x_cross;                                    /* [m, d] (x_self in the encoder) */
+    real *wi, *inner;                                 /* [m, w], [m, f] */
+    real *x_out;                                      /* [m, d] */
 };
 /* Places for the layers of a stack in slots[layers]; cross_rows: n, 0 when the caller holds
  * the keys and values itself. */
@@ -89,7 +90,7 @@ void t5_layer_cross_close(struct t5 *model, const struct t5_layer *layer,
 void t5_layer_feed_forward(struct t5 *model, const struct t5_layer *layer,
                            const struct t5_activations *a, int64_t rows);
 /* Final norm, scaling and head: normed [rows, d], scaled [rows, d] (may be normed). */
-void t5_head(struct t5 *model, const float *x, float *normed, float *inverse, float *scaled,
+void t5_head(struct t5 *model, const real *x, real *normed, float *inverse, real *scaled,
              float *logits, int64_t rows);
 void t5_relative_bias(struct t5 *model, const struct t5_stack *stack, float *bias, int64_t span);
 
@@ -108,10 +109,11 @@ struct t5_run {
     /* In `floats`. */
     struct t5_activations *encoder, *decoder; /* [layers] on the host */
     float *encoder_bias, *decoder_bias;       /* [heads, 2 span - 1] */
-    float *encoder_inverse, *encoder_output;  /* [n], [n, d] */
-    float *decoder_inverse, *decoder_output;  /* [m], [m, d] before the scaling */
-    float *scaled;                            /* [m, d] what the head reads */
+    float *encoder_inverse, *decoder_inverse; /* [n], [m] */
+    real *encoder_output, *decoder_output;    /* [n, d], [m, d] before the scaling */
+    real *scaled;                             /* [m, d] what the head reads */
     float *logits;                            /* [m, vocabulary] */
+    real *dlogits;                            /* the same place where `real` is fp32 */
     float *capture;                           /* [m, longest_history] */
     float *maps;                              /* [layers, heads, m, longest_history] */
 };

@@ -142,7 +142,7 @@ static status step_record(struct generator *g, const struct active *active, int6
     for (int i = 0; i < (captured ? REC_COUNT : REC_ENTROPY); i++) {
         const int64_t width = record_width(g, i);
         q->op->cache_append(q, g->record[i].data, steps * width, g->slot.data, position, from[i],
-                            width, active->count, width);
+                            width, active->count, width, sizeof(float));
     }
     return NULL;
 }

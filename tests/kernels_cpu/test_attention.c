@@ -65,6 +65,7 @@ static void reference(const struct attention *a, double *out, double *lse, doubl
                       int64_t map_stride)
 {
     const int64_t d = a->head_dim, width = a->heads * d;
+    const float *query = a->q, *key = a->k, *value = a->v;
     memset(out, 0, (size_t)(a->query_rows * width) * sizeof *out);
     for (int64_t s = 0; s < a->segments; s++) {
         const int64_t keys = a->key_end[s] - a->key_begin[s];
@@ -77,8 +78,8 @@ static void reference(const struct attention *a, double *out, double *lse, doubl
                 for (int64_t j = 0; j < keys; j++) {
                     double score = 0;
                     for (int64_t n = 0; n < d; n++)
-                        score += (double)a->q[row * a->q_stride + h * d + n] *
-                                 (double)a->k[(a->key_begin[s] + j) * a->k_stride + h * d + n];
+                        score += (double)query[row * a->q_stride + h * d + n] *
+                                 (double)key[(a->key_begin[s] + j) * a->k_stride + h * d + n];
                     if (a->bias)
                         score += (double)a->bias[h * (2 * a->bias_span - 1) + j - position +
                                                  a->bias_span - 1];
@@ -91,7 +92,7 @@ static void reference(const struct attention *a, double *out, double *lse, doubl
                     if (maps) maps[(h * a->query_rows + row) * map_stride + j] = w;
                     for (int64_t n = 0; n < d; n++)
                         out[row * width + h * d + n] +=
-                            w * (double)a->v[(a->key_begin[s] + j) * a->v_stride + h * d + n];
+                            w * (double)value[(a->key_begin[s] + j) * a->v_stride + h * d + n];
                 }
             }
     }
@@ -220,7 +221,7 @@ static void a_decode_step_gives_the_bits_of_training(void **state)
             decode.a.key_begin = decode.key_begin;
             decode.a.key_end = decode.key_end;
             decode.a.query_rows = 1;
-            decode.a.q = training->a.q + t * training->a.q_stride;
+            decode.a.q = real_at(all.q[i], training->a.q, t * training->a.q_stride);
             out_row(all.q[i], &decode, 0, got);
             check_bits(got, want, width, "decode step");
         }
@@ -248,7 +249,7 @@ static void a_row_has_the_same_bits_whatever_stands_beside_it(void **state)
         alone.a.key_begin = alone.key_begin;
         alone.a.key_end = alone.key_end;
         alone.a.segments = alone.a.query_rows = 1;
-        alone.a.q = p->a.q + row * p->a.q_stride;
+        alone.a.q = real_at(all.q[0], p->a.q, row * p->a.q_stride);
         out_row(all.q[0], &alone, 0, got);
         check_bits(got, want, width, "row alone");
     }

@@ -102,7 +102,7 @@ static void cache_append_writes_its_rows_alone_and_advance_adds(void **state)
     for (int i = 0; i < 2; i++)
         for (int j = 0; j < w; j++)
             want[slot[i] * positions * w + position[i] * w + j] = from[i * stride + j];
-    q->op->cache_append(q, to, positions * w, slot, position, from, stride, 2, w);
+    q->op->cache_append(q, to, positions * w, slot, position, from, stride, 2, w, sizeof(float));
     check_bits(to, want, slots * positions * w, "cache");
     int32_t *steps = guarded_new(3 * sizeof *steps);
     for (int i = 0; i < 3; i++) steps[i] = 10 * i;

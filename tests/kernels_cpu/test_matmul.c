@@ -145,7 +145,7 @@ static void a_rows_bits_do_not_depend_on_the_number_of_rows(void **state)
                                 : q->op->matrix_create(q, n, k, false, &w);
             assert_null(error);
             q->op->matrix_pack(q, w, values);
-            void (*run)(struct queue *, float *, const float *, const struct packed_matrix *,
+            void (*run)(struct queue *, real *, const real *, const struct packed_matrix *,
                         int64_t, bool) = back ? q->op->matmul_input_gradient : q->op->matmul;
             for (int64_t i = 0; i < most; i++) run(q, want + i * n, x + i * k, w, 1, false);
             for (int64_t m = 1; m <= most; m += m < 64 ? 1 : 22) {
