@@ -32,6 +32,9 @@ extern const int verb_count;
  * was printed. */
 status command_parse(int argc, char **argv, struct command *command, const struct verb **verb);
 
+/* The one line of an error; nothing where its message is empty. */
+void error_print(status s);
+
 status verb_tokenizer(struct command *command);
 status verb_sft(struct command *command);
 status verb_train(struct command *command);

@@ -40,13 +40,20 @@ static enum log_level log_level_wanted(void)
                                        : LOG_INFO;
 }
 
+void error_print(status s)
+{
+    if (!s || !status_message(s)[0]) return;
+    fprintf(stderr, "regard: %s\n", status_message(s));
+    if (log_level_wanted() == LOG_DEBUG)
+        fprintf(stderr, "regard: raised at %s\n", status_origin(s));
+}
+
 int main(int argc, char **argv)
 {
     /* Freed pages stay ours: handing them back and forth cost two thirds of the time. */
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
-    const enum log_level level = log_level_wanted();
-    log_setup(level, 0);
+    log_setup(log_level_wanted(), 0);
     static struct command command;
     const struct verb *verb = NULL;
     status s = command_parse(argc, argv, &command, &verb);
@@ -57,10 +64,7 @@ int main(int argc, char **argv)
         s = verb->run(&command);
     }
     const int code = status_code(s);
-    if (s) {
-        if (status_message(s)[0]) fprintf(stderr, "regard: %s\n", status_message(s));
-        if (level == LOG_DEBUG) fprintf(stderr, "regard: raised at %s\n", status_origin(s));
-    }
+    error_print(s);
     status_free(s);
     return code;
 }
