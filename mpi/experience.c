@@ -1,39 +1,21 @@
 /* Experience messages over the transport. */
 #include "mpi/experience.h"
 
-#include "mpi/transport_mpi.h"
 #include "src/base/arena.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { EXPERIENCE_TAG = 1001 };
+enum { EXPERIENCE_TAG = 1000 };
 
-int experience_owner(const struct world *world, int64_t index, int64_t dialogues)
-{
-    return (int)(index * world->learners / dialogues);
-}
-
-status experience_send(struct world *world, const struct experience *experience, int to)
+status experience_receive(struct world *world, struct experience **out, int *sender)
 {
     void *message;
     size_t size;
-    TRY(experience_pack(experience, &message, &size));
-    status s = world_send(world, message, size, to, EXPERIENCE_TAG, "experience to a learner");
-    free(message);
-    return s;
-}
-
-status experience_receive(struct world *world, struct experience **out)
-{
-    void *message;
-    size_t size;
-    int sender;
     *out = NULL;
-    TRY(world_receive(world, -1, EXPERIENCE_TAG, "experience from an actor", &message, &size,
-                      &sender));
+    TRY(world_receive(world, EXPERIENCE_TAG, "experience from an actor", &message, &size, sender));
     char name[32];
-    snprintf(name, sizeof name, "rank %d", sender);
+    snprintf(name, sizeof name, "rank %d", *sender);
     status s = experience_unpack(message, size, name, out);
     free(message);
     return s;
@@ -42,7 +24,7 @@ status experience_receive(struct world *world, struct experience **out)
 struct experience_outbox {
     struct world *world;
     struct outgoing {
-        struct transport_send send;
+        struct sending *sending;
         void *message;
     } * list;
     int64_t count, capacity;
@@ -66,17 +48,14 @@ status experience_outbox_add(struct experience_outbox *outbox, const struct expe
     size_t size;
     TRY(experience_pack(experience, &one->message, &size));
     outbox->count++;
-    return transport_send_begin(outbox->world, &one->send, one->message, size, to, EXPERIENCE_TAG);
+    return world_send_begin(outbox->world, one->message, size, to, EXPERIENCE_TAG, &one->sending);
 }
 
 status experience_outbox_finish(struct experience_outbox *outbox)
 {
     for (; outbox->count; outbox->count--) {
         struct outgoing *one = &outbox->list[outbox->count - 1];
-        if (one->send.count)
-            TRY(transport_wait_all(outbox->world, one->send.requests, one->send.count,
-                                   "experience to a learner"));
-        transport_send_release(&one->send);
+        TRY(world_send_finish(outbox->world, one->sending, "experience to a learner"));
         free(one->message);
     }
     return NULL;
@@ -85,7 +64,7 @@ status experience_outbox_finish(struct experience_outbox *outbox)
 void experience_outbox_destroy(struct experience_outbox *outbox)
 {
     if (!outbox) return;
-    /* After an error messages may still be under way: MPI keeps their memory. */
+    /* After an error messages may still be under way: their memory stays. */
     free(outbox->list);
     free(outbox);
 }

@@ -1,14 +1,12 @@
-/* What both kinds of runs share: the run folder, its checkpoints and their resume. */
+/* The folder of a run, of both kinds: who may use it, what is resumed, what is reported. */
 #ifndef REGARD_MPI_FOLDER_H
 #define REGARD_MPI_FOLDER_H
 
 #include "mpi/run.h"
 #include "src/checkpoint/checkpoint.h"
-#include "src/learn/learner.h"
 #include "src/report/metrics.h"
 #include "src/report/progress.h"
 #include "src/report/tensorboard.h"
-#include "src/rollout/language.h"
 
 struct run_folder {
     const struct run_options *options;
@@ -32,22 +30,13 @@ status run_folder_open(struct world *world, const struct run_options *options, c
 /* Rank 0: resolved config, metrics, TensorBoard, progress. */
 status run_folder_start(struct run_folder *folder, int64_t total);
 void run_folder_close(struct run_folder *folder);
-/* Rank 0: one step's measurements everywhere. */
+/* Rank 0: measurements into metrics.jsonl and TensorBoard; a step's also to the progress line. */
+status run_folder_record(struct run_folder *folder, int64_t step, const struct metric *list,
+                         int64_t count);
 status run_folder_report(struct run_folder *folder, int64_t step, double seconds, double tokens,
                          const struct metric *list, int64_t count);
-
-/* Builds policy (and language) for a run: model.path, or a new model from the shape keys. */
-status run_model_open(const struct config *config, struct queue *queue, bool with_gradients,
-                      const struct language *language, struct t5 **out);
-/* Collective over learners: writes and publishes step-N with policy, optimizer, critic, running
- * statistics, config and tokenizer.  lagging: NULL, or the weights one update older. */
-status run_checkpoint_save(struct run_folder *folder, struct learner *learner,
-                           const struct language *language, int64_t step, const float *lagging);
-/* Policy values, optimizer, critic and statistics from folder->checkpoint; *lagging is
- * allocated where it was saved, else NULL. */
-status run_checkpoint_load(struct run_folder *folder, struct learner *learner, float **lagging);
-
-/* The exchange of a learner over the learners' communicator. */
-void run_exchange(struct world *world, struct learner_exchange *exchange);
+/* Keeps the best of the held-out scores (higher is better); true once `patience` in a row (0:
+ * any number) were not better. */
+bool run_folder_judge(struct run_folder *folder, int64_t step, double score, int64_t patience);
 
 #endif

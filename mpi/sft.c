@@ -1,16 +1,18 @@
 /* Supervised fine-tuning over learners: the loss is on the replies alone, batches come in prompt
  * order, and the gradient tree makes the bits those of any number of learners. */
-#include "mpi/folder.h"
 #include "mpi/run.h"
+#include "mpi/run_checkpoint.h"
+#include "mpi/setup.h"
 #include "mpi/signals.h"
+#include "mpi/slices.h"
 #include "src/base/arena.h"
+#include "src/base/clock.h"
 #include "src/base/log.h"
 #include "src/learn/schedule.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct tuner {
     const struct config *config;
@@ -25,20 +27,11 @@ struct tuner {
     struct learner *learner;
 };
 
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static status tuner_open(struct tuner *t)
 {
     const struct config *config = t->config;
     const enum dialogue_role role = !strcmp(config->sft.role, "user") ? ROLE_USER : ROLE_ASSISTANT;
-    if (config->device == DEVICE_CUDA)
-        FAIL(STATUS_INPUT, "device: cuda is not in this build; set device: cpu");
-    TRY(cpu_queue_create((int)config->threads, config->instructions, &t->queue));
+    TRY(run_queue_open(config, &t->queue));
     TRY(dataset_read(config->data.train, DATASET_TRAIN, &t->data));
     if (config->data.valid[0]) TRY(dataset_read(config->data.valid, DATASET_TRAIN, &t->valid));
     TRY(language_open(config, config->model.path, t->data, &t->language));
@@ -120,8 +113,8 @@ static status held_out_loss(struct tuner *t, double *loss)
     struct loss_part *parts = memory_allocate((size_t)mine * sizeof *parts);
     status s = NULL;
     for (int64_t i = 0; !s && i < mine; i++) {
-        const int64_t begin = limit * (rank * mine + i) / all;
-        const int64_t end = limit * (rank * mine + i + 1) / all;
+        const int64_t begin = slice_first(rank * mine + i, limit, all);
+        const int64_t end = slice_first(rank * mine + i + 1, limit, all);
         struct learn_turn *turns = memory_allocate((size_t)(end - begin + 1) * sizeof *turns);
         for (int64_t k = begin; k < end; k++) turns[k - begin] = example_turn(&t->held_out[k]);
         s = sft_loss(t->learner, turns, end - begin, &parts[i].sum, &parts[i].tokens);
@@ -150,17 +143,10 @@ static status held_out_check(struct tuner *t, int64_t step, bool *stop)
 {
     double loss;
     TRY(held_out_loss(t, &loss));
-    if (t->folder.best < 0 || -loss > t->folder.best_metric) {
-        t->folder.best = step;
-        t->folder.best_metric = -loss;
-        t->folder.worse = 0;
-    } else
-        t->folder.worse++;
-    *stop = t->config->sft.patience > 0 && t->folder.worse >= t->config->sft.patience;
+    *stop = run_folder_judge(&t->folder, step, -loss, t->config->sft.patience);
     if (t->world->rank != 0) return NULL;
     const struct metric list[] = {{"valid_loss", loss}, {"valid_perplexity", exp(loss)}};
-    TRY(metrics_write(t->folder.metrics, step, list, 2));
-    TRY(tensorboard_write(t->folder.board, step, list, 2));
+    TRY(run_folder_record(&t->folder, step, list, 2));
     log_line(LOG_INFO, "sft update %lld: validation loss %.4f, perplexity %.3f%s", (long long)step,
              loss, exp(loss), *stop ? "; no longer falling, stopping" : "");
     return NULL;
@@ -190,8 +176,7 @@ static status updates_run(struct tuner *t, bool *signalled)
             TRY(held_out_check(t, step + 1, &stop));
         TRY(world_stop_requested(t->world, signalled));
         if (*signalled) stop = true;
-        const int64_t every = config->checkpoint.every;
-        if (stop || last || (every > 0 && (step + 1) % every == 0))
+        if (run_checkpoint_due(config, step + 1, stop || last))
             TRY(run_checkpoint_save(&t->folder, t->learner, t->language, step + 1, NULL));
     }
     return NULL;
@@ -221,9 +206,7 @@ status sft_run(struct world *world, const struct run_options *options)
             s = updates_run(&t, &signalled);
             if (s) world_abort(world, s);
         }
-        if (!s && signalled)
-            s = ERROR(STATUS_STOPPED,
-                      "stopped by a signal after a checkpoint; go on with --resume");
+        if (!s && signalled) s = run_stopped();
     }
     tuner_close(&t);
     return s;

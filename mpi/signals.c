@@ -36,3 +36,8 @@ status world_stop_requested(struct world *world, bool *stop)
     *stop = any != 0;
     return NULL;
 }
+
+status run_stopped(void)
+{
+    FAIL(STATUS_STOPPED, "stopped by a signal after a checkpoint; go on with --resume");
+}

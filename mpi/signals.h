@@ -9,5 +9,6 @@ status signals_install(void);
 bool signals_stop_asked(void);
 /* Whether any rank was: the same answer on all.  Collective. */
 status world_stop_requested(struct world *world, bool *stop);
+status run_stopped(void); /* the outcome of a run that ended so */
 
 #endif

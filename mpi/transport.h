@@ -36,8 +36,6 @@ void world_destroy(struct world *world);
 /* Prints the status's message and ends all ranks with its code. */
 _Noreturn void world_abort(struct world *world, status s);
 
-int world_actor_rank(const struct world *world, int actor); /* the world rank of an actor */
-
 /* Turns a local outcome into one that all ranks share: NULL when it is NULL everywhere, else
  * on every rank an error with the greatest code and the message of the lowest rank that has
  * that code.  Frees the local one.  Collective. */
@@ -48,32 +46,28 @@ status world_maximum(struct world *world, int64_t value, int64_t *out);
 status world_barrier(struct world *world, const char *what);
 /* data [size] from root to all; size known on every rank. */
 status world_broadcast(struct world *world, void *data, size_t size, int root);
-/* The size too: *data is allocated on the other ranks; the caller frees. */
-status world_broadcast_bytes(struct world *world, void **data, size_t *size, int root);
-/* Every rank's bytes to rank 0: *all in rank order and sizes[world->size], both NULL on the
- * other ranks; the caller frees both. */
-status world_gather(struct world *world, const void *data, size_t size, char **all, size_t **sizes);
+/* data [size] from rank 0 to the actors; only they call it. */
+status actors_broadcast(struct world *world, void *data, size_t size, const char *what);
 
 /* Between learners only. */
 status learners_barrier(struct world *world);
 /* gradient [count] becomes the sum over learners by recursive doubling (lower + higher, the
  * upper levels of the fixed binary tree): bit-identical on all. */
 status learners_tree_sum(struct world *world, float *gradient, int64_t count);
-status learners_tree_sum_doubles(struct world *world, double *values, int64_t count);
-/* Learner l's part becomes everyone's: parts[learners] begin at offset[l], count[l] floats of
- * values; for slices of parameters. */
-status learners_allgather(struct world *world, float *values, const int64_t *offset,
-                          const int64_t *count);
 /* Bytes of every learner to every learner, in learner order; the caller frees both. */
 status learners_allgather_bytes(struct world *world, const void *data, size_t size, char **all,
                                 size_t **sizes);
 
-/* Messages of any size up to 2^40 bytes, tagged (tag 0 .. 1000). */
-status world_send(struct world *world, const void *data, size_t size, int to, int tag,
-                  const char *what);
-/* from -1: any.  *sender may be NULL; the caller frees *data. */
-status world_receive(struct world *world, int from, int tag, const char *what, void **data,
-                     size_t *size, int *sender);
+/* Messages of any size up to 2^40 bytes, tagged (tag 0 .. 1000), that leave while the caller
+ * works: begun here, their data untouched until they are finished.  *out may be NULL; after an
+ * error in finish the data must stay, since the transport may still read it. */
+struct sending;
+status world_send_begin(struct world *world, const void *data, size_t size, int to, int tag,
+                        struct sending **out);
+status world_send_finish(struct world *world, struct sending *sending, const char *what);
+/* The next one from any rank; the caller frees *data.  *sender is known even when it is bad. */
+status world_receive(struct world *world, int tag, const char *what, void **data, size_t *size,
+                     int *sender);
 
 void transport_library_version(char out[LIBRARY_VERSION_TEXT]); /* "Open MPI v4.1.4" */
 

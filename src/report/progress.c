@@ -1,18 +1,11 @@
 /* The progress line; see progress.h. */
 #include "src/report/progress.h"
 
+#include "src/base/clock.h"
 #include "src/base/log.h"
 
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-static double monotonic_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 void progress_duration(char out[32], double seconds)
 {
@@ -32,7 +25,7 @@ void progress_begin(struct progress *progress, FILE *out, const char *what, int6
 {
     *progress = (struct progress){.out = out, .what = what, .first = first, .total = total};
     progress->terminal = isatty(fileno(out)) == 1;
-    progress->begun = monotonic_seconds();
+    progress->begun = seconds_now();
 }
 
 void progress_step(struct progress *progress, int64_t step, double seconds, double tokens,
@@ -40,7 +33,7 @@ void progress_step(struct progress *progress, int64_t step, double seconds, doub
 {
     char line[1024], left[32];
     int64_t done = step - progress->first;
-    double elapsed = monotonic_seconds() - progress->begun;
+    double elapsed = seconds_now() - progress->begun;
     progress_duration(left,
                       done > 0 ? elapsed / (double)done * (double)(progress->total - step) : 0);
     size_t used = (size_t)snprintf(line, sizeof line, "%s %lld/%lld", progress->what,

@@ -213,13 +213,16 @@ static uint32_t message_checksum(const void *message, struct experience_header h
 
 static bool turn_indices_fit(const struct experience_turn *t)
 {
-    if (t->candidate < 0 || t->turn < 0 || t->visible_count < 0 || t->salient_count < 0 ||
-        t->visible_count > t->history_length || t->salient_count > t->history_length)
-        return false;
-    for (int32_t i = 0; i < t->history_length; i++)
+    int32_t visible = 0, salient = 0;
+    if (t->candidate < 0 || t->turn < 0) return false;
+    for (int32_t i = 0; i < t->history_length; i++) {
+        visible += t->visible[i];
+        salient += t->salient[i];
         if (t->history_tokens[i] < 0 || t->salient[i] > 1 || t->visible[i] > 1 ||
             t->turn_of_token[i] < -1)
             return false;
+    }
+    if (t->visible_count != visible || t->salient_count != salient) return false;
     for (int32_t i = 0; i < t->reply_length; i++)
         if (t->reply_tokens[i] < 0) return false;
     for (int64_t i = 0; i < (int64_t)t->reply_length * t->top; i++)

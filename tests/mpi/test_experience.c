@@ -25,12 +25,12 @@ static struct experience *example(void)
         t->ended = k != 1;
         t->chosen = k == 1;
         t->dialogue_over = k == 2;
-        t->visible_count = 9;
-        t->salient_count = 3;
         for (int i = 0; i < t->history_length; i++) {
             t->history_tokens[i] = 100 + i;
             t->salient[i] = (uint8_t)(i % 3 == 0);
             t->visible[i] = (uint8_t)(i % 5 != 0);
+            t->salient_count += t->salient[i];
+            t->visible_count += t->visible[i];
             t->turn_of_token[i] = i / 4 - 1;
         }
         for (int i = 0; i < t->reply_length; i++) {

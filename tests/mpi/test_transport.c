@@ -1,8 +1,10 @@
 /* The transport under mpirun -np 1 and 4: the program starts itself again as the ranks.
  * Sums are of values whose tree order shows in the bits. */
 #include "mpi/experience.h"
+#include "mpi/inbox.h"
 #include "mpi/signals.h"
-#include "mpi/transport.h"
+#include "mpi/slices.h"
+#include "mpi/transport_mpi.h"
 #include "mpi/weights.h"
 
 #include <signal.h>
@@ -39,20 +41,31 @@ static void check_agreement(struct world *world)
 
 static void check_bytes(struct world *world)
 {
-    char mine[16], *all;
-    size_t *sizes, size = (size_t)snprintf(mine, sizeof mine, "%.*s", world->rank + 1, "abcdefgh");
-    GOOD(world_gather(world, mine, size, &all, &sizes));
-    if (world->rank == 0) {
-        CHECK(sizes[world->size - 1] == (size_t)world->size);
-        CHECK(all[0] == 'a' && (world->size == 1 || memcmp(all, "aababc", 6) == 0));
+    char text[6] = "";
+    if (world->rank == 0) memcpy(text, "hello", sizeof text);
+    GOOD(world_broadcast(world, text, sizeof text, 0));
+    CHECK(!strcmp(text, "hello"));
+    int64_t greatest;
+    GOOD(world_maximum(world, 10 - world->rank, &greatest));
+    CHECK(greatest == 10);
+}
+
+/* Every learner's bytes, of another length each, in their order. */
+static void check_gather(struct world *world)
+{
+    if (!world->is_learner) return;
+    const char letters[] = "abcd";
+    char mine[4], *all;
+    size_t *sizes, size = (size_t)world->learner + 1, total = 0;
+    memset(mine, letters[world->learner], sizeof mine);
+    GOOD(learners_allgather_bytes(world, mine, size, &all, &sizes));
+    for (int l = 0; l < world->learners; l++) {
+        CHECK(sizes[l] == (size_t)l + 1);
+        total += sizes[l];
     }
+    CHECK(memcmp(all, "abbcccdddd", total) == 0);
     free(all);
     free(sizes);
-    void *data = world->rank == 0 ? strdup("hello") : NULL;
-    size = 6;
-    GOOD(world_broadcast_bytes(world, &data, &size, 0));
-    CHECK(size == 6 && !strcmp(data, "hello"));
-    free(data);
 }
 
 static void check_sum(struct world *world, int learners)
@@ -91,30 +104,58 @@ static void check_weights(struct world *world)
     status_free(s);
 }
 
+/* Messages of some hundred kilobytes, from every actor to the owners. */
 static void check_experience(struct world *world)
 {
-    int64_t dialogues = 8;
+    enum { DIALOGUES = 8 };
+    const struct inbox_rules rules = {
+        .dialogues = DIALOGUES, .turns = 1, .candidates = 1, .vocabulary = 10};
     struct experience_outbox *outbox = experience_outbox_create(world);
-    for (int64_t d = 0; d < dialogues && world->is_actor; d++) {
+    for (int64_t d = 0; d < DIALOGUES && world->is_actor; d++) {
         if (d % world->actors != world->actor) continue;
-        struct experience *e = experience_create(d, 1, 1);
+        struct experience *e = experience_create(DIALOGUES + d, 1, 1);
         experience_turn_allocate(&e->turns[0], 40000, 3, 0, 0);
-        GOOD(experience_outbox_add(outbox, e, experience_owner(world, d, dialogues)));
+        GOOD(experience_outbox_add(outbox, e, (int)slice_owner(d, DIALOGUES, world->learners)));
         experience_destroy(e);
     }
-    int64_t sum = 0, expected = 0;
-    for (int64_t d = 0; d < dialogues && world->is_learner; d++) {
-        if (experience_owner(world, d, dialogues) != world->learner) continue;
-        struct experience *e;
-        GOOD(experience_receive(world, &e));
-        CHECK(e->turns[0].history_length == 40000);
-        sum += e->dialogue;
-        expected += d;
-        experience_destroy(e);
+    if (world->is_learner) {
+        struct inbox *inbox = inbox_create(world, &rules, 1);
+        struct experience *slots[DIALOGUES];
+        CHECK(inbox_count(inbox) == DIALOGUES / world->learners);
+        GOOD(inbox_receive(inbox, slots));
+        for (int64_t i = 0; i < inbox_count(inbox); i++) {
+            CHECK(slots[i]->dialogue == DIALOGUES + world->learner * inbox_count(inbox) + i);
+            CHECK(slots[i]->turns[0].history_length == 40000);
+            experience_destroy(slots[i]);
+        }
+        inbox_destroy(inbox);
     }
-    CHECK(sum == expected);
     GOOD(experience_outbox_finish(outbox));
     experience_outbox_destroy(outbox);
+}
+
+/* The length that goes before a message: of bytes that are not one, and not of a prefix's size. */
+static void check_prefix(struct world *world)
+{
+    enum { TAG = 7 };
+    GOOD(world_barrier(world, "test"));
+    for (size_t size = 8; size <= 24; size += 8) {
+        const char junk[24] = "not a prefix";
+        void *data;
+        int sender;
+        size_t got;
+        if (world->rank == world->size - 1 && world->size > 1)
+            MPI_Send(junk, (int)size, MPI_BYTE, 0, TAG, world->groups->messages);
+        if (world->rank == 0 && world->size > 1) {
+            status s = world_receive(world, TAG, "a word", &data, &got, &sender);
+            char name[32];
+            snprintf(name, sizeof name, "rank %d: ", world->size - 1);
+            CHECK(s && strstr(status_message(s), name) && strstr(status_message(s), "a word"));
+            CHECK(!data && sender == world->size - 1);
+            status_free(s);
+        }
+        GOOD(world_barrier(world, "test"));
+    }
 }
 
 static void check_watchdog(struct world *world)
@@ -126,8 +167,9 @@ static void check_watchdog(struct world *world)
     world->step = 42;
     if (world->rank == 1) {
         void *data;
+        int sender;
         size_t size;
-        status s = world_receive(world, 0, 5, "a word", &data, &size, NULL);
+        status s = world_receive(world, 5, "a word", &data, &size, &sender);
         CHECK(s && strstr(status_message(s), "rank 1") && strstr(status_message(s), "a word") &&
               strstr(status_message(s), "step 42"));
         status_free(s);
@@ -144,6 +186,7 @@ static int rank_main(int argc, char **argv)
     GOOD(signals_install());
     for (int learners = 1; learners <= world->size; learners *= 2) {
         check_sum(world, learners);
+        check_gather(world);
         check_weights(world);
         check_experience(world);
     }
@@ -151,6 +194,7 @@ static int rank_main(int argc, char **argv)
     CHECK(status_code(s) == STATUS_INPUT);
     status_free(s);
     check_bytes(world);
+    check_prefix(world);
     check_watchdog(world);
     check_agreement(world);
     world_destroy(world);

@@ -1,0 +1,74 @@
+/* See setup.h. */
+#include "mpi/setup.h"
+
+#include <stdlib.h>
+
+status run_queue_open(const struct config *config, struct queue **out)
+{
+    if (config->device == DEVICE_CUDA)
+        FAIL(STATUS_INPUT, "device: cuda is not in this build; set device: cpu");
+    return cpu_queue_create((int)config->threads, config->instructions, out);
+}
+
+status run_model_open(const struct config *config, struct queue *queue, bool with_gradients,
+                      const struct language *language, struct t5 **out)
+{
+    if (config->model.path[0]) return model_open(config->model.path, queue, with_gradients, out);
+    if (!language->tokenizer)
+        FAIL(STATUS_INPUT, "a new model needs a tokenizer; set tokenizer.path (or model.path)");
+    const int64_t size = tokenizer_size(language->tokenizer);
+    if (config->model.vocabulary && config->model.vocabulary < size)
+        FAIL(STATUS_INPUT, "model.vocabulary is %lld but the tokenizer has %lld ids",
+             (long long)config->model.vocabulary, (long long)size);
+    const struct t5_shape shape = {.vocabulary =
+                                       config->model.vocabulary ? config->model.vocabulary : size,
+                                   .d_model = config->model.d_model,
+                                   .d_kv = config->model.d_kv,
+                                   .d_ff = config->model.d_ff,
+                                   .heads = config->model.heads,
+                                   .encoder_layers = config->model.encoder_layers,
+                                   .decoder_layers = config->model.decoder_layers,
+                                   .buckets = 32,
+                                   .max_distance = 128,
+                                   .gated = config->model.gated,
+                                   .tied = config->model.tied,
+                                   .scale_logits = config->model.tied,
+                                   .eps = 1e-6f,
+                                   .pad = tokenizer_pad(language->tokenizer),
+                                   .end = tokenizer_end(language->tokenizer),
+                                   .decoder_start = tokenizer_pad(language->tokenizer)};
+    TRY(t5_create(queue, &shape, with_gradients, out));
+    status s = t5_initialize(*out, config->seed);
+    if (!s) s = t5_refresh(*out);
+    if (s) t5_destroy(*out);
+    return s;
+}
+
+static status exchange_sum(void *context, float *values, int64_t count)
+{
+    return learners_tree_sum(context, values, count);
+}
+
+static status exchange_gather(void *context, const void *mine, size_t bytes, void **all,
+                              size_t *total)
+{
+    struct world *world = context;
+    char *data;
+    size_t *sizes;
+    TRY(learners_allgather_bytes(world, mine, bytes, &data, &sizes));
+    *total = 0;
+    for (int i = 0; i < world->learners; i++) *total += sizes[i];
+    free(sizes);
+    *all = data;
+    return NULL;
+}
+
+void run_exchange(struct world *world, struct learner_exchange *exchange)
+{
+    if (world->learners == 1) {
+        learner_exchange_alone(exchange);
+        return;
+    }
+    *exchange = (struct learner_exchange){world, world->learner, world->learners, exchange_sum,
+                                          exchange_gather};
+}

@@ -1,0 +1,48 @@
+/* What a rank of `train` holds, opened from the configuration by its roles, and what it tells. */
+#ifndef REGARD_MPI_TRAINER_H
+#define REGARD_MPI_TRAINER_H
+
+#include "mpi/experience.h"
+#include "mpi/inbox.h"
+#include "mpi/run_checkpoint.h"
+#include "src/learn/evaluate.h"
+#include "src/rollout/dialogues.h"
+
+struct trainer {
+    const struct config *config;
+    struct world *world;
+    struct run_folder folder;
+    struct queue *queue;
+    struct dataset *data, *valid;
+    struct language *language;
+    /* learner */
+    struct t5 *policy, *reference;
+    struct learner *learner;
+    struct generator *evaluator;
+    float *previous; /* lag 1: weights before the last update */
+    struct inbox *inbox;
+    /* actor */
+    struct t5 *actor_model, *scorer_model, *user_model;
+    struct rollout rollout;
+    struct experience_outbox *outbox; /* messages that are still leaving, NULL: none */
+    /* weights with the running statistics behind them */
+    float *wire;
+    int64_t wire_count;
+};
+
+/* Data, tokenizer, models of the rank's roles; folder must be open. */
+status trainer_open(struct trainer *t);
+void trainer_close(struct trainer *t);
+/* Which rank does what and about how much memory it takes. */
+void trainer_print_roles(const struct trainer *t, FILE *out);
+
+/* Rank 0: the measurements of an update. */
+status trainer_report(struct trainer *t, int64_t step, double seconds,
+                      const struct update_metrics *metrics);
+/* Learners together: RUN/samples/step-N.jsonl, the turns of the batch's first two dialogues. */
+status trainer_write_samples(const struct trainer *t, int64_t step,
+                             struct experience *const *dialogues, int64_t count);
+/* Rank 0: the held-out metrics; *stop where guard.patience has run out. */
+status trainer_evaluate(struct trainer *t, int64_t step, bool *stop);
+
+#endif

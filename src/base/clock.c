@@ -1,0 +1,11 @@
+/* The monotonic clock as seconds. */
+#include "src/base/clock.h"
+
+#include <time.h>
+
+double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}

@@ -1,0 +1,594 @@
+/* Damaged, repeated, stale and foreign messages between ranks: the real senders and receivers
+ * (experience.c, inbox.c, weights.c) over the transport's double.  Each must be refused with its
+ * sender in the one line, and nothing but what was sent may ever be handed on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/mpi/transport_double.h"
+
+#include "mpi/experience.h"
+#include "mpi/inbox.h"
+#include "mpi/slices.h"
+#include "mpi/weights.h"
+#include "src/base/file.h"
+
+#include <stdio.h>
+
+enum {
+    RANKS = 5,
+    LEARNERS = 2,
+    DIALOGUES = 8,
+    BATCHES = 3,
+    MESSAGES = DIALOGUES * BATCHES,
+    LAG = 1,
+    TRIALS = 1000
+};
+static const struct inbox_rules rules = {
+    .dialogues = DIALOGUES, .lag = LAG, .turns = 2, .candidates = 2, .vocabulary = 50};
+
+static uint64_t draw(uint64_t *state) /* SplitMix64 */
+{
+    uint64_t x = *state += 0x9E3779B97F4A7C15u;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+}
+
+static int64_t draw_below(uint64_t *state, int64_t limit)
+{
+    return (int64_t)(draw(state) % (uint64_t)limit);
+}
+
+/* What an actor generates: sizes and contents by the id alone. */
+static struct experience *dialogue_make(int64_t id)
+{
+    uint64_t state = (uint64_t)id * 77 + 1;
+    const int64_t batch = id / DIALOGUES, turns = 1 + draw_below(&state, 4);
+    struct experience *e = experience_create(id, batch > LAG ? batch - LAG : 0, turns);
+    e->prompt = id;
+    for (int k = 0; k < turns; k++) {
+        struct experience_turn *t = &e->turns[k];
+        experience_turn_allocate(t, (int32_t)(3 + draw_below(&state, 20)),
+                                 (int32_t)(1 + draw_below(&state, 6)), 2, 3);
+        t->turn = k / 2;
+        t->candidate = k % 2;
+        t->chosen = t->ended = k % 2 == 0;
+        t->reward = (double)draw_below(&state, 1000);
+        for (int i = 0; i < t->history_length; i++) {
+            t->history_tokens[i] = (int32_t)draw_below(&state, rules.vocabulary);
+            t->visible[i] = (uint8_t)(draw(&state) % 2);
+            t->salient[i] = t->visible[i] && draw(&state) % 2;
+            t->visible_count += t->visible[i];
+            t->salient_count += t->salient[i];
+        }
+        for (int i = 0; i < t->reply_length; i++) {
+            t->reply_tokens[i] = (int32_t)draw_below(&state, rules.vocabulary);
+            t->logp[i] = -0.125f * (float)i;
+        }
+    }
+    return e;
+}
+
+enum kind { NONE, FLIP, CUT, REPEAT, STALE, CHANGE };
+
+/* What happens to which of the MESSAGES (by dialogue) or broadcasts. */
+struct fault {
+    int kind;
+    int64_t target;
+    uint64_t state;
+    void (*change)(struct experience *e, uint64_t *state); /* CHANGE, before it is packed */
+    void (*rewrite)(uint8_t *data, uint64_t *state);       /* CHANGE, after; sealed anew */
+    int64_t version;                                       /* STALE: instead of the right one */
+    int hits;
+};
+
+static void data_flip(struct net_message *message, uint64_t *state)
+{
+    uint8_t *before = memory_allocate(message->size);
+    memcpy(before, message->data, message->size);
+    do /* one to four bits; not the same one twice over */
+        for (int64_t n = 1 + draw_below(state, 4); n; n--)
+            message->data[draw_below(state, (int64_t)message->size)] ^=
+                (uint8_t)(1u << draw_below(state, 8));
+    while (!memcmp(before, message->data, message->size));
+    free(before);
+}
+
+static void experience_seal(uint8_t *data, size_t size)
+{
+    memset(data + 16, 0, 4);
+    const uint32_t sum = crc32c(0, data, size);
+    memcpy(data + 16, &sum, 4);
+}
+
+static void experience_tamper(struct net *net, struct net_message *message, void *context)
+{
+    struct fault *fault = context;
+    int64_t id;
+    memcpy(&id, message->data + 24, sizeof id);
+    if (id != fault->target || fault->kind == STALE || fault->change) return;
+    fault->hits++;
+    if (fault->kind == FLIP) data_flip(message, &fault->state);
+    if (fault->kind == CUT)
+        net_cut(message, (size_t)draw_below(&fault->state, (int64_t)message->size));
+    if (fault->kind == REPEAT)
+        net_append(net, message->from, message->to, message->tag, message->data, message->size);
+    if (fault->kind == CHANGE && fault->rewrite) {
+        fault->rewrite(message->data, &fault->state);
+        experience_seal(message->data, message->size);
+    }
+}
+
+/* Actors send batch by batch, one dialogue each in turn, in an order by the fault's draws. */
+static void batch_send(struct net *net, int64_t batch, struct fault *fault)
+{
+    int64_t next[RANKS], left = DIALOGUES;
+    for (int r = LEARNERS; r < RANKS; r++)
+        next[r] = slice_first(r - LEARNERS, DIALOGUES, RANKS - LEARNERS);
+    while (left) {
+        const int r = LEARNERS + (int)draw_below(&fault->state, RANKS - LEARNERS);
+        if (next[r] == slice_first(r - LEARNERS + 1, DIALOGUES, RANKS - LEARNERS)) continue;
+        const int64_t place = next[r]++, id = batch * DIALOGUES + place;
+        struct experience *e = dialogue_make(id);
+        if (id == fault->target && fault->kind == STALE) e->weight_version = fault->version;
+        if (id == fault->target && fault->change) fault->change(e, &fault->state);
+        if (id == fault->target && (fault->kind == STALE || fault->change)) fault->hits++;
+        struct experience_outbox *outbox = experience_outbox_create(&net->ranks[r]);
+        assert_null(experience_outbox_add(outbox, e, (int)slice_owner(place, DIALOGUES, LEARNERS)));
+        assert_null(experience_outbox_finish(outbox));
+        experience_outbox_destroy(outbox);
+        experience_destroy(e);
+        left--;
+    }
+}
+
+static void expect_as_made(const struct experience *got, int64_t id)
+{
+    struct experience *made = dialogue_make(id);
+    void *one, *two;
+    size_t one_size, two_size;
+    assert_null(experience_pack(made, &one, &one_size));
+    assert_null(experience_pack(got, &two, &two_size));
+    assert_int_equal(one_size, two_size);
+    assert_memory_equal(one, two, one_size);
+    free(one);
+    free(two);
+    experience_destroy(made);
+}
+
+static status batch_take(struct inbox *inbox, int learner, int64_t batch)
+{
+    struct experience *slots[DIALOGUES];
+    status s = inbox_receive(inbox, slots);
+    for (int64_t i = 0; i < inbox_count(inbox); i++) {
+        assert_true(!s == (slots[i] != NULL));
+        if (!slots[i]) continue;
+        expect_as_made(slots[i], batch * DIALOGUES + slice_first(learner, DIALOGUES, LEARNERS) + i);
+        experience_destroy(slots[i]);
+    }
+    return s;
+}
+
+/* Three batches at lag 1: a batch is on its way while the one before is received. */
+static status experience_run(struct fault *fault)
+{
+    struct net *net = net_create(RANKS, LEARNERS);
+    net->tamper = experience_tamper;
+    net->context = fault;
+    struct inbox *inbox[LEARNERS];
+    for (int l = 0; l < LEARNERS; l++) inbox[l] = inbox_create(&net->ranks[l], &rules, 0);
+    status s = NULL;
+    batch_send(net, 0, fault);
+    for (int64_t batch = 0; !s && batch < BATCHES; batch++) {
+        if (batch + 1 < BATCHES) batch_send(net, batch + 1, fault);
+        for (int l = 0; !s && l < LEARNERS; l++) s = batch_take(inbox[l], l, batch);
+    }
+    for (int l = 0; l < LEARNERS; l++) inbox_destroy(inbox[l]);
+    net_destroy(net);
+    return s;
+}
+
+static int sender_of(int64_t id)
+{
+    return LEARNERS + (int)slice_owner(id % DIALOGUES, DIALOGUES, RANKS - LEARNERS);
+}
+
+/* Refused by the owner, with the sender and these words. */
+static void expect_refused(struct fault *fault, const char *one, const char *two)
+{
+    char sender[64];
+    snprintf(sender, sizeof sender, ": rank %d: ", sender_of(fault->target));
+    status s = experience_run(fault);
+    assert_int_equal(fault->hits, 1);
+    if (!s) fail_msg("a bad message of dialogue %d was accepted", (int)fault->target);
+    const char *said = status_message(s);
+    if (strncmp(said, "learner ", 8) || !strstr(said, sender) || !strstr(said, one) ||
+        !strstr(said, two) || strchr(said, '\n') || strstr(said, "nothing came"))
+        fail_msg("\"%s\" does not say \"%s\", \"%s\", \"%s\"", said, sender, one, two);
+    assert_int_equal(status_code(s), STATUS_INTERNAL);
+    status_free(s);
+}
+
+static void batches_arrive_whole_in_any_order(void **unused)
+{
+    (void)unused;
+    for (uint64_t trial = 0; trial < TRIALS; trial++) {
+        struct fault none = {.kind = NONE, .target = -1, .state = trial};
+        status s = experience_run(&none);
+        if (s) fail_msg("trial %d: %s", (int)trial, status_message(s));
+    }
+}
+
+static void no_flipped_experience_is_accepted(void **unused)
+{
+    (void)unused;
+    for (uint64_t trial = 0; trial < TRIALS; trial++)
+        expect_refused(
+            &(struct fault){.kind = FLIP, .target = (int64_t)trial % MESSAGES, .state = trial}, "",
+            "");
+}
+
+static void no_cut_experience_is_accepted(void **unused)
+{
+    (void)unused;
+    for (uint64_t trial = 0; trial < TRIALS; trial++)
+        expect_refused(
+            &(struct fault){.kind = CUT, .target = (int64_t)trial % MESSAGES, .state = trial},
+            "bytes", "");
+}
+
+/* Of all batches but the last: what comes after the last complete batch is never received. */
+static void no_repeated_experience_is_accepted(void **unused)
+{
+    (void)unused;
+    for (uint64_t trial = 0; trial < TRIALS; trial++) {
+        const int64_t target = (int64_t)trial % (MESSAGES - DIALOGUES);
+        char dialogue[64];
+        snprintf(dialogue, sizeof dialogue, "dialogue %d ", (int)target);
+        expect_refused(&(struct fault){.kind = REPEAT, .target = target, .state = trial}, dialogue,
+                       "");
+    }
+}
+
+static void no_experience_of_other_weights_is_accepted(void **unused)
+{
+    (void)unused;
+    for (uint64_t trial = 0; trial < TRIALS; trial++) {
+        struct fault fault = {.kind = STALE, .target = (int64_t)trial % MESSAGES, .state = trial};
+        const int64_t batch = fault.target / DIALOGUES, right = batch > LAG ? batch - LAG : 0;
+        do fault.version = draw_below(&fault.state, 2 * BATCHES) - 2;
+        while (fault.version == right);
+        char dialogue[64], versions[64];
+        snprintf(dialogue, sizeof dialogue, "dialogue %d ", (int)fault.target);
+        snprintf(versions, sizeof versions, "update %d, not %d", (int)fault.version, (int)right);
+        expect_refused(&fault, dialogue, versions);
+    }
+}
+
+/* ---- messages with a right checksum that say what cannot be ---- */
+
+/* Offsets in a message: the header's fields, then the first turn's. */
+enum { AT_VERSION = 4, AT_SIZE = 8, AT_HEADER_SIZE = 20, AT_TURN_COUNT = 48, AT_SIZES = 67 };
+
+static void other_format(uint8_t *data, uint64_t *state)
+{
+    data[AT_VERSION] = (uint8_t)(2 + draw_below(state, 200));
+}
+
+static void other_size(uint8_t *data, uint64_t *state)
+{
+    static const uint64_t sizes[] = {0, 1, 55, 56, UINT64_MAX, (uint64_t)1 << 63, UINT32_MAX};
+    memcpy(data + AT_SIZE, &sizes[draw_below(state, 7)], 8);
+}
+
+static void other_header_size(uint8_t *data, uint64_t *state)
+{
+    data[AT_HEADER_SIZE] ^= (uint8_t)(1 + draw_below(state, 255));
+}
+
+static void other_turn_count(uint8_t *data, uint64_t *state)
+{
+    int64_t count, before;
+    memcpy(&before, data + AT_TURN_COUNT, 8);
+    do {
+        static const int64_t counts[] = {
+            0, 1, 2, 3, 4, 5, -1, INT64_MAX, INT64_MIN, 1 << 20, (1 << 20) + 1, (int64_t)1 << 58};
+        count = counts[draw_below(state, 12)];
+    } while (count == before);
+    memcpy(data + AT_TURN_COUNT, &count, 8);
+}
+
+/* One of history_length, reply_length, earlier, top, visible_count, salient_count. */
+static void other_turn_size(uint8_t *data, uint64_t *state)
+{
+    static const int32_t sizes[] = {
+        -1,        0,         1,  2,  1 << 16, (1 << 16) + 1, 1 << 24, (1 << 24) + 1, 1 << 30,
+        INT32_MAX, INT32_MIN, 64, 65, 7};
+    uint8_t *at = data + AT_SIZES + 4 * draw_below(state, 6);
+    int32_t before, size;
+    memcpy(&before, at, 4);
+    do size = sizes[draw_below(state, sizeof sizes / sizeof *sizes)];
+    while (size == before);
+    memcpy(at, &size, 4);
+}
+
+static void sealed_messages_that_contradict_themselves_are_refused(void **unused)
+{
+    (void)unused;
+    static void (*const rewrites[])(uint8_t *, uint64_t *) = {
+        other_format,    other_size,      other_header_size, other_turn_count,
+        other_turn_size, other_turn_size, other_turn_size,   other_turn_size};
+    for (uint64_t trial = 0; trial < TRIALS; trial++)
+        expect_refused(&(struct fault){.kind = CHANGE,
+                                       .target = (int64_t)(trial * 7) % MESSAGES,
+                                       .state = trial,
+                                       .rewrite = rewrites[trial % 8]},
+                       "", "");
+}
+
+static void token_too_large(struct experience *e, uint64_t *state)
+{
+    struct experience_turn *t = &e->turns[draw_below(state, e->turn_count)];
+    t->reply_tokens[draw_below(state, t->reply_length)] = (int32_t)rules.vocabulary;
+}
+static void history_token_too_large(struct experience *e, uint64_t *state)
+{
+    struct experience_turn *t = &e->turns[draw_below(state, e->turn_count)];
+    t->history_tokens[draw_below(state, t->history_length)] = INT32_MAX;
+}
+static void turn_too_late(struct experience *e, uint64_t *state)
+{
+    e->turns[e->turn_count - 1].turn = (int32_t)(2 + draw_below(state, 1000));
+}
+static void candidate_too_many(struct experience *e, uint64_t *state)
+{
+    e->turns[e->turn_count - 1].candidate = (int32_t)(2 + draw_below(state, 1000));
+}
+static void turns_in_another_order(struct experience *e, uint64_t *state)
+{
+    const int64_t last = e->turn_count - 1;
+    (void)state;
+    e->turns[0].turn = 1;
+    e->turns[0].candidate = 1;
+    if (!last) e->turns[0].turn = 2;
+}
+static void position_after_the_history(struct experience *e, uint64_t *state)
+{
+    struct experience_turn *t = &e->turns[draw_below(state, e->turn_count)];
+    t->top_position[draw_below(state, (int64_t)t->reply_length * t->top)] = t->history_length;
+}
+static void other_count_of_salient(struct experience *e, uint64_t *state)
+{
+    struct experience_turn *t = &e->turns[draw_below(state, e->turn_count)];
+    t->salient_count = t->salient_count ? t->salient_count - 1 : 1;
+}
+
+static void turns_that_no_rollout_makes_are_refused(void **unused)
+{
+    (void)unused;
+    static void (*const changes[])(struct experience *, uint64_t *) = {
+        token_too_large,        history_token_too_large, turn_too_late,
+        candidate_too_many,     turns_in_another_order,  position_after_the_history,
+        other_count_of_salient,
+    };
+    const int kinds = sizeof changes / sizeof *changes;
+    for (uint64_t trial = 0; trial < TRIALS; trial++) {
+        char dialogue[64];
+        const int64_t target = (int64_t)(trial * 5) % MESSAGES;
+        snprintf(dialogue, sizeof dialogue, "dialogue %d", (int)target);
+        expect_refused(&(struct fault){.kind = CHANGE,
+                                       .target = target,
+                                       .state = trial,
+                                       .change = changes[trial % (uint64_t)kinds]},
+                       dialogue, "turn");
+    }
+}
+
+/* A well-formed message under another id, to learner 0 while batch 2 of lag 1 is due. */
+static void dialogues_that_are_not_due_are_refused(void **unused)
+{
+    (void)unused;
+    static const struct {
+        int64_t id;
+        const char *words;
+    } table[] = {
+        {1 * DIALOGUES, "dialogue 8 is of batch 1, due are 2 to 3"},
+        {2 * DIALOGUES - 1, "is of batch 1, due are 2 to 3"},
+        {4 * DIALOGUES, "dialogue 32 is of batch 4, due are 2 to 3"},
+        {0, "dialogue 0 is of batch 0"},
+        {-1, "dialogue -1 is of batch"},
+        {INT64_MIN, "is of batch"},
+        {INT64_MAX, "is of batch"},
+        {2 * DIALOGUES + DIALOGUES / 2, "dialogue 20 is learner 1's and came to learner 0"},
+        {4 * DIALOGUES - 1, "dialogue 31 is learner 1's"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct net *net = net_create(RANKS, LEARNERS);
+        struct inbox *inbox = inbox_create(&net->ranks[0], &rules, 2);
+        struct experience *e = dialogue_make(table[i].id & 31), *slots[DIALOGUES];
+        e->dialogue = table[i].id;
+        struct experience_outbox *outbox = experience_outbox_create(&net->ranks[4]);
+        assert_null(experience_outbox_add(outbox, e, 0));
+        assert_null(experience_outbox_finish(outbox));
+        status s = inbox_receive(inbox, slots);
+        if (!s || !strstr(status_message(s), table[i].words) ||
+            !strstr(status_message(s), "learner 0, batch 2: rank 4: "))
+            fail_msg("\"%s\" does not say \"%s\"", status_message(s), table[i].words);
+        status_free(s);
+        experience_outbox_destroy(outbox);
+        experience_destroy(e);
+        inbox_destroy(inbox);
+        net_destroy(net);
+    }
+}
+
+/* By going through them: the reference of the closed form. */
+static void slices_tile_and_each_place_has_its_owner(void **unused)
+{
+    (void)unused;
+    for (int64_t parts = 1; parts <= 17; parts++)
+        for (int64_t total = 1; total <= 70; total++) {
+            assert_int_equal(slice_first(0, total, parts), 0);
+            assert_int_equal(slice_first(parts, total, parts), total);
+            for (int64_t p = 0; p < parts; p++)
+                for (int64_t place = slice_first(p, total, parts);
+                     place < slice_first(p + 1, total, parts); place++)
+                    assert_int_equal(slice_owner(place, total, parts), p);
+        }
+}
+
+/* ---- weights ---- */
+
+enum { WEIGHTS = 300, EXCHANGES = 3 };
+
+static void weights_make(float *values, int64_t version)
+{
+    for (int i = 0; i < WEIGHTS; i++) values[i] = (float)(i + 1) * (float)(version + 1) * 0.25f;
+}
+
+/* target: a broadcast to rank 3, counted from 0: header, values, header, values ... */
+static void weights_tamper(struct net *net, struct net_message *message, void *context)
+{
+    struct fault *fault = context;
+    if (message->to != 3 || fault->target < 0) return;
+    if (fault->target-- != 0) return;
+    fault->hits++;
+    if (fault->kind == FLIP) data_flip(message, &fault->state);
+    if (fault->kind == CUT)
+        net_cut(message, (size_t)draw_below(&fault->state, (int64_t)message->size));
+    if (fault->kind == REPEAT)
+        net_append(net, message->from, message->to, message->tag, message->data, message->size);
+}
+
+/* The first error of rank 3; the other actors must have none and learner 0's values. */
+static status weights_run(struct fault *fault, int64_t stale_at)
+{
+    struct net *net = net_create(RANKS, LEARNERS);
+    net->tamper = weights_tamper;
+    net->context = fault;
+    status s = NULL;
+    for (int64_t version = 0; !s && version < EXCHANGES; version++) {
+        float sent[WEIGHTS], got[WEIGHTS];
+        weights_make(sent, version);
+        const bool stale = version == stale_at;
+        fault->hits += stale;
+        assert_null(
+            weights_exchange(&net->ranks[0], sent, WEIGHTS, stale ? fault->version : version));
+        memset(got, 0xff, sizeof got);
+        assert_null(weights_exchange(&net->ranks[1], got, WEIGHTS, version)); /* takes no part */
+        for (int r = LEARNERS; !s && r < RANKS; r++) {
+            memset(got, 0xff, sizeof got);
+            status one = weights_exchange(&net->ranks[r], got, WEIGHTS, version);
+            if (r == 3)
+                s = one;
+            else if (!stale)
+                assert_null(one);
+            if (!one) assert_memory_equal(got, sent, sizeof got);
+            if (r != 3) status_free(one);
+        }
+    }
+    net_destroy(net);
+    return s;
+}
+
+static void expect_weights_refused(struct fault *fault, int64_t stale_at, const char *words)
+{
+    status s = weights_run(fault, stale_at);
+    assert_int_equal(fault->hits, 1);
+    if (!s) fail_msg("bad weights were accepted (trial %d)", (int)fault->state);
+    const char *said = status_message(s);
+    if (strncmp(said, "rank 3: ", 8) || !strstr(said, "rank 0") || !strstr(said, words) ||
+        strstr(said, "nothing came") || strchr(said, '\n'))
+        fail_msg("\"%s\" does not say \"%s\"", said, words);
+    status_free(s);
+}
+
+static void no_flipped_cut_or_repeated_weights_are_accepted(void **unused)
+{
+    (void)unused;
+    struct fault none = {.kind = NONE, .target = -1};
+    assert_null(weights_run(&none, -1));
+    for (uint64_t trial = 0; trial < TRIALS; trial++) {
+        const int64_t target = (int64_t)trial % (2 * EXCHANGES);
+        expect_weights_refused(&(struct fault){.kind = FLIP, .target = target, .state = trial}, -1,
+                               "");
+        expect_weights_refused(&(struct fault){.kind = CUT, .target = target, .state = trial}, -1,
+                               "");
+        /* A repeated header or repeated values; the last values are followed by nothing. */
+        expect_weights_refused(&(struct fault){.kind = REPEAT,
+                                               .target = (int64_t)trial % (2 * EXCHANGES - 1),
+                                               .state = trial},
+                               -1, "");
+    }
+}
+
+static void no_weights_of_another_update_are_accepted(void **unused)
+{
+    (void)unused;
+    for (uint64_t trial = 0; trial < TRIALS; trial++) {
+        struct fault fault = {.kind = STALE, .target = -1, .state = trial};
+        const int64_t at = (int64_t)trial % EXCHANGES;
+        do fault.version = draw_below(&fault.state, 8) - 2;
+        while (fault.version == at);
+        char words[64];
+        snprintf(words, sizeof words, "of update %d, %d was due", (int)fault.version, (int)at);
+        expect_weights_refused(&fault, at, words);
+    }
+}
+
+/* Header and values together once more: the exchange after it gets the ones before. */
+static void a_whole_exchange_that_comes_again_is_refused(void **unused)
+{
+    (void)unused;
+    struct net *net = net_create(RANKS, LEARNERS);
+    float sent[WEIGHTS], got[WEIGHTS];
+    weights_make(sent, 5);
+    assert_null(weights_exchange(&net->ranks[0], sent, WEIGHTS, 5));
+    assert_null(weights_exchange(&net->ranks[0], sent, WEIGHTS, 5));
+    assert_null(weights_exchange(&net->ranks[2], got, WEIGHTS, 5));
+    status s = weights_exchange(&net->ranks[2], got, WEIGHTS, 6);
+    assert_non_null(s);
+    assert_string_equal(status_message(s), "rank 2: rank 0 sent weights of update 5, 6 was due");
+    status_free(s);
+    net_destroy(net);
+}
+
+static void weights_of_another_size_are_refused_before_their_values(void **unused)
+{
+    (void)unused;
+    struct net *net = net_create(RANKS, LEARNERS);
+    float sent[WEIGHTS], got[WEIGHTS];
+    weights_make(sent, 5);
+    memset(got, 0, sizeof got);
+    assert_null(weights_exchange(&net->ranks[0], sent, WEIGHTS, 5));
+    status s = weights_exchange(&net->ranks[4], got, WEIGHTS - 1, 5);
+    assert_non_null(s);
+    assert_string_equal(status_message(s), "rank 4: rank 0 sent 300 weights, this model has 299");
+    for (int i = 0; i < WEIGHTS; i++) assert_true(got[i] == 0);
+    status_free(s);
+    net_destroy(net);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(slices_tile_and_each_place_has_its_owner),
+        cmocka_unit_test(batches_arrive_whole_in_any_order),
+        cmocka_unit_test(no_flipped_experience_is_accepted),
+        cmocka_unit_test(no_cut_experience_is_accepted),
+        cmocka_unit_test(no_repeated_experience_is_accepted),
+        cmocka_unit_test(no_experience_of_other_weights_is_accepted),
+        cmocka_unit_test(sealed_messages_that_contradict_themselves_are_refused),
+        cmocka_unit_test(turns_that_no_rollout_makes_are_refused),
+        cmocka_unit_test(dialogues_that_are_not_due_are_refused),
+        cmocka_unit_test(no_flipped_cut_or_repeated_weights_are_accepted),
+        cmocka_unit_test(no_weights_of_another_update_are_accepted),
+        cmocka_unit_test(a_whole_exchange_that_comes_again_is_refused),
+        cmocka_unit_test(weights_of_another_size_are_refused_before_their_values),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
