@@ -12,6 +12,7 @@ enum cuda_mistake { CUDA_MISTAKE_NONE, CUDA_MISTAKE_TARGET, CUDA_MISTAKE_TOKEN, 
 
 struct cuda_queue {
     struct queue base;
+    struct ops table;
     int device;
     cudaStream_t stream;
     status error;      /* the first one since the last synchronize */

@@ -163,7 +163,8 @@ status cuda_queue_open(const struct ops *operations, int device, int threads, si
         FAIL(STATUS_INTERNAL, "elements of %zu bytes: 4 or 2", real_bytes);
     struct cuda_queue *cuda = (struct cuda_queue *)calloc(1, sizeof *cuda);
     if (!cuda) FAIL(STATUS_INTERNAL, "no memory for a queue");
-    cuda->base.op = operations;
+    cuda->table = *operations;
+    cuda->base.op = &cuda->table;
     cuda->base.threads = threads;
     cuda->base.real_bytes = real_bytes;
     status error = queue_fill(cuda, device);

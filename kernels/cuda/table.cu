@@ -39,8 +39,6 @@ static struct ops table_new(void)
     return table;
 }
 
-static const struct ops table = table_new();
-
 status cuda_queue_open(const struct ops *operations, int device, int threads, size_t real_bytes,
                        struct queue **out);
 
@@ -48,5 +46,6 @@ status cuda_queue_open(const struct ops *operations, int device, int threads, si
 extern "C" __attribute__((visibility("default"))) status
 regard_cuda_queue_create(int device, int threads, size_t real_bytes, struct queue **out)
 {
+    const struct ops table = table_new();
     return cuda_queue_open(&table, device, threads, real_bytes, out);
 }

@@ -1,6 +1,10 @@
-/* What the tests of the CPU's operations share: queues of every instruction set and thread
- * count, arrays with guard bytes round them, random values, comparisons that print what they
- * saw.  Included by one test program each. */
+/* What the tests of the operations share: the queues to hold against one another, arrays with
+ * guard bytes round them, random values, comparisons that print what they saw.  Included by one
+ * test program each.  Environment:
+ *   REGARD_TEST_DEVICE=cuda   queues of the CUDA module instead of the CPU's
+ *   REGARD_TEST_ORDERS        one queue for each word, run by the shim in that order of threads
+ *   REGARD_TEST_REAL=bf16     bf16 activations: inputs are bf16 numbers, comparisons allow for one
+ *                             rounding of the result */
 #ifndef REGARD_TESTS_KERNEL_TEST_H
 #define REGARD_TESTS_KERNEL_TEST_H
 
@@ -16,22 +20,45 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/load.h"
 #include "kernels/ops.h"
+#include "mirror.h"
 
 #define KERNEL_TEST_UNUSED __attribute__((unused))
 
 enum { guard_bytes = 256, guard_value = 0xA5 };
 
-/* The queues to hold against one another: each instruction set of this machine with 1, 2 and
- * 3 threads.  The first is plain C with one thread. */
+/* The queues to hold against one another: of the CPU, each instruction set of this machine with 1,
+ * 2 and 3 threads, the first plain C with one thread; of CUDA, one for each order of threads. */
 struct queues {
+    bool cuda;
     int count;
     struct queue *q[9];
     char name[9][32];
 };
 
+static struct queues queues_new_cuda(void)
+{
+    struct queues all = {.cuda = true};
+    const char *module = getenv("REGARD_CUDA_MODULE"), *orders = getenv("REGARD_TEST_ORDERS");
+    const bool host = module && strstr(module, "host");
+    char words[200], *rest = words;
+    snprintf(words, sizeof words, "%s", orders ? orders : "forward");
+    for (char *order; (order = strsep(&rest, " "));) {
+        struct queue *inner;
+        setenv("CUDA_HOST_ORDER", order, 1); /* of the stream that is made next */
+        status error = queue_create("cuda", 1, "auto", &inner);
+        if (error) fail_msg("%s", status_message(error));
+        snprintf(all.name[all.count], sizeof all.name[0], "cuda, %s", order);
+        all.q[all.count++] = mirror_new(inner, host);
+    }
+    return all;
+}
+
 static KERNEL_TEST_UNUSED struct queues queues_new(void)
 {
+    const char *device = getenv("REGARD_TEST_DEVICE");
+    if (device && !strcmp(device, "cuda")) return queues_new_cuda();
     static const char *const sets[] = {"c", "avx2", "avx512"};
     struct queues all = {0};
     for (int i = 0; i < 3; i++)

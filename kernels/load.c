@@ -1,0 +1,81 @@
+/* Looks for the CUDA module and asks it for a queue; see load.h.  A module stays loaded as long as
+ * the program runs: its code is behind every queue. */
+#include "kernels/load.h"
+
+#include "src/base/log.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char module_name[] = "regard_cuda.so";
+static const char driver_name[] = "libcuda.so.1";
+
+typedef status queue_create_function(int device, int threads, size_t real_bytes,
+                                     struct queue **out);
+
+static bool library_loads(const char *name)
+{
+    void *library = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
+    if (library) dlclose(library);
+    return library;
+}
+
+/* The module beside the program, or the one that the environment names. */
+static status module_path(char path[PATH_MAX])
+{
+    const char *chosen = getenv("REGARD_CUDA_MODULE");
+    if (chosen) {
+        if ((size_t)snprintf(path, PATH_MAX, "%s", chosen) >= PATH_MAX)
+            FAIL(STATUS_INPUT, "REGARD_CUDA_MODULE is too long");
+        return NULL;
+    }
+    const ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - sizeof module_name - 1);
+    if (length < 0) FAIL(STATUS_INTERNAL, "/proc/self/exe cannot be read");
+    path[length] = 0;
+    char *slash = strrchr(path, '/');
+    strcpy(slash ? slash + 1 : path, module_name);
+    return NULL;
+}
+
+static status cuda_queue_create(int device, int threads, struct queue **out)
+{
+    char path[PATH_MAX];
+    TRY(module_path(path));
+    if (access(path, R_OK))
+        FAIL(STATUS_INPUT, "device: cuda: there is no %s; build it where nvcc is (docs/gpu.md)",
+             path);
+    /* Asked first: without a driver the CUDA libraries need not be loaded at all. */
+    if (!getenv("REGARD_CUDA_MODULE") && !library_loads(driver_name))
+        FAIL(STATUS_INPUT, "device: cuda: there is no NVIDIA driver here (%s)", driver_name);
+    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!module) FAIL(STATUS_INPUT, "device: cuda: %s", dlerror());
+    void *symbol = dlsym(module, "regard_cuda_queue_create");
+    if (!symbol) FAIL(STATUS_INPUT, "device: cuda: %s is not regard's CUDA module", path);
+    queue_create_function *create;
+    memcpy(&create, &symbol, sizeof create); /* C has no cast from an object to a function */
+    return create(device, threads, sizeof(float), out);
+}
+
+status queue_create(const char *device, int threads, const char *instructions, struct queue **out)
+{
+    *out = NULL;
+    const char *colon = strchr(device, ':');
+    const size_t length = colon ? (size_t)(colon - device) : strlen(device);
+    const int number = colon ? atoi(colon + 1) : 0;
+    if (length == 4 && !strncmp(device, "cuda", 4)) return cuda_queue_create(number, threads, out);
+    if (length == 4 && !strncmp(device, "auto", 4)) {
+        status s = cuda_queue_create(number, threads, out);
+        if (!s) return NULL;
+        /* No driver is how most machines are; a driver whose GPU is not used is worth a line. */
+        const bool expected = !getenv("REGARD_CUDA_MODULE") && !library_loads(driver_name);
+        log_line(expected ? LOG_DEBUG : LOG_INFO, "%s; running on the CPU", status_message(s));
+        status_free(s);
+    } else if (length != 3 || strncmp(device, "cpu", 3)) {
+        FAIL(STATUS_INPUT, "device: \"%s\" is none of auto, cpu, cuda", device);
+    }
+    return cpu_queue_create(threads, instructions, out);
+}
