@@ -68,6 +68,10 @@ expect_status 1 ranks 3 "${train[@]}" --set reward.gama=1 --run "$work/none"
 expect_said_once reward.gama
 expect_status 2 ranks 3 "${train[@]}" --wings 2 --run "$work/none"
 expect_said_once --wings
+expect_status 1 run/mpirun -np 1 "${train[@]}" --run "$work/none" : \
+    -np 2 "${train[@]}" --set reward.gama=1 --run "$work/none"
+expect_said_once "rank 1: --set reward.gama"
+[ ! -e "$work/none" ] || fail "a refused run left a folder"
 expect_status 1 "${train[@]}" --run "$work/used"
 expect_said "--resume"
 expect_status 1 "${train[@]}" --set reward.alpha=0.25 --run "$work/used" --resume
