@@ -79,3 +79,12 @@ status queue_create(const char *device, int threads, const char *instructions, s
     }
     return cpu_queue_create(threads, instructions, out);
 }
+
+status queue_open(const struct config *config, int local_rank, struct queue **out)
+{
+    static const char *const names[] = {
+        [DEVICE_AUTO] = "auto", [DEVICE_CPU] = "cpu", [DEVICE_CUDA] = "cuda"};
+    char device[32];
+    snprintf(device, sizeof device, "%s:%d", names[config->device], local_rank);
+    return queue_create(device, (int)config->threads, config->instructions, out);
+}

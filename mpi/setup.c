@@ -3,13 +3,6 @@
 
 #include <stdlib.h>
 
-status run_queue_open(const struct config *config, struct queue **out)
-{
-    if (config->device == DEVICE_CUDA)
-        FAIL(STATUS_INPUT, "device: cuda is not in this build; set device: cpu");
-    return cpu_queue_create((int)config->threads, config->instructions, out);
-}
-
 status run_model_open(const struct config *config, struct queue *queue, bool with_gradients,
                       const struct language *language, struct t5 **out)
 {

@@ -2,12 +2,12 @@
 #ifndef REGARD_MPI_SETUP_H
 #define REGARD_MPI_SETUP_H
 
+#include "kernels/load.h"
 #include "mpi/transport.h"
 #include "src/checkpoint/model_folder.h"
 #include "src/learn/learner.h"
 #include "src/rollout/language.h"
 
-status run_queue_open(const struct config *config, struct queue **out);
 /* A model for a run: model.path's, or a new one from the shape keys. */
 status run_model_open(const struct config *config, struct queue *queue, bool with_gradients,
                       const struct language *language, struct t5 **out);

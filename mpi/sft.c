@@ -31,7 +31,7 @@ static status tuner_open(struct tuner *t)
 {
     const struct config *config = t->config;
     const enum dialogue_role role = !strcmp(config->sft.role, "user") ? ROLE_USER : ROLE_ASSISTANT;
-    TRY(run_queue_open(config, &t->queue));
+    TRY(queue_open(config, t->world->local_rank, &t->queue));
     TRY(dataset_read(config->data.train, DATASET_TRAIN, &t->data));
     if (config->data.valid[0]) TRY(dataset_read(config->data.valid, DATASET_TRAIN, &t->valid));
     TRY(language_open(config, config->model.path, t->data, &t->language));

@@ -74,7 +74,7 @@ static status data_open(struct trainer *t)
 status trainer_open(struct trainer *t)
 {
     const struct config *config = t->config;
-    TRY(run_queue_open(config, &t->queue));
+    TRY(queue_open(config, t->world->local_rank, &t->queue));
     TRY(data_open(t));
     bool known = false;
     for (int k = 0; k < EVAL_COUNT; k++)

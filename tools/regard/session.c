@@ -1,4 +1,5 @@
 /* An opened model for inference, and the lines that score and generate write. */
+#include "kernels/load.h"
 #include "src/base/arena.h"
 #include "src/base/json.h"
 #include "src/checkpoint/checkpoint.h"
@@ -27,10 +28,8 @@ status session_open(const struct command *command, bool with_gradients, struct s
 {
     const struct config *config = &command->config;
     memset(session, 0, sizeof *session);
-    if (config->device == DEVICE_CUDA)
-        FAIL(STATUS_INPUT, "device: cuda is not in this build; set device: cpu");
     TRY(config_check(config, CONFIG_INFERENCE));
-    status s = cpu_queue_create((int)config->threads, config->instructions, &session->queue);
+    status s = queue_open(config, 0, &session->queue);
     if (!s) s = model_open(command->model, session->queue, with_gradients, &session->model);
     if (!s) s = language_open(config, command->model, NULL, &session->language);
     if (!s) s = generator_create(session->model, &session->generator);

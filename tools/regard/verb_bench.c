@@ -1,5 +1,6 @@
 /* bench: figures as JSON, each beside the matrix rate or the bandwidth measured in the same run.
  * Seconds are told, never asserted. */
+#include "kernels/load.h"
 #include "src/base/version.h"
 #include "tools/regard/bench.h"
 
@@ -40,11 +41,9 @@ status verb_bench(struct command *command)
              "bench does kernels, generate, update or all, not %s; see regard bench "
              "--help",
              what);
-    if (config->device == DEVICE_CUDA)
-        FAIL(STATUS_INPUT, "device: cuda is not in this build; set device: cpu");
     TRY(config_check(config, CONFIG_INFERENCE));
     struct queue *queue;
-    TRY(cpu_queue_create((int)config->threads, config->instructions, &queue));
+    TRY(queue_open(config, 0, &queue));
     json_t *out = json_object();
     status s = bench_run(command, queue, what, out);
     if (!s) {

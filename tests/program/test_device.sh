@@ -1,0 +1,43 @@
+# device: cuda where there is no module, no driver or no GPU is one line and status 1; auto is the
+# CPU then; the program itself links no CUDA library; and the module, here the shim's, is used.
+set -euo pipefail
+source tests/program/common.sh
+folder=$(dirname "$regard")
+run=(train --config $tiny --set train.updates=1 --set eval.every=0 --set rollout.turns=1)
+
+refused() { # TEXT ENVIRONMENT...: device: cuda under that environment is refused
+    expect_status 1 env "${@:2}" "$regard" "${run[@]}" --set device=cuda --run "$work/refused"
+    expect_line "device: cuda" "$1"
+}
+refused "there is no /nowhere/regard_cuda.so" REGARD_CUDA_MODULE=/nowhere/regard_cuda.so
+echo "no library" >"$work/text.so"
+refused "$work/text.so" REGARD_CUDA_MODULE="$work/text.so"
+refused "is not regard's CUDA module" \
+    REGARD_CUDA_MODULE="$(ldd "$regard" | sed -n 's/.*=> \(.*libm.so.6\) .*/\1/p')"
+cp "$regard" "$work/regard" # no module lies beside this one
+expect_status 1 "$work/regard" "${run[@]}" --set device=cuda --run "$work/refused"
+expect_line "device: cuda" "there is no $work/regard_cuda.so"
+if [ -f "$folder/regard_cuda.so" ]; then
+    # With a driver: no GPU is visible.  Without: the module is asked all the same.
+    refused "device: cuda" REGARD_CUDA_MODULE="$folder/regard_cuda.so" CUDA_VISIBLE_DEVICES=
+    cp "$folder/regard_cuda.so" "$work/"
+    if ! ldconfig -p | grep -q libcuda.so.1; then
+        expect_status 1 "$work/regard" "${run[@]}" --set device=cuda --run "$work/refused"
+        expect_line "device: cuda" "no NVIDIA driver"
+    fi
+fi
+
+# auto: the CPU, with a line in the log.
+expect_status 0 env REGARD_CUDA_MODULE=/nowhere/regard_cuda.so "$regard" "${run[@]}" \
+    --set device=auto --run "$work/auto"
+expect_said "running on the CPU"
+expect_status 0 env REGARD_CUDA_MODULE=/nowhere/regard_cuda.so "$regard" "${run[@]}" \
+    --set device=cpu --run "$work/cpu"
+grep -q "running on the CPU" "$work/err" && fail "device: cpu looked for CUDA"
+expect_same "parameters" "$(parameters_hash "$(newest "$work/cpu")")" \
+    "$(parameters_hash "$(newest "$work/auto")")"
+
+# The program links none of it.
+if readelf -d "$regard" | grep -Ei 'NEEDED.*(cuda|cublas|nccl|nvrtc)'; then
+    fail "the program links a CUDA library"
+fi
