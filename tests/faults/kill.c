@@ -48,6 +48,7 @@ static int due(const char *call, const char *path)
     char name[NAME_MOST];
     if (!step_name(call, path, name)) return 0;
     const char *rank = ask("OMPI_COMM_WORLD_RANK"), *log = ask("FAULT_LOG");
+    if (!*rank) rank = "0"; /* without mpirun */
     if (*log) {
         char line[NAME_MOST + 16];
         const int length = snprintf(line, sizeof line, "%s %s\n", rank, name);

@@ -2,17 +2,30 @@
 set -euo pipefail
 source tests/program/common.sh
 
-expect_status 0 "$regard" train --config $tiny --set train.updates=1 --set eval.every=0 \
+# A trained model, and one with random weights and no tokenizer.  REGARD_LONG=1: trained longer,
+# every length of history, every batch from 1 to 64.
+updates=3
+lengths=(1 2 3 7 17 31 45 64 65 130 256 511 512)
+if [ "${REGARD_LONG:-}" ]; then updates=20; fi
+expect_status 0 "$regard" train --config $tiny --set "train.updates=$updates" --set eval.every=0 \
     --set threads=1 --run "$work/run"
-model=$(newest "$work/run")
+trained=$(newest "$work/run")
+bare=tests/golden/relu-tied/model
+[ ! -e $bare/spiece.model ] && [ ! -e $bare/tokenizer_config.json ] || fail "$bare has a tokenizer"
+model=$trained
 
-# Twelve histories of 3, 10, 17, ... tokens; every third token is salient.
-for i in $(seq 0 11); do
-    awk -v i="$i" 'BEGIN { n = 3 + 7 * i; h = s = ""
-        for (k = 0; k < n; k++) { c = k ? "," : ""
-            h = h c (3 + (k * 37 + i * 11) % 256); s = s c (k % 3 ? 0 : 1) }
-        printf "{\"id\":\"h%d\",\"history_tokens\":[%s],\"salient\":[%s]}\n", i, h, s }'
-done >"$work/histories.jsonl"
+# Histories of these lengths with ids of the model; every third token is salient.
+histories_of() {
+    local n ids
+    ids=$("$regard" inspect "$model" | sed -n 's/^vocabulary \([0-9]*\),.*/\1/p')
+    for n in "$@"; do
+        awk -v n="$n" -v ids="$ids" 'BEGIN { h = s = ""
+            for (k = 0; k < n; k++) { c = k ? "," : ""
+                h = h c (3 + (k * 37 + n * 11) % (ids - 3)); s = s c (k % 3 ? 0 : 1) }
+            printf "{\"id\":\"h%d\",\"history_tokens\":[%s],\"salient\":[%s]}\n", n, h, s }'
+    done >"$work/histories.jsonl"
+    histories=$work/histories.jsonl
+}
 
 settings=(--set threads=1 --set rollout.candidates=2 --set rollout.max_new_tokens=16)
 generate() { # BATCH OUT SETTINGS...
@@ -31,30 +44,49 @@ fields() {
             print substr($0, RSTART, RLENGTH) } }' "$1"
 }
 
-check() { # NAME SETTINGS...: generate with every batch, score with another
-    local name=$1 wanted
-    shift
+# check NAME "MADE SCORED;..." SETTINGS...: what any batch makes and another scores is the same.
+check() {
+    local name=$1 pairs wanted made scored pair
+    IFS=';' read -ra pairs <<<"$2"
+    shift 2
     generate 1 "$work/$name.1" "$@"
-    for pair in "1 32" "2 3" "3 8" "8 1" "32 2"; do
-        read -r made scored <<<"$pair"
-        generate "$made" "$work/$name.$made" "$@"
-        expect_equal_files "$work/$name.1" "$work/$name.$made"
-        score "$scored" "$work/$name.$made" "$work/$name.scored" "$@"
-        fields "$work/$name.$made" >"$work/said"
-        fields "$work/$name.scored" >"$work/scored"
-        ! grep '^no ' "$work/said" "$work/scored" || fail "fields are missing"
-        diff "$work/said" "$work/scored" >"$work/err" || fail "$name, made by $made, scored by $scored"
-    done
     wanted=$(wc -l <"$work/histories.jsonl")
     [ "$(wc -l <"$work/$name.1")" = $((2 * wanted)) ] || fail "not two replies a history"
+    fields "$work/$name.1" >"$work/said"
+    ! grep '^no ' "$work/said" || fail "fields are missing"
+    for pair in "${pairs[@]}"; do
+        read -r made scored <<<"$pair"
+        generate "$made" "$work/$name.made" "$@"
+        expect_equal_files "$work/$name.1" "$work/$name.made"
+        score "$scored" "$work/$name.made" "$work/$name.scored" "$@"
+        fields "$work/$name.scored" >"$work/scored"
+        diff "$work/said" "$work/scored" >"$work/err" || fail "$name, made by $made, scored by $scored"
+    done
 }
 
-histories=$work/histories.jsonl
-check sampled --set rollout.temperature=1 --set rollout.top_k=0 --set rollout.top_p=1
+few="1 32;2 3;3 8;64 1;32 2"
+sampling=(--set rollout.temperature=1 --set rollout.top_k=0 --set rollout.top_p=1)
+histories_of "${lengths[@]}"
+check sampled "$few" "${sampling[@]}"
 distinct=$(sed 's/.*"reply_tokens": *\(\[[^]]*\]\).*/\1/' "$work/sampled.1" | sort -u | wc -l)
-[ "$distinct" -ge 20 ] || fail "$distinct distinct replies of 24"
+[ "$distinct" -ge 20 ] || fail "$distinct distinct replies of 26"
 grep -q '"salient_mass": *\[0\.[0-9]*[1-9]' "$work/sampled.1" || fail "no salient mass"
-check greedy --set rollout.temperature=0
+check greedy "$few" --set rollout.temperature=0
+model=$bare
+histories_of "${lengths[@]}"
+check bare "$few" "${sampling[@]}"
+
+if [ "${REGARD_LONG:-}" ]; then
+    every=''
+    for batch in $(seq 64); do every+="$batch $((65 - batch));"; done
+    for model in "$trained" "$bare"; do
+        histories_of "${lengths[@]}"
+        check batches "$every" "${sampling[@]}"
+        histories_of $(seq 512)
+        check lengths "7 64;64 7" "${sampling[@]}"
+    done
+fi
+model=$trained
 
 # Dialogues.  Their role markers are special: the line that comes back says so in `visible`.
 cat >"$work/dialogues.jsonl" <<'END'
@@ -69,8 +101,6 @@ fields "$work/d.scored" >"$work/scored"
 expect_equal_files "$work/said" "$work/scored"
 
 # A model without a tokenizer; unknown fields; an empty reply; no salience, no id.
-bare=tests/golden/relu-tied/model
-[ ! -e $bare/spiece.model ] && [ ! -e $bare/tokenizer_config.json ] || fail "$bare has a tokenizer"
 model=$bare
 cat >"$work/bare.jsonl" <<'END'
 {"history_tokens":[5,6,7,1],"reply_tokens":[],"unknown":{"a":[1,2]}}
