@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { EXPERIENCE_TAG = 1000 };
-
 status experience_receive(struct world *world, struct experience **out, int *sender)
 {
     void *message;

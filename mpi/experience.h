@@ -5,6 +5,8 @@
 #include "mpi/transport.h"
 #include "src/rollout/experience.h"
 
+enum { EXPERIENCE_TAG = 1000 }; /* of its messages */
+
 /* The next one from any rank; a damaged one is refused with its sender named. */
 status experience_receive(struct world *world, struct experience **out, int *sender);
 

@@ -1,5 +1,6 @@
 /* The transport under mpirun -np 1 and 4: the program starts itself again as the ranks.
- * Sums are of values whose tree order shows in the bits. */
+ * Sums are of values whose tree order shows in the bits.  At last a run with a damaged message,
+ * which must end, with one line. */
 #include "mpi/experience.h"
 #include "mpi/inbox.h"
 #include "mpi/signals.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
@@ -201,9 +203,53 @@ static int rank_main(int argc, char **argv)
     return 0;
 }
 
+/* The last rank sends a damaged message of experience to learner 0, whose error ends all. */
+static int bad_main(int argc, char **argv)
+{
+    const struct inbox_rules rules = {
+        .dialogues = 4, .turns = 1, .candidates = 1, .vocabulary = 10};
+    struct experience *slots[4];
+    struct world *world;
+    status s = world_create(&argc, &argv, &world);
+    if (s) world_abort(NULL, s);
+    GOOD(world_roles(world, 1, 20));
+    if (world->rank == world->size - 1) {
+        struct experience *e = experience_create(3, 0, 1);
+        struct sending *sending;
+        void *message;
+        size_t size;
+        experience_turn_allocate(&e->turns[0], 40, 3, 0, 0);
+        GOOD(experience_pack(e, &message, &size));
+        ((char *)message)[size - 5] ^= 4;
+        GOOD(world_send_begin(world, message, size, 0, EXPERIENCE_TAG, &sending));
+        GOOD(world_send_finish(world, sending, "experience to a learner"));
+    }
+    if (world->rank == 0) GOOD(inbox_receive(inbox_create(world, &rules, 0), slots));
+    GOOD(world_barrier(world, "the end that never comes"));
+    return 0;
+}
+
+static int failing_run_check(const char *program)
+{
+    char command[4096], line[512];
+    snprintf(command, sizeof command,
+             "mpirun -np 3 --oversubscribe --bind-to none '%s' bad 2>&1 >/dev/null", program);
+    FILE *said = popen(command, "r");
+    int lines = 0, ours = 0;
+    while (fgets(line, sizeof line, said)) {
+        lines += !strncmp(line, "regard: ", 8);
+        ours += !strcmp(line, "regard: learner 0, batch 0: rank 2: experience message with a wrong "
+                              "checksum (dialogue 3)\n");
+    }
+    const int code = pclose(said);
+    printf("a damaged message: %d lines, %d as wanted, status %d\n", lines, ours,
+           WEXITSTATUS(code));
+    return !(lines == 1 && ours == 1 && WEXITSTATUS(code) == STATUS_INTERNAL);
+}
+
 int main(int argc, char **argv)
 {
-    if (argc > 1) return rank_main(argc, argv);
+    if (argc > 1) return strcmp(argv[1], "bad") ? rank_main(argc, argv) : bad_main(argc, argv);
     char command[4096];
     setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
     setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
@@ -215,5 +261,6 @@ int main(int argc, char **argv)
     fflush(stdout);
     snprintf(command, sizeof command, "mpirun -np 4 --oversubscribe --bind-to none '%s' rank",
              argv[0]);
-    return system(command) != 0;
+    if (system(command) != 0) return 1;
+    return failing_run_check(argv[0]);
 }
