@@ -10,6 +10,8 @@
  * Environment: CUDA_HOST_ORDER = forward | backward | <seed>   order of threads and blocks, of
  *                                                              streams created from now on
  *              CUDA_HOST_STREAMS = eager | lazy                lazy: work runs when waited for
+ *              CUDA_HOST_PROTECT = 1                           host code that touches device
+ *                                                              memory ends there
  *              CUDA_HOST_MEMORY = bytes                        of the device
  *              CUDA_HOST_LAUNCHES = file                       gets kernels' names and launches */
 #pragma once

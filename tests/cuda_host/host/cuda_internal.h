@@ -40,6 +40,14 @@ struct allocation {
 };
 const allocation *allocation_find(const void *pointer); /* the live one that holds it, or null */
 
+struct device_access { /* while one lives, the device's memory is open to this code */
+    device_access();
+    ~device_access();
+    device_access(const device_access &) = delete;
+};
+char *region_allocate(size_t bytes); /* null when there is no room */
+void region_free(char *block, size_t bytes);
+
 /* What follows does nothing unless some code was compiled with -fsanitize=thread (and linked
  * without): see cuda_check.cc. */
 struct cell *check_cells_create(size_t bytes);

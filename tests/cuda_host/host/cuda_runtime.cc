@@ -57,10 +57,13 @@ static void guards_poison(const allocation &a, bool on)
 
 static bool guard_check(const allocation &a)
 {
+    static const std::string whole(2 * guard_bytes, '\xa5');
+    const char *before = a.data - guard_bytes, *after = a.data + a.bytes, *bad = nullptr;
+    if (!memcmp(before, whole.data(), guard_bytes) && !memcmp(after, whole.data(), guard_after(a)))
+        return true;
     guards_poison(a, false);
-    const char *bad = nullptr;
-    for (const char *p = a.data - guard_bytes; p < a.data + a.bytes + guard_after(a) && !bad; p++) {
-        if (p == a.data) p += a.bytes;
+    for (const char *p = before; p < after + guard_after(a) && !bad; p++) {
+        if (p == a.data) p = after;
         if (*p != '\xa5') bad = p;
     }
     if (bad) {
@@ -147,6 +150,7 @@ static void drain(CUstream_st *stream)
     while (!stream->queue.empty()) {
         work first = std::move(stream->queue.front());
         stream->queue.pop_front();
+        device_access open;
         first(stream);
     }
 }
@@ -161,6 +165,7 @@ static cudaError_t enqueue(CUstream_st *stream, work item)
             for (CUstream_st *s : streams) drain(s);
         stream->queue.push_back(std::move(item));
     } else {
+        device_access open;
         item(stream);
     }
     return state.error;
@@ -280,6 +285,7 @@ static void event_await(cudaEvent_t event, uint64_t ticket)
     while (event->reached < ticket && !event->stream->queue.empty()) {
         work first = std::move(event->stream->queue.front());
         event->stream->queue.pop_front();
+        device_access open;
         first(event->stream);
     }
 }
@@ -353,8 +359,9 @@ cudaError_t cudaMallocBytes(void **pointer, size_t bytes)
         return cudaErrorMemoryAllocation;
     allocation a = {nullptr, bytes, check_cells_create(bytes)};
     size_t total = guard_bytes + bytes + guard_after(a);
-    char *base = static_cast<char *>(aligned_alloc(guard_bytes, total));
+    char *base = region_allocate(total);
     if (!base) return cudaErrorMemoryAllocation;
+    device_access open;
     memset(base, 0xa5, total);
     a.data = base + guard_bytes;
     memset(a.data, 0xff, bytes);
@@ -373,12 +380,13 @@ cudaError_t cudaFree(void *pointer)
         return misuse(cudaErrorInvalidValue, "cudaFree(%p): not from cudaMalloc, or freed before",
                       pointer);
     allocation a = *(after - 1);
+    device_access open;
     guard_check(a);
     memory.erase(after - 1);
     guards_poison(a, false);
     check_cells_destroy(a.cells);
     memset(a.data, 0xff, a.bytes);
-    free(a.data - guard_bytes);
+    region_free(a.data - guard_bytes, guard_bytes + a.bytes + guard_after(a));
     return state.error;
 }
 cudaError_t cudaFreeAsync(void *pointer, cudaStream_t)
@@ -483,6 +491,7 @@ cudaError_t cudaSetDevice(int device)
 /* what tests ask */
 int cuda_host_faults(void)
 {
+    device_access open;
     return guards_check(), state.faults;
 }
 void cuda_host_order(const char *order)
