@@ -98,6 +98,15 @@ static void data_flip(struct net_message *message, uint64_t *state)
     free(before);
 }
 
+static void message_spoil(struct net *net, struct net_message *message, struct fault *fault)
+{
+    if (fault->kind == FLIP) data_flip(message, &fault->state);
+    if (fault->kind == CUT)
+        net_cut(message, (size_t)draw_below(&fault->state, (int64_t)message->size));
+    if (fault->kind == REPEAT)
+        net_append(net, message->from, message->to, message->tag, message->data, message->size);
+}
+
 static void experience_seal(uint8_t *data, size_t size)
 {
     memset(data + 16, 0, 4);
@@ -112,11 +121,7 @@ static void experience_tamper(struct net *net, struct net_message *message, void
     memcpy(&id, message->data + 24, sizeof id);
     if (id != fault->target || fault->kind == STALE || fault->change) return;
     fault->hits++;
-    if (fault->kind == FLIP) data_flip(message, &fault->state);
-    if (fault->kind == CUT)
-        net_cut(message, (size_t)draw_below(&fault->state, (int64_t)message->size));
-    if (fault->kind == REPEAT)
-        net_append(net, message->from, message->to, message->tag, message->data, message->size);
+    message_spoil(net, message, fault);
     if (fault->kind == CHANGE && fault->rewrite) {
         fault->rewrite(message->data, &fault->state);
         experience_seal(message->data, message->size);
@@ -457,11 +462,7 @@ static void weights_tamper(struct net *net, struct net_message *message, void *c
     if (message->to != 3 || fault->target < 0) return;
     if (fault->target-- != 0) return;
     fault->hits++;
-    if (fault->kind == FLIP) data_flip(message, &fault->state);
-    if (fault->kind == CUT)
-        net_cut(message, (size_t)draw_below(&fault->state, (int64_t)message->size));
-    if (fault->kind == REPEAT)
-        net_append(net, message->from, message->to, message->tag, message->data, message->size);
+    message_spoil(net, message, fault);
 }
 
 /* The first error of rank 3; the other actors must have none and learner 0's values. */
