@@ -41,7 +41,7 @@ static status module_path(char path[PATH_MAX])
     return NULL;
 }
 
-static status cuda_queue_create(int device, int threads, struct queue **out)
+static status cuda_queue_create(size_t real_bytes, int device, int threads, struct queue **out)
 {
     char path[PATH_MAX];
     TRY(module_path(path));
@@ -57,18 +57,20 @@ static status cuda_queue_create(int device, int threads, struct queue **out)
     if (!symbol) FAIL(STATUS_INPUT, "device: cuda: %s is not regard's CUDA module", path);
     queue_create_function *create;
     memcpy(&create, &symbol, sizeof create); /* C has no cast from an object to a function */
-    return create(device, threads, sizeof(float), out);
+    return create(device, threads, real_bytes, out);
 }
 
-status queue_create(const char *device, int threads, const char *instructions, struct queue **out)
+status queue_create_of(size_t real_bytes, const char *device, int threads, const char *instructions,
+                       struct queue **out)
 {
     *out = NULL;
     const char *colon = strchr(device, ':');
     const size_t length = colon ? (size_t)(colon - device) : strlen(device);
     const int number = colon ? atoi(colon + 1) : 0;
-    if (length == 4 && !strncmp(device, "cuda", 4)) return cuda_queue_create(number, threads, out);
+    if (length == 4 && !strncmp(device, "cuda", 4))
+        return cuda_queue_create(real_bytes, number, threads, out);
     if (length == 4 && !strncmp(device, "auto", 4)) {
-        status s = cuda_queue_create(number, threads, out);
+        status s = cuda_queue_create(real_bytes, number, threads, out);
         if (!s) return NULL;
         /* No driver is how most machines are; a driver whose GPU is not used is worth a line. */
         const bool expected = !getenv("REGARD_CUDA_MODULE") && !library_loads(driver_name);
@@ -77,7 +79,13 @@ status queue_create(const char *device, int threads, const char *instructions, s
     } else if (length != 3 || strncmp(device, "cpu", 3)) {
         FAIL(STATUS_INPUT, "device: \"%s\" is none of auto, cpu, cuda", device);
     }
+    if (real_bytes != sizeof(float)) FAIL(STATUS_INPUT, "the CPU's activations are fp32");
     return cpu_queue_create(threads, instructions, out);
+}
+
+status queue_create(const char *device, int threads, const char *instructions, struct queue **out)
+{
+    return queue_create_of(sizeof(float), device, threads, instructions, out);
 }
 
 status queue_open(const struct config *config, int local_rank, struct queue **out)

@@ -12,6 +12,10 @@
  * regard_cuda.so beside the program. */
 status queue_create(const char *device, int threads, const char *instructions, struct queue **out);
 
+/* The same with a `real` of real_bytes bytes: 4 or, on CUDA alone, 2. */
+status queue_create_of(size_t real_bytes, const char *device, int threads, const char *instructions,
+                       struct queue **out);
+
 /* The queue that the configuration asks for, of the local_rank-th rank of a machine. */
 status queue_open(const struct config *config, int local_rank, struct queue **out);
 

@@ -37,6 +37,12 @@ struct queues {
     char name[9][32];
 };
 
+static bool real_is_bf16(void)
+{
+    const char *real_name = getenv("REGARD_TEST_REAL");
+    return real_name && !strcmp(real_name, "bf16");
+}
+
 static struct queues queues_new_cuda(void)
 {
     struct queues all = {.cuda = true};
@@ -47,7 +53,7 @@ static struct queues queues_new_cuda(void)
     for (char *order; (order = strsep(&rest, " "));) {
         struct queue *inner;
         setenv("CUDA_HOST_ORDER", order, 1); /* of the stream that is made next */
-        status error = queue_create("cuda", 1, "auto", &inner);
+        status error = queue_create_of(real_is_bf16() ? 2 : 4, "cuda", 1, "auto", &inner);
         if (error) fail_msg("%s", status_message(error));
         snprintf(all.name[all.count], sizeof all.name[0], "cuda, %s", order);
         all.q[all.count++] = mirror_new(inner, host);
@@ -137,11 +143,15 @@ static KERNEL_TEST_UNUSED double uniform_at(uint64_t seed, uint64_t i)
     return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
 }
 
-/* Uniform in [-size, size). */
+/* Uniform in [-size, size); numbers that bf16 has where `real` is that. */
 static KERNEL_TEST_UNUSED void fill_random(float *x, int64_t count, uint64_t seed, double size)
 {
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < count; i++) {
         x[i] = (float)((2 * uniform_at(seed, (uint64_t)i) - 1) * size);
+        if (!real_is_bf16()) continue;
+        const uint32_t bits = (uint32_t)mirror_narrowed(x[i]) << 16;
+        memcpy(x + i, &bits, sizeof bits);
+    }
 }
 
 static KERNEL_TEST_UNUSED float *random_new(int64_t count, uint64_t seed, double size)
@@ -151,10 +161,12 @@ static KERNEL_TEST_UNUSED float *random_new(int64_t count, uint64_t seed, double
     return x;
 }
 
-/* |x - want| <= absolute + relative * |want| everywhere; NaN fails. */
+/* |x - want| <= absolute + relative * |want| everywhere; NaN fails.  A bf16 result may be a
+ * rounding to 8 bits away from that. */
 static KERNEL_TEST_UNUSED void check_close(const float *x, const double *want, int64_t count,
                                            double absolute, double relative, const char *what)
 {
+    if (real_is_bf16()) relative += 0x1p-8;
     for (int64_t i = 0; i < count; i++)
         if (!(fabs(x[i] - want[i]) <= absolute + relative * fabs(want[i])))
             fail_msg("%s[%lld] is %.9g, should be %.9g (off by %.3g)", what, (long long)i, x[i],
