@@ -86,6 +86,7 @@ status tensorboard_write(struct tensorboard *board, int64_t step, const struct m
     for (int64_t i = 0; i < count; i++) {
         regard__summary__value__init(&values[i]);
         values[i].tag = (char *)(uintptr_t)list[i].name;
+        values[i].value_case = REGARD__SUMMARY__VALUE__VALUE_SIMPLE_VALUE;
         values[i].simple_value = (float)list[i].value;
         pointers[i] = &values[i];
     }

@@ -74,8 +74,8 @@ static void tensorboard_frames_hold_events_and_good_checksums(void **state)
 {
     struct tensorboard *board;
     assert_null(tensorboard_open(&board, *state));
-    struct metric list[] = {{"reward/raw", 0.25}, {"kl", -3}};
-    assert_null(tensorboard_write(board, 12, list, 2));
+    struct metric list[] = {{"reward/raw", 0.25}, {"kl", -3}, {"skipped", 0}};
+    assert_null(tensorboard_write(board, 12, list, 3));
     char *data;
     size_t size, at = 0;
     assert_null(file_read(tensorboard_path(board), &data, &size));
@@ -93,10 +93,13 @@ static void tensorboard_frames_hold_events_and_good_checksums(void **state)
             assert_string_equal(event->file_version, "brain.Event:2");
         else {
             assert_int_equal(event->step, 12);
-            assert_int_equal(event->summary->n_value, 2);
+            assert_int_equal(event->summary->n_value, 3);
             assert_string_equal(event->summary->value[0]->tag, "reward/raw");
             assert_true(event->summary->value[0]->simple_value == 0.25f);
             assert_true(event->summary->value[1]->simple_value == -3.0f);
+            /* A zero is there, not left out as proto3 would. */
+            assert_int_equal(event->summary->value[2]->value_case,
+                             REGARD__SUMMARY__VALUE__VALUE_SIMPLE_VALUE);
         }
         regard__event__free_unpacked(event, NULL);
         at += length + 16;

@@ -1,17 +1,48 @@
-"""Reads a folder's event files with TensorBoard's own reader; prints "step tag value" lines."""
+"""Reads a folder's event files with TensorBoard's own reader; prints "step tag value" lines, or holds
+them against a metrics.jsonl.
 
+    $(tools/reference/reader) tools/reference/tensorboard_read.py RUN [RUN/metrics.jsonl]
+
+Every number of the metrics must be there as the nearest float32, and nothing else."""
+import json
 import sys
 
+import numpy
 from tensorboard.backend.event_processing import event_accumulator
 
 
-def main(folder):
+def scalars(folder):
     events = event_accumulator.EventAccumulator(folder, size_guidance={"scalars": 0})
     events.Reload()
-    for tag in events.Tags()["scalars"]:
-        for scalar in events.Scalars(tag):
-            print(scalar.step, tag, repr(scalar.value))
+    return {(scalar.step, tag, scalar.value)
+            for tag in events.Tags()["scalars"] for scalar in events.Scalars(tag)}
+
+
+def metrics(path):
+    out = set()
+    with open(path) as lines:
+        for line in lines:
+            line = json.loads(line)
+            step = line.pop("step")
+            out |= {(step, tag, float(numpy.float32(value))) for tag, value in line.items()}
+    return out
+
+
+def main(folder, against=None):
+    found = scalars(folder)
+    if not against:
+        for scalar in sorted(found):
+            print(*scalar)
+        return
+    wanted = metrics(against)
+    for scalar in sorted(wanted - found):
+        print("not in the events:", *scalar)
+    for scalar in sorted(found - wanted):
+        print("only in the events:", *scalar)
+    print(f"{len(found & wanted)} numbers of {len({step for step, _, _ in found})} steps are the same")
+    if found != wanted or not found:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
