@@ -23,10 +23,10 @@ from rouge_score import rouge_scorer
 
 RESAMPLES = 2000
 # arm, its control: what the reward has that its control has not
-PAIRS = [("coverage", "coverage_random"), ("best", "best_random"), ("default", "random_salience"),
-         ("default", "shuffled")]
+PAIRS = [("coverage", "coverage_random"), ("best", "best_random"), ("terms", "terms_random"),
+         ("default", "random_salience"), ("default", "shuffled")]
 TABLES = {"turn.md": ["default", "random_salience", "shuffled", "length", "kl0", "unscaled"],
-          "group.md": ["coverage", "coverage_random", "best", "best_random"]}
+          "group.md": ["coverage", "coverage_random", "best", "best_random", "terms", "terms_random"]}
 ARMS = ["sft"] + TABLES["turn.md"] + TABLES["group.md"]
 BLEU = sacrebleu.BLEU()
 CHRF = sacrebleu.CHRF()

@@ -18,7 +18,8 @@ import numpy  # noqa: E402
 
 WINDOW = 25  # updates of a moving average
 COLOURS = {"coverage": "tab:blue", "coverage_random": "tab:orange", "best": "tab:green",
-           "best_random": "tab:red", "default": "tab:blue", "random_salience": "tab:orange",
+           "best_random": "tab:red", "terms": "tab:purple", "terms_random": "tab:brown",
+           "default": "tab:blue", "random_salience": "tab:orange",
            "shuffled": "tab:green", "length": "tab:red", "kl0": "tab:purple", "unscaled": "tab:brown"}
 
 
