@@ -16,7 +16,6 @@ struct bench_peaks {
 
 enum { BENCH_ROUNDS = 7, BENCH_SLOW_ROUNDS = 5 };
 
-double bench_clock(void); /* CLOCK_MONOTONIC, seconds */
 double bench_median(double *values, int count);
 /* Median seconds of one call: a warm-up, then BENCH_ROUNDS rounds of as many calls as take
  * about 20 ms. */

@@ -1,6 +1,7 @@
 /* Generation with capture on and off, and one update on its replies.  Without --model the
  * model is random: model.d_model and its sisters, or T5-small's layers when d_model is 0. */
 #include "src/base/arena.h"
+#include "src/base/clock.h"
 #include "src/base/philox.h"
 #include "src/checkpoint/model_folder.h"
 #include "src/learn/learner.h"
@@ -101,10 +102,10 @@ static status round_generate(struct model_bench *b, int64_t layers, double *seco
     struct reply fresh[BENCH_ROWS];
     struct config config = b->config;
     config.attention.layers = layers;
-    const double start = bench_clock();
+    const double start = seconds_now();
     TRY(generate_replies(b->generator, &config, RANDOM_SAMPLING, b->prompts, b->rows, BENCH_ROWS,
                          fresh));
-    *seconds = bench_clock() - start;
+    *seconds = seconds_now() - start;
     bool same = true; /* sampling does not look at capture */
     for (int r = 0; r < BENCH_ROWS; r++) {
         const struct reply *was = &b->replies[r], *is = &fresh[r];
@@ -185,10 +186,10 @@ static status step_run(struct model_bench *b, struct learner *learner,
 {
     const double lr = b->config.policy.lr;
     struct step_metrics metrics;
-    const double start = bench_clock();
+    const double start = seconds_now();
     TRY(ppo ? ppo_policy_step(learner, batch, lr, &metrics)
             : sft_step(learner, batch, b->config.sft.lr, &metrics));
-    *seconds = bench_clock() - start;
+    *seconds = seconds_now() - start;
     if (metrics.skipped)
         FAIL(STATUS_INTERNAL, "the %s step's gradient was not finite", ppo ? "ppo" : "sft");
     return NULL;

@@ -1,17 +1,10 @@
 /* Timing and random inputs of bench; see bench.h. */
 #include "src/base/arena.h"
+#include "src/base/clock.h"
 #include "src/base/philox.h"
 #include "tools/regard/bench.h"
 
 #include <stdlib.h>
-#include <time.h>
-
-double bench_clock(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static int double_compare(const void *a, const void *b)
 {
@@ -28,10 +21,10 @@ double bench_median(double *values, int count)
 static status round_time(struct queue *queue, void (*call)(struct queue *, void *), void *context,
                          int64_t calls, double *seconds)
 {
-    const double start = bench_clock();
+    const double start = seconds_now();
     for (int64_t i = 0; i < calls; i++) call(queue, context);
     TRY(queue->op->synchronize(queue));
-    *seconds = (bench_clock() - start) / (double)calls;
+    *seconds = (seconds_now() - start) / (double)calls;
     return NULL;
 }
 
