@@ -228,7 +228,7 @@ status run_checkpoint_load(struct run_folder *folder, struct learner *learner, f
     if (!s)
         s = checkpoint_read_state(path, "reference", CHECKPOINT_TEXT, (void **)&reference, &count);
     if (!s && learner->reference) s = parameters_hash(t5_parameters(learner->reference), hex);
-    if (!s && strcmp(reference, hex) != 0)
+    if (!s && reference[0] && strcmp(reference, hex) != 0) /* "": of before kl.coef 0 had one */
         s = ERROR(STATUS_INPUT,
                   "model.path is not the model this run began with (the reference differs)");
     free(reference);

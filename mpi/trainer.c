@@ -36,8 +36,8 @@ static status learner_open(struct trainer *t)
 {
     const struct config *config = t->config;
     TRY(run_model_open(config, t->queue, true, t->language, &t->policy));
-    if (config->kl.coef > 0)
-        TRY(run_model_open(config, t->queue, false, t->language, &t->reference));
+    /* With kl.coef 0 too: every run logs how far it went. */
+    TRY(run_model_open(config, t->queue, false, t->language, &t->reference));
     struct learner_exchange exchange;
     run_exchange(t->world, &exchange);
     TRY(learner_create(config, &exchange, t->policy, t->reference,

@@ -95,8 +95,7 @@ status verb_update(struct command *command)
     if (!s) {
         struct t5 *reference = NULL;
         s = session_check_tokens(&session, &command->config, data);
-        if (!s && command->config.kl.coef > 0)
-            s = model_open(command->model, session.queue, false, &reference);
+        if (!s) s = model_open(command->model, session.queue, false, &reference);
         if (!s) s = output_folder(command->out);
         if (!s) s = update_run(command, &session, data, reference);
         if (!s) s = model_save_imported(session.model, command->model, command->out);

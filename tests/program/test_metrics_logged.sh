@@ -1,0 +1,54 @@
+# metrics.jsonl says of every update and evaluation what every run must log (the reward's
+# specification, "Controls"), and each value is a number.
+set -euo pipefail
+source tests/program/common.sh
+
+# Each term raw, scaled, and its share of variance within a history's candidates.
+terms="coverage focus rep_hist rep_self"
+updates="reward scaled_reward within_share_reward"
+for term in $terms; do updates="$updates $term scaled_$term within_share_$term"; done
+# |I| / |V|, turns without a salient token, what exclude_special removed; replies.
+updates="$updates salient_share salient_empty sink_mass reply_length end_rate distinct_2"
+# KL by the loss's estimator and of the sampled tokens; the policy's step.
+updates="$updates kl kl_behaviour token_entropy clip_fraction loss gradient_norm skipped
+    ratio_deviation_first advantage_deviation"
+critic="explained_variance critic_loss critic_gradient_norm"
+
+# expect_numbers FILE STEP FIRST NAMES...: the line of that step which begins with FIRST has each
+# name, and a number behind it (NaN and infinities are written as null).
+expect_numbers() {
+    local file=$1 step=$2 first=$3 line name
+    shift 3
+    line=$(grep "^{\"step\": *$step,\"$first\":" "$file") || fail "$file: no line of step $step with $first first"
+    [ "$(wc -l <<<"$line")" = 1 ] || fail "$file: two lines of step $step"
+    for name in "$@"; do
+        grep -qE "[{,]\"$name\": *-?[0-9][-+0-9.e]*[,}]" <<<"$line" ||
+            fail "$file, step $step: no number for \"$name\" in $line"
+    done
+}
+
+settings=(--config $tiny --set threads=1 --set train.updates=2 --set eval.every=1 --set eval.dialogues=2)
+held_out=(eval_reward eval_coverage eval_focus eval_rep_hist eval_rep_self eval_BLEU eval_ROUGE-L
+    eval_distinct-1 eval_distinct-2 "eval_slot carry-over" eval_perplexity "eval_reply length"
+    "eval_end-of-sequence rate")
+for kind in "turn none" "gae none" "group length"; do
+    read -r advantage control <<<"$kind"
+    run=$work/$advantage
+    expect_status 0 "$regard" train "${settings[@]}" --set advantage=$advantage \
+        --set control=$control --run "$run"
+    for step in 1 2; do
+        expect_numbers "$run/metrics.jsonl" $step reward $updates
+        [ $advantage = group ] || expect_numbers "$run/metrics.jsonl" $step reward $critic
+        expect_numbers "$run/metrics.jsonl" $step eval_reward "${held_out[@]}"
+    done
+    # Nothing is logged that is not a number.
+    ! grep -n null "$run/metrics.jsonl" || fail "not a number"
+done
+
+# A run without KL in its loss says how far it went all the same.
+expect_status 0 "$regard" train "${settings[@]}" --set kl.coef=0 --run "$work/free"
+for name in kl kl_behaviour; do
+    expect_numbers "$work/free/metrics.jsonl" 2 reward $name
+    line=$(grep '^{"step": *2,"reward"' "$work/free/metrics.jsonl")
+    ! grep -qE "\"$name\": *-?0(\.0)?[,}]" <<<"$line" || fail "kl.coef 0, and $name is 0 after an update"
+done
