@@ -21,6 +21,7 @@ struct cuda_queue {
     void *scratch;     /* device */
     size_t scratch_bytes;
     int64_t allocations; /* live ones */
+    struct blas *blas;   /* what products keep, see blas.cuh; NULL before the first */
 };
 
 /* A weight, see matrix.cu. */
@@ -34,6 +35,9 @@ static inline struct cuda_queue *cuda_queue_of(struct queue *q)
 {
     return (struct cuda_queue *)q;
 }
+
+/* NULL is allowed. */
+void cuda_blas_release(struct blas *blas);
 
 /* Keeps the first error for synchronize and frees later ones. */
 void cuda_fail(struct queue *q, status error);

@@ -45,6 +45,9 @@ struct launch_shape {
 
 #ifdef __CUDACC__
 
+/* Before a loop whose arrays must become registers. */
+#define GPU_UNROLL _Pragma("unroll")
+
 template <class... P, class... A>
 static inline cudaError_t kernel_launch(void (*kernel)(P...), const launch_shape &shape,
                                         A... arguments)
@@ -69,6 +72,8 @@ template <class T> static __device__ inline T *dynamic_shared()
 }
 
 #else
+
+#define GPU_UNROLL
 
 template <class... P, class... A>
 cudaError_t kernel_launch_named(const char *name, void (*kernel)(P...), const launch_shape &shape,

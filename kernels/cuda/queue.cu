@@ -119,6 +119,7 @@ void cuda_destroy(struct queue *q)
     if (!q) return;
     struct cuda_queue *cuda = cuda_queue_of(q);
     if (cuda->stream) (void)cudaStreamDestroy(cuda->stream);
+    cuda_blas_release(cuda->blas);
     (void)cudaFree(cuda->scratch);
     (void)cudaFree(cuda->mistake);
     (void)cudaFreeHost(cuda->mistake_seen);

@@ -61,10 +61,15 @@ static struct queues queues_new_cuda(void)
     return all;
 }
 
-static KERNEL_TEST_UNUSED struct queues queues_new(void)
+static KERNEL_TEST_UNUSED bool on_cuda(void)
 {
     const char *device = getenv("REGARD_TEST_DEVICE");
-    if (device && !strcmp(device, "cuda")) return queues_new_cuda();
+    return device && !strcmp(device, "cuda");
+}
+
+static KERNEL_TEST_UNUSED struct queues queues_new(void)
+{
+    if (on_cuda()) return queues_new_cuda();
     static const char *const sets[] = {"c", "avx2", "avx512"};
     struct queues all = {0};
     for (int i = 0; i < 3; i++)
