@@ -242,7 +242,8 @@ static void the_critic_explains_most_of_a_stationary_reward(void **state)
     }
     trainee_close(&f);
     print_message("explained variance %.3f, then %.3f\n", first, last);
-    if (!(first < 0.2 && last > 0.5)) fail_msg("explained variance %g, then %g", first, last);
+    /* More than the 0.5 asked for: a critic taught whitened advantages for returns gets 0.58. */
+    if (!(first < 0.2 && last > 0.65)) fail_msg("explained variance %g, then %g", first, last);
 }
 
 /* ---- A softmax of two tokens. ---- */
