@@ -3,11 +3,15 @@ gives equal outputs.
 
     python tools/reference/check_export.py ORIGINAL EXPORTED [TOLERANCE]
 
-TOLERANCE (0) is relative, ||a-b|| / ||b||, of the logits. Run it under Transformers 4.57 and 5."""
+TOLERANCE (0) is relative, ||a-b|| / ||b||, of the logits. Run it under Transformers 4.57 and 5.
+Where ORIGINAL is the model/ of a fixture, the exported folder's logits are also held to the fixture's,
+to 1e-5: versions of Transformers may differ in what they make of a config.json."""
+import pathlib
 import sys
 
 import torch
 import transformers
+from safetensors.torch import load_file
 from transformers import T5ForConditionalGeneration
 
 
@@ -23,6 +27,17 @@ def load(folder):
     for parameter in model.parameters():
         parameter.data = parameter.data.clone()
     return model.eval()
+
+
+def off_fixture(model, path):
+    expected, worst = load_file(path), 0.0
+    for name in [name for name in expected if name.endswith(".logits")]:
+        case = name[: -len("logits")]
+        with torch.no_grad():
+            logits = model(input_ids=expected[case + "input_ids"][None],
+                           labels=expected[case + "labels"][None]).logits[0]
+        worst = max(worst, float((logits - expected[name]).norm() / expected[name].norm()))
+    return worst
 
 
 def main():
@@ -49,6 +64,12 @@ def main():
     print(f"transformers {transformers.__version__}: largest relative difference {worst:.3g}")
     if not worst <= tolerance:
         raise SystemExit(f"outputs differ by more than {tolerance:g}")
+    fixture = pathlib.Path(sys.argv[1]).parent / "expected.safetensors"
+    if fixture.exists():
+        off = off_fixture(exported, fixture)
+        print(f"from {fixture}: {off:.3g}")
+        if not off <= 1e-5:
+            raise SystemExit("outputs are not the fixture's")
 
 
 if __name__ == "__main__":
