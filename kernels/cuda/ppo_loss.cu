@@ -1,39 +1,36 @@
-/* PPO's clipped surrogate with the k3 estimate of the KL to the reference
- * policy, token by token; the formulas and their sources are in
- * kernels/cpu/ppo.c. */
+/* PPO's clipped surrogate with the k3 estimate of the KL to the reference policy, token by token;
+ * the formulas and their sources are in kernels/cpu/ppo.c. */
 #include "cuda.cuh"
 
 enum { threads = 256 };
 
 /* In float64, rounded once at the end: k3 is small beside its terms. */
-static __global__ void __launch_bounds__(threads)
-    ppo_loss_kernel(struct ppo_tokens p) {
-  const int64_t i = (int64_t)blockIdx.x * threads + threadIdx.x;
-  if (i >= p.tokens)
-    return;
-  const double advantage = p.advantage[i], weight = p.weight[i];
-  const double ratio = exp((double)p.logp_new[i] - (double)p.logp_old[i]);
-  const double low = 1 - (double)p.clip, high = 1 + (double)p.clip;
-  const double bounded = ratio < low ? low : ratio > high ? high : ratio;
-  const bool clipped = bounded * advantage < ratio * advantage;
-  double loss = clipped ? -bounded * advantage : -ratio * advantage;
-  double gradient = clipped ? 0 : -ratio * advantage;
-  double k3 = 0;
-  if (p.logp_ref) {
-    const double k = (double)p.logp_new[i] - (double)p.logp_ref[i];
-    k3 = expm1(-k) + k;
-    loss += (double)p.kl_coef * k3;
-    gradient -= (double)p.kl_coef * expm1(-k);
-  }
-  p.loss[i] = (float)(weight * loss);
-  p.dlogp[i] = (float)(weight * gradient);
-  p.clipped[i] = clipped ? 1.0f : 0.0f;
-  p.kl[i] = (float)k3;
+static __global__ void __launch_bounds__(threads) ppo_loss_kernel(struct ppo_tokens p)
+{
+    const int64_t i = (int64_t)blockIdx.x * threads + threadIdx.x;
+    if (i >= p.tokens) return;
+    const double advantage = p.advantage[i], weight = p.weight[i];
+    const double ratio = exp((double)p.logp_new[i] - (double)p.logp_old[i]);
+    const double low = 1 - (double)p.clip, high = 1 + (double)p.clip;
+    const double bounded = ratio < low ? low : ratio > high ? high : ratio;
+    const bool clipped = bounded * advantage < ratio * advantage;
+    double loss = clipped ? -bounded * advantage : -ratio * advantage;
+    double gradient = clipped ? 0 : -ratio * advantage;
+    double k3 = 0;
+    if (p.logp_ref) {
+        const double k = (double)p.logp_new[i] - (double)p.logp_ref[i];
+        k3 = expm1(-k) + k;
+        loss += (double)p.kl_coef * k3;
+        gradient -= (double)p.kl_coef * expm1(-k);
+    }
+    p.loss[i] = (float)(weight * loss);
+    p.dlogp[i] = (float)(weight * gradient);
+    p.clipped[i] = clipped ? 1.0f : 0.0f;
+    p.kl[i] = (float)k3;
 }
 
-void cuda_ppo_loss(struct queue *q, const struct ppo_tokens *p) {
-  if (p->tokens == 0)
-    return;
-  cuda_launch(q, ppo_loss_kernel, cuda_divide_up(p->tokens, threads), threads,
-              0, *p);
+void cuda_ppo_loss(struct queue *q, const struct ppo_tokens *p)
+{
+    if (p->tokens == 0) return;
+    cuda_launch(q, ppo_loss_kernel, cuda_divide_up(p->tokens, threads), threads, 0, *p);
 }

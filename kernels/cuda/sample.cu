@@ -1,10 +1,8 @@
-/* Sampling one token a row: temperature, then top-k, then top-p over what is
- * left, then the inverse of the cumulative distribution over the kept tokens in
- * ascending order of id. Tokens are ranked by logit, ties by the lower id; the
- * last one kept is found by radix selection on the logits' bits, so nothing is
- * sorted.  Probabilities are summed as whole numbers of 2^-47 or so: such sums
- * are exact, so that atomics may add them in any order and the token does not
- * depend on it. */
+/* Sampling one token a row: temperature, then top-k, then top-p over what is left, then the inverse
+ * of the cumulative distribution over the kept tokens in ascending order of id.  Tokens are ranked
+ * by logit, ties by the lower id; the last one kept is found by radix selection on the logits'
+ * bits, so nothing is sorted.  Probabilities are summed as whole numbers of 2^-47 or so: such sums
+ * are exact, so that atomics may add them in any order and the token does not depend on it. */
 #include "cuda.cuh"
 #include "philox.cuh"
 #include "softmax.cuh"
@@ -12,273 +10,244 @@
 #include <math.h>
 
 enum {
-  threads = softmax_threads,
-  digits = 3, /* of a key, the highest first */
-  bins = 1 << 11,
-  thread_bins = bins / threads
+    threads = softmax_threads,
+    digits = 3, /* of a key, the highest first */
+    bins = 1 << 11,
+    thread_bins = bins / threads
 };
 
 typedef unsigned long long mass; /* what atomicAdd takes */
 
-/* The last token kept: those of a higher key are kept, and those of its key up
- * to its id. */
+/* The last token kept: those of a higher key are kept, and those of its key up to its id. */
 struct last_kept {
-  unsigned key;
-  int32_t id;
+    unsigned key;
+    int32_t id;
 };
 
 /* A row, and what turns a logit into a mass. */
 struct weighing {
-  const float *x;
-  int64_t vocabulary;
-  float temperature, largest, unit; /* masses are multiples of 1 / unit */
-  struct last_kept last;
+    const float *x;
+    int64_t vocabulary;
+    float temperature, largest, unit; /* masses are multiples of 1 / unit */
+    struct last_kept last;
 };
 
 /* Ascending in x; -0 is 0. */
-static __device__ inline unsigned key_of(float x) {
-  const unsigned bits = __float_as_uint(x + 0.0f);
-  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+static __device__ inline unsigned key_of(float x)
+{
+    const unsigned bits = __float_as_uint(x + 0.0f);
+    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
-static __device__ inline float logit_of(unsigned key) {
-  return __uint_as_float(key & 0x80000000u ? key & 0x7fffffffu : ~key);
+static __device__ inline float logit_of(unsigned key)
+{
+    return __uint_as_float(key & 0x80000000u ? key & 0x7fffffffu : ~key);
 }
 
-static __device__ inline bool is_kept(const struct last_kept &last,
-                                      unsigned key, int64_t id) {
-  return key > last.key || (key == last.key && id <= last.id);
+static __device__ inline bool is_kept(const struct last_kept &last, unsigned key, int64_t id)
+{
+    return key > last.key || (key == last.key && id <= last.id);
 }
 
 /* A NaN has no mass. */
-static __device__ inline mass mass_of(const struct weighing &row, float x) {
-  const float e = expf(x / row.temperature - row.largest);
-  return e > 0.0f ? (mass)(e * row.unit) : 0;
+static __device__ inline mass mass_of(const struct weighing &row, float x)
+{
+    const float e = expf(x / row.temperature - row.largest);
+    return e > 0.0f ? (mass)(e * row.unit) : 0;
 }
 
-static __device__ inline mass kept_mass(const struct weighing &row, float x,
-                                        int64_t id) {
-  return is_kept(row.last, key_of(x), id) ? mass_of(row, x) : 0;
+static __device__ inline mass kept_mass(const struct weighing &row, float x, int64_t id)
+{
+    return is_kept(row.last, key_of(x), id) ? mass_of(row, x) : 0;
 }
 
 /* The sum of x over the threads before this one. */
-static __device__ inline mass block_before(mass x) {
-  __shared__ mass total[32];
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  mass sum = x, before = 0;
-  for (int by = 1; by < 32; by *= 2) {
-    const mass other = __shfl_up_sync(0xffffffffu, sum, (unsigned)by);
-    if (lane >= by)
-      sum += other;
-  }
-  if (lane == 31)
-    total[warp] = sum;
-  __syncthreads();
-  for (int w = 0; w < warp; w++)
-    before += total[w];
-  __syncthreads(); /* total is free again */
-  return before + sum - x;
+static __device__ inline mass block_before(mass x)
+{
+    __shared__ mass total[32];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    mass sum = x, before = 0;
+    for (int by = 1; by < 32; by *= 2) {
+        const mass other = __shfl_up_sync(0xffffffffu, sum, (unsigned)by);
+        if (lane >= by) sum += other;
+    }
+    if (lane == 31) total[warp] = sum;
+    __syncthreads();
+    for (int w = 0; w < warp; w++) before += total[w];
+    __syncthreads(); /* total is free again */
+    return before + sum - x;
 }
 
 struct selected {
-  unsigned key;
-  mass rest; /* of `need`, what is left for the tokens of that key */
+    unsigned key;
+    mass rest; /* of `need`, what is left for the tokens of that key */
 };
 
-/* Going down the ranks, the key at which the sum of weight(x, key, id) reaches
- * `need`. */
+/* Going down the ranks, the key at which the sum of weight(x, key, id) reaches `need`. */
 template <class W>
-static __device__ inline struct selected
-rank_select(const struct weighing &row, mass *bin, mass need, const W &weight) {
-  __shared__ struct selected found;
-  unsigned key = 0;
-  for (int digit = 0, shift = 21, above = 32; digit < digits; digit++) {
-    const unsigned mask = (1u << (above - shift)) - 1;
-    for (int i = threadIdx.x; i < bins; i += threads)
-      bin[i] = 0;
-    if (threadIdx.x == 0)
-      found = {0, 1}; /* a row of NaNs reaches nothing */
-    __syncthreads();
-    row_visit(row.x, row.vocabulary, [&](float x, int64_t id) {
-      const unsigned k = key_of(x);
-      if (digit > 0 && k >> above != key)
-        return;
-      const mass w = weight(x, k, id);
-      if (w)
-        atomicAdd(bin + (k >> shift & mask), w);
-    });
-    __syncthreads();
-    const int top =
-        bins - 1 - thread_bins * (int)threadIdx.x; /* of this thread's bins */
-    mass own = 0;
-    for (int i = 0; i < thread_bins; i++)
-      own += bin[top - i];
-    mass before = block_before(own);
-    if (before < need && need <= before + own)
-      for (int i = 0; i < thread_bins; i++) {
-        const mass here = bin[top - i];
-        if (need <= before + here) {
-          found = {(unsigned)(top - i), need - before};
-          break;
-        }
-        before += here;
-      }
-    __syncthreads();
-    key = key << (above - shift) | found.key;
-    need = found.rest;
-    above = shift;
-    shift = shift > 10 ? 10 : 0;
-    __syncthreads(); /* found has been read */
-  }
-  return {key, need};
+static __device__ inline struct selected rank_select(const struct weighing &row, mass *bin,
+                                                     mass need, const W &weight)
+{
+    __shared__ struct selected found;
+    unsigned key = 0;
+    for (int digit = 0, shift = 21, above = 32; digit < digits; digit++) {
+        const unsigned mask = (1u << (above - shift)) - 1;
+        for (int i = threadIdx.x; i < bins; i += threads) bin[i] = 0;
+        if (threadIdx.x == 0) found = {0, 1}; /* a row of NaNs reaches nothing */
+        __syncthreads();
+        row_visit(row.x, row.vocabulary, [&](float x, int64_t id) {
+            const unsigned k = key_of(x);
+            if (digit > 0 && k >> above != key) return;
+            const mass w = weight(x, k, id);
+            if (w) atomicAdd(bin + (k >> shift & mask), w);
+        });
+        __syncthreads();
+        const int top = bins - 1 - thread_bins * (int)threadIdx.x; /* of this thread's bins */
+        mass own = 0;
+        for (int i = 0; i < thread_bins; i++) own += bin[top - i];
+        mass before = block_before(own);
+        if (before < need && need <= before + own)
+            for (int i = 0; i < thread_bins; i++) {
+                const mass here = bin[top - i];
+                if (need <= before + here) {
+                    found = {(unsigned)(top - i), need - before};
+                    break;
+                }
+                before += here;
+            }
+        __syncthreads();
+        key = key << (above - shift) | found.key;
+        need = found.rest;
+        above = shift;
+        shift = shift > 10 ? 10 : 0;
+        __syncthreads(); /* found has been read */
+    }
+    return {key, need};
 }
 
-/* Ids first .. end - 1 are this thread's, neighbours: for what goes by
- * ascending id. */
-static __device__ inline void own_ids(int64_t vocabulary, int64_t *first,
-                                      int64_t *end) {
-  const int64_t share = (vocabulary + threads - 1) / threads;
-  *first = min(share * (int64_t)threadIdx.x, vocabulary);
-  *end = min(*first + share, vocabulary);
+/* Ids first .. end - 1 are this thread's, neighbours: for what goes by ascending id. */
+static __device__ inline void own_ids(int64_t vocabulary, int64_t *first, int64_t *end)
+{
+    const int64_t share = (vocabulary + threads - 1) / threads;
+    *first = min(share * (int64_t)threadIdx.x, vocabulary);
+    *end = min(*first + share, vocabulary);
 }
 
 /* The nth token of that key, from 1. */
-static __device__ inline int32_t equals_nth(const struct weighing &row,
-                                            unsigned key, mass nth) {
-  __shared__ int32_t found;
-  int64_t first, end;
-  own_ids(row.vocabulary, &first, &end);
-  mass own = 0;
-  for (int64_t i = first; i < end; i++)
-    own += key_of(row.x[i]) == key;
-  if (threadIdx.x == 0)
-    found = (int32_t)row.vocabulary - 1;
-  mass before = block_before(own);
-  if (before < nth && nth <= before + own)
-    for (int64_t i = first; i < end; i++)
-      if (key_of(row.x[i]) == key && ++before == nth)
-        found = (int32_t)i;
-  __syncthreads();
-  const int32_t id = found;
-  __syncthreads(); /* found has been read */
-  return id;
+static __device__ inline int32_t equals_nth(const struct weighing &row, unsigned key, mass nth)
+{
+    __shared__ int32_t found;
+    int64_t first, end;
+    own_ids(row.vocabulary, &first, &end);
+    mass own = 0;
+    for (int64_t i = first; i < end; i++) own += key_of(row.x[i]) == key;
+    if (threadIdx.x == 0) found = (int32_t)row.vocabulary - 1;
+    mass before = block_before(own);
+    if (before < nth && nth <= before + own)
+        for (int64_t i = first; i < end; i++)
+            if (key_of(row.x[i]) == key && ++before == nth) found = (int32_t)i;
+    __syncthreads();
+    const int32_t id = found;
+    __syncthreads(); /* found has been read */
+    return id;
 }
 
-static __device__ inline void top_k_cut(struct weighing *row, mass *bin,
-                                        int64_t top_k) {
-  const struct selected at = rank_select(
-      *row, bin, (mass)top_k, [](float, unsigned, int64_t) { return (mass)1; });
-  row->last = {at.key, equals_nth(*row, at.key, at.rest)};
+static __device__ inline void top_k_cut(struct weighing *row, mass *bin, int64_t top_k)
+{
+    const struct selected at =
+        rank_select(*row, bin, (mass)top_k, [](float, unsigned, int64_t) { return (mass)1; });
+    row->last = {at.key, equals_nth(*row, at.key, at.rest)};
 }
 
 /* The token whose mass crosses p is kept. */
-static __device__ inline void top_p_cut(struct weighing *row, mass *bin,
-                                        float top_p) {
-  mass own = 0;
-  row_visit(row->x, row->vocabulary,
-            [&](float x, int64_t id) { own += kept_mass(*row, x, id); });
-  const mass aim = (mass)ceil((double)top_p * (double)block_sum(own));
-  const struct weighing all = *row;
-  const struct selected at =
-      rank_select(all, bin, aim ? aim : 1, [&](float x, unsigned, int64_t id) {
-        return kept_mass(all, x, id);
-      });
-  const mass each = mass_of(all, logit_of(at.key));
-  row->last = {at.key,
-               equals_nth(all, at.key, each ? (at.rest + each - 1) / each : 1)};
+static __device__ inline void top_p_cut(struct weighing *row, mass *bin, float top_p)
+{
+    mass own = 0;
+    row_visit(row->x, row->vocabulary, [&](float x, int64_t id) { own += kept_mass(*row, x, id); });
+    const mass aim = (mass)ceil((double)top_p * (double)block_sum(own));
+    const struct weighing all = *row;
+    const struct selected at =
+        rank_select(all, bin, aim ? aim : 1,
+                    [&](float x, unsigned, int64_t id) { return kept_mass(all, x, id); });
+    const mass each = mass_of(all, logit_of(at.key));
+    row->last = {at.key, equals_nth(all, at.key, each ? (at.rest + each - 1) / each : 1)};
 }
 
-/* The token at which the sum of kept masses first exceeds its `uniform` / 2^24.
- */
-static __device__ inline int32_t token_draw(const struct weighing &row,
-                                            uint32_t uniform) {
-  __shared__ int32_t found;
-  int64_t first, end;
-  own_ids(row.vocabulary, &first, &end);
-  mass own = 0;
-  for (int64_t i = first; i < end; i++)
-    own += kept_mass(row, row.x[i], i);
-  const mass total = block_sum(own);
-  const mass aim =
-      (total >> 24) * uniform + ((total & 0xffffff) * uniform >> 24);
-  if (threadIdx.x == 0)
-    found = 0;
-  mass before = block_before(own);
-  if (before <= aim && aim < before + own)
-    for (int64_t i = first; i < end; i++) {
-      before += kept_mass(row, row.x[i], i);
-      if (before > aim) {
-        found = (int32_t)i;
-        break;
-      }
-    }
-  __syncthreads();
-  return found;
+/* The token at which the sum of kept masses first exceeds its `uniform` / 2^24.  */
+static __device__ inline int32_t token_draw(const struct weighing &row, uint32_t uniform)
+{
+    __shared__ int32_t found;
+    int64_t first, end;
+    own_ids(row.vocabulary, &first, &end);
+    mass own = 0;
+    for (int64_t i = first; i < end; i++) own += kept_mass(row, row.x[i], i);
+    const mass total = block_sum(own);
+    const mass aim = (total >> 24) * uniform + ((total & 0xffffff) * uniform >> 24);
+    if (threadIdx.x == 0) found = 0;
+    mass before = block_before(own);
+    if (before <= aim && aim < before + own)
+        for (int64_t i = first; i < end; i++) {
+            before += kept_mass(row, row.x[i], i);
+            if (before > aim) {
+                found = (int32_t)i;
+                break;
+            }
+        }
+    __syncthreads();
+    return found;
 }
 
 /* The highest logit's token, the lowest of equals. */
-static __device__ inline int32_t token_largest(const float *x,
-                                               int64_t vocabulary) {
-  __shared__ mass best[threads / 32];
-  mass top = 0; /* key, then the id's complement: one comparison */
-  row_visit(x, vocabulary, [&](float v, int64_t id) {
-    const mass rank =
-        (mass)(v == v ? key_of(v) : 0) << 32 | (0xffffffffu - (unsigned)id);
-    if (rank > top)
-      top = rank;
-  });
-  for (int bits = 16; bits > 0; bits /= 2) {
-    const mass other = __shfl_xor_sync(0xffffffffu, top, bits);
-    if (other > top)
-      top = other;
-  }
-  if (threadIdx.x % 32 == 0)
-    best[threadIdx.x / 32] = top;
-  __syncthreads();
-  for (int w = 0; w < threads / 32; w++)
-    if (best[w] > top)
-      top = best[w];
-  return (int32_t)(0xffffffffu - (unsigned)top);
+static __device__ inline int32_t token_largest(const float *x, int64_t vocabulary)
+{
+    __shared__ mass best[threads / 32];
+    mass top = 0; /* key, then the id's complement: one comparison */
+    row_visit(x, vocabulary, [&](float v, int64_t id) {
+        const mass rank = (mass)(v == v ? key_of(v) : 0) << 32 | (0xffffffffu - (unsigned)id);
+        if (rank > top) top = rank;
+    });
+    for (int bits = 16; bits > 0; bits /= 2) {
+        const mass other = __shfl_xor_sync(0xffffffffu, top, bits);
+        if (other > top) top = other;
+    }
+    if (threadIdx.x % 32 == 0) best[threadIdx.x / 32] = top;
+    __syncthreads();
+    for (int w = 0; w < threads / 32; w++)
+        if (best[w] > top) top = best[w];
+    return (int32_t)(0xffffffffu - (unsigned)top);
 }
 
 /* One block a row. */
 static __global__ void __launch_bounds__(threads)
-    sample_kernel(struct sampling s, float temperature, float unit) {
-  __shared__ mass bin[bins];
-  const int64_t i = blockIdx.x;
-  const float *x = s.logits + i * s.vocabulary;
-  const struct logits_sums sums = logits_row(x, temperature, s.vocabulary);
-  int32_t token;
-  if (s.temperature == 0.0f) {
-    token = token_largest(x, s.vocabulary);
-  } else {
-    struct weighing row = {x,    s.vocabulary,   temperature, sums.largest,
-                           unit, {0, 0x7fffffff}};
-    if (s.top_k > 0 && s.top_k < s.vocabulary)
-      top_k_cut(&row, bin, s.top_k);
-    if (s.top_p < 1.0f)
-      top_p_cut(&row, bin, s.top_p);
-    const struct philox_words random =
-        philox4x32(s.counter[3 * i], s.counter[3 * i + 1], s.counter[3 * i + 2],
-                   (uint32_t)s.step[i], s.key[0], s.key[1]);
-    token = token_draw(row, random.word[0] >> 8);
-  }
-  if (threadIdx.x != 0)
-    return;
-  s.token[i] = token;
-  if (s.logp)
-    s.logp[i] = logits_logp(sums, x[token], temperature);
-  if (s.token_entropy)
-    s.token_entropy[i] = logits_entropy(sums);
+    sample_kernel(struct sampling s, float temperature, float unit)
+{
+    __shared__ mass bin[bins];
+    const int64_t i = blockIdx.x;
+    const float *x = s.logits + i * s.vocabulary;
+    const struct logits_sums sums = logits_row(x, temperature, s.vocabulary);
+    int32_t token;
+    if (s.temperature == 0.0f) {
+        token = token_largest(x, s.vocabulary);
+    } else {
+        struct weighing row = {x, s.vocabulary, temperature, sums.largest, unit, {0, 0x7fffffff}};
+        if (s.top_k > 0 && s.top_k < s.vocabulary) top_k_cut(&row, bin, s.top_k);
+        if (s.top_p < 1.0f) top_p_cut(&row, bin, s.top_p);
+        const struct philox_words random =
+            philox4x32(s.counter[3 * i], s.counter[3 * i + 1], s.counter[3 * i + 2],
+                       (uint32_t)s.step[i], s.key[0], s.key[1]);
+        token = token_draw(row, random.word[0] >> 8);
+    }
+    if (threadIdx.x != 0) return;
+    s.token[i] = token;
+    if (s.logp) s.logp[i] = logits_logp(sums, x[token], temperature);
+    if (s.token_entropy) s.token_entropy[i] = logits_entropy(sums);
 }
 
-void cuda_sample(struct queue *q, const struct sampling *s) {
-  if (s->rows == 0)
-    return;
-  int bits = 0;
-  while ((int64_t)1 << bits < s->vocabulary)
-    bits++;
-  const float temperature = s->temperature == 0.0f ? 1.0f : s->temperature;
-  cuda_launch(q, sample_kernel, s->rows, threads, 0, *s, temperature,
-              ldexpf(1.0f, 62 - bits));
+void cuda_sample(struct queue *q, const struct sampling *s)
+{
+    if (s->rows == 0) return;
+    int bits = 0;
+    while ((int64_t)1 << bits < s->vocabulary) bits++;
+    const float temperature = s->temperature == 0.0f ? 1.0f : s->temperature;
+    cuda_launch(q, sample_kernel, s->rows, threads, 0, *s, temperature, ldexpf(1.0f, 62 - bits));
 }

@@ -1,23 +1,21 @@
-/* Softmax over the vocabulary: log-probabilities of targets, entropy, KL and
- * gradient. */
+/* Softmax over the vocabulary: log-probabilities of targets, entropy, KL and gradient. */
 #include "cuda.cuh"
 #include "softmax.cuh"
 
 enum { threads = softmax_threads };
 
 /* KL(policy || reference) of two rows whose sums are known. */
-static __device__ inline float
-divergence(const float *x, const struct logits_sums &policy, const float *y,
-           const struct logits_sums &reference, float temperature,
-           int64_t vocabulary) {
-  float sum = 0.0f;
-  row_visit(x, vocabulary, [&](float v, int64_t i) {
-    const float z = v / temperature - policy.largest, e = expf(z);
-    const float r = y[i] / temperature - reference.largest;
-    sum = __fmaf_rn(e, weighted_by(e, z - r), sum);
-  });
-  return (float)(block_sum((double)sum) / policy.sum - log(policy.sum) +
-                 log(reference.sum));
+static __device__ inline float divergence(const float *x, const struct logits_sums &policy,
+                                          const float *y, const struct logits_sums &reference,
+                                          float temperature, int64_t vocabulary)
+{
+    float sum = 0.0f;
+    row_visit(x, vocabulary, [&](float v, int64_t i) {
+        const float z = v / temperature - policy.largest, e = expf(z);
+        const float r = y[i] / temperature - reference.largest;
+        sum = __fmaf_rn(e, weighted_by(e, z - r), sum);
+    });
+    return (float)(block_sum((double)sum) / policy.sum - log(policy.sum) + log(reference.sum));
 }
 
 /* One block a row. */
@@ -26,84 +24,68 @@ static __global__ void __launch_bounds__(threads)
                         float *__restrict__ lse, float *__restrict__ kl,
                         const float *__restrict__ logits,
                         const float *__restrict__ reference_logits,
-                        const int32_t *__restrict__ targets, float temperature,
-                        int64_t vocabulary, int *__restrict__ mistake) {
-  const int64_t row = blockIdx.x;
-  const float *x = logits + row * vocabulary;
-  const struct logits_sums sums = logits_row(x, temperature, vocabulary);
-  if (threadIdx.x == 0) {
-    if (logp) {
-      const int32_t target = targets[row];
-      if (target >= 0 && target < vocabulary)
-        logp[row] = logits_logp(sums, x[target], temperature);
-      else
-        mistake_raise(mistake, CUDA_MISTAKE_TARGET);
+                        const int32_t *__restrict__ targets, float temperature, int64_t vocabulary,
+                        int *__restrict__ mistake)
+{
+    const int64_t row = blockIdx.x;
+    const float *x = logits + row * vocabulary;
+    const struct logits_sums sums = logits_row(x, temperature, vocabulary);
+    if (threadIdx.x == 0) {
+        if (logp) {
+            const int32_t target = targets[row];
+            if (target >= 0 && target < vocabulary)
+                logp[row] = logits_logp(sums, x[target], temperature);
+            else
+                mistake_raise(mistake, CUDA_MISTAKE_TARGET);
+        }
+        if (entropy) entropy[row] = logits_entropy(sums);
+        if (lse) lse[row] = sums.largest + sums.log_sum;
     }
-    if (entropy)
-      entropy[row] = logits_entropy(sums);
-    if (lse)
-      lse[row] = sums.largest + sums.log_sum;
-  }
-  if (!kl || !reference_logits)
-    return;
-  const float *y = reference_logits + row * vocabulary;
-  const struct logits_sums reference = logits_row(y, temperature, vocabulary);
-  const float apart =
-      divergence(x, sums, y, reference, temperature, vocabulary);
-  if (threadIdx.x == 0)
-    kl[row] = apart;
+    if (!kl || !reference_logits) return;
+    const float *y = reference_logits + row * vocabulary;
+    const struct logits_sums reference = logits_row(y, temperature, vocabulary);
+    const float apart = divergence(x, sums, y, reference, temperature, vocabulary);
+    if (threadIdx.x == 0) kl[row] = apart;
 }
 
 /* dlogits may be logits.  Blocks: rows, parts of the vocabulary. */
 template <class T>
 static __global__ void __launch_bounds__(threads)
-    softmax_loss_backward_kernel(T *dlogits, const float *logits,
-                                 const float *__restrict__ lse,
+    softmax_loss_backward_kernel(T *dlogits, const float *logits, const float *__restrict__ lse,
                                  const int32_t *__restrict__ targets,
-                                 const float *__restrict__ dlogp,
-                                 float temperature, float smoothing,
-                                 int64_t vocabulary,
-                                 int *__restrict__ mistake) {
-  const int64_t row = blockIdx.x,
-                i = (int64_t)blockIdx.y * threads + threadIdx.x;
-  const int32_t target = targets[row];
-  if (target < 0 || target >= vocabulary) {
-    if (i == 0)
-      mistake_raise(mistake, CUDA_MISTAKE_TARGET);
-    return;
-  }
-  if (i >= vocabulary)
-    return;
-  const float factor = dlogp[row] / temperature,
-              uniform = smoothing / (float)vocabulary;
-  const float p = expf(logits[row * vocabulary + i] / temperature - lse[row]);
-  float gradient = (uniform - p) * factor;
-  if (i == target)
-    gradient += (1.0f - smoothing) * factor;
-  element_store(dlogits + row * vocabulary + i, gradient);
+                                 const float *__restrict__ dlogp, float temperature,
+                                 float smoothing, int64_t vocabulary, int *__restrict__ mistake)
+{
+    const int64_t row = blockIdx.x, i = (int64_t)blockIdx.y * threads + threadIdx.x;
+    const int32_t target = targets[row];
+    if (target < 0 || target >= vocabulary) {
+        if (i == 0) mistake_raise(mistake, CUDA_MISTAKE_TARGET);
+        return;
+    }
+    if (i >= vocabulary) return;
+    const float factor = dlogp[row] / temperature, uniform = smoothing / (float)vocabulary;
+    const float p = expf(logits[row * vocabulary + i] / temperature - lse[row]);
+    float gradient = (uniform - p) * factor;
+    if (i == target) gradient += (1.0f - smoothing) * factor;
+    element_store(dlogits + row * vocabulary + i, gradient);
 }
 
-void cuda_softmax_loss(struct queue *q, float *logp, float *entropy, float *lse,
-                       float *kl, const float *logits,
-                       const float *reference_logits, const int32_t *targets,
-                       float temperature, int64_t m, int64_t vocabulary) {
-  if (m == 0)
-    return;
-  cuda_launch(q, softmax_loss_kernel, m, threads, 0, logp, entropy, lse, kl,
-              logits, reference_logits, targets, temperature, vocabulary,
-              cuda_queue_of(q)->mistake);
+void cuda_softmax_loss(struct queue *q, float *logp, float *entropy, float *lse, float *kl,
+                       const float *logits, const float *reference_logits, const int32_t *targets,
+                       float temperature, int64_t m, int64_t vocabulary)
+{
+    if (m == 0) return;
+    cuda_launch(q, softmax_loss_kernel, m, threads, 0, logp, entropy, lse, kl, logits,
+                reference_logits, targets, temperature, vocabulary, cuda_queue_of(q)->mistake);
 }
 
-void cuda_softmax_loss_backward(struct queue *q, real *dlogits,
-                                const float *logits, const float *lse,
-                                const int32_t *targets, const float *dlogp,
-                                float temperature, float smoothing, int64_t m,
-                                int64_t vocabulary) {
-  if (m == 0)
-    return;
-  const dim3 grid((unsigned)m, (unsigned)cuda_divide_up(vocabulary, threads));
-  cuda_with_element(q, cuda_launch(q, softmax_loss_backward_kernel<element>,
-                                   grid, threads, 0, (element *)dlogits, logits,
-                                   lse, targets, dlogp, temperature, smoothing,
-                                   vocabulary, cuda_queue_of(q)->mistake));
+void cuda_softmax_loss_backward(struct queue *q, real *dlogits, const float *logits,
+                                const float *lse, const int32_t *targets, const float *dlogp,
+                                float temperature, float smoothing, int64_t m, int64_t vocabulary)
+{
+    if (m == 0) return;
+    const dim3 grid((unsigned)m, (unsigned)cuda_divide_up(vocabulary, threads));
+    cuda_with_element(q, cuda_launch(q, softmax_loss_backward_kernel<element>, grid, threads, 0,
+                                     (element *)dlogits, logits, lse, targets, dlogp, temperature,
+                                     smoothing, vocabulary, cuda_queue_of(q)->mistake));
 }

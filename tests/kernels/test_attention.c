@@ -38,9 +38,11 @@ static struct problem *problem_new(int64_t heads, int64_t head_dim, bool causal,
     a->query_begin = p->query_begin;
     a->key_begin = p->key_begin;
     a->key_end = p->key_end;
-    a->q_stride = width + 3;
-    a->k_stride = width + 5;
-    a->v_stride = width + 7;
+    /* Rows on whole cache lines where the heads allow it, as the model has them, or odd. */
+    const int64_t gap = head_dim % 8 ? 1 : 8;
+    a->q_stride = width + 3 * gap;
+    a->k_stride = width + 5 * gap;
+    a->v_stride = width + 7 * gap;
     a->q = random_new(rows * a->q_stride, 1, 1.0);
     a->k = random_new(p->key_rows * a->k_stride, 2, 1.0);
     a->v = random_new(p->key_rows * a->v_stride, 3, 1.0);
@@ -112,7 +114,13 @@ static struct problem *several_new(int64_t heads, int64_t head_dim, bool causal,
                   : problem_new(heads, head_dim, false, bias, several, several_count);
 }
 
-static const int64_t head_dims[] = {8, 11, 32, 64, 128};
+static const int64_t head_dims[] = {8, 11, 32, 64, 128, 136};
+
+/* The shim is slow: on it one size for each of the kernels' forms. */
+static bool is_left_out(int64_t head_dim)
+{
+    return on_cuda() && head_dim != 11 && head_dim != 64 && head_dim != 136;
+}
 
 static void attention_equals_float64_and_has_the_same_bits_everywhere(void **state)
 {
@@ -121,6 +129,7 @@ static void attention_equals_float64_and_has_the_same_bits_everywhere(void **sta
     struct queues all = queues_new();
     for (int form = 0; form < 4; form++)
         for (size_t n = 0; n < sizeof head_dims / sizeof *head_dims; n++) {
+            if (is_left_out(head_dims[n])) continue;
             struct problem *p = several_new(3, head_dims[n], form & 1, form & 2);
             const int64_t rows = p->a.query_rows, width = 3 * head_dims[n];
             double *want = calloc((size_t)(rows * width), sizeof *want);
@@ -207,10 +216,11 @@ static void a_decode_step_gives_the_bits_of_training(void **state)
     (void)state;
     enum { steps = 70, heads = 2, width = heads * 32 };
     struct queues all = queues_new();
+    const int32_t apart = all.cuda ? 7 : 1; /* the shim is slow */
     const struct segment whole = {steps, 0, steps};
     struct problem *training = problem_new(heads, 32, true, true, &whole, 1);
     for (int i = 0; i < all.count; i++)
-        for (int32_t t = 0; t < steps; t++) {
+        for (int32_t t = 0; t < steps; t += apart) {
             float want[width], got[width];
             out_row(all.q[0], training, t, want);
             /* Step t: one query, the keys and values so far, the same bias. */
@@ -261,6 +271,7 @@ static void capture_accumulates_over_calls(void **state)
 {
     (void)state;
     struct queues all = queues_new();
+    struct queue *q = all.q[all.count - 1];
     struct problem *p = several_new(2, 16, false, false);
     const int64_t rows = p->a.query_rows, stride = 266;
     float *sums = floats_new(rows * stride), *once = floats_new(rows * stride);
@@ -268,11 +279,11 @@ static void capture_accumulates_over_calls(void **state)
     p->a.out = out;
     p->a.capture_stride = stride;
     p->a.capture = once;
-    all.q[1]->op->attention(all.q[1], &p->a);
+    q->op->attention(q, &p->a);
     p->a.capture = sums;
-    all.q[1]->op->attention(all.q[1], &p->a);
+    q->op->attention(q, &p->a);
     p->a.capture_accumulate = true;
-    all.q[1]->op->attention(all.q[1], &p->a);
+    q->op->attention(q, &p->a);
     for (int64_t s = 0; s < p->a.segments; s++)
         for (int64_t r = p->query_begin[s]; r < p->query_begin[s + 1]; r++)
             for (int64_t j = 0; j < p->key_end[s] - p->key_begin[s]; j++) {
@@ -316,6 +327,7 @@ static void gradients_are_the_slopes_and_have_the_same_bits_everywhere(void **st
 {
     (void)state;
     enum { heads = 2, d = 11, width = heads * d };
+    if (on_cuda()) skip(); /* held against plain C below, whose slopes these are */
     struct queues all = queues_new();
     for (int causal = 0; causal < 2; causal++) {
         struct problem *p = several_new(heads, d, causal, true);
@@ -390,6 +402,81 @@ static void gradients_are_the_slopes_and_have_the_same_bits_everywhere(void **st
     queues_free(&all);
 }
 
+/* dq, dk, dv, dbias of a call, as new arrays. */
+static void gradients_new(struct queue *q, struct problem *p, const float *dout, bool accumulate,
+                          float *to[4], int64_t sizes[4])
+{
+    const struct attention *a = &p->a;
+    sizes[0] = a->query_rows * a->q_stride;
+    sizes[1] = p->key_rows * a->k_stride;
+    sizes[2] = p->key_rows * a->v_stride;
+    sizes[3] = a->bias ? a->heads * (2 * a->bias_span - 1) : 0;
+    for (int m = 0; m < 4; m++)
+        to[m] = m == 0 || (m < 3 && !accumulate) ? floats_new(sizes[m])
+                                                 : random_new(sizes[m], 40 + (uint64_t)m, 1.0);
+    struct attention_gradients g = {.dout = dout,
+                                    .dq = to[0],
+                                    .dk = to[1],
+                                    .dv = to[2],
+                                    .accumulate_kv = accumulate,
+                                    .key_rows = p->key_rows,
+                                    .dbias = a->bias ? to[3] : NULL};
+    q->op->attention_backward(q, a, &g);
+    queue_check(q);
+}
+
+/* Whether the backward pass computes a row's sums again or gets the forward pass's. */
+static void gradients_are_those_of_plain_c(void **state)
+{
+    (void)state;
+    enum { heads = 2 };
+    struct queues all = queues_new();
+    struct queue *c;
+    assert_null(cpu_queue_create(1, "c", &c));
+    for (size_t n = 0; n < sizeof head_dims / sizeof *head_dims; n++)
+        for (int form = 0; form < 4; form++) {
+            const bool causal = form & 1, kept = form & 2;
+            const int64_t width = heads * head_dims[n];
+            if (is_left_out(head_dims[n])) continue;
+            struct problem *p = several_new(heads, head_dims[n], causal, !kept || causal);
+            float *dout = random_new(p->a.query_rows * width, 9, 1.0), *want[4];
+            float *out = floats_new(p->a.query_rows * width);
+            float *lse = floats_new(p->a.query_rows * heads);
+            int64_t sizes[4];
+            gradients_new(c, p, dout, kept, want, sizes);
+            for (int i = 0; i < all.count; i++) {
+                float *got[4];
+                if (kept) {
+                    p->a.out = out;
+                    p->a.lse = lse;
+                    all.q[i]->op->attention(all.q[i], &p->a);
+                }
+                gradients_new(all.q[i], p, dout, kept, got, sizes);
+                /* Sums of up to 350 products of a weight's error, 2e-6, with numbers below 10.  An
+                 * output kept in bf16 is off by 2^-9, dout . out by up to some 0.02. */
+                const double off = kept && real_is_bf16() ? 0.05 : 4e-5;
+                for (int m = 0; m < 4; m++) {
+                    for (int64_t at = 0; at < sizes[m]; at++) {
+                        const double right = (double)want[m][at];
+                        if (isnan(right)) /* between rows */
+                            assert_true(isnan(got[m][at]));
+                        else
+                            check_close(got[m] + at, &right, 1, off, 1e-5,
+                                        (const char *[]){"dq", "dk", "dv", "dbias"}[m]);
+                    }
+                    guarded_free(got[m], all.name[i]);
+                }
+            }
+            for (int m = 0; m < 4; m++) guarded_free(want[m], "plain C");
+            guarded_free(dout, "dout");
+            guarded_free(out, "out");
+            guarded_free(lse, "lse");
+            problem_free(p);
+        }
+    c->op->destroy(c);
+    queues_free(&all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +485,7 @@ int main(void)
         cmocka_unit_test(a_row_has_the_same_bits_whatever_stands_beside_it),
         cmocka_unit_test(capture_accumulates_over_calls),
         cmocka_unit_test(gradients_are_the_slopes_and_have_the_same_bits_everywhere),
+        cmocka_unit_test(gradients_are_those_of_plain_c),
     };
     return cmocka_run_group_tests_name("attention", tests, NULL, NULL);
 }

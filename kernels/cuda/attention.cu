@@ -1,0 +1,206 @@
+/* Attention over packed segments, with the sum over heads of its weights.  A block has a few query
+ * rows of one head and goes over their keys once, tile by tile, with running maxima and sums (arXiv
+ * 2205.14135); rows side by side that read the same keys, as the candidates of a history do, share
+ * the tiles.  For a capture, scores are kept for as many rows at a time as fit a bound, and a
+ * second kernel turns them into weights and adds the heads in order. */
+#include "attention.cuh"
+
+enum { threads_most = 256, capture_threads = 128, scores_bytes = 64 << 20 };
+
+/* What is kept of rows [first_row, first_row + rows) for the capture; scores NULL: nothing. */
+struct kept {
+    float *scores; /* [heads][row][key], with these strides */
+    int64_t head_stride, row_stride;
+    float2 *scale; /* [rows, heads]: weight = e^(score - x) y */
+    int2 *seen;    /* [rows]: x keys of the segment, y of them seen */
+};
+
+/* D: columns of the output that threads share out, at least head_dim.  Shared memory: q [R], k and
+ * v [tile_keys] rows of head_dim, then the weights [R, tile_keys]. */
+template <class T, int R, int D, int threads>
+static __global__ void __launch_bounds__(threads)
+    attention_kernel(struct attention a, int64_t first_row, int64_t end_row, struct kept kept,
+                     bool wide)
+{
+    constexpr int items = (R * D + threads - 1) / threads, warps = threads / 32;
+    __shared__ struct tile_rows<R> rows;
+    __shared__ float largest[R], sum[R], shrink[R];
+    const int thread = (int)threadIdx.x, lane = thread % 32;
+    const int d = (int)a.head_dim, stride = tile_stride<T>(d);
+    const int64_t begin = first_row + (int64_t)blockIdx.x * R, h = blockIdx.y, head = h * d;
+    const int count = (int)min((int64_t)R, end_row - begin);
+    T *query = dynamic_shared<T>(), *key = query + R * stride, *value = key + tile_keys * stride;
+    float *weight = (float *)(value + tile_keys * stride);
+    float out[items] = {};
+
+    tile_load(query, stride, (const T *)a.q + begin * a.q_stride + head, a.q_stride, count, d,
+              wide);
+    if (thread < R) largest[thread] = -INFINITY, sum[thread] = 0.0f;
+    tile_rows_find(rows, a, begin, count);
+
+    for (int first = 0, last, seen; first < count; first = last) {
+        last = run_end(rows, first, count, &seen);
+        for (int j0 = 0; j0 < seen; j0 += tile_keys) {
+            const int n = min((int)tile_keys, seen - j0);
+            const int64_t key_row = rows.key_begin[first] + j0;
+            tile_load(key, stride, (const T *)a.k + key_row * a.k_stride + head, a.k_stride, n, d,
+                      wide);
+            tile_load(value, stride, (const T *)a.v + key_row * a.v_stride + head, a.v_stride, n, d,
+                      wide);
+            __syncthreads();
+            for (int i = thread; i < (last - first) * tile_keys; i += threads) {
+                const int row = first + i / tile_keys, j = i % tile_keys;
+                float score = -INFINITY;
+                if (j0 + j < rows.visible[row]) {
+                    score = tile_dot(query + row * stride, key + j * stride, d);
+                    if (a.bias) score += bias_of(a, h, j0 + j, rows.position[row]);
+                    if (kept.scores)
+                        kept.scores[h * kept.head_stride +
+                                    (begin - first_row + row) * kept.row_stride + j0 + j] = score;
+                }
+                weight[row * score_stride + j] = score;
+            }
+            __syncthreads();
+            for (int row = first + thread / 32; row < last; row += warps) {
+                float *w = weight + row * score_stride;
+                const float s0 = w[lane], s1 = w[lane + 32], before = largest[row];
+                const float top = fmaxf(before, warp_max(fmaxf(s0, s1)));
+                /* No key so far is one that the row sees: nothing to shrink, and no inf - inf. */
+                const float e0 = s0 == -INFINITY ? 0.0f : expf(s0 - top);
+                const float e1 = s1 == -INFINITY ? 0.0f : expf(s1 - top);
+                const float less = before == -INFINITY ? 0.0f : expf(before - top);
+                const float added = warp_sum(e0 + e1);
+                w[lane] = e0, w[lane + 32] = e1;
+                __syncwarp();
+                if (lane == 0) {
+                    largest[row] = top;
+                    sum[row] = __fmaf_rn(sum[row], less, added);
+                    shrink[row] = less;
+                }
+            }
+            __syncthreads();
+            GPU_UNROLL
+            for (int item = 0; item < items; item++) {
+                const int i = thread + item * threads, row = i / D, column = i % D;
+                if (row < first || row >= last || column >= d) continue;
+                float total = out[item] * shrink[row];
+                for (int j = 0; j < n; j++)
+                    total = __fmaf_rn(weight[row * score_stride + j],
+                                      element_load(value + j * stride + column), total);
+                out[item] = total;
+            }
+            __syncthreads(); /* the tile may be overwritten */
+        }
+    }
+
+    GPU_UNROLL
+    for (int item = 0; item < items; item++) {
+        const int i = thread + item * threads, row = i / D, column = i % D;
+        if (row >= count || column >= d) continue;
+        const float y = rows.visible[row] > 0 ? out[item] / sum[row] : 0.0f;
+        element_store((T *)a.out + (begin + row) * a.heads * d + head + column, y);
+    }
+    if (thread >= count) return;
+    const bool any = rows.visible[thread] > 0;
+    if (a.lse)
+        a.lse[(begin + thread) * a.heads + h] =
+            any ? largest[thread] + logf(sum[thread]) : -INFINITY;
+    if (!kept.scores) return;
+    const int64_t row = begin - first_row + thread;
+    kept.scale[row * a.heads + h] = make_float2(largest[thread], any ? 1.0f / sum[thread] : 0.0f);
+    if (h == 0) kept.seen[row] = make_int2(rows.keys[thread], rows.visible[thread]);
+}
+
+/* capture[row, j] (+)= sum over heads, ascending, of the weights; maps get each head's own, and may
+ * be the scores.  Blocks: rows, parts of the keys. */
+static __global__ void __launch_bounds__(capture_threads)
+    attention_capture_kernel(struct attention a, int64_t first_row, struct kept kept)
+{
+    const int64_t row = blockIdx.x, j = (int64_t)blockIdx.y * capture_threads + threadIdx.x;
+    const int2 seen = kept.seen[row];
+    if (j >= seen.x) return;
+    const int64_t at = (first_row + row) * a.capture_stride + j;
+    float sum = a.capture && a.capture_accumulate ? a.capture[at] : 0.0f;
+    for (int64_t h = 0; h < a.heads; h++) {
+        float weight = 0.0f;
+        if (j < seen.y) {
+            const float2 scale = kept.scale[row * a.heads + h];
+            weight = expf(kept.scores[h * kept.head_stride + row * kept.row_stride + j] - scale.x) *
+                     scale.y;
+        }
+        sum += weight;
+        if (a.maps) a.maps[h * a.query_rows * a.capture_stride + at] = weight;
+    }
+    if (a.capture) a.capture[at] = sum;
+}
+
+template <class T, int R, int D, int threads>
+static void forward_launch(struct queue *q, const struct attention *a, int64_t first, int64_t end,
+                           const struct kept *kept)
+{
+    const size_t row = (size_t)tile_stride<T>(a->head_dim) * sizeof(T);
+    const size_t bytes = (R + 2 * tile_keys) * row + R * score_stride * sizeof(float);
+    const dim3 grid((unsigned)cuda_divide_up(end - first, R), (unsigned)a->heads);
+    const bool wide = attention_is_wide(q, a);
+    cuda_launch(q, (attention_kernel<T, R, D, threads>), grid, threads, bytes, *a, first, end,
+                *kept, wide);
+}
+
+/* The fewer rows a segment has, the fewer a block takes: the choice changes no bits. */
+template <class T, int D>
+static void forward(struct queue *q, const struct attention *a, int64_t first, int64_t end,
+                    const struct kept *kept)
+{
+    if (a->query_rows <= a->segments)
+        forward_launch<T, 1, D, 128>(q, a, first, end, kept);
+    else if (a->query_rows <= 8 * a->segments || D > 128)
+        forward_launch<T, 8, D, threads_most>(q, a, first, end, kept);
+    else
+        forward_launch<T, (D > 128 ? 8 : 32), D, threads_most>(q, a, first, end, kept);
+}
+
+template <class T>
+static void forward_of_type(struct queue *q, const struct attention *a, int64_t first, int64_t end,
+                            const struct kept *kept)
+{
+    if (a->head_dim <= 64)
+        forward<T, 64>(q, a, first, end, kept);
+    else if (a->head_dim <= 128)
+        forward<T, 128>(q, a, first, end, kept);
+    else
+        forward<T, 256>(q, a, first, end, kept);
+}
+
+/* Room for the scores of as many rows at a time as the bound allows; the number of rows. */
+static int64_t kept_new(struct queue *q, const struct attention *a, struct kept *kept)
+{
+    const int64_t per_row = a->heads * a->capture_stride * (int64_t)sizeof(float);
+    int64_t rows = a->query_rows;
+    if (!a->maps && rows * per_row > scores_bytes) rows = max((int64_t)1, scores_bytes / per_row);
+    const int64_t scale = rows * a->heads * (int64_t)sizeof(float2);
+    const int64_t seen = rows * (int64_t)sizeof(int2);
+    char *memory = (char *)cuda_scratch(q, (size_t)(scale + seen + (a->maps ? 0 : rows * per_row)));
+    if (!memory) return 0;
+    kept->scale = (float2 *)memory;
+    kept->seen = (int2 *)(memory + scale);
+    kept->scores = a->maps ? a->maps : (float *)(memory + scale + seen);
+    kept->row_stride = a->capture_stride;
+    kept->head_stride = rows * a->capture_stride;
+    return rows;
+}
+
+void cuda_attention(struct queue *q, const struct attention *a)
+{
+    if (a->query_rows == 0 || a->segments == 0 || !attention_fits(q, a)) return;
+    const bool keep = (a->capture || a->maps) && a->capture_stride > 0;
+    struct kept kept = {};
+    const int64_t rows = keep ? kept_new(q, a, &kept) : a->query_rows;
+    for (int64_t first = 0; rows > 0 && first < a->query_rows; first += rows) {
+        const int64_t end = min(first + rows, a->query_rows);
+        cuda_with_element(q, forward_of_type<element>(q, a, first, end, &kept));
+        const dim3 grid((unsigned)(end - first),
+                        (unsigned)cuda_divide_up(a->capture_stride, capture_threads));
+        if (keep)
+            cuda_launch(q, attention_capture_kernel, grid, capture_threads, 0, *a, first, kept);
+    }
+}
