@@ -111,6 +111,9 @@ status run_folder_start(struct run_folder *folder, int64_t total)
     if (folder->world->rank != 0) return NULL;
     const struct run_options *options = folder->options;
     TRY(directory_create_all(options->folder));
+    /* First what may refuse the folder as it is. */
+    TRY(metrics_open(&folder->metrics, options->folder,
+                     folder->checkpoint[0] ? folder->start : -1));
     char path[1200];
     snprintf(path, sizeof path, "%s/config.yaml", options->folder);
     struct file_writer writer;
@@ -120,8 +123,6 @@ status run_folder_start(struct run_folder *folder, int64_t total)
     file_abandon(&writer);
     if (s) return s;
     TRY(about_write(folder));
-    TRY(metrics_open(&folder->metrics, options->folder,
-                     folder->checkpoint[0] ? folder->start : -1));
     TRY(tensorboard_open(&folder->board, options->folder));
     progress_begin(&folder->progress, stderr, folder->kind, folder->start, total);
     return NULL;

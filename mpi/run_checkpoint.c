@@ -155,6 +155,7 @@ status run_checkpoint_save(struct run_folder *folder, struct learner *learner,
         if (!s) s = checkpoint_prune(run, folder->options->config.checkpoint.keep, folder->best);
     }
     free(all);
+    if (s && first) checkpoint_abandon(run, step, folder->attempt);
     return s;
 }
 

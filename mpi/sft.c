@@ -42,6 +42,7 @@ static status tuner_open(struct tuner *t)
         FAIL(STATUS_INPUT, "sft.batch is %lld but %s has %lld turns to learn from; lower it",
              (long long)config->sft.batch, t->data->path, (long long)t->example_count);
     TRY(run_model_open(config, t->queue, true, t->language, &t->policy));
+    TRY(language_fits(t->language, t5_shape(t->policy)->vocabulary));
     struct learner_exchange exchange;
     run_exchange(t->world, &exchange);
     return learner_create(config, &exchange, t->policy, NULL, false, &t->learner);
@@ -199,9 +200,10 @@ status sft_run(struct world *world, const struct run_options *options)
                    world->learners);
         }
     } else if (!s) {
-        s = world_agree(world, run_folder_start(&t.folder, t.config->sft.updates));
-        if (!s && t.folder.checkpoint[0])
+        /* A resume that is refused has written nothing. */
+        if (t.folder.checkpoint[0])
             s = world_agree(world, run_checkpoint_load(&t.folder, t.learner, NULL));
+        if (!s) s = world_agree(world, run_folder_start(&t.folder, t.config->sft.updates));
         if (!s) {
             s = updates_run(&t, &signalled);
             if (s) world_abort(world, s);

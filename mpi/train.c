@@ -190,27 +190,32 @@ static status both_loop(struct trainer *t, int64_t start, float *lagging, int64_
     return NULL;
 }
 
-static status loops_run(struct trainer *t, int64_t *stop)
+/* The checkpoint, where there is one; *lagging: its weights of one update before, or NULL. */
+static status trainer_resume(struct trainer *t, float **lagging)
 {
-    float *lagging = NULL;
+    const int64_t start = t->folder.start;
+    if (t->world->is_learner && t->folder.checkpoint[0])
+        TRY(run_checkpoint_load(&t->folder, t->learner, lagging));
+    if (t->config->pipeline.lag > 0 && start > 0 && start < t->config->train.updates &&
+        t->world->rank == 0 && !*lagging)
+        FAIL(STATUS_INPUT,
+             "%s was saved as a run's last step at pipeline.lag 1; it has no weights to go on "
+             "with",
+             t->folder.checkpoint);
+    return NULL;
+}
+
+static status loops_run(struct trainer *t, float *lagging, int64_t *stop)
+{
     const int64_t start = t->folder.start;
     status s = NULL;
-    if (t->world->is_learner && t->folder.checkpoint[0])
-        s = run_checkpoint_load(&t->folder, t->learner, &lagging);
-    if (!s && t->config->pipeline.lag > 0 && start > 0 && start < t->config->train.updates &&
-        t->world->rank == 0 && !lagging)
-        s = ERROR(STATUS_INPUT,
-                  "%s was saved as a run's last step at pipeline.lag 1; it has no "
-                  "weights to go on with",
-                  t->folder.checkpoint);
-    s = world_agree(t->world, s);
-    if (!s && t->world->is_learner && t->config->pipeline.lag > 0) {
+    if (t->world->is_learner && t->config->pipeline.lag > 0) {
         t->previous = memory_allocate((size_t)t->wire_count * sizeof *t->previous);
         if (lagging)
             memcpy(t->previous, lagging,
                    (size_t)(t->wire_count - 2 * RUNNING_SIZE) * sizeof *lagging);
     }
-    if (!s && start < t->config->train.updates) {
+    if (start < t->config->train.updates) {
         if (t->world->is_learner && t->world->is_actor)
             s = both_loop(t, start, lagging, stop);
         else
@@ -219,7 +224,6 @@ static status loops_run(struct trainer *t, int64_t *stop)
         if (!s) s = outbox_empty(t);
         if (s) world_abort(t->world, s); /* others wait for this rank: end them all */
     }
-    free(lagging);
     return s;
 }
 
@@ -235,8 +239,12 @@ status train_run(struct world *world, const struct run_options *options)
             trainer_print_roles(&t, stdout);
         }
     } else if (!s) {
-        s = world_agree(world, run_folder_start(&t.folder, t.config->train.updates));
-        if (!s) s = loops_run(&t, &stop);
+        /* A resume that is refused has written nothing. */
+        float *lagging = NULL;
+        s = world_agree(world, trainer_resume(&t, &lagging));
+        if (!s) s = world_agree(world, run_folder_start(&t.folder, t.config->train.updates));
+        if (!s) s = loops_run(&t, lagging, &stop);
+        free(lagging);
         if (!s && stop == 2) s = run_stopped();
     }
     trainer_close(&t);

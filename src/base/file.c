@@ -215,6 +215,61 @@ status file_copy(const char *from, const char *to)
     return file_commit(&writer);
 }
 
+status folder_begin(struct folder_writer *writer, const char *path)
+{
+    *writer = (struct folder_writer){.there = directory_exists(path)};
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/') length--;
+    if (length == 0 || length >= sizeof writer->path)
+        FAIL(STATUS_INPUT, "cannot create the folder \"%s\": its name is %s", path,
+             length ? "too long" : "empty");
+    memcpy(writer->path, path, length);
+    snprintf(writer->temporary, sizeof writer->temporary,
+             writer->there ? "%s/.tmp.%ld" : "%s.tmp.%ld", writer->path, (long)getpid());
+    status s = directory_create(writer->temporary);
+    if (s) writer->temporary[0] = 0;
+    return s;
+}
+
+/* Moves every file of a folder into the one that holds it. */
+static status files_lift(const char *from, const char *to)
+{
+    DIR *directory = opendir(from);
+    if (!directory) FAIL(STATUS_INPUT, "cannot open the folder %s: %s", from, strerror(errno));
+    status s = NULL;
+    for (struct dirent *entry; !s && (entry = readdir(directory));) {
+        char here[1400], there[1400];
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+        snprintf(here, sizeof here, "%s/%s", from, entry->d_name);
+        snprintf(there, sizeof there, "%s/%s", to, entry->d_name);
+        if (rename(here, there))
+            s = ERROR(STATUS_INPUT, "cannot write %s: %s", there, strerror(errno));
+    }
+    closedir(directory);
+    return s;
+}
+
+status folder_commit(struct folder_writer *writer)
+{
+    TRY(directory_sync(writer->temporary));
+    if (writer->there) {
+        TRY(files_lift(writer->temporary, writer->path));
+        TRY(directory_remove(writer->temporary));
+        writer->temporary[0] = 0;
+        return directory_sync(writer->path);
+    }
+    if (rename(writer->temporary, writer->path))
+        FAIL(STATUS_INPUT, "cannot create the folder %s: %s", writer->path, strerror(errno));
+    writer->temporary[0] = 0;
+    return parent_sync(writer->path);
+}
+
+void folder_abandon(struct folder_writer *writer)
+{
+    if (writer->temporary[0]) status_free(directory_remove(writer->temporary));
+    writer->temporary[0] = 0;
+}
+
 struct sha256 {
     EVP_MD_CTX *context;
 };

@@ -31,6 +31,16 @@ status file_begin(struct file_writer *writer, const char *path); /* the folder m
 status file_commit(struct file_writer *writer);
 void file_abandon(struct file_writer *writer); /* no effect after commit */
 
+/* A folder of files that appear only when folder_commit succeeds: at once where there was no such
+ * folder, else file by file, over those of the same names. */
+struct folder_writer {
+    char path[1024], temporary[1088]; /* files are written into temporary */
+    bool there;
+};
+status folder_begin(struct folder_writer *writer, const char *path); /* its parent must exist */
+status folder_commit(struct folder_writer *writer);
+void folder_abandon(struct folder_writer *writer); /* no effect after commit */
+
 enum { SHA256_HEX = 65 };
 struct sha256; /* incremental */
 struct sha256 *sha256_begin(void);

@@ -12,8 +12,16 @@ status json_parse(const char *text, size_t size, const char *where, json_t **out
 {
     json_error_t error;
     *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    if (!*out) FAIL(STATUS_INPUT, "%s: bad JSON: %s (byte %d)", where, error.text, error.position);
+    return NULL;
+}
+
+status json_parse_file(const char *text, size_t size, const char *path, size_t flags, json_t **out)
+{
+    json_error_t error;
+    *out = json_loadb(text, size, JSON_REJECT_DUPLICATES | flags, &error);
     if (!*out)
-        FAIL(STATUS_INPUT, "%s: bad JSON: %s (line %d, column %d)", where, error.text, error.line,
+        FAIL(STATUS_INPUT, "%s:%d: bad JSON: %s (column %d)", path, error.line, error.text,
              error.column);
     return NULL;
 }
@@ -24,7 +32,7 @@ status json_read(const char *path, json_t **out)
     size_t size;
     *out = NULL;
     TRY(file_read(path, &text, &size));
-    status s = json_parse(text, size, path, out);
+    status s = json_parse_file(text, size, path, 0, out);
     free(text);
     return s;
 }

@@ -7,8 +7,11 @@
 #include <jansson.h>
 #include <stdio.h>
 
-/* where: "file" or "file:line", put before the message. */
+/* A part of a file: where ("file:line", "file: header") is put before the message, which tells
+ * the byte of the part. */
 status json_parse(const char *text, size_t size, const char *where, json_t **out);
+/* A whole file's text: the message tells line and column; flags are jansson's, beside ours. */
+status json_parse_file(const char *text, size_t size, const char *path, size_t flags, json_t **out);
 status json_read(const char *path, json_t **out);
 /* Members with a type check; the error names where and the key. */
 status json_get_integer(const json_t *object, const char *where, const char *key, int64_t *out);

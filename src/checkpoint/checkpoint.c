@@ -313,6 +313,16 @@ status checkpoint_publish(const char *run, int64_t step, int64_t attempt,
     return directory_exists(old) ? directory_remove(old) : NULL;
 }
 
+void checkpoint_abandon(const char *run, int64_t step, int64_t attempt)
+{
+    char parent[CHECKPOINT_PATH_MAX], folder[CHECKPOINT_PATH_MAX];
+    snprintf(parent, sizeof parent, "%s/checkpoints", run);
+    checkpoint_temporary(run, step, folder);
+    status s = attempt ? check_attempt(parent, attempt) : NULL;
+    if (!s && attempt && directory_exists(folder)) s = directory_remove(folder);
+    status_free(s); /* the save's own error is told */
+}
+
 status checkpoint_prune(const char *run, int64_t keep, int64_t best)
 {
     int64_t *steps, count;

@@ -89,6 +89,8 @@ status checkpoint_list_files(const char *folder, struct checkpoint_file **out, i
  * fsyncs, renames step-N.tmp to step-N, fsyncs the parent.  An older step-N is replaced. */
 status checkpoint_publish(const char *run, int64_t step, int64_t attempt,
                           const struct checkpoint_file *files, int64_t count);
+/* After a failed save: its step-N.tmp goes, unless another job writes there now. */
+void checkpoint_abandon(const char *run, int64_t step, int64_t attempt);
 /* Deletes all but the last `keep` and `best` (-1: none), once the newest verified. */
 status checkpoint_prune(const char *run, int64_t keep, int64_t best);
 /* manifest.json of a folder whose files are final: an imported model (step -1). */

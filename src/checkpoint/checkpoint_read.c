@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +110,7 @@ status checkpoint_verify(const char *folder, int64_t *step)
     if (!file_exists(path)) FAIL(STATUS_INPUT, "%s: no manifest.json, not a checkpoint", folder);
     TRY(file_read(path, &text, &size));
     status s = check_manifest_text(path, text, size);
-    if (!s) s = json_parse(text, size, path, &manifest);
+    if (!s) s = json_parse_file(text, size, path, 0, &manifest);
     free(text);
     if (s) return s;
     s = check_manifest(folder, manifest, path, &found);
@@ -255,6 +256,8 @@ static status shape_from_json(const json_t *json, const char *where, struct t5_s
     TRY(json_get_integer(json, where, "end", &end));
     TRY(json_get_integer(json, where, "decoder_start", &start));
     TRY(json_get_number(json, where, "eps", &eps));
+    if (pad != (int32_t)pad || end != (int32_t)end || start != (int32_t)start)
+        FAIL(STATUS_INPUT, "%s: \"pad\", \"end\" or \"decoder_start\" is no token", where);
     shape->gated = gated != 0;
     shape->tied = tied != 0;
     shape->scale_logits = scaled != 0;
@@ -274,12 +277,23 @@ status checkpoint_read_shape(const char *folder, struct t5_shape *shape)
     memset(shape, 0, sizeof *shape);
     TRY(open_in(folder, "model.h5", &store));
     TRY(close_after(store, read_all(store, "shape.json", STORE_BYTES, &text, &size)));
-    status s = json_parse(text, (size_t)size, "model.h5: shape.json", &json);
+    char where[LONG_PATH];
+    snprintf(where, sizeof where, "%s/model.h5: shape.json", folder);
+    status s = json_parse(text, (size_t)size, where, &json);
     free(text);
     if (s) return s;
-    s = shape_from_json(json, "model.h5: shape.json", shape);
+    s = shape_from_json(json, where, shape);
     json_decref(json);
-    return status_context(s, "%s", folder);
+    return s;
+}
+
+/* Numbers that training would spread, refused where they lie. */
+static status check_finite(const char *where, const char *name, const float *values, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            FAIL(STATUS_INPUT, "%s: %s: element %lld is not finite", where, name, (long long)i);
+    return NULL;
 }
 
 static status read_parameters(struct store *store, const struct parameters *parameters,
@@ -293,6 +307,9 @@ static status read_parameters(struct store *store, const struct parameters *para
         if (rank != p->rank || shape[0] != p->shape[0] || (rank == 2 && shape[1] != p->shape[1]))
             FAIL(STATUS_INPUT, "%s/model.h5: %s has another shape than the model", folder, p->name);
         TRY(store_read(store, p->name, STORE_FLOATS, host + p->offset));
+        char where[LONG_PATH];
+        snprintf(where, sizeof where, "%s/model.h5", folder);
+        TRY(check_finite(where, p->name, host + p->offset, p->count));
     }
     if (store_count(store) != parameters->count + 1)
         FAIL(STATUS_INPUT, "%s/model.h5: tensors that the model does not have", folder);
@@ -321,8 +338,8 @@ static int slices_in(const char *folder)
 }
 
 /* Adds one slice at the running end: slices are contiguous in the order of learners. */
-static status add_slice(struct store *store, const char *name, const char *file, float **values,
-                        int64_t *total, int64_t *end)
+static status add_slice(struct store *store, const char *name, const char *path, int learners,
+                        float **values, int64_t *total, int64_t *end)
 {
     int rank;
     int64_t shape[2], offset, whole;
@@ -330,15 +347,17 @@ static status add_slice(struct store *store, const char *name, const char *file,
     TRY(store_read_mark(store, name, "offset", &offset));
     TRY(store_read_mark(store, name, "total", &whole));
     if (!*values) {
-        if (whole < 0 || whole > (int64_t)1 << 40)
-            FAIL(STATUS_INPUT, "%s: %s of %lld floats", file, name, (long long)whole);
+        if (whole < 0 || whole / learners > shape[0])
+            FAIL(STATUS_INPUT, "%s: %s has %lld floats, too few for a part of %lld", path, name,
+                 (long long)shape[0], (long long)whole);
         *total = whole;
         *values = memory_allocate((size_t)whole * sizeof **values + 1);
     }
     if (whole != *total || offset != *end || offset + shape[0] > whole)
-        FAIL(STATUS_INPUT, "%s: its part of %s does not follow the one before", file, name);
+        FAIL(STATUS_INPUT, "%s: its part of %s does not follow the one before", path, name);
     *end += shape[0];
-    return store_read(store, name, STORE_FLOATS, *values + offset);
+    TRY(store_read(store, name, STORE_FLOATS, *values + offset));
+    return check_finite(path, name, *values + offset, shape[0]);
 }
 
 status checkpoint_read_vector(const char *folder, const char *name, float **values, int64_t *total)
@@ -350,20 +369,21 @@ status checkpoint_read_vector(const char *folder, const char *name, float **valu
     *total = 0;
     if (learners < 1) FAIL(STATUS_INPUT, "%s: no learner-*.h5: a model, not a run", folder);
     for (int l = 0; l < learners && !s; l++) {
-        char file[CHECKPOINT_NAME_MAX];
+        char file[CHECKPOINT_NAME_MAX], path[LONG_PATH];
         struct store *store;
         checkpoint_slice_name(l, learners, file);
-        s = open_in(folder, file, &store);
-        if (!s) s = close_after(store, add_slice(store, name, file, values, total, &end));
+        snprintf(path, sizeof path, "%s/%s", folder, file);
+        s = store_open(path, &store);
+        if (!s) s = close_after(store, add_slice(store, name, path, learners, values, total, &end));
     }
     if (!s && end != *total)
-        s = ERROR(STATUS_INPUT, "%s has %lld of %lld floats", name, (long long)end,
+        s = ERROR(STATUS_INPUT, "%s: %s has %lld of %lld floats", folder, name, (long long)end,
                   (long long)*total);
     if (s) {
         free(*values);
         *values = NULL;
     }
-    return status_context(s, "%s", folder);
+    return s;
 }
 
 status checkpoint_read_state(const char *folder, const char *name, int kind, void **values,

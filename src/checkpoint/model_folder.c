@@ -7,11 +7,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-bool model_is_checkpoint(const char *folder)
+static bool holds(const char *folder, const char *name)
 {
     char path[CHECKPOINT_PATH_MAX + 32];
-    snprintf(path, sizeof path, "%s/manifest.json", folder);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     return file_exists(path);
+}
+
+bool model_is_checkpoint(const char *folder)
+{
+    return holds(folder, "manifest.json");
+}
+
+/* A shape that model.h5 cannot hold takes no memory. */
+static status size_check(const char *folder, const struct t5_shape *shape)
+{
+    struct parameters wanted;
+    struct checkpoint_file file;
+    TRY(status_context(t5_lay_out(shape, &wanted), "%s/model.h5", folder));
+    free(wanted.list);
+    TRY(checkpoint_file_entry(folder, "model.h5", &file));
+    if (file.size / (int64_t)sizeof(float) < wanted.size)
+        FAIL(STATUS_INPUT, "%s/model.h5: %lld bytes, its shape.json asks for %lld parameters",
+             folder, (long long)file.size, (long long)wanted.size);
+    return NULL;
 }
 
 static status load_checkpoint(const char *folder, struct t5 *model)
@@ -33,8 +52,12 @@ status model_open(const char *folder, struct queue *queue, bool with_gradients, 
     if (ours) {
         TRY(checkpoint_verify(folder, NULL));
         TRY(checkpoint_read_shape(folder, &shape));
+        TRY(size_check(folder, &shape));
+    } else if (holds(folder, "model.h5")) {
+        FAIL(STATUS_INPUT, "%s: a checkpoint without its manifest.json is not used", folder);
     } else {
         TRY(t5_folder_shape(folder, &shape));
+        TRY(t5_folder_check(folder, &shape));
     }
     TRY(t5_create(queue, &shape, with_gradients, model));
     status s = ours ? load_checkpoint(folder, *model) : t5_folder_load(folder, *model);

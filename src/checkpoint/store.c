@@ -2,6 +2,7 @@
 #include "src/checkpoint/store.h"
 
 #include "src/base/arena.h"
+#include "src/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,15 +46,21 @@ static hid_t type_in_memory(int type)
     }
 }
 
+/* The system's reason, where HDF5 ran into one: errno is cleared before its calls. */
 static status failed(const struct store *store, const char *what, const char *name)
 {
-    return ERROR(STATUS_INPUT, "%s: HDF5 could not %s %s", store->path, what, name);
+    const int reason = errno;
+    return ERROR(STATUS_INPUT, "%s: HDF5 could not %s %s%s%s", store->path, what, name,
+                 reason ? ": " : "", reason ? strerror(reason) : "");
 }
 
 static status store_begin(const char *path, bool writing, struct store **out)
 {
     *out = NULL;
+    if (!writing && !file_exists(path)) FAIL(STATUS_INPUT, "%s is missing", path);
+    H5dont_atexit(); /* its clean-up crashes where a file could not be closed, on a full disk */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    errno = 0;
     struct store *store = memory_allocate(sizeof *store);
     store->writing = writing;
     snprintf(store->path, sizeof store->path, "%s", path);
@@ -82,6 +89,7 @@ status store_close(struct store *store)
 {
     if (!store) return NULL;
     status s = NULL;
+    errno = 0;
     if (store->writing && H5Fflush(store->file, H5F_SCOPE_GLOBAL) < 0)
         s = failed(store, "flush", "the file");
     if (H5Fclose(store->file) < 0 && !s) s = failed(store, "close", "the file");
@@ -100,6 +108,7 @@ status store_write(struct store *store, const char *name, int type, const void *
 {
     hsize_t dims[2] = {0, 0};
     int64_t count = 1;
+    errno = 0;
     if (strchr(name, '/')) FAIL(STATUS_INTERNAL, "%s: a dataset called %s", store->path, name);
     for (int i = 0; i < rank; i++) {
         dims[i] = (hsize_t)shape[i];
@@ -149,6 +158,7 @@ status store_read(struct store *store, const char *name, int type, void *values)
     int64_t shape[2];
     TRY(store_shape(store, name, type, &rank, shape));
     if (shape[0] * shape[1] == 0) return NULL;
+    errno = 0;
     hid_t set = H5Dopen2(store->file, name, H5P_DEFAULT);
     bool good =
         set >= 0 && H5Dread(set, type_in_memory(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
@@ -169,6 +179,7 @@ int64_t store_count(struct store *store)
 
 status store_write_mark(struct store *store, const char *dataset, const char *name, int64_t value)
 {
+    errno = 0;
     hid_t space = H5Screate(H5S_SCALAR), mark = -1;
     bool good = space >= 0;
     if (good)
@@ -182,6 +193,7 @@ status store_write_mark(struct store *store, const char *dataset, const char *na
 
 status store_read_mark(struct store *store, const char *dataset, const char *name, int64_t *value)
 {
+    errno = 0;
     hid_t mark = H5Aopen_by_name(store->file, dataset, name, H5P_DEFAULT, H5P_DEFAULT);
     bool good = mark >= 0 && H5Aread(mark, H5T_NATIVE_INT64, value) >= 0;
     if (mark >= 0) H5Aclose(mark);

@@ -172,8 +172,8 @@ static status read_update(const json_t *line, const char *where, struct dialogue
     const json_t *advantage = json_object_get(line, "advantage");
     out->advantage = json_number_value(advantage);
     out->has_advantage = true;
-    if (!json_is_number(advantage) || !isfinite(out->advantage))
-        FAIL(STATUS_INPUT, "%s: \"advantage\" must be a finite number", where);
+    if (!json_is_number(advantage) || !isfinite((float)out->advantage))
+        FAIL(STATUS_INPUT, "%s: \"advantage\" must be a finite number, as a float too", where);
     return NULL;
 }
 

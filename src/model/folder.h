@@ -8,6 +8,9 @@
 /* config.json to a shape: old sparse forms take Transformers' defaults.  Whether the head is
  * tied and logits are scaled may need the weights: t5_folder_shape looks at both. */
 status t5_folder_shape(const char *folder, struct t5_shape *shape);
+/* Whether the weights can be those of a model of that shape, before memory is taken for it: the
+ * error names the first tensor that is not. */
+status t5_folder_check(const char *folder, const struct t5_shape *shape);
 /* Loads all parameters of a model created with that shape; unexpected and missing tensors
  * are refused by name; redundant copies and legacy tensors are accepted. */
 status t5_folder_load(const char *folder, struct t5 *model);

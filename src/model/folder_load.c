@@ -95,6 +95,37 @@ static status weights_read(const char *folder, const struct folder_weights *weig
     return tensors_check(weights, wanted, values);
 }
 
+/* Names and shapes alone. */
+static status weights_check(const char *folder, const struct folder_weights *weights,
+                            const struct parameters *wanted)
+{
+    for (int64_t i = 0; i < wanted->count; i++) {
+        const char *path;
+        const struct tensor *tensor = folder_weights_find(weights, wanted->list[i].name, &path);
+        if (!tensor) FAIL(STATUS_INPUT, "%s: missing tensor %s", folder, wanted->list[i].name);
+        TRY(shape_check(path, tensor, &wanted->list[i]));
+    }
+    return NULL;
+}
+
+status t5_folder_check(const char *folder, const struct t5_shape *shape)
+{
+    struct parameters wanted;
+    struct folder_weights weights;
+    TRY(status_context(t5_lay_out(shape, &wanted), "%s", folder));
+    status s = NULL;
+    /* Opening reads the files whole: only where they are too short for 16 bits a parameter. */
+    if (folder_weights_bytes(folder) / 2 < wanted.size) {
+        s = folder_weights_open(folder, &weights);
+        if (!s) {
+            s = weights_check(folder, &weights, &wanted);
+            folder_weights_close(&weights);
+        }
+    }
+    free(wanted.list);
+    return s;
+}
+
 status t5_folder_load(const char *folder, struct t5 *model)
 {
     struct parameters *parameters = t5_parameters(model);

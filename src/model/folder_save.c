@@ -23,14 +23,6 @@ static bool writes_tied(const struct t5_shape *shape)
     return shape->tied && shape->scale_logits;
 }
 
-static status stream_commit(struct file_writer *writer)
-{
-    if (!ferror(writer->stream)) return file_commit(writer);
-    status s = ERROR(STATUS_INPUT, "%s: cannot write it (disk full?)", writer->path);
-    file_abandon(writer);
-    return s;
-}
-
 static status config_write(const struct t5_shape *shape, const char *folder)
 {
     char path[1024], eps[32];
@@ -64,7 +56,7 @@ static status config_write(const struct t5_shape *shape, const char *folder)
             "  \"tie_word_embeddings\": %s,\n  \"torch_dtype\": \"float32\",\n"
             "  \"use_cache\": true\n}\n",
             eps, shape->gated ? "gated-gelu" : "relu", writes_tied(shape) ? "true" : "false");
-    return stream_commit(&writer);
+    return file_commit(&writer);
 }
 
 static status generation_config_write(const struct t5_shape *shape, const char *folder)
@@ -77,7 +69,7 @@ static status generation_config_write(const struct t5_shape *shape, const char *
             "{\n  \"_from_model_config\": true,\n  \"decoder_start_token_id\": %d,\n"
             "  \"eos_token_id\": %d,\n  \"pad_token_id\": %d\n}\n",
             shape->decoder_start, shape->end, shape->pad);
-    return stream_commit(&writer);
+    return file_commit(&writer);
 }
 
 static struct tensor_source source_of(const char *name, const struct parameter *parameter,

@@ -5,8 +5,10 @@
 #include "src/base/file.h"
 #include "src/base/json.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static void path_join(char out[1024], const char *folder, const char *name)
 {
@@ -19,6 +21,22 @@ bool folder_weights_exist(const char *folder)
     path_join(single, folder, "model.safetensors");
     path_join(index, folder, "model.safetensors.index.json");
     return file_exists(single) || file_exists(index);
+}
+
+int64_t folder_weights_bytes(const char *folder)
+{
+    int64_t bytes = 0;
+    DIR *directory = opendir(folder);
+    if (!directory) return 0;
+    for (struct dirent *e; (e = readdir(directory));) {
+        char path[1024];
+        struct stat about;
+        const char *end = strrchr(e->d_name, '.');
+        path_join(path, folder, e->d_name);
+        if (end && !strcmp(end, ".safetensors") && !stat(path, &about)) bytes += about.st_size;
+    }
+    closedir(directory);
+    return bytes;
 }
 
 static struct safetensors *shard_find(const struct folder_weights *weights, const char *path)

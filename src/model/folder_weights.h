@@ -13,6 +13,8 @@ struct folder_weights {
 
 /* Whether the folder holds weights in one of the two forms. */
 bool folder_weights_exist(const char *folder);
+/* The size of all *.safetensors in it. */
+int64_t folder_weights_bytes(const char *folder);
 /* Opens model.safetensors, or every shard that model.safetensors.index.json names; the index
  * and the shards must agree on where each tensor is. */
 status folder_weights_open(const char *folder, struct folder_weights *out);

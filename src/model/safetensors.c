@@ -6,6 +6,7 @@
 #include "src/base/file.h"
 #include "src/base/json.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -378,14 +379,14 @@ status safetensors_write(const char *path, const struct tensor_source *tensors, 
         free(header);
         return s;
     }
-    int complete = fwrite(&header_size, 8, 1, writer.stream) == 1 &&
-                   fwrite(header, header_size, 1, writer.stream) == 1;
+    bool complete = fwrite(&header_size, 8, 1, writer.stream) == 1 &&
+                    fwrite(header, header_size, 1, writer.stream) == 1;
     for (int64_t i = 0; i < count && complete; i++) {
         size_t values = (size_t)source_count(&tensors[i]);
         complete = fwrite(tensors[i].values, sizeof(float), values, writer.stream) == values;
     }
+    const int reason = errno;
     free(header);
-    if (complete) return file_commit(&writer);
-    file_abandon(&writer);
-    FAIL(STATUS_INPUT, "%s: cannot write it (disk full?)", path);
+    errno = reason;
+    return file_commit(&writer); /* looks at the stream's error */
 }

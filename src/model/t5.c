@@ -115,33 +115,41 @@ static struct t5_matrix *matrix_at(struct t5 *model, int64_t index)
 
 static status shape_check(const struct t5_shape *s)
 {
+    /* The upper bounds keep every count of elements far below 2^63. */
     struct {
         const char *name;
-        int64_t value, least;
-    } sizes[] = {{"vocabulary", s->vocabulary, 1},
-                 {"d_model", s->d_model, 1},
-                 {"d_kv", s->d_kv, 1},
-                 {"d_ff", s->d_ff, 1},
-                 {"heads", s->heads, 1},
-                 {"encoder layers", s->encoder_layers, 1},
-                 {"decoder layers", s->decoder_layers, 0},
-                 {"buckets", s->buckets, 4},
-                 {"max_distance", s->max_distance, 1}};
+        int64_t value, least, most;
+    } sizes[] = {{"vocabulary", s->vocabulary, 1, 1 << 24},
+                 {"d_model", s->d_model, 1, 1 << 16},
+                 {"d_kv", s->d_kv, 1, 1 << 12},
+                 {"d_ff", s->d_ff, 1, 1 << 20},
+                 {"heads", s->heads, 1, 1 << 10},
+                 {"encoder layers", s->encoder_layers, 1, 1 << 10},
+                 {"decoder layers", s->decoder_layers, 0, 1 << 10},
+                 {"buckets", s->buckets, 4, 1 << 12},
+                 {"max_distance", s->max_distance, 1, 1 << 20},
+                 {"pad", s->pad, 0, s->vocabulary - 1},
+                 {"end", s->end, 0, s->vocabulary - 1},
+                 {"decoder_start", s->decoder_start, 0, s->vocabulary - 1}};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
-        if (sizes[i].value < sizes[i].least || sizes[i].value > INT32_MAX / 4)
-            FAIL(STATUS_INPUT, "the model's shape: %s is %lld", sizes[i].name,
-                 (long long)sizes[i].value);
+        if (sizes[i].value < sizes[i].least || sizes[i].value > sizes[i].most)
+            FAIL(STATUS_INPUT, "the model's shape: %s is %lld, allowed are %lld to %lld",
+                 sizes[i].name, (long long)sizes[i].value, (long long)sizes[i].least,
+                 (long long)sizes[i].most);
+    if (!(s->eps > 0 && s->eps <= 1))
+        FAIL(STATUS_INPUT, "the model's shape: eps is %g, allowed are above 0 to 1",
+             (double)s->eps);
     if (s->max_distance <= s->buckets / 2)
         FAIL(STATUS_INPUT, "the model's shape: max_distance %lld is not above half of %lld buckets",
              (long long)s->max_distance, (long long)s->buckets);
     return NULL;
 }
 
-static status model_fill(struct t5 *model, bool value_head)
+/* The table of parameters, with no memory for their values. */
+static status model_lay_out(struct t5 *model, bool value_head)
 {
     const struct t5_shape *shape = &model->shape;
     struct parameters *p = &model->parameters;
-    struct queue *q = model->queue;
     model->encoder.layers = shape->encoder_layers;
     model->decoder.layers = shape->decoder_layers;
     model->decoder.decoder = true;
@@ -150,7 +158,7 @@ static status model_fill(struct t5 *model, bool value_head)
     /* At most 9 parameters an encoder layer, 14 a decoder layer, and 8 besides. */
     int64_t most = 9 * shape->encoder_layers + 14 * shape->decoder_layers + 8;
     p->list = calloc((size_t)most, sizeof(struct parameter));
-    p->queue = q;
+    p->queue = model->queue;
     if (!model->encoder.layer || !model->decoder.layer || !p->list)
         FAIL(STATUS_INTERNAL, "no memory for the model's table");
 
@@ -174,7 +182,14 @@ static status model_fill(struct t5 *model, bool value_head)
     }
     group_begin(p);
     assert(p->count <= most);
+    return NULL;
+}
 
+static status model_fill(struct t5 *model, bool value_head)
+{
+    struct parameters *p = &model->parameters;
+    struct queue *q = model->queue;
+    TRY(model_lay_out(model, value_head));
     size_t bytes = (size_t)p->size * sizeof(float);
     TRY(q->op->allocate(q, bytes, (void **)&p->values));
     q->op->zero(q, p->values, bytes);
@@ -208,6 +223,20 @@ status t5_create(struct queue *queue, const struct t5_shape *shape, bool with_gr
                  struct t5 **out)
 {
     return t5_create_parts(queue, shape, with_gradients, false, out);
+}
+
+status t5_lay_out(const struct t5_shape *shape, struct parameters *out)
+{
+    TRY(shape_check(shape));
+    struct t5 model = {.shape = *shape};
+    status s = model_lay_out(&model, false);
+    free(model.encoder.layer);
+    free(model.decoder.layer);
+    if (s)
+        free(model.parameters.list);
+    else
+        *out = model.parameters;
+    return s;
 }
 
 void t5_destroy(struct t5 *model)

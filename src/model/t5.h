@@ -17,6 +17,8 @@ struct t5_shape {
 
 struct t5;
 
+/* The table of parameters that a model of this shape has, values NULL; the caller frees list. */
+status t5_lay_out(const struct t5_shape *shape, struct parameters *out);
 /* Parameters allocated, zero. with_gradients: matrices are packed for backward too. */
 status t5_create(struct queue *queue, const struct t5_shape *shape, bool with_gradients,
                  struct t5 **out);

@@ -2,6 +2,7 @@
 #include "src/rollout/language.h"
 
 #include "src/base/arena.h"
+#include "src/base/file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,13 +34,17 @@ status language_open(const struct config *config, const char *model_folder,
             tokenizer_bytes(config->tokenizer.extra_ids ? config->tokenizer.extra_ids : 125);
     else if (folder[0]) {
         s = tokenizer_open(folder, &language->tokenizer);
+        if (!s && !language->tokenizer && config->tokenizer.path[0])
+            s = ERROR(STATUS_INPUT, "tokenizer.path: %s %s", folder,
+                      directory_exists(folder) ? "holds no tokenizer" : "is no folder");
         if (!s) s = idf_load(folder, &language->idf);
     }
     if (!s && !language->idf && model_folder[0] && strcmp(model_folder, folder) != 0)
         s = idf_load(model_folder, &language->idf);
     if (!s && !language->idf && data) language->idf = language_count_words(data);
     if (!s && config->salience.keywords[0])
-        s = keywords_read(config->salience.keywords, &language->keywords);
+        s = status_context(keywords_read(config->salience.keywords, &language->keywords),
+                           "salience.keywords");
     if (s) {
         language_close(language);
         return s;
@@ -57,6 +62,16 @@ status language_open(const struct config *config, const char *model_folder,
                      .keywords = language->keywords,
                      .entities = config->salience.entities}};
     *out = language;
+    return NULL;
+}
+
+status language_fits(const struct language *language, int64_t vocabulary)
+{
+    const int64_t size = language->tokenizer ? tokenizer_size(language->tokenizer) : 0;
+    if (size > vocabulary)
+        FAIL(STATUS_INPUT,
+             "the tokenizer has %lld ids, the model's vocabulary %lld: they do not belong together",
+             (long long)size, (long long)vocabulary);
     return NULL;
 }
 

@@ -21,6 +21,8 @@ struct language {
 status language_open(const struct config *config, const char *model_folder,
                      const struct dataset *data, struct language **out);
 void language_close(struct language *language);
+/* Whether the model has a row for each of the tokenizer's ids. */
+status language_fits(const struct language *language, int64_t vocabulary);
 /* Tokenizer and idf table into a folder, as language_open reads them. */
 status language_save(const struct language *language, const char *folder);
 /* The idf table of a data set's dialogues. */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 struct idf_table {
     struct word_table words;
@@ -156,6 +157,18 @@ static char *read_number(char *text, char after, int64_t *out)
     return text + 1;
 }
 
+static bool is_utf8(const char *text)
+{
+    const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text;
+    while (*at) {
+        utf8proc_int32_t c;
+        const utf8proc_ssize_t size = utf8proc_iterate(at, -1, &c);
+        if (size <= 0) return false;
+        at += size;
+    }
+    return true;
+}
+
 static status read_lines(struct idf_table *table, const char *path, char *text, size_t size)
 {
     char *next = strncmp(text, "documents\t", 10) == 0
@@ -175,6 +188,7 @@ static status read_lines(struct idf_table *table, const char *path, char *text, 
         if (next) next = read_number(next, '\n', &occurrences);
         if (!next || documents < 1 || documents > table->documents || occurrences < documents)
             FAIL(STATUS_INPUT, "%s:%" PRId64 ": counts that cannot be", path, line);
+        if (!is_utf8(word)) FAIL(STATUS_INPUT, "%s:%" PRId64 ": the word is not UTF-8", path, line);
         struct word_entry *entry = word_table_add(&table->words, word);
         if (entry->occurrences > 0)
             FAIL(STATUS_INPUT, "%s:%" PRId64 ": the word stands twice", path, line);

@@ -95,6 +95,7 @@ static status extra_ids_of(const json_t *config, const char *path, int64_t absen
     *out = absent;
     const double named = json_is_number(count) ? json_number_value(count) : 0;
     if (count) *out = named >= 0 && named <= EXTRA_IDS_MAX ? (int64_t)named : -1;
+    if (count && (double)*out != named) *out = -1;
     if (listed > 0) *out = listed;
     if ((count && !json_is_number(count)) || *out < 0 || *out > EXTRA_IDS_MAX)
         FAIL(STATUS_INPUT, "%s: extra_ids must be a whole number from 0 to %d", path,
@@ -107,14 +108,31 @@ static status read_config(const char *path, json_t **out)
 {
     char *text;
     size_t size;
-    json_error_t error;
     TRY(file_read(path, &text, &size));
-    *out = json_loadb(text, size, JSON_DECODE_INT_AS_REAL | JSON_REJECT_DUPLICATES, &error);
+    status s = json_parse_file(text, size, path, JSON_DECODE_INT_AS_REAL, out);
     free(text);
-    if (!*out) FAIL(STATUS_INPUT, "%s:%d: %s", path, error.line, error.text);
-    if (json_is_object(*out)) return NULL;
+    if (s || json_is_object(*out)) return s;
     json_decref(*out);
     FAIL(STATUS_INPUT, "%s: not a JSON object", path);
+}
+
+/* Whether tokenizer_class, where there is one, names ByT5's tokenizer or T5's. */
+static status class_read(const json_t *config, const char *path, bool *bytes)
+{
+    static const char *const spm[] = {"T5Tokenizer", "T5TokenizerFast", "MT5Tokenizer",
+                                      "MT5TokenizerFast", NULL};
+    const json_t *name = json_object_get(config, "tokenizer_class");
+    *bytes = false;
+    if (!name || json_is_null(name)) return NULL;
+    if (!json_is_string(name)) FAIL(STATUS_INPUT, "%s: tokenizer_class is not a string", path);
+    *bytes = !strcmp(json_string_value(name), "ByT5Tokenizer");
+    bool known = *bytes;
+    for (int i = 0; spm[i]; i++) known = known || !strcmp(json_string_value(name), spm[i]);
+    if (!known)
+        FAIL(STATUS_INPUT,
+             "%s: tokenizer_class %s is not supported (T5Tokenizer and ByT5Tokenizer are)", path,
+             json_string_value(name));
+    return NULL;
 }
 
 status tokenizer_open(const char *folder, struct tokenizer **out)
@@ -127,10 +145,11 @@ status tokenizer_open(const char *folder, struct tokenizer **out)
     if (file_exists(config_path)) {
         json_t *config;
         TRY(read_config(config_path, &config));
-        const char *class_name = json_string_value(json_object_get(config, "tokenizer_class"));
-        const bool bytes = class_name && strcmp(class_name, "ByT5Tokenizer") == 0;
-        status s =
-            extra_ids_of(config, config_path, bytes ? BYT5_EXTRA_IDS : T5_EXTRA_IDS, &extra_ids);
+        bool bytes;
+        status s = class_read(config, config_path, &bytes);
+        if (!s)
+            s = extra_ids_of(config, config_path, bytes ? BYT5_EXTRA_IDS : T5_EXTRA_IDS,
+                             &extra_ids);
         json_decref(config);
         if (s) return s;
         if (bytes) {

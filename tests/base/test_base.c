@@ -80,6 +80,59 @@ static void a_file_appears_whole_or_not_at_all(void **unused)
     assert_false(directory_exists(folder));
 }
 
+/* One file of this text into the folder that is being written. */
+static void put(const struct folder_writer *writer, const char *name, const char *text)
+{
+    char path[1200];
+    snprintf(path, sizeof path, "%s/%s", writer->temporary, name);
+    assert_null(file_write(path, text, strlen(text)));
+}
+
+static void expect_text(const char *folder, const char *name, const char *wanted)
+{
+    char path[1200], *text;
+    size_t size;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_null(file_read(path, &text, &size));
+    assert_string_equal(text, wanted);
+    free(text);
+}
+
+static void a_folder_appears_whole_or_not_at_all(void **unused)
+{
+    (void)unused;
+    char folder[] = "/tmp/regard-XXXXXX", out[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(out, sizeof out, "%s/out/", folder);
+    struct folder_writer writer;
+    assert_null(folder_begin(&writer, out));
+    put(&writer, "a", "half");
+    folder_abandon(&writer);
+    assert_false(directory_exists(out));
+    assert_null(folder_begin(&writer, out));
+    put(&writer, "a", "one");
+    put(&writer, "b", "two");
+    assert_false(directory_exists(out));
+    assert_null(folder_commit(&writer));
+    folder_abandon(&writer); /* no effect */
+    expect_text(out, "a", "one");
+    /* Into a folder that is there: as it was until the commit, and then only what is new differs.
+     */
+    assert_null(folder_begin(&writer, out));
+    put(&writer, "a", "new");
+    expect_text(out, "a", "one");
+    folder_abandon(&writer);
+    expect_text(out, "a", "one");
+    assert_null(folder_begin(&writer, out));
+    put(&writer, "a", "new");
+    assert_null(folder_commit(&writer));
+    expect_text(out, "a", "new");
+    expect_text(out, "b", "two");
+    assert_false(directory_exists(writer.temporary));
+    assert_null(directory_remove(out));
+    assert_int_equal(rmdir(folder), 0); /* nothing else was left */
+}
+
 static void a_missing_folder_and_a_folder_as_file_are_refused(void **unused)
 {
     (void)unused;
@@ -159,6 +212,7 @@ int main(void)
         cmocka_unit_test(philox_gives_the_known_answers_of_random123),
         cmocka_unit_test(checksums_give_the_published_answers),
         cmocka_unit_test(a_file_appears_whole_or_not_at_all),
+        cmocka_unit_test(a_folder_appears_whole_or_not_at_all),
         cmocka_unit_test(a_missing_folder_and_a_folder_as_file_are_refused),
         cmocka_unit_test(floats_come_back_as_the_same_floats),
         cmocka_unit_test(bad_json_is_refused_with_its_place),

@@ -232,6 +232,21 @@ static void a_job_that_was_overtaken_may_not_publish(void **state)
     GOOD(checkpoint_begin(run, 9, &newer));
 }
 
+static void a_failed_save_takes_its_files_away_but_not_another_jobs(void **state)
+{
+    (void)state;
+    char folder[CHECKPOINT_PATH_MAX];
+    int64_t old = 0, newer = 0;
+    checkpoint_temporary(run, 9, folder);
+    GOOD(checkpoint_begin(run, 9, &old));
+    GOOD(checkpoint_begin(run, 9, &newer));
+    checkpoint_abandon(run, 9, old);
+    assert_true(directory_exists(folder));
+    checkpoint_abandon(run, 9, newer);
+    assert_false(directory_exists(folder));
+    checkpoint_abandon(run, 9, newer); /* nothing there: nothing said */
+}
+
 static void what_killed_jobs_left_half_done_goes_at_the_next_jobs_first_save(void **state)
 {
     (void)state;
@@ -274,6 +289,7 @@ int main(void)
         TEST(no_flipped_bit_and_no_cut_file_verifies),
         TEST(a_file_that_the_manifest_does_not_list_is_refused),
         TEST(a_job_that_was_overtaken_may_not_publish),
+        TEST(a_failed_save_takes_its_files_away_but_not_another_jobs),
         TEST(what_killed_jobs_left_half_done_goes_at_the_next_jobs_first_save),
         TEST(prune_keeps_the_last_and_the_best),
     };

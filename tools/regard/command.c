@@ -43,6 +43,8 @@ static void help_print(const struct verb *verb)
     printf("  --set key=value may be repeated; regard --help lists the keys\n");
 }
 
+enum { VALUE_MAX_BYTES = 700 };
+
 static bool listed(const char *list, const char *option)
 {
     const size_t n = strlen(option);
@@ -84,6 +86,7 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
     if (!listed(verb->needs, bare) && !listed(verb->allows, bare))
         USAGE("%s does not know %s; see regard %s --help", verb->name, bare, verb->name);
     if (!strcmp(bare, "--dry-run")) {
+        if (value) USAGE("--dry-run takes no value; see regard %s --help", verb->name);
         c->dry_run = true;
         return NULL;
     }
@@ -98,6 +101,7 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
         if (*at + 1 >= argc) USAGE("%s wants a value; see regard %s --help", bare, verb->name);
         value = argv[++*at];
     }
+    if (!*value) USAGE("%s wants a value; see regard %s --help", bare, verb->name);
     if (!strcmp(bare, "--compare")) {
         if (*at + 1 >= argc) USAGE("--compare wants two files; see regard %s --help", verb->name);
         c->before = value;
@@ -123,6 +127,10 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
                {"--run", &c->run},
                {"--spm", &c->spm},
                {"--samples", &c->samples}};
+    /* With it every path made of a folder and a name fits where paths are kept. */
+    if (strlen(value) > VALUE_MAX_BYTES)
+        FAIL(STATUS_INPUT, "%s %.60s...: %zu bytes are too long for a name, %d are allowed", bare,
+             value, strlen(value), VALUE_MAX_BYTES);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (!strcmp(bare, all[i].option)) {
             if (*all[i].to) USAGE("%s is given twice; see regard %s --help", bare, verb->name);
@@ -173,19 +181,40 @@ status command_parse(int argc, char **argv, struct command *c, const struct verb
     return NULL;
 }
 
-status output_folder(const char *path)
+status output_free(const char *path)
 {
-    if (directory_exists(path)) return NULL;
+    const char *const names[] = {"config.json", "model.safetensors", "manifest.json", "model.h5"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char file[1200];
+        snprintf(file, sizeof file, "%s/%s", path, names[i]);
+        if (file_exists(file))
+            FAIL(STATUS_INPUT, "--out %s holds a model already (%s); name another folder", path,
+                 names[i]);
+    }
+    return NULL;
+}
+
+status output_begin(const char *path, struct folder_writer *writer)
+{
     char parent[1024];
     snprintf(parent, sizeof parent, "%s", path);
     size_t n = strlen(parent);
     while (n > 1 && parent[n - 1] == '/') parent[--n] = 0;
     char *slash = strrchr(parent, '/');
-    if (slash && slash != parent) {
+    writer->temporary[0] = 0;
+    if (slash && slash != parent && !directory_exists(path)) {
         *slash = 0;
         if (!directory_exists(parent))
             FAIL(STATUS_INPUT, "--out %s: the folder %s does not exist; make it first", path,
                  parent);
     }
-    return directory_create(path);
+    if (file_exists(path)) FAIL(STATUS_INPUT, "--out %s is a file; a folder is wanted", path);
+    return folder_begin(writer, path);
+}
+
+status output_end(struct folder_writer *writer, status s)
+{
+    if (!s) s = folder_commit(writer);
+    folder_abandon(writer);
+    return s;
 }

@@ -3,6 +3,7 @@
 #define REGARD_TOOLS_COMMAND_H
 
 #include "src/base/config.h"
+#include "src/base/file.h"
 #include "src/rollout/generate.h"
 #include "src/rollout/language.h"
 
@@ -73,7 +74,11 @@ struct reply_line {
 status reply_line_write(FILE *out, const struct command *command, const struct session *session,
                         const struct reply_line *line);
 
-/* An output folder: made when its parent exists. */
-status output_folder(const char *path);
+/* Refuses an output folder that holds a model. */
+status output_free(const char *path);
+/* --out as a folder: files are written into writer's temporary one and appear together when
+ * output_end is given no error; else nothing is left.  Between the two no other return. */
+status output_begin(const char *path, struct folder_writer *writer);
+status output_end(struct folder_writer *writer, status s);
 
 #endif

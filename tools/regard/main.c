@@ -2,7 +2,9 @@
 #include "src/base/log.h"
 #include "tools/regard/command.h"
 
+#include <errno.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,8 +50,17 @@ void error_print(status s)
         fprintf(stderr, "regard: raised at %s\n", status_origin(s));
 }
 
+/* What was printed must have arrived: a full disk behind > is an error like any other. */
+static status output_flush(void)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return NULL;
+    FAIL(STATUS_INPUT, "cannot write standard output: %s", strerror(errno ? errno : EIO));
+}
+
 int main(int argc, char **argv)
 {
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write, not a death */
     /* Freed pages stay ours: handing them back and forth cost two thirds of the time. */
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
@@ -63,6 +74,7 @@ int main(int argc, char **argv)
         command.refused = s;
         s = verb->run(&command);
     }
+    if (!s) s = output_flush();
     const int code = status_code(s);
     error_print(s);
     status_free(s);

@@ -32,6 +32,7 @@ status session_open(const struct command *command, bool with_gradients, struct s
     status s = queue_open(config, 0, &session->queue);
     if (!s) s = model_open(command->model, session->queue, with_gradients, &session->model);
     if (!s) s = language_open(config, command->model, NULL, &session->language);
+    if (!s) s = language_fits(session->language, t5_shape(session->model)->vocabulary);
     if (!s) s = generator_create(session->model, &session->generator);
     session->statistics = memory_allocate(sizeof *session->statistics);
     if (!s) s = statistics_open(command->model, session->statistics);

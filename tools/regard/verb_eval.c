@@ -8,11 +8,19 @@
 #include <math.h>
 #include <string.h>
 
-static status value_read(const json_t *object, const char *path, int metric, double *out)
+/* An evaluation's file, all of it before anything is printed; null is NaN. */
+static status table_read(const char *path, double value[EVAL_COUNT])
 {
-    *out = NAN;
-    if (json_is_null(json_object_get(object, evaluation_name[metric]))) return NULL;
-    return json_get_number(object, path, evaluation_name[metric], out);
+    json_t *table;
+    TRY(json_read(path, &table));
+    status s = NULL;
+    for (int m = 0; !s && m < EVAL_COUNT; m++) {
+        value[m] = NAN;
+        if (!json_is_null(json_object_get(table, evaluation_name[m])))
+            s = json_get_number(table, path, evaluation_name[m], &value[m]);
+    }
+    json_decref(table);
+    return s;
 }
 
 static void cell_print(double value)
@@ -25,23 +33,17 @@ static void cell_print(double value)
 
 static status compare(const struct command *command)
 {
-    json_t *before = NULL, *after = NULL;
-    TRY(json_read(command->before, &before));
-    status s = json_read(command->after, &after);
-    if (!s) printf("%-22s %12s %12s\n", "", "before", "after");
-    for (int m = 0; !s && m < EVAL_COUNT; m++) {
-        double x, y;
-        s = value_read(before, command->before, m, &x);
-        if (!s) s = value_read(after, command->after, m, &y);
-        if (s) break;
+    double before[EVAL_COUNT], after[EVAL_COUNT];
+    TRY(table_read(command->before, before));
+    TRY(table_read(command->after, after));
+    printf("%-22s %12s %12s\n", "", "before", "after");
+    for (int m = 0; m < EVAL_COUNT; m++) {
         printf("%-22s", evaluation_name[m]);
-        cell_print(x);
-        cell_print(y);
+        cell_print(before[m]);
+        cell_print(after[m]);
         putchar('\n');
     }
-    json_decref(before);
-    json_decref(after);
-    return s;
+    return NULL;
 }
 
 static status evaluation_write(const char *path, const struct evaluation *evaluation)

@@ -17,30 +17,21 @@ static status model_only(const struct command *command, struct queue **queue, st
     return s;
 }
 
-static status folder_empty(const char *path)
-{
-    const char *const names[] = {"config.json", "model.safetensors", "manifest.json", "model.h5"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char file[1200];
-        snprintf(file, sizeof file, "%s/%s", path, names[i]);
-        if (file_exists(file))
-            FAIL(STATUS_INPUT, "--out %s holds a model already (%s); name another folder", path,
-                 names[i]);
-    }
-    return NULL;
-}
-
 status verb_export(struct command *command)
 {
     struct queue *queue;
     struct t5 *model;
+    struct folder_writer out;
+    TRY(output_free(command->out));
     TRY(model_only(command, &queue, &model));
     struct language *language = NULL;
     status s = language_open(&command->config, command->model, NULL, &language);
-    if (!s) s = output_folder(command->out);
-    if (!s) s = folder_empty(command->out);
-    if (!s) s = language_save(language, command->out);
-    if (!s) s = t5_folder_save(model, command->out);
+    if (!s) {
+        s = output_begin(command->out, &out);
+        if (!s) s = language_save(language, out.temporary);
+        if (!s) s = t5_folder_save(model, out.temporary);
+        s = output_end(&out, s);
+    }
     language_close(language);
     t5_destroy(model);
     queue->op->destroy(queue);
@@ -51,10 +42,12 @@ status verb_import(struct command *command)
 {
     struct queue *queue;
     struct t5 *model;
+    struct folder_writer out;
+    TRY(output_free(command->out));
     TRY(model_only(command, &queue, &model));
-    status s = output_folder(command->out);
-    if (!s) s = folder_empty(command->out);
-    if (!s) s = model_save_imported(model, command->model, command->out);
+    status s = output_begin(command->out, &out);
+    if (!s) s = model_save_imported(model, command->model, out.temporary);
+    s = output_end(&out, s);
     t5_destroy(model);
     queue->op->destroy(queue);
     return s;

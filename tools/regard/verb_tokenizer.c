@@ -18,14 +18,14 @@ static status train(struct command *command)
         for (int64_t m = 0; m < data->dialogues[d].message_count; m++)
             texts[count++] = data->dialogues[d].messages[m].content;
     const char *const symbols[] = {config->text.user_marker, config->text.assistant_marker};
-    status s = count
-                   ? output_folder(command->out)
-                   : ERROR(STATUS_INPUT, "%s: no dialogues to train a tokenizer on", command->data);
+    struct folder_writer out;
+    status s = output_begin(command->out, &out);
     if (!s)
-        s = tokenizer_train(texts, count, config->tokenizer.vocabulary, symbols, 2, command->out,
+        s = tokenizer_train(texts, count, config->tokenizer.vocabulary, symbols, 2, out.temporary,
                             config->tokenizer.extra_ids);
     struct idf_table *idf = language_count_words(data);
-    if (!s) s = idf_save(idf, command->out);
+    if (!s) s = idf_save(idf, out.temporary);
+    s = output_end(&out, s);
     idf_free(idf);
     free(texts);
     dataset_free(data);

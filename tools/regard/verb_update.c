@@ -89,6 +89,7 @@ status verb_update(struct command *command)
     struct dataset *data;
     if (command->config.kl.in == KL_IN_REWARD)
         command->config.kl.coef = 0; /* advantages are taken as they are */
+    TRY(output_free(command->out));
     TRY(dataset_read(command->data, DATASET_UPDATE, &data));
     struct session session;
     status s = session_open(command, true, &session);
@@ -96,9 +97,13 @@ status verb_update(struct command *command)
         struct t5 *reference = NULL;
         s = session_check_tokens(&session, &command->config, data);
         if (!s) s = model_open(command->model, session.queue, false, &reference);
-        if (!s) s = output_folder(command->out);
-        if (!s) s = update_run(command, &session, data, reference);
-        if (!s) s = model_save_imported(session.model, command->model, command->out);
+        if (!s) {
+            struct folder_writer out;
+            s = output_begin(command->out, &out);
+            if (!s) s = update_run(command, &session, data, reference);
+            if (!s) s = model_save_imported(session.model, command->model, out.temporary);
+            s = output_end(&out, s);
+        }
         if (reference) t5_destroy(reference);
         session_close(&session);
     }

@@ -1,0 +1,75 @@
+# The command line: status 2 where its form is wrong, 1 where a value is.
+section command
+
+wrong() { refuses "$1" 2 "$2.*--help" "${@:3}"; }
+
+wrong "no verb" 'no verb given'
+wrong "an unknown verb" 'unknown verb fly' fly
+wrong "an empty verb" 'unknown verb ' ""
+wrong "an unknown option" 'train does not know --wings' train --wings 2
+wrong "an option of another verb" 'train does not know --data' train --run r --data x
+wrong "an option's beginning" 'train does not know --conf' train --conf x --run r
+wrong "a missing option" 'score needs --model' score --data x --out y
+wrong "a missing run" 'train needs --run' train --config x
+wrong "a missing folder" 'inspect needs DIR' inspect
+wrong "a missing value" '--run wants a value' train --run
+wrong "an empty value" '--run wants a value' train --run ""
+wrong "an empty output" '--out wants a value' score --model m --data d --out=
+wrong "an option twice" '--run is given twice' train --run a --run b
+wrong "a stray word" 'train: what is there' train there --run a
+wrong "an unknown kind of resume" '--resume=never' train --run r --resume=never
+wrong "a dry run with a value" '--dry-run takes no value' train --run r --dry-run=no
+wrong "a comparison of one" '--compare wants two files' eval --compare one
+wrong "a tokenizer's unknown verb" 'tokenizer wants train, encode or decode' \
+    tokenizer taste --data d --out o
+wrong "two tokenizers" 'tokenizer encode needs --model or --spm' tokenizer encode --model m --spm s \
+    --data d --out o
+wrong "no tokenizer" 'tokenizer encode needs --model or --spm' tokenizer encode --data d --out o
+wrong "an unknown bench" 'bench does kernels, .* not speed' bench speed
+wrong "an evaluation of nothing" 'eval needs --model, --data and --out' eval
+many=()
+for i in $(seq 257); do many+=(--set "seed=$i"); done
+wrong "257 settings" 'more than 256 --set' train "${many[@]}" --run r
+refuses "a setting without a value" 2 '--set seed: expected key=value' train --set seed --run r
+refuses "a setting without a key" 2 '--set =1: expected key=value' train --set =1 --run r
+
+set_to() { refuses "$1" 1 "$2" train --config "$tiny" --set "$3" --run r; }
+set_to "an unknown key set" '--set sede=1: unknown key sede; did you mean seed' sede=1
+set_to "a section set" '--set policy=1: unknown key policy' policy=1
+set_to "a word set" '--set seed=soon: seed must be an integer' seed=soon
+set_to "a bound passed" '--set rollout.top_p=2: rollout.top_p must be between' rollout.top_p=2
+set_to "bad YAML set" '--set turns.lambda=\[1: bad YAML' 'turns.lambda=[1'
+set_to "two lines set" '--set seed=1 .*threads: 2: ' $'seed=1\nthreads: 2'
+set_to "bytes set" '--set scorer=.*bad YAML' $'scorer=\xff\xfe\xff'
+refuses "a role of nobody" 1 'sft.role must be assistant or user, not "waiter"' \
+    sft --config "$tiny" --role waiter --run r
+
+long=$(head -c 3000 /dev/zero | tr '\0' x)
+too_long() { # NAME OPTION ARGUMENTS...
+    refuses "$1" 1 "$2 xxxx.*: 3000 bytes are too long for a name" "${@:3}"
+}
+too_long "an output's name" --out score --model "$checkpoint" --data "$line" --out "$long"
+too_long "a run's name" --run train --config "$tiny" --run "$long"
+too_long "a model's name" --model score --model "$long" --data "$line" --out out
+too_long "a data file's name" --data score --model "$checkpoint" --data "$long" --out o
+too_long "a configuration's name" --config train --config "$long" --run run
+refuses "a folder's name" 1 '.*xxxx: no such model folder' inspect "${long:0:600}"
+refuses "more learners than ranks" 1 'roles.learners.*2.*1 rank' train --config "$tiny" \
+    --set roles.learners=2 --run r
+refuses "more learners than ranks, sft" 1 'roles.learners.*4.*1 rank' sft --config "$tiny" \
+    --set roles.learners=4 --run r
+
+# Under mpirun, which adds lines of its own: one rank speaks for all.
+on_ranks() { # NAME RANKS PATTERN ARGUMENTS...
+    local got=0 before
+    cases=$((cases + 1))
+    before=$(state)
+    "$root/run/mpirun" -np "$2" "$regard" "${@:4}" >"$work/stdout" 2>"$work/mpirun" || got=$?
+    grep '^regard' "$work/mpirun" >"$work/err" || true
+    judge "$1" 1 "$got" "$3" || true
+    unchanged "$1" "$before"
+}
+on_ranks "more learners than two ranks" 2 '.*roles.learners: 4 .* at most the 2 ranks' train \
+    --config "$tiny" --set roles.learners=4 --run r
+on_ranks "a bad line, on two ranks" 2 '.*absent.jsonl: No such file' train --config "$tiny" \
+    --set data.train=absent.jsonl --run r

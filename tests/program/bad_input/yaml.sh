@@ -1,0 +1,82 @@
+# Configuration files: name, line and key.
+section yaml
+
+yaml() { # NAME PATTERN TEXT: of bad.yaml, in printf's escapes
+    printf -- "$3" >bad.yaml
+    refuses "$1" 1 "$2" train --config bad.yaml --run run
+}
+
+yaml "a tab indents" 'bad.yaml:2: bad YAML: .*cannot start any token' 'policy:\n\tlr: 1\n'
+yaml "a quote is not closed" 'bad.yaml:[23]: bad YAML: .*quoted scalar' 'seed: 1\nscorer: "live\n'
+yaml "a bracket is not closed" 'bad.yaml:[0-9]+: bad YAML: ' 'seed: 1\nturns:\n  lambda: [1, 2\n'
+yaml "a wrong indentation" 'bad.yaml:3: bad YAML: ' 'policy:\n  lr: 1\n clip_norm: 1\n'
+yaml "not UTF-8" 'bad.yaml:2: bad YAML: .*UTF-8' 'seed: 1\nscorer: li\377ve\n'
+yaml "a control character" 'bad.yaml:2: bad YAML: .*control char' 'seed: 1\nscorer: \001\n'
+yaml "a zero byte" 'bad.yaml:2: ' 'seed: 1\nscorer: li\000ve\n'
+yaml "an escaped zero byte" 'bad.yaml:2: a zero byte' 'seed: 1\nscorer: "li\\0ve"\n'
+yaml "an alias" 'bad.yaml:2: YAML aliases are not supported' 'seed: &one 1\nthreads: *one\n'
+yaml "two documents" 'bad.yaml:2: more than one YAML document' 'seed: 1\n---\nseed: 2\n'
+yaml "a list at the top" 'bad.yaml:1: expected keys and values' '- seed: 1\n'
+yaml "a word" 'bad.yaml:1: expected keys and values' 'seed\n'
+yaml "a key is a list" 'bad.yaml:1: a key must be a name' '[seed]: 1\n'
+yaml "an unknown key" 'bad.yaml:2: unknown key policy.leraning_rate' 'policy:\n  leraning_rate: 1\n'
+yaml "a key nearly right" 'bad.yaml:2: unknown key policy.clip_nrom; did you mean policy.clip_norm' \
+    'policy:\n  clip_nrom: 1\n'
+yaml "an unknown section" 'bad.yaml:1: unknown key polcy' 'polcy:\n  lr: 1\n'
+yaml "a key twice" 'bad.yaml:3: duplicate key seed \(first on line 1\)' 'seed: 1\n\nseed: 2\n'
+yaml "a section twice" 'bad.yaml:3: duplicate key policy \(first on line 1\)' \
+    'policy:\n  lr: 1\npolicy:\n  warmup: 1\n'
+yaml "a section is a number" 'bad.yaml:1: policy holds keys' 'policy: 1\n'
+yaml "a value is a map" 'bad.yaml:2: seed must be one value, not a map' 'seed:\n  a: 1\n'
+yaml "a value is a list" 'bad.yaml:1: seed must be one value, not a list' 'seed: [1]\n'
+yaml "a word for an integer" 'bad.yaml:1: seed must be an integer, not "soon"' 'seed: soon\n'
+yaml "a quoted integer" 'bad.yaml:1: seed must be an integer, not "1"' 'seed: "1"\n'
+yaml "a fraction for an integer" 'bad.yaml:1: threads must be an integer' 'threads: 1.5\n'
+yaml "an integer beyond 64 bits" 'bad.yaml:1: seed must be between' 'seed: 99999999999999999999\n'
+yaml "NaN" 'bad.yaml:2: policy.lr must be a number, not ".nan"' 'policy:\n  lr: .nan\n'
+yaml "an endless number" 'bad.yaml:2: policy.lr must be a number, not "1e999"' 'policy:\n  lr: 1e999\n'
+yaml "above a bound" 'bad.yaml:2: rollout.top_p must be between .* not 7' 'rollout:\n  top_p: 7\n'
+yaml "below a bound" 'bad.yaml:2: rollout.candidates must be between .* not -1' \
+    'rollout:\n  candidates: -1\n'
+yaml "an unknown choice" 'bad.yaml:1: scorer must be one of live\|frozen, not "dead"' 'scorer: dead\n'
+yaml "neither true nor false" 'bad.yaml:2: ppo.whiten must be true or false, not "perhaps"' \
+    'ppo:\n  whiten: perhaps\n'
+yaml "a word in a list" 'bad.yaml:2: turns.lambda must be a number, not "x"' \
+    'turns:\n  lambda: [1, x]\n'
+yaml "a list too long" 'bad.yaml:2: turns.lambda has more than 64 values' \
+    "turns:\n  lambda: [$(seq -s, 65)]\n"
+yaml "a list in a list" 'bad.yaml:2: turns.lambda must be a list of numbers' \
+    'turns:\n  lambda: [1, [2]]\n'
+yaml "a text too long" 'bad.yaml:2: data.train is longer than' \
+    "data:\n  train: $(head -c 2000 /dev/zero | tr '\0' x)\n"
+yaml "a name too long" 'bad.yaml:1: unknown key xxxxx' "$(head -c 500 /dev/zero | tr '\0' x): 1\n"
+yaml "brackets without end" 'bad.yaml:1: seed must be one value, not a list' "seed: $(head -c 5000 /dev/zero | tr '\0' '[')"
+refuses "a model for a configuration" 1 '.*model.safetensors:1: bad YAML' \
+    train --config "$golden/bf16/model/model.safetensors" --run run
+refuses "a folder for a configuration" 1 'cannot read .*: it is a directory' \
+    train --config "$golden" --run run
+refuses "no configuration" 1 'cannot read absent.yaml: No such file' \
+    train --config absent.yaml --run run
+
+# Keys that contradict each other.
+against() { # NAME PATTERN SETTINGS...
+    local name=$1 pattern=$2 setting settings=()
+    shift 2
+    for setting in "$@"; do settings+=(--set "$setting"); done
+    refuses "$name" 1 "$pattern" train --config "$tiny" "${settings[@]}" --run run
+}
+against "a group of one" 'advantage: group needs rollout.candidates' advantage=group \
+    rollout.candidates=1
+against "within one" 'reward.scale: within needs rollout.candidates' reward.scale=within \
+    rollout.candidates=1
+against "k1 in the loss" 'kl.estimator: k1 with kl.in: loss' kl.estimator=k1
+against "three microbatches" 'learn.microbatches must be a power of two, not 3' learn.microbatches=3
+against "more learners than microbatches" 'learn.microbatches \(4\) must be a multiple of roles.learners \(8\)' \
+    roles.learners=8
+against "greedy exploration" 'train needs rollout.temperature above 0' rollout.temperature=0
+against "no user model" 'rollout.user: model needs model.user_path' rollout.user=model
+against "no data" 'train needs data: give data.train' data.train=
+against "no model" 'train needs a model: give model.path' model.d_model=0
+against "a guard without evaluations" 'guard.patience needs eval.every' guard.patience=1 eval.every=0
+against "a guard of an unknown metric" 'guard.metric is "beauty"' guard.metric=beauty
+against "no such device" 'device: cuda: ' device=cuda
