@@ -8,7 +8,8 @@ metric is a function of numbers that are summed over dialogues; a resample draws
 replacement (2,000 resamples, fixed seed), the same ones for all models, so differences are paired.
 Seeds of one arm are averaged within each resample: an interval is over dialogues, not over seeds.
 Written: TABLE/values.json, turn.md and group.md (change from the SFT model, number of seeds in
-brackets), against_controls.md, seeds.md, before.md, samples.md.
+brackets), against_controls.md, seeds.md, greedy.md, before.md,
+samples.md.
 """
 
 import json
@@ -241,8 +242,12 @@ def main(table):
                                                  "focus", "rep_hist", "ROUGE-L", "gold perplexity"], rows)
     with open(os.path.join(table, "values.json"), "w", encoding="utf-8") as out:
         json.dump(result, out, indent=1)
+    greedy = {m: json.load(open(os.path.join(table, m, "greedy.json"), encoding="utf-8")) for m in models}
+    rows = [[k] + [f"{numpy.mean([greedy[m][k] for m in seeds[a]]):.4f}" for a in arms]
+            for k, value in greedy["sft"].items() if value is not None and k != "replies"]
+    table_write(os.path.join(table, "greedy.md"), ["`regard eval`, greedy"] + arms, rows)
     before_write(os.path.join(table, "before.md"), table, references)
-    shown = [n for n in ("sft", "coverage-1", "coverage_random-1", "default-1") if n in models]
+    shown = [n for n in ("sft", "coverage-1", "coverage_random-1") if n in models]
     samples_write(os.path.join(table, "samples.md"), table, shown, references)
 
 

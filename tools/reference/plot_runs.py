@@ -3,6 +3,7 @@
     python plot_runs.py OUT TO
 
 OUT/sft/metrics.jsonl and OUT/arms/ARM-SEED/metrics.jsonl are read; TO/sft.png, arms.png, pair.png
+(each arm's mean over its seeds)
 and held_out.png (from OUT/table/values.json, when it is there) are written.
 """
 
@@ -68,22 +69,23 @@ def arms_plot(out, to, name, arms, keys, title):
     figure, grid = plt.subplots(2, 3, figsize=(11, 5.6), sharex=True)
     for axes, (key, label) in zip(grid.flat, keys):
         for arm in arms:
-            drawn = False
-            for run in sorted(os.listdir(folder)):
-                path = os.path.join(folder, run, "metrics.jsonl")
-                if run.rsplit("-", 1)[0] != arm or not os.path.exists(path):
-                    continue
-                rows = rows_of(path, "reward")
-                if key == "kl_behaviour" and arm == "kl0":
-                    continue  # a run without a reference does not know its KL
-                axes.plot([r["step"] for r in rows], smooth([r[key] for r in rows]),
-                          color=COLOURS[arm], lw=1, label=None if drawn else arm)
-                drawn = True
+            # A run without a reference does not know its KL; minus the length is another scale.
+            if (key, arm) in (("kl_behaviour", "kl0"), ("kl_behaviour", "length"), ("reward", "length")):
+                continue
+            runs = [rows_of(os.path.join(folder, run, "metrics.jsonl"), "reward")
+                    for run in sorted(os.listdir(folder)) if run.rsplit("-", 1)[0] == arm
+                    and os.path.exists(os.path.join(folder, run, "metrics.jsonl"))]
+            if not runs:
+                continue
+            updates = min(len(rows) for rows in runs)
+            mean = numpy.mean([[row[key] for row in rows[:updates]] for rows in runs], axis=0)
+            axes.plot(range(1, updates + 1), smooth(mean), color=COLOURS[arm], lw=1,
+                      label=f"{arm} ({len(runs)})")
         axes.set_title(label, fontsize=9)
     for axes in grid[1]:
         axes.set_xlabel("update")
-    grid.flat[0].legend(fontsize=7)
-    figure.suptitle(f"{title} (training batches, moving average of {WINDOW} updates)", fontsize=10)
+    grid.flat[3].legend(fontsize=7)
+    figure.suptitle(f"{title} (training batches, mean over seeds, moving average of {WINDOW} updates)", fontsize=10)
     save(figure, os.path.join(to, name))
 
 
@@ -117,9 +119,9 @@ def main(out, to):
                   "Coverage alone, group advantage")
         arms_plot(out, to, "arms.png",
                   ("default", "kl0", "random_salience", "shuffled", "length", "unscaled"),
-                  (("reward", "R, raw (by the arm's own salience)"), ("coverage", "coverage"),
+                  (("reward", "R, raw (by the arm's own salience; length left out)"), ("coverage", "coverage"),
                    ("focus", "focus"), ("rep_hist", "repHist"), ("reply_length", "tokens a reply"),
-                   ("kl_behaviour", "KL to SFT, nats a token")),
+                   ("kl_behaviour", "KL to SFT, nats a token (length left out)")),
                   "Attention reward and controls, turn advantage")
     lift_plot(out, to)
 
