@@ -267,6 +267,41 @@ static void a_row_has_the_same_bits_whatever_stands_beside_it(void **state)
     queues_free(&all);
 }
 
+/* A NaN in a query or a value is in the rows that read it and in no other. */
+static void what_is_not_finite_stays_visible_and_apart(void **state)
+{
+    (void)state;
+    enum { width = 2 * 32, broken_row = 2, broken_key = 50, broken_column = 33 };
+    struct queues all = queues_new();
+    for (int i = 0; i < all.count; i++) {
+        struct problem *p = several_new(2, 32, false, false);
+        const int64_t count = p->a.query_rows * width;
+        float *want = floats_new(count), *got = floats_new(count);
+        p->a.out = want;
+        all.q[i]->op->attention(all.q[i], &p->a);
+        ((float *)p->a.q)[broken_row * p->a.q_stride] = NAN; /* of head 0 */
+        ((float *)p->a.v)[broken_key * p->a.v_stride + broken_column] = NAN;
+        p->a.out = got;
+        all.q[i]->op->attention(all.q[i], &p->a);
+        queue_check(all.q[i]);
+        for (int64_t s = 0; s < p->a.segments; s++)
+            for (int64_t r = p->query_begin[s]; r < p->query_begin[s + 1]; r++)
+                for (int n = 0; n < width; n++) {
+                    const bool reads = p->key_begin[s] <= broken_key && broken_key < p->key_end[s];
+                    const bool broken =
+                        (r == broken_row && n < 32) || (reads && n == broken_column);
+                    if (broken)
+                        assert_true(isnan(got[r * width + n]));
+                    else
+                        check_bits(got + r * width + n, want + r * width + n, 1, all.name[i]);
+                }
+        guarded_free(want, "out");
+        guarded_free(got, "out");
+        problem_free(p);
+    }
+    queues_free(&all);
+}
+
 static void capture_accumulates_over_calls(void **state)
 {
     (void)state;
@@ -483,6 +518,7 @@ int main(void)
         cmocka_unit_test(attention_equals_float64_and_has_the_same_bits_everywhere),
         cmocka_unit_test(a_decode_step_gives_the_bits_of_training),
         cmocka_unit_test(a_row_has_the_same_bits_whatever_stands_beside_it),
+        cmocka_unit_test(what_is_not_finite_stays_visible_and_apart),
         cmocka_unit_test(capture_accumulates_over_calls),
         cmocka_unit_test(gradients_are_the_slopes_and_have_the_same_bits_everywhere),
         cmocka_unit_test(gradients_are_those_of_plain_c),
