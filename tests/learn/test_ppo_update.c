@@ -200,6 +200,40 @@ static void the_critic_learns_a_reward_that_stays(void **state)
     assert_true(start < 0.1 && explained > 0.5);
 }
 
+static void a_batch_counts_in_the_deviations_that_divide_its_own_rewards(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, "group", 0);
+    f.config.reward.scale = SCALE_RUNNING;
+    double count = 0, sum = 0, squares = 0;
+    for (int u = 0; u < 3; u++) {
+        struct experience *batch[PROMPTS];
+        struct update_metrics metrics;
+        double mean = 0;
+        batch_make(&f, u, batch);
+        for (int p = 0; p < PROMPTS; p++)
+            for (int k = 0; k < CANDIDATES; k++) {
+                const float value = (float)(1 << 2 * u) * (float)(p + k % 3);
+                batch[p]->turns[k].coverage = value;
+                mean += (double)value / ROWS;
+                count++;
+                sum += (double)value;
+                squares += (double)value * (double)value;
+            }
+        const double want = mean / sqrt(squares / count - sum / count * (sum / count));
+        CHECK(ppo_update(f.learner, batch, PROMPTS, PROMPTS, u, &metrics));
+        /* Float64 throughout; the deviation is by another formula. */
+        if (!(fabs(metrics.scaled[TERM_COVERAGE] - want) < 1e-9 * want))
+            fail_msg("update %d: coverage scaled to %.12g, by hand %.12g", u,
+                     metrics.scaled[TERM_COVERAGE], want);
+        if (!(fabs(metrics.scaled_reward - want) < 1e-9 * want))
+            fail_msg("update %d: a reward of %.12g, by hand %.12g", u, metrics.scaled_reward, want);
+        batch_free(batch);
+    }
+    close_fixture(&f);
+}
+
 /* ---- One step on given turns. ---- */
 
 enum { TURNS = 8 };
@@ -509,6 +543,7 @@ int main(void)
         cmocka_unit_test(a_rewarded_token_is_said_more_with_a_group),
         cmocka_unit_test(a_high_kl_keeps_the_policy_near_its_reference),
         cmocka_unit_test(the_critic_learns_a_reward_that_stays),
+        cmocka_unit_test(a_batch_counts_in_the_deviations_that_divide_its_own_rewards),
         cmocka_unit_test(the_step_follows_the_gradient_of_the_loss),
         cmocka_unit_test(the_loss_and_the_share_clipped_are_right_far_from_the_behaviour),
         cmocka_unit_test(a_good_reply_becomes_likelier_and_a_bad_one_less),
