@@ -109,6 +109,10 @@ static __device__ inline void mistake_raise(int *mistake, int kind)
                                 of(mean_rows_backward) of(softmax_loss) of(softmax_loss_backward)  \
                                     of(sample) of(ppo_loss) of(square_sum) of(adamw)
 #define CUDA_DECLARE(name)                                                                         \
-    std::remove_pointer_t<decltype(ops::name)> cuda_##name __attribute__((weak));
+    std::remove_pointer_t<decltype(ops::name)> cuda_##name;
 CUDA_OPERATIONS(CUDA_DECLARE)
 #undef CUDA_DECLARE
+
+/* A queue with a copy of that table, from which no entry may be missing. */
+status cuda_queue_open(const struct ops *operations, int device, int threads, size_t real_bytes,
+                       struct queue **out);

@@ -1,46 +1,19 @@
 /* The CUDA table of operations, and the module's one entry. */
 #include "cuda.cuh"
 
-#include <stdlib.h>
-
-enum operation {
-#define NUMBER(name) operation_##name,
-    CUDA_OPERATIONS(NUMBER)
-#undef NUMBER
-};
-
-static const char *const operation_names[] = {
-#define NAME(name) #name,
-    CUDA_OPERATIONS(NAME)
-#undef NAME
-};
-
-/* Stands for an operation that is not there yet: fails with its name. */
-template <class F, int number> struct missing;
-template <class R, class... P, int number> struct missing<R (*)(struct queue *, P...), number> {
-    static R call(struct queue *q, P...)
-    {
-        cuda_fail(q, ERROR(STATUS_INTERNAL, "device: cuda has no operation %s yet",
-                           operation_names[number]));
-        return R();
-    }
-};
-
 static struct ops table_new(void)
 {
     struct ops table = {};
     table.name = "cuda";
-#define FILL(operation)                                                                            \
-    table.operation = &cuda_##operation                                                            \
-                          ? &cuda_##operation                                                      \
-                          : missing<decltype(ops::operation), operation_##operation>::call;
+#define FILL(operation) table.operation = cuda_##operation;
     CUDA_OPERATIONS(FILL)
 #undef FILL
+#define COUNT(operation) +1
+    static_assert(sizeof table == sizeof(void *) * (1 CUDA_OPERATIONS(COUNT)),
+                  "an operation is not in CUDA_OPERATIONS");
+#undef COUNT
     return table;
 }
-
-status cuda_queue_open(const struct ops *operations, int device, int threads, size_t real_bytes,
-                       struct queue **out);
 
 /* A queue on GPU `device` (modulo those there are), whose `real` has real_bytes bytes. */
 extern "C" __attribute__((visibility("default"))) status
