@@ -5,7 +5,7 @@
  * second kernel turns them into weights and adds the heads in order. */
 #include "attention.cuh"
 
-enum { threads_most = 256, capture_threads = 128, scores_bytes = 64 << 20 };
+enum { threads_most = 256, capture_threads = 128, scores_bytes = 16 << 20 };
 
 /* What is kept of rows [first_row, first_row + rows) for the capture; scores NULL: nothing. */
 struct kept {

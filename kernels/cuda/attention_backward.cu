@@ -12,7 +12,7 @@ enum {
     key_rows = 32,   /* of a block of keys: a bit each in a word */
     query_rows = 32, /* that such a block looks at together */
     pair_stride = query_rows + 1,
-    parts_bytes = 64 << 20 /* of dbias in parts, at a time */
+    parts_bytes = 8 << 20 /* of dbias in parts, at a time */
 };
 
 /* Of one row and head: weight = e^(score - shift) factor. */

@@ -2,10 +2,12 @@
  * over instruction sets, threads, segments beside it, and decoding against training. */
 #include "kernel_test.h"
 
+enum { segments_most = 300 };
+
 /* One call's arrays.  q, k and v have strides wider than a row, as slices of a joint product. */
 struct problem {
     struct attention a;
-    int32_t query_begin[8], key_begin[8], key_end[8];
+    int32_t query_begin[segments_most + 1], key_begin[segments_most], key_end[segments_most];
     int64_t key_rows;
 };
 
@@ -512,6 +514,114 @@ static void gradients_are_those_of_plain_c(void **state)
     queues_free(&all);
 }
 
+/* Many segments of one row, as decoding has them: of out, lse and gradients. */
+static void many_segments_give_what_plain_c_gives(void **state)
+{
+    (void)state;
+    enum { heads = 2, d = 16, width = heads * d };
+    struct segment list[segments_most];
+    for (int s = 0; s < segments_most; s++) {
+        const int32_t group = s / 3; /* of three that read the same keys */
+        list[s] = (struct segment){1, group % 50, group % 50 + 1 + group % 40};
+    }
+    struct queues all = queues_new();
+    struct queue *c;
+    assert_null(cpu_queue_create(1, "c", &c));
+    struct problem *p = problem_new(heads, d, false, true, list, segments_most);
+    float *dout = random_new(segments_most * width, 9, 1.0), *want[5], *got[5];
+    int64_t sizes[4];
+    for (int i = -1; i < all.count; i++) {
+        float **to = i < 0 ? want : got;
+        struct queue *q = i < 0 ? c : all.q[i];
+        p->a.out = to[4] = floats_new(segments_most * width);
+        p->a.lse = NULL;
+        q->op->attention(q, &p->a);
+        gradients_new(q, p, dout, true, to, sizes);
+        for (int m = 0; i >= 0 && m < 5; m++) {
+            const int64_t count = m < 4 ? sizes[m] : segments_most * width;
+            for (int64_t at = 0; at < count; at++) {
+                const double right = (double)want[m][at];
+                if (isnan(right)) /* between rows */
+                    assert_true(isnan(got[m][at]));
+                else
+                    check_close(got[m] + at, &right, 1, 4e-5, 1e-5, all.name[i]);
+            }
+            guarded_free(got[m], all.name[i]);
+        }
+    }
+    for (int m = 0; m < 5; m++) guarded_free(want[m], "plain C");
+    guarded_free(dout, "dout");
+    problem_free(p);
+    c->op->destroy(c);
+    queues_free(&all);
+}
+
+/* Rows of the capture and biases far longer than the keys: what a device keeps in between does not
+ * fit at once, and the sums are the same, bit for bit. */
+static void wide_rows_change_no_bits(void **state)
+{
+    (void)state;
+    enum { heads = 2, d = 16, narrow = 266, wide = 30000, spread = 1 << 18 };
+    struct queues all = queues_new();
+    for (int i = 0; i<all.count; i += all.count> 1 ? all.count - 1 : 1) {
+        struct queue *q = all.q[i];
+        struct problem *p = several_new(heads, d, false, false);
+        const int64_t rows = p->a.query_rows;
+        float *out = floats_new(rows * heads * d), *dout = random_new(rows * heads * d, 9, 1.0);
+        float *sums[2] = {floats_new(rows * narrow), floats_new(rows * wide)};
+        p->a.out = out;
+        for (int n = 0; n < 2; n++) {
+            p->a.capture = sums[n];
+            p->a.capture_stride = n ? wide : narrow;
+            q->op->attention(q, &p->a);
+            queue_check(q);
+        }
+        for (int64_t s = 0; s < p->a.segments; s++)
+            for (int64_t r = p->query_begin[s]; r < p->query_begin[s + 1]; r++)
+                check_bits(sums[1] + r * wide, sums[0] + r * narrow,
+                           p->key_end[s] - p->key_begin[s], "capture");
+        guarded_free(sums[0], "capture");
+        guarded_free(sums[1], "capture");
+        p->a.capture = NULL;
+
+        float *bias = random_new(heads * (2 * spread - 1), 4, 1.0), *gradient[2][4];
+        const int64_t span = p->a.bias_span;
+        float *close = floats_new(heads * (2 * span - 1));
+        for (int64_t h = 0; h < heads; h++)
+            memcpy(close + h * (2 * span - 1), bias + h * (2 * spread - 1) + spread - span,
+                   (size_t)(2 * span - 1) * sizeof *close);
+        int64_t sizes[4];
+        p->a.out = NULL;
+        for (int n = 0; n < 2; n++) {
+            p->a.bias = n ? bias : close;
+            p->a.bias_span = n ? spread : span;
+            gradients_new(q, p, dout, false, gradient[n], sizes);
+        }
+        /* Of dbias, what was added to the numbers that gradients_new began with. */
+        float *before = random_new(sizes[3], 43, 1.0);
+        for (int64_t h = 0; h < heads; h++)
+            for (int64_t at = 0; at < 2 * span - 1; at++) {
+                const int64_t near = h * (2 * span - 1) + at;
+                const int64_t far = h * (2 * spread - 1) + spread - span + at;
+                const float added = gradient[1][3][far] - before[far];
+                const double want = (double)gradient[0][3][near] - (double)before[near];
+                check_close(&added, &want, 1, 1e-6, 1e-6, "dbias");
+            }
+        for (int m = 0; m < 3; m++)
+            check_bits(gradient[1][m], gradient[0][m], sizes[m], "dq dk dv");
+        guarded_free(before, "before");
+        for (int n = 0; n < 2; n++)
+            for (int m = 0; m < 4; m++) guarded_free(gradient[n][m], "gradient");
+        guarded_free(close, "bias");
+        guarded_free(bias, "bias");
+        p->a.bias = NULL;
+        guarded_free(out, "out");
+        guarded_free(dout, "dout");
+        problem_free(p);
+    }
+    queues_free(&all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -522,6 +632,8 @@ int main(void)
         cmocka_unit_test(capture_accumulates_over_calls),
         cmocka_unit_test(gradients_are_the_slopes_and_have_the_same_bits_everywhere),
         cmocka_unit_test(gradients_are_those_of_plain_c),
+        cmocka_unit_test(many_segments_give_what_plain_c_gives),
+        cmocka_unit_test(wide_rows_change_no_bits),
     };
     return cmocka_run_group_tests_name("attention", tests, NULL, NULL);
 }
