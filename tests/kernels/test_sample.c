@@ -130,6 +130,52 @@ static void draws_follow_the_distribution(void **state)
     queues_free(&all);
 }
 
+/* With equal logits the token is the uniform number itself, cut to the vocabulary's width. */
+static void a_draw_is_that_of_its_dialogue_turn_candidate_and_step(void **state)
+{
+    (void)state;
+    enum { rows = 81, vocabulary = 1024 };
+    struct queues all = queues_new();
+    float *logits = floats_new(rows * vocabulary);
+    float logp[rows], entropy[rows];
+    uint32_t counter[3 * rows];
+    int32_t step[rows], token[rows];
+    for (int i = 0; i < rows; i++) {
+        counter[3 * i] = (uint32_t)(i % 3);
+        counter[3 * i + 1] = (uint32_t)(i / 3 % 3);
+        counter[3 * i + 2] = (uint32_t)(i / 9 % 3);
+        step[i] = i / 27;
+    }
+    memset(logits, 0, sizeof *logits * rows * vocabulary);
+    for (int i = 0; i < all.count; i++) {
+        struct sampling s = {.rows = rows,
+                             .vocabulary = vocabulary,
+                             .logits = logits,
+                             .temperature = 1,
+                             .top_p = 1,
+                             .key = {99, RANDOM_SAMPLING},
+                             .counter = counter,
+                             .step = step,
+                             .token = token,
+                             .logp = logp,
+                             .token_entropy = entropy};
+        all.q[i]->op->sample(all.q[i], &s);
+        queue_check(all.q[i]);
+        for (int r = 0; r < rows; r++) {
+            const uint32_t at[4] = {counter[3 * r], counter[3 * r + 1], counter[3 * r + 2],
+                                    (uint32_t)step[r]};
+            uint32_t word[4];
+            philox4x32(at, s.key, word);
+            const int want = (int)(philox_uniform(word[0]) * vocabulary);
+            if (token[r] != want)
+                fail_msg("%s: draw (%u, %u, %u, %u) took %d, not %d", all.name[i], at[0], at[1],
+                         at[2], at[3], token[r], want);
+        }
+    }
+    guarded_free(logits, "logits");
+    queues_free(&all);
+}
+
 static void logp_has_the_bits_of_softmax_loss_everywhere(void **state)
 {
     (void)state;
@@ -245,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(top_k_and_top_p_keep_the_tokens_they_should),
         cmocka_unit_test(draws_follow_the_distribution),
+        cmocka_unit_test(a_draw_is_that_of_its_dialogue_turn_candidate_and_step),
         cmocka_unit_test(logp_has_the_bits_of_softmax_loss_everywhere),
         cmocka_unit_test(tokens_are_those_of_plain_c),
         cmocka_unit_test(greedy_takes_the_lowest_of_equals),
