@@ -114,6 +114,8 @@ status run_folder_start(struct run_folder *folder, int64_t total)
     /* First what may refuse the folder as it is. */
     TRY(metrics_open(&folder->metrics, options->folder,
                      folder->checkpoint[0] ? folder->start : -1));
+    /* From here on an older job in this folder may not save: two never take turns. */
+    TRY(checkpoint_claim(options->folder, &folder->attempt));
     char path[1200];
     snprintf(path, sizeof path, "%s/config.yaml", options->folder);
     struct file_writer writer;

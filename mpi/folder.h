@@ -17,7 +17,7 @@ struct run_folder {
     int64_t best;                         /* step of the best evaluation, -1 */
     double best_metric;
     int64_t worse;             /* evaluations since */
-    int64_t attempt;           /* rank 0: this job's fence, 0 before its first save */
+    int64_t attempt;           /* rank 0: this job's fence, taken by run_folder_start */
     struct metrics *metrics;   /* rank 0 */
     struct tensorboard *board; /* rank 0 */
     struct progress progress;

@@ -92,17 +92,22 @@ static status check_attempt(const char *parent, int64_t attempt)
          parent, (long long)newest, (long long)attempt);
 }
 
-status checkpoint_begin(const char *run, int64_t step, int64_t *attempt)
+status checkpoint_claim(const char *run, int64_t *attempt)
 {
-    char parent[CHECKPOINT_PATH_MAX], folder[CHECKPOINT_PATH_MAX];
+    char parent[CHECKPOINT_PATH_MAX];
     if (strlen(run) > CHECKPOINT_PATH_MAX - 200) FAIL(STATUS_INPUT, "%s: path too long", run);
     snprintf(parent, sizeof parent, "%s/checkpoints", run);
     TRY(directory_create(parent));
-    if (*attempt == 0) {
-        TRY(take_attempt(parent, attempt));
-        TRY(remove_leftovers(parent));
-    } else
-        TRY(check_attempt(parent, *attempt));
+    TRY(take_attempt(parent, attempt));
+    return remove_leftovers(parent);
+}
+
+status checkpoint_begin(const char *run, int64_t step, int64_t *attempt)
+{
+    char parent[CHECKPOINT_PATH_MAX], folder[CHECKPOINT_PATH_MAX];
+    if (*attempt == 0) TRY(checkpoint_claim(run, attempt));
+    snprintf(parent, sizeof parent, "%s/checkpoints", run);
+    TRY(check_attempt(parent, *attempt));
     checkpoint_temporary(run, step, folder);
     if (directory_exists(folder)) TRY(directory_remove(folder));
     return directory_create(folder);

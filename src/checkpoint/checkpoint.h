@@ -3,7 +3,7 @@
  * Writing is split into what one rank writes, what it reports (checkpoint_file_entry) and
  * what rank 0 publishes, so that mpi/ can gather and agree in between:
  *
- *   rank 0:      checkpoint_begin            makes step-N.tmp/ and takes an attempt number
+ *   rank 0:      checkpoint_begin            makes step-N.tmp/ if the run is still this job's
  *   any rank:    checkpoint_write_*          files in that folder, flushed and fsynced
  *   any rank:    checkpoint_file_entry       name, size, SHA-256; gathered to rank 0
  *   rank 0:      checkpoint_publish          manifest, fsync, rename, fsync of the parent
@@ -35,10 +35,11 @@ void checkpoint_temporary(const char *run, int64_t step, char out[CHECKPOINT_PAT
 void checkpoint_slice_name(int learner, int learners, char out[CHECKPOINT_NAME_MAX]);
 
 /* ---- writing ---- */
-/* Makes RUN/checkpoints/ and an empty step-N.tmp/; leftovers of a killed writer go.
- * *attempt is this job's fence: 0 the first time takes a new number with an exclusive create;
- * later calls and checkpoint_publish refuse once another job took a newer one.
- */
+/* Makes RUN/checkpoints/ this job's: takes a new attempt number with an exclusive create and
+ * removes what killed writers left.  Whoever holds an older number may not save any more. */
+status checkpoint_claim(const char *run, int64_t *attempt);
+/* Makes an empty step-N.tmp/.  *attempt 0 claims first.  This and checkpoint_publish refuse
+ * once another job claimed after this one. */
 status checkpoint_begin(const char *run, int64_t step, int64_t *attempt);
 
 /* model.h5: every parameter as a float32 dataset, host [parameters' layout] holding the
