@@ -15,26 +15,28 @@ struct kept {
     int2 *seen;    /* [rows]: x keys of the segment, y of them seen */
 };
 
-/* D: columns of the output that threads share out, at least head_dim.  Shared memory: q [R], k and
- * v [tile_keys] rows of head_dim, then the weights [R, tile_keys]. */
-template <class T, int R, int D, int threads>
+/* A block has at most `step` rows, step <= R.  D: columns of the output that threads share out, at
+ * least head_dim.  Shared memory: q [R], k and v [tile_keys] rows of head_dim, then the weights
+ * [R, tile_keys]. */
+template <class P, int R, int D, int threads>
 static __global__ void __launch_bounds__(threads)
-    attention_kernel(struct attention a, int64_t first_row, int64_t end_row, struct kept kept,
-                     bool wide)
+    attention_kernel(struct attention a, int64_t first_row, int64_t end_row, int step,
+                     struct kept kept, bool wide)
 {
-    constexpr int items = (R * D + threads - 1) / threads, warps = threads / 32;
+    typedef typename P::element T;
     __shared__ struct tile_rows<R> rows;
     __shared__ float largest[R], sum[R], shrink[R];
-    const int thread = (int)threadIdx.x, lane = thread % 32;
-    const int d = (int)a.head_dim, stride = tile_stride<T>(d);
-    const int64_t begin = first_row + (int64_t)blockIdx.x * R, h = blockIdx.y, head = h * d;
-    const int count = (int)min((int64_t)R, end_row - begin);
+    const int thread = (int)threadIdx.x, lane = thread % 32, warps = threads / 32;
+    const int d = (int)a.head_dim, stride = P::stride(d);
+    const int64_t begin = first_row + (int64_t)blockIdx.x * step, h = blockIdx.y, head = h * d;
+    const int count = (int)min((int64_t)step, end_row - begin);
     T *query = dynamic_shared<T>(), *key = query + R * stride, *value = key + tile_keys * stride;
     float *weight = (float *)(value + tile_keys * stride);
-    float out[items] = {};
+    typename P::template sums<R, D, threads> out;
 
-    tile_load(query, stride, (const T *)a.q + begin * a.q_stride + head, a.q_stride, count, d,
-              wide);
+    out.clear();
+    tile_load(query, stride, (const T *)a.q + begin * a.q_stride + head, a.q_stride, count,
+              P::padded(count), d, wide);
     if (thread < R) largest[thread] = -INFINITY, sum[thread] = 0.0f;
     tile_rows_find(rows, a, begin, count);
 
@@ -43,23 +45,24 @@ static __global__ void __launch_bounds__(threads)
         for (int j0 = 0; j0 < seen; j0 += tile_keys) {
             const int n = min((int)tile_keys, seen - j0);
             const int64_t key_row = rows.key_begin[first] + j0;
-            tile_load(key, stride, (const T *)a.k + key_row * a.k_stride + head, a.k_stride, n, d,
-                      wide);
-            tile_load(value, stride, (const T *)a.v + key_row * a.v_stride + head, a.v_stride, n, d,
-                      wide);
+            tile_load(key, stride, (const T *)a.k + key_row * a.k_stride + head, a.k_stride, n,
+                      P::padded(n), d, wide);
+            tile_load(value, stride, (const T *)a.v + key_row * a.v_stride + head, a.v_stride, n,
+                      P::padded(n), d, wide);
             __syncthreads();
-            for (int i = thread; i < (last - first) * tile_keys; i += threads) {
-                const int row = first + i / tile_keys, j = i % tile_keys;
-                float score = -INFINITY;
-                if (j0 + j < rows.visible[row]) {
-                    score = tile_dot(query + row * stride, key + j * stride, d);
+            const auto sees = [&](int row, int j) { return j0 + j < rows.visible[row]; };
+            P::template pairs<tile_keys>(
+                query, key, first, last, n, d, sees, [&](int row, int j, float score) {
+                    if (!sees(row, j)) {
+                        weight[row * score_stride + j] = -INFINITY;
+                        return;
+                    }
                     if (a.bias) score += bias_of(a, h, j0 + j, rows.position[row]);
                     if (kept.scores)
                         kept.scores[h * kept.head_stride +
                                     (begin - first_row + row) * kept.row_stride + j0 + j] = score;
-                }
-                weight[row * score_stride + j] = score;
-            }
+                    weight[row * score_stride + j] = score;
+                });
             __syncthreads();
             for (int row = first + thread / 32; row < last; row += warps) {
                 float *w = weight + row * score_stride;
@@ -79,27 +82,19 @@ static __global__ void __launch_bounds__(threads)
                 }
             }
             __syncthreads();
-            GPU_UNROLL
-            for (int item = 0; item < items; item++) {
-                const int i = thread + item * threads, row = i / D, column = i % D;
-                if (row < first || row >= last || column >= d) continue;
-                float total = out[item] * shrink[row];
-                for (int j = 0; j < n; j++)
-                    total = __fmaf_rn(weight[row * score_stride + j],
-                                      element_load(value + j * stride + column), total);
-                out[item] = total;
-            }
+            out.add(
+                value, n, d, [&](int row) { return row >= first && row < last; },
+                [&](int row) { return shrink[row]; },
+                [&](int row, int j) { return weight[row * score_stride + j]; });
             __syncthreads(); /* the tile may be overwritten */
         }
     }
 
-    GPU_UNROLL
-    for (int item = 0; item < items; item++) {
-        const int i = thread + item * threads, row = i / D, column = i % D;
-        if (row >= count || column >= d) continue;
-        const float y = rows.visible[row] > 0 ? out[item] / sum[row] : 0.0f;
-        element_store((T *)a.out + (begin + row) * a.heads * d + head + column, y);
-    }
+    out.visit(d, [&](int row, int column, float y) {
+        if (row < count)
+            element_store((T *)a.out + (begin + row) * a.heads * d + head + column,
+                          rows.visible[row] > 0 ? y / sum[row] : 0.0f);
+    });
     if (thread >= count) return;
     const bool any = rows.visible[thread] > 0;
     if (a.lse)
@@ -134,41 +129,61 @@ static __global__ void __launch_bounds__(capture_threads)
     if (a.capture) a.capture[at] = sum;
 }
 
-template <class T, int R, int D, int threads>
-static void forward_launch(struct queue *q, const struct attention *a, int64_t first, int64_t end,
-                           const struct kept *kept)
+/* Query rows [first, end) of a call. */
+struct part {
+    const struct attention *a;
+    int64_t first, end;
+    struct kept kept;
+};
+
+template <class P, int R, int D, int threads>
+static void forward_launch(struct queue *q, const struct part *part, int step)
 {
-    const size_t row = (size_t)tile_stride<T>(a->head_dim) * sizeof(T);
+    const struct attention *a = part->a;
+    const size_t row = (size_t)P::stride(a->head_dim) * sizeof(typename P::element);
     const size_t bytes = (R + 2 * tile_keys) * row + R * score_stride * sizeof(float);
-    const dim3 grid((unsigned)cuda_divide_up(end - first, R), (unsigned)a->heads);
+    const dim3 grid((unsigned)cuda_divide_up(part->end - part->first, step), (unsigned)a->heads);
     const bool wide = attention_is_wide(q, a);
-    cuda_launch(q, (attention_kernel<T, R, D, threads>), grid, threads, bytes, *a, first, end,
-                *kept, wide);
+    cuda_launch(q, (attention_kernel<P, R, D, threads>), grid, threads, bytes, *a, part->first,
+                part->end, step, part->kept, wide);
 }
 
 /* The fewer rows a segment has, the fewer a block takes: the choice changes no bits. */
-template <class T, int D>
-static void forward(struct queue *q, const struct attention *a, int64_t first, int64_t end,
-                    const struct kept *kept)
+template <class T, int D> static void forward_plain(struct queue *q, const struct part *part)
 {
+    const struct attention *a = part->a;
     if (a->query_rows <= a->segments)
-        forward_launch<T, 1, D, 128>(q, a, first, end, kept);
+        forward_launch<plain<T>, 1, D, 128>(q, part, 1);
     else if (a->query_rows <= 8 * a->segments || D > 128)
-        forward_launch<T, 8, D, threads_most>(q, a, first, end, kept);
+        forward_launch<plain<T>, 8, D, threads_most>(q, part, 8);
     else
-        forward_launch<T, (D > 128 ? 8 : 32), D, threads_most>(q, a, first, end, kept);
+        forward_launch<plain<T>, (D > 128 ? 8 : 32), D, threads_most>(q, part, 32);
 }
 
-template <class T>
-static void forward_of_type(struct queue *q, const struct attention *a, int64_t first, int64_t end,
-                            const struct kept *kept)
+template <int D> static void forward_tensor(struct queue *q, const struct part *part)
 {
-    if (a->head_dim <= 64)
-        forward<T, 64>(q, a, first, end, kept);
-    else if (a->head_dim <= 128)
-        forward<T, 128>(q, a, first, end, kept);
+    const struct attention *a = part->a;
+    if (a->query_rows <= a->segments)
+        forward_launch<tensor, 16, D, 128>(q, part, 1);
+    else if (a->query_rows <= 8 * a->segments)
+        forward_launch<tensor, 16, D, 128>(q, part, 8);
     else
-        forward<T, 256>(q, a, first, end, kept);
+        forward_launch<tensor, 32, D, threads_most>(q, part, 32);
+}
+
+template <class T> static void forward(struct queue *q, const struct part *part)
+{
+    const int64_t d = part->a->head_dim;
+    if (attention_has_tensor(q, part->a) && d <= 64)
+        forward_tensor<64>(q, part);
+    else if (attention_has_tensor(q, part->a))
+        forward_tensor<128>(q, part);
+    else if (d <= 64)
+        forward_plain<T, 64>(q, part);
+    else if (d <= 128)
+        forward_plain<T, 128>(q, part);
+    else
+        forward_plain<T, 256>(q, part);
 }
 
 /* Room for the scores of as many rows at a time as the bound allows; the number of rows. */
@@ -193,14 +208,16 @@ void cuda_attention(struct queue *q, const struct attention *a)
 {
     if (a->query_rows == 0 || a->segments == 0 || !attention_fits(q, a)) return;
     const bool keep = (a->capture || a->maps) && a->capture_stride > 0;
-    struct kept kept = {};
-    const int64_t rows = keep ? kept_new(q, a, &kept) : a->query_rows;
-    for (int64_t first = 0; rows > 0 && first < a->query_rows; first += rows) {
-        const int64_t end = min(first + rows, a->query_rows);
-        cuda_with_element(q, forward_of_type<element>(q, a, first, end, &kept));
-        const dim3 grid((unsigned)(end - first),
+    struct part part = {};
+    part.a = a;
+    const int64_t rows = keep ? kept_new(q, a, &part.kept) : a->query_rows;
+    for (; rows > 0 && part.first < a->query_rows; part.first += rows) {
+        part.end = min(part.first + rows, a->query_rows);
+        cuda_with_element(q, forward<element>(q, &part));
+        const dim3 grid((unsigned)(part.end - part.first),
                         (unsigned)cuda_divide_up(a->capture_stride, capture_threads));
         if (keep)
-            cuda_launch(q, attention_capture_kernel, grid, capture_threads, 0, *a, first, kept);
+            cuda_launch(q, attention_capture_kernel, grid, capture_threads, 0, *a, part.first,
+                        part.kept);
     }
 }

@@ -1,10 +1,11 @@
 /* What attention and its gradients share: which rows a block has, what they see, tiles of rows in
  * shared memory, scores.  A tile of keys starts at a multiple of tile_keys from its segment's first
- * key, and a score is one chain of multiply-adds over the head, so that a row's bits depend on its
- * query, the keys it sees and the bias alone. */
+ * key, and a score depends on nothing else, so that a row's bits depend on its query, the keys it
+ * sees and the bias alone. */
 #pragma once
 #include "cuda.cuh"
 #include "reduce.cuh"
+#include "tile_products.cuh"
 
 enum { tile_keys = 64, score_stride = tile_keys + 1, head_dim_most = 256 };
 
@@ -56,41 +57,32 @@ static __device__ inline int run_end(const struct tile_rows<R> &rows, int first,
     return last;
 }
 
-/* Elements of a row in shared memory: an odd number of words, so that the same column of 32 rows
- * lies in 32 banks. */
-template <class T> static __host__ __device__ inline int tile_stride(int64_t d)
-{
-    return (int)(((d * (int64_t)sizeof(T) + 3) / 4 | 1) * 4 / (int64_t)sizeof(T));
-}
-
-/* to[rows, d] from rows that stand from_stride apart; only those whose bit (modulo 32) is set.
- * wide: by 16 bytes. */
+/* to[padded, d] from rows that stand from_stride apart; zeros past `rows` and where a row's bit
+ * (modulo 32) is not set.  wide: by 16 bytes. */
 template <class T>
 static __device__ inline void tile_load(T *to, int stride, const T *from, int64_t from_stride,
-                                        int rows, int d, bool wide, unsigned only = 0xffffffffu)
+                                        int rows, int padded, int d, bool wide,
+                                        unsigned only = 0xffffffffu)
 {
     if (wide) {
         const int per = 16 / (int)sizeof(T), each = d / per;
-        for (int i = (int)threadIdx.x; i < rows * each; i += (int)blockDim.x) {
+        for (int i = (int)threadIdx.x; i < padded * each; i += (int)blockDim.x) {
             const int row = i / each, column = i % each * per;
-            if (!(only >> (row & 31) & 1)) continue;
-            const uint4 four = *(const uint4 *)(from + row * from_stride + column);
+            uint4 four = {};
+            if (row < rows && (only >> (row & 31) & 1))
+                four = *(const uint4 *)(from + row * from_stride + column);
             uint32_t *word = (uint32_t *)(to + row * stride + column);
             word[0] = four.x, word[1] = four.y, word[2] = four.z, word[3] = four.w;
         }
         return;
     }
-    for (int i = (int)threadIdx.x; i < rows * d; i += (int)blockDim.x) {
+    for (int i = (int)threadIdx.x; i < padded * d; i += (int)blockDim.x) {
         const int row = i / d, column = i % d;
-        if (only >> (row & 31) & 1) to[row * stride + column] = from[row * from_stride + column];
+        if (row < rows && (only >> (row & 31) & 1))
+            to[row * stride + column] = from[row * from_stride + column];
+        else
+            element_store(to + row * stride + column, 0.0f);
     }
-}
-
-template <class T> static __device__ inline float tile_dot(const T *a, const T *b, int d)
-{
-    float sum = 0.0f;
-    for (int i = 0; i < d; i++) sum = __fmaf_rn(element_load(a + i), element_load(b + i), sum);
-    return sum;
 }
 
 /* What a score gets for key j of its segment and a query at `position`. */
@@ -109,6 +101,12 @@ static inline bool attention_is_wide(const struct queue *q, const struct attenti
             (uintptr_t)a->head_dim * bytes) %
                16 ==
            0;
+}
+
+/* Do the tensor cores' tiles fit the heads? */
+static inline bool attention_has_tensor(const struct queue *q, const struct attention *a)
+{
+    return q->real_bytes == 2 && a->head_dim % 16 == 0 && a->head_dim <= 128;
 }
 
 /* False, and an error is kept, where the kernels have no room for a head. */

@@ -20,49 +20,47 @@ struct row_scale {
     float shift, factor, delta;
 };
 
-/* D: columns of dq that threads share out, at least head_dim.  Shared memory: q and dout [R], k and
- * v [tile_keys] rows of head_dim, then scores (later ds) and dp [R, tile_keys]. */
-template <class T, int R> struct query_tile {
+/* Shared memory of a block of query rows: q and dout [R], k and v [tile_keys] rows of head_dim,
+ * then scores (later ds) and dp [R, tile_keys]. */
+template <class P> struct query_tile {
+    typedef typename P::element T;
     T *query, *dout, *key, *value;
     float *score, *dp;
 };
 
-/* Scores and dp of rows [first, last) with n keys from j0 on; -inf and 0 where a row sees none. */
-template <class T, int R>
-static __device__ inline void pairs_fill(const struct query_tile<T, R> &tile,
+/* Scores, then f(row, j, dp), of rows [first, last) with n keys from j0 on; -inf and 0 where a row
+ * sees none. */
+template <class P, int R, class F>
+static __device__ inline void pairs_fill(const struct query_tile<P> &tile,
                                          const struct tile_rows<R> &rows, const struct attention &a,
-                                         int64_t h, int first, int last, int j0)
+                                         int64_t h, int first, int last, int j0, int n, const F &f)
 {
-    const int d = (int)a.head_dim, stride = tile_stride<T>(d);
-    for (int i = (int)threadIdx.x; i < (last - first) * tile_keys; i += threads) {
-        const int row = first + i / tile_keys, j = i % tile_keys;
-        float score = -INFINITY, dp = 0.0f;
-        if (j0 + j < rows.visible[row]) {
-            score = tile_dot(tile.query + row * stride, tile.key + j * stride, d);
-            if (a.bias) score += bias_of(a, h, j0 + j, rows.position[row]);
-            dp = tile_dot(tile.dout + row * stride, tile.value + j * stride, d);
-        }
-        tile.score[row * score_stride + j] = score;
-        tile.dp[row * score_stride + j] = dp;
-    }
+    const int d = (int)a.head_dim;
+    const auto sees = [&](int row, int j) { return j0 + j < rows.visible[row]; };
+    P::template pairs<tile_keys>(
+        tile.query, tile.key, first, last, n, d, sees, [&](int row, int j, float score) {
+            if (a.bias && sees(row, j)) score += bias_of(a, h, j0 + j, rows.position[row]);
+            tile.score[row * score_stride + j] = sees(row, j) ? score : -INFINITY;
+        });
+    P::template pairs<tile_keys>(tile.dout, tile.value, first, last, n, d, sees, f);
 }
 
-template <class T, int R>
-static __device__ inline void keys_load(const struct query_tile<T, R> &tile,
-                                        const struct attention &a, int64_t h, int64_t key_row,
-                                        int n, bool wide)
+template <class P>
+static __device__ inline void keys_load(const struct query_tile<P> &tile, const struct attention &a,
+                                        int64_t h, int64_t key_row, int n, bool wide)
 {
-    const int d = (int)a.head_dim, stride = tile_stride<T>(d);
-    tile_load(tile.key, stride, (const T *)a.k + key_row * a.k_stride + h * d, a.k_stride, n, d,
-              wide);
-    tile_load(tile.value, stride, (const T *)a.v + key_row * a.v_stride + h * d, a.v_stride, n, d,
-              wide);
+    typedef typename P::element T;
+    const int d = (int)a.head_dim, stride = P::stride(d);
+    tile_load(tile.key, stride, (const T *)a.k + key_row * a.k_stride + h * d, a.k_stride, n,
+              P::padded(n), d, wide);
+    tile_load(tile.value, stride, (const T *)a.v + key_row * a.v_stride + h * d, a.v_stride, n,
+              P::padded(n), d, wide);
 }
 
 /* Running maximum, sum and sum of weighted dp of rows [first, last) over a tile: one warp a row. */
-template <class T, int R>
-static __device__ inline void scales_add(const struct query_tile<T, R> &tile,
-                                         struct row_scale *scale, int first, int last)
+template <class P>
+static __device__ inline void scales_add(const struct query_tile<P> &tile, struct row_scale *scale,
+                                         int first, int last)
 {
     const int lane = (int)threadIdx.x % 32;
     for (int row = first + (int)threadIdx.x / 32; row < last; row += warps) {
@@ -82,12 +80,13 @@ static __device__ inline void scales_add(const struct query_tile<T, R> &tile,
 }
 
 /* From what the forward pass kept: weight = e^(score - lse), delta = dout . out. */
-template <class T, int R>
-static __device__ inline void scales_recall(const struct query_tile<T, R> &tile,
+template <class P>
+static __device__ inline void scales_recall(const struct query_tile<P> &tile,
                                             struct row_scale *scale, const struct attention &a,
                                             int64_t h, int64_t begin, int count)
 {
-    const int d = (int)a.head_dim, stride = tile_stride<T>(d), lane = (int)threadIdx.x % 32;
+    typedef typename P::element T;
+    const int d = (int)a.head_dim, stride = P::stride(d), lane = (int)threadIdx.x % 32;
     for (int row = (int)threadIdx.x / 32; row < count; row += warps) {
         const T *out = (const T *)a.out + (begin + row) * a.heads * d + h * d;
         float delta = 0.0f;
@@ -101,8 +100,8 @@ static __device__ inline void scales_recall(const struct query_tile<T, R> &tile,
 
 /* part[delta + span - 1] += sum over rows [first, last), ascending, of ds at key position + delta.
  * A thread has a diagonal. */
-template <class T, int R>
-static __device__ inline void diagonals_add(float *part, const struct query_tile<T, R> &tile,
+template <class P, int R>
+static __device__ inline void diagonals_add(float *part, const struct query_tile<P> &tile,
                                             const struct tile_rows<R> &rows, int64_t span,
                                             int first, int last, int j0, int n)
 {
@@ -124,23 +123,24 @@ static __device__ inline void diagonals_add(float *part, const struct query_tile
     }
 }
 
-/* Blocks: tiles of R rows from first_row on, heads.  parts [tiles, heads, 2 span - 1] of dbias, or
+/* D: columns of dq that threads share out, at least head_dim.
+ * Blocks: tiles of R rows from first_row on, heads.  parts [tiles, heads, 2 span - 1] of dbias, or
  * NULL. */
-template <class T, int R, int D>
+template <class P, int R, int D>
 static __global__ void __launch_bounds__(threads)
     attention_query_gradient_kernel(struct attention a, struct attention_gradients g,
                                     int64_t first_row, int64_t end_row,
                                     struct row_scale *__restrict__ scales,
                                     float *__restrict__ parts, bool wide)
 {
-    constexpr int items = (R * D + threads - 1) / threads;
+    typedef typename P::element T;
     __shared__ struct tile_rows<R> rows;
     __shared__ struct row_scale scale[R];
-    const int thread = (int)threadIdx.x, d = (int)a.head_dim, stride = tile_stride<T>(d);
+    const int thread = (int)threadIdx.x, d = (int)a.head_dim, stride = P::stride(d);
     const int64_t begin = first_row + (int64_t)blockIdx.x * R, h = blockIdx.y, head = h * d;
     const int64_t width = 2 * a.bias_span - 1;
     const int count = (int)min((int64_t)R, end_row - begin);
-    struct query_tile<T, R> tile;
+    struct query_tile<P> tile;
     tile.query = dynamic_shared<T>();
     tile.dout = tile.query + R * stride;
     tile.key = tile.dout + R * stride;
@@ -148,13 +148,14 @@ static __global__ void __launch_bounds__(threads)
     tile.score = (float *)(tile.value + tile_keys * stride);
     tile.dp = tile.score + R * score_stride;
     float *part = parts ? parts + (blockIdx.x * a.heads + h) * width : nullptr;
-    float dq[items] = {};
+    typename P::template sums<R, D, threads> dq;
 
+    dq.clear();
     for (int64_t i = thread; part && i < width; i += threads) part[i] = 0.0f;
-    tile_load(tile.query, stride, (const T *)a.q + begin * a.q_stride + head, a.q_stride, count, d,
-              wide);
+    tile_load(tile.query, stride, (const T *)a.q + begin * a.q_stride + head, a.q_stride, count,
+              P::padded(count), d, wide);
     tile_load(tile.dout, stride, (const T *)g.dout + begin * a.heads * d + head, a.heads * d, count,
-              d, wide);
+              P::padded(count), d, wide);
     if (thread < R) scale[thread] = {-INFINITY, 0.0f, 0.0f};
     tile_rows_find(rows, a, begin, count);
     const bool recall = a.lse && a.out;
@@ -163,9 +164,11 @@ static __global__ void __launch_bounds__(threads)
     for (int first = 0, last, seen; first < count; first = last) {
         last = run_end(rows, first, count, &seen);
         for (int j0 = 0; j0 < seen && !recall; j0 += tile_keys) {
-            keys_load(tile, a, h, rows.key_begin[first] + j0, min((int)tile_keys, seen - j0), wide);
+            const int n = min((int)tile_keys, seen - j0);
+            keys_load(tile, a, h, rows.key_begin[first] + j0, n, wide);
             __syncthreads();
-            pairs_fill(tile, rows, a, h, first, last, j0);
+            pairs_fill(tile, rows, a, h, first, last, j0, n,
+                       [&](int row, int j, float dp) { tile.dp[row * score_stride + j] = dp; });
             __syncthreads();
             scales_add(tile, scale, first, last);
             __syncthreads();
@@ -179,36 +182,26 @@ static __global__ void __launch_bounds__(threads)
             const int n = min((int)tile_keys, seen - j0);
             keys_load(tile, a, h, rows.key_begin[first] + j0, n, wide);
             __syncthreads();
-            pairs_fill(tile, rows, a, h, first, last, j0);
-            /* Each thread goes on with the pairs that it has filled. */
-            for (int i = thread; i < (last - first) * tile_keys; i += threads) {
-                const int row = first + i / tile_keys, at = row * score_stride + i % tile_keys;
+            pairs_fill(tile, rows, a, h, first, last, j0, n, [&](int row, int j, float dp) {
+                float *score = tile.score + row * score_stride + j; /* becomes ds */
                 const struct row_scale by = scale[row];
-                const float score = tile.score[at];
-                tile.score[at] = score == -INFINITY ? 0.0f
-                                                    : expf(score - by.shift) * by.factor *
-                                                          (tile.dp[at] - by.delta);
-            }
+                *score = *score == -INFINITY
+                             ? 0.0f
+                             : expf(*score - by.shift) * by.factor * (dp - by.delta);
+            });
             __syncthreads();
-            GPU_UNROLL
-            for (int item = 0; item < items; item++) {
-                const int i = thread + item * threads, row = i / D, column = i % D;
-                if (row < first || row >= last || column >= d) continue;
-                for (int j = 0; j < n; j++)
-                    dq[item] = __fmaf_rn(tile.score[row * score_stride + j],
-                                         element_load(tile.key + j * stride + column), dq[item]);
-            }
+            dq.add(
+                tile.key, n, d, [&](int row) { return row >= first && row < last; },
+                [](int) { return 1.0f; },
+                [&](int row, int j) { return tile.score[row * score_stride + j]; });
             if (part) diagonals_add(part, tile, rows, a.bias_span, first, last, j0, n);
             __syncthreads(); /* the tile may be overwritten */
         }
     }
 
-    GPU_UNROLL
-    for (int item = 0; item < items; item++) {
-        const int i = thread + item * threads, row = i / D, column = i % D;
-        if (row < count && column < d)
-            element_store((T *)g.dq + (begin + row) * a.q_stride + head + column, dq[item]);
-    }
+    dq.visit(d, [&](int row, int column, float x) {
+        if (row < count) element_store((T *)g.dq + (begin + row) * a.q_stride + head + column, x);
+    });
     __syncthreads(); /* scale is there, whoever found it */
     if (thread < count) scales[(begin + thread) * a.heads + h] = scale[thread];
 }
@@ -235,22 +228,24 @@ static __device__ inline unsigned keys_of(const struct attention &a, int64_t s, 
 
 /* Blocks: key_rows rows of k and v, heads.  Shared memory: k and v [key_rows], q and dout
  * [query_rows] rows of head_dim, then weights and ds [query_rows, key_rows]. */
-template <class T, int D>
+template <class P, int D>
 static __global__ void __launch_bounds__(threads)
     attention_key_gradient_kernel(struct attention a, struct attention_gradients g,
                                   const struct row_scale *__restrict__ scales, bool wide)
 {
-    constexpr int items = key_rows * D / threads;
+    typedef typename P::element T;
     __shared__ unsigned read, of_segment[threads];
-    const int thread = (int)threadIdx.x, d = (int)a.head_dim, stride = tile_stride<T>(d);
+    __shared__ struct row_scale scale[query_rows];
+    const int thread = (int)threadIdx.x, d = (int)a.head_dim, stride = P::stride(d);
     const int64_t begin = (int64_t)blockIdx.x * key_rows, h = blockIdx.y, head = h * d;
     const int count = (int)min((int64_t)key_rows, g.key_rows - begin);
     T *key = dynamic_shared<T>(), *value = key + key_rows * stride;
     T *query = value + key_rows * stride, *dout = query + query_rows * stride;
     float *weight = (float *)(dout + query_rows * stride);
     float *ds = weight + query_rows * pair_stride;
-    float dk[items] = {}, dv[items] = {};
+    typename P::template sums<key_rows, D, threads> dk, dv;
 
+    dk.clear(), dv.clear();
     if (thread == 0) read = 0;
     __syncthreads();
     for (int64_t s = thread; s < a.segments; s += threads) {
@@ -260,10 +255,10 @@ static __global__ void __launch_bounds__(threads)
     __syncthreads();
     const unsigned any = read;
     if (!any) return;
-    tile_load(key, stride, (const T *)a.k + begin * a.k_stride + head, a.k_stride, count, d, wide,
-              any);
-    tile_load(value, stride, (const T *)a.v + begin * a.v_stride + head, a.v_stride, count, d, wide,
-              any);
+    tile_load(key, stride, (const T *)a.k + begin * a.k_stride + head, a.k_stride, count,
+              P::padded(count), d, wide, any);
+    tile_load(value, stride, (const T *)a.v + begin * a.v_stride + head, a.v_stride, count,
+              P::padded(count), d, wide, any);
 
     for (int64_t s = 0; s < a.segments; s++) {
         if (s % threads == 0) {
@@ -278,50 +273,46 @@ static __global__ void __launch_bounds__(threads)
         const int64_t behind = a.causal ? a.key_end[s] - key_first - (end - first) : 0;
         for (int64_t row = first; row < end; row += query_rows) {
             const int n = (int)min((int64_t)query_rows, end - row);
-            tile_load(query, stride, (const T *)a.q + row * a.q_stride + head, a.q_stride, n, d,
-                      wide);
-            tile_load(dout, stride, (const T *)g.dout + row * a.heads * d + head, a.heads * d, n, d,
-                      wide);
+            tile_load(query, stride, (const T *)a.q + row * a.q_stride + head, a.q_stride, n,
+                      P::padded(n), d, wide);
+            tile_load(dout, stride, (const T *)g.dout + row * a.heads * d + head, a.heads * d, n,
+                      P::padded(n), d, wide);
+            if (thread < n) scale[thread] = scales[(row + thread) * a.heads + h];
             __syncthreads();
-            for (int i = thread; i < n * key_rows; i += threads) {
-                const int r = i / key_rows, c = i % key_rows;
-                const int64_t j = begin + c - key_first, position = row + r - first + behind;
-                float w = 0.0f, slope = 0.0f;
-                if (keys >> c & 1 && (!a.causal || j <= position)) {
-                    const struct row_scale by = scales[(row + r) * a.heads + h];
-                    float score = tile_dot(query + r * stride, key + c * stride, d);
-                    if (a.bias) score += bias_of(a, h, j, position);
-                    w = expf(score - by.shift) * by.factor;
-                    slope = w * (tile_dot(dout + r * stride, value + c * stride, d) - by.delta);
-                }
-                weight[r * pair_stride + c] = w;
-                ds[r * pair_stride + c] = slope;
-            }
+            const auto position = [&](int r) { return row + r - first + behind; };
+            const auto sees = [&](int r, int c) {
+                return (keys >> c & 1) && (!a.causal || begin + c - key_first <= position(r));
+            };
+            P::template pairs<key_rows>(
+                query, key, 0, n, count, d, sees, [&](int r, int c, float score) {
+                    if (a.bias && sees(r, c))
+                        score += bias_of(a, h, begin + c - key_first, position(r));
+                    weight[r * pair_stride + c] =
+                        sees(r, c) ? expf(score - scale[r].shift) * scale[r].factor : 0.0f;
+                });
+            P::template pairs<key_rows>(
+                dout, value, 0, n, count, d, sees, [&](int r, int c, float dp) {
+                    ds[r * pair_stride + c] = weight[r * pair_stride + c] * (dp - scale[r].delta);
+                });
             __syncthreads();
-            GPU_UNROLL
-            for (int item = 0; item < items; item++) {
-                const int i = thread + item * threads, c = i / D, column = i % D;
-                if (column >= d || !(keys >> c & 1)) continue;
-                for (int r = 0; r < n; r++) {
-                    dk[item] = __fmaf_rn(ds[r * pair_stride + c],
-                                         element_load(query + r * stride + column), dk[item]);
-                    dv[item] = __fmaf_rn(weight[r * pair_stride + c],
-                                         element_load(dout + r * stride + column), dv[item]);
-                }
-            }
+            const auto keep = [&](int c) { return (keys >> c & 1) != 0; };
+            const auto one = [](int) { return 1.0f; };
+            dk.add(query, n, d, keep, one, [&](int c, int r) { return ds[r * pair_stride + c]; });
+            dv.add(dout, n, d, keep, one,
+                   [&](int c, int r) { return weight[r * pair_stride + c]; });
             __syncthreads(); /* the tiles may be overwritten */
         }
     }
 
-    GPU_UNROLL
-    for (int item = 0; item < items; item++) {
-        const int i = thread + item * threads, c = i / D, column = i % D;
-        if (column >= d || !(any >> c & 1)) continue;
-        T *k = (T *)g.dk + (begin + c) * a.k_stride + head + column;
-        T *v = (T *)g.dv + (begin + c) * a.v_stride + head + column;
-        element_store(k, dk[item] + (g.accumulate_kv ? element_load(k) : 0.0f));
-        element_store(v, dv[item] + (g.accumulate_kv ? element_load(v) : 0.0f));
-    }
+    const auto put = [&](T *to, float x) {
+        element_store(to, x + (g.accumulate_kv ? element_load(to) : 0.0f));
+    };
+    dk.visit(d, [&](int c, int column, float x) {
+        if (any >> c & 1) put((T *)g.dk + (begin + c) * a.k_stride + head + column, x);
+    });
+    dv.visit(d, [&](int c, int column, float x) {
+        if (any >> c & 1) put((T *)g.dv + (begin + c) * a.v_stride + head + column, x);
+    });
 }
 
 static bool backward_is_wide(const struct queue *q, const struct attention *a,
@@ -331,19 +322,19 @@ static bool backward_is_wide(const struct queue *q, const struct attention *a,
 }
 
 /* dq, scales and, in parts that fit the bound, dbias. */
-template <class T, int R, int D>
+template <class P, int R, int D>
 static void query_gradient(struct queue *q, const struct attention *a,
                            const struct attention_gradients *g, struct row_scale *scales,
                            float *parts, int64_t tiles_at_once)
 {
-    const size_t row = (size_t)tile_stride<T>(a->head_dim) * sizeof(T);
+    const size_t row = (size_t)P::stride(a->head_dim) * sizeof(typename P::element);
     const size_t bytes = (2 * R + 2 * tile_keys) * row + 2 * R * score_stride * sizeof(float);
     const int64_t step = tiles_at_once * R, biases = a->heads * (2 * a->bias_span - 1);
     const bool wide = backward_is_wide(q, a, g);
     for (int64_t first = 0; first < a->query_rows; first += step) {
         const int64_t end = min(first + step, a->query_rows),
                       tiles = cuda_divide_up(end - first, R);
-        cuda_launch(q, (attention_query_gradient_kernel<T, R, D>),
+        cuda_launch(q, (attention_query_gradient_kernel<P, R, D>),
                     dim3((unsigned)tiles, (unsigned)a->heads), threads, bytes, *a, *g, first, end,
                     scales, parts, wide);
         if (parts)
@@ -352,7 +343,7 @@ static void query_gradient(struct queue *q, const struct attention *a,
     }
 }
 
-template <class T, int R, int D>
+template <class P, int R, int D>
 static void backward(struct queue *q, const struct attention *a,
                      const struct attention_gradients *g)
 {
@@ -367,13 +358,13 @@ static void backward(struct queue *q, const struct attention *a,
     if (!memory) return;
     struct row_scale *scales = (struct row_scale *)memory;
     float *parts = g->dbias ? (float *)(memory + scales_bytes) : NULL;
-    query_gradient<T, R, D>(q, a, g, scales, parts, max(tiles, (int64_t)1));
+    query_gradient<P, R, D>(q, a, g, scales, parts, max(tiles, (int64_t)1));
     if (g->key_rows == 0) return;
-    const size_t row = (size_t)tile_stride<T>(a->head_dim) * sizeof(T);
+    const size_t row = (size_t)P::stride(a->head_dim) * sizeof(typename P::element);
     const size_t bytes =
         (2 * key_rows + 2 * query_rows) * row + 2 * query_rows * pair_stride * sizeof(float);
     const dim3 grid((unsigned)cuda_divide_up(g->key_rows, key_rows), (unsigned)a->heads);
-    cuda_launch(q, (attention_key_gradient_kernel<T, D>), grid, threads, bytes, *a, *g,
+    cuda_launch(q, (attention_key_gradient_kernel<P, D>), grid, threads, bytes, *a, *g,
                 (const struct row_scale *)scales, backward_is_wide(q, a, g));
 }
 
@@ -381,7 +372,12 @@ void cuda_attention_backward(struct queue *q, const struct attention *a,
                              const struct attention_gradients *g)
 {
     if (a->segments == 0 || !attention_fits(q, a)) return;
-    cuda_with_element(q, if (a->head_dim <= 64) backward<element, 32, 64>(q, a, g);
-                      else if (a->head_dim <= 128) backward<element, 32, 128>(q, a, g);
-                      else backward<element, 8, 256>(q, a, g));
+    if (attention_has_tensor(q, a) && a->head_dim <= 64)
+        backward<tensor, 32, 64>(q, a, g);
+    else if (attention_has_tensor(q, a))
+        backward<tensor, 32, 128>(q, a, g);
+    else
+        cuda_with_element(q, if (a->head_dim <= 64) backward<plain<element>, 32, 64>(q, a, g);
+                          else if (a->head_dim <= 128) backward<plain<element>, 32, 128>(q, a, g);
+                          else backward<plain<element>, 8, 256>(q, a, g));
 }
