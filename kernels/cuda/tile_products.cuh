@@ -160,7 +160,8 @@ struct tensor {
                     return __float2bfloat16_rn(w);
                 };
                 float part[4] = {};
-                for (int k = 2 * t; k < padded(depth); k += 16) {
+                for (int k0 = 0; k0 < padded(depth); k0 += 16) { /* as often in every lane */
+                    const int k = k0 + 2 * t;
                     const __nv_bfloat16 *v = value + k * step + column + g;
                     const uint32_t a[4] = {
                         packed(weight_at(row, upper, k), weight_at(row, upper, k + 1)),
