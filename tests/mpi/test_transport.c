@@ -253,6 +253,7 @@ int main(int argc, char **argv)
     char command[4096];
     setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
     setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    setenv("OMPI_MCA_odls_base_sigkill_timeout", "1", 1); /* as run/mpirun has it */
     snprintf(command, sizeof command, "'%s' rank", argv[0]);
     printf("alone, without mpirun\n");
     fflush(stdout);
