@@ -1,0 +1,67 @@
+# The whole program on the CUDA sources: test_program.sh PROGRAM quick|whole, with the module in
+# REGARD_CUDA_MODULE.  A run with RL, one with SFT and the scores of their model give the CPU's
+# numbers to rounding, and no host code touches device memory.
+set -euo pipefail
+regard=$(realpath "$1") what=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export REGARD_LOG=warning
+small=(--config configs/tiny.yaml --set eval.every=0 --set rollout.dialogues=2
+    --set learn.microbatches=2)
+
+fail() {
+    echo "FAILED: $*"
+    exit 1
+}
+
+# same FILE FILE: the same JSON but for numbers, which are equal to 1e-4: sums of some hundred
+# roundings of 6e-8 on either side, made larger by the steps in between.
+same() {
+    [ -s "$1" ] || fail "$1 holds nothing"
+    paste -d '\t' <(tr '[]{},:' '\n' <"$1") <(tr '[]{},:' '\n' <"$2") | awk -F '\t' '
+        $1 ~ /^ *"/ { key = $1 }
+        $1 ~ /^ *-?[0-9]/ && $2 ~ /^ *-?[0-9]/ {
+            d = $1 - $2; w = $1 < 0 ? -$1 : $1 + 0
+            if (d < 0) d = -d
+            if (d <= 1e-4 * w + 1e-6) next }
+        $1 != $2 { print key, "CPU", $1 ", CUDA", $2; bad = 1 }
+        END { exit bad }' || fail "$2 is not $1"
+}
+
+updates=1 turns=1
+if [ "$what" = whole ]; then updates=2 turns=2; fi
+for device in cpu cuda; do
+    "$regard" train "${small[@]}" --set train.updates=$updates --set rollout.turns=$turns \
+        --set device=$device --run "$work/train-$device"
+done
+same "$work"/train-{cpu,cuda}/metrics.jsonl
+[ "$what" = whole ] || exit 0
+
+# No queue of the CPU beside CUDA's: it is made in two places, the loader and the verbs on folders.
+made=$(grep -rln 'cpu_queue_create(' src mpi tools kernels --include=*.c | sort | tr '\n' ' ')
+[ "$made" = "kernels/cpu/table.c kernels/load.c tools/regard/verb_folder.c " ] ||
+    fail "queues of the CPU are made in: $made"
+
+for device in cpu cuda; do
+    "$regard" sft "${small[@]}" --set sft.batch=2 --set sft.updates=2 --set device=$device \
+        --run "$work/sft-$device"
+done
+same "$work"/sft-{cpu,cuda}/metrics.jsonl
+for golden in relu-tied gated-untied; do
+    folder=tests/golden/$golden
+    for device in cpu cuda; do
+        for verb in score generate; do
+            "$regard" $verb --model $folder/model --data $folder/$verb.jsonl \
+                --out "$work/$verb-$device" --set rollout.max_new_tokens=8 --set device=$device
+        done
+    done
+    same "$work"/score-{cpu,cuda}
+    same "$work"/generate-{cpu,cuda}
+    # The bits of a reply do not depend on what stands beside it.
+    for batch in 1 3; do
+        "$regard" generate --model $folder/model --data $folder/generate.jsonl \
+            --out "$work/generate-$batch" --set rollout.max_new_tokens=8 --set device=cuda \
+            --set infer.batch=$batch
+        cmp "$work/generate-cuda" "$work/generate-$batch" || fail "batches of $batch differ"
+    done
+done
