@@ -41,3 +41,20 @@ expect_same "parameters" "$(parameters_hash "$(newest "$work/cpu")")" \
 if readelf -d "$regard" | grep -Ei 'NEEDED.*(cuda|cublas|nccl|nvrtc)'; then
     fail "the program links a CUDA library"
 fi
+
+# With a module there, cuda and auto use it: the shim's, whose launches are counted.
+module=$folder/regard_cuda_host.so
+if [ -f "$module" ]; then
+    for device in cuda auto; do
+        rm -f "$work/launches"
+        expect_status 0 env REGARD_CUDA_MODULE="$module" CUDA_HOST_LAUNCHES="$work/launches" \
+            "$regard" score --model tests/golden/relu-tied/model --out "$work/score" \
+            --data tests/golden/relu-tied/score.jsonl --set device=$device
+        grep -q '^attention' "$work/launches" || fail "device: $device ran no kernel of attention"
+    done
+    # More than the device has is one line that says what to do.
+    expect_status 70 env REGARD_CUDA_MODULE="$module" CUDA_HOST_MEMORY=100000 \
+        "$regard" score --model tests/golden/relu-tied/model --out "$work/score" \
+        --data tests/golden/relu-tied/score.jsonl --set device=cuda
+    expect_line "GPU memory: " " are free; lower "
+fi
