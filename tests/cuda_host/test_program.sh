@@ -1,6 +1,7 @@
-# The whole program on the CUDA sources: test_program.sh PROGRAM quick|whole, with the module in
-# REGARD_CUDA_MODULE.  A run with RL, one with SFT and the scores of their model give the CPU's
-# numbers to rounding, and no host code touches device memory.
+# The whole program on the CUDA sources: test_program.sh PROGRAM quick|whole|exact, with the module
+# in REGARD_CUDA_MODULE.  A run with RL (alone: quick), one with SFT, scores and replies of golden
+# models give the CPU's numbers to rounding; exact: a run has the same bits with one process and
+# three, after a stop, and whatever the order of threads.
 set -euo pipefail
 regard=$(realpath "$1") what=$2
 work=$(mktemp -d)
@@ -27,6 +28,29 @@ same() {
         $1 != $2 { print key, "CPU", $1 ", CUDA", $2; bad = 1 }
         END { exit bad }' || fail "$2 is not $1"
 }
+
+if [ "$what" = exact ]; then
+    source run/environment
+    run() { # NAME SETTINGS...
+        "${ranks[@]}" "$regard" train "${small[@]}" --set rollout.turns=1 --set checkpoint.every=1 \
+            --set device=cuda --run "$work/$1" "${@:2}"
+    }
+    parameters() {
+        "$regard" inspect "$(ls -d "$work/$1"/checkpoints/step-?????? | tail -1)" |
+            sed -n 's/^parameters sha256 //p'
+    }
+    ranks=()
+    run alone --set train.updates=2
+    run resumed --set train.updates=1
+    CUDA_HOST_ORDER=7 run resumed --set train.updates=2 --resume
+    ranks=(mpirun "${mpirun_flags[@]}" -np 3)
+    run three --set train.updates=2
+    [ "$(parameters alone)" ] || fail "no parameters"
+    for name in resumed three; do
+        [ "$(parameters alone)" = "$(parameters $name)" ] || fail "the run $name has other bits"
+    done
+    exit 0
+fi
 
 updates=1 turns=1
 if [ "$what" = whole ]; then updates=2 turns=2; fi
