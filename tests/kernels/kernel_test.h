@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,12 +95,25 @@ static KERNEL_TEST_UNUSED void queue_check(struct queue *q)
     if (error) fail_msg("%s", status_message(error));
 }
 
+/* The shim knows what was never released. */
+static void device_memory_check(void)
+{
+    void *module = dlopen(getenv("REGARD_CUDA_MODULE"), RTLD_LAZY | RTLD_NOLOAD);
+    void *symbol = module ? dlsym(module, "cuda_host_allocations") : NULL;
+    size_t (*allocations)(void);
+    if (!symbol) return;
+    memcpy(&allocations, &symbol, sizeof allocations);
+    if (allocations()) fail_msg("%zu blocks of device memory were not released", allocations());
+    dlclose(module);
+}
+
 static KERNEL_TEST_UNUSED void queues_free(struct queues *all)
 {
     for (int i = 0; i < all->count; i++) {
         queue_check(all->q[i]);
         all->q[i]->op->destroy(all->q[i]);
     }
+    if (all->cuda) device_memory_check();
 }
 
 /* An array of `bytes` with guard bytes on both sides, itself full of NaNs so that what is
