@@ -20,7 +20,6 @@ struct cuda_queue {
     int *mistake_seen; /* pinned copy */
     void *scratch;     /* device */
     size_t scratch_bytes;
-    int64_t allocations; /* live ones */
     struct blas *blas;   /* what products keep, see blas.cuh; NULL before the first */
 };
 
