@@ -51,7 +51,7 @@ static status folder_find(struct run_folder *folder)
     char checkpoints[1200];
     snprintf(checkpoints, sizeof checkpoints, "%s/checkpoints", options->folder);
     if (directory_exists(checkpoints))
-        TRY(checkpoint_newest(options->folder, folder->checkpoint, &folder->start));
+        TRY(checkpoint_newest(options->folder, options->dry, folder->checkpoint, &folder->start));
     if (folder->start < 0 && options->resume == RUN_RESUME)
         FAIL(STATUS_INPUT,
              "--resume: %s holds no checkpoint; start without it, or with --resume=auto",

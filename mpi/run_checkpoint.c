@@ -150,6 +150,7 @@ status run_checkpoint_save(struct run_folder *folder, struct learner *learner,
         int64_t count = 0;
         s = checkpoint_list_files(path, &files, &count);
         if (!s) s = slices_compare(path, files, count, slices, (int64_t)(bytes / sizeof *slices));
+        if (!s) s = metrics_sync(folder->metrics);
         if (!s) s = checkpoint_publish(run, step, folder->attempt, files, count);
         free(files);
         if (!s) s = checkpoint_prune(run, folder->options->config.checkpoint.keep, folder->best);

@@ -104,8 +104,10 @@ status checkpoint_write_manifest(const char *folder, int64_t step,
 status checkpoint_verify(const char *folder, int64_t *step);
 /* The newest checkpoint of a run that verifies; *step is -1 where there is none at all.
  * One that fails is set aside as step-N.bad with a warning and the one before it is tried.
- * Checkpoints exist (set aside ones too) and none verifies: an error. */
-status checkpoint_newest(const char *run, char folder[CHECKPOINT_PATH_MAX], int64_t *step);
+ * Checkpoints exist (set aside ones too) and none verifies: an error.  look_only: the same, but
+ * nothing is renamed. */
+status checkpoint_newest(const char *run, bool look_only, char folder[CHECKPOINT_PATH_MAX],
+                         int64_t *step);
 /* Steps of the published checkpoints, ascending; the caller frees. */
 status checkpoint_steps(const char *run, int64_t **steps, int64_t *count);
 

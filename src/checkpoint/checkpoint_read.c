@@ -158,21 +158,24 @@ status checkpoint_steps(const char *run, int64_t **steps, int64_t *count)
     return list_steps(run, "", steps, count);
 }
 
-static status set_aside(const char *folder, status why)
+static status set_aside(const char *folder, bool look_only, status why)
 {
     char bad[LONG_PATH];
     snprintf(bad, sizeof bad, "%s.bad", folder);
-    log_line(LOG_WARNING, "%s; set aside as %s", status_message(why), bad);
+    log_line(LOG_WARNING, "%s; %s as %s", status_message(why),
+             look_only ? "a run would set it aside" : "set aside", bad);
     status_free(why);
+    if (look_only) return NULL;
     if (directory_exists(bad)) TRY(directory_remove(bad));
     if (rename(folder, bad) != 0)
         FAIL(STATUS_INPUT, "cannot set aside %s: %s", folder, strerror(errno));
     return NULL;
 }
 
-status checkpoint_newest(const char *run, char folder[CHECKPOINT_PATH_MAX], int64_t *step)
+status checkpoint_newest(const char *run, bool look_only, char folder[CHECKPOINT_PATH_MAX],
+                         int64_t *step)
 {
-    int64_t *steps, *set, count, set_count;
+    int64_t *steps, *set, count, set_count, failed = 0;
     *step = -1;
     folder[0] = 0;
     TRY(checkpoint_steps(run, &steps, &count));
@@ -183,9 +186,10 @@ status checkpoint_newest(const char *run, char folder[CHECKPOINT_PATH_MAX], int6
         status bad = checkpoint_verify(folder, &found);
         if (!bad && found != steps[i])
             bad = ERROR(STATUS_INPUT, "%s: its manifest is of step %lld", folder, (long long)found);
-        if (bad)
-            s = set_aside(folder, bad);
-        else
+        if (bad) {
+            failed += look_only;
+            s = set_aside(folder, look_only, bad);
+        } else
             *step = steps[i];
     }
     free(steps);
@@ -193,6 +197,7 @@ status checkpoint_newest(const char *run, char folder[CHECKPOINT_PATH_MAX], int6
     folder[0] = 0;
     TRY(list_steps(run, ".bad", &set, &set_count));
     free(set);
+    set_count += failed; /* not renamed */
     if (set_count > 0)
         FAIL(STATUS_INPUT,
              "%s/checkpoints: %lld checkpoints, none of which verifies (step-*.bad); not starting "

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct metrics {
     FILE *stream;
@@ -80,6 +81,13 @@ status metrics_write(struct metrics *metrics, int64_t step, const struct metric 
     }
     fputs("}\n", metrics->stream);
     if (fflush(metrics->stream) || ferror(metrics->stream))
+        FAIL(STATUS_INPUT, "cannot write %s: %s", metrics->path, strerror(errno));
+    return NULL;
+}
+
+status metrics_sync(struct metrics *metrics)
+{
+    if (fsync(fileno(metrics->stream)) != 0)
         FAIL(STATUS_INPUT, "cannot write %s: %s", metrics->path, strerror(errno));
     return NULL;
 }

@@ -19,6 +19,8 @@ status metrics_open(struct metrics **out, const char *run, int64_t last_step);
 /* {"step":STEP,"name":value,...}; flushed, so that a reader sees whole lines. */
 status metrics_write(struct metrics *metrics, int64_t step, const struct metric *list,
                      int64_t count);
+/* Until here it is on the disk: before a checkpoint counts on it. */
+status metrics_sync(struct metrics *metrics);
 void metrics_close(struct metrics *metrics);
 
 #endif

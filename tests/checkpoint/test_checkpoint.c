@@ -127,13 +127,13 @@ static void a_half_written_folder_is_ignored(void **state)
     (void)state;
     char folder[CHECKPOINT_PATH_MAX];
     int64_t step, attempt = 0;
-    GOOD(checkpoint_newest(run, folder, &step));
+    GOOD(checkpoint_newest(run, false, folder, &step));
     assert_int_equal(step, -1);
     GOOD(checkpoint_begin(run, 20, &attempt));
-    GOOD(checkpoint_newest(run, folder, &step));
+    GOOD(checkpoint_newest(run, false, folder, &step));
     assert_int_equal(step, -1);
     write_step(10, 1);
-    GOOD(checkpoint_newest(run, folder, &step));
+    GOOD(checkpoint_newest(run, false, folder, &step));
     assert_int_equal(step, 10);
 }
 
@@ -147,14 +147,18 @@ static void a_broken_one_is_set_aside_and_when_none_is_left_that_is_an_error(voi
     checkpoint_folder(run, 10, folder);
     snprintf(path, sizeof path, "%s/state.h5", folder);
     assert_int_equal(truncate(path, 100), 0);
-    GOOD(checkpoint_newest(run, folder, &step));
+    GOOD(checkpoint_newest(run, true, folder, &step));
+    assert_int_equal(step, 5);
+    checkpoint_folder(run, 10, folder);
+    assert_true(directory_exists(folder)); /* a look renames nothing */
+    GOOD(checkpoint_newest(run, false, folder, &step));
     assert_int_equal(step, 5);
     snprintf(path, sizeof path, "%s/checkpoints/step-000010.bad", run);
     assert_true(directory_exists(path));
     snprintf(path, sizeof path, "%s/manifest.json", folder);
     assert_int_equal(unlink(path), 0);
-    for (int again = 0; again < 2; again++) {
-        status s = checkpoint_newest(run, folder, &step);
+    for (int again = 0; again < 3; again++) {
+        status s = checkpoint_newest(run, again == 0, folder, &step);
         assert_non_null(s);
         assert_non_null(strstr(status_message(s), "none of which verifies"));
         status_free(s);
