@@ -26,16 +26,17 @@ fresh() {
 }
 
 number=0
-# refused NAME TEXT: of the run as it is now, the newest is set aside with a line that has the
-# text, the one before it is taken; every fifth goes on to the end.
+# refused NAME TEXT: of the run as it is now, the newest is passed over with a line that has the
+# text, the one before it is taken.  Every fifth goes on to the end, and the newest is set aside; the
+# others are dry runs, which rename nothing.
 refused() {
     number=$((number + 1))
-    local dry=(--dry-run)
-    if [ $((number % 5)) = 0 ]; then dry=(); fi
+    local dry=(--dry-run) said="a run would set it aside as" there=$newest
+    if [ $((number % 5)) = 0 ]; then dry=() said="set aside as" there=$newest.bad; fi
     expect_status 0 "${train[@]}" --run "$run" --resume "${dry[@]}"
-    grep -F "set aside as $newest.bad" "$work/err" | grep -qF -- "$2" || fail "$1: not said: $2"
+    grep -F "$said $newest.bad" "$work/err" | grep -qF -- "$2" || fail "$1: not said: $2"
     expect_said "going on from $before"
-    [ -d "$newest.bad" ] || fail "$1: not set aside"
+    [ -d "$there" ] || fail "$1: no $there"
     if [ ${#dry[@]} = 0 ]; then
         expect_same "$1" "$whole" "$(parameters_hash "$newest")"
     fi
