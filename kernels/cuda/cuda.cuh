@@ -20,7 +20,7 @@ struct cuda_queue {
     int *mistake_seen; /* pinned copy */
     void *scratch;     /* device */
     size_t scratch_bytes;
-    struct blas *blas;   /* what products keep, see blas.cuh; NULL before the first */
+    struct blas *blas; /* what products keep, see blas.cuh; NULL before the first */
 };
 
 /* A weight, see matrix.cu. */
@@ -107,8 +107,7 @@ static __device__ inline void mistake_raise(int *mistake, int kind)
                             of(attention_summary) of(cache_append) of(advance) of(mean_rows)       \
                                 of(mean_rows_backward) of(softmax_loss) of(softmax_loss_backward)  \
                                     of(sample) of(ppo_loss) of(square_sum) of(adamw)
-#define CUDA_DECLARE(name)                                                                         \
-    std::remove_pointer_t<decltype(ops::name)> cuda_##name;
+#define CUDA_DECLARE(name) std::remove_pointer_t<decltype(ops::name)> cuda_##name;
 CUDA_OPERATIONS(CUDA_DECLARE)
 #undef CUDA_DECLARE
 
