@@ -32,8 +32,10 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
                                    .decoder_start = tokenizer_pad(language->tokenizer)};
     TRY(t5_create(queue, &shape, with_gradients, out));
     status s = t5_initialize(*out, config->seed);
-    if (!s) s = t5_refresh(*out);
-    if (s) t5_destroy(*out);
+    if (s) {
+        t5_destroy(*out);
+        *out = NULL;
+    }
     return s;
 }
 

@@ -85,10 +85,7 @@ status trainer_open(struct trainer *t)
     if (t->world->is_learner) TRY(learner_open(t));
     if (t->world->is_actor) TRY(actor_open(t));
     struct t5 *any = t->policy ? t->policy : t->actor_model;
-    const int64_t size = tokenizer_size(t->language->tokenizer);
-    if (size > t5_shape(any)->vocabulary)
-        FAIL(STATUS_INPUT, "the tokenizer has %lld ids, the model's vocabulary %lld",
-             (long long)size, (long long)t5_shape(any)->vocabulary);
+    TRY(language_fits(t->language, t5_shape(any)->vocabulary));
     t->wire_count = t5_parameters(any)->size + 2 * RUNNING_SIZE;
     t->wire = memory_allocate((size_t)t->wire_count * sizeof *t->wire);
     return NULL;

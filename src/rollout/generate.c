@@ -123,22 +123,28 @@ static status active_upload(struct generator *g, const struct config *config,
                         active->counter, active->count);
 }
 
+/* Where a step or a forced pass left its numbers, but for the tokens. */
+static void results_name(const struct generator *g, const void *from[REC_COUNT])
+{
+    from[REC_LOGP] = g->logp.data;
+    from[REC_TOKEN_ENTROPY] = g->token_entropy.data;
+    from[REC_ENTROPY] = g->capture.entropy.data;
+    from[REC_FLOORED] = g->capture.floored.data;
+    from[REC_MASS] = g->capture.mass.data;
+    from[REC_SPECIAL] = g->capture.special.data;
+    from[REC_TURN_MASS] = g->capture.turn_mass.data;
+    from[REC_TOP_POSITION] = g->capture.top_position.data;
+    from[REC_TOP_WEIGHT] = g->capture.top_weight.data;
+}
+
 /* captured: the attention summary was made; without it its records stay zero. */
 static status step_record(struct generator *g, const struct active *active, int64_t steps,
                           bool captured)
 {
     struct queue *q = t5_queue(g->model);
     const int32_t *position = t5_decoder_step_of_row(g->decoder);
-    const void *from[REC_COUNT] = {[REC_TOKEN] = t5_decoder_input(g->decoder),
-                                   [REC_LOGP] = g->logp.data,
-                                   [REC_TOKEN_ENTROPY] = g->token_entropy.data,
-                                   [REC_ENTROPY] = g->capture.entropy.data,
-                                   [REC_FLOORED] = g->capture.floored.data,
-                                   [REC_MASS] = g->capture.mass.data,
-                                   [REC_SPECIAL] = g->capture.special.data,
-                                   [REC_TURN_MASS] = g->capture.turn_mass.data,
-                                   [REC_TOP_POSITION] = g->capture.top_position.data,
-                                   [REC_TOP_WEIGHT] = g->capture.top_weight.data};
+    const void *from[REC_COUNT] = {[REC_TOKEN] = t5_decoder_input(g->decoder)};
+    results_name(g, from);
     for (int i = 0; i < (captured ? REC_COUNT : REC_ENTROPY); i++) {
         const int64_t width = record_width(g, i);
         q->op->cache_append(q, g->record[i].data, steps * width, g->slot.data, position, from[i],
@@ -366,15 +372,8 @@ static status scores_read(struct generator *g, const struct score_arrays *a, int
                           struct reply *replies)
 {
     struct queue *q = t5_queue(g->model);
-    const void *from[REC_COUNT] = {[REC_LOGP] = g->logp.data,
-                                   [REC_TOKEN_ENTROPY] = g->token_entropy.data,
-                                   [REC_ENTROPY] = g->capture.entropy.data,
-                                   [REC_FLOORED] = g->capture.floored.data,
-                                   [REC_MASS] = g->capture.mass.data,
-                                   [REC_SPECIAL] = g->capture.special.data,
-                                   [REC_TURN_MASS] = g->capture.turn_mass.data,
-                                   [REC_TOP_POSITION] = g->capture.top_position.data,
-                                   [REC_TOP_WEIGHT] = g->capture.top_weight.data};
+    const void *from[REC_COUNT] = {NULL};
+    results_name(g, from);
     void *host[REC_COUNT] = {NULL};
     for (int i = REC_LOGP; i < REC_COUNT; i++) {
         const size_t bytes = (size_t)(a->total * record_width(g, i)) * 4;
