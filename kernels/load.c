@@ -14,7 +14,7 @@
 static const char module_name[] = "regard_cuda.so";
 static const char driver_name[] = "libcuda.so.1";
 
-typedef status queue_create_function(int device, int threads, size_t real_bytes,
+typedef status queue_create_function(int device, const struct queue_options *options,
                                      struct queue **out);
 
 static bool library_loads(const char *name)
@@ -41,7 +41,7 @@ static status module_path(char path[PATH_MAX])
     return NULL;
 }
 
-static status cuda_queue_create(size_t real_bytes, int device, int threads, struct queue **out)
+static status cuda_queue_create(int device, const struct queue_options *options, struct queue **out)
 {
     char path[PATH_MAX];
     TRY(module_path(path));
@@ -57,20 +57,19 @@ static status cuda_queue_create(size_t real_bytes, int device, int threads, stru
     if (!symbol) FAIL(STATUS_INPUT, "device: cuda: %s is not regard's CUDA module", path);
     queue_create_function *create;
     memcpy(&create, &symbol, sizeof create); /* C has no cast from an object to a function */
-    return create(device, threads, real_bytes, out);
+    return create(device, options, out);
 }
 
-status queue_create_of(size_t real_bytes, const char *device, int threads, const char *instructions,
-                       struct queue **out)
+status queue_create(const struct queue_options *options, struct queue **out)
 {
     *out = NULL;
+    const char *device = options->device ? options->device : "auto";
     const char *colon = strchr(device, ':');
     const size_t length = colon ? (size_t)(colon - device) : strlen(device);
     const int number = colon ? atoi(colon + 1) : 0;
-    if (length == 4 && !strncmp(device, "cuda", 4))
-        return cuda_queue_create(real_bytes, number, threads, out);
+    if (length == 4 && !strncmp(device, "cuda", 4)) return cuda_queue_create(number, options, out);
     if (length == 4 && !strncmp(device, "auto", 4)) {
-        status s = cuda_queue_create(real_bytes, number, threads, out);
+        status s = cuda_queue_create(number, options, out);
         if (!s) return NULL;
         /* No driver is how most machines are; a driver whose GPU is not used is worth a line. */
         const bool expected = !getenv("REGARD_CUDA_MODULE") && !library_loads(driver_name);
@@ -79,13 +78,10 @@ status queue_create_of(size_t real_bytes, const char *device, int threads, const
     } else if (length != 3 || strncmp(device, "cpu", 3)) {
         FAIL(STATUS_INPUT, "device: \"%s\" is none of auto, cpu, cuda", device);
     }
-    if (real_bytes != sizeof(float)) FAIL(STATUS_INPUT, "the CPU's activations are fp32");
-    return cpu_queue_create(threads, instructions, out);
-}
-
-status queue_create(const char *device, int threads, const char *instructions, struct queue **out)
-{
-    return queue_create_of(sizeof(float), device, threads, instructions, out);
+    if (options->real_bytes && options->real_bytes != sizeof(float))
+        FAIL(STATUS_INPUT, "the CPU's activations are fp32");
+    return cpu_queue_create(options->threads ? options->threads : 1,
+                            options->instructions ? options->instructions : "auto", out);
 }
 
 status queue_open(const struct config *config, int local_rank, struct queue **out)
@@ -94,5 +90,7 @@ status queue_open(const struct config *config, int local_rank, struct queue **ou
         [DEVICE_AUTO] = "auto", [DEVICE_CPU] = "cpu", [DEVICE_CUDA] = "cuda"};
     char device[32];
     snprintf(device, sizeof device, "%s:%d", names[config->device], local_rank);
-    return queue_create(device, (int)config->threads, config->instructions, out);
+    const struct queue_options options = {
+        .device = device, .threads = (int)config->threads, .instructions = config->instructions};
+    return queue_create(&options, out);
 }

@@ -26,6 +26,7 @@
 
 struct ops;
 struct packed_matrix; /* a weight in the back end's own layout */
+struct graph;         /* recorded calls */
 
 /* An element of an activation, fp32 or bf16: only operations look inside. */
 typedef void real;
@@ -35,6 +36,34 @@ struct queue {
     const struct ops *op;
     int threads;
     size_t real_bytes; /* 4 or 2 */
+    bool exact;        /* a product's algorithm does not depend on the rows: always on the CPU */
+};
+
+/* How a queue is to be made; 0 and NULL are the defaults. */
+struct queue_options {
+    const char *device;       /* "auto", "cpu" or "cuda"; ":N" behind it chooses GPU N modulo those
+                               * there are (a rank's local number) */
+    int threads;              /* the CPU's; 0: 1 */
+    const char *instructions; /* the CPU's: "auto", "avx512", "avx2" or "c" */
+    size_t real_bytes;        /* of a `real`: 4 or, on CUDA alone, 2; 0: 4 */
+    bool exact;               /* CUDA: a row's bits do not depend on the rows beside it; the CPU's
+                               * never do */
+};
+
+/* What device memory is for: of the report, and of the advice where it runs out. */
+enum memory_kind {
+    MEMORY_ACTIVATIONS,
+    MEMORY_WEIGHTS,
+    MEMORY_OPTIMIZER, /* moments and gradients */
+    MEMORY_CACHES,    /* keys and values of decoding */
+    MEMORY_CAPTURE,   /* attention captured, and what it is reduced to */
+    MEMORY_KINDS
+};
+
+/* Stochastic rounding of fp32 to bf16: element i takes 16 bits of Philox of this key at counter
+ * (i / 8 low, i / 8 high, counter), so that equal arguments give equal bits on every rank. */
+struct rounding {
+    uint32_t key[2], counter[2];
 };
 
 /* The place `count` elements behind p. */
@@ -147,24 +176,44 @@ struct ops {
     const char *name;
 
     /* Memory and order. */
-    status (*allocate)(struct queue *q, size_t bytes, void **out); /* 64-byte aligned */
+    status (*allocate)(struct queue *q, enum memory_kind kind, size_t bytes,
+                       void **out); /* 64-byte aligned */
     void (*release)(struct queue *q, void *memory);
+    /* Host memory that copies to and from the device need not wait for (pinned). */
+    status (*host_allocate)(struct queue *q, size_t bytes, void **out);
+    void (*host_release)(struct queue *q, void *memory);
     void (*upload)(struct queue *q, void *to, const void *host_from, size_t bytes);
     void (*download)(struct queue *q, void *host_to, const void *from, size_t bytes);
     void (*copy)(struct queue *q, void *to, const void *from, size_t bytes);
     void (*zero)(struct queue *q, void *to, size_t bytes);
     status (*synchronize)(struct queue *q);
+    /* Marks this place in the queue; mark_wait returns once everything before it has run, and
+     * leaves what was queued since alone.  slot: 0 .. QUEUE_MARKS - 1. */
+    void (*mark)(struct queue *q, int slot);
+    void (*mark_wait)(struct queue *q, int slot);
+    /* Between begin and end calls are recorded, not run; graph_launch queues them all at once,
+     * with the arguments they had.  No memory may be allocated, released or waited for in
+     * between.  NULL where the back end runs calls at once: there is nothing to record. */
+    void (*graph_begin)(struct queue *q);
+    status (*graph_end)(struct queue *q, struct graph **out);
+    void (*graph_launch)(struct queue *q, struct graph *graph);
+    void (*graph_destroy)(struct queue *q, struct graph *graph); /* NULL is allowed */
     void (*destroy)(struct queue *q);
 
     /* Matrix products.  W is [n, k] (out, in), packed once after each load or update. */
     status (*matrix_create)(struct queue *q, int64_t n, int64_t k, bool with_input_gradient,
                             struct packed_matrix **out);
     void (*matrix_destroy)(struct queue *q, struct packed_matrix *w);
-    void (*matrix_pack)(struct queue *q, struct packed_matrix *w, const float *values);
+    /* rounding NULL: to nearest. */
+    void (*matrix_pack)(struct queue *q, struct packed_matrix *w, const float *values,
+                        const struct rounding *rounding);
     /* y[m,n] (+)= x[m,k] W^T */
     void (*matmul)(struct queue *q, real *y, const real *x, const struct packed_matrix *w,
                    int64_t m, bool accumulate);
-    /* The same into fp32: logits, values. */
+    /* y[m,n] = max(0, x[m,k] W^T) */
+    void (*matmul_relu)(struct queue *q, real *y, const real *x, const struct packed_matrix *w,
+                        int64_t m);
+    /* The same as matmul into fp32: logits, values. */
     void (*matmul_float)(struct queue *q, float *y, const real *x, const struct packed_matrix *w,
                          int64_t m, bool accumulate);
     /* dx[m,k] (+)= dy[m,n] W */
@@ -244,6 +293,8 @@ struct ops {
     void (*adamw)(struct queue *q, float *w, float *m, float *v, const float *gradient,
                   int64_t count, const struct adamw *settings);
 };
+
+enum { QUEUE_MARKS = 8 };
 
 /* The CPU back end: instruction set "auto", "avx512", "avx2" or "c". */
 status cpu_queue_create(int threads, const char *instructions, struct queue **out);

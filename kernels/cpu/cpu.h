@@ -36,20 +36,26 @@ void cpu_fail(struct queue *q, status error);
  * there is no memory: the caller returns. */
 void *cpu_scratch(struct queue *q, int slot, size_t bytes);
 
-status cpu_allocate(struct queue *q, size_t bytes, void **out); /* 64-byte aligned */
+status cpu_allocate(struct queue *q, enum memory_kind kind, size_t bytes,
+                    void **out); /* 64-byte aligned */
 void cpu_release(struct queue *q, void *memory);
 void cpu_upload(struct queue *q, void *to, const void *host_from, size_t bytes);
 void cpu_download(struct queue *q, void *host_to, const void *from, size_t bytes);
 void cpu_copy(struct queue *q, void *to, const void *from, size_t bytes);
 void cpu_zero(struct queue *q, void *to, size_t bytes);
 status cpu_synchronize(struct queue *q);
+status cpu_host_allocate(struct queue *q, size_t bytes, void **out);
+void cpu_mark(struct queue *q, int slot);
 void cpu_destroy(struct queue *q);
 status cpu_matrix_create(struct queue *q, int64_t n, int64_t k, bool with_input_gradient,
                          struct packed_matrix **out);
 void cpu_matrix_destroy(struct queue *q, struct packed_matrix *w);
-void cpu_matrix_pack(struct queue *q, struct packed_matrix *w, const float *values);
+void cpu_matrix_pack(struct queue *q, struct packed_matrix *w, const float *values,
+                     const struct rounding *rounding);
 void cpu_matmul(struct queue *q, real *y, const real *x, const struct packed_matrix *w, int64_t m,
                 bool accumulate);
+void cpu_matmul_relu(struct queue *q, real *y, const real *x, const struct packed_matrix *w,
+                     int64_t m);
 void cpu_matmul_float(struct queue *q, float *y, const real *x, const struct packed_matrix *w,
                       int64_t m, bool accumulate);
 void cpu_narrow(struct queue *q, real *y, const float *x, int64_t count);

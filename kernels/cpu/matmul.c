@@ -247,10 +247,10 @@ status cpu_matrix_create(struct queue *q, int64_t n, int64_t k, bool with_input_
     *w = (struct packed_matrix){
         .n = n, .k = k, .forward = {.n = n, .k = k}, .input_gradient = {.n = k, .k = n}};
     void *values = NULL;
-    status error = cpu_allocate(q, panels_bytes(cpu, n, k), &values);
+    status error = cpu_allocate(q, MEMORY_WEIGHTS, panels_bytes(cpu, n, k), &values);
     w->forward.values = values;
     if (!error && with_input_gradient) {
-        error = cpu_allocate(q, panels_bytes(cpu, k, n), &values);
+        error = cpu_allocate(q, MEMORY_WEIGHTS, panels_bytes(cpu, k, n), &values);
         w->input_gradient.values = error ? NULL : values;
     }
     if (error) {
@@ -269,8 +269,10 @@ void cpu_matrix_destroy(struct queue *q, struct packed_matrix *w)
     free(w);
 }
 
-void cpu_matrix_pack(struct queue *q, struct packed_matrix *w, const float *values)
+void cpu_matrix_pack(struct queue *q, struct packed_matrix *w, const float *values,
+                     const struct rounding *rounding)
 {
+    (void)rounding; /* nothing is rounded */
     panels_pack(q, &w->forward, values, w->k, 1);
     if (w->input_gradient.values) panels_pack(q, &w->input_gradient, values, 1, w->k);
 }
@@ -282,6 +284,13 @@ void cpu_matmul(struct queue *q, real *y_, const real *x_, const struct packed_m
     const float *x = x_;
     const struct left a = {.m = m, .values = x, .row_stride = w->k, .step_stride = 1};
     product(q, &a, &w->forward, y, accumulate);
+}
+
+void cpu_matmul_relu(struct queue *q, real *y, const real *x, const struct packed_matrix *w,
+                     int64_t m)
+{
+    cpu_matmul(q, y, x, w, m, false);
+    cpu_relu(q, y, y, m * w->n);
 }
 
 void cpu_matmul_float(struct queue *q, float *y, const real *x, const struct packed_matrix *w,

@@ -14,16 +14,21 @@ static const struct ops cpu_ops = {
     .name = "cpu",
     .allocate = cpu_allocate,
     .release = cpu_release,
+    .host_allocate = cpu_host_allocate,
+    .host_release = cpu_release,
     .upload = cpu_upload,
     .download = cpu_download,
     .copy = cpu_copy,
     .zero = cpu_zero,
     .synchronize = cpu_synchronize,
+    .mark = cpu_mark,
+    .mark_wait = cpu_mark,
     .destroy = cpu_destroy,
     .matrix_create = cpu_matrix_create,
     .matrix_destroy = cpu_matrix_destroy,
     .matrix_pack = cpu_matrix_pack,
     .matmul = cpu_matmul,
+    .matmul_relu = cpu_matmul_relu,
     .matmul_float = cpu_matmul_float,
     .matmul_input_gradient = cpu_matmul_input_gradient,
     .matmul_weight_gradient = cpu_matmul_weight_gradient,
@@ -91,9 +96,14 @@ void *cpu_scratch(struct queue *q, int slot, size_t bytes)
     return s->memory;
 }
 
-status cpu_allocate(struct queue *q, size_t bytes, void **out)
+status cpu_host_allocate(struct queue *q, size_t bytes, void **out)
 {
-    (void)q;
+    return cpu_allocate(q, MEMORY_ACTIVATIONS, bytes, out);
+}
+
+status cpu_allocate(struct queue *q, enum memory_kind kind, size_t bytes, void **out)
+{
+    (void)q, (void)kind;
     *out = memory_new(bytes);
     if (!*out) FAIL(STATUS_INTERNAL, "no memory for %zu bytes", bytes);
     return NULL;
@@ -132,6 +142,12 @@ status cpu_synchronize(struct queue *q)
     status error = cpu_queue_of(q)->error;
     cpu_queue_of(q)->error = NULL;
     return error;
+}
+
+/* Everything has run already. */
+void cpu_mark(struct queue *q, int slot)
+{
+    (void)q, (void)slot;
 }
 
 void cpu_destroy(struct queue *q)
@@ -178,7 +194,7 @@ status cpu_queue_create(int threads, const char *instructions, struct queue **ou
         free(scratch);
         FAIL(STATUS_INTERNAL, "no memory for a queue");
     }
-    cpu->base = (struct queue){.op = &cpu_ops, .threads = threads, .real_bytes = 4};
+    cpu->base = (struct queue){.op = &cpu_ops, .threads = threads, .real_bytes = 4, .exact = true};
     cpu->scratch = scratch;
     status error = instructions_choose(cpu, instructions);
     if (error) {

@@ -15,7 +15,8 @@ struct cuda_queue {
     struct ops table;
     int device;
     cudaStream_t stream;
-    status error;      /* the first one since the last synchronize */
+    status error; /* the first one since the last synchronize */
+    cudaEvent_t mark[QUEUE_MARKS];
     int *mistake;      /* device: an enum cuda_mistake, 0 until a kernel raises one */
     int *mistake_seen; /* pinned copy */
     void *scratch;     /* device */
@@ -98,19 +99,22 @@ static __device__ inline void mistake_raise(int *mistake, int kind)
 
 /* Every operation, with the type that the table gives it: cuda_rmsnorm, cuda_add, ... */
 #define CUDA_OPERATIONS(of)                                                                        \
-    of(allocate) of(release) of(upload) of(download) of(copy) of(zero) of(synchronize) of(destroy) \
-        of(matrix_create) of(matrix_destroy) of(matrix_pack) of(matmul) of(matmul_float)           \
-            of(matmul_input_gradient) of(matmul_weight_gradient) of(narrow) of(embedding)          \
-                of(embedding_backward) of(rmsnorm) of(rmsnorm_backward) of(add) of(scale) of(relu) \
-                    of(relu_backward) of(gated_gelu) of(gated_gelu_backward) of(relative_bias)     \
-                        of(relative_bias_backward) of(attention) of(attention_backward)            \
-                            of(attention_summary) of(cache_append) of(advance) of(mean_rows)       \
-                                of(mean_rows_backward) of(softmax_loss) of(softmax_loss_backward)  \
-                                    of(sample) of(ppo_loss) of(square_sum) of(adamw)
+    of(allocate) of(release) of(host_allocate) of(host_release) of(mark) of(mark_wait)             \
+        of(graph_begin) of(graph_end) of(graph_launch) of(graph_destroy) of(upload) of(download)   \
+            of(copy) of(zero) of(synchronize) of(destroy) of(matrix_create) of(matrix_destroy)     \
+                of(matrix_pack) of(matmul) of(matmul_relu) of(matmul_float)                        \
+                    of(matmul_input_gradient) of(matmul_weight_gradient) of(narrow) of(embedding)  \
+                        of(embedding_backward) of(rmsnorm) of(rmsnorm_backward) of(add) of(scale)  \
+                            of(relu) of(relu_backward) of(gated_gelu) of(gated_gelu_backward)      \
+                                of(relative_bias) of(relative_bias_backward) of(attention)         \
+                                    of(attention_backward) of(attention_summary) of(cache_append)  \
+                                        of(advance) of(mean_rows) of(mean_rows_backward)           \
+                                            of(softmax_loss) of(softmax_loss_backward) of(sample)  \
+                                                of(ppo_loss) of(square_sum) of(adamw)
 #define CUDA_DECLARE(name) std::remove_pointer_t<decltype(ops::name)> cuda_##name;
 CUDA_OPERATIONS(CUDA_DECLARE)
 #undef CUDA_DECLARE
 
 /* A queue with a copy of that table, from which no entry may be missing. */
-status cuda_queue_open(const struct ops *operations, int device, int threads, size_t real_bytes,
-                       struct queue **out);
+status cuda_queue_open(const struct ops *operations, int device,
+                       const struct queue_options *options, struct queue **out);

@@ -25,6 +25,13 @@ void cuda_matmul(struct queue *q, real *y, const real *x, const struct packed_ma
     multiply(q, y, x, w, m, false, accumulate);
 }
 
+void cuda_matmul_relu(struct queue *q, real *y, const real *x, const struct packed_matrix *w,
+                      int64_t m)
+{
+    multiply(q, y, x, w, m, false, false);
+    cuda_relu(q, y, y, m * w->n);
+}
+
 void cuda_matmul_float(struct queue *q, float *y, const real *x, const struct packed_matrix *w,
                        int64_t m, bool accumulate)
 {

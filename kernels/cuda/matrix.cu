@@ -13,7 +13,7 @@ status cuda_matrix_create(struct queue *q, int64_t n, int64_t k, bool with_input
     w->n = n;
     w->k = k;
     w->with_input_gradient = with_input_gradient;
-    status error = cuda_allocate(q, (size_t)(n * k) * q->real_bytes, &w->values);
+    status error = cuda_allocate(q, MEMORY_WEIGHTS, (size_t)(n * k) * q->real_bytes, &w->values);
     if (error)
         free(w);
     else
@@ -28,7 +28,9 @@ void cuda_matrix_destroy(struct queue *q, struct packed_matrix *w)
     free(w);
 }
 
-void cuda_matrix_pack(struct queue *q, struct packed_matrix *w, const float *values)
+void cuda_matrix_pack(struct queue *q, struct packed_matrix *w, const float *values,
+                      const struct rounding *rounding)
 {
+    (void)rounding;
     cuda_narrow(q, w->values, values, w->n * w->k);
 }

@@ -48,15 +48,31 @@ void *cuda_scratch(struct queue *q, size_t bytes)
     return cuda->scratch;
 }
 
-status cuda_allocate(struct queue *q, size_t bytes, void **out)
+status cuda_allocate(struct queue *q, enum memory_kind kind, size_t bytes, void **out)
 {
-    (void)q;
+    (void)q, (void)kind;
     return memory_new(bytes, out);
 }
 
 void cuda_release(struct queue *q, void *memory)
 {
     cuda_check(q, cudaFree(memory), "cudaFree"); /* NULL is allowed */
+}
+
+status cuda_host_allocate(struct queue *q, size_t bytes, void **out)
+{
+    (void)q;
+    *out = NULL;
+    const cudaError_t error = cudaMallocHost(out, bytes ? bytes : 1);
+    if (error != cudaSuccess)
+        FAIL(STATUS_INTERNAL, "%zu bytes of pinned host memory: %s", bytes,
+             cudaGetErrorString(error));
+    return NULL;
+}
+
+void cuda_host_release(struct queue *q, void *memory)
+{
+    if (memory) cuda_check(q, cudaFreeHost(memory), "cudaFreeHost");
 }
 
 static void copy(struct queue *q, void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
@@ -110,11 +126,24 @@ status cuda_synchronize(struct queue *q)
     return error;
 }
 
+void cuda_mark(struct queue *q, int slot)
+{
+    struct cuda_queue *cuda = cuda_queue_of(q);
+    cuda_check(q, cudaEventRecord(cuda->mark[slot], cuda->stream), "cudaEventRecord");
+}
+
+void cuda_mark_wait(struct queue *q, int slot)
+{
+    cuda_check(q, cudaEventSynchronize(cuda_queue_of(q)->mark[slot]), "cudaEventSynchronize");
+}
+
 void cuda_destroy(struct queue *q)
 {
     if (!q) return;
     struct cuda_queue *cuda = cuda_queue_of(q);
     if (cuda->stream) (void)cudaStreamDestroy(cuda->stream);
+    for (cudaEvent_t event : cuda->mark)
+        if (event) (void)cudaEventDestroy(event);
     cuda_blas_release(cuda->blas);
     (void)cudaFree(cuda->scratch);
     (void)cudaFree(cuda->mistake);
@@ -142,6 +171,9 @@ static status queue_fill(struct cuda_queue *cuda, int device)
     TRY(device_choose(cuda, device));
     cuda_check(&cuda->base, cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking),
                "cudaStreamCreate");
+    for (cudaEvent_t &event : cuda->mark)
+        cuda_check(&cuda->base, cudaEventCreateWithFlags(&event, cudaEventDisableTiming),
+                   "cudaEventCreate");
     cuda_check(&cuda->base, cudaMalloc(&cuda->mistake, sizeof *cuda->mistake), "cudaMalloc");
     cuda_check(&cuda->base, cudaMallocHost(&cuda->mistake_seen, sizeof *cuda->mistake_seen),
                "cudaMallocHost");
@@ -152,17 +184,18 @@ static status queue_fill(struct cuda_queue *cuda, int device)
     return error;
 }
 
-status cuda_queue_open(const struct ops *operations, int device, int threads, size_t real_bytes,
-                       struct queue **out)
+status cuda_queue_open(const struct ops *operations, int device,
+                       const struct queue_options *options, struct queue **out)
 {
     *out = NULL;
+    const size_t real_bytes = options->real_bytes ? options->real_bytes : sizeof(float);
     if (real_bytes != 4 && real_bytes != 2)
         FAIL(STATUS_INTERNAL, "elements of %zu bytes: 4 or 2", real_bytes);
     struct cuda_queue *cuda = (struct cuda_queue *)calloc(1, sizeof *cuda);
     if (!cuda) FAIL(STATUS_INTERNAL, "no memory for a queue");
     cuda->table = *operations;
     cuda->base.op = &cuda->table;
-    cuda->base.threads = threads;
+    cuda->base.threads = options->threads ? options->threads : 1;
     cuda->base.real_bytes = real_bytes;
     status error = queue_fill(cuda, device);
     if (error) {

@@ -15,10 +15,10 @@ static struct ops table_new(void)
     return table;
 }
 
-/* A queue on GPU `device` (modulo those there are), whose `real` has real_bytes bytes. */
+/* A queue on GPU `device`, modulo those there are. */
 extern "C" __attribute__((visibility("default"))) status
-regard_cuda_queue_create(int device, int threads, size_t real_bytes, struct queue **out)
+regard_cuda_queue_create(int device, const struct queue_options *options, struct queue **out)
 {
     const struct ops table = table_new();
-    return cuda_queue_open(&table, device, threads, real_bytes, out);
+    return cuda_queue_open(&table, device, options, out);
 }

@@ -8,9 +8,9 @@ static status allocate_state(struct optimizer *o)
 {
     struct queue *q = o->queue;
     size_t bytes = (size_t)o->size * sizeof(float);
-    TRY(q->op->allocate(q, bytes, (void **)&o->m));
-    TRY(q->op->allocate(q, bytes, (void **)&o->v));
-    TRY(q->op->allocate(q, sizeof(double), (void **)&o->sum));
+    TRY(q->op->allocate(q, MEMORY_OPTIMIZER, bytes, (void **)&o->m));
+    TRY(q->op->allocate(q, MEMORY_OPTIMIZER, bytes, (void **)&o->v));
+    TRY(q->op->allocate(q, MEMORY_OPTIMIZER, sizeof(double), (void **)&o->sum));
     q->op->zero(q, o->m, bytes);
     q->op->zero(q, o->v, bytes);
     return NULL;

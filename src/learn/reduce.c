@@ -30,7 +30,7 @@ status gradient_tree_create(struct queue *queue, int64_t size, int64_t leaves,
     int levels = 0;
     while (((int64_t)1 << levels) < leaves && levels < LEVELS_MAX) levels++;
     for (; tree->buffers < levels + 1; tree->buffers++) {
-        status failed = queue->op->allocate(queue, (size_t)size * sizeof(float),
+        status failed = queue->op->allocate(queue, MEMORY_OPTIMIZER, (size_t)size * sizeof(float),
                                             (void **)&tree->buffer[tree->buffers]);
         if (failed) {
             gradient_tree_free(tree);

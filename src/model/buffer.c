@@ -6,7 +6,7 @@ status buffer_reserve(struct queue *queue, struct buffer *buffer, size_t bytes)
     if (bytes <= buffer->size && buffer->data) return NULL;
     size_t size = bytes + bytes / 4 + 64;
     buffer_release(queue, buffer);
-    TRY(queue->op->allocate(queue, size, &buffer->data));
+    TRY(queue->op->allocate(queue, buffer->kind, size, &buffer->data));
     buffer->size = size;
     return NULL;
 }

@@ -7,6 +7,7 @@
 struct buffer {
     void *data;
     size_t size;
+    enum memory_kind kind; /* 0: activations */
 };
 
 /* At least `bytes`; what it held is lost when it grows. */

@@ -191,7 +191,7 @@ static status model_fill(struct t5 *model, bool value_head)
     struct queue *q = model->queue;
     TRY(model_lay_out(model, value_head));
     size_t bytes = (size_t)p->size * sizeof(float);
-    TRY(q->op->allocate(q, bytes, (void **)&p->values));
+    TRY(q->op->allocate(q, MEMORY_WEIGHTS, bytes, (void **)&p->values));
     q->op->zero(q, p->values, bytes);
     struct t5_matrix *matrix;
     for (int64_t i = 0; (matrix = matrix_at(model, i)); i++)
@@ -275,7 +275,7 @@ status t5_refresh(struct t5 *model)
     struct t5_matrix *matrix;
     for (int64_t i = 0; (matrix = matrix_at(model, i)); i++)
         if (matrix->packed)
-            q->op->matrix_pack(q, matrix->packed, model->parameters.values + matrix->offset);
+            q->op->matrix_pack(q, matrix->packed, model->parameters.values + matrix->offset, NULL);
     return q->op->synchronize(q);
 }
 

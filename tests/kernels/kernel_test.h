@@ -54,7 +54,9 @@ static struct queues queues_new_cuda(void)
     for (char *order; (order = strsep(&rest, " "));) {
         struct queue *inner;
         setenv("CUDA_HOST_ORDER", order, 1); /* of the stream that is made next */
-        status error = queue_create_of(real_is_bf16() ? 2 : 4, "cuda", 1, "auto", &inner);
+        status error = queue_create(
+            &(struct queue_options){.device = "cuda", .real_bytes = real_is_bf16() ? 2 : 4},
+            &inner);
         if (error) fail_msg("%s", status_message(error));
         snprintf(all.name[all.count], sizeof all.name[0], "cuda, %s", order);
         all.q[all.count++] = mirror_new(inner, host);

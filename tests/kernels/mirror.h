@@ -100,8 +100,9 @@ static void *mirror_argument(struct mirror_call *call, const void *host, int64_t
                                  .bytes = bytes,
                                  .narrow = narrow && call->inner->real_bytes == 2,
                                  .out = out};
-    status error = call->inner->op->allocate(
-        call->inner, (size_t)item->count * (item->narrow ? 2 : bytes), &item->device);
+    status error =
+        call->inner->op->allocate(call->inner, MEMORY_ACTIVATIONS,
+                                  (size_t)item->count * (item->narrow ? 2 : bytes), &item->device);
     if (error) fail_msg("%s", status_message(error));
     mirror_send(call, item);
     return item->device;
@@ -152,10 +153,10 @@ static void mirror_end(struct mirror_call *call)
 }
 
 /* Memory that tests allocate themselves is the inner queue's. */
-static status mirror_allocate(struct queue *q, size_t bytes, void **out)
+static status mirror_allocate(struct queue *q, enum memory_kind kind, size_t bytes, void **out)
 {
     struct queue *inner = ((struct mirror *)q)->inner;
-    return inner->op->allocate(inner, bytes, out);
+    return inner->op->allocate(inner, kind, bytes, out);
 }
 
 static void mirror_release(struct queue *q, void *memory)
@@ -234,11 +235,13 @@ static void mirror_matrix_destroy(struct queue *q, struct packed_matrix *w)
     free(w);
 }
 
-static void mirror_matrix_pack(struct queue *q, struct packed_matrix *w, const float *values)
+static void mirror_matrix_pack(struct queue *q, struct packed_matrix *w, const float *values,
+                               const struct rounding *rounding)
 {
     struct mirror_call call = mirror_begin(q);
     const struct mirror_matrix *m = mirror_matrix_of(w);
-    call.inner->op->matrix_pack(call.inner, m->inner, mirror_in(&call, values, m->n * m->k));
+    call.inner->op->matrix_pack(call.inner, m->inner, mirror_in(&call, values, m->n * m->k),
+                                rounding);
     mirror_end(&call);
 }
 
@@ -249,6 +252,16 @@ static void mirror_matmul(struct queue *q, real *y, const real *x, const struct 
     const struct mirror_matrix *matrix = mirror_matrix_of(w);
     call.inner->op->matmul(call.inner, mirror_out_real(&call, y, m * matrix->n),
                            mirror_in_real(&call, x, m * matrix->k), matrix->inner, m, accumulate);
+    mirror_end(&call);
+}
+
+static void mirror_matmul_relu(struct queue *q, real *y, const real *x,
+                               const struct packed_matrix *w, int64_t m)
+{
+    struct mirror_call call = mirror_begin(q);
+    const struct mirror_matrix *matrix = mirror_matrix_of(w);
+    call.inner->op->matmul_relu(call.inner, mirror_out_real(&call, y, m * matrix->n),
+                                mirror_in_real(&call, x, m * matrix->k), matrix->inner, m);
     mirror_end(&call);
 }
 
@@ -639,6 +652,7 @@ static const struct ops mirror_ops = {
     .matrix_destroy = mirror_matrix_destroy,
     .matrix_pack = mirror_matrix_pack,
     .matmul = mirror_matmul,
+    .matmul_relu = mirror_matmul_relu,
     .matmul_float = mirror_matmul_float,
     .matmul_input_gradient = mirror_matmul_input_gradient,
     .matmul_weight_gradient = mirror_matmul_weight_gradient,

@@ -39,7 +39,7 @@ static void multiply(struct queue *q, enum form form, float *c, const float *a, 
     status error = back ? q->op->matrix_create(q, s.k, s.n, true, &w)
                         : q->op->matrix_create(q, s.n, s.k, false, &w);
     assert_null(error);
-    q->op->matrix_pack(q, w, b);
+    q->op->matrix_pack(q, w, b, NULL);
     if (back)
         q->op->matmul_input_gradient(q, c, a, w, s.m, accumulate);
     else
@@ -145,7 +145,7 @@ static void a_rows_bits_do_not_depend_on_the_number_of_rows(void **state)
             status error = back ? q->op->matrix_create(q, k, n, true, &w)
                                 : q->op->matrix_create(q, n, k, false, &w);
             assert_null(error);
-            q->op->matrix_pack(q, w, values);
+            q->op->matrix_pack(q, w, values, NULL);
             void (*run)(struct queue *, real *, const real *, const struct packed_matrix *, int64_t,
                         bool) = back ? q->op->matmul_input_gradient : q->op->matmul;
             for (int64_t i = 0; i < most; i++) run(q, want + i * n, x + i * k, w, 1, false);
@@ -176,7 +176,7 @@ static void no_rows_is_no_work_and_an_empty_sum_is_zero(void **state)
         guarded_free(dw, "dw");
         struct packed_matrix *w;
         assert_null(q->op->matrix_create(q, 3, 1, false, &w));
-        q->op->matrix_pack(q, w, (const float[]){1, 2, 3});
+        q->op->matrix_pack(q, w, (const float[]){1, 2, 3}, NULL);
         q->op->matmul(q, NULL, NULL, w, 0, false);
         q->op->matrix_destroy(q, w);
     }
@@ -191,7 +191,7 @@ static void an_input_gradient_that_was_not_asked_for_is_an_error(void **state)
     struct packed_matrix *w;
     float dx = 0;
     assert_null(q->op->matrix_create(q, 1, 1, false, &w));
-    q->op->matrix_pack(q, w, &dx);
+    q->op->matrix_pack(q, w, &dx, NULL);
     q->op->matmul_input_gradient(q, &dx, &dx, w, 1, false);
     status error = q->op->synchronize(q);
     assert_non_null(error);
@@ -214,7 +214,7 @@ static void instructions_and_threads_are_checked(void **state)
     status_free(error);
     assert_null(cpu_queue_create(1, "auto", &q));
     void *memory;
-    assert_null(q->op->allocate(q, 5, &memory));
+    assert_null(q->op->allocate(q, MEMORY_ACTIVATIONS, 5, &memory));
     assert_int_equal((uintptr_t)memory % 64, 0);
     q->op->release(q, memory);
     q->op->destroy(q);

@@ -26,7 +26,7 @@ static int teardown(void **state)
 static float *device_floats(const float *host)
 {
     void *memory;
-    assert_done(queue->op->allocate(queue, SIZE * sizeof(float), &memory));
+    assert_done(queue->op->allocate(queue, MEMORY_OPTIMIZER, SIZE * sizeof(float), &memory));
     queue->op->upload(queue, memory, host, SIZE * sizeof(float));
     assert_done(queue->op->synchronize(queue));
     return memory;

@@ -78,7 +78,7 @@ struct summary {
 static void *upload(struct queue *q, const void *host, size_t bytes)
 {
     void *memory;
-    assert_done(q->op->allocate(q, bytes + 4, &memory));
+    assert_done(q->op->allocate(q, MEMORY_ACTIVATIONS, bytes + 4, &memory));
     q->op->upload(q, memory, host, bytes);
     assert_done(q->op->synchronize(q));
     return memory;

@@ -36,7 +36,7 @@ static MODEL_TEST_UNUSED struct queue *queue_new(int threads)
 static MODEL_TEST_UNUSED void *device_new(struct queue *q, size_t bytes)
 {
     void *memory;
-    CHECK(q->op->allocate(q, bytes, &memory));
+    CHECK(q->op->allocate(q, MEMORY_ACTIVATIONS, bytes, &memory));
     q->op->zero(q, memory, bytes);
     return memory;
 }

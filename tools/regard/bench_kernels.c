@@ -28,10 +28,10 @@ static void product_close(struct queue *q, struct product *p)
 static status product_open(struct queue *q, struct product *p, int64_t n, int64_t k, int64_t most_m)
 {
     *p = (struct product){.n = n, .k = k};
-    struct buffer values = {NULL, 0};
+    struct buffer values = {0};
     status s = bench_floats(q, &values, n * k, 1);
     if (!s) s = q->op->matrix_create(q, n, k, false, &p->w);
-    if (!s) q->op->matrix_pack(q, p->w, values.data);
+    if (!s) q->op->matrix_pack(q, p->w, values.data, NULL);
     if (!s) s = q->op->synchronize(q);
     if (!s) s = bench_floats(q, &p->x, most_m * k, 2);
     if (!s) s = buffer_reserve(q, &p->y, (size_t)(most_m * n) * sizeof(float));
@@ -142,7 +142,7 @@ static status bench_attention(struct queue *q, const struct bench_peaks *peaks, 
 {
     const int64_t n = 128, heads = 8, d = 64, inner = heads * d;
     const int32_t ranges[] = {0, (int32_t)n};
-    struct buffer qkv = {NULL, 0}, bias = {NULL, 0}, out = {NULL, 0}, begin = {NULL, 0};
+    struct buffer qkv = {0}, bias = {0}, out = {0}, begin = {0};
     status s = bench_floats(q, &qkv, n * 3 * inner, 3);
     if (!s) s = bench_floats(q, &bias, heads * (2 * n - 1), 4);
     if (!s) s = buffer_reserve(q, &out, (size_t)(n * inner) * sizeof(float));

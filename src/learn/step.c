@@ -1,0 +1,77 @@
+/* One optimizer step: every microbatch's gradient is a leaf of the gradient tree, whose upper
+ * levels are the exchange between learners; then the clip and AdamW.  See step.h. */
+#include "src/learn/step.h"
+
+#include "src/base/arena.h"
+#include "src/learn/pack.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Adds the partial sums of all learners' microbatches in order. */
+static status partials_gather(struct learner *l, const struct partial *mine,
+                              struct step_metrics *out)
+{
+    void *all;
+    size_t bytes;
+    TRY(l->exchange.gather(l->exchange.context, mine,
+                           (size_t)learner_microbatches(l) * sizeof *mine, &all, &bytes));
+    const struct partial *part = all;
+    for (size_t i = 0; i < bytes / sizeof *part; i++) {
+        out->loss += part[i].loss;
+        out->kl += part[i].kl;
+        out->clip_fraction += part[i].clipped;
+        out->entropy += part[i].entropy;
+        if (part[i].deviation > out->ratio_deviation) out->ratio_deviation = part[i].deviation;
+    }
+    free(all);
+    return NULL;
+}
+
+/* The tree's upper levels, the clip, the step.  The gradient is the same on all learners, so
+ * they agree on skipping it without a word. */
+static status gradient_apply(struct learner *l, struct gradient_tree *tree,
+                             struct optimizer *optimizer, struct parameters *parameters, double lr,
+                             struct step_metrics *out)
+{
+    float *gradient;
+    TRY(gradient_tree_result(tree, &gradient));
+    if (l->exchange.count > 1) {
+        const struct ops *op = l->queue->op;
+        const size_t bytes = (size_t)parameters->size * sizeof(float);
+        op->download(l->queue, l->host, gradient, bytes);
+        TRY(op->synchronize(l->queue));
+        TRY(l->exchange.sum(l->exchange.context, l->host, parameters->size));
+        op->upload(l->queue, gradient, l->host, bytes);
+        TRY(op->synchronize(l->queue));
+    }
+    TRY(optimizer_norm(optimizer, gradient, &out->gradient_norm));
+    out->skipped = !isfinite(out->gradient_norm);
+    if (out->skipped) return NULL;
+    return optimizer_step(optimizer, parameters->values, gradient, out->gradient_norm, lr);
+}
+
+status learner_step_run(struct learner *l, const struct learn_batch *batch, chunk_function *chunk,
+                        struct gradient_tree *tree, struct optimizer *optimizer,
+                        struct parameters *parameters, double lr, struct step_metrics *out)
+{
+    memset(out, 0, sizeof *out);
+    const int64_t mine = learner_microbatches(l);
+    struct partial *partials = memory_allocate((size_t)mine * sizeof *partials);
+    status s = NULL;
+    for (int64_t i = 0; !s && i < mine; i++) {
+        float *leaf = NULL;
+        s = gradient_tree_leaf(tree, &leaf);
+        for (int64_t at = batch->begin[i]; !s && at < batch->begin[i + 1];) {
+            const int64_t n = pack_chunk(batch->turns + at, batch->begin[i + 1] - at);
+            s = chunk(l, batch, batch->turns + at, n, leaf, &partials[i]);
+            at += n;
+        }
+        if (!s) s = gradient_tree_push(tree);
+    }
+    if (!s) s = partials_gather(l, partials, out);
+    free(partials);
+    if (s) return s;
+    return gradient_apply(l, tree, optimizer, parameters, lr, out);
+}
