@@ -1,5 +1,7 @@
 /* What the model's tests share: queues, device arrays, tiny models with weights far from
- * their start (attention rows that differ, norms that are not 1), small packed batches. */
+ * their start (attention rows that differ, norms that are not 1), small packed batches.
+ * REGARD_TEST_DEVICE=cuda: queues of the CUDA module; REGARD_TEST_REAL=bf16: of bf16 activations.
+ */
 #ifndef REGARD_TESTS_MODEL_TEST_H
 #define REGARD_TESTS_MODEL_TEST_H
 
@@ -15,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/load.h"
 #include "src/base/philox.h"
 #include "src/model/t5.h"
 
@@ -26,10 +29,17 @@
         if (check_status_) fail_msg("%s", status_message(check_status_));                          \
     } while (0)
 
+static MODEL_TEST_UNUSED bool real_is_bf16(void)
+{
+    const char *name = getenv("REGARD_TEST_REAL");
+    return name && !strcmp(name, "bf16");
+}
+
 static MODEL_TEST_UNUSED struct queue *queue_new(int threads)
 {
+    const char *device = getenv("REGARD_TEST_DEVICE");
     struct queue *q;
-    CHECK(cpu_queue_create(threads, "auto", &q));
+    CHECK(queue_create_of(real_is_bf16() ? 2 : 4, device ? device : "cpu", threads, "auto", &q));
     return q;
 }
 
@@ -47,6 +57,23 @@ static MODEL_TEST_UNUSED float *host_of(struct queue *q, const float *device, in
     assert_non_null(host);
     q->op->download(q, host, device, (size_t)count * sizeof(float));
     CHECK(q->op->synchronize(q));
+    return host;
+}
+
+/* The same of `real`s, as fp32. */
+static MODEL_TEST_UNUSED float *host_of_reals(struct queue *q, const real *device, int64_t count)
+{
+    if (q->real_bytes == sizeof(float)) return host_of(q, device, count);
+    float *host = malloc((size_t)count * sizeof(float) + 1);
+    uint16_t *narrow = malloc((size_t)count * sizeof(uint16_t) + 1);
+    assert_true(host && narrow);
+    q->op->download(q, narrow, device, (size_t)count * sizeof(uint16_t));
+    CHECK(q->op->synchronize(q));
+    for (int64_t i = 0; i < count; i++) {
+        const uint32_t bits = (uint32_t)narrow[i] << 16;
+        memcpy(host + i, &bits, sizeof bits);
+    }
+    free(narrow);
     return host;
 }
 

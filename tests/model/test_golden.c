@@ -1,5 +1,8 @@
-/* The golden models: what Transformers makes of them, to 1e-4 of each tensor's length (fp32
- * sums in another order leave about 1e-6; a wrong formula leaves more than 1e-2). */
+/* The golden models: what Transformers makes of them in fp32, tensor by tensor, on the CPU or on
+ * the device that the environment names (model_test.h).
+ * fp32: to 1e-4 of each tensor's length (sums in another order leave about 1e-6; a wrong formula
+ * leaves more than 1e-2).  bf16, activations and weights of 8 bits, 2e-3 a rounding, a few dozen
+ * one behind the other: `tolerances` below. */
 #include <dirent.h>
 
 #include "src/base/file.h"
@@ -9,10 +12,26 @@
 #include "tests/model/model_test.h"
 
 enum { MOST_CASES = 8, MOST_STEPS = 24 };
-static const double tolerance = 1e-4;
+
+/* Relative to a tensor's length. */
+struct tolerances {
+    double forward;   /* encoder's output, logits, log-probabilities, the loss */
+    double maps;      /* attention: the scores before it, unscaled in T5, reach some ten */
+    double tensor;    /* one tensor of the gradient */
+    double gradient;  /* the gradient as a whole */
+    double reply;     /* log-probabilities of greedy replies, absolute */
+    double same_part; /* of the greedy replies' tokens */
+};
+static const struct tolerances fp32_tolerances = {1e-4, 1e-4, 1e-4, 1e-4, 1e-4, 1};
+/* PyTorch's own bf16 is off by up to 0.016 in the logits and 0.054 in the gradient, 0.16 in one
+ * tensor of it, where units fall on the other side of ReLU's corner. */
+static const struct tolerances bf16_tolerances = {2e-2, 5e-2, 0.2, 5e-2, 0.2, 0.75};
+/* Of ../shared/golden, with histories up to 190 tokens: PyTorch's bf16 leaves 0.038, 0.11, 0.22. */
+static const struct tolerances bf16_tolerances_long = {4e-2, 5e-2, 0.25, 0.12, 0.2, 0.75};
 
 struct golden {
     const char *folder;
+    const struct tolerances *tolerances;
     struct queue *q;
     struct t5 *model;
     struct t5_run *run;
@@ -37,23 +56,39 @@ static const struct tensor *find(const struct golden *g, const char *format, ...
     return tensor;
 }
 
-/* ||x - want|| <= tolerance * ||want|| + rounding.  Log-probabilities need the second: a sure
- * token's is near 0, and is the difference of numbers near 10 rounded to 1e-6. */
-static void check_tensor(const struct golden *g, const float *x, const struct tensor *tensor,
-                         double rounding)
+/* Squares of a difference and of what it should have been. */
+struct distance {
+    double off, length;
+};
+
+static struct distance distance_of(const float *x, const struct tensor *tensor)
 {
     float *want = malloc((size_t)tensor->count * sizeof(float) + 1);
     assert_non_null(want);
     CHECK(tensor_floats(tensor, want));
-    double off = 0, length = 0;
+    struct distance d = {0};
     for (int64_t i = 0; i < tensor->count; i++) {
-        off += ((double)x[i] - want[i]) * ((double)x[i] - want[i]);
-        length += (double)want[i] * want[i];
+        d.off += ((double)x[i] - want[i]) * ((double)x[i] - want[i]);
+        d.length += (double)want[i] * want[i];
     }
     free(want);
-    if (!(sqrt(off) <= tolerance * sqrt(length) + rounding))
-        fail_msg("%s: %s is off by %.3g of its length %.3g", g->folder, tensor->name,
-                 sqrt(off / length), sqrt(length));
+    return d;
+}
+
+/* ||x - want|| <= tolerance * ||want|| + rounding.  Log-probabilities need the second: a sure
+ * token's is near 0, and is the difference of numbers near 10 rounded to 1e-6. */
+static void check_distance(const struct golden *g, const char *name, struct distance d,
+                           double tolerance, double rounding)
+{
+    if (!(sqrt(d.off) <= tolerance * sqrt(d.length) + rounding))
+        fail_msg("%s: %s is off by %.3g of its length %.3g", g->folder, name,
+                 sqrt(d.off / d.length), sqrt(d.length));
+}
+
+static void check_tensor(const struct golden *g, const float *x, const struct tensor *tensor,
+                         double tolerance, double rounding)
+{
+    check_distance(g, tensor->name, distance_of(x, tensor), tolerance, rounding);
 }
 
 static int32_t append_tokens(const struct tensor *tensor, int32_t **tokens, int32_t at)
@@ -67,11 +102,11 @@ static int32_t append_tokens(const struct tensor *tensor, int32_t **tokens, int3
     return (int32_t)(at + tensor->count);
 }
 
-static void golden_open(struct golden *g, const char *folder)
+static void golden_open(struct golden *g, const char *folder, const struct tolerances *tolerances)
 {
     char path[1024];
     struct t5_shape shape;
-    *g = (struct golden){.folder = folder, .q = queue_new(2)};
+    *g = (struct golden){.folder = folder, .tolerances = tolerances, .q = queue_new(2)};
     snprintf(path, sizeof path, "%s/model", folder);
     CHECK(t5_folder_shape(path, &shape));
     CHECK(t5_create(g->q, &shape, true, &g->model));
@@ -112,6 +147,7 @@ static void run_logp(const struct golden *g, float *logp, float *lse, int64_t m)
 static void case_matches(const struct golden *g, int c)
 {
     const struct t5_shape *shape = t5_shape(g->model);
+    const double forward = g->tolerances->forward;
     int32_t n = g->history_begin[c + 1] - g->history_begin[c];
     int32_t m = g->reply_begin[c + 1] - g->reply_begin[c];
     int32_t history_begin[2] = {0, n}, reply_begin[2] = {0, m}, reply_history[1] = {0};
@@ -124,21 +160,21 @@ static void case_matches(const struct golden *g, int c)
                              .reply_history = reply_history};
     t5_run_keep_maps(g->run, true);
     CHECK(t5_forward(g->run, &batch, false, 0));
-    float *encoder = host_of(g->q, t5_run_encoder_output(g->run), n * shape->d_model);
-    check_tensor(g, encoder, find(g, "case%d.encoder_output", c), 0);
+    float *encoder = host_of_reals(g->q, t5_run_encoder_output(g->run), n * shape->d_model);
+    check_tensor(g, encoder, find(g, "case%d.encoder_output", c), forward, 0);
     float *logits = host_of(g->q, t5_run_logits(g->run), m * shape->vocabulary);
-    check_tensor(g, logits, find(g, "case%d.logits", c), 0);
+    check_tensor(g, logits, find(g, "case%d.logits", c), forward, 0);
     float *device = device_new(g->q, (size_t)m * sizeof(float));
     run_logp(g, device, NULL, m);
     float *logp = host_of(g->q, device, m);
-    check_tensor(g, logp, find(g, "case%d.logp", c), 2e-6);
+    check_tensor(g, logp, find(g, "case%d.logp", c), forward, 2e-6);
     const struct tensor *tensor = find(g, "case%d.cross_attention", c);
     assert_int_equal(tensor->count, shape->decoder_layers * shape->heads * m * n);
     float *maps = malloc((size_t)tensor->count * sizeof(float));
     assert_non_null(maps);
     for (int64_t i = 0; i < shape->decoder_layers * shape->heads; i++)
         CHECK(t5_run_map(g->run, i / shape->heads, i % shape->heads, maps + i * m * n));
-    check_tensor(g, maps, tensor, 0);
+    check_tensor(g, maps, tensor, g->tolerances->maps, 0);
     g->q->op->release(g->q, device);
     free(encoder);
     free(logits);
@@ -162,12 +198,12 @@ static void gradients_match(const struct golden *g)
     int64_t m = g->reply_begin[g->cases];
     size_t row = (size_t)m * sizeof(float);
     float *logp = device_new(q, row), *lse = device_new(q, row), *dlogp = device_new(q, row);
-    float *dlogits = device_new(q, row * (size_t)shape->vocabulary);
     float *gradients = device_new(q, (size_t)parameters->size * sizeof(float));
     float *weights = malloc(row);
     assert_non_null(weights);
     t5_run_keep_maps(g->run, false);
     CHECK(t5_forward(g->run, &batch, true, 0));
+    real *dlogits = t5_run_dlogits(g->run);
     run_logp(g, logp, lse, m);
     float *host_logp = host_of(q, logp, m);
     float loss = 0;
@@ -175,15 +211,22 @@ static void gradients_match(const struct golden *g)
         loss -= host_logp[i] / (float)m;
         weights[i] = -1.0f / (float)m;
     }
-    check_tensor(g, &loss, find(g, "loss"), 2e-6);
+    check_tensor(g, &loss, find(g, "loss"), g->tolerances->forward, 2e-6);
     q->op->upload(q, dlogp, weights, row);
     q->op->softmax_loss_backward(q, dlogits, t5_run_logits(g->run), lse, t5_run_targets(g->run),
                                  dlogp, 1.0f, 0.0f, m, shape->vocabulary);
     CHECK(t5_backward(g->run, dlogits, NULL, gradients));
     float *host = host_of(q, gradients, parameters->size);
-    for (int64_t i = 0; i < parameters->count; i++)
-        check_tensor(g, host + parameters->list[i].offset,
-                     find(g, "grad.%s", parameters->list[i].name), 0);
+    struct distance whole = {0};
+    for (int64_t i = 0; i < parameters->count; i++) {
+        const struct parameter *one = &parameters->list[i];
+        const struct tensor *tensor = find(g, "grad.%s", one->name);
+        const struct distance d = distance_of(host + one->offset, tensor);
+        check_distance(g, tensor->name, d, g->tolerances->tensor, 0);
+        whole.off += d.off;
+        whole.length += d.length;
+    }
+    check_distance(g, "the whole gradient", whole, g->tolerances->gradient, 0);
     for (int64_t i = 0; i < safetensors_count(g->expected); i++) {
         const char *name = safetensors_at(g->expected, i)->name;
         if (strncmp(name, "grad.", 5) == 0 && !parameters_find(parameters, name + 5))
@@ -195,7 +238,6 @@ static void gradients_match(const struct golden *g)
     q->op->release(q, logp);
     q->op->release(q, lse);
     q->op->release(q, dlogp);
-    q->op->release(q, dlogits);
     q->op->release(q, gradients);
 }
 
@@ -250,8 +292,11 @@ static void generate(const struct golden *g, struct reply *replies)
     q->op->release(q, counter);
 }
 
+/* fp32: the same replies.  bf16 may take another token where two are nearly as likely; from there
+ * the replies are different ones, so only what stands before counts. */
 static void greedy_replies_match(const struct golden *g)
 {
+    const double most_off = g->tolerances->reply;
     char path[1024];
     char *data, *line, *rest;
     size_t size;
@@ -260,33 +305,36 @@ static void greedy_replies_match(const struct golden *g)
     snprintf(path, sizeof path, "%s/generate.expected.jsonl", g->folder);
     CHECK(file_read(path, &data, &size));
     int c = 0;
+    int64_t tokens_expected = 0, tokens_equal = 0;
     for (line = strtok_r(data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest), c++) {
         json_t *object;
         assert_true(c < g->cases);
         CHECK(json_parse(line, strlen(line), path, &object));
         const json_t *tokens = json_object_get(object, "reply_tokens");
         const json_t *logp = json_object_get(object, "logp");
-        if ((int32_t)json_array_size(tokens) != replies[c].length)
-            fail_msg("%s: reply %d has %d tokens, not %zu", g->folder, c, replies[c].length,
-                     json_array_size(tokens));
-        for (int32_t t = 0; t < replies[c].length; t++) {
-            json_int_t token = json_integer_value(json_array_get(tokens, (size_t)t));
-            double want = json_number_value(json_array_get(logp, (size_t)t));
-            if (token != replies[c].token[t])
-                fail_msg("%s: reply %d, token %d is %d, not %lld", g->folder, c, t,
-                         replies[c].token[t], (long long)token);
-            if (!(fabs(replies[c].logp[t] - want) <= tolerance))
+        const int32_t length = (int32_t)json_array_size(tokens);
+        tokens_expected += length;
+        for (int32_t t = 0; t < length && t < replies[c].length; t++) {
+            const json_int_t token = json_integer_value(json_array_get(tokens, (size_t)t));
+            const double want = json_number_value(json_array_get(logp, (size_t)t));
+            if (token != replies[c].token[t]) break;
+            tokens_equal++;
+            if (!(fabs(replies[c].logp[t] - want) <= most_off))
                 fail_msg("%s: reply %d, log-probability %d is %.7g, not %.7g", g->folder, c, t,
                          replies[c].logp[t], want);
         }
+        if (!real_is_bf16()) assert_int_equal(length, replies[c].length);
         json_decref(object);
     }
+    if ((double)tokens_equal < g->tolerances->same_part * (double)tokens_expected)
+        fail_msg("%s: of %lld tokens %lld are Transformers'", g->folder, (long long)tokens_expected,
+                 (long long)tokens_equal);
     assert_int_equal(c, g->cases);
     free(data);
 }
 
 /* Runs the check on every folder with an expected.safetensors; how many there were. */
-static int for_each_folder(const char *root)
+static int for_each_folder(const char *root, const struct tolerances *bf16)
 {
     int found = 0;
     DIR *directory = opendir(root);
@@ -299,7 +347,7 @@ static int for_each_folder(const char *root)
         snprintf(path, sizeof path, "%s/expected.safetensors", folder);
         if (!file_exists(path)) continue;
         struct golden g;
-        golden_open(&g, folder);
+        golden_open(&g, folder, real_is_bf16() ? bf16 : &fp32_tolerances);
         for (int c = 0; c < g.cases; c++) case_matches(&g, c);
         gradients_match(&g);
         greedy_replies_match(&g);
@@ -311,12 +359,15 @@ static int for_each_folder(const char *root)
     return found;
 }
 
+/* REGARD_GOLDEN: where ../shared/golden lies otherwise. */
 static void golden_models_agree_with_transformers(void **state)
 {
     (void)state;
-    int found = for_each_folder(REGARD_SOURCE "/tests/golden") +
-                for_each_folder(REGARD_SOURCE "/../shared/golden");
-    if (found == 0) skip();
+    const char *folder = getenv("REGARD_GOLDEN");
+    int found = for_each_folder("tests/golden", &bf16_tolerances);
+    if (found == 0) fail_msg("no tests/golden here; run it in the sources");
+    found = for_each_folder(folder ? folder : "../shared/golden", &bf16_tolerances_long);
+    if (folder && found == 0) fail_msg("REGARD_GOLDEN=%s holds no golden model", folder);
 }
 
 int main(void)
