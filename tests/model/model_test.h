@@ -39,7 +39,11 @@ static MODEL_TEST_UNUSED struct queue *queue_new(int threads)
 {
     const char *device = getenv("REGARD_TEST_DEVICE");
     struct queue *q;
-    CHECK(queue_create_of(real_is_bf16() ? 2 : 4, device ? device : "cpu", threads, "auto", &q));
+    CHECK(queue_create(&(struct queue_options){.device = device ? device : "cpu",
+                                               .threads = threads,
+                                               .real_bytes = real_is_bf16() ? 2 : 4,
+                                               .exact = getenv("REGARD_TEST_EXACT") != NULL},
+                       &q));
     return q;
 }
 

@@ -126,7 +126,7 @@ static void test_bad_configs_are_refused_by_key(void **state)
 }
 
 /* Sets (or with NULL, removes) a key of the folder's config.json. */
-static void config_set(const char *key, json_t *value)
+static void config_json_set(const char *key, json_t *value)
 {
     char path[512];
     json_t *config;
@@ -203,7 +203,7 @@ static void test_tensors_that_do_not_fit_are_refused_by_name(void **state)
     expect(load(NULL), "old form, tied, other head", "differ", "lm_head.weight");
     copy_golden("relu-tied");
     rewrite("lm_head.weight", "", false, NULL, false);
-    config_set("tie_word_embeddings", json_false());
+    config_json_set("tie_word_embeddings", json_false());
     expect(load(NULL), "separate head is not there", "missing tensor", "lm_head.weight");
 }
 
@@ -212,22 +212,22 @@ static void test_transformers_5_tells_the_head_by_the_file(void **state)
     (void)state;
     struct t5_shape shape;
     copy_golden("bf16"); /* separate head, unscaled */
-    config_set("tie_word_embeddings", json_true());
-    config_set("scale_decoder_outputs", json_false());
+    config_json_set("tie_word_embeddings", json_true());
+    config_json_set("scale_decoder_outputs", json_false());
     CHECK(t5_folder_shape(folder, &shape));
     assert_true(!shape.tied && !shape.scale_logits);
     CHECK(load(NULL));
-    config_set("scale_decoder_outputs", json_true());
+    config_json_set("scale_decoder_outputs", json_true());
     CHECK(t5_folder_shape(folder, &shape));
     assert_true(!shape.tied && shape.scale_logits);
     copy_golden("relu-tied"); /* a head equal to the embedding */
-    config_set("tie_word_embeddings", json_true());
-    config_set("scale_decoder_outputs", json_true());
+    config_json_set("tie_word_embeddings", json_true());
+    config_json_set("scale_decoder_outputs", json_true());
     CHECK(t5_folder_shape(folder, &shape));
     assert_true(shape.tied && shape.scale_logits);
     CHECK(load(NULL));
     copy_golden("bf16"); /* the old form says tied beside another head */
-    config_set("tie_word_embeddings", NULL);
+    config_json_set("tie_word_embeddings", NULL);
     expect(load(NULL), "old form without the key", "differ", "lm_head.weight");
 }
 
