@@ -227,7 +227,7 @@ static status policy_chunk(struct learner *l, const struct learn_batch *batch,
         real *dlogits = t5_run_dlogits(l->policy_run);
         op->softmax_loss_backward(q, dlogits, logits, l->lse.data, targets, l->dlogp.data,
                                   temperature, 0.0f, m, vocabulary);
-        s = t5_backward(l->policy_run, dlogits, NULL, leaf);
+        s = t5_backward(l->policy_run, dlogits, NULL, leaf, &l->watermark);
     }
     if (!s) {
         const void *from[] = {l->loss.data, l->kl.data, l->clipped.data, l->entropy.data,
@@ -276,7 +276,7 @@ static status critic_chunk(struct learner *l, const struct learn_batch *batch,
         partial->loss += error * error / (double)batch->all_turns;
         dvalues[h] += (float)(2 * error / (double)batch->all_turns);
     }
-    if (!s) s = critic_backward(l->critic, dvalues, leaf);
+    if (!s) s = critic_backward(l->critic, dvalues, leaf, &l->watermark);
     free(values);
     packed_batch_free(&packed);
     return s;
@@ -319,7 +319,7 @@ static status sft_chunk(struct learner *l, const struct learn_turn *turns, int64
             real *dlogits = t5_run_dlogits(l->policy_run);
             op->softmax_loss_backward(q, dlogits, logits, l->lse.data, targets, l->dlogp.data, 1.0f,
                                       (float)smoothing, m, vocabulary);
-            s = t5_backward(l->policy_run, dlogits, NULL, leaf);
+            s = t5_backward(l->policy_run, dlogits, NULL, leaf, &l->watermark);
             if (!s) s = op->synchronize(q);
         }
         if (!s) {

@@ -50,6 +50,7 @@ struct learner {
     struct t5_run *policy_run, *reference_run;
     struct optimizer *policy_optimizer, *critic_optimizer;
     struct gradient_tree *policy_tree, *critic_tree;
+    struct t5_watermark watermark; /* of the backward passes to come; step.c sets it */
     struct running_statistics statistics;
     struct buffer logp, entropy, lse, old, ref, advantage, weight, loss, dlogp, clipped, kl;
     float *host; /* gradient exchange */

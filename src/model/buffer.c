@@ -4,7 +4,8 @@
 status buffer_reserve(struct queue *queue, struct buffer *buffer, size_t bytes)
 {
     if (bytes <= buffer->size && buffer->data) return NULL;
-    size_t size = bytes + bytes / 4 + 64;
+    /* Exact at first, since who knows the largest asks for that; what grows once grows again. */
+    size_t size = bytes + (buffer->data ? bytes / 4 : 0) + 64;
     buffer_release(queue, buffer);
     TRY(queue->op->allocate(queue, buffer->kind, size, &buffer->data));
     buffer->size = size;

@@ -94,6 +94,17 @@ static void cut_forward(struct critic *critic, struct t5_cut *cut, int64_t histo
     critic->values = t5_cut_floats(cut, histories);
 }
 
+static status reserve_forward(struct critic *critic, int64_t histories)
+{
+    struct queue *q = critic->model->queue;
+    struct t5_cut cut = t5_cut_begin(q, NULL);
+    cut_forward(critic, &cut, histories);
+    TRY(buffer_reserve(q, &critic->forward, cut.used));
+    cut = t5_cut_begin(q, critic->forward.data);
+    cut_forward(critic, &cut, histories);
+    return NULL;
+}
+
 status critic_forward(struct critic *critic, int64_t histories, const int32_t *history_begin,
                       const int32_t *history_tokens, bool keep, float *values)
 {
@@ -103,11 +114,7 @@ status critic_forward(struct critic *critic, int64_t histories, const int32_t *h
         .histories = histories, .history_begin = history_begin, .history_tokens = history_tokens};
     critic->kept = false;
     TRY(status_context(t5_forward(critic->run, &batch, keep, 0), "critic"));
-    struct t5_cut cut = t5_cut_begin(q, NULL);
-    cut_forward(critic, &cut, histories);
-    TRY(buffer_reserve(q, &critic->forward, cut.used));
-    cut = t5_cut_begin(q, critic->forward.data);
-    cut_forward(critic, &cut, histories);
+    TRY(reserve_forward(critic, histories));
     TRY(upload_ones(q, critic->ones, critic->values, histories));
     q->op->mean_rows(q, critic->means, critic->run->encoder_output, critic->run->history_begin,
                      histories, model->shape.d_model);
@@ -126,28 +133,51 @@ struct value_gradients {
     real *dv, *dmeans, *dencoder;
 };
 
-static void cut_backward(const struct critic *critic, struct t5_cut *cut,
-                         struct value_gradients *to)
+static void cut_backward(const struct critic *critic, struct t5_cut *cut, int64_t histories,
+                         int64_t history_tokens, struct value_gradients *to)
 {
     int64_t d = critic->model->shape.d_model;
-    to->dvalues = t5_cut_floats(cut, critic->run->histories);
-    to->dv = t5_cut_reals(cut, critic->run->histories);
-    to->dmeans = t5_cut_reals(cut, critic->run->histories * d);
-    to->dencoder = t5_cut_reals(cut, critic->run->history_tokens * d);
+    to->dvalues = t5_cut_floats(cut, histories);
+    to->dv = t5_cut_reals(cut, histories);
+    to->dmeans = t5_cut_reals(cut, histories * d);
+    to->dencoder = t5_cut_reals(cut, history_tokens * d);
 }
 
-status critic_backward(struct critic *critic, const float *dvalues, float *gradients)
+static status reserve_backward(struct critic *critic, int64_t histories, int64_t history_tokens,
+                               struct value_gradients *to)
+{
+    struct queue *q = critic->model->queue;
+    struct t5_cut cut = t5_cut_begin(q, NULL);
+    cut_backward(critic, &cut, histories, history_tokens, to);
+    TRY(buffer_reserve(q, &critic->backward, cut.used));
+    cut = t5_cut_begin(q, critic->backward.data);
+    cut_backward(critic, &cut, histories, history_tokens, to);
+    return NULL;
+}
+
+status critic_reserve(struct critic *critic, int64_t histories, int64_t history_tokens,
+                      int64_t longest_history)
+{
+    struct value_gradients g;
+    struct t5_limits limits = {.histories = histories,
+                               .history_tokens = history_tokens,
+                               .longest_history = longest_history,
+                               .keep = true};
+    critic->kept = false;
+    TRY(t5_run_reserve(critic->run, &limits));
+    TRY(reserve_forward(critic, histories));
+    return reserve_backward(critic, histories, history_tokens, &g);
+}
+
+status critic_backward(struct critic *critic, const float *dvalues, float *gradients,
+                       const struct t5_watermark *watermark)
 {
     struct t5 *model = critic->model;
     struct queue *q = model->queue;
     int64_t d = model->shape.d_model, histories = critic->run->histories;
     if (!critic->kept) FAIL(STATUS_INTERNAL, "critic: no activations were kept for backward");
     struct value_gradients g;
-    struct t5_cut cut = t5_cut_begin(q, NULL);
-    cut_backward(critic, &cut, &g);
-    TRY(buffer_reserve(q, &critic->backward, cut.used));
-    cut = t5_cut_begin(q, critic->backward.data);
-    cut_backward(critic, &cut, &g);
+    TRY(reserve_backward(critic, histories, critic->run->history_tokens, &g));
     q->op->upload(q, g.dvalues, dvalues, (size_t)histories * sizeof(float));
     q->op->narrow(q, g.dv, g.dvalues, histories);
     TRY(q->op->synchronize(q));
@@ -158,5 +188,5 @@ status critic_backward(struct critic *critic, const float *dvalues, float *gradi
     q->op->matmul_input_gradient(q, g.dmeans, g.dv, model->value_weight.packed, histories, false);
     q->op->zero(q, g.dencoder, (size_t)(critic->run->history_tokens * d) * q->real_bytes);
     q->op->mean_rows_backward(q, g.dencoder, g.dmeans, critic->run->history_begin, histories, d);
-    return t5_backward(critic->run, NULL, g.dencoder, gradients);
+    return t5_backward(critic->run, NULL, g.dencoder, gradients, watermark);
 }

@@ -14,10 +14,15 @@ void critic_destroy(struct critic *critic);
 struct parameters *critic_parameters(struct critic *critic);
 status critic_start_from(struct critic *critic, struct t5 *policy);
 status critic_refresh(struct critic *critic);
+/* All memory at once for batches of at most so many histories, tokens of them, tokens of one. */
+status critic_reserve(struct critic *critic, int64_t histories, int64_t history_tokens,
+                      int64_t longest_history);
 /* Values of packed histories (host arrays in, host values out [histories]); keep for backward. */
 status critic_forward(struct critic *critic, int64_t histories, const int32_t *history_begin,
                       const int32_t *history_tokens, bool keep, float *values);
-/* dvalues host [histories]; gradients (device, critic_parameters' layout) are added to. */
-status critic_backward(struct critic *critic, const float *dvalues, float *gradients);
+/* dvalues host [histories]; gradients (device, critic_parameters' layout) are added to; watermark
+ * may be NULL. */
+status critic_backward(struct critic *critic, const float *dvalues, float *gradients,
+                       const struct t5_watermark *watermark);
 
 #endif

@@ -47,6 +47,16 @@ struct t5_batch {
 struct t5_run;
 status t5_run_create(struct t5 *model, struct t5_run **out);
 void t5_run_destroy(struct t5_run *run);
+/* The largest batch that a run is to take: none of its passes is beyond any of these. */
+struct t5_limits {
+    int64_t histories, history_tokens, longest_history;
+    int64_t replies, reply_tokens, longest_reply; /* 0: only the encoder runs */
+    int64_t capture_layers;
+    bool keep;
+};
+/* All of a run's memory at once, by the largest batch: no pass within the limits allocates after
+ * it (but for attention maps).  What the last forward pass left is lost. */
+status t5_run_reserve(struct t5_run *run, const struct t5_limits *limits);
 /* keep: store activations for t5_backward.  capture_layers: 0, or how many of the last
  * decoder layers add their cross-attention into t5_run_capture. */
 status t5_forward(struct t5_run *run, const struct t5_batch *batch, bool keep,
@@ -58,9 +68,17 @@ real *t5_run_dlogits(const struct t5_run *run);
 const int32_t *t5_run_targets(const struct t5_run *run);       /* [reply tokens], device */
 const int32_t *t5_run_history_begin(const struct t5_run *run); /* [histories + 1], device */
 const float *t5_run_capture(const struct t5_run *run, int64_t *stride); /* [reply tokens, stride] */
+/* Told from inside a backward pass, whose gradients become final from the end of the parameters
+ * to their start: nothing that is queued after the call changes gradients at `offset` floats or
+ * behind it.  The last call has offset 0.  ready NULL: nobody listens. */
+struct t5_watermark {
+    void (*ready)(void *context, int64_t offset);
+    void *context;
+};
 /* gradients (device, the parameters' layout) are added to.  dlogits may be NULL (encoder
- * alone); dencoder [history tokens, d_model] may be NULL. */
-status t5_backward(struct t5_run *run, const real *dlogits, const real *dencoder, float *gradients);
+ * alone); dencoder [history tokens, d_model] may be NULL; watermark may be NULL. */
+status t5_backward(struct t5_run *run, const real *dlogits, const real *dencoder, float *gradients,
+                   const struct t5_watermark *watermark);
 /* For fixtures: cross-attention of decoder layer `layer`, head `head`, reply 0, as
  * host [reply tokens, history tokens]; needs a forward with t5_run_keep_maps. */
 void t5_run_keep_maps(struct t5_run *run, bool keep);

@@ -135,9 +135,16 @@ static void undo_bias(struct t5 *model, const struct t5_stack *stack, const floa
                                              !stack->decoder);
 }
 
+/* The gradients of this layer and of all that stands behind it are done.  The table of relative
+ * positions stands inside layer 0, so that one is told of once the table's is done too. */
+static void tell(const struct t5_watermark *watermark, int64_t offset)
+{
+    if (watermark && watermark->ready) watermark->ready(watermark->context, offset);
+}
+
 /* Adds into p->dencoder. */
 static void undo_decoder(struct t5_run *run, const real *dlogits, const struct places *p,
-                         float *gradients)
+                         float *gradients, const struct t5_watermark *watermark)
 {
     struct t5 *model = run->model;
     struct queue *q = model->queue;
@@ -148,18 +155,22 @@ static void undo_decoder(struct t5_run *run, const real *dlogits, const struct p
     if (s->scale_logits) q->op->scale(q, p->dnorm, p->dnorm, (float)pow((double)d, -0.5), m * d);
     undo_norm(model, model->decoder.final_norm, p->dnorm, run->decoder[s->decoder_layers - 1].x_out,
               run->decoder_inverse, p->dx, false, m, gradients);
+    tell(watermark, model->decoder.final_norm);
     for (int64_t i = s->decoder_layers - 1; i >= 0; i--) {
         const struct t5_layer *layer = &model->decoder.layer[i];
         const struct t5_activations *a = &run->decoder[i];
         undo_feed_forward(model, layer, a, p, m, gradients);
         undo_cross(run, layer, a, p, gradients);
         undo_self(run, true, layer, a, p, gradients);
+        if (i == 0)
+            undo_bias(model, &model->decoder, p->ddecoder_bias, run->longest_reply, gradients);
+        tell(watermark, layer->matrix[SELF_QKV].offset);
     }
-    undo_bias(model, &model->decoder, p->ddecoder_bias, run->longest_reply, gradients);
     q->op->embedding_backward(q, gradients + model->shared, p->dx, run->input_ids, m, d);
 }
 
-static void undo_encoder(struct t5_run *run, const struct places *p, float *gradients)
+static void undo_encoder(struct t5_run *run, const struct places *p, float *gradients,
+                         const struct t5_watermark *watermark)
 {
     struct t5 *model = run->model;
     struct queue *q = model->queue;
@@ -169,33 +180,44 @@ static void undo_encoder(struct t5_run *run, const struct places *p, float *grad
     undo_norm(model, model->encoder.final_norm, p->dencoder,
               run->encoder[s->encoder_layers - 1].x_out, run->encoder_inverse, p->dx, false, n,
               gradients);
+    tell(watermark, model->encoder.final_norm);
     for (int64_t i = s->encoder_layers - 1; i >= 0; i--) {
         const struct t5_layer *layer = &model->encoder.layer[i];
         const struct t5_activations *a = &run->encoder[i];
         undo_feed_forward(model, layer, a, p, n, gradients);
         undo_self(run, false, layer, a, p, gradients);
+        if (i == 0)
+            undo_bias(model, &model->encoder, p->dencoder_bias, run->longest_history, gradients);
+        tell(watermark, layer->matrix[SELF_QKV].offset);
     }
-    undo_bias(model, &model->encoder, p->dencoder_bias, run->longest_history, gradients);
     q->op->embedding_backward(q, gradients + model->shared, p->dx, run->history_ids, n, s->d_model);
 }
 
-status t5_backward(struct t5_run *run, const real *dlogits, const real *dencoder, float *gradients)
+size_t t5_backward_bytes(const struct t5_run *run)
+{
+    struct places p;
+    struct t5_cut cut = t5_cut_begin(run->model->queue, NULL);
+    places_cut(run, &cut, &p);
+    return cut.used;
+}
+
+status t5_backward(struct t5_run *run, const real *dlogits, const real *dencoder, float *gradients,
+                   const struct t5_watermark *watermark)
 {
     struct queue *q = run->model->queue;
     if (!run->done || !run->kept) FAIL(STATUS_INTERNAL, "no activations were kept for backward");
     if (dlogits && run->replies == 0) FAIL(STATUS_INTERNAL, "gradients of logits without replies");
+    TRY(buffer_reserve(q, &run->backward, t5_backward_bytes(run)));
     struct places p;
-    struct t5_cut cut = t5_cut_begin(q, NULL);
-    places_cut(run, &cut, &p);
-    TRY(buffer_reserve(q, &run->backward, cut.used));
-    cut = t5_cut_begin(q, run->backward.data);
+    struct t5_cut cut = t5_cut_begin(q, run->backward.data);
     places_cut(run, &cut, &p);
     size_t bytes = (size_t)(run->history_tokens * run->model->shape.d_model) * q->real_bytes;
     if (dencoder)
         q->op->copy(q, p.dencoder, dencoder, bytes);
     else
         q->op->zero(q, p.dencoder, bytes);
-    if (dlogits) undo_decoder(run, dlogits, &p, gradients);
-    if (dlogits || dencoder) undo_encoder(run, &p, gradients);
+    if (dlogits) undo_decoder(run, dlogits, &p, gradients, watermark);
+    if (dlogits || dencoder) undo_encoder(run, &p, gradients, watermark);
+    tell(watermark, 0);
     return NULL;
 }

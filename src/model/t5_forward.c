@@ -154,6 +154,27 @@ static void cut_floats(struct t5_run *run, struct t5_cut *cut)
         run->maps = t5_cut_floats(cut, s->decoder_layers * s->heads * m * run->longest_history);
 }
 
+status t5_run_reserve(struct t5_run *run, const struct t5_limits *limits)
+{
+    struct queue *q = run->model->queue;
+    run->done = false;
+    run->histories = limits->histories;
+    run->history_tokens = limits->history_tokens;
+    run->longest_history = limits->longest_history;
+    run->replies = limits->replies;
+    run->reply_tokens = limits->reply_tokens;
+    run->longest_reply = limits->longest_reply;
+    run->capture_layers = limits->capture_layers;
+    run->kept = limits->keep;
+    struct t5_cut integers = t5_cut_begin(q, NULL), floats = t5_cut_begin(q, NULL);
+    cut_integers(run, &integers);
+    cut_floats(run, &floats);
+    TRY(buffer_reserve(q, &run->integers, integers.used));
+    TRY(buffer_reserve(q, &run->floats, floats.used));
+    if (!limits->keep) return NULL;
+    return buffer_reserve(q, &run->backward, t5_backward_bytes(run));
+}
+
 struct attention t5_run_self_attention(const struct t5_run *run, bool decoder,
                                        const struct t5_activations *a)
 {

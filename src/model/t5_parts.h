@@ -118,6 +118,9 @@ struct t5_run {
     float *maps;                              /* [layers, heads, m, longest_history] */
 };
 
+/* Bytes of run->backward for a batch of the run's present sizes. */
+size_t t5_backward_bytes(const struct t5_run *run);
+
 /* The attentions of a teacher-forced pass, as forward and backward both call them. */
 struct attention t5_run_self_attention(const struct t5_run *run, bool decoder,
                                        const struct t5_activations *a);

@@ -179,6 +179,69 @@ static MODEL_TEST_UNUSED void tiny_batch_fill(struct tiny_batch *b)
                                  .reply_history = b->reply_history};
 }
 
+/* A queue whose allocations are counted, until allocations_counted. */
+struct counted_queue {
+    struct ops table; /* first: the queue's table is this one */
+    const struct ops *inner;
+    int64_t allocations;
+};
+
+static MODEL_TEST_UNUSED status counted_allocate(struct queue *q, enum memory_kind kind,
+                                                 size_t bytes, void **out)
+{
+    struct counted_queue *counted = (struct counted_queue *)(uintptr_t)q->op;
+    counted->allocations++;
+    return counted->inner->allocate(q, kind, bytes, out);
+}
+
+static MODEL_TEST_UNUSED void allocations_count(struct queue *q, struct counted_queue *counted)
+{
+    *counted = (struct counted_queue){.table = *q->op, .inner = q->op};
+    counted->table.allocate = counted_allocate;
+    q->op = &counted->table;
+}
+
+static MODEL_TEST_UNUSED int64_t allocations_counted(struct queue *q, struct counted_queue *counted)
+{
+    q->op = counted->inner;
+    return counted->allocations;
+}
+
+/* What a watermark promised: the gradients at its offset and behind it when it told. */
+struct promises {
+    struct queue *q;
+    const struct parameters *parameters;
+    const float *gradients; /* device */
+    int count;
+    int64_t offset[32];
+    float *snapshot[32]; /* [size - offset] */
+};
+
+static MODEL_TEST_UNUSED void promise_note(void *context, int64_t offset)
+{
+    struct promises *p = context;
+    assert_true(p->count < 32);
+    if (p->count > 0) assert_true(offset < p->offset[p->count - 1]);
+    p->offset[p->count] = offset;
+    p->snapshot[p->count++] = host_of(p->q, p->gradients + offset, p->parameters->size - offset);
+}
+
+/* Nothing has changed since; the last promise was all of it. */
+static MODEL_TEST_UNUSED void promises_check(struct promises *p, int expected)
+{
+    assert_int_equal(p->count, expected);
+    assert_int_equal(p->offset[p->count - 1], 0);
+    float *final = host_of(p->q, p->gradients, p->parameters->size);
+    for (int i = 0; i < p->count; i++) {
+        for (int64_t at = p->offset[i]; at < p->parameters->size; at++)
+            if (memcmp(final + at, p->snapshot[i] + at - p->offset[i], sizeof *final) != 0)
+                fail_msg("the gradient at %lld changed after it was final from %lld on",
+                         (long long)at, (long long)p->offset[i]);
+        free(p->snapshot[i]);
+    }
+    free(final);
+}
+
 static MODEL_TEST_UNUSED void check_bits(const float *x, const float *want, int64_t count,
                                          const char *what, int64_t row)
 {

@@ -42,7 +42,7 @@ static void the_critic_starts_at_zero_and_learns_by_its_gradient(void **state)
     CHECK(critic_refresh(p.critic));
     CHECK(critic_forward(p.critic, 4, p.tiny.history_begin, p.tiny.history_tokens, true, values));
     float *gradients = device_new(q, (size_t)parameters->size * sizeof(float));
-    CHECK(critic_backward(p.critic, dvalues, gradients));
+    CHECK(critic_backward(p.critic, dvalues, gradients, NULL));
     float *host = host_of(q, gradients, parameters->size);
     check_gradient(parameters, host, loss_now, &p);
     CHECK(critic_refresh(p.critic));
@@ -61,9 +61,41 @@ static void the_critic_starts_at_zero_and_learns_by_its_gradient(void **state)
     q->op->destroy(q);
 }
 
+static void a_reserved_critic_allocates_no_more_and_tells_what_is_final(void **state)
+{
+    (void)state;
+    struct queue *q = queue_new(1);
+    struct t5 *policy = tiny_model(q, true);
+    struct critic *critic;
+    struct tiny_batch tiny;
+    struct counted_queue counted;
+    float values[4];
+    tiny_batch_fill(&tiny);
+    CHECK(critic_create(q, t5_shape(policy), &critic));
+    CHECK(critic_start_from(critic, policy));
+    struct parameters *parameters = critic_parameters(critic);
+    parameters_stir(parameters, 11);
+    CHECK(critic_refresh(critic));
+    float *gradients = device_new(q, (size_t)parameters->size * sizeof(float));
+    struct promises promises = {.q = q, .parameters = parameters, .gradients = gradients};
+    CHECK(critic_reserve(critic, 4, 21, 11));
+    allocations_count(q, &counted);
+    CHECK(critic_forward(critic, 4, tiny.history_begin, tiny.history_tokens, true, values));
+    CHECK(critic_backward(critic, dvalues, gradients,
+                          &(struct t5_watermark){promise_note, &promises}));
+    assert_int_equal(allocations_counted(q, &counted), 0);
+    /* One layer, the final norm with the head behind it, the embedding. */
+    promises_check(&promises, 3);
+    q->op->release(q, gradients);
+    critic_destroy(critic);
+    t5_destroy(policy);
+    q->op->destroy(q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_reserved_critic_allocates_no_more_and_tells_what_is_final),
         cmocka_unit_test(the_critic_starts_at_zero_and_learns_by_its_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -216,7 +216,7 @@ static void gradients_match(const struct golden *g)
     q->op->upload(q, dlogp, weights, row);
     q->op->softmax_loss_backward(q, dlogits, t5_run_logits(g->run), lse, t5_run_targets(g->run),
                                  dlogp, 1.0f, 0.0f, m, shape->vocabulary);
-    CHECK(t5_backward(g->run, dlogits, NULL, gradients));
+    CHECK(t5_backward(g->run, dlogits, NULL, gradients, NULL));
     float *host = host_of(q, gradients, parameters->size);
     struct distance whole = {0};
     for (int64_t i = 0; i < parameters->count; i++) {

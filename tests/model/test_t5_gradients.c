@@ -70,14 +70,14 @@ static void gradients_match(bool gated_untied)
     loss_of_run(&p, host_dlogits, host_dencoder);
     q->op->upload(q, dlogits, host_dlogits, logits * sizeof(float));
     q->op->upload(q, dencoder, host_dencoder, encoder * sizeof(float));
-    CHECK(t5_backward(p.run, dlogits, dencoder, gradients));
+    CHECK(t5_backward(p.run, dlogits, dencoder, gradients, NULL));
     float *host = host_of(q, gradients, parameters->size);
     check_gradient(t5_parameters(p.model), host, loss_now, &p);
 
     /* Gradients are added to: a second pass doubles them. */
     CHECK(t5_refresh(p.model));
     CHECK(t5_forward(p.run, &p.tiny.batch, true, 0));
-    CHECK(t5_backward(p.run, dlogits, dencoder, gradients));
+    CHECK(t5_backward(p.run, dlogits, dencoder, gradients, NULL));
     float *twice = host_of(q, gradients, parameters->size);
     for (int64_t i = 0; i < parameters->size; i++)
         assert_true(fabsf(twice[i] - 2 * host[i]) <= 1e-4f + 1e-4f * fabsf(host[i]));
@@ -106,6 +106,73 @@ static void gradients_of_an_untied_gated_model_match_finite_differences(void **s
     gradients_match(true);
 }
 
+/* Gradients of the tiny batch, for tests that ask what a backward pass does on its way. */
+static void backward_run(struct t5_run *run, struct queue *q, float *gradients,
+                         const struct t5_watermark *watermark)
+{
+    struct tiny_batch tiny;
+    tiny_batch_fill(&tiny);
+    CHECK(t5_forward(run, &tiny.batch, true, 1));
+    CHECK(t5_backward(run, t5_run_logits(run), t5_run_encoder_output(run), gradients, watermark));
+    CHECK(q->op->synchronize(q));
+}
+
+static void gradients_behind_the_watermark_do_not_change(void **state)
+{
+    (void)state;
+    for (int gated_untied = 0; gated_untied < 2; gated_untied++) {
+        struct queue *q = queue_new(1);
+        struct t5 *model = tiny_model(q, gated_untied);
+        struct t5_run *run;
+        CHECK(t5_run_create(model, &run));
+        const struct parameters *parameters = t5_parameters(model);
+        float *gradients = device_new(q, (size_t)parameters->size * sizeof(float));
+        struct promises promises = {.q = q, .parameters = parameters, .gradients = gradients};
+        backward_run(run, q, gradients, &(struct t5_watermark){promise_note, &promises});
+        const int64_t last = parameters_find(parameters, "decoder.final_layer_norm.weight")->offset;
+        assert_int_equal(promises.offset[0], last);
+        /* Four layers in all, two final norms, and the embedding. */
+        promises_check(&promises, 7);
+        q->op->release(q, gradients);
+        t5_run_destroy(run);
+        t5_destroy(model);
+        q->op->destroy(q);
+    }
+}
+
+static void a_reserved_run_allocates_no_more(void **state)
+{
+    (void)state;
+    struct queue *q = queue_new(1);
+    struct t5 *model = tiny_model(q, true);
+    struct t5_run *run;
+    struct tiny_batch tiny;
+    struct counted_queue counted;
+    tiny_batch_fill(&tiny);
+    CHECK(t5_run_create(model, &run));
+    float *gradients = device_new(q, (size_t)t5_parameters(model)->size * sizeof(float));
+    const struct t5_limits limits = {.histories = 4,
+                                     .history_tokens = 21,
+                                     .longest_history = 11,
+                                     .replies = 5,
+                                     .reply_tokens = 22,
+                                     .longest_reply = 8,
+                                     .capture_layers = 2,
+                                     .keep = true};
+    CHECK(t5_run_reserve(run, &limits));
+    allocations_count(q, &counted);
+    backward_run(run, q, gradients, NULL);
+    CHECK(t5_forward(run, &tiny.batch, false, 2));
+    tiny.batch.histories = tiny.batch.replies = 1;
+    CHECK(t5_forward(run, &tiny.batch, true, 0));
+    CHECK(t5_backward(run, t5_run_logits(run), NULL, gradients, NULL));
+    assert_int_equal(allocations_counted(q, &counted), 0);
+    q->op->release(q, gradients);
+    t5_run_destroy(run);
+    t5_destroy(model);
+    q->op->destroy(q);
+}
+
 static void backward_without_kept_activations_is_refused(void **state)
 {
     (void)state;
@@ -116,7 +183,7 @@ static void backward_without_kept_activations_is_refused(void **state)
     tiny_batch_fill(&tiny);
     CHECK(t5_run_create(model, &run));
     CHECK(t5_forward(run, &tiny.batch, false, 0));
-    status s = t5_backward(run, t5_run_logits(run), NULL, t5_parameters(model)->values);
+    status s = t5_backward(run, t5_run_logits(run), NULL, t5_parameters(model)->values, NULL);
     assert_int_equal(status_code(s), STATUS_INTERNAL);
     status_free(s);
     tiny.history_tokens[0] = 23;
@@ -134,6 +201,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_a_tied_relu_model_match_finite_differences),
         cmocka_unit_test(gradients_of_an_untied_gated_model_match_finite_differences),
+        cmocka_unit_test(gradients_behind_the_watermark_do_not_change),
+        cmocka_unit_test(a_reserved_run_allocates_no_more),
         cmocka_unit_test(backward_without_kept_activations_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
