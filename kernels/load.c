@@ -60,28 +60,51 @@ static status cuda_queue_create(int device, const struct queue_options *options,
     return create(device, options, out);
 }
 
-status queue_create(const struct queue_options *options, struct queue **out)
+/* A device's name without its number, which goes to *number. */
+static bool device_is(const char *device, const char *name, int *number)
 {
-    *out = NULL;
-    const char *device = options->device ? options->device : "auto";
-    const char *colon = strchr(device, ':');
-    const size_t length = colon ? (size_t)(colon - device) : strlen(device);
-    const int number = colon ? atoi(colon + 1) : 0;
-    if (length == 4 && !strncmp(device, "cuda", 4)) return cuda_queue_create(number, options, out);
-    if (length == 4 && !strncmp(device, "auto", 4)) {
-        status s = cuda_queue_create(number, options, out);
-        if (!s) return NULL;
-        /* No driver is how most machines are; a driver whose GPU is not used is worth a line. */
-        const bool expected = !getenv("REGARD_CUDA_MODULE") && !library_loads(driver_name);
-        log_line(expected ? LOG_DEBUG : LOG_INFO, "%s; running on the CPU", status_message(s));
-        status_free(s);
-    } else if (length != 3 || strncmp(device, "cpu", 3)) {
-        FAIL(STATUS_INPUT, "device: \"%s\" is none of auto, cpu, cuda", device);
-    }
+    const size_t length = strlen(name);
+    if (strncmp(device, name, length) || (device[length] && device[length] != ':')) return false;
+    *number = device[length] ? atoi(device + length + 1) : 0;
+    return true;
+}
+
+static status cpu_create(const struct queue_options *options, struct queue **out)
+{
     if (options->real_bytes && options->real_bytes != sizeof(float))
-        FAIL(STATUS_INPUT, "the CPU's activations are fp32");
+        FAIL(STATUS_INPUT, "the CPU's activations are fp32: precision: bf16 needs device: cuda");
     return cpu_queue_create(options->threads ? options->threads : 1,
                             options->instructions ? options->instructions : "auto", out);
+}
+
+/* cuda: what holds where the queue is CUDA's; cpu: where it is the CPU's. */
+static status queue_create_either(const struct queue_options *cuda, const struct queue_options *cpu,
+                                  struct queue **out)
+{
+    *out = NULL;
+    const char *device = cuda->device ? cuda->device : "auto";
+    int number;
+    if (device_is(device, "cuda", &number)) return cuda_queue_create(number, cuda, out);
+    if (device_is(device, "cpu", &number)) return cpu_create(cpu, out);
+    if (!device_is(device, "auto", &number))
+        FAIL(STATUS_INPUT, "device: \"%s\" is none of auto, cpu, cuda", device);
+    status s = cuda_queue_create(number, cuda, out);
+    if (!s) return NULL;
+    if (cpu->real_bytes == 2) {
+        status refused = status_context(cpu_create(cpu, out), "%s", status_message(s));
+        status_free(s);
+        return refused;
+    }
+    /* No driver is how most machines are; a driver whose GPU is not used is worth a line. */
+    const bool expected = !getenv("REGARD_CUDA_MODULE") && !library_loads(driver_name);
+    log_line(expected ? LOG_DEBUG : LOG_INFO, "%s; running on the CPU", status_message(s));
+    status_free(s);
+    return cpu_create(cpu, out);
+}
+
+status queue_create(const struct queue_options *options, struct queue **out)
+{
+    return queue_create_either(options, options, out);
 }
 
 status queue_open(const struct config *config, int local_rank, struct queue **out)
@@ -91,6 +114,12 @@ status queue_open(const struct config *config, int local_rank, struct queue **ou
     char device[32];
     snprintf(device, sizeof device, "%s:%d", names[config->device], local_rank);
     const struct queue_options options = {
-        .device = device, .threads = (int)config->threads, .instructions = config->instructions};
-    return queue_create(&options, out);
+        .device = device,
+        .threads = (int)config->threads,
+        .instructions = config->instructions,
+        .real_bytes = config->precision == PRECISION_BF16 ? 2 : 4,
+    };
+    struct queue_options cuda = options;
+    if (config->precision == PRECISION_AUTO) cuda.real_bytes = 2;
+    return queue_create_either(&cuda, &options, out);
 }

@@ -153,6 +153,9 @@ static status scalar_apply(struct config *config, const struct config_key *key, 
         break;
     case KEY_CHOICE: {
         int index = choice_index(key->choices, text);
+        const size_t length = strlen(text);
+        if (key->refused && !strncmp(key->refused, text, length) && key->refused[length] == ':')
+            FAIL(STATUS_INPUT, "%s: %s: %s", where, key->name, key->refused);
         if (index < 0 || strchr(text, '|'))
             FAIL(STATUS_INPUT, "%s: %s must be one of %s, not \"%s\"", where, key->name,
                  key->choices, text);
@@ -520,6 +523,8 @@ status config_check(const struct config *config, enum config_scope scope)
     if (config->kl.estimator == KL_K1 && config->kl.in == KL_IN_LOSS)
         FAIL(STATUS_INPUT, "kl.estimator: k1 with kl.in: loss has no useful gradient; take "
                            "kl.estimator: k3 or kl.in: reward");
+    if (config->precision == PRECISION_BF16 && config->device == DEVICE_CPU)
+        FAIL(STATUS_INPUT, "precision: bf16 needs device: cuda; the CPU's is fp32");
     if (scope == CONFIG_INFERENCE) return NULL;
 
     const char *verb = scope == CONFIG_SFT ? "sft" : "train";

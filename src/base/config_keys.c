@@ -7,23 +7,23 @@ enum { MANY = 1 << 30 };
 #define MEMBER(member) offsetof(struct config, member), sizeof(((struct config *)0)->member)
 #define INTEGER(name, member, least, most, value, resume, help)                                    \
     {                                                                                              \
-        name, KEY_INTEGER, MEMBER(member), least, most, NULL, value, resume, help                  \
+        name, KEY_INTEGER, MEMBER(member), least, most, NULL, value, resume, help, NULL            \
     }
 #define NUMBER(name, member, least, most, value, resume, help)                                     \
     {                                                                                              \
-        name, KEY_NUMBER, MEMBER(member), least, most, NULL, value, resume, help                   \
+        name, KEY_NUMBER, MEMBER(member), least, most, NULL, value, resume, help, NULL             \
     }
 #define SWITCH(name, member, value, help)                                                          \
     {                                                                                              \
-        name, KEY_SWITCH, MEMBER(member), 0, 1, NULL, value, RESUME_SAME, help                     \
+        name, KEY_SWITCH, MEMBER(member), 0, 1, NULL, value, RESUME_SAME, help, NULL               \
     }
 #define TEXT(name, member, value, resume, help)                                                    \
     {                                                                                              \
-        name, KEY_TEXT, MEMBER(member), 0, 0, NULL, value, resume, help                            \
+        name, KEY_TEXT, MEMBER(member), 0, 0, NULL, value, resume, help, NULL                      \
     }
 #define CHOICE(name, member, choices, value, resume, help)                                         \
     {                                                                                              \
-        name, KEY_CHOICE, MEMBER(member), 0, 0, choices, value, resume, help                       \
+        name, KEY_CHOICE, MEMBER(member), 0, 0, choices, value, resume, help, NULL                 \
     }
 
 const struct config_key config_keys[] = {
@@ -32,6 +32,9 @@ const struct config_key config_keys[] = {
     TEXT("instructions", instructions, "auto", RESUME_FREE,
          "the processor's: avx512, avx2, c or auto, the widest; the numbers are the same"),
     CHOICE("device", device, "auto|cpu|cuda", "auto", RESUME_FREE, "where tensors live"),
+    {"precision", KEY_CHOICE, MEMBER(precision), 0, 0, "auto|fp32|bf16", "auto", RESUME_SAME,
+     "of activations and of the weights in products; auto: bf16 on CUDA, fp32 on the CPU",
+     "fp16: T5's activations overflow in fp16; take bf16"},
     CHOICE("task", task, "dialogue|single_turn", "dialogue", RESUME_SAME,
            "single_turn scores each turn on its own prompt"),
     CHOICE("scorer", scorer, "live|frozen", "live", RESUME_SAME,
@@ -143,7 +146,7 @@ const struct config_key config_keys[] = {
     SWITCH("salience.entities", salience.entities, "true",
            "digits and capitals inside a sentence are salient"),
     {"turns.lambda", KEY_LIST, offsetof(struct config, turns.lambda), 0, -1e6, 1e6, NULL, "[]",
-     RESUME_SAME, "a turn's weight, as a list; the last goes on; empty: 1"},
+     RESUME_SAME, "a turn's weight, as a list; the last goes on; empty: 1", NULL},
     NUMBER("turns.discount", turns.discount, 0, 1, "1", RESUME_SAME, "of later turns"),
     NUMBER("gae.lambda", gae.lambda, 0, 1, "0.95", RESUME_SAME, "of advantage: gae"),
     CHOICE("group.form", group.form, "rloo|mean|grpo", "rloo", RESUME_SAME,

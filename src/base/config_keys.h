@@ -19,6 +19,7 @@ struct config_key {
     const char *default_text; /* YAML */
     enum key_resume resume;
     const char *help;
+    const char *refused; /* "value: why it is none", of a value that one may well try; or NULL */
 };
 
 extern const struct config_key config_keys[];

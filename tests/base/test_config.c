@@ -64,6 +64,9 @@ static void a_mistake_in_a_file_is_refused_with_line_and_key(void **unused)
         {"pipeline: {lag: 2}\n", "pipeline.lag must be between 0 and 1"},
         {"seed: 99999999999999999999\n", "seed must be between"},
         {"floor:\n  form: mixed\n", ":2: floor.form must be one of value|mix|none"},
+        {"seed: 1\nprecision: fp16\n",
+         ":2: precision: fp16: T5's activations overflow in fp16; take bf16"},
+        {"precision: fp\n", ":1: precision must be one of auto|fp32|bf16, not \"fp\""},
         {"seed: [1]\n", "seed must be one value, not a list"},
         {"turns: {lambda: [1, x]}\n", "turns.lambda must be a number"},
         {"reward: 1\n", "reward holds keys"},
@@ -102,6 +105,7 @@ static void contradictions_are_refused(void **unused)
         {{"advantage=group", "rollout.candidates=1"}, "advantage: group", CONFIG_TRAIN},
         {{"rollout.user=model"}, "model.user_path", CONFIG_TRAIN},
         {{"rollout.temperature=0"}, "rollout.temperature", CONFIG_TRAIN},
+        {{"precision=bf16", "device=cpu"}, "precision: bf16 needs device: cuda", CONFIG_INFERENCE},
     };
     struct config good;
     config_defaults(&good);
@@ -115,6 +119,8 @@ static void contradictions_are_refused(void **unused)
         expect_error(config_check(&config, table[i].scope), table[i].part);
     }
     expect_error(config_set(&good, "seed"), "expected key=value");
+    expect_error(config_set(&good, "precision=fp16"),
+                 "--set precision=fp16: precision: fp16: T5's");
     expect_error(config_set(&good, "rewrd.beta=1"), "did you mean reward.beta?");
 }
 
@@ -172,6 +178,9 @@ static void a_resumed_run_may_differ_in_ranks_and_paths_alone(void **unused)
     assert_null(config_resume_conflict(&config, &now));
     assert_null(config_set(&now, "policy.lr=0.5"));
     assert_string_equal(config_resume_conflict(&config, &now), "policy.lr");
+    now = config;
+    assert_null(config_set(&now, "precision=fp32"));
+    assert_string_equal(config_resume_conflict(&config, &now), "precision");
     now = config;
     assert_null(config_set(&now, "data.train=synthetic:1:9"));
     assert_string_equal(config_resume_conflict(&config, &now), "data.train");

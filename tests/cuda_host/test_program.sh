@@ -1,7 +1,8 @@
-# The whole program on the CUDA sources: test_program.sh PROGRAM quick|whole|exact, with the module
-# in REGARD_CUDA_MODULE.  A run with RL (alone: quick), one with SFT, scores and replies of golden
-# models give the CPU's numbers to rounding; exact: a run has the same bits with one process and
-# three, after a stop, and whatever the order of threads.
+# The whole program on the CUDA sources: test_program.sh PROGRAM quick|whole|bf16|exact, with the
+# module in REGARD_CUDA_MODULE.  A run with RL (alone: quick), one with SFT, scores and replies of
+# golden models give the CPU's numbers to rounding; bf16: the same in bf16, to its rounding; exact: a
+# run, in bf16, has the same bits with one process and three, after a stop, and whatever the order
+# of threads.
 set -euo pipefail
 regard=$(realpath "$1") what=$2
 work=$(mktemp -d)
@@ -15,16 +16,17 @@ fail() {
     exit 1
 }
 
-# same FILE FILE: the same JSON but for numbers, which are equal to 1e-4: sums of some hundred
-# roundings of 6e-8 on either side, made larger by the steps in between.
+# same FILE FILE [RELATIVE ABSOLUTE]: the same JSON but for numbers, which are equal to 1e-4: sums
+# of some hundred roundings of 6e-8 on either side, made larger by the steps in between.
 same() {
     [ -s "$1" ] || fail "$1 holds nothing"
-    paste -d '\t' <(tr '[]{},:' '\n' <"$1") <(tr '[]{},:' '\n' <"$2") | awk -F '\t' '
+    paste -d '\t' <(tr '[]{},:' '\n' <"$1") <(tr '[]{},:' '\n' <"$2") |
+        awk -F '\t' -v relative="${3:-1e-4}" -v absolute="${4:-1e-6}" '
         $1 ~ /^ *"/ { key = $1 }
         $1 ~ /^ *-?[0-9]/ && $2 ~ /^ *-?[0-9]/ {
             d = $1 - $2; w = $1 < 0 ? -$1 : $1 + 0
             if (d < 0) d = -d
-            if (d <= 1e-4 * w + 1e-6) next }
+            if (d <= relative * w + absolute) next }
         $1 != $2 { print key, "CPU", $1 ", CUDA", $2; bad = 1 }
         END { exit bad }' || fail "$2 is not $1"
 }
@@ -52,6 +54,53 @@ if [ "$what" = exact ]; then
     exit 0
 fi
 
+if [ "$what" = bf16 ]; then
+    # A rounding to bf16 is at most 0.4% of a number, and a logit is a sum over some tens of rounded
+    # ones whose errors mostly cancel: 2% of it, as for the golden models on a GPU.  `some` is off
+    # by that much from the logits behind a number near 0.
+    relative=0.02 some=0.05
+    bf16=(--set device=cuda --set precision=bf16)
+    for settings in "--set device=cpu" "${bf16[*]}"; do
+        name=${settings##*=}
+        "$regard" train "${small[@]}" --set train.updates=2 --set rollout.turns=2 $settings \
+            --run "$work/train-$name"
+        "$regard" sft "${small[@]}" --set sft.batch=2 --set sft.updates=2 $settings \
+            --run "$work/sft-$name"
+        for golden in relu-tied gated-untied; do
+            folder=tests/golden/$golden
+            "$regard" score --model $folder/model --data $folder/score.jsonl \
+                --out "$work/score-$golden-$name" $settings
+            "$regard" generate --model $folder/model --data $folder/generate.jsonl \
+                --out "$work/greedy-$golden-$name" --set rollout.max_new_tokens=16 \
+                --set rollout.temperature=0 --set rollout.candidates=1 $settings
+        done
+    done
+    for golden in relu-tied gated-untied; do
+        same "$work"/score-$golden-{cpu,bf16} $relative $some
+        cmp -s "$work"/score-$golden-{cpu,bf16} && fail "$golden: bf16 has fp32's very numbers"
+        # A reply changes where two tokens are nearly as likely.
+        for name in cpu bf16; do
+            grep -o '"reply_tokens":[^"]*' "$work/greedy-$golden-$name" >"$work/tokens-$name"
+        done
+        differ=$(diff "$work"/tokens-{cpu,bf16} | grep -c '^>') || true
+        [ "$differ" -le 1 ] || fail "$golden: $differ of $(wc -l <"$work/tokens-cpu") replies differ"
+    done
+    same "$work"/sft-{cpu,bf16}/metrics.jsonl $relative 0
+    # The first update's: later ones have seen other samples.
+    for key in reward coverage focus token_entropy sink_mass critic_loss critic_gradient_norm; do
+        for name in cpu bf16; do
+            grep '"step":1,' "$work/train-$name/metrics.jsonl" | grep -o "\"$key\":[^,}]*" \
+                >"$work/$key-$name"
+        done
+        same "$work/$key"-{cpu,bf16} $relative 0
+    done
+    # What sampled computes what learns, to the bit.
+    exact=$(grep -c '"ratio_deviation_first":0.0,' "$work/train-bf16/metrics.jsonl")
+    [ "$exact" = 2 ] || fail "$exact of 2 updates began at a ratio of 1"
+    exit 0
+fi
+
+small+=(--set precision=fp32)
 updates=1 turns=1
 if [ "$what" = whole ]; then updates=2 turns=2; fi
 for device in cpu cuda; do
@@ -76,7 +125,8 @@ for golden in relu-tied gated-untied; do
     for device in cpu cuda; do
         for verb in score generate; do
             "$regard" $verb --model $folder/model --data $folder/$verb.jsonl \
-                --out "$work/$verb-$device" --set rollout.max_new_tokens=8 --set device=$device
+                --out "$work/$verb-$device" --set rollout.max_new_tokens=8 --set device=$device \
+                --set precision=fp32
         done
     done
     same "$work"/score-{cpu,cuda}
@@ -85,7 +135,7 @@ for golden in relu-tied gated-untied; do
     for batch in 1 3; do
         "$regard" generate --model $folder/model --data $folder/generate.jsonl \
             --out "$work/generate-$batch" --set rollout.max_new_tokens=8 --set device=cuda \
-            --set infer.batch=$batch
+            --set precision=fp32 --set infer.batch=$batch
         cmp "$work/generate-cuda" "$work/generate-$batch" || fail "batches of $batch differ"
     done
 done

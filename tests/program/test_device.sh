@@ -37,6 +37,16 @@ grep -q "running on the CPU" "$work/err" && fail "device: cpu looked for CUDA"
 expect_same "parameters" "$(parameters_hash "$(newest "$work/cpu")")" \
     "$(parameters_hash "$(newest "$work/auto")")"
 
+# bf16 is CUDA's; fp16 is refused with a word why.  One line each, before anything is written.
+expect_status 1 "$regard" "${run[@]}" --set device=cpu --set precision=bf16 --run "$work/refused"
+expect_line "precision: bf16 needs device: cuda"
+expect_status 1 env REGARD_CUDA_MODULE=/nowhere/regard_cuda.so "$regard" "${run[@]}" \
+    --set device=auto --set precision=bf16 --run "$work/refused"
+expect_line "there is no /nowhere/regard_cuda.so" "precision: bf16 needs device: cuda"
+expect_status 1 "$regard" "${run[@]}" --set precision=fp16 --run "$work/refused"
+expect_line "--set precision=fp16" "activations overflow in fp16; take bf16"
+[ ! -e "$work/refused" ] || fail "a refused run left something behind"
+
 # The program links none of it.
 if readelf -d "$regard" | grep -Ei 'NEEDED.*(cuda|cublas|nccl|nvrtc)'; then
     fail "the program links a CUDA library"
