@@ -3,8 +3,8 @@
 #include "mpi/inbox.h"
 
 #include "mpi/experience.h"
-#include "mpi/slices.h"
 #include "src/base/arena.h"
+#include "src/base/slices.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,11 +1,9 @@
-/* What learners do together, over MPI: barrier, the upper levels of the gradient tree, gather. */
+/* What learners do together, over MPI: barrier and gather.  Large vectors are values_mpi.c's. */
 #include "mpi/transport_mpi.h"
 #include "src/base/arena.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { SUM_CHUNK = 1 << 22, EXCHANGE_TAG = 1 };
 
 status learners_barrier(struct world *world)
 {
@@ -13,40 +11,6 @@ status learners_barrier(struct world *world)
     if (world->learners == 1) return NULL;
     TRY(transport_check(MPI_Ibarrier(world->groups->learners, &request), "learners' barrier"));
     return transport_wait_all(world, &request, 1, "learners' barrier");
-}
-
-/* Sends and receives count elements of a chunk with a partner. */
-static status exchange(struct world *world, const void *mine, void *theirs, int count,
-                       MPI_Datatype type, int partner)
-{
-    MPI_Request requests[2];
-    const char *what = "gradient exchange between learners";
-    TRY(transport_check(MPI_Irecv(theirs, count, type, partner, EXCHANGE_TAG,
-                                  world->groups->learners, &requests[0]),
-                        what));
-    TRY(transport_check(
-        MPI_Isend(mine, count, type, partner, EXCHANGE_TAG, world->groups->learners, &requests[1]),
-        what));
-    return transport_wait_all(world, requests, 2, what);
-}
-
-/* Level by level with the partner whose index differs in that bit.  Addition commutes, so
- * lower + higher and higher + lower have the same bits on both sides. */
-status learners_tree_sum(struct world *world, float *gradient, int64_t count)
-{
-    if (world->learners == 1) return NULL;
-    float *theirs = memory_allocate(SUM_CHUNK * sizeof *theirs);
-    status s = NULL;
-    for (int bit = 1; bit < world->learners && !s; bit <<= 1)
-        for (int64_t begin = 0; begin < count && !s; begin += SUM_CHUNK) {
-            int part = count - begin < SUM_CHUNK ? (int)(count - begin) : SUM_CHUNK;
-            float *mine = gradient + begin;
-            s = exchange(world, mine, theirs, part, MPI_FLOAT, world->learner ^ bit);
-            if (!s)
-                for (int i = 0; i < part; i++) mine[i] += theirs[i];
-        }
-    free(theirs);
-    return s;
 }
 
 status learners_allgather_bytes(struct world *world, const void *data, size_t size, char **all,

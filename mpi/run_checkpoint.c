@@ -1,7 +1,6 @@
 /* See run_checkpoint.h; the protocol is src/checkpoint/checkpoint.h's. */
 #include "mpi/run_checkpoint.h"
 
-#include "mpi/slices.h"
 #include "src/base/arena.h"
 
 #include <stdlib.h>
@@ -23,7 +22,8 @@ static float *download(struct queue *queue, const float *values, int64_t count, 
 
 enum { VECTOR_MOST = 5 };
 
-/* This learner's part of every flat vector of the optimizer state. */
+/* This learner's part of every flat vector of the optimizer state: moments are there in no more
+ * than that, the critic's values whole. */
 static status slice_write(struct learner *learner, const char *path)
 {
     const int rank = learner->exchange.rank, learners = learner->exchange.count;
@@ -31,29 +31,27 @@ static status slice_write(struct learner *learner, const char *path)
     float *hosts[VECTOR_MOST] = {NULL};
     int64_t count = 0;
     status s = NULL;
+    const struct optimizer *policy = learner->policy_optimizer, *critic = learner->critic_optimizer;
+    const float *values = critic ? critic_parameters(learner->critic)->values : NULL;
     const struct {
         const char *name;
-        const float *values;
-        int64_t size;
-    } all[VECTOR_MOST] = {
-        {"policy.m", learner->policy_optimizer->m, learner->policy_optimizer->size},
-        {"policy.v", learner->policy_optimizer->v, learner->policy_optimizer->size},
-        {"critic.values", learner->critic ? critic_parameters(learner->critic)->values : NULL,
-         learner->critic ? learner->critic_optimizer->size : 0},
-        {"critic.m", learner->critic ? learner->critic_optimizer->m : NULL,
-         learner->critic ? learner->critic_optimizer->size : 0},
-        {"critic.v", learner->critic ? learner->critic_optimizer->v : NULL,
-         learner->critic ? learner->critic_optimizer->size : 0}};
+        const struct optimizer *of;
+        const float *slice;
+    } all[VECTOR_MOST] = {{"policy.m", policy, policy->m},
+                          {"policy.v", policy, policy->v},
+                          {"critic.values", critic, critic ? values + critic->begin : NULL},
+                          {"critic.m", critic, critic ? critic->m : NULL},
+                          {"critic.v", critic, critic ? critic->v : NULL}};
     for (int i = 0; !s && i < VECTOR_MOST; i++) {
-        if (!all[i].values) continue;
-        const int64_t begin = slice_first(rank, all[i].size, learners);
-        const int64_t end = slice_first(rank + 1, all[i].size, learners);
-        hosts[count] = download(learner->queue, all[i].values + begin, end - begin, &s);
+        const struct optimizer *of = all[i].of;
+        if (!of) continue;
+        const int64_t size = of->end - of->begin;
+        hosts[count] = download(learner->queue, all[i].slice, size, &s);
         vectors[count] = (struct checkpoint_vector){.name = all[i].name,
                                                     .values = hosts[count],
-                                                    .count = end - begin,
-                                                    .total = all[i].size,
-                                                    .offset = begin};
+                                                    .count = size,
+                                                    .total = of->size,
+                                                    .offset = of->begin};
         count++;
     }
     if (!s) s = checkpoint_write_slice(path, rank, learners, vectors, count);
@@ -160,8 +158,10 @@ status run_checkpoint_save(struct run_folder *folder, struct learner *learner,
     return s;
 }
 
+/* A saved vector of `size` floats: entries [begin, end), at `device`.  Who wrote which part does
+ * not matter. */
 static status vector_load(struct learner *learner, const char *folder, const char *name,
-                          float *device, int64_t size)
+                          float *device, int64_t size, int64_t begin, int64_t end)
 {
     float *host;
     int64_t total;
@@ -171,11 +171,19 @@ static status vector_load(struct learner *learner, const char *folder, const cha
         s = ERROR(STATUS_INPUT, "%s: vector %s has %lld floats, the model has %lld", folder, name,
                   (long long)total, (long long)size);
     if (!s) {
-        learner->queue->op->upload(learner->queue, device, host, (size_t)size * sizeof *host);
+        learner->queue->op->upload(learner->queue, device, host + begin,
+                                   (size_t)(end - begin) * sizeof *host);
         s = learner->queue->op->synchronize(learner->queue);
     }
     free(host);
     return s;
+}
+
+/* This learner's slice of a moment. */
+static status moment_load(struct learner *learner, const char *folder, const char *name,
+                          float *device, const struct optimizer *of)
+{
+    return vector_load(learner, folder, name, device, of->size, of->begin, of->end);
 }
 
 status run_checkpoint_load(struct run_folder *folder, struct learner *learner, float **lagging)
@@ -188,8 +196,8 @@ status run_checkpoint_load(struct run_folder *folder, struct learner *learner, f
     free(host);
     if (!s) s = t5_refresh(learner->policy);
     struct optimizer *policy = learner->policy_optimizer;
-    if (!s) s = vector_load(learner, path, "policy.m", policy->m, policy->size);
-    if (!s) s = vector_load(learner, path, "policy.v", policy->v, policy->size);
+    if (!s) s = moment_load(learner, path, "policy.m", policy->m, policy);
+    if (!s) s = moment_load(learner, path, "policy.v", policy->v, policy);
     int64_t *counters = NULL, count = 0;
     if (!s)
         s = checkpoint_read_state(path, "counters", CHECKPOINT_INTEGERS, (void **)&counters,
@@ -207,9 +215,9 @@ status run_checkpoint_load(struct run_folder *folder, struct learner *learner, f
         struct optimizer *critic = learner->critic_optimizer;
         critic->step = counters[1];
         s = vector_load(learner, path, "critic.values", critic_parameters(learner->critic)->values,
-                        critic->size);
-        if (!s) s = vector_load(learner, path, "critic.m", critic->m, critic->size);
-        if (!s) s = vector_load(learner, path, "critic.v", critic->v, critic->size);
+                        critic->size, 0, critic->size);
+        if (!s) s = moment_load(learner, path, "critic.m", critic->m, critic);
+        if (!s) s = moment_load(learner, path, "critic.v", critic->v, critic);
         if (!s) s = critic_refresh(learner->critic);
     }
     free(counters);

@@ -1,8 +1,6 @@
 /* See setup.h. */
 #include "mpi/setup.h"
 
-#include <stdlib.h>
-
 status run_model_open(const struct config *config, struct queue *queue, bool with_gradients,
                       const struct language *language, struct t5 **out)
 {
@@ -37,33 +35,4 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
         *out = NULL;
     }
     return s;
-}
-
-static status exchange_sum(void *context, float *values, int64_t count)
-{
-    return learners_tree_sum(context, values, count);
-}
-
-static status exchange_gather(void *context, const void *mine, size_t bytes, void **all,
-                              size_t *total)
-{
-    struct world *world = context;
-    char *data;
-    size_t *sizes;
-    TRY(learners_allgather_bytes(world, mine, bytes, &data, &sizes));
-    *total = 0;
-    for (int i = 0; i < world->learners; i++) *total += sizes[i];
-    free(sizes);
-    *all = data;
-    return NULL;
-}
-
-void run_exchange(struct world *world, struct learner_exchange *exchange)
-{
-    if (world->learners == 1) {
-        learner_exchange_alone(exchange);
-        return;
-    }
-    *exchange = (struct learner_exchange){world, world->learner, world->learners, exchange_sum,
-                                          exchange_gather};
 }

@@ -1,13 +1,14 @@
 /* Supervised fine-tuning over learners: the loss is on the replies alone, batches come in prompt
  * order, and the gradient tree makes the bits those of any number of learners. */
+#include "mpi/exchange.h"
 #include "mpi/run.h"
 #include "mpi/run_checkpoint.h"
 #include "mpi/setup.h"
 #include "mpi/signals.h"
-#include "mpi/slices.h"
 #include "src/base/arena.h"
 #include "src/base/clock.h"
 #include "src/base/log.h"
+#include "src/base/slices.h"
 #include "src/learn/schedule.h"
 
 #include <math.h>
@@ -24,6 +25,7 @@ struct tuner {
     struct example *examples, *held_out;
     int64_t example_count, held_out_count;
     struct t5 *policy;
+    struct exchange exchange;
     struct learner *learner;
 };
 
@@ -43,8 +45,8 @@ static status tuner_open(struct tuner *t)
              (long long)config->sft.batch, t->data->path, (long long)t->example_count);
     TRY(run_model_open(config, t->queue, true, t->language, &t->policy));
     TRY(language_fits(t->language, t5_shape(t->policy)->vocabulary));
-    struct learner_exchange exchange;
-    run_exchange(t->world, &exchange);
+    TRY(exchange_open(&t->exchange, t->world, t->queue));
+    const struct learner_exchange exchange = exchange_of_learner(&t->exchange);
     return learner_create(config, &exchange, t->policy, NULL, false, &t->learner);
 }
 
@@ -52,6 +54,7 @@ static void tuner_close(struct tuner *t)
 {
     run_folder_close(&t->folder);
     learner_free(t->learner);
+    exchange_close(&t->exchange);
     if (t->policy) t5_destroy(t->policy);
     examples_free(t->examples, t->example_count);
     examples_free(t->held_out, t->held_out_count);

@@ -5,12 +5,12 @@
  * S(v) is where all ranks agree on stopping, X(v) the exchange of version v. */
 #include "mpi/run.h"
 #include "mpi/signals.h"
-#include "mpi/slices.h"
 #include "mpi/trainer.h"
 #include "mpi/weights.h"
 #include "src/base/arena.h"
 #include "src/base/clock.h"
 #include "src/base/log.h"
+#include "src/base/slices.h"
 
 #include <stdlib.h>
 #include <string.h>

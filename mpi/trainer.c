@@ -38,8 +38,8 @@ static status learner_open(struct trainer *t)
     TRY(run_model_open(config, t->queue, true, t->language, &t->policy));
     /* With kl.coef 0 too: every run logs how far it went. */
     TRY(run_model_open(config, t->queue, false, t->language, &t->reference));
-    struct learner_exchange exchange;
-    run_exchange(t->world, &exchange);
+    TRY(exchange_open(&t->exchange, t->world, t->queue));
+    const struct learner_exchange exchange = exchange_of_learner(&t->exchange);
     TRY(learner_create(config, &exchange, t->policy, t->reference,
                        config->advantage != ADVANTAGE_GROUP, &t->learner));
     const struct inbox_rules rules = {.dialogues = config->rollout.dialogues,
@@ -100,6 +100,7 @@ void trainer_close(struct trainer *t)
     generator_destroy(t->rollout.scorer);
     generator_destroy(t->rollout.user);
     learner_free(t->learner);
+    exchange_close(&t->exchange);
     struct t5 *models[] = {t->policy, t->reference, t->actor_model, t->scorer_model, t->user_model};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
         if (models[i]) t5_destroy(models[i]);
@@ -120,7 +121,7 @@ void trainer_print_roles(const struct trainer *t, FILE *out)
     int tree = 1;
     for (int64_t m = t->config->learn.microbatches / world->learners; m > 1; m /= 2) tree++;
     const double learner =
-        mb * ((critic ? 2 : 1) * (2.0 + 2.0 + tree + 1) + (t->reference ? 2 : 0));
+        mb * ((critic ? 2 : 1) * (2.0 + 2.0 / world->learners + tree) + (t->reference ? 2 : 0));
     for (int r = 0; r < world->size; r++) {
         const bool learns = r < world->learners;
         const bool acts = !learns || world->learners == world->size;

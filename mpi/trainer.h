@@ -2,6 +2,7 @@
 #ifndef REGARD_MPI_TRAINER_H
 #define REGARD_MPI_TRAINER_H
 
+#include "mpi/exchange.h"
 #include "mpi/experience.h"
 #include "mpi/inbox.h"
 #include "mpi/run_checkpoint.h"
@@ -17,6 +18,7 @@ struct trainer {
     struct language *language;
     /* learner */
     struct t5 *policy, *reference;
+    struct exchange exchange;
     struct learner *learner;
     struct generator *evaluator;
     float *previous; /* lag 1: weights before the last update */

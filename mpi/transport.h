@@ -51,9 +51,6 @@ status actors_broadcast(struct world *world, void *data, size_t size, const char
 
 /* Between learners only. */
 status learners_barrier(struct world *world);
-/* gradient [count] becomes the sum over learners by recursive doubling (lower + higher, the
- * upper levels of the fixed binary tree): bit-identical on all. */
-status learners_tree_sum(struct world *world, float *gradient, int64_t count);
 /* Bytes of every learner to every learner, in learner order; the caller frees both. */
 status learners_allgather_bytes(struct world *world, const void *data, size_t size, char **all,
                                 size_t **sizes);
@@ -68,6 +65,9 @@ status world_send_finish(struct world *world, struct sending *sending, const cha
 /* The next one from any rank; the caller frees *data.  *sender is known even when it is bad. */
 status world_receive(struct world *world, int tag, const char *what, void **data, size_t *size,
                      int *sender);
+
+/* Whether MPI takes pointers to a GPU's memory (CUDA-aware; Debian's is not). */
+bool transport_reads_devices(void);
 
 void transport_library_version(char out[LIBRARY_VERSION_TEXT]); /* "Open MPI v4.1.4" */
 

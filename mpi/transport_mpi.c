@@ -8,6 +8,9 @@
 #include "src/base/clock.h"
 #include "src/base/log.h"
 
+#ifdef OPEN_MPI
+#include <mpi-ext.h>
+#endif
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,6 +223,15 @@ status world_agree(struct world *world, status local)
 status actors_broadcast(struct world *world, void *data, size_t size, const char *what)
 {
     return transport_broadcast(world, world->groups->weights, data, size, 0, what);
+}
+
+bool transport_reads_devices(void)
+{
+#ifdef MPIX_CUDA_AWARE_SUPPORT
+    return MPIX_Query_cuda_support() == 1;
+#else
+    return false;
+#endif
 }
 
 void transport_library_version(char out[LIBRARY_VERSION_TEXT])

@@ -4,6 +4,7 @@
 #include "src/base/arena.h"
 #include "src/base/json.h"
 #include "src/base/log.h"
+#include "src/base/slices.h"
 #include "src/checkpoint/store.h"
 
 #include <dirent.h>
@@ -352,7 +353,7 @@ static status add_slice(struct store *store, const char *name, const char *path,
     TRY(store_read_mark(store, name, "offset", &offset));
     TRY(store_read_mark(store, name, "total", &whole));
     if (!*values) {
-        if (whole < 0 || whole / learners > shape[0])
+        if (whole < 0 || whole / learners > shape[0] + SLICE_FLOATS)
             FAIL(STATUS_INPUT, "%s: %s has %lld floats, too few for a part of %lld", path, name,
                  (long long)shape[0], (long long)whole);
         *total = whole;

@@ -11,26 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static status alone_sum(void *context, float *values, int64_t count)
-{
-    (void)context, (void)values, (void)count;
-    return NULL;
-}
-
-static status alone_gather(void *context, const void *mine, size_t bytes, void **all, size_t *total)
-{
-    (void)context;
-    *all = memory_allocate(bytes + 1);
-    if (bytes) memcpy(*all, mine, bytes);
-    *total = bytes;
-    return NULL;
-}
-
-void learner_exchange_alone(struct learner_exchange *exchange)
-{
-    *exchange = (struct learner_exchange){NULL, 0, 1, alone_sum, alone_gather};
-}
-
 int64_t learner_microbatches(const struct learner *learner)
 {
     return learner->config->learn.microbatches / learner->exchange.count;
@@ -48,22 +28,23 @@ status learner_create(const struct config *config, const struct learner_exchange
                           .reference = reference};
     const int64_t size = t5_parameters(policy)->size;
     const int64_t leaves = learner_microbatches(l);
+    const struct optimizer_share share = {exchange->rank, exchange->count,
+                                          optimizer_parts(config->learn.microbatches)};
     status s = t5_run_create(policy, &l->policy_run);
     if (!s && reference) s = t5_run_create(reference, &l->reference_run);
-    if (!s) s = optimizer_create(l->queue, size, config->policy.clip_norm, &l->policy_optimizer);
+    if (!s)
+        s = optimizer_create(l->queue, size, &share, config->policy.clip_norm,
+                             &l->policy_optimizer);
     if (!s) s = gradient_tree_create(l->queue, size, leaves, &l->policy_tree);
-    l->host_size = size;
     if (!s && with_critic) {
         s = critic_create(l->queue, t5_shape(policy), &l->critic);
         if (!s) s = critic_start_from(l->critic, policy);
         const int64_t critic_size = s ? 0 : critic_parameters(l->critic)->size;
         if (!s)
-            s = optimizer_create(l->queue, critic_size, config->policy.clip_norm,
+            s = optimizer_create(l->queue, critic_size, &share, config->policy.clip_norm,
                                  &l->critic_optimizer);
         if (!s) s = gradient_tree_create(l->queue, critic_size, leaves, &l->critic_tree);
-        if (critic_size > l->host_size) l->host_size = critic_size;
     }
-    l->host = memory_allocate((size_t)l->host_size * sizeof *l->host);
     if (s) {
         learner_free(l);
         return s;
@@ -85,7 +66,6 @@ void learner_free(struct learner *l)
     if (l->policy_tree) gradient_tree_free(l->policy_tree);
     if (l->critic_tree) gradient_tree_free(l->critic_tree);
     if (l->critic) critic_destroy(l->critic);
-    free(l->host);
     free(l);
 }
 

@@ -5,24 +5,13 @@
 
 #include "src/base/config.h"
 #include "src/learn/advantage.h"
+#include "src/learn/exchange.h"
 #include "src/learn/optimizer.h"
 #include "src/learn/reduce.h"
 #include "src/model/buffer.h"
 #include "src/model/critic.h"
 #include "src/model/t5.h"
 #include "src/rollout/experience.h"
-
-/* How learners exchange: collective calls in one order on all of them. */
-struct learner_exchange {
-    void *context;
-    int rank, count; /* of the learners */
-    /* The upper levels of the gradient tree; host memory, the same bits on all after it. */
-    status (*sum)(void *context, float *values, int64_t count);
-    /* Everybody's bytes in rank order; the caller frees *all. */
-    status (*gather)(void *context, const void *mine, size_t bytes, void **all, size_t *total);
-};
-/* A learner alone. */
-void learner_exchange_alone(struct learner_exchange *exchange);
 
 /* A history and a reply to learn from; all arrays the caller's. */
 struct learn_turn {
@@ -53,8 +42,6 @@ struct learner {
     struct t5_watermark watermark; /* of the backward passes to come; step.c sets it */
     struct running_statistics statistics;
     struct buffer logp, entropy, lse, old, ref, advantage, weight, loss, dlogp, clipped, kl;
-    float *host; /* gradient exchange */
-    int64_t host_size;
 };
 
 struct step_metrics {

@@ -1,28 +1,53 @@
-/* AdamW on one buffer. */
+/* AdamW on one buffer's slice. */
 #include "src/learn/optimizer.h"
+
+#include "src/base/slices.h"
 
 #include <math.h>
 #include <stdlib.h>
 
+enum { PARTS_LEAST = 64 };
+
+int64_t optimizer_parts(int64_t microbatches)
+{
+    return microbatches > PARTS_LEAST ? microbatches : PARTS_LEAST;
+}
+
+int64_t optimizer_own_parts(const struct optimizer *o)
+{
+    return o->share.parts / o->share.count;
+}
+
 static status allocate_state(struct optimizer *o)
 {
     struct queue *q = o->queue;
-    size_t bytes = (size_t)o->size * sizeof(float);
+    const size_t bytes = (size_t)(o->end - o->begin) * sizeof(float);
+    const size_t sums = (size_t)optimizer_own_parts(o) * sizeof(double);
     TRY(q->op->allocate(q, MEMORY_OPTIMIZER, bytes, (void **)&o->m));
     TRY(q->op->allocate(q, MEMORY_OPTIMIZER, bytes, (void **)&o->v));
-    TRY(q->op->allocate(q, MEMORY_OPTIMIZER, sizeof(double), (void **)&o->sum));
+    TRY(q->op->allocate(q, MEMORY_OPTIMIZER, sums, (void **)&o->sums));
     q->op->zero(q, o->m, bytes);
     q->op->zero(q, o->v, bytes);
     return NULL;
 }
 
-status optimizer_create(struct queue *queue, int64_t size, double clip_norm, struct optimizer **out)
+status optimizer_create(struct queue *queue, int64_t size, const struct optimizer_share *share,
+                        double clip_norm, struct optimizer **out)
 {
     *out = NULL;
+    const struct optimizer_share alone = {0, 1, PARTS_LEAST};
+    if (!share) share = &alone;
+    if (share->count < 1 || share->parts % share->count || share->rank < 0 ||
+        share->rank >= share->count)
+        FAIL(STATUS_INTERNAL, "learner %lld of %lld cannot own an optimizer's part in %lld",
+             (long long)share->rank, (long long)share->count, (long long)share->parts);
     struct optimizer *o = calloc(1, sizeof *o);
     if (!o) FAIL(STATUS_INTERNAL, "out of memory for an optimizer");
     o->queue = queue;
     o->size = size;
+    o->share = *share;
+    o->begin = slice_floats(share->rank, size, share->count);
+    o->end = slice_floats(share->rank + 1, size, share->count);
     o->beta1 = 0.9f;
     o->beta2 = 0.999f;
     o->eps = 1e-8f;
@@ -41,18 +66,27 @@ void optimizer_free(struct optimizer *o)
     if (!o) return;
     if (o->m) o->queue->op->release(o->queue, o->m);
     if (o->v) o->queue->op->release(o->queue, o->v);
-    if (o->sum) o->queue->op->release(o->queue, o->sum);
+    if (o->sums) o->queue->op->release(o->queue, o->sums);
     free(o);
 }
 
-status optimizer_norm(struct optimizer *o, const float *gradient, double *norm)
+status optimizer_square_sums(struct optimizer *o, const float *gradient, double *sums)
 {
-    double sum;
-    o->queue->op->square_sum(o->queue, o->sum, gradient, o->size);
-    o->queue->op->download(o->queue, &sum, o->sum, sizeof sum);
-    TRY(o->queue->op->synchronize(o->queue));
-    *norm = sqrt(sum);
-    return NULL;
+    const int64_t own = optimizer_own_parts(o), first = o->share.rank * own;
+    for (int64_t i = 0; i < own; i++) {
+        const int64_t begin = slice_floats(first + i, o->size, o->share.parts);
+        const int64_t end = slice_floats(first + i + 1, o->size, o->share.parts);
+        o->queue->op->square_sum(o->queue, o->sums + i, gradient + begin, end - begin);
+    }
+    o->queue->op->download(o->queue, sums, o->sums, (size_t)own * sizeof *sums);
+    return o->queue->op->synchronize(o->queue);
+}
+
+double optimizer_norm(const double *sums, int64_t parts)
+{
+    double total = 0;
+    for (int64_t i = 0; i < parts; i++) total += sums[i];
+    return sqrt(total);
 }
 
 status optimizer_step(struct optimizer *o, float *values, const float *gradient, double norm,
@@ -67,34 +101,23 @@ status optimizer_step(struct optimizer *o, float *values, const float *gradient,
                              .decay = o->decay,
                              .step = ++o->step,
                              .gradient_scale = clip ? (float)(o->clip_norm / norm) : 1};
-    o->queue->op->adamw(o->queue, values, o->m, o->v, gradient, o->size, &settings);
+    o->queue->op->adamw(o->queue, values + o->begin, o->m, o->v, gradient + o->begin,
+                        o->end - o->begin, &settings);
     return NULL;
 }
 
-static status check_slice(const struct optimizer *o, int64_t offset, int64_t count)
+status optimizer_download(const struct optimizer *o, float *host_m, float *host_v)
 {
-    if (offset < 0 || count < 0 || offset > o->size || count > o->size - offset)
-        FAIL(STATUS_INTERNAL, "slice %lld + %lld of an optimizer of %lld floats", (long long)offset,
-             (long long)count, (long long)o->size);
-    return NULL;
-}
-
-status optimizer_download(const struct optimizer *o, int64_t offset, int64_t count, float *host_m,
-                          float *host_v)
-{
-    TRY(check_slice(o, offset, count));
-    size_t bytes = (size_t)count * sizeof(float);
-    o->queue->op->download(o->queue, host_m, o->m + offset, bytes);
-    o->queue->op->download(o->queue, host_v, o->v + offset, bytes);
+    const size_t bytes = (size_t)(o->end - o->begin) * sizeof(float);
+    o->queue->op->download(o->queue, host_m, o->m, bytes);
+    o->queue->op->download(o->queue, host_v, o->v, bytes);
     return o->queue->op->synchronize(o->queue);
 }
 
-status optimizer_upload(struct optimizer *o, int64_t offset, int64_t count, const float *host_m,
-                        const float *host_v)
+status optimizer_upload(struct optimizer *o, const float *host_m, const float *host_v)
 {
-    TRY(check_slice(o, offset, count));
-    size_t bytes = (size_t)count * sizeof(float);
-    o->queue->op->upload(o->queue, o->m + offset, host_m, bytes);
-    o->queue->op->upload(o->queue, o->v + offset, host_v, bytes);
+    const size_t bytes = (size_t)(o->end - o->begin) * sizeof(float);
+    o->queue->op->upload(o->queue, o->m, host_m, bytes);
+    o->queue->op->upload(o->queue, o->v, host_v, bytes);
     return o->queue->op->synchronize(o->queue);
 }

@@ -8,7 +8,8 @@ enum { LEVELS_MAX = 40 };
 struct gradient_tree {
     struct queue *queue;
     int64_t size, leaves, pushed;
-    int depth; /* buffers on the stack that hold sums */
+    int64_t final; /* entries of the last leaf from here on are in the sum already */
+    int depth;     /* buffers on the stack that hold sums */
     int buffers;
     bool open; /* a leaf was given out and not pushed */
     int level[LEVELS_MAX + 1];
@@ -53,14 +54,42 @@ status gradient_tree_leaf(struct gradient_tree *tree, float **out)
     if (tree->open) FAIL(STATUS_INTERNAL, "a gradient leaf was begun before the last was pushed");
     if (tree->pushed == tree->leaves) tree->pushed = tree->depth = 0;
     tree->open = true;
+    tree->final = tree->size;
     *out = tree->buffer[tree->depth];
     tree->queue->op->zero(tree->queue, *out, (size_t)tree->size * sizeof(float));
     return NULL;
 }
 
+bool gradient_tree_ends(const struct gradient_tree *tree)
+{
+    return tree->open && tree->pushed == tree->leaves - 1;
+}
+
+float *gradient_tree_sum(const struct gradient_tree *tree)
+{
+    return tree->buffer[0];
+}
+
+/* The last leaf closes a pair on every level: the additions of push, for these entries alone. */
+void gradient_tree_ready(struct gradient_tree *tree, int64_t offset)
+{
+    if (!gradient_tree_ends(tree) || offset >= tree->final) return;
+    for (int i = tree->depth; i > 0; i--) {
+        float *left = tree->buffer[i - 1] + offset, *right = tree->buffer[i] + offset;
+        tree->queue->op->add(tree->queue, left, left, right, tree->final - offset);
+    }
+    tree->final = offset;
+}
+
 status gradient_tree_push(struct gradient_tree *tree)
 {
     if (!tree->open) FAIL(STATUS_INTERNAL, "no gradient leaf was begun");
+    if (gradient_tree_ends(tree)) {
+        gradient_tree_ready(tree, 0);
+        tree->open = false;
+        tree->pushed++;
+        return NULL;
+    }
     tree->open = false;
     tree->pushed++;
     tree->level[tree->depth++] = 0;

@@ -17,6 +17,13 @@ void gradient_tree_free(struct gradient_tree *tree);
 status gradient_tree_leaf(struct gradient_tree *tree, float **out);
 /* The leaf is complete: left + right for every pair that it closes. */
 status gradient_tree_push(struct gradient_tree *tree);
+/* Whether the leaf that was given out is the last one, with which the sum is complete. */
+bool gradient_tree_ends(const struct gradient_tree *tree);
+/* Where the sum will be. */
+float *gradient_tree_sum(const struct gradient_tree *tree);
+/* While the last leaf is open: its entries at `offset` and behind it are final, offsets falling,
+ * and the sum's are after this call.  Pushing tells the rest. */
+void gradient_tree_ready(struct gradient_tree *tree, int64_t offset);
 /* After all leaves: the sum, valid (and writable) until the next gradient_tree_leaf, which
  * begins a new tree. */
 status gradient_tree_result(struct gradient_tree *tree, float **out);

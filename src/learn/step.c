@@ -1,5 +1,6 @@
 /* One optimizer step: every microbatch's gradient is a leaf of the gradient tree, whose upper
- * levels are the exchange between learners; then the clip and AdamW.  See step.h. */
+ * levels are the exchange between learners, each of which then has the sum of its slice; clips and
+ * steps that; and gets the others' parameters.  See step.h. */
 #include "src/learn/step.h"
 
 #include "src/base/arena.h"
@@ -29,27 +30,32 @@ static status partials_gather(struct learner *l, const struct partial *mine,
     return NULL;
 }
 
-/* The tree's upper levels, the clip, the step.  The gradient is the same on all learners, so
- * they agree on skipping it without a word. */
-static status gradient_apply(struct learner *l, struct gradient_tree *tree,
-                             struct optimizer *optimizer, struct parameters *parameters, double lr,
-                             struct step_metrics *out)
+/* The norm of the sum of which every learner has a slice. */
+static status norm_gather(struct learner *l, struct optimizer *optimizer, const float *gradient,
+                          double *norm)
 {
-    float *gradient;
-    TRY(gradient_tree_result(tree, &gradient));
-    if (l->exchange.count > 1) {
-        const struct ops *op = l->queue->op;
-        const size_t bytes = (size_t)parameters->size * sizeof(float);
-        op->download(l->queue, l->host, gradient, bytes);
-        TRY(op->synchronize(l->queue));
-        TRY(l->exchange.sum(l->exchange.context, l->host, parameters->size));
-        op->upload(l->queue, gradient, l->host, bytes);
-        TRY(op->synchronize(l->queue));
-    }
-    TRY(optimizer_norm(optimizer, gradient, &out->gradient_norm));
+    const size_t bytes = (size_t)optimizer_own_parts(optimizer) * sizeof(double);
+    double *mine = memory_allocate(bytes);
+    void *all = NULL;
+    size_t total = 0;
+    status s = optimizer_square_sums(optimizer, gradient, mine);
+    if (!s) s = l->exchange.gather(l->exchange.context, mine, bytes, &all, &total);
+    if (!s) *norm = optimizer_norm(all, (int64_t)(total / sizeof(double)));
+    free(all);
+    free(mine);
+    return s;
+}
+
+/* The clip and the step, by the learner that owns the slice.  The norm is the same on all
+ * learners, so they agree on skipping it without a word. */
+static status gradient_apply(struct learner *l, const float *gradient, struct optimizer *optimizer,
+                             struct parameters *parameters, double lr, struct step_metrics *out)
+{
+    TRY(norm_gather(l, optimizer, gradient, &out->gradient_norm));
     out->skipped = !isfinite(out->gradient_norm);
     if (out->skipped) return NULL;
-    return optimizer_step(optimizer, parameters->values, gradient, out->gradient_norm, lr);
+    TRY(optimizer_step(optimizer, parameters->values, gradient, out->gradient_norm, lr));
+    return l->exchange.gather_values(l->exchange.context, parameters->values, parameters->size);
 }
 
 status learner_step_run(struct learner *l, const struct learn_batch *batch, chunk_function *chunk,
@@ -70,8 +76,13 @@ status learner_step_run(struct learner *l, const struct learn_batch *batch, chun
         }
         if (!s) s = gradient_tree_push(tree);
     }
+    float *gradient = NULL;
+    if (!s) s = gradient_tree_result(tree, &gradient);
+    if (!s) s = l->exchange.reduce_begin(l->exchange.context, gradient, parameters->size);
+    if (!s) l->exchange.reduce_ready(l->exchange.context, 0);
     if (!s) s = partials_gather(l, partials, out);
+    if (!s) s = l->exchange.reduce_finish(l->exchange.context);
     free(partials);
     if (s) return s;
-    return gradient_apply(l, tree, optimizer, parameters, lr, out);
+    return gradient_apply(l, gradient, optimizer, parameters, lr, out);
 }

@@ -1,4 +1,4 @@
-/* AdamW steps against float64, clipping, non-finite gradients, resume. */
+/* AdamW steps against float64, clipping, non-finite gradients, moments shared among learners. */
 #include "tests/reward/reward_test.h"
 
 #include "src/learn/optimizer.h"
@@ -43,13 +43,21 @@ static void gradient_of(int step, float g[SIZE])
     for (int i = 0; i < SIZE; i++) g[i] = (float)(sin(step * 3.1 + i * 0.7) * (1 + step));
 }
 
+/* Of one that is alone. */
+static double norm_of(struct optimizer *o, const float *g)
+{
+    double sums[64];
+    assert_int_equal(optimizer_own_parts(o), 64);
+    assert_done(optimizer_square_sums(o, g, sums));
+    return optimizer_norm(sums, 64);
+}
+
 static double one_step(struct optimizer *o, float *values, int step)
 {
     float host[SIZE];
-    double norm;
     gradient_of(step, host);
     float *g = device_floats(host);
-    assert_done(optimizer_norm(o, g, &norm));
+    const double norm = norm_of(o, g);
     assert_done(optimizer_step(o, values, g, norm, 0.01));
     assert_done(queue->op->synchronize(queue));
     queue->op->release(queue, g);
@@ -67,7 +75,7 @@ static void steps_are_adamw_of_the_clipped_gradient(void **state)
     double w[SIZE], m[SIZE] = {0}, v[SIZE] = {0};
     for (int i = 0; i < SIZE; i++) w[i] = start[i] = (float)cos(i);
     float *values = device_floats(start);
-    assert_done(optimizer_create(queue, SIZE, 10, &o)); /* the first norms are below 10 */
+    assert_done(optimizer_create(queue, SIZE, NULL, 10, &o)); /* the first norms are below 10 */
     for (int step = 0; step < STEPS; step++) {
         float g[SIZE];
         gradient_of(step, g);
@@ -99,14 +107,13 @@ static void a_gradient_that_is_not_finite_changes_nothing(void **state)
     for (int b = 0; b < 3; b++) {
         struct optimizer *o;
         float host[SIZE], after[SIZE];
-        double norm;
         gradient_of(1, host);
         float *values = device_floats(host);
         float g_host[SIZE] = {0};
         g_host[SIZE - 1] = bad[b];
         float *g = device_floats(g_host);
-        assert_done(optimizer_create(queue, SIZE, 1, &o));
-        assert_done(optimizer_norm(o, g, &norm));
+        assert_done(optimizer_create(queue, SIZE, NULL, 1, &o));
+        const double norm = norm_of(o, g);
         assert_false(isfinite(norm));
         assert_fails_with(optimizer_step(o, values, g, norm, 0.01), "norm is", "");
         read_back(after, values);
@@ -124,43 +131,113 @@ static void the_norm_of_huge_gradients_is_finite(void **state)
     (void)state;
     struct optimizer *o;
     float host[SIZE];
-    double norm;
     for (int i = 0; i < SIZE; i++) host[i] = 1e30f;
     float *g = device_floats(host);
-    assert_done(optimizer_create(queue, SIZE, 1, &o));
-    assert_done(optimizer_norm(o, g, &norm));
-    assert_close(norm / (double)1e30f, sqrt(SIZE));
+    assert_done(optimizer_create(queue, SIZE, NULL, 1, &o));
+    assert_close(norm_of(o, g) / (double)1e30f, sqrt(SIZE));
     optimizer_free(o);
     queue->op->release(queue, g);
 }
 
-static void state_saved_in_slices_goes_on_to_the_same_bits(void **state)
+enum { LEARNERS_MOST = 4, VECTOR = 5 * 16 + 7 };
+
+/* A vector of 87 floats, shared among so many learners. */
+struct team {
+    int count;
+    struct optimizer *of[LEARNERS_MOST];
+    float values[VECTOR];
+};
+
+static void team_open(struct team *team, int count)
+{
+    team->count = count;
+    for (int r = 0; r < count; r++) {
+        const struct optimizer_share share = {r, count, 64};
+        assert_done(optimizer_create(queue, VECTOR, &share, 0.5, &team->of[r]));
+    }
+    for (int i = 0; i < VECTOR; i++) team->values[i] = (float)cos(i);
+}
+
+static void team_close(struct team *team)
+{
+    for (int r = 0; r < team->count; r++) optimizer_free(team->of[r]);
+}
+
+/* What a learner does not own is NaN in the gradient it sees; the queue is the CPU's, whose memory
+ * is the host's.  Returns the norm. */
+static double team_step(struct team *team, int step)
+{
+    float whole[VECTOR];
+    double sums[64], norm;
+    for (int i = 0; i < VECTOR; i++) whole[i] = (float)(sin(step * 3.1 + i * 0.7) * (1 + step));
+    for (int pass = 0; pass < 2; pass++)
+        for (int r = 0; r < team->count; r++) {
+            struct optimizer *o = team->of[r];
+            float seen[VECTOR];
+            for (int i = 0; i < VECTOR; i++) seen[i] = i >= o->begin && i < o->end ? whole[i] : NAN;
+            if (!pass)
+                assert_done(optimizer_square_sums(o, seen, sums + r * optimizer_own_parts(o)));
+            else
+                assert_done(optimizer_step(o, team->values, seen, optimizer_norm(sums, 64), 0.01));
+        }
+    norm = optimizer_norm(sums, 64);
+    return norm;
+}
+
+static void learners_that_share_the_moments_step_to_the_same_bits(void **state)
 {
     (void)state;
-    struct optimizer *straight, *resumed;
-    float start[SIZE], a[SIZE], b[SIZE], m[SIZE], v[SIZE];
-    gradient_of(9, start);
-    float *values = device_floats(start);
-    assert_done(optimizer_create(queue, SIZE, 1, &straight));
-    one_step(straight, values, 0);
-    one_step(straight, values, 1);
-    read_back(a, values);
-    float *others = device_floats(a);
-    assert_done(optimizer_download(straight, 0, SIZE, m, v));
-    assert_done(optimizer_create(queue, SIZE, 1, &resumed));
-    assert_done(optimizer_upload(resumed, 0, 20, m, v));
-    assert_done(optimizer_upload(resumed, 20, SIZE - 20, m + 20, v + 20));
-    resumed->step = straight->step;
-    one_step(straight, values, 2);
-    one_step(resumed, others, 2);
-    read_back(a, values);
-    read_back(b, others);
-    assert_memory_equal(a, b, sizeof a);
-    assert_fails_with(optimizer_download(resumed, 20, SIZE, m, v), "slice", "33");
-    optimizer_free(straight);
-    optimizer_free(resumed);
-    queue->op->release(queue, values);
-    queue->op->release(queue, others);
+    struct team one, many;
+    for (int count = 2; count <= LEARNERS_MOST; count *= 2) {
+        int64_t owned = 0;
+        team_open(&one, 1);
+        team_open(&many, count);
+        for (int r = 0; r < count; r++) {
+            assert_int_equal(many.of[r]->begin, owned); /* and has no more moments than that */
+            owned = many.of[r]->end;
+            assert_int_equal(many.of[r]->begin % 16, 0);
+        }
+        assert_int_equal(owned, VECTOR);
+        for (int step = 0; step < STEPS; step++) {
+            const double wanted = team_step(&one, step), norm = team_step(&many, step);
+            assert_memory_equal(&norm, &wanted, sizeof norm);
+            assert_memory_equal(many.values, one.values, sizeof one.values);
+        }
+        team_close(&one);
+        team_close(&many);
+    }
+}
+
+static void moments_of_four_learners_go_on_with_one_to_the_same_bits(void **state)
+{
+    (void)state;
+    struct team four, one;
+    float m[VECTOR], v[VECTOR];
+    team_open(&four, 4);
+    team_open(&one, 1);
+    team_step(&four, 0);
+    team_step(&four, 1);
+    for (int r = 0; r < 4; r++)
+        assert_done(optimizer_download(four.of[r], m + four.of[r]->begin, v + four.of[r]->begin));
+    assert_done(optimizer_upload(one.of[0], m, v));
+    one.of[0]->step = four.of[0]->step;
+    memcpy(one.values, four.values, sizeof one.values);
+    team_step(&four, 2);
+    team_step(&one, 2);
+    assert_memory_equal(one.values, four.values, sizeof one.values);
+    team_close(&four);
+    team_close(&one);
+}
+
+static void a_share_that_cuts_a_part_of_the_norm_is_refused(void **state)
+{
+    (void)state;
+    struct optimizer *o;
+    const struct optimizer_share uneven = {0, 3, 64}, outside = {4, 4, 64};
+    assert_fails_with(optimizer_create(queue, SIZE, &uneven, 1, &o), "learner 0 of 3", "64");
+    assert_fails_with(optimizer_create(queue, SIZE, &outside, 1, &o), "learner 4 of 4", "64");
+    assert_int_equal(optimizer_parts(4), 64);
+    assert_int_equal(optimizer_parts(256), 256);
 }
 
 int main(void)
@@ -169,7 +246,9 @@ int main(void)
         cmocka_unit_test(steps_are_adamw_of_the_clipped_gradient),
         cmocka_unit_test(a_gradient_that_is_not_finite_changes_nothing),
         cmocka_unit_test(the_norm_of_huge_gradients_is_finite),
-        cmocka_unit_test(state_saved_in_slices_goes_on_to_the_same_bits),
+        cmocka_unit_test(learners_that_share_the_moments_step_to_the_same_bits),
+        cmocka_unit_test(moments_of_four_learners_go_on_with_one_to_the_same_bits),
+        cmocka_unit_test(a_share_that_cuts_a_part_of_the_norm_is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

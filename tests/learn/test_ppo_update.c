@@ -2,6 +2,7 @@
  * size of what a reward does, the critic, KL, and the same bits for any number of learners. */
 #include <pthread.h>
 
+#include "src/base/slices.h"
 #include "src/learn/learner.h"
 #include "src/rollout/dialogues.h"
 #include "tests/model/model_test.h"
@@ -399,23 +400,63 @@ struct meeting {
 struct seat {
     struct meeting *meeting;
     int rank;
+    float *gradient, *left; /* the reduction under way, and what has left of it */
+    int64_t size, final;
 };
 
-/* The upper levels of the tree: neighbours first, then neighbours of those. */
-static status meeting_sum(void *context, float *values, int64_t count)
+static status meeting_reduce_begin(void *context, float *gradient, int64_t size)
+{
+    struct seat *seat = context;
+    seat->gradient = gradient;
+    seat->left = malloc((size_t)size * sizeof *seat->left);
+    seat->size = seat->final = size;
+    return NULL;
+}
+
+/* What is final leaves at once: what is added to it afterwards is lost. */
+static void meeting_reduce_ready(void *context, int64_t offset)
+{
+    struct seat *seat = context;
+    if (offset > seat->final) fail_msg("ready %lld after less", (long long)offset);
+    memcpy(seat->left + offset, seat->gradient + offset,
+           (size_t)(seat->final - offset) * sizeof *seat->left);
+    seat->final = offset;
+}
+
+/* The upper levels of the tree: neighbours first, then neighbours of those.  Nothing is left of
+ * the slices of others. */
+static status meeting_reduce_finish(void *context)
+{
+    struct seat *seat = context;
+    struct meeting *m = seat->meeting;
+    if (seat->final != 0) fail_msg("finished with %lld not ready", (long long)seat->final);
+    m->values[seat->rank] = seat->left;
+    pthread_barrier_wait(&m->all);
+    const int64_t begin = slice_floats(seat->rank, seat->size, m->count);
+    const int64_t end = slice_floats(seat->rank + 1, seat->size, m->count);
+    const float *const *v = m->values;
+    for (int64_t i = 0; i < seat->size; i++)
+        seat->gradient[i] = i < begin || i >= end ? NAN
+                            : m->count == 2       ? v[0][i] + v[1][i]
+                                                  : (v[0][i] + v[1][i]) + (v[2][i] + v[3][i]);
+    pthread_barrier_wait(&m->all);
+    free(seat->left);
+    return NULL;
+}
+
+static status meeting_gather_values(void *context, float *values, int64_t size)
 {
     const struct seat *seat = context;
     struct meeting *m = seat->meeting;
-    float *sum = malloc((size_t)count * sizeof *sum);
     m->values[seat->rank] = values;
     pthread_barrier_wait(&m->all);
-    for (int64_t i = 0; i < count; i++)
-        sum[i] = m->count == 2
-                     ? m->values[0][i] + m->values[1][i]
-                     : (m->values[0][i] + m->values[1][i]) + (m->values[2][i] + m->values[3][i]);
+    for (int r = 0; r < m->count; r++) {
+        const int64_t begin = slice_floats(r, size, m->count);
+        const int64_t end = slice_floats(r + 1, size, m->count);
+        if (r != seat->rank)
+            memcpy(values + begin, m->values[r] + begin, (size_t)(end - begin) * sizeof *values);
+    }
     pthread_barrier_wait(&m->all);
-    memcpy(values, sum, (size_t)count * sizeof *sum);
-    free(sum);
     return NULL;
 }
 
@@ -460,7 +501,14 @@ static void *worker_run(void *context)
     config.roles.learners = count;
     learner_exchange_alone(&exchange);
     if (count > 1)
-        exchange = (struct learner_exchange){&w->seat, rank, count, meeting_sum, meeting_gather};
+        exchange = (struct learner_exchange){.context = &w->seat,
+                                             .rank = rank,
+                                             .count = count,
+                                             .reduce_begin = meeting_reduce_begin,
+                                             .reduce_ready = meeting_reduce_ready,
+                                             .reduce_finish = meeting_reduce_finish,
+                                             .gather_values = meeting_gather_values,
+                                             .gather = meeting_gather};
     struct t5_shape shape = tiny_shape(true);
     status s = cpu_queue_create(1, "auto", &q);
     if (!s) s = t5_create(q, &shape, true, &policy);
@@ -509,7 +557,7 @@ static void one_two_and_four_learners_end_with_the_same_bits(void **state)
         memset(workers, 0, sizeof workers);
         assert_int_equal(pthread_barrier_init(&meeting.all, NULL, (unsigned)count), 0);
         for (int r = 0; r < count; r++) {
-            workers[r].seat = (struct seat){&meeting, r};
+            workers[r].seat = (struct seat){.meeting = &meeting, .rank = r};
             workers[r].batch = batch;
             assert_int_equal(pthread_create(&threads[r], NULL, worker_run, &workers[r]), 0);
         }

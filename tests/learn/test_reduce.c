@@ -98,6 +98,44 @@ static void slices_of_learners_are_subtrees_of_the_whole(void **state)
     }
 }
 
+/* The last leaf told of from its end to its start, in pieces: what is told is in the sum before the
+ * leaf is complete, and what is written behind it later is not. */
+static void what_is_final_of_the_last_leaf_is_in_the_sum_at_once(void **state)
+{
+    (void)state;
+    for (int64_t leaves = 1; leaves <= LEAVES_MAX; leaves *= 2) {
+        struct gradient_tree *tree;
+        assert_done(gradient_tree_create(queue, SIZE, leaves, &tree));
+        push_leaves(tree, 0, leaves - 1);
+        float *leaf, host[SIZE];
+        assert_done(gradient_tree_leaf(tree, &leaf));
+        assert_true(gradient_tree_ends(tree));
+        const float *sum = gradient_tree_sum(tree); /* the queue is the CPU's: host memory */
+        const int64_t told[] = {SIZE, 30, 30, 11, 1};
+        int64_t last = SIZE;
+        for (size_t t = 0; t < sizeof told / sizeof *told; t++) {
+            for (int64_t i = told[t]; i < last; i++) leaf[i] = gradient_at(leaves - 1, i);
+            gradient_tree_ready(tree, told[t]);
+            for (int64_t i = told[t]; i < SIZE; i++) {
+                const float wanted = full_tree(0, leaves, i);
+                assert_memory_equal(&sum[i], &wanted, sizeof wanted);
+            }
+            if (leaves > 1)
+                for (int64_t i = told[t]; i < SIZE; i++) leaf[i] = 1e9f;
+            last = told[t];
+        }
+        leaf[0] = gradient_at(leaves - 1, 0);
+        assert_done(gradient_tree_push(tree));
+        assert_false(gradient_tree_ends(tree));
+        read_result(tree, host);
+        for (int64_t i = 0; i < SIZE; i++) {
+            const float wanted = full_tree(0, leaves, i);
+            assert_memory_equal(&host[i], &wanted, sizeof wanted);
+        }
+        gradient_tree_free(tree);
+    }
+}
+
 static void misuse_is_refused(void **state)
 {
     (void)state;
@@ -119,6 +157,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_sum_is_the_full_trees_for_every_power_of_two),
         cmocka_unit_test(slices_of_learners_are_subtrees_of_the_whole),
+        cmocka_unit_test(what_is_final_of_the_last_leaf_is_in_the_sum_at_once),
         cmocka_unit_test(misuse_is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -12,7 +12,7 @@
 
 #include "mpi/experience.h"
 #include "mpi/inbox.h"
-#include "mpi/slices.h"
+#include "src/base/slices.h"
 #include "mpi/weights.h"
 #include "src/base/file.h"
 

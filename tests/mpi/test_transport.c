@@ -4,9 +4,10 @@
 #include "mpi/experience.h"
 #include "mpi/inbox.h"
 #include "mpi/signals.h"
-#include "mpi/slices.h"
 #include "mpi/transport_mpi.h"
+#include "mpi/values.h"
 #include "mpi/weights.h"
+#include "src/base/slices.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -70,24 +71,59 @@ static void check_gather(struct world *world)
     free(sizes);
 }
 
-static void check_sum(struct world *world, int learners)
+/* What learner l adds: (1e8, 3, -1e8, 5) times a small number, so that each order of addition has
+ * its own bits. */
+static float part_at(int learner, int64_t i)
 {
     static const float parts[4] = {1e8f, 3.0f, -1e8f, 5.0f};
-    enum { COUNT = 5000000 }; /* more than one chunk */
+    return parts[learner] * (float)(i % 7 + 1);
+}
+
+static float tree_at(int learners, int64_t i)
+{
+    float p[4];
+    for (int l = 0; l < 4; l++) p[l] = part_at(l, i);
+    return learners == 1 ? p[0] : learners == 2 ? p[0] + p[1] : (p[0] + p[1]) + (p[2] + p[3]);
+}
+
+/* The sum in its owner's slice, then the slices of all to all: with MPI on the queue's own memory
+ * and through staging. */
+static void check_values(struct world *world, struct queue *queue, bool direct, int64_t size)
+{
+    struct staging staging;
+    GOOD(staging_open(&staging, world, queue));
+    if (!direct && world->learners > 1) {
+        CHECK(staging.direct);
+        staging.direct = false; /* as on a device of whose memory MPI knows nothing */
+        GOOD(
+            queue->op->host_allocate(queue, STAGING_FLOATS * sizeof(float), (void **)&staging.out));
+        GOOD(queue->op->host_allocate(queue, STAGING_FLOATS * sizeof(float), (void **)&staging.in));
+    }
+    float *g = malloc((size_t)size * sizeof *g + 1);
+    for (int64_t i = 0; i < size; i++) g[i] = part_at(world->learner, i);
+    GOOD(learners_reduce(world, &staging, g, size));
+    const int64_t begin = slice_floats(world->learner, size, world->learners);
+    const int64_t end = slice_floats(world->learner + 1, size, world->learners);
+    for (int64_t i = begin; i < end; i++) CHECK(g[i] == tree_at(world->learners, i));
+    for (int64_t i = 0; i < size; i++)
+        if (i < begin || i >= end) g[i] = -1;
+    GOOD(learners_gather_values(world, &staging, g, size));
+    for (int64_t i = 0; i < size; i++) CHECK(g[i] == tree_at(world->learners, i));
+    free(g);
+    staging_close(&staging);
+}
+
+static void check_sum(struct world *world, int learners)
+{
     GOOD(world_roles(world, learners, 20));
     if (!world->is_learner) return;
-    float *g = malloc(COUNT * sizeof *g);
-    for (int i = 0; i < COUNT; i++) g[i] = parts[world->learner] * (float)(i % 7 + 1);
-    GOOD(learners_tree_sum(world, g, COUNT));
-    for (int i = 0; i < COUNT; i++) {
-        float p[4];
-        for (int l = 0; l < 4; l++) p[l] = parts[l] * (float)(i % 7 + 1);
-        float sum = learners == 1   ? p[0]
-                    : learners == 2 ? p[0] + p[1]
-                                    : (p[0] + p[1]) + (p[2] + p[3]);
-        CHECK(g[i] == sum);
-    }
-    free(g);
+    struct queue *queue;
+    GOOD(cpu_queue_create(1, "auto", &queue));
+    /* More than a chunk a slice; slices of unlike sizes; some of none. */
+    const int64_t sizes[] = {2 * learners * (int64_t)STAGING_FLOATS / 2 + 1000003, 1007, 17, 0};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int direct = 0; direct < 2; direct++) check_values(world, queue, direct, sizes[i]);
+    queue->op->destroy(queue);
     GOOD(learners_barrier(world));
 }
 

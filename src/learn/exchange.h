@@ -1,0 +1,34 @@
+/* How learners exchange: collective calls, in one order on all of them.  src/learn knows how many
+ * learners there are but not how they talk; mpi/exchange.c does. */
+#ifndef REGARD_LEARN_EXCHANGE_H
+#define REGARD_LEARN_EXCHANGE_H
+
+#include "src/base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Learner l of L owns floats [slice_floats(l, size, L), slice_floats(l + 1, size, L)) of every
+ * vector (src/base/slices.h).  Pointers to floats are the device's. */
+struct learner_exchange {
+    void *context;
+    int rank, count; /* of the learners */
+    /* A reduction of gradient [size], which is told piece by piece what is final: everything at
+     * `offset` floats and behind it, offsets falling to 0.  What is told may leave at once, so
+     * nothing queued afterwards may touch it. */
+    status (*reduce_begin)(void *context, float *gradient, int64_t size);
+    void (*reduce_ready)(void *context, int64_t offset);
+    /* After ready(0): this learner's slice holds the sum over learners, by MPI in the fixed binary
+     * tree, by NCCL in NCCL's order; the rest of the gradient holds nothing.  An error of
+     * reduce_ready is returned here. */
+    status (*reduce_finish)(void *context);
+    /* Every learner's slice of values [size] to every learner. */
+    status (*gather_values)(void *context, float *values, int64_t size);
+    /* Everybody's bytes in rank order; the caller frees *all. */
+    status (*gather)(void *context, const void *mine, size_t bytes, void **all, size_t *total);
+};
+
+/* A learner alone. */
+void learner_exchange_alone(struct learner_exchange *exchange);
+
+#endif
