@@ -58,6 +58,46 @@ static status gradient_apply(struct learner *l, const float *gradient, struct op
     return l->exchange.gather_values(l->exchange.context, parameters->values, parameters->size);
 }
 
+/* Told by the last backward pass of the step: what is final of the last leaf is so of the sum, and
+ * leaves for the other learners while the pass goes on. */
+struct leaving {
+    const struct learner_exchange *exchange;
+    struct gradient_tree *tree;
+};
+
+static void gradient_ready(void *context, int64_t offset)
+{
+    const struct leaving *leaving = context;
+    gradient_tree_ready(leaving->tree, offset);
+    leaving->exchange->reduce_ready(leaving->exchange->context, offset);
+}
+
+/* A microbatch, chunk by chunk, into a leaf of the tree. */
+static status microbatch_run(struct learner *l, const struct learn_batch *batch, int64_t microbatch,
+                             chunk_function *chunk, struct gradient_tree *tree,
+                             const struct parameters *parameters, struct partial *partial)
+{
+    float *leaf = NULL;
+    TRY(gradient_tree_leaf(tree, &leaf));
+    const bool last = gradient_tree_ends(tree);
+    struct leaving leaving = {&l->exchange, tree};
+    if (last)
+        TRY(l->exchange.reduce_begin(l->exchange.context, gradient_tree_sum(tree),
+                                     parameters->size));
+    const int64_t end = batch->begin[microbatch + 1];
+    status s = NULL;
+    for (int64_t at = batch->begin[microbatch]; !s && at < end;) {
+        const int64_t n = pack_chunk(batch->turns + at, end - at);
+        if (last && at + n == end) l->watermark = (struct t5_watermark){gradient_ready, &leaving};
+        s = chunk(l, batch, batch->turns + at, n, leaf, partial);
+        at += n;
+    }
+    l->watermark = (struct t5_watermark){0};
+    if (!s) s = gradient_tree_push(tree);
+    if (!s && last) l->exchange.reduce_ready(l->exchange.context, 0);
+    return s;
+}
+
 status learner_step_run(struct learner *l, const struct learn_batch *batch, chunk_function *chunk,
                         struct gradient_tree *tree, struct optimizer *optimizer,
                         struct parameters *parameters, double lr, struct step_metrics *out)
@@ -65,21 +105,11 @@ status learner_step_run(struct learner *l, const struct learn_batch *batch, chun
     memset(out, 0, sizeof *out);
     const int64_t mine = learner_microbatches(l);
     struct partial *partials = memory_allocate((size_t)mine * sizeof *partials);
-    status s = NULL;
-    for (int64_t i = 0; !s && i < mine; i++) {
-        float *leaf = NULL;
-        s = gradient_tree_leaf(tree, &leaf);
-        for (int64_t at = batch->begin[i]; !s && at < batch->begin[i + 1];) {
-            const int64_t n = pack_chunk(batch->turns + at, batch->begin[i + 1] - at);
-            s = chunk(l, batch, batch->turns + at, n, leaf, &partials[i]);
-            at += n;
-        }
-        if (!s) s = gradient_tree_push(tree);
-    }
     float *gradient = NULL;
+    status s = NULL;
+    for (int64_t i = 0; !s && i < mine; i++)
+        s = microbatch_run(l, batch, i, chunk, tree, parameters, &partials[i]);
     if (!s) s = gradient_tree_result(tree, &gradient);
-    if (!s) s = l->exchange.reduce_begin(l->exchange.context, gradient, parameters->size);
-    if (!s) l->exchange.reduce_ready(l->exchange.context, 0);
     if (!s) s = partials_gather(l, partials, out);
     if (!s) s = l->exchange.reduce_finish(l->exchange.context);
     free(partials);
