@@ -53,14 +53,29 @@ static uint32_t bench_word(int64_t index, uint32_t stream)
     return words[0];
 }
 
+/* A block of random numbers over and over: making billions on the host would take minutes. */
 status bench_floats(struct queue *queue, struct buffer *buffer, int64_t count, uint32_t stream)
 {
+    enum { BLOCK = 1 << 20 };
     const size_t bytes = (size_t)count * sizeof(float);
     float *host = memory_allocate(bytes);
-    for (int64_t i = 0; i < count; i++) host[i] = 2 * philox_uniform(bench_word(i, stream)) - 1;
+    for (int64_t i = 0; i < count; i++)
+        host[i] = i < BLOCK ? 2 * philox_uniform(bench_word(i, stream)) - 1 : host[i - BLOCK];
     status s = buffer_upload(queue, buffer, host, bytes);
     if (!s) s = queue->op->synchronize(queue);
     free(host);
+    return s;
+}
+
+status bench_reals(struct queue *queue, struct buffer *buffer, int64_t count, uint32_t stream)
+{
+    if (queue->real_bytes == sizeof(float)) return bench_floats(queue, buffer, count, stream);
+    struct buffer floats = {0};
+    status s = bench_floats(queue, &floats, count, stream);
+    if (!s) s = buffer_reserve(queue, buffer, (size_t)count * queue->real_bytes);
+    if (!s) queue->op->narrow(queue, buffer->data, floats.data, count);
+    if (!s) s = queue->op->synchronize(queue);
+    buffer_release(queue, &floats);
     return s;
 }
 
