@@ -18,11 +18,11 @@ struct bench_scale {
     int64_t decode_histories, decode_candidates;
     /* An update: histories, replies of each, their tokens, passes. */
     int64_t update_histories, update_candidates, reply_tokens, microbatches;
-    int64_t exact_batches;           /* batch sizes 1 .. so many */
-    int64_t peak_m, peak_n, peak_k;  /* the product that gives the matrix rate */
-    int64_t copy_bytes;              /* the copy that gives the bandwidth */
-    int64_t rows[5];                 /* of the products of `kernels`; 0: no more */
-    int rounds;                      /* of what takes long */
+    int64_t exact_batches;          /* batch sizes 1 .. so many */
+    int64_t peak_m, peak_n, peak_k; /* the product that gives the matrix rate */
+    int64_t copy_bytes;             /* the copy that gives the bandwidth */
+    int64_t rows[5];                /* of the products of `kernels`; 0: no more */
+    int rounds;                     /* of what takes long */
 };
 
 /* Measured in this run, with this queue. */

@@ -1,8 +1,9 @@
-/* The kernels' figures: matrix products of a T5-small's shapes, attention, the fused loss and
+/* The kernels' figures: matrix products of the model's shapes, attention, the fused loss and
  * the norm, each beside the matrix rate and the copy bandwidth of the same run. */
 #include "src/base/arena.h"
 #include "tools/regard/bench.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct product {
@@ -33,8 +34,8 @@ static status product_open(struct queue *q, struct product *p, int64_t n, int64_
     if (!s) s = q->op->matrix_create(q, n, k, false, &p->w);
     if (!s) q->op->matrix_pack(q, p->w, values.data, NULL);
     if (!s) s = q->op->synchronize(q);
-    if (!s) s = bench_floats(q, &p->x, most_m * k, 2);
-    if (!s) s = buffer_reserve(q, &p->y, (size_t)(most_m * n) * sizeof(float));
+    if (!s) s = bench_reals(q, &p->x, most_m * k, 2);
+    if (!s) s = buffer_reserve(q, &p->y, (size_t)(most_m * n) * q->real_bytes);
     buffer_release(q, &values);
     if (s) product_close(q, p);
     return s;
@@ -56,19 +57,20 @@ static void copy_call(struct queue *q, void *context)
     q->op->copy(q, c->to.data, c->from.data, c->bytes);
 }
 
-status bench_peaks_measure(struct queue *q, struct bench_peaks *peaks, json_t *out)
+status bench_peaks_measure(const struct bench *b, struct bench_peaks *peaks, json_t *out)
 {
-    const int64_t side = 2048, rows = 256;
+    struct queue *q = b->queue;
+    const struct bench_scale *scale = b->scale;
     struct product p;
     double seconds;
-    TRY(product_open(q, &p, side, side, rows));
-    p.m = rows;
+    TRY(product_open(q, &p, scale->peak_n, scale->peak_k, scale->peak_m));
+    p.m = scale->peak_m;
     status s = bench_time(q, product_call, &p, &seconds);
     peaks->flops = s ? 0 : product_flops(&p) / seconds;
     product_close(q, &p);
     if (s) return s;
 
-    struct copy c = {.bytes = (size_t)256 << 20};
+    struct copy c = {.bytes = (size_t)scale->copy_bytes};
     s = buffer_reserve(q, &c.from, c.bytes);
     if (!s) s = buffer_reserve(q, &c.to, c.bytes);
     if (!s) {
@@ -80,9 +82,13 @@ status bench_peaks_measure(struct queue *q, struct bench_peaks *peaks, json_t *o
     buffer_release(q, &c.to);
     if (s) return s;
     json_object_set_new(out, "matmul_gflops", json_real(peaks->flops * 1e-9));
-    json_object_set_new(out, "matmul_shape", json_string("m 256, n 2048, k 2048"));
+    json_object_set_new(out, "matmul_shape",
+                        json_sprintf("m %lld, n %lld, k %lld", (long long)scale->peak_m,
+                                     (long long)scale->peak_n, (long long)scale->peak_k));
     json_object_set_new(out, "copy_gb_s", json_real(peaks->bytes * 1e-9));
-    json_object_set_new(out, "copy_of", json_string("256 MiB by op->copy, read plus written"));
+    json_object_set_new(out, "copy_of",
+                        json_sprintf("%lld MiB by op->copy, read plus written",
+                                     (long long)(scale->copy_bytes >> 20)));
     return NULL;
 }
 
@@ -106,21 +112,29 @@ static json_t *kernel_line(const char *name, const struct bench_peaks *peaks, do
 }
 
 /* gb_s is of the weights alone: they are in cache when they fit, and the share may pass 1. */
-static status bench_products(struct queue *q, const struct bench_peaks *peaks, json_t *list)
+static status bench_products(const struct bench *b, json_t *list)
 {
-    static const int64_t shapes[][2] = {{512, 512}, {2048, 512}, {512, 2048}, {32128, 512}};
-    static const int64_t rows[] = {1, 4, 16, 64, 256};
+    struct queue *q = b->queue;
+    const struct t5_shape *t5 = &b->scale->shape;
+    const int64_t inner = t5->heads * t5->d_kv;
+    const int64_t shapes[][2] = {{inner, t5->d_model},
+                                 {t5->d_ff, t5->d_model},
+                                 {t5->d_model, t5->d_ff},
+                                 {32128, t5->d_model}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         struct product p;
-        TRY(product_open(q, &p, shapes[i][0], shapes[i][1], 256));
+        int64_t most = 1;
+        for (int r = 0; r < 5; r++)
+            if (b->scale->rows[r] > most) most = b->scale->rows[r];
+        TRY(product_open(q, &p, shapes[i][0], shapes[i][1], most));
         status s = NULL;
-        for (size_t r = 0; !s && r < sizeof rows / sizeof *rows; r++) {
+        for (int r = 0; !s && r < 5 && b->scale->rows[r]; r++) {
             double seconds;
-            p.m = rows[r];
+            p.m = b->scale->rows[r];
             s = bench_time(q, product_call, &p, &seconds);
             if (s) break;
-            json_t *line = kernel_line("matmul", peaks, seconds, product_flops(&p),
-                                       (double)(p.n * p.k) * sizeof(float));
+            json_t *line = kernel_line("matmul", &b->peaks, seconds, product_flops(&p),
+                                       (double)(p.n * p.k) * (double)q->real_bytes);
             json_object_set_new(line, "m", json_integer(p.m));
             json_object_set_new(line, "n", json_integer(p.n));
             json_object_set_new(line, "k", json_integer(p.k));
@@ -137,29 +151,31 @@ static void attention_call(struct queue *q, void *context)
     q->op->attention(q, context);
 }
 
-/* The encoder's self-attention over one history. */
-static status bench_attention(struct queue *q, const struct bench_peaks *peaks, json_t *list)
+/* The encoder's self-attention over a turn's histories. */
+static status bench_attention(const struct bench *b, json_t *list)
 {
-    const int64_t n = 128, heads = 8, d = 64, inner = heads * d;
-    const int32_t ranges[] = {0, (int32_t)n};
+    struct queue *q = b->queue;
+    const int64_t n = b->scale->history_tokens, histories = b->scale->histories;
+    const int64_t heads = b->scale->shape.heads, d = b->scale->shape.d_kv, inner = heads * d;
+    int32_t *ranges = memory_allocate((size_t)(histories + 1) * sizeof *ranges);
+    for (int64_t h = 0; h <= histories; h++) ranges[h] = (int32_t)(h * n);
     struct buffer qkv = {0}, bias = {0}, out = {0}, begin = {0};
-    status s = bench_floats(q, &qkv, n * 3 * inner, 3);
+    status s = bench_reals(q, &qkv, histories * n * 3 * inner, 3);
     if (!s) s = bench_floats(q, &bias, heads * (2 * n - 1), 4);
-    if (!s) s = buffer_reserve(q, &out, (size_t)(n * inner) * sizeof(float));
-    if (!s) s = buffer_upload(q, &begin, ranges, sizeof ranges);
+    if (!s) s = buffer_reserve(q, &out, (size_t)(histories * n * inner) * q->real_bytes);
+    if (!s) s = buffer_upload(q, &begin, ranges, (size_t)(histories + 1) * sizeof *ranges);
     if (!s) {
-        const float *rows = qkv.data;
         const int32_t *range = begin.data;
-        struct attention a = {.segments = 1,
+        struct attention a = {.segments = histories,
                               .heads = heads,
                               .head_dim = d,
-                              .query_rows = n,
+                              .query_rows = histories * n,
                               .query_begin = range,
                               .key_begin = range,
                               .key_end = range + 1,
-                              .q = rows,
-                              .k = rows + inner,
-                              .v = rows + 2 * inner,
+                              .q = qkv.data,
+                              .k = real_at(q, qkv.data, inner),
+                              .v = real_at(q, qkv.data, 2 * inner),
                               .q_stride = 3 * inner,
                               .k_stride = 3 * inner,
                               .v_stride = 3 * inner,
@@ -167,16 +183,20 @@ static status bench_attention(struct queue *q, const struct bench_peaks *peaks, 
                               .bias_span = n,
                               .out = out.data};
         double seconds;
+        char name[96];
+        snprintf(name, sizeof name,
+                 "attention, encoder self, %lld x %lld tokens, %lld heads of %lld",
+                 (long long)histories, (long long)n, (long long)heads, (long long)d);
         s = bench_time(q, attention_call, &a, &seconds);
         if (!s)
-            json_array_append_new(list,
-                                  kernel_line("attention, encoder self, n 128, 8 heads of 64",
-                                              peaks, seconds, 4.0 * (double)(n * n * inner), 0));
+            json_array_append_new(list, kernel_line(name, &b->peaks, seconds,
+                                                    4.0 * (double)(histories * n * n * inner), 0));
     }
     buffer_release(q, &qkv);
     buffer_release(q, &bias);
     buffer_release(q, &out);
     buffer_release(q, &begin);
+    free(ranges);
     return s;
 }
 
@@ -206,8 +226,9 @@ static void rows_close(struct queue *q, struct rows *r)
     buffer_release(q, &r->other);
 }
 
-static status bench_softmax(struct queue *q, const struct bench_peaks *peaks, json_t *list)
+static status bench_softmax(const struct bench *b, json_t *list)
 {
+    struct queue *q = b->queue;
     struct rows r = {.m = 64, .d = 32128};
     int32_t targets[64];
     double seconds;
@@ -217,33 +238,36 @@ static status bench_softmax(struct queue *q, const struct bench_peaks *peaks, js
     if (!s) s = buffer_upload(q, &r.other, targets, sizeof targets);
     if (!s) s = bench_time(q, softmax_call, &r, &seconds);
     if (!s)
-        json_array_append_new(list, kernel_line("softmax_loss 64 x 32128", peaks, seconds, 0,
+        json_array_append_new(list, kernel_line("softmax_loss 64 x 32128", &b->peaks, seconds, 0,
                                                 (double)(r.m * r.d) * sizeof(float)));
     rows_close(q, &r);
     return s;
 }
 
-static status bench_rmsnorm(struct queue *q, const struct bench_peaks *peaks, json_t *list)
+static status bench_rmsnorm(const struct bench *b, json_t *list)
 {
-    struct rows r = {.m = 1024, .d = 512};
+    struct queue *q = b->queue;
+    struct rows r = {.m = 8 * b->scale->history_tokens, .d = b->scale->shape.d_model};
     double seconds;
-    status s = bench_floats(q, &r.in, r.m * r.d, 7);
-    if (!s) s = buffer_reserve(q, &r.out, (size_t)(r.m * r.d) * sizeof(float));
+    char name[64];
+    snprintf(name, sizeof name, "rmsnorm %lld x %lld", (long long)r.m, (long long)r.d);
+    status s = bench_reals(q, &r.in, r.m * r.d, 7);
+    if (!s) s = buffer_reserve(q, &r.out, (size_t)(r.m * r.d) * q->real_bytes);
     if (!s) s = bench_floats(q, &r.other, r.d, 8);
     if (!s) s = bench_time(q, rmsnorm_call, &r, &seconds);
     if (!s)
-        json_array_append_new(list, kernel_line("rmsnorm 1024 x 512", peaks, seconds, 0,
-                                                2.0 * (double)(r.m * r.d) * sizeof(float)));
+        json_array_append_new(list, kernel_line(name, &b->peaks, seconds, 0,
+                                                2.0 * (double)(r.m * r.d) * (double)q->real_bytes));
     rows_close(q, &r);
     return s;
 }
 
-status bench_kernels(struct queue *q, const struct bench_peaks *peaks, json_t *out)
+status bench_kernels(const struct bench *b, json_t *out)
 {
     json_t *list = json_array();
     json_object_set_new(out, "kernels", list);
-    TRY(bench_products(q, peaks, list));
-    TRY(bench_attention(q, peaks, list));
-    TRY(bench_softmax(q, peaks, list));
-    return bench_rmsnorm(q, peaks, list);
+    TRY(bench_products(b, list));
+    TRY(bench_attention(b, list));
+    TRY(bench_softmax(b, list));
+    return bench_rmsnorm(b, list);
 }

@@ -8,13 +8,13 @@
 
 enum { FIRST_WORD = 3 }; /* ids below it are special */
 
-/* T5 1.0's forms.  No id is the end: replies have all their tokens, whatever is sampled. */
+/* T5 1.0's forms. */
 #define SHAPE(vocabulary_, d_model_, d_kv_, d_ff_, heads_, layers)                                 \
     {                                                                                              \
         .vocabulary = vocabulary_, .d_model = d_model_, .d_kv = d_kv_, .d_ff = d_ff_,              \
         .heads = heads_, .encoder_layers = layers, .decoder_layers = layers, .buckets = 32,        \
-        .max_distance = 128, .tied = true, .scale_logits = true, .eps = 1e-6f, .pad = 0,           \
-        .end = -1, .decoder_start = 0                                                              \
+        .max_distance = 128, .tied = true, .scale_logits = true, .eps = 1e-6f, .pad = 0, .end = 1, \
+        .decoder_start = 0                                                                         \
     }
 
 /* tiny: for tests; small: T5-small's layers, for the CPU; large: T5-large, for a GPU. */
@@ -45,12 +45,12 @@ static const struct bench_scale scales[] = {
      .candidates = 8,
      .new_tokens = 32,
      .decode_histories = 8,
-     .decode_candidates = 32,
+     .decode_candidates = 8,
      .update_histories = 4,
      .update_candidates = 8,
      .reply_tokens = 32,
      .microbatches = 4,
-     .exact_batches = 32,
+     .exact_batches = 16,
      .peak_m = 256,
      .peak_n = 2048,
      .peak_k = 2048,
@@ -182,9 +182,9 @@ status bench_prompts_make(const struct config *config, const struct t5_shape *sh
                                &out->prompts[h]);
     }
     for (int64_t r = 0; r < out->row_count; r++)
-        out->rows[r] =
-            (struct reply_row){.prompt = (int32_t)(r / candidates),
-                               .counter = {(uint32_t)(r / candidates), 1, (uint32_t)(r % candidates)}};
+        out->rows[r] = (struct reply_row){
+            .prompt = (int32_t)(r / candidates),
+            .counter = {(uint32_t)(r / candidates), 1, (uint32_t)(r % candidates)}};
     free(ids);
     free(salient);
     if (s) bench_prompts_free(out);

@@ -40,6 +40,9 @@ static void help_print(const struct verb *verb)
     if (!strcmp(verb->name, "tokenizer"))
         printf("  tokenizer train --data FILE.jsonl --out DIR\n"
                "  tokenizer encode|decode --model DIR | --spm FILE.model --data FILE --out FILE\n");
+    if (!strcmp(verb->name, "bench"))
+        printf("  --shape: of a random model and its batches: tiny, small (T5-small's layers) or "
+               "large (T5-large)\n");
     printf("  --set key=value may be repeated; regard --help lists the keys\n");
 }
 
@@ -126,7 +129,8 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
                {"--out", &c->out},
                {"--run", &c->run},
                {"--spm", &c->spm},
-               {"--samples", &c->samples}};
+               {"--samples", &c->samples},
+               {"--shape", &c->shape}};
     /* With it every path made of a folder and a name fits where paths are kept. */
     if (strlen(value) > VALUE_MAX_BYTES)
         FAIL(STATUS_INPUT, "%s %.60s...: %zu bytes are too long for a name, %d are allowed", bare,

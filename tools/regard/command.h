@@ -11,7 +11,8 @@
 
 struct command {
     const char *verb, *subverb;
-    const char *config_path, *model, *data, *out, *run, *spm, *samples, *before, *after, *what;
+    const char *config_path, *model, *data, *out, *run, *spm, *samples, *shape, *before, *after,
+        *what;
     const char *resume; /* NULL, "" or "auto" */
     bool dry_run;
     char role[64];        /* --role ROLE: short for --set sft.role=ROLE */

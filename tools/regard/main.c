@@ -27,8 +27,8 @@ const struct verb verbs[] = {
     {"export", "a model to a Hugging Face folder", "--model --out", "--config --set", verb_export},
     {"inspect", "what is in a model folder or checkpoint, verified", "DIR", "--config --set",
      verb_inspect},
-    {"bench", "figures as JSON: kernels, generate, update", "", "WHAT --config --set --model",
-     verb_bench},
+    {"bench", "figures as JSON: kernels, generate, decode, update, weights, exact or all", "",
+     "WHAT --shape --config --set --model", verb_bench},
 };
 const int verb_count = sizeof verbs / sizeof *verbs;
 

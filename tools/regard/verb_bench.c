@@ -7,50 +7,60 @@
 #include <stdio.h>
 #include <string.h>
 
-static status bench_run(const struct command *command, struct queue *queue, const char *what,
-                        json_t *out)
+static const struct {
+    const char *name;
+    status (*run)(const struct bench *bench, json_t *out);
+} parts[] = {{"kernels", bench_kernels}, {"generate", bench_generate}, {"decode", bench_decode},
+             {"update", bench_update},   {"weights", bench_weights},   {"exact", bench_exact}};
+
+static status bench_run(struct bench *b, const char *what, json_t *out)
 {
-    const bool all = !strcmp(what, "all");
-    const bool generate = all || !strcmp(what, "generate");
-    const bool update = all || !strcmp(what, "update");
-    struct bench_peaks peaks;
     json_t *measured = json_object();
     json_object_set_new(out, "version", json_string(version_text));
-    json_object_set_new(out, "device", json_string(queue->op->name));
-    json_object_set_new(out, "threads", json_integer(queue->threads));
+    json_object_set_new(out, "device", json_string(b->queue->op->name));
+    json_object_set_new(out, "threads", json_integer(b->queue->threads));
+    json_object_set_new(out, "precision",
+                        json_string(b->queue->real_bytes == sizeof(float) ? "fp32" : "bf16"));
+    json_object_set_new(out, "shape", json_string(b->folder ? b->folder : b->scale->name));
     json_object_set_new(out, "peaks", measured);
-    TRY(bench_peaks_measure(queue, &peaks, measured));
-    if (all || !strcmp(what, "kernels")) TRY(bench_kernels(queue, &peaks, out));
-    if (generate || update) TRY(bench_model(command, queue, &peaks, generate, update, out));
+    TRY(bench_peaks_measure(b, &b->peaks, measured));
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (!strcmp(what, "all") || !strcmp(what, parts[i].name)) TRY(parts[i].run(b, out));
     /* Once more: where the two differ the machine was not quiet and shares are not to be used. */
+    struct bench_peaks again;
     json_t *after = json_object();
     json_object_set_new(out, "peaks_after", after);
-    return bench_peaks_measure(queue, &peaks, after);
+    return bench_peaks_measure(b, &again, after);
 }
 
 status verb_bench(struct command *command)
 {
-    static const char *const parts[] = {"kernels", "generate", "update", "all"};
-    const struct config *config = &command->config;
     const char *what = command->what ? command->what : "all";
-    bool known = false;
+    bool known = !strcmp(what, "all");
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (!strcmp(what, parts[i])) known = true;
+        if (!strcmp(what, parts[i].name)) known = true;
     if (!known)
         FAIL(STATUS_USAGE,
-             "bench does kernels, generate, update or all, not %s; see regard bench "
-             "--help",
+             "bench does kernels, generate, decode, update, weights, exact or all, not %s; see "
+             "regard bench --help",
              what);
-    TRY(config_check(config, CONFIG_INFERENCE));
-    struct queue *queue;
-    TRY(queue_open(config, 0, &queue));
+    struct bench b = {.config = command->config};
+    b.scale = bench_scale_find(command->shape ? command->shape : "small");
+    if (!b.scale)
+        FAIL(STATUS_USAGE, "--shape is tiny, small or large, not %s; see regard bench --help",
+             command->shape);
+    b.folder = command->model           ? command->model
+               : b.config.model.path[0] ? b.config.model.path
+                                        : NULL;
+    TRY(config_check(&b.config, CONFIG_INFERENCE));
+    TRY(queue_open(&b.config, 0, &b.queue));
     json_t *out = json_object();
-    status s = bench_run(command, queue, what, out);
+    status s = bench_run(&b, what, out);
     if (!s) {
         json_dumpf(out, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(4));
         putchar('\n');
     }
     json_decref(out);
-    queue->op->destroy(queue);
+    b.queue->op->destroy(b.queue);
     return s;
 }
