@@ -112,11 +112,9 @@ static status weights_repeat(struct t5 *model, int64_t seed)
 {
     struct t5_shape shape = *t5_shape(model);
     struct parameters *to = t5_parameters(model);
-    struct queue *cpu;
     struct t5 *one = NULL;
     shape.encoder_layers = shape.decoder_layers = 1;
-    TRY(cpu_queue_create(1, "auto", &cpu));
-    status s = t5_create(cpu, &shape, false, &one);
+    status s = t5_create(t5_queue(model), &shape, false, &one);
     if (!s) s = t5_initialize(one, seed);
     float *from = NULL, *values = NULL;
     if (!s) {
@@ -147,7 +145,6 @@ static status weights_repeat(struct t5 *model, int64_t seed)
     free(from);
     free(values);
     if (one) t5_destroy(one);
-    cpu->op->destroy(cpu);
     return s;
 }
 
