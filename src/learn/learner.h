@@ -41,7 +41,8 @@ struct learner {
     struct gradient_tree *policy_tree, *critic_tree;
     struct t5_watermark watermark; /* of the backward passes to come; step.c sets it */
     struct running_statistics statistics;
-    struct buffer logp, entropy, lse, old, ref, advantage, weight, loss, dlogp, clipped, kl;
+    struct buffer tokens; /* per-token arrays of a pass, see losses.c */
+    struct host_buffer host_tokens;
 };
 
 struct step_metrics {
@@ -56,6 +57,7 @@ status learner_create(const struct config *config, const struct learner_exchange
 void learner_free(struct learner *learner);
 int64_t learner_microbatches(const struct learner *learner); /* of this learner */
 
+float learner_temperature(const struct learner *learner); /* of log-probabilities */
 /* Log-probabilities of the replies under a model at rollout.temperature, into logp [reply]. */
 status learner_logp(struct learner *learner, struct t5_run *run, const struct learn_turn *turn,
                     int64_t count, float *const *logp);

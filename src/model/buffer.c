@@ -25,3 +25,18 @@ void buffer_release(struct queue *queue, struct buffer *buffer)
     buffer->data = NULL;
     buffer->size = 0;
 }
+
+status host_buffer_reserve(struct queue *queue, struct host_buffer *buffer, size_t bytes)
+{
+    if (bytes <= buffer->size && buffer->data) return NULL;
+    host_buffer_release(queue, buffer);
+    TRY(queue->op->host_allocate(queue, bytes, &buffer->data));
+    buffer->size = bytes;
+    return NULL;
+}
+
+void host_buffer_release(struct queue *queue, struct host_buffer *buffer)
+{
+    if (buffer->data) queue->op->host_release(queue, buffer->data);
+    *buffer = (struct host_buffer){0};
+}

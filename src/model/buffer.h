@@ -16,4 +16,12 @@ status buffer_reserve(struct queue *queue, struct buffer *buffer, size_t bytes);
 status buffer_upload(struct queue *queue, struct buffer *buffer, const void *host, size_t bytes);
 void buffer_release(struct queue *queue, struct buffer *buffer);
 
+/* The same on the host, pinned: copies to and from the device need not wait for it. */
+struct host_buffer {
+    void *data;
+    size_t size;
+};
+status host_buffer_reserve(struct queue *queue, struct host_buffer *buffer, size_t bytes);
+void host_buffer_release(struct queue *queue, struct host_buffer *buffer);
+
 #endif

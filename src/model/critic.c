@@ -106,7 +106,7 @@ static status reserve_forward(struct critic *critic, int64_t histories)
 }
 
 status critic_forward(struct critic *critic, int64_t histories, const int32_t *history_begin,
-                      const int32_t *history_tokens, bool keep, float *values)
+                      const int32_t *history_tokens, enum t5_keep keep, float *values)
 {
     struct t5 *model = critic->model;
     struct queue *q = model->queue;
@@ -123,7 +123,7 @@ status critic_forward(struct critic *critic, int64_t histories, const int32_t *h
     q->op->matmul_float(q, critic->values, critic->ones, model->value_bias.packed, histories, true);
     q->op->download(q, values, critic->values, (size_t)histories * sizeof(float));
     TRY(q->op->synchronize(q));
-    critic->kept = keep;
+    critic->kept = keep != T5_KEEP_NOTHING;
     return NULL;
 }
 
@@ -162,7 +162,7 @@ status critic_reserve(struct critic *critic, int64_t histories, int64_t history_
     struct t5_limits limits = {.histories = histories,
                                .history_tokens = history_tokens,
                                .longest_history = longest_history,
-                               .keep = true};
+                               .keep = T5_KEEP_ALL};
     critic->kept = false;
     TRY(t5_run_reserve(critic->run, &limits));
     TRY(reserve_forward(critic, histories));
@@ -188,5 +188,5 @@ status critic_backward(struct critic *critic, const float *dvalues, float *gradi
     q->op->matmul_input_gradient(q, g.dmeans, g.dv, model->value_weight.packed, histories, false);
     q->op->zero(q, g.dencoder, (size_t)(critic->run->history_tokens * d) * q->real_bytes);
     q->op->mean_rows_backward(q, g.dencoder, g.dmeans, critic->run->history_begin, histories, d);
-    return t5_backward(critic->run, NULL, g.dencoder, gradients, watermark);
+    return t5_backward(critic->run, g.dencoder, gradients, watermark);
 }

@@ -19,7 +19,7 @@ status critic_reserve(struct critic *critic, int64_t histories, int64_t history_
                       int64_t longest_history);
 /* Values of packed histories (host arrays in, host values out [histories]); keep for backward. */
 status critic_forward(struct critic *critic, int64_t histories, const int32_t *history_begin,
-                      const int32_t *history_tokens, bool keep, float *values);
+                      const int32_t *history_tokens, enum t5_keep keep, float *values);
 /* dvalues host [histories]; gradients (device, critic_parameters' layout) are added to; watermark
  * may be NULL. */
 status critic_backward(struct critic *critic, const float *dvalues, float *gradients,

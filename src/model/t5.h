@@ -43,6 +43,11 @@ struct t5_batch {
     const int32_t *reply_history; /* [replies] */
 };
 
+/* What a forward pass keeps for t5_backward: nothing; all activations; or each layer's input
+ * alone, for a backward pass that runs each layer again: less memory, a third more work, the
+ * same bits. */
+enum t5_keep { T5_KEEP_NOTHING, T5_KEEP_ALL, T5_KEEP_INPUTS };
+
 /* What a forward pass leaves on the device, valid until the run's next forward. */
 struct t5_run;
 status t5_run_create(struct t5 *model, struct t5_run **out);
@@ -52,22 +57,36 @@ struct t5_limits {
     int64_t histories, history_tokens, longest_history;
     int64_t replies, reply_tokens, longest_reply; /* 0: only the encoder runs */
     int64_t capture_layers;
-    bool keep;
+    enum t5_keep keep;
 };
 /* All of a run's memory at once, by the largest batch: no pass within the limits allocates after
- * it (but for attention maps).  What the last forward pass left is lost. */
+ * it (but for attention maps and t5_run_logits).  What the last forward pass left is lost. */
 status t5_run_reserve(struct t5_run *run, const struct t5_limits *limits);
-/* keep: store activations for t5_backward.  capture_layers: 0, or how many of the last
- * decoder layers add their cross-attention into t5_run_capture. */
-status t5_forward(struct t5_run *run, const struct t5_batch *batch, bool keep,
+/* Up to what the head reads.  capture_layers: 0, or how many of the last decoder layers add their
+ * cross-attention into t5_run_capture. */
+status t5_forward(struct t5_run *run, const struct t5_batch *batch, enum t5_keep keep,
                   int64_t capture_layers);
-const real *t5_run_encoder_output(const struct t5_run *run); /* [history tokens, d_model] */
-float *t5_run_logits(const struct t5_run *run);              /* [reply tokens, vocabulary] */
-/* A place for their gradients, of a kept forward: the logits' own where `real` is fp32. */
-real *t5_run_dlogits(const struct t5_run *run);
+const real *t5_run_encoder_output(const struct t5_run *run);   /* [history tokens, d_model] */
 const int32_t *t5_run_targets(const struct t5_run *run);       /* [reply tokens], device */
 const int32_t *t5_run_history_begin(const struct t5_run *run); /* [histories + 1], device */
 const float *t5_run_capture(const struct t5_run *run, int64_t *stride); /* [reply tokens, stride] */
+/* The head, t5_run_head_rows reply tokens at a time at most, so that the logits of all need not
+ * exist: forward gives the logits [rows, vocabulary] of tokens [first, first + rows), which are
+ * there until the next call; dlogits is a place for their gradients (theirs where `real` is fp32);
+ * backward takes those and adds the head's gradient.  Backward calls stand before t5_backward, in
+ * the order of the tokens, with any number of rows. */
+int64_t t5_run_head_rows(const struct t5_run *run);
+float *t5_run_head_forward(struct t5_run *run, int64_t first, int64_t rows);
+real *t5_run_dlogits(const struct t5_run *run);
+status t5_run_head_backward(struct t5_run *run, int64_t first, int64_t rows, const real *dlogits,
+                            float *gradients);
+/* Another bound of those rows than that of memory, for tests; 0: that one. */
+void t5_run_limit_head(struct t5_run *run, int64_t rows);
+/* Of every reply token under softmax(logits / temperature), device [reply tokens] each; entropy
+ * and lse may be NULL. */
+status t5_run_logp(struct t5_run *run, float temperature, float *logp, float *entropy, float *lse);
+/* All logits [reply tokens, vocabulary] at once, for fixtures. */
+status t5_run_logits(struct t5_run *run, float **logits);
 /* Told from inside a backward pass, whose gradients become final from the end of the parameters
  * to their start: nothing that is queued after the call changes gradients at `offset` floats or
  * behind it.  The last call has offset 0.  ready NULL: nobody listens. */
@@ -75,9 +94,10 @@ struct t5_watermark {
     void (*ready)(void *context, int64_t offset);
     void *context;
 };
-/* gradients (device, the parameters' layout) are added to.  dlogits may be NULL (encoder
- * alone); dencoder [history tokens, d_model] may be NULL; watermark may be NULL. */
-status t5_backward(struct t5_run *run, const real *dlogits, const real *dencoder, float *gradients,
+/* From the head's input on, if t5_run_head_backward has taken all rows (if none, the encoder
+ * alone), plus dencoder [history tokens, d_model], or NULL.  gradients (device, the parameters'
+ * layout) are added to; watermark may be NULL. */
+status t5_backward(struct t5_run *run, const real *dencoder, float *gradients,
                    const struct t5_watermark *watermark);
 /* For fixtures: cross-attention of decoder layer `layer`, head `head`, reply 0, as
  * host [reply tokens, history tokens]; needs a forward with t5_run_keep_maps. */

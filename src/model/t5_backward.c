@@ -66,7 +66,7 @@ static void undo_feed_forward(struct t5 *model, const struct t5_layer *layer,
     if (model->shape.gated)
         q->op->gated_gelu_backward(q, p->dwi, p->dinner, a->wi, rows, f);
     else
-        q->op->relu_backward(q, p->dwi, p->dinner, a->wi, rows * f);
+        q->op->relu_backward(q, p->dwi, p->dinner, a->inner, rows * f);
     undo_projection(model, &layer->matrix[FF_WI], p->dwi, a->norm_ff, p->dnorm, false, rows,
                     gradients);
     undo_norm(model, layer->norm[NORM_FF], p->dnorm, a->x_cross, a->inverse_ff, p->dx, true, rows,
@@ -142,16 +142,15 @@ static void tell(const struct t5_watermark *watermark, int64_t offset)
     if (watermark && watermark->ready) watermark->ready(watermark->context, offset);
 }
 
-/* Adds into p->dencoder. */
-static void undo_decoder(struct t5_run *run, const real *dlogits, const struct places *p,
-                         float *gradients, const struct t5_watermark *watermark)
+/* From the gradient of what the head read, in p->dnorm; adds into p->dencoder. */
+static void undo_decoder(struct t5_run *run, const struct places *p, float *gradients,
+                         const struct t5_watermark *watermark)
 {
     struct t5 *model = run->model;
     struct queue *q = model->queue;
     const struct t5_shape *s = &model->shape;
     int64_t m = run->reply_tokens, d = s->d_model;
     q->op->zero(q, p->ddecoder_bias, p->bias_bytes[1]);
-    undo_projection(model, &model->head, dlogits, run->scaled, p->dnorm, false, m, gradients);
     if (s->scale_logits) q->op->scale(q, p->dnorm, p->dnorm, (float)pow((double)d, -0.5), m * d);
     undo_norm(model, model->decoder.final_norm, p->dnorm, run->decoder[s->decoder_layers - 1].x_out,
               run->decoder_inverse, p->dx, false, m, gradients);
@@ -159,6 +158,7 @@ static void undo_decoder(struct t5_run *run, const real *dlogits, const struct p
     for (int64_t i = s->decoder_layers - 1; i >= 0; i--) {
         const struct t5_layer *layer = &model->decoder.layer[i];
         const struct t5_activations *a = &run->decoder[i];
+        if (run->kept == T5_KEEP_INPUTS) t5_run_decoder_layer(run, i, true);
         undo_feed_forward(model, layer, a, p, m, gradients);
         undo_cross(run, layer, a, p, gradients);
         undo_self(run, true, layer, a, p, gradients);
@@ -184,6 +184,7 @@ static void undo_encoder(struct t5_run *run, const struct places *p, float *grad
     for (int64_t i = s->encoder_layers - 1; i >= 0; i--) {
         const struct t5_layer *layer = &model->encoder.layer[i];
         const struct t5_activations *a = &run->encoder[i];
+        if (run->kept == T5_KEEP_INPUTS) t5_run_encoder_layer(run, i, true);
         undo_feed_forward(model, layer, a, p, n, gradients);
         undo_self(run, false, layer, a, p, gradients);
         if (i == 0)
@@ -193,31 +194,46 @@ static void undo_encoder(struct t5_run *run, const struct places *p, float *grad
     q->op->embedding_backward(q, gradients + model->shared, p->dx, run->history_ids, n, s->d_model);
 }
 
-size_t t5_backward_bytes(const struct t5_run *run)
+/* Room for the gradients of the present batch's activations, at the same places each time. */
+static status places_reserve(struct t5_run *run, struct places *p)
 {
-    struct places p;
-    struct t5_cut cut = t5_cut_begin(run->model->queue, NULL);
-    places_cut(run, &cut, &p);
-    return cut.used;
+    struct queue *q = run->model->queue;
+    struct t5_cut cut = t5_cut_begin(q, NULL);
+    places_cut(run, &cut, p);
+    TRY(buffer_reserve(q, &run->backward, cut.used));
+    cut = t5_cut_begin(q, run->backward.data);
+    places_cut(run, &cut, p);
+    return NULL;
 }
 
-status t5_backward(struct t5_run *run, const real *dlogits, const real *dencoder, float *gradients,
+status t5_backward_reserve(struct t5_run *run, real **dscaled)
+{
+    struct places p;
+    TRY(places_reserve(run, &p));
+    *dscaled = p.dnorm;
+    return NULL;
+}
+
+status t5_backward(struct t5_run *run, const real *dencoder, float *gradients,
                    const struct t5_watermark *watermark)
 {
     struct queue *q = run->model->queue;
+    const bool replies = run->head_undone > 0;
     if (!run->done || !run->kept) FAIL(STATUS_INTERNAL, "no activations were kept for backward");
-    if (dlogits && run->replies == 0) FAIL(STATUS_INTERNAL, "gradients of logits without replies");
-    TRY(buffer_reserve(q, &run->backward, t5_backward_bytes(run)));
+    if (!replies && !dencoder) FAIL(STATUS_INTERNAL, "a backward pass of no gradient");
+    if (replies && run->head_undone != run->reply_tokens)
+        FAIL(STATUS_INTERNAL, "a backward pass with %lld of %lld rows through the head",
+             (long long)run->head_undone, (long long)run->reply_tokens);
     struct places p;
-    struct t5_cut cut = t5_cut_begin(q, run->backward.data);
-    places_cut(run, &cut, &p);
+    TRY(places_reserve(run, &p));
     size_t bytes = (size_t)(run->history_tokens * run->model->shape.d_model) * q->real_bytes;
     if (dencoder)
         q->op->copy(q, p.dencoder, dencoder, bytes);
     else
         q->op->zero(q, p.dencoder, bytes);
-    if (dlogits) undo_decoder(run, dlogits, &p, gradients, watermark);
-    if (dlogits || dencoder) undo_encoder(run, &p, gradients, watermark);
+    if (replies) undo_decoder(run, &p, gradients, watermark);
+    undo_encoder(run, &p, gradients, watermark);
     tell(watermark, 0);
+    run->head_undone = 0;
     return NULL;
 }

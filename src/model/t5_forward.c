@@ -1,179 +1,5 @@
-/* Teacher-forced forward pass over packed batches: encoder, decoder, head, capture. */
+/* Teacher-forced forward pass over packed batches: encoder, decoder, capture. */
 #include "src/model/t5_parts.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-status t5_run_create(struct t5 *model, struct t5_run **out)
-{
-    struct t5_run *run = calloc(1, sizeof *run);
-    if (!run) FAIL(STATUS_INTERNAL, "no memory for a run");
-    run->model = model;
-    run->encoder = calloc((size_t)model->encoder.layers + 1, sizeof *run->encoder);
-    run->decoder = calloc((size_t)model->decoder.layers + 1, sizeof *run->decoder);
-    if (!run->encoder || !run->decoder) {
-        t5_run_destroy(run);
-        FAIL(STATUS_INTERNAL, "no memory for a run");
-    }
-    *out = run;
-    return NULL;
-}
-
-void t5_run_destroy(struct t5_run *run)
-{
-    if (!run) return;
-    struct queue *q = run->model->queue;
-    buffer_release(q, &run->integers);
-    buffer_release(q, &run->floats);
-    buffer_release(q, &run->backward);
-    free(run->encoder);
-    free(run->decoder);
-    free(run);
-}
-
-/* Ranges [begin[i], begin[i+1]) from 0, none empty, ids inside the vocabulary; the longest. */
-static status ranges_check(const struct t5_shape *shape, const char *what, int64_t count,
-                           const int32_t *begin, const int32_t *tokens, int64_t *longest)
-{
-    *longest = 0;
-    if (begin[0] != 0) FAIL(STATUS_INTERNAL, "%s ranges begin at %d", what, begin[0]);
-    for (int64_t i = 0; i < count; i++) {
-        int64_t length = (int64_t)begin[i + 1] - begin[i];
-        if (length < 1)
-            FAIL(STATUS_INPUT, "%s %lld of the batch has no tokens", what, (long long)i);
-        if (length > *longest) *longest = length;
-        for (int32_t t = begin[i]; t < begin[i + 1]; t++)
-            if (tokens[t] < 0 || tokens[t] >= shape->vocabulary)
-                FAIL(STATUS_INPUT,
-                     "%s %lld of the batch: token %d is outside the vocabulary of %lld", what,
-                     (long long)i, tokens[t], (long long)shape->vocabulary);
-    }
-    return NULL;
-}
-
-static status batch_measure(struct t5_run *run, const struct t5_batch *batch)
-{
-    const struct t5_shape *shape = &run->model->shape;
-    if (batch->histories < 1) FAIL(STATUS_INTERNAL, "a batch without histories");
-    TRY(ranges_check(shape, "history", batch->histories, batch->history_begin,
-                     batch->history_tokens, &run->longest_history));
-    run->histories = batch->histories;
-    run->history_tokens = batch->history_begin[batch->histories];
-    run->first_history_tokens = batch->history_begin[1];
-    run->replies = batch->replies;
-    run->reply_tokens = run->longest_reply = run->first_reply_tokens = 0;
-    if (batch->replies == 0) return NULL;
-    if (shape->decoder_layers == 0) FAIL(STATUS_INTERNAL, "replies for a model without decoder");
-    TRY(ranges_check(shape, "reply", batch->replies, batch->reply_begin, batch->reply_tokens,
-                     &run->longest_reply));
-    run->reply_tokens = batch->reply_begin[batch->replies];
-    for (int64_t r = 0; r < batch->replies; r++) {
-        int32_t h = batch->reply_history[r];
-        if (h < 0 || h >= batch->histories || (r > 0 && h < batch->reply_history[r - 1]))
-            FAIL(STATUS_INTERNAL, "reply %lld names history %d, out of range or order",
-                 (long long)r, h);
-    }
-    int32_t first = batch->reply_history[0];
-    run->first_history_tokens = batch->history_begin[first + 1] - batch->history_begin[first];
-    run->first_reply_tokens = batch->reply_begin[1];
-    return NULL;
-}
-
-static void cut_integers(struct t5_run *run, struct t5_cut *cut)
-{
-    run->history_begin = t5_cut_ints(cut, run->histories + 1);
-    run->history_ids = t5_cut_ints(cut, run->history_tokens);
-    run->reply_begin = t5_cut_ints(cut, run->replies + 1);
-    run->input_ids = t5_cut_ints(cut, run->reply_tokens);
-    run->targets = t5_cut_ints(cut, run->reply_tokens);
-    run->cross_begin = t5_cut_ints(cut, run->replies);
-    run->cross_end = t5_cut_ints(cut, run->replies);
-}
-
-/* Fills the host's image of the integers; the run's pointers point into it. */
-static void fill_integers(const struct t5_run *run, const struct t5_batch *batch)
-{
-    size_t word = sizeof(int32_t);
-    memcpy(run->history_begin, batch->history_begin, (size_t)(run->histories + 1) * word);
-    memcpy(run->history_ids, batch->history_tokens, (size_t)run->history_tokens * word);
-    if (run->replies == 0) return;
-    memcpy(run->reply_begin, batch->reply_begin, (size_t)(run->replies + 1) * word);
-    memcpy(run->targets, batch->reply_tokens, (size_t)run->reply_tokens * word);
-    for (int64_t r = 0; r < run->replies; r++) {
-        int32_t begin = batch->reply_begin[r], end = batch->reply_begin[r + 1];
-        run->input_ids[begin] = run->model->shape.decoder_start;
-        for (int32_t t = begin + 1; t < end; t++) run->input_ids[t] = batch->reply_tokens[t - 1];
-        run->cross_begin[r] = batch->history_begin[batch->reply_history[r]];
-        run->cross_end[r] = batch->history_begin[batch->reply_history[r] + 1];
-    }
-}
-
-/* One upload of all integers, through a host image of the same layout. */
-static status upload_integers(struct t5_run *run, const struct t5_batch *batch)
-{
-    struct queue *q = run->model->queue;
-    struct t5_cut cut = t5_cut_begin(q, NULL);
-    cut_integers(run, &cut);
-    size_t bytes = cut.used;
-    TRY(buffer_reserve(q, &run->integers, bytes));
-    char *image = calloc(1, bytes);
-    if (!image) FAIL(STATUS_INTERNAL, "no memory for a batch");
-    cut = t5_cut_begin(q, image);
-    cut_integers(run, &cut);
-    fill_integers(run, batch);
-    q->op->upload(q, run->integers.data, image, bytes);
-    status s = q->op->synchronize(q);
-    free(image);
-    cut = t5_cut_begin(q, run->integers.data);
-    cut_integers(run, &cut);
-    return s;
-}
-
-static void cut_floats(struct t5_run *run, struct t5_cut *cut)
-{
-    const struct t5_shape *s = &run->model->shape;
-    int64_t n = run->history_tokens, m = run->reply_tokens, d = s->d_model;
-    run->encoder_bias = t5_cut_floats(cut, s->heads * (2 * run->longest_history - 1));
-    run->encoder_inverse = t5_cut_floats(cut, n);
-    run->encoder_output = t5_cut_reals(cut, n * d);
-    t5_activations_cut(cut, s, false, s->encoder_layers, n, 0, run->kept, run->encoder);
-    run->decoder_output = run->dlogits = NULL;
-    run->logits = run->capture = run->maps = NULL;
-    if (m == 0) return;
-    run->decoder_bias = t5_cut_floats(cut, s->heads * (2 * run->longest_reply - 1));
-    t5_activations_cut(cut, s, true, s->decoder_layers, m, n, run->kept, run->decoder);
-    run->decoder_inverse = t5_cut_floats(cut, m);
-    run->decoder_output = t5_cut_reals(cut, m * d);
-    run->scaled = s->scale_logits ? t5_cut_reals(cut, m * d) : run->decoder_output;
-    run->logits = t5_cut_floats(cut, m * s->vocabulary);
-    run->dlogits = run->logits;
-    if (run->kept && cut->real_bytes != sizeof(float))
-        run->dlogits = t5_cut_reals(cut, m * s->vocabulary);
-    if (run->capture_layers > 0) run->capture = t5_cut_floats(cut, m * run->longest_history);
-    if (run->keep_maps)
-        run->maps = t5_cut_floats(cut, s->decoder_layers * s->heads * m * run->longest_history);
-}
-
-status t5_run_reserve(struct t5_run *run, const struct t5_limits *limits)
-{
-    struct queue *q = run->model->queue;
-    run->done = false;
-    run->histories = limits->histories;
-    run->history_tokens = limits->history_tokens;
-    run->longest_history = limits->longest_history;
-    run->replies = limits->replies;
-    run->reply_tokens = limits->reply_tokens;
-    run->longest_reply = limits->longest_reply;
-    run->capture_layers = limits->capture_layers;
-    run->kept = limits->keep;
-    struct t5_cut integers = t5_cut_begin(q, NULL), floats = t5_cut_begin(q, NULL);
-    cut_integers(run, &integers);
-    cut_floats(run, &floats);
-    TRY(buffer_reserve(q, &run->integers, integers.used));
-    TRY(buffer_reserve(q, &run->floats, floats.used));
-    if (!limits->keep) return NULL;
-    return buffer_reserve(q, &run->backward, t5_backward_bytes(run));
-}
 
 struct attention t5_run_self_attention(const struct t5_run *run, bool decoder,
                                        const struct t5_activations *a)
@@ -227,6 +53,47 @@ struct attention t5_run_cross_attention(const struct t5_run *run, const struct t
     };
 }
 
+void t5_run_encoder_layer(struct t5_run *run, int64_t index, bool again)
+{
+    struct t5 *model = run->model;
+    const struct t5_activations *a = &run->encoder[index];
+    const struct t5_layer *layer = &model->encoder.layer[index];
+    const int64_t n = run->history_tokens;
+    t5_layer_self_project(model, layer, a, n);
+    struct attention self = t5_run_self_attention(run, false, a);
+    model->queue->op->attention(model->queue, &self);
+    t5_layer_self_close(model, layer, a, n);
+    (again ? t5_layer_inner : t5_layer_feed_forward)(model, layer, a, n);
+}
+
+void t5_run_decoder_layer(struct t5_run *run, int64_t index, bool again)
+{
+    struct t5 *model = run->model;
+    struct queue *q = model->queue;
+    const struct t5_shape *s = &model->shape;
+    const struct t5_activations *a = &run->decoder[index];
+    const struct t5_layer *layer = &model->decoder.layer[index];
+    const int64_t m = run->reply_tokens, stride = run->longest_history;
+    const int64_t first_captured = s->decoder_layers - run->capture_layers;
+    t5_layer_self_project(model, layer, a, m);
+    struct attention self = t5_run_self_attention(run, true, a);
+    q->op->attention(q, &self);
+    t5_layer_self_close(model, layer, a, m);
+    t5_layer_cross_project(model, layer, a, m);
+    q->op->matmul(q, a->cross_kv, run->encoder_output, layer->matrix[CROSS_KV].packed,
+                  run->history_tokens, false);
+    struct attention cross = t5_run_cross_attention(run, a);
+    cross.capture_stride = stride;
+    if (!again && index >= first_captured) {
+        cross.capture = run->capture;
+        cross.capture_accumulate = index > first_captured;
+    }
+    if (!again && run->maps) cross.maps = run->maps + index * s->heads * m * stride;
+    q->op->attention(q, &cross);
+    t5_layer_cross_close(model, layer, a, m);
+    (again ? t5_layer_inner : t5_layer_feed_forward)(model, layer, a, m);
+}
+
 static void encode(struct t5_run *run)
 {
     struct t5 *model = run->model;
@@ -237,57 +104,30 @@ static void encode(struct t5_run *run)
     t5_relative_bias(model, &model->encoder, run->encoder_bias, run->longest_history);
     q->op->embedding(q, run->encoder[0].x_in, weights + model->shared, run->history_ids, n,
                      s->d_model);
-    for (int64_t i = 0; i < s->encoder_layers; i++) {
-        const struct t5_activations *a = &run->encoder[i];
-        const struct t5_layer *layer = &model->encoder.layer[i];
-        t5_layer_self_project(model, layer, a, n);
-        struct attention self = t5_run_self_attention(run, false, a);
-        q->op->attention(q, &self);
-        t5_layer_self_close(model, layer, a, n);
-        t5_layer_feed_forward(model, layer, a, n);
-    }
+    for (int64_t i = 0; i < s->encoder_layers; i++) t5_run_encoder_layer(run, i, false);
     q->op->rmsnorm(q, run->encoder_output, run->encoder_inverse,
                    run->encoder[s->encoder_layers - 1].x_out, weights + model->encoder.final_norm,
                    n, s->d_model, s->eps);
 }
 
+/* Up to what the head reads. */
 static void decode(struct t5_run *run)
 {
     struct t5 *model = run->model;
     struct queue *q = model->queue;
     const struct t5_shape *s = &model->shape;
-    int64_t m = run->reply_tokens, stride = run->longest_history;
-    int64_t first_captured = s->decoder_layers - run->capture_layers;
+    int64_t m = run->reply_tokens;
     t5_relative_bias(model, &model->decoder, run->decoder_bias, run->longest_reply);
-    if (run->capture) q->op->zero(q, run->capture, (size_t)(m * stride) * sizeof(float));
+    if (run->capture)
+        q->op->zero(q, run->capture, (size_t)(m * run->longest_history) * sizeof(float));
     q->op->embedding(q, run->decoder[0].x_in, model->parameters.values + model->shared,
                      run->input_ids, m, s->d_model);
-    for (int64_t i = 0; i < s->decoder_layers; i++) {
-        const struct t5_activations *a = &run->decoder[i];
-        const struct t5_layer *layer = &model->decoder.layer[i];
-        t5_layer_self_project(model, layer, a, m);
-        struct attention self = t5_run_self_attention(run, true, a);
-        q->op->attention(q, &self);
-        t5_layer_self_close(model, layer, a, m);
-        t5_layer_cross_project(model, layer, a, m);
-        q->op->matmul(q, a->cross_kv, run->encoder_output, layer->matrix[CROSS_KV].packed,
-                      run->history_tokens, false);
-        struct attention cross = t5_run_cross_attention(run, a);
-        cross.capture_stride = stride;
-        if (i >= first_captured) {
-            cross.capture = run->capture;
-            cross.capture_accumulate = i > first_captured;
-        }
-        if (run->maps) cross.maps = run->maps + i * s->heads * m * stride;
-        q->op->attention(q, &cross);
-        t5_layer_cross_close(model, layer, a, m);
-        t5_layer_feed_forward(model, layer, a, m);
-    }
-    t5_head(model, run->decoder[s->decoder_layers - 1].x_out, run->decoder_output,
-            run->decoder_inverse, run->scaled, run->logits, m);
+    for (int64_t i = 0; i < s->decoder_layers; i++) t5_run_decoder_layer(run, i, false);
+    t5_head_input(model, run->decoder[s->decoder_layers - 1].x_out, run->decoder_output,
+                  run->decoder_inverse, run->scaled, m);
 }
 
-status t5_forward(struct t5_run *run, const struct t5_batch *batch, bool keep,
+status t5_forward(struct t5_run *run, const struct t5_batch *batch, enum t5_keep keep,
                   int64_t capture_layers)
 {
     struct t5 *model = run->model;
@@ -297,66 +137,9 @@ status t5_forward(struct t5_run *run, const struct t5_batch *batch, bool keep,
     if (capture_layers < 0 || capture_layers > model->shape.decoder_layers)
         FAIL(STATUS_INPUT, "attention of the last %lld layers asked of a decoder with %lld",
              (long long)capture_layers, (long long)model->shape.decoder_layers);
-    TRY(batch_measure(run, batch));
-    run->kept = keep;
-    run->capture_layers = capture_layers;
-    TRY(upload_integers(run, batch));
-    struct t5_cut cut = t5_cut_begin(model->queue, NULL);
-    cut_floats(run, &cut);
-    TRY(buffer_reserve(model->queue, &run->floats, cut.used));
-    cut = t5_cut_begin(model->queue, run->floats.data);
-    cut_floats(run, &cut);
+    TRY(t5_run_begin(run, batch, keep, capture_layers));
     encode(run);
     if (run->replies > 0) decode(run);
     run->done = true;
     return NULL;
-}
-
-const real *t5_run_encoder_output(const struct t5_run *run)
-{
-    return run->encoder_output;
-}
-
-float *t5_run_logits(const struct t5_run *run)
-{
-    return run->logits;
-}
-
-real *t5_run_dlogits(const struct t5_run *run)
-{
-    return run->dlogits;
-}
-
-const int32_t *t5_run_targets(const struct t5_run *run)
-{
-    return run->targets;
-}
-
-const int32_t *t5_run_history_begin(const struct t5_run *run)
-{
-    return run->history_begin;
-}
-
-const float *t5_run_capture(const struct t5_run *run, int64_t *stride)
-{
-    *stride = run->longest_history;
-    return run->capture;
-}
-
-void t5_run_keep_maps(struct t5_run *run, bool keep)
-{
-    run->keep_maps = keep;
-}
-
-status t5_run_map(struct t5_run *run, int64_t layer, int64_t head, float *host)
-{
-    struct queue *q = run->model->queue;
-    if (!run->done || !run->maps) FAIL(STATUS_INTERNAL, "no attention maps were kept");
-    int64_t stride = run->longest_history;
-    const float *map =
-        run->maps + (layer * run->model->shape.heads + head) * run->reply_tokens * stride;
-    for (int64_t row = 0; row < run->first_reply_tokens; row++)
-        q->op->download(q, host + row * run->first_history_tokens, map + row * stride,
-                        (size_t)run->first_history_tokens * sizeof(float));
-    return q->op->synchronize(q);
 }

@@ -30,7 +30,7 @@ int32_t *t5_cut_ints(struct t5_cut *cut, int64_t count)
     return cut_bytes(cut, (size_t)count * sizeof(int32_t));
 }
 
-/* A layer's own places, all but x_in (and x_out), which chain the layers. */
+/* One layer's own places, all but x_in and x_out. */
 static void layer_cut_kept(struct t5_cut *cut, const struct t5_shape *s, bool decoder, int64_t rows,
                            int64_t cross_rows, struct t5_activations *a)
 {
@@ -53,42 +53,57 @@ static void layer_cut_kept(struct t5_cut *cut, const struct t5_shape *s, bool de
     }
     a->norm_ff = t5_cut_reals(cut, rows * d);
     a->inverse_ff = t5_cut_floats(cut, rows);
-    a->wi = t5_cut_reals(cut, rows * s->d_ff * (s->gated ? 2 : 1));
+    if (s->gated) a->wi = t5_cut_reals(cut, rows * 2 * s->d_ff);
     a->inner = t5_cut_reals(cut, rows * s->d_ff);
 }
 
-/* One place for all layers; what is never alive together shares memory. */
+/* The same for layers that keep nothing; what is never alive together shares memory. */
 static void layer_cut_passing(struct t5_cut *cut, const struct t5_shape *s, bool decoder,
                               int64_t rows, int64_t cross_rows, struct t5_activations *a)
 {
     int64_t d = s->d_model, inner = s->heads * s->d_kv;
-    a->x_in = a->x_self = a->x_cross = a->x_out = t5_cut_reals(cut, rows * d);
+    a->x_self = a->x_cross = a->x_in;
     a->norm_self = a->norm_cross = a->norm_ff = t5_cut_reals(cut, rows * d);
     a->qkv = t5_cut_reals(cut, rows * 3 * inner);
     a->cross_q = a->qkv;
     a->self_out = a->cross_out = t5_cut_reals(cut, rows * inner);
     if (decoder && cross_rows > 0) a->cross_kv = t5_cut_reals(cut, cross_rows * 2 * inner);
-    a->wi = t5_cut_reals(cut, rows * s->d_ff * (s->gated ? 2 : 1));
+    if (s->gated) a->wi = t5_cut_reals(cut, rows * 2 * s->d_ff);
     a->inner = t5_cut_reals(cut, rows * s->d_ff);
 }
 
-void t5_activations_cut(struct t5_cut *cut, const struct t5_shape *shape, bool decoder,
-                        int64_t layers, int64_t rows, int64_t cross_rows, bool keep,
-                        struct t5_activations *slots)
+void t5_inputs_cut(struct t5_cut *cut, const struct t5_shape *shape, int64_t layers, int64_t rows,
+                   enum t5_keep keep, struct t5_activations *slots)
 {
     if (layers == 0) return;
-    for (int64_t i = 0; i < layers; i++) slots[i] = (struct t5_activations){0};
-    if (!keep) {
-        layer_cut_passing(cut, shape, decoder, rows, cross_rows, &slots[0]);
-        for (int64_t i = 1; i < layers; i++) slots[i] = slots[0];
-        return;
-    }
     real *x = t5_cut_reals(cut, rows * shape->d_model);
     for (int64_t i = 0; i < layers; i++) {
-        slots[i].x_in = x;
-        layer_cut_kept(cut, shape, decoder, rows, cross_rows, &slots[i]);
-        slots[i].x_out = x = t5_cut_reals(cut, rows * shape->d_model);
+        slots[i] = (struct t5_activations){.x_in = x};
+        if (keep) x = t5_cut_reals(cut, rows * shape->d_model);
+        slots[i].x_out = x;
     }
+}
+
+void t5_layers_cut(struct t5_cut *cut, const struct t5_shape *shape, bool decoder, int64_t layers,
+                   int64_t rows, int64_t cross_rows, enum t5_keep keep,
+                   struct t5_activations *slots)
+{
+    struct t5_cut shared = *cut;
+    for (int64_t i = 0; i < layers; i++) {
+        if (keep != T5_KEEP_ALL) *cut = shared;
+        if (keep)
+            layer_cut_kept(cut, shape, decoder, rows, cross_rows, &slots[i]);
+        else
+            layer_cut_passing(cut, shape, decoder, rows, cross_rows, &slots[i]);
+    }
+}
+
+void t5_activations_cut(struct t5_cut *cut, const struct t5_shape *shape, bool decoder,
+                        int64_t layers, int64_t rows, int64_t cross_rows, enum t5_keep keep,
+                        struct t5_activations *slots)
+{
+    t5_inputs_cut(cut, shape, layers, rows, keep, slots);
+    t5_layers_cut(cut, shape, decoder, layers, rows, cross_rows, keep, slots);
 }
 
 /* y = x W^T */
@@ -140,28 +155,41 @@ void t5_layer_cross_close(struct t5 *model, const struct t5_layer *layer,
     project_onto(model, a->x_cross, a->x_self, a->cross_out, &layer->matrix[CROSS_O], rows);
 }
 
+void t5_layer_inner(struct t5 *model, const struct t5_layer *layer, const struct t5_activations *a,
+                    int64_t rows)
+{
+    struct queue *q = model->queue;
+    normalize(model, a->norm_ff, a->inverse_ff, a->x_cross, layer->norm[NORM_FF], rows);
+    if (model->shape.gated) {
+        project(model, a->wi, a->norm_ff, &layer->matrix[FF_WI], rows);
+        q->op->gated_gelu(q, a->inner, a->wi, rows, model->shape.d_ff);
+    } else {
+        q->op->matmul_relu(q, a->inner, a->norm_ff, layer->matrix[FF_WI].packed, rows);
+    }
+}
+
 void t5_layer_feed_forward(struct t5 *model, const struct t5_layer *layer,
                            const struct t5_activations *a, int64_t rows)
 {
-    struct queue *q = model->queue;
-    int64_t f = model->shape.d_ff;
-    normalize(model, a->norm_ff, a->inverse_ff, a->x_cross, layer->norm[NORM_FF], rows);
-    project(model, a->wi, a->norm_ff, &layer->matrix[FF_WI], rows);
-    if (model->shape.gated)
-        q->op->gated_gelu(q, a->inner, a->wi, rows, f);
-    else
-        q->op->relu(q, a->inner, a->wi, rows * f);
+    t5_layer_inner(model, layer, a, rows);
     project_onto(model, a->x_out, a->x_cross, a->inner, &layer->matrix[FF_WO], rows);
+}
+
+void t5_head_input(struct t5 *model, const real *x, real *normed, float *inverse, real *scaled,
+                   int64_t rows)
+{
+    struct queue *q = model->queue;
+    const int64_t d = model->shape.d_model;
+    normalize(model, normed, inverse, x, model->decoder.final_norm, rows);
+    if (model->shape.scale_logits)
+        q->op->scale(q, scaled, normed, (float)pow((double)d, -0.5), rows * d);
 }
 
 void t5_head(struct t5 *model, const real *x, real *normed, float *inverse, real *scaled,
              float *logits, int64_t rows)
 {
     struct queue *q = model->queue;
-    int64_t d = model->shape.d_model;
-    normalize(model, normed, inverse, x, model->decoder.final_norm, rows);
-    if (model->shape.scale_logits)
-        q->op->scale(q, scaled, normed, (float)pow((double)d, -0.5), rows * d);
+    t5_head_input(model, x, normed, inverse, scaled, rows);
     q->op->matmul_float(q, logits, model->shape.scale_logits ? scaled : normed, model->head.packed,
                         rows, false);
 }

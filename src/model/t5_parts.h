@@ -57,8 +57,9 @@ real *t5_cut_reals(struct t5_cut *cut, int64_t count);
 float *t5_cut_floats(struct t5_cut *cut, int64_t count);
 int32_t *t5_cut_ints(struct t5_cut *cut, int64_t count);
 
-/* One layer's activations.  Kept ones have a place each; otherwise all layers share one, and
- * x_in, x_self, x_cross and x_out are the same rows. */
+/* One layer's activations.  T5_KEEP_ALL: a place for each; T5_KEEP_INPUTS: layers share all but
+ * x_in and x_out; otherwise they share all, and x_in, x_self, x_cross and x_out are the same
+ * rows.  A layer's x_out is the next one's x_in. */
 struct t5_activations {
     real *x_in;                                       /* [m, d] */
     real *norm_self, *norm_cross, *norm_ff;           /* [m, d] */
@@ -69,13 +70,18 @@ struct t5_activations {
     real *x_self;                                     /* [m, d] */
     real *cross_q, *cross_kv;                         /* [m, i], [n, 2i] */
     real *x_cross;                                    /* [m, d] (x_self in the encoder) */
-    real *wi, *inner;                                 /* [m, w], [m, f] */
-    real *x_out;                                      /* [m, d] */
+    real *wi, *inner; /* [m, 2f] before the gate, NULL without one; [m, f] */
+    real *x_out;      /* [m, d] */
 };
-/* Places for the layers of a stack in slots[layers]; cross_rows: n, 0 when the caller holds
- * the keys and values itself. */
+/* Places for the layers of a stack in slots[layers]: x_in and x_out; then the rest.  cross_rows: n,
+ * 0 when the caller holds the keys and values itself.  The last does both. */
+void t5_inputs_cut(struct t5_cut *cut, const struct t5_shape *shape, int64_t layers, int64_t rows,
+                   enum t5_keep keep, struct t5_activations *slots);
+void t5_layers_cut(struct t5_cut *cut, const struct t5_shape *shape, bool decoder, int64_t layers,
+                   int64_t rows, int64_t cross_rows, enum t5_keep keep,
+                   struct t5_activations *slots);
 void t5_activations_cut(struct t5_cut *cut, const struct t5_shape *shape, bool decoder,
-                        int64_t layers, int64_t rows, int64_t cross_rows, bool keep,
+                        int64_t layers, int64_t rows, int64_t cross_rows, enum t5_keep keep,
                         struct t5_activations *slots);
 
 /* The pieces of a layer, rows at a time; the attention itself stands between them. */
@@ -87,21 +93,30 @@ void t5_layer_cross_project(struct t5 *model, const struct t5_layer *layer,
                             const struct t5_activations *a, int64_t rows);
 void t5_layer_cross_close(struct t5 *model, const struct t5_layer *layer,
                           const struct t5_activations *a, int64_t rows);
+/* The feed-forward part up to `inner`; the whole of it. */
+void t5_layer_inner(struct t5 *model, const struct t5_layer *layer, const struct t5_activations *a,
+                    int64_t rows);
 void t5_layer_feed_forward(struct t5 *model, const struct t5_layer *layer,
                            const struct t5_activations *a, int64_t rows);
-/* Final norm, scaling and head: normed [rows, d], scaled [rows, d] (may be normed). */
+/* Final norm and scaling, what the head reads: normed [rows, d], scaled [rows, d] (may be normed);
+ * and the head too. */
+void t5_head_input(struct t5 *model, const real *x, real *normed, float *inverse, real *scaled,
+                   int64_t rows);
 void t5_head(struct t5 *model, const real *x, real *normed, float *inverse, real *scaled,
              float *logits, int64_t rows);
 void t5_relative_bias(struct t5 *model, const struct t5_stack *stack, float *bias, int64_t span);
 
 struct t5_run {
     struct t5 *model;
-    bool kept, keep_maps, done;
+    bool keep_maps, done;
+    enum t5_keep kept;
     int64_t histories, history_tokens, longest_history; /* n */
     int64_t replies, reply_tokens, longest_reply;       /* m */
     int64_t first_reply_tokens, first_history_tokens;
     int64_t capture_layers;
-    struct buffer integers, floats, backward;
+    int64_t head_rows;   /* rows of the head at a time; 0: as many as LOGITS_BYTES allow */
+    int64_t head_undone; /* rows whose gradient has gone back through the head */
+    struct buffer integers, floats, backward, all_logits;
     /* In `integers`. */
     int32_t *history_begin, *history_ids;       /* [histories + 1], [n] */
     int32_t *reply_begin, *input_ids, *targets; /* [replies + 1], [m], [m] */
@@ -112,14 +127,22 @@ struct t5_run {
     float *encoder_inverse, *decoder_inverse; /* [n], [m] */
     real *encoder_output, *decoder_output;    /* [n, d], [m, d] before the scaling */
     real *scaled;                             /* [m, d] what the head reads */
-    float *logits;                            /* [m, vocabulary] */
+    float *logits;                            /* [t5_run_head_rows, vocabulary] */
     real *dlogits;                            /* the same place where `real` is fp32 */
     float *capture;                           /* [m, longest_history] */
     float *maps;                              /* [layers, heads, m, longest_history] */
 };
 
-/* Bytes of run->backward for a batch of the run's present sizes. */
-size_t t5_backward_bytes(const struct t5_run *run);
+/* Measures a batch, makes room for it and uploads its integers. */
+status t5_run_begin(struct t5_run *run, const struct t5_batch *batch, enum t5_keep keep,
+                    int64_t capture_layers);
+/* One layer of the pass.  again: for a backward pass that needs the layer's activations and has
+ * kept its input alone; not x_out, which is there, and captures nothing. */
+void t5_run_encoder_layer(struct t5_run *run, int64_t index, bool again);
+void t5_run_decoder_layer(struct t5_run *run, int64_t index, bool again);
+/* Room for the backward pass of the present batch; dscaled [m, d]: where the head's backward pass
+ * leaves the gradient of `scaled`. */
+status t5_backward_reserve(struct t5_run *run, real **dscaled);
 
 /* The attentions of a teacher-forced pass, as forward and backward both call them. */
 struct attention t5_run_self_attention(const struct t5_run *run, bool decoder,

@@ -443,12 +443,11 @@ static status chunk_score(struct generator *g, const struct config *config,
         int64_t stride;
         const float *captured = t5_run_capture(g->run, &stride);
         const int32_t *begin = g->key_begin.data;
-        q->op->softmax_loss(q, g->logp.data, g->token_entropy.data, NULL, NULL,
-                            t5_run_logits(g->run), NULL, t5_run_targets(g->run), temperature,
-                            a.total, shape->vocabulary);
-        s = capture_reduce(&g->capture, config, captured, stride,
-                           config->attention.layers * shape->heads, g->history.data, begin,
-                           begin + 1, g->step.data, a.total);
+        s = t5_run_logp(g->run, temperature, g->logp.data, g->token_entropy.data, NULL);
+        if (!s)
+            s = capture_reduce(&g->capture, config, captured, stride,
+                               config->attention.layers * shape->heads, g->history.data, begin,
+                               begin + 1, g->step.data, a.total);
     }
     if (!s) s = scores_read(g, &a, row_count, replies);
     score_arrays_free(&a);

@@ -138,13 +138,6 @@ static void golden_close(struct golden *g)
     free(g->reply_tokens);
 }
 
-/* Log-probabilities of the run's targets on the device, and the log-sum-exp. */
-static void run_logp(const struct golden *g, float *logp, float *lse, int64_t m)
-{
-    g->q->op->softmax_loss(g->q, logp, NULL, lse, NULL, t5_run_logits(g->run), NULL,
-                           t5_run_targets(g->run), 1.0f, m, t5_shape(g->model)->vocabulary);
-}
-
 static void case_matches(const struct golden *g, int c)
 {
     const struct t5_shape *shape = t5_shape(g->model);
@@ -163,10 +156,12 @@ static void case_matches(const struct golden *g, int c)
     CHECK(t5_forward(g->run, &batch, false, 0));
     float *encoder = host_of_reals(g->q, t5_run_encoder_output(g->run), n * shape->d_model);
     check_tensor(g, encoder, find(g, "case%d.encoder_output", c), forward, 0);
-    float *logits = host_of(g->q, t5_run_logits(g->run), m * shape->vocabulary);
+    float *device_logits;
+    CHECK(t5_run_logits(g->run, &device_logits));
+    float *logits = host_of(g->q, device_logits, m * shape->vocabulary);
     check_tensor(g, logits, find(g, "case%d.logits", c), forward, 0);
     float *device = device_new(g->q, (size_t)m * sizeof(float));
-    run_logp(g, device, NULL, m);
+    CHECK(t5_run_logp(g->run, 1.0f, device, NULL, NULL));
     float *logp = host_of(g->q, device, m);
     check_tensor(g, logp, find(g, "case%d.logp", c), forward, g->tolerances->rounding);
     const struct tensor *tensor = find(g, "case%d.cross_attention", c);
@@ -204,8 +199,9 @@ static void gradients_match(const struct golden *g)
     assert_non_null(weights);
     t5_run_keep_maps(g->run, false);
     CHECK(t5_forward(g->run, &batch, true, 0));
+    assert_true(m <= t5_run_head_rows(g->run));
     real *dlogits = t5_run_dlogits(g->run);
-    run_logp(g, logp, lse, m);
+    CHECK(t5_run_logp(g->run, 1.0f, logp, NULL, lse));
     float *host_logp = host_of(q, logp, m);
     float loss = 0;
     for (int64_t i = 0; i < m; i++) {
@@ -214,9 +210,10 @@ static void gradients_match(const struct golden *g)
     }
     check_tensor(g, &loss, find(g, "loss"), g->tolerances->forward, g->tolerances->rounding);
     q->op->upload(q, dlogp, weights, row);
-    q->op->softmax_loss_backward(q, dlogits, t5_run_logits(g->run), lse, t5_run_targets(g->run),
-                                 dlogp, 1.0f, 0.0f, m, shape->vocabulary);
-    CHECK(t5_backward(g->run, dlogits, NULL, gradients, NULL));
+    q->op->softmax_loss_backward(q, dlogits, t5_run_head_forward(g->run, 0, m), lse,
+                                 t5_run_targets(g->run), dlogp, 1.0f, 0.0f, m, shape->vocabulary);
+    CHECK(t5_run_head_backward(g->run, 0, m, dlogits, gradients));
+    CHECK(t5_backward(g->run, NULL, gradients, NULL));
     float *host = host_of(q, gradients, parameters->size);
     struct distance whole = {0};
     for (int64_t i = 0; i < parameters->count; i++) {

@@ -16,7 +16,9 @@ static struct forced forced_of(struct t5 *model, const struct t5_batch *batch, b
     int64_t m = batch->reply_begin[batch->replies];
     CHECK(t5_run_create(model, &run));
     CHECK(t5_forward(run, batch, keep, 2));
-    f.logits = host_of(q, t5_run_logits(run), m * t5_shape(model)->vocabulary);
+    float *logits;
+    CHECK(t5_run_logits(run, &logits));
+    f.logits = host_of(q, logits, m * t5_shape(model)->vocabulary);
     const float *capture = t5_run_capture(run, &f.stride);
     f.capture = host_of(q, capture, m * f.stride);
     t5_run_destroy(run);

@@ -20,7 +20,9 @@ static double loss_of_run(struct problem *p, float *dlogits, float *dencoder)
     struct queue *q = t5_queue(p->model);
     int64_t vocabulary = t5_shape(p->model)->vocabulary, m = p->tiny.reply_begin[5];
     int64_t encoder_size = p->tiny.history_begin[4] * t5_shape(p->model)->d_model;
-    float *logits = host_of(q, t5_run_logits(p->run), m * vocabulary);
+    float *device;
+    CHECK(t5_run_logits(p->run, &device));
+    float *logits = host_of(q, device, m * vocabulary);
     float *encoder = host_of(q, t5_run_encoder_output(p->run), encoder_size);
     double loss = 0;
     for (int64_t i = 0; i < m; i++) {
@@ -58,7 +60,8 @@ static void gradients_match(bool gated_untied)
     tiny_batch_fill(&p.tiny);
     const struct parameters *parameters = t5_parameters(p.model);
     size_t bytes = (size_t)parameters->size * sizeof(float);
-    size_t logits = (size_t)(p.tiny.reply_begin[5] * t5_shape(p.model)->vocabulary);
+    const int64_t m = p.tiny.reply_begin[5];
+    size_t logits = (size_t)(m * t5_shape(p.model)->vocabulary);
     size_t encoder = (size_t)(p.tiny.history_begin[4] * t5_shape(p.model)->d_model);
     float *gradients = device_new(q, bytes);
     float *dlogits = device_new(q, logits * sizeof(float));
@@ -70,14 +73,16 @@ static void gradients_match(bool gated_untied)
     loss_of_run(&p, host_dlogits, host_dencoder);
     q->op->upload(q, dlogits, host_dlogits, logits * sizeof(float));
     q->op->upload(q, dencoder, host_dencoder, encoder * sizeof(float));
-    CHECK(t5_backward(p.run, dlogits, dencoder, gradients, NULL));
+    CHECK(t5_run_head_backward(p.run, 0, m, dlogits, gradients));
+    CHECK(t5_backward(p.run, dencoder, gradients, NULL));
     float *host = host_of(q, gradients, parameters->size);
     check_gradient(t5_parameters(p.model), host, loss_now, &p);
 
     /* Gradients are added to: a second pass doubles them. */
     CHECK(t5_refresh(p.model));
     CHECK(t5_forward(p.run, &p.tiny.batch, true, 0));
-    CHECK(t5_backward(p.run, dlogits, dencoder, gradients, NULL));
+    CHECK(t5_run_head_backward(p.run, 0, m, dlogits, gradients));
+    CHECK(t5_backward(p.run, dencoder, gradients, NULL));
     float *twice = host_of(q, gradients, parameters->size);
     for (int64_t i = 0; i < parameters->size; i++)
         assert_true(fabsf(twice[i] - 2 * host[i]) <= 1e-4f + 1e-4f * fabsf(host[i]));
@@ -106,6 +111,104 @@ static void gradients_of_an_untied_gated_model_match_finite_differences(void **s
     gradients_match(true);
 }
 
+/* Log-probabilities of the tiny batch's 22 tokens and the gradients of their weighted sum, with
+ * the head in chunks of `most` rows (0: its own). */
+static void pass_run(struct t5_run *run, struct t5 *model, enum t5_keep keep, int64_t most,
+                     float **logp, float **gradients)
+{
+    enum { M = 22 };
+    struct queue *q = t5_queue(model);
+    const int64_t vocabulary = t5_shape(model)->vocabulary, size = t5_parameters(model)->size;
+    struct tiny_batch tiny;
+    tiny_batch_fill(&tiny);
+    float weights[M];
+    for (int64_t i = 0; i < M; i++) weights[i] = (float)token_weight(i);
+    float *device = device_new(q, 3 * M * sizeof(float)), *lse = device + M, *dlogp = lse + M;
+    float *sum = device_new(q, (size_t)size * sizeof(float));
+    q->op->upload(q, dlogp, weights, sizeof weights);
+    t5_run_limit_head(run, most);
+    CHECK(t5_forward(run, &tiny.batch, keep, 0));
+    CHECK(t5_run_logp(run, 0.9f, device, NULL, lse));
+    const int64_t step = t5_run_head_rows(run);
+    assert_int_equal(step, most ? most : M);
+    for (int64_t first = 0; first < M; first += step) {
+        const int64_t rows = M - first < step ? M - first : step;
+        real *dlogits = t5_run_dlogits(run);
+        q->op->softmax_loss_backward(q, dlogits, t5_run_head_forward(run, first, rows), lse + first,
+                                     t5_run_targets(run) + first, dlogp + first, 0.9f, 0.0f, rows,
+                                     vocabulary);
+        CHECK(t5_run_head_backward(run, first, rows, dlogits, sum));
+    }
+    CHECK(t5_backward(run, t5_run_encoder_output(run), sum, NULL));
+    *logp = host_of(q, device, M);
+    *gradients = host_of(q, sum, size);
+    q->op->release(q, device);
+    q->op->release(q, sum);
+}
+
+static void the_head_in_chunks_gives_what_it_gives_in_one_piece(void **state)
+{
+    (void)state;
+    for (int gated_untied = 0; gated_untied < 2; gated_untied++) {
+        struct queue *q = queue_new(2);
+        struct t5 *model = tiny_model(q, gated_untied);
+        struct t5_run *run;
+        float *logp, *gradients, *chunked_logp, *chunked;
+        CHECK(t5_run_create(model, &run));
+        pass_run(run, model, T5_KEEP_ALL, 0, &logp, &gradients);
+        pass_run(run, model, T5_KEEP_ALL, 5, &chunked_logp, &chunked);
+        const struct parameters *parameters = t5_parameters(model);
+        const char *head = gated_untied ? "lm_head.weight" : "shared.weight";
+        check_bits(chunked_logp, logp, 22, "log-probability", 0);
+        for (int64_t i = 0; i < parameters->count; i++) {
+            const struct parameter *one = &parameters->list[i];
+            const float *got = chunked + one->offset, *want = gradients + one->offset;
+            if (strcmp(one->name, head) != 0) {
+                check_bits(got, want, one->count, one->name, 0);
+                continue;
+            }
+            /* The head's own is a sum over tokens, added up in another order: fp32 rounding of 22
+             * terms below 4. */
+            for (int64_t e = 0; e < one->count; e++) assert_true(fabsf(got[e] - want[e]) < 1e-5f);
+        }
+        free(logp);
+        free(gradients);
+        free(chunked_logp);
+        free(chunked);
+        t5_run_destroy(run);
+        t5_destroy(model);
+        q->op->destroy(q);
+    }
+}
+
+static void layers_run_again_give_the_gradients_of_kept_ones_bit_for_bit(void **state)
+{
+    (void)state;
+    for (int gated_untied = 0; gated_untied < 2; gated_untied++) {
+        struct queue *q = queue_new(2);
+        struct t5 *model = tiny_model(q, gated_untied);
+        struct t5_run *run;
+        float *logp[2], *gradients[2];
+        CHECK(t5_run_create(model, &run));
+        pass_run(run, model, T5_KEEP_ALL, 0, &logp[0], &gradients[0]);
+        pass_run(run, model, T5_KEEP_INPUTS, 0, &logp[1], &gradients[1]);
+        check_bits(logp[1], logp[0], 22, "log-probability", 0);
+        const struct parameters *parameters = t5_parameters(model);
+        for (int64_t i = 0; i < parameters->count; i++) {
+            const struct parameter *one = &parameters->list[i];
+            check_bits(gradients[1] + one->offset, gradients[0] + one->offset, one->count,
+                       one->name, 0);
+        }
+        for (int i = 0; i < 2; i++) {
+            free(logp[i]);
+            free(gradients[i]);
+        }
+        t5_run_destroy(run);
+        t5_destroy(model);
+        q->op->destroy(q);
+    }
+}
+
 /* Gradients of the tiny batch, for tests that ask what a backward pass does on its way. */
 static void backward_run(struct t5_run *run, struct queue *q, float *gradients,
                          const struct t5_watermark *watermark)
@@ -113,7 +216,8 @@ static void backward_run(struct t5_run *run, struct queue *q, float *gradients,
     struct tiny_batch tiny;
     tiny_batch_fill(&tiny);
     CHECK(t5_forward(run, &tiny.batch, true, 1));
-    CHECK(t5_backward(run, t5_run_logits(run), t5_run_encoder_output(run), gradients, watermark));
+    CHECK(t5_run_head_backward(run, 0, 22, t5_run_head_forward(run, 0, 22), gradients));
+    CHECK(t5_backward(run, t5_run_encoder_output(run), gradients, watermark));
     CHECK(q->op->synchronize(q));
 }
 
@@ -165,7 +269,8 @@ static void a_reserved_run_allocates_no_more(void **state)
     CHECK(t5_forward(run, &tiny.batch, false, 2));
     tiny.batch.histories = tiny.batch.replies = 1;
     CHECK(t5_forward(run, &tiny.batch, true, 0));
-    CHECK(t5_backward(run, t5_run_logits(run), NULL, gradients, NULL));
+    CHECK(t5_run_head_backward(run, 0, 4, t5_run_head_forward(run, 0, 4), gradients));
+    CHECK(t5_backward(run, NULL, gradients, NULL));
     assert_int_equal(allocations_counted(q, &counted), 0);
     q->op->release(q, gradients);
     t5_run_destroy(run);
@@ -183,13 +288,22 @@ static void backward_without_kept_activations_is_refused(void **state)
     tiny_batch_fill(&tiny);
     CHECK(t5_run_create(model, &run));
     CHECK(t5_forward(run, &tiny.batch, false, 0));
-    status s = t5_backward(run, t5_run_logits(run), NULL, t5_parameters(model)->values, NULL);
+    float *values = t5_parameters(model)->values;
+    status s = t5_backward(run, t5_run_encoder_output(run), values, NULL);
     assert_int_equal(status_code(s), STATUS_INTERNAL);
     status_free(s);
     tiny.history_tokens[0] = 23;
     s = t5_forward(run, &tiny.batch, false, 0);
     assert_int_equal(status_code(s), STATUS_INPUT);
     assert_non_null(strstr(status_message(s), "token 23"));
+    status_free(s);
+    /* A part of the head's rows is not enough. */
+    tiny.history_tokens[0] = 2;
+    CHECK(t5_forward(run, &tiny.batch, true, 0));
+    CHECK(t5_run_head_backward(run, 0, 4, t5_run_head_forward(run, 0, 4), values));
+    s = t5_backward(run, NULL, values, NULL);
+    assert_int_equal(status_code(s), STATUS_INTERNAL);
+    assert_non_null(strstr(status_message(s), "4 of 22"));
     status_free(s);
     t5_run_destroy(run);
     t5_destroy(model);
@@ -201,6 +315,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_a_tied_relu_model_match_finite_differences),
         cmocka_unit_test(gradients_of_an_untied_gated_model_match_finite_differences),
+        cmocka_unit_test(the_head_in_chunks_gives_what_it_gives_in_one_piece),
+        cmocka_unit_test(layers_run_again_give_the_gradients_of_kept_ones_bit_for_bit),
         cmocka_unit_test(gradients_behind_the_watermark_do_not_change),
         cmocka_unit_test(a_reserved_run_allocates_no_more),
         cmocka_unit_test(backward_without_kept_activations_is_refused),
