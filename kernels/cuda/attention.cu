@@ -5,35 +5,29 @@
  * second kernel turns them into weights and adds the heads in order. */
 #include "attention.cuh"
 
-enum { threads_most = 256, capture_threads = 128, scores_bytes = 16 << 20 };
-
-/* What is kept of rows [first_row, first_row + rows) for the capture; scores NULL: nothing. */
-struct kept {
-    float *scores; /* [heads][row][key], with these strides */
-    int64_t head_stride, row_stride;
-    float2 *scale; /* [rows, heads]: weight = e^(score - x) y */
-    int2 *seen;    /* [rows]: x keys of the segment, y of them seen */
-};
+enum { threads_most = 256, capture_threads = 128, capture_heads = 8, scores_bytes = 16 << 20 };
 
 /* A block has at most `step` rows, step <= R.  D: columns of the output that threads share out, at
  * least head_dim.  Shared memory: q [R], k and v [tile_keys] rows of head_dim, then the weights
  * [R, tile_keys]. */
 template <class P, int R, int D, int threads>
 static __global__ void __launch_bounds__(threads)
-    attention_kernel(struct attention a, int64_t first_row, int64_t end_row, int step,
-                     struct kept kept, bool wide)
+    attention_kernel(struct attention a, struct row_range range, int step, struct kept kept,
+                     bool wide)
 {
     typedef typename P::element T;
     __shared__ struct tile_rows<R> rows;
     __shared__ float largest[R], sum[R], shrink[R];
     const int thread = (int)threadIdx.x, lane = thread % 32, warps = threads / 32;
     const int d = (int)a.head_dim, stride = P::stride(d);
-    const int64_t begin = first_row + (int64_t)blockIdx.x * step, h = blockIdx.y, head = h * d;
-    const int count = (int)min((int64_t)step, end_row - begin);
+    const int64_t begin = range.first + (int64_t)blockIdx.x * step, h = blockIdx.y, head = h * d;
+    const int64_t end = min(range.end, (int64_t)a.query_begin[a.segments]);
+    const int count = (int)min((int64_t)step, end - begin);
     T *query = dynamic_shared<T>(), *key = query + R * stride, *value = key + tile_keys * stride;
     float *weight = (float *)(value + tile_keys * stride);
     typename P::template sums<R, D, threads> out;
 
+    if (count <= 0) return; /* no segment has these rows */
     out.clear();
     tile_load(query, stride, (const T *)a.q + begin * a.q_stride + head, a.q_stride, count,
               P::padded(count), d, wide);
@@ -60,7 +54,7 @@ static __global__ void __launch_bounds__(threads)
                     if (a.bias) score += bias_of(a, h, j0 + j, rows.position[row]);
                     if (kept.scores)
                         kept.scores[h * kept.head_stride +
-                                    (begin - first_row + row) * kept.row_stride + j0 + j] = score;
+                                    (begin - range.first + row) * kept.row_stride + j0 + j] = score;
                     weight[row * score_stride + j] = score;
                 });
             __syncthreads();
@@ -101,7 +95,7 @@ static __global__ void __launch_bounds__(threads)
         a.lse[(begin + thread) * a.heads + h] =
             any ? largest[thread] + logf(sum[thread]) : -INFINITY;
     if (!kept.scores) return;
-    const int64_t row = begin - first_row + thread;
+    const int64_t row = begin - range.first + thread;
     kept.scale[row * a.heads + h] = make_float2(largest[thread], any ? 1.0f / sum[thread] : 0.0f);
     if (h == 0) kept.seen[row] = make_int2(rows.keys[thread], rows.visible[thread]);
 }
@@ -112,78 +106,67 @@ static __global__ void __launch_bounds__(capture_threads)
     attention_capture_kernel(struct attention a, int64_t first_row, struct kept kept)
 {
     const int64_t row = blockIdx.x, j = (int64_t)blockIdx.y * capture_threads + threadIdx.x;
+    if (first_row + row >= a.query_begin[a.segments]) return;
     const int2 seen = kept.seen[row];
     if (j >= seen.x) return;
     const int64_t at = (first_row + row) * a.capture_stride + j;
+    const float *scores = kept.scores + row * kept.row_stride + j;
     float sum = a.capture && a.capture_accumulate ? a.capture[at] : 0.0f;
-    for (int64_t h = 0; h < a.heads; h++) {
-        float weight = 0.0f;
-        if (j < seen.y) {
-            const float2 scale = kept.scale[row * a.heads + h];
-            weight = expf(kept.scores[h * kept.head_stride + row * kept.row_stride + j] - scale.x) *
-                     scale.y;
+    for (int64_t h0 = 0; h0 < a.heads; h0 += capture_heads) {
+        float score[capture_heads]; /* on their way together */
+        GPU_UNROLL
+        for (int i = 0; i < capture_heads; i++)
+            score[i] =
+                h0 + i < a.heads && j < seen.y ? scores[(h0 + i) * kept.head_stride] : -INFINITY;
+        GPU_UNROLL
+        for (int i = 0; i < capture_heads; i++) {
+            if (h0 + i >= a.heads) continue;
+            float weight = 0.0f;
+            if (j < seen.y) {
+                const float2 scale = kept.scale[row * a.heads + h0 + i];
+                weight = kept.base2
+                             ? exp2_approximate(__fmaf_rn(score[i], log2_of_e, -scale.x)) * scale.y
+                             : expf(score[i] - scale.x) * scale.y;
+            }
+            sum += weight;
+            if (a.maps) a.maps[(h0 + i) * a.query_rows * a.capture_stride + at] = weight;
         }
-        sum += weight;
-        if (a.maps) a.maps[h * a.query_rows * a.capture_stride + at] = weight;
     }
     if (a.capture) a.capture[at] = sum;
 }
 
-/* Query rows [first, end) of a call. */
-struct part {
-    const struct attention *a;
-    int64_t first, end;
-    struct kept kept;
-};
-
 template <class P, int R, int D, int threads>
-static void forward_launch(struct queue *q, const struct part *part, int step)
+static void forward_launch(struct queue *q, const struct attention_part *part, int step)
 {
     const struct attention *a = part->a;
     const size_t row = (size_t)P::stride(a->head_dim) * sizeof(typename P::element);
     const size_t bytes = (R + 2 * tile_keys) * row + R * score_stride * sizeof(float);
-    const dim3 grid((unsigned)cuda_divide_up(part->end - part->first, step), (unsigned)a->heads);
+    const int64_t rows = part->range.end - part->range.first;
+    const dim3 grid((unsigned)cuda_divide_up(rows, step), (unsigned)a->heads);
     const bool wide = attention_is_wide(q, a);
-    cuda_launch(q, (attention_kernel<P, R, D, threads>), grid, threads, bytes, *a, part->first,
-                part->end, step, part->kept, wide);
+    cuda_launch(q, (attention_kernel<P, R, D, threads>), grid, threads, bytes, *a, part->range,
+                step, part->kept, wide);
 }
 
 /* The fewer rows a segment has, the fewer a block takes: the choice changes no bits. */
-template <class T, int D> static void forward_plain(struct queue *q, const struct part *part)
+template <class T, int D> static void forward_plain(struct queue *q, const struct attention_part *p)
 {
-    const struct attention *a = part->a;
+    const struct attention *a = p->a;
     if (a->query_rows <= a->segments)
-        forward_launch<plain<T>, 1, D, 128>(q, part, 1);
+        forward_launch<plain<T>, 1, D, 128>(q, p, 1);
     else if (a->query_rows <= 8 * a->segments || D > 128)
-        forward_launch<plain<T>, 8, D, threads_most>(q, part, 8);
+        forward_launch<plain<T>, 8, D, threads_most>(q, p, 8);
     else
-        forward_launch<plain<T>, (D > 128 ? 8 : 32), D, threads_most>(q, part, 32);
+        forward_launch<plain<T>, (D > 128 ? 8 : 32), D, threads_most>(q, p, 32);
 }
 
-template <int D> static void forward_tensor(struct queue *q, const struct part *part)
-{
-    const struct attention *a = part->a;
-    if (a->query_rows <= a->segments)
-        forward_launch<tensor, 16, D, 128>(q, part, 1);
-    else if (a->query_rows <= 8 * a->segments)
-        forward_launch<tensor, 16, D, 128>(q, part, 8);
-    else
-        forward_launch<tensor, 32, D, threads_most>(q, part, 32);
-}
-
-template <class T> static void forward(struct queue *q, const struct part *part)
+static void forward(struct queue *q, const struct attention_part *part)
 {
     const int64_t d = part->a->head_dim;
-    if (attention_has_tensor(q, part->a) && d <= 64)
-        forward_tensor<64>(q, part);
-    else if (attention_has_tensor(q, part->a))
-        forward_tensor<128>(q, part);
-    else if (d <= 64)
-        forward_plain<T, 64>(q, part);
-    else if (d <= 128)
-        forward_plain<T, 128>(q, part);
-    else
-        forward_plain<T, 256>(q, part);
+    if (attention_has_mma(q, part->a)) return attention_forward_mma(q, part);
+    cuda_with_element(q, if (d <= 64) forward_plain<element, 64>(q, part);
+                      else if (d <= 128) forward_plain<element, 128>(q, part);
+                      else forward_plain<element, 256>(q, part));
 }
 
 /* Room for the scores of as many rows at a time as the bound allows; the number of rows. */
@@ -201,6 +184,7 @@ static int64_t kept_new(struct queue *q, const struct attention *a, struct kept 
     kept->scores = a->maps ? a->maps : (float *)(memory + scale + seen);
     kept->row_stride = a->capture_stride;
     kept->head_stride = rows * a->capture_stride;
+    kept->base2 = attention_has_mma(q, a);
     return rows;
 }
 
@@ -208,16 +192,17 @@ void cuda_attention(struct queue *q, const struct attention *a)
 {
     if (a->query_rows == 0 || a->segments == 0 || !attention_fits(q, a)) return;
     const bool keep = (a->capture || a->maps) && a->capture_stride > 0;
-    struct part part = {};
+    struct attention_part part = {};
     part.a = a;
     const int64_t rows = keep ? kept_new(q, a, &part.kept) : a->query_rows;
-    for (; rows > 0 && part.first < a->query_rows; part.first += rows) {
-        part.end = min(part.first + rows, a->query_rows);
-        cuda_with_element(q, forward<element>(q, &part));
-        const dim3 grid((unsigned)(part.end - part.first),
+    struct row_range *range = &part.range;
+    for (; rows > 0 && range->first < a->query_rows; range->first += rows) {
+        range->end = min(range->first + rows, a->query_rows);
+        forward(q, &part);
+        const dim3 grid((unsigned)(range->end - range->first),
                         (unsigned)cuda_divide_up(a->capture_stride, capture_threads));
         if (keep)
-            cuda_launch(q, attention_capture_kernel, grid, capture_threads, 0, *a, part.first,
+            cuda_launch(q, attention_capture_kernel, grid, capture_threads, 0, *a, range->first,
                         part.kept);
     }
 }

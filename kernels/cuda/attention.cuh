@@ -7,7 +7,32 @@
 #include "reduce.cuh"
 #include "tile_products.cuh"
 
+static constexpr float log2_of_e = 1.44269504f;
 enum { tile_keys = 64, score_stride = tile_keys + 1, head_dim_most = 256 };
+
+/* The part [first, end) of a call's query rows. */
+struct row_range {
+    int64_t first, end;
+};
+
+/* What is kept of a part's rows for the capture, row and head; scores NULL: nothing. */
+struct kept {
+    float *scores; /* [heads][row][key], with these strides */
+    int64_t head_stride, row_stride;
+    float2 *scale; /* [rows, heads]: weight = e^(score - x) y, or, with base2, 2^(score log2(e) - x)
+                    * y */
+    int2 *seen;    /* [rows]: x keys of the segment, y of them seen */
+    bool base2;
+};
+
+struct attention_part {
+    const struct attention *a;
+    struct row_range range;
+    struct kept kept;
+};
+
+/* Of bf16 heads of 16, 32, 64 and 128: attention_forward.cu. */
+void attention_forward_mma(struct queue *q, const struct attention_part *part);
 
 /* A block's query rows, in shared memory. */
 template <int R> struct tile_rows {
@@ -101,6 +126,14 @@ static inline bool attention_is_wide(const struct queue *q, const struct attenti
             (uintptr_t)a->head_dim * bytes) %
                16 ==
            0;
+}
+
+/* Are there kernels with tensor cores for these heads?  Rows that must have equal bits, of a decode
+ * step and of training, get the same answer. */
+static inline bool attention_has_mma(const struct queue *q, const struct attention *a)
+{
+    const int64_t d = a->head_dim;
+    return q->real_bytes == 2 && (d == 16 || d == 32 || d == 64 || d == 128);
 }
 
 /* Do the tensor cores' tiles fit the heads? */

@@ -104,6 +104,17 @@ static __device__ inline void copy_async_16(void *shared, const void *global)
 #endif
 }
 
+/* The same of 4 bytes. */
+static __device__ inline void copy_async_4(void *shared, const void *global)
+{
+#ifdef __CUDACC__
+    unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(global) : "memory");
+#else
+    cuda_host::copy_later(shared, global, 4);
+#endif
+}
+
 static __device__ inline void copy_async_commit()
 {
 #ifdef __CUDACC__
@@ -170,5 +181,67 @@ static __device__ inline void mma_m16n8k16(float d[4], const uint32_t a[4], cons
     mma_fragments fragments = {d, a, b};
     cuda_host::warp_meet(0xffffffffu, "mma", mma_reference, &fragments, __builtin_FILE(),
                          __builtin_LINE());
+#endif
+}
+
+/* ldmatrix: four 8 x 8 matrices of bf16 for one warp.  Lane 8 i + r gives the address of row r (16
+ * bytes, aligned) of matrix i in shared memory and gets, with g = lane / 4 and t = lane % 4,
+ *   to[i] = matrix i [g][2t..], or [2t..][g] when transposed (the lower index low) */
+#ifndef __CUDACC__
+struct matrix_rows {
+    uint16_t row[8];
+    uint32_t *to;
+};
+template <bool transposed>
+CUDA_HOST_UNCHECKED static inline void ldmatrix_reference(void *const lanes[32], unsigned)
+{
+    for (int lane = 0; lane < 32; lane++)
+        for (int i = 0; i < 4; i++) {
+            uint32_t two = 0;
+            for (int half = 0; half < 2; half++) {
+                const int g = lane / 4, u = lane % 4 * 2 + half;
+                const auto *from =
+                    static_cast<const matrix_rows *>(lanes[8 * i + (transposed ? u : g)]);
+                two |= (uint32_t)from->row[transposed ? g : u] << 16 * half;
+            }
+            static_cast<matrix_rows *>(lanes[lane])->to[i] = two;
+        }
+}
+#endif
+
+template <bool transposed>
+static __device__ inline void ldmatrix_x4(uint32_t to[4], const __nv_bfloat16 *row)
+{
+#ifdef __CUDACC__
+    unsigned from = static_cast<unsigned>(__cvta_generic_to_shared(row));
+    if (transposed)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                     : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                     : "r"(from)
+                     : "memory");
+    else
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                     : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                     : "r"(from)
+                     : "memory");
+#else
+    const uint4 four = *reinterpret_cast<const uint4 *>(row); /* the access that is checked */
+    matrix_rows rows = {{}, to};
+    memcpy(rows.row, &four, sizeof four);
+    cuda_host::warp_meet(0xffffffffu, "ldmatrix", ldmatrix_reference<transposed>, &rows,
+                         __builtin_FILE(), __builtin_LINE());
+#endif
+}
+
+/* 2^x by the special function unit: relative error below 2^-22, results below 2^-126 become 0.
+ * 2^-inf is 0 and NaN stays. */
+static __device__ inline float exp2_approximate(float x)
+{
+#ifdef __CUDACC__
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+#else
+    return exp2f(x);
 #endif
 }

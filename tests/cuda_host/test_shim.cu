@@ -201,6 +201,76 @@ static void an_async_copy_is_there_only_after_its_wait(void **)
 #endif
 }
 
+static __global__ void small_copy_kernel(float *out, const float *in)
+{
+    __shared__ float x[32];
+    const int t = threadIdx.x;
+    copy_async_4(x + 31 - t, in + 1 + t); /* not by 16 bytes */
+    copy_async_commit();
+    copy_async_wait<0>();
+    __syncwarp();
+    out[t] = x[t];
+}
+static void an_async_copy_of_4_bytes_goes_to_any_word(void **)
+{
+    std::vector<float> numbers(33);
+    for (size_t i = 0; i < 33; i++) numbers[i] = float(i);
+    array<float> in(numbers), out(32);
+    CALL(kernel_launch(small_copy_kernel, {1, 32, 0, nullptr}, out.device, in.device));
+    out.get();
+    for (size_t i = 0; i < 32; i++) EXPECT(out.host[i] == float(32 - i), "%g", out.host[i]);
+}
+
+static __global__ void matrices_kernel(unsigned *out, const uint16_t *in, int transposed)
+{ /* four 8 x 8 matrices, rows 24 elements apart */
+    __shared__ __align__(16) __nv_bfloat16 x[32 * 24];
+    const int lane = threadIdx.x;
+    for (int i = 0; i < 8; i++) x[lane * 24 + i] = __ushort_as_bfloat16(in[lane * 8 + i]);
+    __syncwarp();
+    uint32_t to[4];
+    if (transposed)
+        ldmatrix_x4<true>(to, x + lane * 24);
+    else
+        ldmatrix_x4<false>(to, x + lane * 24);
+    for (int i = 0; i < 4; i++) out[i * 32 + lane] = to[i];
+}
+static void ldmatrix_gives_each_lane_its_pair(void **)
+{ /* element [row][column] of matrix i is 64 i + 8 row + column */
+    std::vector<uint16_t> numbers(256);
+    for (size_t i = 0; i < 256; i++) numbers[i] = uint16_t(i);
+    array<uint16_t> in(numbers);
+    array<unsigned> out(128);
+    for (int transposed = 0; transposed < 2; transposed++) {
+        CALL(
+            kernel_launch(matrices_kernel, {1, 32, 0, nullptr}, out.device, in.device, transposed));
+        out.get();
+        for (unsigned i = 0; i < 4; i++)
+            for (unsigned lane = 0; lane < 32; lane++) {
+                const unsigned g = lane / 4, u = lane % 4 * 2, step = transposed ? 8 : 1;
+                const unsigned low = 64 * i + (transposed ? 8 * u + g : 8 * g + u);
+                EXPECT(out.host[i * 32 + lane] == (low | (low + step) << 16),
+                       "matrix %u, lane %u: %x", i, lane, out.host[i * 32 + lane]);
+            }
+    }
+}
+
+static __global__ void exp2_kernel(float *x)
+{
+    x[threadIdx.x] = exp2_approximate(x[threadIdx.x]);
+}
+static void exp2_knows_its_corners(void **)
+{
+    std::vector<float> in(32, 0.0f);
+    in[1] = -1, in[2] = 3, in[3] = -INFINITY, in[4] = NAN, in[5] = 0.5f;
+    array<float> x(in);
+    CALL(kernel_launch(exp2_kernel, {1, 32, 0, nullptr}, x.device));
+    x.get();
+    EXPECT(x.host[0] == 1 && x.host[1] == 0.5f && x.host[2] == 8 && x.host[3] == 0, "%g %g %g %g",
+           x.host[0], x.host[1], x.host[2], x.host[3]);
+    EXPECT(x.host[4] != x.host[4] && fabsf(x.host[5] - 1.41421356f) < 1e-6f, "%g %g", x.host[4],
+           x.host[5]);
+}
+
 static __global__ void swap_kernel(int *out, int syncs)
 { /* lanes trade values through shared memory */
     __shared__ int x[32];
@@ -370,6 +440,9 @@ int main(void)
         cmocka_unit_test(bfloat16_rounds_to_nearest_even),
         cmocka_unit_test(a_graph_replays_what_was_captured),
         cmocka_unit_test(an_async_copy_is_there_only_after_its_wait),
+        cmocka_unit_test(an_async_copy_of_4_bytes_goes_to_any_word),
+        cmocka_unit_test(ldmatrix_gives_each_lane_its_pair),
+        cmocka_unit_test(exp2_knows_its_corners),
         cmocka_unit_test(lanes_that_trade_values_need_a_syncwarp),
         cmocka_unit_test(work_on_a_stream_is_done_when_somebody_waits),
         cmocka_unit_test(mistakes_in_kernels_are_faults),
