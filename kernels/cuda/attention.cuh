@@ -34,6 +34,21 @@ struct attention_part {
 /* Of bf16 heads of 16, 32, 64 and 128: attention_forward.cu. */
 void attention_forward_mma(struct queue *q, const struct attention_part *part);
 
+/* Of such heads with lse and out from the forward pass.  What a row's weights come from, as the
+ * first of the two finds and the second takes it: weight = 2^(score log2(e) - lse2). */
+struct row_gradients {
+    float *lse2, *delta; /* [heads, query_rows] */
+};
+/* dq, dbias: attention_query_gradient.cu. */
+void attention_query_gradient_mma(struct queue *q, const struct attention *a,
+                                  const struct attention_gradients *g,
+                                  const struct row_gradients *rows, float *parts,
+                                  int64_t parts_most, bool wide);
+/* dk, dv: attention_key_gradient.cu. */
+void attention_key_gradient_mma(struct queue *q, const struct attention *a,
+                                const struct attention_gradients *g,
+                                const struct row_gradients *rows, bool wide);
+
 /* A block's query rows, in shared memory. */
 template <int R> struct tile_rows {
     int32_t segment[R], key_begin[R], keys[R]; /* keys: of the segment */
@@ -117,13 +132,13 @@ static __device__ inline float bias_of(const struct attention &a, int64_t h, int
     return a.bias ? a.bias[h * (2 * a.bias_span - 1) + j - position + a.bias_span - 1] : 0.0f;
 }
 
-/* May all of a call's rows be read by 16 bytes? */
+/* May all of a call's rows be read, and its output written, by 16 bytes? */
 static inline bool attention_is_wide(const struct queue *q, const struct attention *a)
 {
     const uintptr_t bytes = q->real_bytes;
-    return ((uintptr_t)a->q | (uintptr_t)a->k | (uintptr_t)a->v | (uintptr_t)a->q_stride * bytes |
-            (uintptr_t)a->k_stride * bytes | (uintptr_t)a->v_stride * bytes |
-            (uintptr_t)a->head_dim * bytes) %
+    return ((uintptr_t)a->q | (uintptr_t)a->k | (uintptr_t)a->v | (uintptr_t)a->out |
+            (uintptr_t)a->q_stride * bytes | (uintptr_t)a->k_stride * bytes |
+            (uintptr_t)a->v_stride * bytes | (uintptr_t)a->head_dim * bytes) %
                16 ==
            0;
 }
@@ -134,12 +149,6 @@ static inline bool attention_has_mma(const struct queue *q, const struct attenti
 {
     const int64_t d = a->head_dim;
     return q->real_bytes == 2 && (d == 16 || d == 32 || d == 64 || d == 128);
-}
-
-/* Do the tensor cores' tiles fit the heads? */
-static inline bool attention_has_tensor(const struct queue *q, const struct attention *a)
-{
-    return q->real_bytes == 2 && a->head_dim % 16 == 0 && a->head_dim <= 128;
 }
 
 /* False, and an error is kept, where the kernels have no room for a head. */

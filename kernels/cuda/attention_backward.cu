@@ -12,7 +12,7 @@ enum {
     key_rows = 32,   /* of a block of keys: a bit each in a word */
     query_rows = 32, /* that such a block looks at together */
     pair_stride = query_rows + 1,
-    parts_bytes = 8 << 20 /* of dbias in parts, at a time */
+    parts_bytes = 16 << 20 /* of dbias in parts, at a time */
 };
 
 /* Of one row and head: weight = e^(score - shift) factor. */
@@ -139,7 +139,8 @@ static __global__ void __launch_bounds__(threads)
     const int thread = (int)threadIdx.x, d = (int)a.head_dim, stride = P::stride(d);
     const int64_t begin = first_row + (int64_t)blockIdx.x * R, h = blockIdx.y, head = h * d;
     const int64_t width = 2 * a.bias_span - 1;
-    const int count = (int)min((int64_t)R, end_row - begin);
+    const int64_t end = min(end_row, (int64_t)a.query_begin[a.segments]); /* of any segment */
+    const int count = (int)max(min((int64_t)R, end - begin), (int64_t)0);
     struct query_tile<P> tile;
     tile.query = dynamic_shared<T>();
     tile.dout = tile.query + R * stride;
@@ -368,16 +369,33 @@ static void backward(struct queue *q, const struct attention *a,
                 (const struct row_scale *)scales, backward_is_wide(q, a, g));
 }
 
+/* The same, of bf16 heads with what the forward pass kept. */
+static void backward_mma(struct queue *q, const struct attention *a,
+                         const struct attention_gradients *g)
+{
+    const int64_t rows = a->query_rows, numbers = cuda_divide_up(rows * a->heads, 64) * 64;
+    const int64_t biases = g->dbias ? a->heads * (2 * a->bias_span - 1) : 0;
+    int64_t parts = rows / tile_keys + min(a->segments, rows); /* a part a tile of rows */
+    if (biases && parts * biases * (int64_t)sizeof(float) > parts_bytes)
+        parts = max((int64_t)1, parts_bytes / (biases * (int64_t)sizeof(float)));
+    float *memory =
+        (float *)cuda_scratch(q, (size_t)(2 * numbers + parts * biases + 1) * sizeof(float));
+    if (!memory) return;
+    const struct row_gradients kept = {memory, memory + numbers};
+    const bool wide = backward_is_wide(q, a, g) &&
+                      ((uintptr_t)g->dq | (uintptr_t)g->dk | (uintptr_t)g->dv) % 16 == 0;
+    if (rows > 0)
+        attention_query_gradient_mma(q, a, g, &kept, g->dbias ? memory + 2 * numbers : NULL, parts,
+                                     wide);
+    if (g->key_rows > 0) attention_key_gradient_mma(q, a, g, &kept, wide);
+}
+
 void cuda_attention_backward(struct queue *q, const struct attention *a,
                              const struct attention_gradients *g)
 {
     if (a->segments == 0 || !attention_fits(q, a)) return;
-    if (attention_has_tensor(q, a) && a->head_dim <= 64)
-        backward<tensor, 32, 64>(q, a, g);
-    else if (attention_has_tensor(q, a))
-        backward<tensor, 32, 128>(q, a, g);
-    else
-        cuda_with_element(q, if (a->head_dim <= 64) backward<plain<element>, 32, 64>(q, a, g);
-                          else if (a->head_dim <= 128) backward<plain<element>, 32, 128>(q, a, g);
-                          else backward<plain<element>, 8, 256>(q, a, g));
+    if (attention_has_mma(q, a) && a->lse && a->out) return backward_mma(q, a, g);
+    cuda_with_element(q, if (a->head_dim <= 64) backward<plain<element>, 32, 64>(q, a, g);
+                      else if (a->head_dim <= 128) backward<plain<element>, 32, 128>(q, a, g);
+                      else backward<plain<element>, 8, 256>(q, a, g));
 }

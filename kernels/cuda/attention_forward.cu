@@ -119,8 +119,7 @@ static __global__ void __launch_bounds__(32 * warps, warps == 1          ? 10
             GPU_UNROLL
             for (int n = 0; n < D / 8; n++) {
                 const float *x = out[half / 2][n] + half % 2 * 2;
-                *(uint32_t *)(to + 8 * n) =
-                    mma_word(__fmul_rn(x[0], factor), __fmul_rn(x[1], factor));
+                mma_pair_store(to + 8 * n, __fmul_rn(x[0], factor), __fmul_rn(x[1], factor), wide);
             }
         }
     }

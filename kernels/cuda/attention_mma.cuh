@@ -19,11 +19,11 @@ typedef __nv_bfloat16 bf16;
 
 static constexpr float ln_of_2 = 0.693147181f;
 
-/* ROWS rows of D elements that stand from_stride apart; zeros past `rows`.  wide: by 16 bytes,
- * which are there after copy_async_wait. */
-template <int D, int ROWS, int threads>
-static __device__ inline void mma_tile_copy(bf16 *to, const bf16 *from, int64_t from_stride,
-                                            int rows, int thread, bool wide)
+/* ROWS rows of D elements that stand from_stride apart; zeros for rows that are not has(row).
+ * wide: by 16 bytes, which are there after copy_async_wait. */
+template <int D, int ROWS, int threads, class F>
+static __device__ inline void mma_rows_copy(bf16 *to, const bf16 *from, int64_t from_stride,
+                                            int thread, bool wide, const F &has)
 {
     constexpr int step = D + 8, each = D / 8, down = threads / each;
     static_assert(threads % each == 0, "a thread stays in its columns");
@@ -33,7 +33,7 @@ static __device__ inline void mma_tile_copy(bf16 *to, const bf16 *from, int64_t 
         bf16 *place = to + first * step + column;
         GPU_UNROLL
         for (int row = 0; row < ROWS; row += down, p += down * from_stride, place += down * step)
-            if (row + first < rows)
+            if (has(row + first))
                 copy_async_16(place, p);
             else if (ROWS % down == 0 || row + first < ROWS)
                 *(uint4 *)place = make_uint4(0, 0, 0, 0);
@@ -41,11 +41,45 @@ static __device__ inline void mma_tile_copy(bf16 *to, const bf16 *from, int64_t 
     }
     for (int i = thread; i < ROWS * D; i += threads) {
         const int row = i / D, column = i % D;
-        if (row < rows)
+        if (has(row))
             to[row * step + column] = from[row * from_stride + column];
         else
             element_store(to + row * step + column, 0.0f);
     }
+}
+
+/* Of the first `rows` of them. */
+template <int D, int ROWS, int threads>
+static __device__ inline void mma_tile_copy(bf16 *to, const bf16 *from, int64_t from_stride,
+                                            int rows, int thread, bool wide)
+{
+    mma_rows_copy<D, ROWS, threads>(to, from, from_stride, thread, wide,
+                                    [rows](int row) { return row < rows; });
+}
+
+static __device__ inline uint32_t mma_word(float low, float high)
+{
+    const __nv_bfloat162 two = __floats2bfloat162_rn(low, high);
+    uint32_t word;
+    memcpy(&word, &two, sizeof word);
+    return word;
+}
+
+/* Two neighbours of a row; wide: the first lies at a multiple of 4 bytes. */
+static __device__ inline float2 mma_pair_load(const bf16 *from, bool wide)
+{
+    if (wide) return __bfloat1622float2(*(const __nv_bfloat162 *)from);
+    return make_float2(element_load(from), element_load(from + 1));
+}
+
+static __device__ inline void mma_pair_store(bf16 *to, float x, float y, bool wide)
+{
+    if (wide) {
+        *(uint32_t *)to = mma_word(x, y);
+        return;
+    }
+    element_store(to, x);
+    element_store(to + 1, y);
 }
 
 /* to[i] = bias[h, first + i]; 0 past the ends.  There after copy_async_wait. */
@@ -95,14 +129,6 @@ static __device__ inline void mma_pairs(float (&to)[M][N / 8][4],
             mma_m16n8k16(to[m][n + 1], left[m][k], b + 2);
         }
     }
-}
-
-static __device__ inline uint32_t mma_word(float low, float high)
-{
-    const __nv_bfloat162 two = __floats2bfloat162_rn(low, high);
-    uint32_t word;
-    memcpy(&word, &two, sizeof word);
-    return word;
 }
 
 /* Results as left operands, rounded to bf16. */
