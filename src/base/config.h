@@ -140,6 +140,8 @@ struct config {
     } critic;
     struct {
         int64_t microbatches; /* a power of two, a multiple of roles.learners */
+        int64_t reply_tokens, history_tokens; /* of one pass */
+        bool recompute;
     } learn;
     struct {
         int64_t learners;

@@ -3,6 +3,7 @@
 
 #include "src/base/arena.h"
 #include "src/learn/pack.h"
+#include "src/learn/step.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,29 @@ void learner_free(struct learner *l)
     free(l);
 }
 
+struct learn_limits learn_limits_of(const struct config *config)
+{
+    return (struct learn_limits){.turns = config->rollout.dialogues * config->rollout.turns *
+                                          config->rollout.candidates,
+                                 .longest_history = config->history.max_tokens,
+                                 .longest_reply = config->rollout.max_new_tokens};
+}
+
+enum t5_keep learner_keep(const struct learner *l)
+{
+    return l->config->learn.recompute ? T5_KEEP_INPUTS : T5_KEEP_ALL;
+}
+
+status learner_reserve(struct learner *l, const struct learn_limits *limits)
+{
+    struct t5_limits pass = pack_limits(l->config, limits);
+    TRY(tokens_reserve(l, pass.reply_tokens));
+    if (l->reference_run) TRY(t5_run_reserve(l->reference_run, &pass));
+    pass.keep = learner_keep(l);
+    TRY(t5_run_reserve(l->policy_run, &pass));
+    return l->critic ? critic_reserve(l->critic, &pass) : NULL;
+}
+
 float learner_temperature(const struct learner *l)
 {
     return l->config->rollout.temperature > 0 ? (float)l->config->rollout.temperature : 1.0f;
@@ -74,14 +98,13 @@ status learner_logp(struct learner *l, struct t5_run *run, const struct learn_tu
 {
     const struct ops *op = l->queue->op;
     for (int64_t at = 0; at < count;) {
-        const int64_t n = pack_chunk(turns + at, count - at);
+        const int64_t n = pack_chunk(l->config, turns + at, count - at);
         struct packed_batch packed;
         packed_batch_make(&packed, turns + at, n);
         const size_t bytes = (size_t)packed.tokens * sizeof(float);
         status s = NULL;
         if (packed.tokens) {
-            s = buffer_reserve(l->queue, &l->tokens, bytes);
-            if (!s) s = host_buffer_reserve(l->queue, &l->host_tokens, bytes);
+            s = tokens_reserve(l, packed.tokens);
             if (!s) s = t5_forward(run, &packed.batch, T5_KEEP_NOTHING, 0);
             if (!s) s = t5_run_logp(run, learner_temperature(l), l->tokens.data, NULL, NULL);
             if (!s) {
@@ -106,7 +129,7 @@ status learner_values(struct learner *l, const struct learn_turn *turns, int64_t
                       double *values)
 {
     for (int64_t at = 0; at < count;) {
-        const int64_t n = pack_chunk(turns + at, count - at);
+        const int64_t n = pack_chunk(l->config, turns + at, count - at);
         struct packed_batch packed;
         packed_batch_make(&packed, turns + at, n);
         float *host = memory_allocate((size_t)packed.batch.histories * sizeof *host + 4);

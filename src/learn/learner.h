@@ -57,6 +57,16 @@ status learner_create(const struct config *config, const struct learner_exchange
 void learner_free(struct learner *learner);
 int64_t learner_microbatches(const struct learner *learner); /* of this learner */
 
+/* What a learner is given at most: turns in one call, tokens of a turn's history and reply. */
+struct learn_limits {
+    int64_t turns, longest_history, longest_reply;
+};
+/* Those of `train`'s rollouts. */
+struct learn_limits learn_limits_of(const struct config *config);
+/* All memory of the passes at once: no update within the limits allocates any on the device. */
+status learner_reserve(struct learner *learner, const struct learn_limits *limits);
+
+enum t5_keep learner_keep(const struct learner *learner); /* of a pass that learns */
 float learner_temperature(const struct learner *learner); /* of log-probabilities */
 /* Log-probabilities of the replies under a model at rollout.temperature, into logp [reply]. */
 status learner_logp(struct learner *learner, struct t5_run *run, const struct learn_turn *turn,

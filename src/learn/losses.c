@@ -34,11 +34,16 @@ struct tokens {
     float *device, *host;
 };
 
-static status tokens_begin(struct learner *l, int64_t m, struct tokens *t)
+status tokens_reserve(struct learner *l, int64_t m)
 {
     const size_t bytes = (size_t)m * sizeof(float);
     TRY(buffer_reserve(l->queue, &l->tokens, TOKEN_ARRAYS * bytes));
-    TRY(host_buffer_reserve(l->queue, &l->host_tokens, LSE * bytes));
+    return host_buffer_reserve(l->queue, &l->host_tokens, LSE * bytes);
+}
+
+static status tokens_begin(struct learner *l, int64_t m, struct tokens *t)
+{
+    TRY(tokens_reserve(l, m));
     *t = (struct tokens){m, l->tokens.data, l->host_tokens.data};
     return NULL;
 }
@@ -149,7 +154,7 @@ static status policy_learn(struct learner *l, const struct learn_batch *batch,
     struct tokens t;
     TRY(tokens_begin(l, packed->tokens, &t));
     policy_fill(l, batch, turns, n, &t);
-    TRY(t5_forward(l->policy_run, &packed->batch, T5_KEEP_ALL, 0));
+    TRY(t5_forward(l->policy_run, &packed->batch, learner_keep(l), 0));
     tokens_upload(l, &t, OLD, LOSS);
     const struct ppo_tokens ppo = {.logp_new = device_array(&t, LOGP),
                                    .logp_old = device_array(&t, OLD),
@@ -201,7 +206,7 @@ static status critic_chunk(struct learner *l, const struct learn_batch *batch,
     float *values = memory_allocate((size_t)histories * 2 * sizeof *values + 4);
     float *dvalues = values + histories;
     status s = critic_forward(l->critic, histories, packed.batch.history_begin,
-                              packed.batch.history_tokens, T5_KEEP_ALL, values);
+                              packed.batch.history_tokens, learner_keep(l), values);
     for (int64_t i = 0; !s && i < n; i++) {
         const int32_t h = packed.history_of_turn[i];
         const double error = (double)values[h] - turns[i].target;
@@ -230,7 +235,7 @@ static status sft_learn(struct learner *l, const struct packed_batch *packed, do
 {
     struct tokens t;
     TRY(tokens_begin(l, packed->tokens, &t));
-    TRY(t5_forward(l->policy_run, &packed->batch, leaf ? T5_KEEP_ALL : T5_KEEP_NOTHING, 0));
+    TRY(t5_forward(l->policy_run, &packed->batch, leaf ? learner_keep(l) : T5_KEEP_NOTHING, 0));
     if (leaf) {
         float *weights = host_array(&t, WEIGHT);
         for (int64_t i = 0; i < t.m; i++) weights[i] = (float)(-1.0 / all_tokens);
@@ -282,7 +287,7 @@ status sft_loss(struct learner *l, const struct learn_turn *turns, int64_t count
     *sum = 0;
     *tokens = 0;
     for (int64_t at = 0; at < count;) {
-        const int64_t n = pack_chunk(turns + at, count - at);
+        const int64_t n = pack_chunk(l->config, turns + at, count - at);
         TRY(sft_chunk(l, turns + at, n, 1, 0, NULL, sum));
         for (int64_t i = 0; i < n; i++) *tokens += turns[at + i].reply_count;
         at += n;

@@ -11,9 +11,11 @@ struct packed_batch {
     int64_t tokens;           /* reply tokens */
 };
 
-/* How many of the next turns go into one pass: a bound on reply and history tokens, at least
- * one turn.  It depends on the turns alone, so every number of learners cuts alike. */
-int64_t pack_chunk(const struct learn_turn *turns, int64_t count);
+/* How many of the next turns go into one pass: learn.reply_tokens and learn.history_tokens bound
+ * it, at least one turn.  It depends on the turns alone, so every number of learners cuts alike. */
+int64_t pack_chunk(const struct config *config, const struct learn_turn *turns, int64_t count);
+/* The largest pass there can be of turns within the limits. */
+struct t5_limits pack_limits(const struct config *config, const struct learn_limits *limits);
 /* Turns with an empty reply are left out of the replies. */
 void packed_batch_make(struct packed_batch *packed, const struct learn_turn *turns, int64_t count);
 void packed_batch_free(struct packed_batch *packed);

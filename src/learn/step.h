@@ -14,6 +14,9 @@ typedef status chunk_function(struct learner *l, const struct learn_batch *batch
                               const struct learn_turn *turns, int64_t n, float *leaf,
                               struct partial *partial);
 
+/* Room for the per-token arrays of a pass of m reply tokens. */
+status tokens_reserve(struct learner *l, int64_t m);
+
 /* One optimizer step over the whole batch: every microbatch of this learner is a leaf. */
 status learner_step_run(struct learner *l, const struct learn_batch *batch, chunk_function *chunk,
                         struct gradient_tree *tree, struct optimizer *optimizer,

@@ -155,18 +155,16 @@ static status reserve_backward(struct critic *critic, int64_t histories, int64_t
     return NULL;
 }
 
-status critic_reserve(struct critic *critic, int64_t histories, int64_t history_tokens,
-                      int64_t longest_history)
+status critic_reserve(struct critic *critic, const struct t5_limits *limits)
 {
     struct value_gradients g;
-    struct t5_limits limits = {.histories = histories,
-                               .history_tokens = history_tokens,
-                               .longest_history = longest_history,
-                               .keep = T5_KEEP_ALL};
+    struct t5_limits encoder = *limits;
+    encoder.replies = encoder.reply_tokens = encoder.longest_reply = encoder.capture_layers = 0;
     critic->kept = false;
-    TRY(t5_run_reserve(critic->run, &limits));
-    TRY(reserve_forward(critic, histories));
-    return reserve_backward(critic, histories, history_tokens, &g);
+    TRY(t5_run_reserve(critic->run, &encoder));
+    TRY(reserve_forward(critic, limits->histories));
+    return limits->keep ? reserve_backward(critic, limits->histories, limits->history_tokens, &g)
+                        : NULL;
 }
 
 status critic_backward(struct critic *critic, const float *dvalues, float *gradients,

@@ -14,9 +14,8 @@ void critic_destroy(struct critic *critic);
 struct parameters *critic_parameters(struct critic *critic);
 status critic_start_from(struct critic *critic, struct t5 *policy);
 status critic_refresh(struct critic *critic);
-/* All memory at once for batches of at most so many histories, tokens of them, tokens of one. */
-status critic_reserve(struct critic *critic, int64_t histories, int64_t history_tokens,
-                      int64_t longest_history);
+/* All memory at once for batches within the limits, whose replies do not count. */
+status critic_reserve(struct critic *critic, const struct t5_limits *limits);
 /* Values of packed histories (host arrays in, host values out [histories]); keep for backward. */
 status critic_forward(struct critic *critic, int64_t histories, const int32_t *history_begin,
                       const int32_t *history_tokens, enum t5_keep keep, float *values);

@@ -78,7 +78,9 @@ static void a_reserved_critic_allocates_no_more_and_tells_what_is_final(void **s
     CHECK(critic_refresh(critic));
     float *gradients = device_new(q, (size_t)parameters->size * sizeof(float));
     struct promises promises = {.q = q, .parameters = parameters, .gradients = gradients};
-    CHECK(critic_reserve(critic, 4, 21, 11));
+    const struct t5_limits limits = {
+        .histories = 4, .history_tokens = 21, .longest_history = 11, .keep = T5_KEEP_ALL};
+    CHECK(critic_reserve(critic, &limits));
     allocations_count(q, &counted);
     CHECK(critic_forward(critic, 4, tiny.history_begin, tiny.history_tokens, true, values));
     CHECK(critic_backward(critic, dvalues, gradients,
