@@ -60,10 +60,13 @@ enum memory_kind {
     MEMORY_KINDS
 };
 
-/* Stochastic rounding of fp32 to bf16: element i takes 16 bits of Philox of this key at counter
- * (i / 8 low, i / 8 high, counter), so that equal arguments give equal bits on every rank. */
+/* Stochastic rounding of fp32 to bf16: up with the probability of the part that is cut off.  With
+ * e = first + i, element i adds 16 bits of Philox of this key at counter (e / 8 low, e / 8 high,
+ * counter) below its mantissa: of word e % 8 / 2 the low half where e is even, else the high one.
+ * Equal arguments give equal bits on every rank. */
 struct rounding {
     uint32_t key[2], counter[2];
+    int64_t first; /* a multiple of 8 */
 };
 
 /* The place `count` elements behind p. */
@@ -204,7 +207,7 @@ struct ops {
     status (*matrix_create)(struct queue *q, int64_t n, int64_t k, bool with_input_gradient,
                             struct packed_matrix **out);
     void (*matrix_destroy)(struct queue *q, struct packed_matrix *w);
-    /* rounding NULL: to nearest. */
+    /* rounding NULL: to nearest.  Where `real` is fp32 nothing is rounded. */
     void (*matrix_pack)(struct queue *q, struct packed_matrix *w, const float *values,
                         const struct rounding *rounding);
     /* y[m,n] (+)= x[m,k] W^T */

@@ -194,7 +194,7 @@ status run_checkpoint_load(struct run_folder *folder, struct learner *learner, f
     status s = checkpoint_read_model(path, parameters, host);
     if (!s) s = parameters_upload(parameters, host);
     free(host);
-    if (!s) s = t5_refresh(learner->policy);
+    if (!s) s = t5_refresh_update(learner->policy, folder->start);
     struct optimizer *policy = learner->policy_optimizer;
     if (!s) s = moment_load(learner, path, "policy.m", policy->m, policy);
     if (!s) s = moment_load(learner, path, "policy.v", policy->v, policy);
@@ -218,7 +218,7 @@ status run_checkpoint_load(struct run_folder *folder, struct learner *learner, f
                         critic->size, 0, critic->size);
         if (!s) s = moment_load(learner, path, "critic.m", critic->m, critic);
         if (!s) s = moment_load(learner, path, "critic.v", critic->v, critic);
-        if (!s) s = critic_refresh(learner->critic);
+        if (!s) s = critic_refresh_update(learner->critic, folder->start);
     }
     free(counters);
     double *doubles = NULL;

@@ -1,10 +1,21 @@
 /* See setup.h. */
 #include "mpi/setup.h"
 
+/* A model whose values are there, as the configuration wants it rounded. */
+static status model_round(const struct config *config, struct t5 *model)
+{
+    if (config->rounding != ROUNDING_STOCHASTIC) return NULL;
+    t5_round_stochastically(model, config->seed);
+    return t5_refresh_update(model, 0);
+}
+
 status run_model_open(const struct config *config, struct queue *queue, bool with_gradients,
                       const struct language *language, struct t5 **out)
 {
-    if (config->model.path[0]) return model_open(config->model.path, queue, with_gradients, out);
+    if (config->model.path[0]) {
+        TRY(model_open(config->model.path, queue, with_gradients, out));
+        return model_round(config, *out);
+    }
     if (!language->tokenizer)
         FAIL(STATUS_INPUT, "a new model needs a tokenizer; set tokenizer.path (or model.path)");
     const int64_t size = tokenizer_size(language->tokenizer);
@@ -30,6 +41,7 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
                                    .decoder_start = tokenizer_pad(language->tokenizer)};
     TRY(t5_create(queue, &shape, with_gradients, out));
     status s = t5_initialize(*out, config->seed);
+    if (!s) s = model_round(config, *out);
     if (s) {
         t5_destroy(*out);
         *out = NULL;

@@ -33,7 +33,7 @@ static status weights_pass(struct trainer *t, int64_t version, const float *lagg
     if (world->size > 1) TRY(weights_exchange(world, t->wire, t->wire_count, version));
     if (!world->is_actor) return NULL;
     TRY(parameters_upload(t5_parameters(t->actor_model), t->wire));
-    TRY(t5_refresh(t->actor_model));
+    TRY(t5_refresh_update(t->actor_model, version));
     double statistics[RUNNING_SIZE];
     memcpy(statistics, t->wire + size, sizeof statistics);
     return running_load(&t->rollout.statistics, statistics);
@@ -49,6 +49,16 @@ static status outbox_empty(struct trainer *t)
     return s;
 }
 
+/* What samples and what learns rounds its weights by their version: it must be the one that is due.
+ */
+static status version_check(const struct t5 *model, int64_t due)
+{
+    const struct t5_version version = t5_version(model);
+    if (version.update == due && version.step == 0) return NULL;
+    FAIL(STATUS_INTERNAL, "weights of update %lld, step %lld, where update %lld's were due",
+         (long long)version.update, (long long)version.step, (long long)due);
+}
+
 /* Actor: its slice of batch b, each dialogue to its owner. */
 static status batch_generate(struct trainer *t, int64_t batch, int64_t version)
 {
@@ -57,6 +67,7 @@ static status batch_generate(struct trainer *t, int64_t batch, int64_t version)
     const int64_t first = slice_first(world->actor, dialogues, world->actors);
     const int64_t count = slice_first(world->actor + 1, dialogues, world->actors) - first;
     if (!count) return NULL;
+    TRY(version_check(t->actor_model, version));
     int64_t *ids = memory_allocate((size_t)count * sizeof *ids);
     struct experience **made = memory_allocate((size_t)count * sizeof *made);
     for (int64_t i = 0; i < count; i++) ids[i] = batch * dialogues + first + i;
@@ -87,7 +98,8 @@ static status batch_learn(struct trainer *t, int64_t batch, bool *guard)
     const int64_t count = inbox_count(t->inbox);
     struct experience **slots = memory_allocate((size_t)count * sizeof *slots);
     t->world->step = batch;
-    status s = inbox_receive(t->inbox, slots);
+    status s = version_check(t->policy, batch);
+    if (!s) s = inbox_receive(t->inbox, slots);
     if (!s && t->world->rank == 0 && t->config->pipeline.lag > 0)
         s = parameters_download(t5_parameters(t->policy), t->previous);
     struct update_metrics metrics;

@@ -525,6 +525,8 @@ status config_check(const struct config *config, enum config_scope scope)
                            "kl.estimator: k3 or kl.in: reward");
     if (config->precision == PRECISION_BF16 && config->device == DEVICE_CPU)
         FAIL(STATUS_INPUT, "precision: bf16 needs device: cuda; the CPU's is fp32");
+    if (config->rounding == ROUNDING_STOCHASTIC && config->precision == PRECISION_FP32)
+        FAIL(STATUS_INPUT, "rounding: stochastic rounds to bf16, but precision is fp32");
     if (scope == CONFIG_INFERENCE) return NULL;
 
     const char *verb = scope == CONFIG_SFT ? "sft" : "train";

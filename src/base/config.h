@@ -15,6 +15,7 @@ enum { CONFIG_TEXT_MAX = 1024, CONFIG_LIST_MAX = 64 };
 
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 enum precision_kind { PRECISION_AUTO, PRECISION_FP32, PRECISION_BF16 };
+enum rounding_kind { ROUNDING_NEAREST, ROUNDING_STOCHASTIC };
 enum task_kind { TASK_DIALOGUE, TASK_SINGLE_TURN };
 enum continue_kind { CONTINUE_EACH, CONTINUE_BEST };
 enum user_kind { USER_REPLAY, USER_RULE, USER_MODEL };
@@ -36,7 +37,7 @@ enum data_format { DATA_AUTO, DATA_DIALOGUE, DATA_TOKENS };
 struct config {
     int64_t seed, threads;
     char instructions[32]; /* of the CPU: auto, avx512, avx2 or c */
-    int device, precision, task, scorer, control;
+    int device, precision, rounding, task, scorer, control;
     bool history_coverage; /* key history_coverage */
     struct {
         char path[CONFIG_TEXT_MAX];      /* a model folder; empty: from the shape keys below */

@@ -35,6 +35,8 @@ const struct config_key config_keys[] = {
     {"precision", KEY_CHOICE, MEMBER(precision), 0, 0, "auto|fp32|bf16", "auto", RESUME_SAME,
      "of activations and of the weights in products; auto: bf16 on CUDA, fp32 on the CPU",
      "fp16: T5's activations overflow in fp16; take bf16"},
+    CHOICE("rounding", rounding, "nearest|stochastic", "nearest", RESUME_SAME,
+           "of fp32 weights to bf16 in training; stochastic: up as often as they lie above"),
     CHOICE("task", task, "dialogue|single_turn", "dialogue", RESUME_SAME,
            "single_turn scores each turn on its own prompt"),
     CHOICE("scorer", scorer, "live|frozen", "live", RESUME_SAME,

@@ -12,7 +12,8 @@ enum random_purpose {
     RANDOM_SALIENCE_CONTROL,
     RANDOM_SHUFFLED_CONTROL,
     RANDOM_CORPUS,
-    RANDOM_SIMULATOR
+    RANDOM_SIMULATOR,
+    RANDOM_ROUNDING
 };
 
 void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);

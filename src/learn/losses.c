@@ -191,7 +191,7 @@ status ppo_policy_step(struct learner *l, const struct learn_batch *batch, doubl
 {
     TRY(learner_step_run(l, batch, policy_chunk, l->policy_tree, l->policy_optimizer,
                          t5_parameters(l->policy), lr, out));
-    return t5_refresh(l->policy);
+    return t5_refresh_step(l->policy);
 }
 
 /* ---- The critic. ---- */
@@ -224,7 +224,7 @@ status ppo_critic_step(struct learner *l, const struct learn_batch *batch, doubl
 {
     TRY(learner_step_run(l, batch, critic_chunk, l->critic_tree, l->critic_optimizer,
                          critic_parameters(l->critic), lr, out));
-    return critic_refresh(l->critic);
+    return critic_refresh_step(l->critic);
 }
 
 /* ---- Supervised fine-tuning. ---- */
@@ -278,7 +278,7 @@ status sft_step(struct learner *l, const struct learn_batch *batch, double lr,
 {
     TRY(learner_step_run(l, batch, sft_learn_chunk, l->policy_tree, l->policy_optimizer,
                          t5_parameters(l->policy), lr, out));
-    return t5_refresh(l->policy);
+    return t5_refresh_update(l->policy, t5_version(l->policy).update + 1);
 }
 
 status sft_loss(struct learner *l, const struct learn_turn *turns, int64_t count, double *sum,

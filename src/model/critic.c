@@ -66,12 +66,24 @@ status critic_start_from(struct critic *critic, struct t5 *policy)
             FAIL(STATUS_INPUT, "the policy has no %s of the critic's shape", mine->name);
         q->op->copy(q, to->values + mine->offset, from->values + theirs->offset, bytes);
     }
+    critic->model->stochastic = policy->stochastic;
+    critic->model->seed = policy->seed;
     return critic_refresh(critic);
 }
 
 status critic_refresh(struct critic *critic)
 {
     return t5_refresh(critic->model);
+}
+
+status critic_refresh_step(struct critic *critic)
+{
+    return t5_refresh_step(critic->model);
+}
+
+status critic_refresh_update(struct critic *critic, int64_t update)
+{
+    return t5_refresh_update(critic->model, update);
 }
 
 /* A device array of `count` ones, made on the host; `place` has room for them as floats. */

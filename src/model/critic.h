@@ -14,6 +14,8 @@ void critic_destroy(struct critic *critic);
 struct parameters *critic_parameters(struct critic *critic);
 status critic_start_from(struct critic *critic, struct t5 *policy);
 status critic_refresh(struct critic *critic);
+status critic_refresh_step(struct critic *critic);
+status critic_refresh_update(struct critic *critic, int64_t update);
 /* All memory at once for batches within the limits, whose replies do not count. */
 status critic_reserve(struct critic *critic, const struct t5_limits *limits);
 /* Values of packed histories (host arrays in, host values out [histories]); keep for backward. */

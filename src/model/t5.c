@@ -269,14 +269,50 @@ struct queue *t5_queue(struct t5 *model)
     return model->queue;
 }
 
+struct t5_version t5_version(const struct t5 *model)
+{
+    return model->version;
+}
+
+void t5_round_stochastically(struct t5 *model, int64_t seed)
+{
+    model->stochastic = true;
+    model->seed = seed;
+}
+
+/* A parameter's place among all of them is its place among the random numbers. */
+static struct rounding rounding_of(const struct t5 *model, const struct t5_matrix *matrix)
+{
+    const uint64_t seed = (uint64_t)model->seed;
+    return (struct rounding){
+        .key = {(uint32_t)seed, (uint32_t)(seed >> 32) * 64u + RANDOM_ROUNDING},
+        .counter = {(uint32_t)model->version.update, (uint32_t)model->version.step},
+        .first = matrix->offset};
+}
+
 status t5_refresh(struct t5 *model)
 {
     struct queue *q = model->queue;
     struct t5_matrix *matrix;
-    for (int64_t i = 0; (matrix = matrix_at(model, i)); i++)
-        if (matrix->packed)
-            q->op->matrix_pack(q, matrix->packed, model->parameters.values + matrix->offset, NULL);
+    for (int64_t i = 0; (matrix = matrix_at(model, i)); i++) {
+        if (!matrix->packed) continue;
+        const struct rounding rounding = rounding_of(model, matrix);
+        q->op->matrix_pack(q, matrix->packed, model->parameters.values + matrix->offset,
+                           model->stochastic ? &rounding : NULL);
+    }
     return q->op->synchronize(q);
+}
+
+status t5_refresh_step(struct t5 *model)
+{
+    model->version.step++;
+    return t5_refresh(model);
+}
+
+status t5_refresh_update(struct t5 *model, int64_t update)
+{
+    model->version = (struct t5_version){.update = update};
+    return t5_refresh(model);
 }
 
 static bool ends_with(const char *text, const char *end)

@@ -27,8 +27,21 @@ const struct t5_shape *t5_shape(const struct t5 *model);
 struct parameters *t5_parameters(struct t5 *model);
 /* T5's initialization (Transformers' _init_weights, factor 1) from a seed. */
 status t5_initialize(struct t5 *model, int64_t seed);
-/* After the parameters changed: packs the matrices anew. */
+
+/* Which weights a model holds: those after so many updates and so many optimizer steps of the next
+ * one.  With stochastic rounding the matrices' bits are a function of parameters, seed and version
+ * alone: what learns, what samples and what was resumed round alike. */
+struct t5_version {
+    int64_t update, step;
+};
+struct t5_version t5_version(const struct t5 *model);
+/* From the next refresh on matrices are rounded to bf16 stochastically. */
+void t5_round_stochastically(struct t5 *model, int64_t seed);
+/* After the parameters changed: packs the matrices anew.  The version stays; is the next step's; is
+ * that of so many updates. */
 status t5_refresh(struct t5 *model);
+status t5_refresh_step(struct t5 *model);
+status t5_refresh_update(struct t5 *model, int64_t update);
 struct queue *t5_queue(struct t5 *model);
 
 /* A teacher-forced batch, host arrays.  Reply r belongs to history reply_history[r]

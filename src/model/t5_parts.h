@@ -35,6 +35,9 @@ struct t5 {
     struct queue *queue;
     struct t5_shape shape;
     bool with_gradients;
+    bool stochastic; /* rounding, keyed by seed and version */
+    int64_t seed;
+    struct t5_version version;
     struct parameters parameters;
     int64_t shared;        /* offset of the embedding [vocabulary, d] */
     struct t5_matrix head; /* lm_head, or the embedding again when tied */

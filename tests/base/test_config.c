@@ -106,6 +106,7 @@ static void contradictions_are_refused(void **unused)
         {{"rollout.user=model"}, "model.user_path", CONFIG_TRAIN},
         {{"rollout.temperature=0"}, "rollout.temperature", CONFIG_TRAIN},
         {{"precision=bf16", "device=cpu"}, "precision: bf16 needs device: cuda", CONFIG_INFERENCE},
+        {{"precision=fp32", "rounding=stochastic"}, "rounding: stochastic", CONFIG_INFERENCE},
     };
     struct config good;
     config_defaults(&good);

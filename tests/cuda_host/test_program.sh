@@ -1,8 +1,8 @@
 # The whole program on the CUDA sources: test_program.sh PROGRAM quick|whole|bf16|exact, with the
 # module in REGARD_CUDA_MODULE.  A run with RL (alone: quick), one with SFT, scores and replies of
 # golden models give the CPU's numbers to rounding; bf16: the same in bf16, to its rounding; exact: a
-# run, in bf16, has the same bits with one process and three, after a stop, and whatever the order
-# of threads.
+# run, in bf16 with stochastic rounding, has the same bits with one process and three, after a stop,
+# and whatever the order of threads.
 set -euo pipefail
 regard=$(realpath "$1") what=$2
 work=$(mktemp -d)
@@ -35,7 +35,7 @@ if [ "$what" = exact ]; then
     source run/environment
     run() { # NAME SETTINGS...
         "${ranks[@]}" "$regard" train "${small[@]}" --set rollout.turns=1 --set checkpoint.every=1 \
-            --set device=cuda --run "$work/$1" "${@:2}"
+            --set device=cuda --set rounding=stochastic --run "$work/$1" "${@:2}"
     }
     parameters() {
         "$regard" inspect "$(ls -d "$work/$1"/checkpoints/step-?????? | tail -1)" |
@@ -51,6 +51,16 @@ if [ "$what" = exact ]; then
     for name in resumed three; do
         [ "$(parameters alone)" = "$(parameters $name)" ] || fail "the run $name has other bits"
     done
+    # What samples and what learns have the same bits, though the first update moves the critic
+    # alone; and the rounding is not the usual one.
+    ranks=()
+    run waits --set train.updates=2 --set critic.warmup=1
+    for name in alone resumed three waits; do
+        [ "$(grep -c '"ratio_deviation_first":0.0,' "$work/$name/metrics.jsonl")" = 2 ] ||
+            fail "the run $name sampled with other weights than it learned from"
+    done
+    run nearest --set train.updates=2 --set rounding=nearest
+    [ "$(parameters alone)" != "$(parameters nearest)" ] || fail "stochastic rounding is nearest"
     exit 0
 fi
 

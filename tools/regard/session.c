@@ -31,6 +31,10 @@ status session_open(const struct command *command, bool with_gradients, struct s
     TRY(config_check(config, CONFIG_INFERENCE));
     status s = queue_open(config, 0, &session->queue);
     if (!s) s = model_open(command->model, session->queue, with_gradients, &session->model);
+    if (!s && with_gradients && config->rounding == ROUNDING_STOCHASTIC) {
+        t5_round_stochastically(session->model, config->seed);
+        s = t5_refresh(session->model);
+    }
     if (!s) s = language_open(config, command->model, NULL, &session->language);
     if (!s) s = language_fits(session->language, t5_shape(session->model)->vocabulary);
     if (!s) s = generator_create(session->model, &session->generator);
