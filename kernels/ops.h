@@ -297,7 +297,9 @@ struct ops {
                   int64_t count, const struct adamw *settings);
 };
 
-enum { QUEUE_MARKS = 8 };
+/* Slots of marks by their users.  Two of one kind on one queue may share: who waits for a slot that
+ * the other has marked since waits longer, never too short. */
+enum { MARK_DECODER = 0, MARK_LOOK = 2, QUEUE_MARKS = 8 };
 
 /* The CPU back end: instruction set "auto", "avx512", "avx2" or "c". */
 status cpu_queue_create(int threads, const char *instructions, struct queue **out);

@@ -40,3 +40,10 @@ void host_buffer_release(struct queue *queue, struct host_buffer *buffer)
     if (buffer->data) queue->op->host_release(queue, buffer->data);
     *buffer = (struct host_buffer){0};
 }
+
+int64_t size_bucket(int64_t n)
+{
+    int64_t size = 1;
+    while (size < n) size *= 2;
+    return size >= 32 && n <= size / 4 * 3 ? size / 4 * 3 : size;
+}

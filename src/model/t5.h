@@ -122,25 +122,47 @@ status t5_run_map(struct t5_run *run, int64_t layer, int64_t head, float *host);
 struct t5_decoder;
 status t5_decoder_create(struct t5 *model, struct t5_decoder **out);
 void t5_decoder_destroy(struct t5_decoder *decoder);
+/* What a batch has at most. */
+struct t5_decoder_limits {
+    int64_t histories, history_tokens, longest_history; /* of all histories; of one */
+    int64_t rows, steps;
+    int64_t capture_layers; /* 0: none is ever captured */
+};
+/* Room for batches within the limits: they will allocate nothing.  A batch beyond them makes room
+ * itself.  On queues with graphs the limits only grow, rounded by size_bucket where that is worth
+ * it, and strides are theirs, not the batch's, so that addresses and arguments repeat. */
+status t5_decoder_reserve(struct t5_decoder *decoder, const struct t5_decoder_limits *limits);
 /* Encodes the histories and sets up `rows` rows, all at step 0 with decoder_start as input;
- * row_history [rows] host.  max_steps: the caches' length. */
+ * row_history [rows] host.  max_steps: so many steps at most. */
 status t5_decoder_begin(struct t5_decoder *decoder, int64_t histories, const int32_t *history_begin,
                         const int32_t *history_tokens, int64_t rows, const int32_t *row_history,
                         int64_t max_steps, int64_t capture_layers);
 /* One step for all rows: reads the input tokens (device, set by begin, later by the sampler
  * through t5_decoder_input), leaves logits [rows, vocabulary] and capture [rows, stride], and
- * advances the steps. */
+ * advances the steps: t5_decoder_count, then t5_decoder_calls. */
 status t5_decoder_step(struct t5_decoder *decoder);
+/* The host's side of a step: counts it.  An error where there is none left. */
+status t5_decoder_count(struct t5_decoder *decoder);
+/* The device's side, for steps that are recorded once and replayed. */
+void t5_decoder_calls(struct t5_decoder *decoder);
+/* What the arguments of t5_decoder_calls depend on; without gaps between members. */
+struct t5_decoder_shape {
+    int64_t layout; /* changes when memory moves or a stride changes */
+    int64_t rows, segments, capture_layers;
+};
+struct t5_decoder_shape t5_decoder_shape(const struct t5_decoder *decoder);
 float *t5_decoder_logits(struct t5_decoder *decoder);
 const float *t5_decoder_capture(struct t5_decoder *decoder, int64_t *stride);
-int32_t *t5_decoder_input(struct t5_decoder *decoder);                /* [rows] next input */
-const int32_t *t5_decoder_step_of_row(struct t5_decoder *decoder);    /* [rows] steps done before
-                                                                       * the last step call */
-const int32_t *t5_decoder_history_of_row(struct t5_decoder *decoder); /* [rows] device */
+int32_t *t5_decoder_input(struct t5_decoder *decoder);             /* [rows] next input */
+const int32_t *t5_decoder_step_of_row(struct t5_decoder *decoder); /* [rows] steps done before
+                                                                    * the last step call */
+/* [rows] device each: its number when the decoding began; its history. */
+const int32_t *t5_decoder_slot_of_row(struct t5_decoder *decoder);
+const int32_t *t5_decoder_history_of_row(struct t5_decoder *decoder);
 /* Device [histories] each: token ranges of the histories as begin packed them. */
 const int32_t *t5_decoder_key_begin(struct t5_decoder *decoder);
 const int32_t *t5_decoder_key_end(struct t5_decoder *decoder);
-/* Keeps the rows named (ascending, host) and drops the others. */
+/* Keeps the rows named (ascending, host) and drops the others, without waiting for the device. */
 status t5_decoder_keep(struct t5_decoder *decoder, const int32_t *rows, int64_t count);
 int64_t t5_decoder_rows(const struct t5_decoder *decoder);
 

@@ -2,30 +2,44 @@
  * history that stand side by side are one segment of its cross-attention.  The pieces of a
  * layer, the attention and the head are those of the teacher-forced pass, row for row, so
  * logits and captured attention are too, bit for bit.
- * A step reads its position and key ranges from device arrays that it advances itself. */
+ * A step reads its position and key ranges from device arrays that it advances itself, and on
+ * queues with graphs its other arguments stay the same from batch to batch (t5_decoder_limits), so
+ * that a step can be recorded once and replayed.  Nothing here waits for the device between
+ * steps. */
 #include "src/model/t5_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+/* Host images of the rows' integers: one may still be on its way while the other is filled. */
+enum { IMAGES = 2 };
+
 struct t5_decoder {
     struct t5 *model;
-    struct t5_run *run; /* the histories' encoder pass */
-    int64_t histories, rows, slots, max_steps, steps, capture_layers;
-    int64_t segments; /* of the cross-attention */
-    struct buffer floats, integers;
+    struct t5_run *run;              /* the histories' encoder pass */
+    struct t5_decoder_limits limits; /* what everything below is cut for */
+    int64_t layout;
+    int64_t histories, rows, max_steps, steps, capture_layers;
+    int64_t segments; /* of the cross-attention; the last ones may be empty */
+    struct buffer activations, caches, captured, integers;
     struct t5_activations *layer; /* [layers] on the host, all the same place */
-    float *bias;                  /* [heads, 2 max_steps - 1] */
-    real *cross_kv;               /* [layers, n, 2i] */
-    real *cache;                  /* [layers, slots, max_steps, 2i] keys, then values */
+    float *bias;                  /* [heads, 2 limits.steps - 1] */
+    real *cross_kv;               /* [layers, limits.history_tokens, 2i] */
+    real *cache;                  /* [layers, slots, limits.steps, 2i] keys, then values */
     real *normed, *scaled;        /* [rows, d] */
     float *logits;                /* [rows, vocabulary] */
-    float *capture;               /* [rows, longest history], or NULL */
-    /* In `integers`; slots of each unless said otherwise. */
-    int32_t *input, *slot, *history, *step;
-    int32_t *query_begin, *key_begin, *key_end; /* self: [rows + 1], [rows], [rows] */
+    float *capture;               /* [rows, limits.longest_history], or NULL */
+    /* In `integers`, and in the host's images of it; limits.rows of each unless said otherwise. */
+    int32_t *history_begin; /* [histories + 1] */
+    int32_t *slot, *history;
+    int32_t *step, *self_key_end;               /* side by side: they advance together */
+    int32_t *self_query_begin, *self_key_begin; /* [rows + 1], [rows] */
     int32_t *cross_query_begin;                 /* [segments + 1] */
     int32_t *cross_key_begin, *cross_key_end;   /* [segments] */
+    int32_t *moves;                             /* where a row's input goes, see t5_decoder_keep */
+    int32_t *input, *moved;                     /* [rows], [2 rows] */
+    struct host_buffer image[IMAGES];
+    int image_next;
     /* The host's: which slot and history a row has; where histories stand. */
     int32_t *host_slot, *host_history, *host_begin;
 };
@@ -37,6 +51,8 @@ status t5_decoder_create(struct t5 *model, struct t5_decoder **out)
     struct t5_decoder *decoder = calloc(1, sizeof *decoder);
     if (!decoder) FAIL(STATUS_INTERNAL, "no memory for a decoder");
     decoder->model = model;
+    decoder->caches.kind = MEMORY_CACHES;
+    decoder->captured.kind = MEMORY_CAPTURE;
     decoder->layer = calloc((size_t)model->decoder.layers, sizeof *decoder->layer);
     status s = decoder->layer ? t5_run_create(model, &decoder->run)
                               : ERROR(STATUS_INTERNAL, "no memory for a decoder");
@@ -53,8 +69,10 @@ void t5_decoder_destroy(struct t5_decoder *decoder)
     if (!decoder) return;
     struct queue *q = decoder->model->queue;
     t5_run_destroy(decoder->run);
-    buffer_release(q, &decoder->floats);
-    buffer_release(q, &decoder->integers);
+    struct buffer *all[] = {&decoder->activations, &decoder->caches, &decoder->captured,
+                            &decoder->integers};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_release(q, all[i]);
+    for (int i = 0; i < IMAGES; i++) host_buffer_release(q, &decoder->image[i]);
     free(decoder->layer);
     free(decoder->host_slot);
     free(decoder->host_history);
@@ -62,82 +80,157 @@ void t5_decoder_destroy(struct t5_decoder *decoder)
     free(decoder);
 }
 
-static void cut_floats(struct t5_decoder *decoder, struct t5_cut *cut)
+static void cut_activations(struct t5_decoder *decoder, struct t5_cut *cut)
 {
     const struct t5_shape *s = &decoder->model->shape;
-    int64_t inner = s->heads * s->d_kv, d = s->d_model, slots = decoder->slots;
-    decoder->bias = t5_cut_floats(cut, s->heads * (2 * decoder->max_steps - 1));
-    decoder->cross_kv =
-        t5_cut_reals(cut, s->decoder_layers * decoder->run->history_tokens * 2 * inner);
-    decoder->cache = t5_cut_reals(cut, s->decoder_layers * slots * decoder->max_steps * 2 * inner);
-    t5_activations_cut(cut, s, true, s->decoder_layers, slots, 0, false, decoder->layer);
-    decoder->normed = t5_cut_reals(cut, slots * d);
-    decoder->scaled = s->scale_logits ? t5_cut_reals(cut, slots * d) : decoder->normed;
-    decoder->logits = t5_cut_floats(cut, slots * s->vocabulary);
+    const int64_t rows = decoder->limits.rows;
+    decoder->bias = t5_cut_floats(cut, s->heads * (2 * decoder->limits.steps - 1));
+    t5_activations_cut(cut, s, true, s->decoder_layers, rows, 0, false, decoder->layer);
+    decoder->normed = t5_cut_reals(cut, rows * s->d_model);
+    decoder->scaled = s->scale_logits ? t5_cut_reals(cut, rows * s->d_model) : decoder->normed;
+    decoder->logits = t5_cut_floats(cut, rows * s->vocabulary);
+}
+
+static void cut_caches(struct t5_decoder *decoder, struct t5_cut *cut)
+{
+    const struct t5_shape *s = &decoder->model->shape;
+    const struct t5_decoder_limits *limits = &decoder->limits;
+    const int64_t wide = s->decoder_layers * 2 * s->heads * s->d_kv;
+    decoder->cross_kv = t5_cut_reals(cut, wide * limits->history_tokens);
+    decoder->cache = t5_cut_reals(cut, wide * limits->rows * limits->steps);
+}
+
+static void cut_captured(struct t5_decoder *decoder, struct t5_cut *cut)
+{
+    const struct t5_decoder_limits *limits = &decoder->limits;
     decoder->capture = NULL;
-    if (decoder->capture_layers > 0)
-        decoder->capture = t5_cut_floats(cut, slots * decoder->run->longest_history);
+    if (limits->capture_layers > 0)
+        decoder->capture = t5_cut_floats(cut, limits->rows * limits->longest_history);
 }
 
 static void cut_integers(struct t5_decoder *decoder, struct t5_cut *cut)
 {
-    int64_t slots = decoder->slots;
-    decoder->input = t5_cut_ints(cut, slots);
-    decoder->slot = t5_cut_ints(cut, slots);
-    decoder->history = t5_cut_ints(cut, slots);
-    decoder->step = t5_cut_ints(cut, slots);
-    decoder->query_begin = t5_cut_ints(cut, slots + 1);
-    decoder->key_begin = t5_cut_ints(cut, slots);
-    decoder->key_end = t5_cut_ints(cut, slots);
-    decoder->cross_query_begin = t5_cut_ints(cut, slots + 1);
-    decoder->cross_key_begin = t5_cut_ints(cut, slots);
-    decoder->cross_key_end = t5_cut_ints(cut, slots);
+    const int64_t rows = decoder->limits.rows;
+    decoder->history_begin = t5_cut_ints(cut, decoder->limits.histories + 1);
+    decoder->slot = t5_cut_ints(cut, rows);
+    decoder->history = t5_cut_ints(cut, rows);
+    decoder->step = t5_cut_ints(cut, 2 * rows);
+    decoder->self_key_end = decoder->step ? decoder->step + rows : NULL;
+    decoder->self_query_begin = t5_cut_ints(cut, rows + 1);
+    decoder->self_key_begin = t5_cut_ints(cut, rows);
+    decoder->cross_query_begin = t5_cut_ints(cut, rows + 1);
+    decoder->cross_key_begin = t5_cut_ints(cut, rows);
+    decoder->cross_key_end = t5_cut_ints(cut, rows);
+    decoder->moves = t5_cut_ints(cut, rows);
+    decoder->input = t5_cut_ints(cut, rows); /* the rest is not uploaded when rows leave */
+    decoder->moved = t5_cut_ints(cut, 2 * rows);
 }
 
-/* Fills the image of the integers (the decoder's pointers point into it) from host_slot,
- * host_history and the number of steps done. */
-static void fill_integers(struct t5_decoder *decoder, const int32_t *inputs)
+/* Makes room for what `cut` cuts and cuts it. */
+static status place(struct t5_decoder *decoder, struct buffer *buffer,
+                    void (*cut_all)(struct t5_decoder *, struct t5_cut *))
 {
+    struct queue *q = decoder->model->queue;
+    struct t5_cut cut = t5_cut_begin(q, NULL);
+    cut_all(decoder, &cut);
+    const void *before = buffer->data;
+    TRY(buffer_reserve(q, buffer, cut.used));
+    if (buffer->data != before) decoder->layout++;
+    cut = t5_cut_begin(q, buffer->data);
+    cut_all(decoder, &cut);
+    return NULL;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The limits to lay memory out for, where a batch needs `need`. */
+static struct t5_decoder_limits limits_for(const struct t5_decoder *decoder,
+                                           const struct t5_decoder_limits *need)
+{
+    enum { longest_least = 64 };
+    const struct t5_decoder_limits *now = &decoder->limits;
+    if (!decoder->model->queue->op->graph_begin) return *need;
+    return (struct t5_decoder_limits){
+        .histories = larger(now->histories, size_bucket(need->histories)),
+        .history_tokens = larger(now->history_tokens, size_bucket(need->history_tokens)),
+        .longest_history =
+            larger(now->longest_history, larger(longest_least, size_bucket(need->longest_history))),
+        .rows = larger(now->rows, size_bucket(need->rows)),
+        .steps = larger(now->steps, need->steps),
+        .capture_layers = larger(now->capture_layers, need->capture_layers)};
+}
+
+status t5_decoder_reserve(struct t5_decoder *decoder, const struct t5_decoder_limits *need)
+{
+    const struct t5_decoder_limits limits = limits_for(decoder, need);
+    if (limits.rows > INT32_MAX / limits.steps)
+        FAIL(STATUS_INPUT, "%lld replies of %lld tokens are more than a decoder can hold",
+             (long long)limits.rows, (long long)limits.steps);
+    if (memcmp(&limits, &decoder->limits, sizeof limits) != 0) decoder->layout++;
+    decoder->limits = limits;
+    TRY(place(decoder, &decoder->activations, cut_activations));
+    TRY(place(decoder, &decoder->caches, cut_caches));
+    TRY(place(decoder, &decoder->captured, cut_captured));
+    return place(decoder, &decoder->integers, cut_integers);
+}
+
+/* Fills an image of the integers (the decoder's pointers point into it) from host_slot,
+ * host_history and the number of steps done. */
+static void fill_rows(struct t5_decoder *decoder)
+{
+    const int32_t stride = (int32_t)decoder->limits.steps;
     int64_t segments = 0;
+    memcpy(decoder->history_begin, decoder->host_begin,
+           (size_t)(decoder->histories + 1) * sizeof(int32_t));
     for (int64_t r = 0; r < decoder->rows; r++) {
         int32_t history = decoder->host_history[r];
-        decoder->input[r] = inputs ? inputs[r] : decoder->model->shape.decoder_start;
+        decoder->input[r] = decoder->model->shape.decoder_start;
         decoder->slot[r] = decoder->host_slot[r];
         decoder->history[r] = history;
         decoder->step[r] = (int32_t)(decoder->steps - 1);
-        decoder->query_begin[r] = (int32_t)r;
-        decoder->key_begin[r] = (int32_t)(decoder->host_slot[r] * decoder->max_steps);
-        decoder->key_end[r] = decoder->key_begin[r] + (int32_t)decoder->steps;
+        decoder->self_query_begin[r] = (int32_t)r;
+        decoder->self_key_begin[r] = decoder->host_slot[r] * stride;
+        decoder->self_key_end[r] = decoder->self_key_begin[r] + (int32_t)decoder->steps;
         if (r > 0 && history == decoder->host_history[r - 1]) continue;
         decoder->cross_query_begin[segments] = (int32_t)r;
         decoder->cross_key_begin[segments] = decoder->host_begin[history];
         decoder->cross_key_end[segments] = decoder->host_begin[history + 1];
         segments++;
     }
-    decoder->query_begin[decoder->rows] = (int32_t)decoder->rows;
-    decoder->cross_query_begin[segments] = (int32_t)decoder->rows;
-    decoder->segments = segments;
+    decoder->self_query_begin[decoder->rows] = (int32_t)decoder->rows;
+    /* Where steps are recorded, few numbers of segments are told apart: the last ones have no
+     * rows. */
+    decoder->segments = decoder->model->queue->op->graph_begin ? size_bucket(segments) : segments;
+    for (int64_t s = segments; s <= decoder->segments; s++)
+        decoder->cross_query_begin[s] = (int32_t)decoder->rows;
 }
 
-/* inputs [rows] host, or NULL for decoder_start. */
-static status upload_integers(struct t5_decoder *decoder, const int32_t *inputs)
+/* Uploads the rows, with their inputs when `moves` is NULL, from an image that is not on its way
+ * any more. */
+static status upload_rows(struct t5_decoder *decoder, const int32_t *moves, int64_t move_count)
 {
     struct queue *q = decoder->model->queue;
     struct t5_cut cut = t5_cut_begin(q, NULL);
     cut_integers(decoder, &cut);
-    size_t bytes = cut.used;
-    TRY(buffer_reserve(q, &decoder->integers, bytes));
-    char *image = calloc(1, bytes);
-    if (!image) FAIL(STATUS_INTERNAL, "no memory for a decoder's rows");
+    const int at = decoder->image_next;
+    decoder->image_next = (at + 1) % IMAGES;
+    q->op->mark_wait(q, MARK_DECODER + at);
+    TRY(host_buffer_reserve(q, &decoder->image[at], cut.used));
+    char *image = decoder->image[at].data;
+    memset(image, 0, cut.used);
     cut = t5_cut_begin(q, image);
     cut_integers(decoder, &cut);
-    fill_integers(decoder, inputs);
-    q->op->upload(q, decoder->integers.data, image, bytes);
-    status s = q->op->synchronize(q);
-    free(image);
+    fill_rows(decoder);
+    if (moves) memcpy(decoder->moves, moves, (size_t)move_count * sizeof *moves);
+    const char *end = (const char *)(moves ? decoder->input : decoder->moved);
+    q->op->upload(q, decoder->integers.data, image, (size_t)(end - image));
+    q->op->mark(q, MARK_DECODER + at);
     cut = t5_cut_begin(q, decoder->integers.data);
     cut_integers(decoder, &cut);
-    return s;
+    return NULL;
 }
 
 /* A copy of count ints in *to, which grows. */
@@ -150,32 +243,35 @@ static status remember(int32_t **to, const int32_t *from, int64_t count)
     return NULL;
 }
 
-static status rows_begin(struct t5_decoder *decoder, int64_t rows, const int32_t *row_history,
+static status rows_check(const struct t5_decoder *decoder, int64_t rows, const int32_t *row_history,
                          int64_t max_steps)
 {
     if (rows < 1 || max_steps < 1)
         FAIL(STATUS_INTERNAL, "decoding %lld rows of at most %lld steps", (long long)rows,
              (long long)max_steps);
-    if (rows > INT32_MAX / max_steps)
-        FAIL(STATUS_INPUT, "%lld replies of %lld tokens are more than a decoder can hold",
-             (long long)rows, (long long)max_steps);
     for (int64_t r = 0; r < rows; r++)
         if (row_history[r] < 0 || row_history[r] >= decoder->histories)
             FAIL(STATUS_INTERNAL, "row %lld names history %d", (long long)r, row_history[r]);
+    return NULL;
+}
+
+static status rows_begin(struct t5_decoder *decoder, int64_t rows, const int32_t *row_history,
+                         int64_t max_steps)
+{
     TRY(remember(&decoder->host_history, row_history, rows));
     TRY(remember(&decoder->host_slot, row_history, rows));
     for (int64_t r = 0; r < rows; r++) decoder->host_slot[r] = (int32_t)r;
-    decoder->rows = decoder->slots = rows;
+    decoder->rows = rows;
     decoder->max_steps = max_steps;
     decoder->steps = 0;
-    return upload_integers(decoder, NULL);
+    return upload_rows(decoder, NULL, 0);
 }
 
 static real *layer_cross_kv(const struct t5_decoder *decoder, int64_t layer)
 {
     const struct t5_shape *s = &decoder->model->shape;
     return real_at(decoder->model->queue, decoder->cross_kv,
-                   layer * decoder->run->history_tokens * 2 * s->heads * s->d_kv);
+                   layer * decoder->limits.history_tokens * 2 * s->heads * s->d_kv);
 }
 
 status t5_decoder_begin(struct t5_decoder *decoder, int64_t histories, const int32_t *history_begin,
@@ -187,20 +283,23 @@ status t5_decoder_begin(struct t5_decoder *decoder, int64_t histories, const int
     struct t5_batch batch = {
         .histories = histories, .history_begin = history_begin, .history_tokens = history_tokens};
     decoder->rows = 0;
-    TRY(t5_forward(decoder->run, &batch, false, capture_layers));
-    TRY(remember(&decoder->host_begin, history_begin, histories + 1));
     decoder->histories = histories;
     decoder->capture_layers = capture_layers;
+    TRY(rows_check(decoder, rows, row_history, max_steps));
+    TRY(t5_forward(decoder->run, &batch, false, capture_layers));
+    TRY(remember(&decoder->host_begin, history_begin, histories + 1));
+    const struct t5_decoder_limits need = {.histories = histories,
+                                           .history_tokens = decoder->run->history_tokens,
+                                           .longest_history = decoder->run->longest_history,
+                                           .rows = rows,
+                                           .steps = max_steps,
+                                           .capture_layers = capture_layers};
+    TRY(t5_decoder_reserve(decoder, &need));
     TRY(rows_begin(decoder, rows, row_history, max_steps));
-    struct t5_cut cut = t5_cut_begin(q, NULL);
-    cut_floats(decoder, &cut);
-    TRY(buffer_reserve(q, &decoder->floats, cut.used));
-    cut = t5_cut_begin(q, decoder->floats.data);
-    cut_floats(decoder, &cut);
-    if (decoder->capture)
+    if (capture_layers > 0)
         q->op->zero(q, decoder->capture,
-                    (size_t)(rows * decoder->run->longest_history) * sizeof(float));
-    t5_relative_bias(model, &model->decoder, decoder->bias, max_steps);
+                    (size_t)(rows * decoder->limits.longest_history) * sizeof(float));
+    t5_relative_bias(model, &model->decoder, decoder->bias, decoder->limits.steps);
     for (int64_t i = 0; i < model->decoder.layers; i++)
         q->op->matmul(q, layer_cross_kv(decoder, i), decoder->run->encoder_output,
                       model->decoder.layer[i].matrix[CROSS_KV].packed, decoder->run->history_tokens,
@@ -215,8 +314,8 @@ static void self_attention(struct t5_decoder *decoder, int64_t index,
     struct queue *q = decoder->model->queue;
     const struct t5_shape *s = &decoder->model->shape;
     int64_t inner = s->heads * s->d_kv;
-    int64_t slot_stride = decoder->max_steps * 2 * inner;
-    real *cache = real_at(q, decoder->cache, index * decoder->slots * slot_stride);
+    int64_t slot_stride = decoder->limits.steps * 2 * inner;
+    real *cache = real_at(q, decoder->cache, index * decoder->limits.rows * slot_stride);
     q->op->cache_append(q, cache, slot_stride, decoder->slot, decoder->step,
                         real_at(q, a->qkv, inner), 3 * inner, decoder->rows, 2 * inner,
                         q->real_bytes);
@@ -225,9 +324,9 @@ static void self_attention(struct t5_decoder *decoder, int64_t index,
         .heads = s->heads,
         .head_dim = s->d_kv,
         .query_rows = decoder->rows,
-        .query_begin = decoder->query_begin,
-        .key_begin = decoder->key_begin,
-        .key_end = decoder->key_end,
+        .query_begin = decoder->self_query_begin,
+        .key_begin = decoder->self_key_begin,
+        .key_end = decoder->self_key_end,
         .q = a->qkv,
         .k = cache,
         .v = real_at(q, cache, inner),
@@ -235,7 +334,7 @@ static void self_attention(struct t5_decoder *decoder, int64_t index,
         .k_stride = 2 * inner,
         .v_stride = 2 * inner,
         .bias = decoder->bias,
-        .bias_span = decoder->max_steps,
+        .bias_span = decoder->limits.steps,
         .causal = true,
         .out = a->self_out,
     };
@@ -266,24 +365,28 @@ static void cross_attention(struct t5_decoder *decoder, int64_t index,
         .v_stride = 2 * inner,
         .out = a->cross_out,
         .capture = index >= first ? decoder->capture : NULL,
-        .capture_stride = decoder->run->longest_history,
+        .capture_stride = decoder->limits.longest_history,
         .capture_accumulate = index > first,
     };
     q->op->attention(q, &attention);
 }
 
-status t5_decoder_step(struct t5_decoder *decoder)
+status t5_decoder_count(struct t5_decoder *decoder)
+{
+    if (decoder->rows == 0) FAIL(STATUS_INTERNAL, "a decoding step without rows");
+    if (decoder->steps >= decoder->max_steps)
+        FAIL(STATUS_INTERNAL, "decoding past %lld steps", (long long)decoder->max_steps);
+    decoder->steps++;
+    return NULL;
+}
+
+void t5_decoder_calls(struct t5_decoder *decoder)
 {
     struct t5 *model = decoder->model;
     struct queue *q = model->queue;
     const struct t5_shape *s = &model->shape;
-    int64_t rows = decoder->rows;
-    if (rows == 0) FAIL(STATUS_INTERNAL, "a decoding step without rows");
-    if (decoder->steps >= decoder->max_steps)
-        FAIL(STATUS_INTERNAL, "decoding past %lld steps", (long long)decoder->max_steps);
-    decoder->steps++;
-    q->op->advance(q, decoder->step, 1, rows);
-    q->op->advance(q, decoder->key_end, 1, rows);
+    const int64_t rows = decoder->rows;
+    q->op->advance(q, decoder->step, 1, 2 * decoder->limits.rows); /* and self_key_end */
     q->op->embedding(q, decoder->layer[0].x_in, model->parameters.values + model->shared,
                      decoder->input, rows, s->d_model);
     for (int64_t i = 0; i < s->decoder_layers; i++) {
@@ -299,33 +402,51 @@ status t5_decoder_step(struct t5_decoder *decoder)
     }
     t5_head(model, decoder->layer[0].x_out, decoder->normed, NULL, decoder->scaled, decoder->logits,
             rows);
+}
+
+status t5_decoder_step(struct t5_decoder *decoder)
+{
+    TRY(t5_decoder_count(decoder));
+    t5_decoder_calls(decoder);
     return NULL;
 }
 
-/* Rows move up; their slots stay, so no cache is copied. */
+/* Rows move up; their slots stay, so no cache is copied.  Their inputs, which the host may not know
+ * yet, go through `moved`: those of dropped rows behind its first limits.rows places. */
 status t5_decoder_keep(struct t5_decoder *decoder, const int32_t *rows, int64_t count)
 {
     struct queue *q = decoder->model->queue;
+    const int64_t before = decoder->rows;
     for (int64_t i = 0; i < count; i++)
-        if (rows[i] < 0 || rows[i] >= decoder->rows || (i > 0 && rows[i] <= rows[i - 1]))
+        if (rows[i] < 0 || rows[i] >= before || (i > 0 && rows[i] <= rows[i - 1]))
             FAIL(STATUS_INTERNAL, "row %d kept of %lld, or out of order", rows[i],
-                 (long long)decoder->rows);
-    if (count == decoder->rows) return NULL;
-    int32_t *inputs = calloc((size_t)decoder->rows, sizeof(int32_t));
-    if (!inputs) FAIL(STATUS_INTERNAL, "no memory for a decoder's rows");
-    q->op->download(q, inputs, decoder->input, (size_t)decoder->rows * sizeof(int32_t));
-    status s = q->op->synchronize(q);
-    if (!s) {
-        for (int64_t i = 0; i < count; i++) {
-            inputs[i] = inputs[rows[i]];
-            decoder->host_slot[i] = decoder->host_slot[rows[i]];
-            decoder->host_history[i] = decoder->host_history[rows[i]];
-        }
-        decoder->rows = count;
-        s = upload_integers(decoder, inputs);
+                 (long long)before);
+    if (count == before) return NULL;
+    decoder->rows = count;
+    if (count == 0) return NULL;
+    int32_t *moves = calloc((size_t)before, sizeof *moves);
+    if (!moves) FAIL(STATUS_INTERNAL, "no memory for a decoder's rows");
+    for (int64_t r = 0; r < before; r++) moves[r] = (int32_t)(decoder->limits.rows + r);
+    for (int64_t i = 0; i < count; i++) {
+        moves[rows[i]] = (int32_t)i;
+        decoder->host_slot[i] = decoder->host_slot[rows[i]];
+        decoder->host_history[i] = decoder->host_history[rows[i]];
     }
-    free(inputs);
-    return s;
+    status s = upload_rows(decoder, moves, before);
+    free(moves);
+    if (s) return s;
+    q->op->cache_append(q, decoder->moved, 0, decoder->slot, decoder->moves, decoder->input, 1,
+                        before, 1, sizeof *decoder->input);
+    q->op->copy(q, decoder->input, decoder->moved, (size_t)count * sizeof *decoder->input);
+    return NULL;
+}
+
+struct t5_decoder_shape t5_decoder_shape(const struct t5_decoder *decoder)
+{
+    return (struct t5_decoder_shape){.layout = decoder->layout,
+                                     .rows = decoder->rows,
+                                     .segments = decoder->segments,
+                                     .capture_layers = decoder->capture_layers};
 }
 
 float *t5_decoder_logits(struct t5_decoder *decoder)
@@ -335,7 +456,7 @@ float *t5_decoder_logits(struct t5_decoder *decoder)
 
 const float *t5_decoder_capture(struct t5_decoder *decoder, int64_t *stride)
 {
-    *stride = decoder->run->longest_history;
+    *stride = decoder->limits.longest_history;
     return decoder->capture;
 }
 
@@ -349,6 +470,11 @@ const int32_t *t5_decoder_step_of_row(struct t5_decoder *decoder)
     return decoder->step;
 }
 
+const int32_t *t5_decoder_slot_of_row(struct t5_decoder *decoder)
+{
+    return decoder->slot;
+}
+
 const int32_t *t5_decoder_history_of_row(struct t5_decoder *decoder)
 {
     return decoder->history;
@@ -356,12 +482,12 @@ const int32_t *t5_decoder_history_of_row(struct t5_decoder *decoder)
 
 const int32_t *t5_decoder_key_begin(struct t5_decoder *decoder)
 {
-    return decoder->run->history_begin;
+    return decoder->history_begin;
 }
 
 const int32_t *t5_decoder_key_end(struct t5_decoder *decoder)
 {
-    return decoder->run->history_begin + 1;
+    return decoder->history_begin + 1;
 }
 
 int64_t t5_decoder_rows(const struct t5_decoder *decoder)
