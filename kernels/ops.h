@@ -113,6 +113,14 @@ struct attention_gradients {
     float *dbias;       /* [heads, 2 * bias_span - 1], added to; or NULL */
 };
 
+/* Where the rows of a decode step stand in arrays that outlive it, though rows leave the batch: row
+ * r has entry slot[r] of what belongs to a reply, and entry slot[r] * stride + step[r] of what
+ * belongs to its tokens.  slot NULL: entry r of both. */
+struct result_places {
+    const int32_t *slot; /* [rows] */
+    int64_t stride;
+};
+
 /* Reduction of captured rows to the attention summary (reward.md, Terms). */
 struct attention_summary {
     int64_t rows;
@@ -124,20 +132,22 @@ struct attention_summary {
     const uint8_t *visible;             /* 1: in V; per history token */
     const uint8_t *salient;             /* 1: in I (a subset of V); per history token */
     const uint8_t *turn;                /* per history token: earlier turn it belongs to, from 0 */
-    const float *floor_delta;           /* [rows] nats, already at most log|V| */
+    const float *floor_delta;           /* [replies] nats, already at most log|V| */
     int floor_form;                     /* enum floor_form of base/config.h */
     bool shuffle;                       /* control: shuffled */
     uint32_t key[2];                    /* Philox key of the shuffle */
-    const uint32_t *counter;            /* [rows, 3]: dialogue, turn, candidate */
+    const uint32_t *counter;            /* [replies, 3]: dialogue, turn, candidate */
     const int32_t *step;                /* [rows]: counter word 3 */
+    struct result_places at;            /* of the rows in floor_delta, counter and the outputs */
     int64_t turns, top;                 /* sizes of the optional outputs */
-    float *entropy;                     /* [rows] of a, before the floor */
-    float *entropy_floored;             /* [rows] as focus takes it: after the floor's form */
-    float *salient_mass;   /* [rows] of the row that coverage uses (mixed with `mix`) */
-    float *special_mass;   /* [rows] what leaving V out removed, before renormalizing */
-    float *turn_mass;      /* [rows, turns], or NULL */
-    int32_t *top_position; /* [rows, top], -1 where there are fewer; or NULL */
-    float *top_weight;     /* [rows, top] */
+    /* Entries of tokens, as floor_delta and counter are entries of replies. */
+    float *entropy;         /* of a, before the floor */
+    float *entropy_floored; /* as focus takes it: after the floor's form */
+    float *salient_mass;    /* of the row that coverage uses (mixed with `mix`) */
+    float *special_mass;    /* what leaving V out removed, before renormalizing */
+    float *turn_mass;       /* [entries, turns], or NULL */
+    int32_t *top_position;  /* [entries, top], -1 where there are fewer; or NULL */
+    float *top_weight;      /* [entries, top] */
 };
 
 struct sampling {
@@ -147,12 +157,14 @@ struct sampling {
     int64_t top_k;           /* 0: off */
     float top_p;             /* 1: off */
     uint32_t key[2];         /* Philox: (seed, purpose) */
-    const uint32_t *counter; /* [rows, 3]: dialogue, turn, candidate */
+    const uint32_t *counter; /* [replies, 3]: dialogue, turn, candidate */
     const int32_t *step;     /* [rows] counter word 3 */
     int32_t *token;          /* [rows] */
-    float *logp;             /* [rows] full softmax at the temperature, bit for bit what
-                              * `softmax_loss` gives for that token */
-    float *token_entropy;    /* [rows] of the full softmax */
+    struct result_places at; /* of the rows in counter and in the outputs below */
+    int32_t *token_kept;     /* the token once more; or NULL */
+    float *logp;             /* of the full softmax at the temperature, bit for bit what
+                              * `softmax_loss` gives for that token; or NULL */
+    float *token_entropy;    /* of the full softmax; or NULL */
 };
 
 /* The clipped surrogate of a batch's reply tokens (reward.md, PPO). All [tokens]. */

@@ -118,8 +118,8 @@ void cpu_sample(struct queue *q, const struct sampling *s)
             if (greedy) {
                 token = row_largest(x, vocabulary);
             } else {
-                const uint32_t counter[4] = {s->counter[3 * i], s->counter[3 * i + 1],
-                                             s->counter[3 * i + 2], (uint32_t)s->step[i]};
+                const uint32_t *own = s->counter + 3 * reply_entry(&s->at, i);
+                const uint32_t counter[4] = {own[0], own[1], own[2], (uint32_t)s->step[i]};
                 uint32_t random[4];
                 philox4x32(counter, s->key, random);
                 rows->exponentials(mass, x, temperature, sums.largest, vocabulary);
@@ -127,8 +127,10 @@ void cpu_sample(struct queue *q, const struct sampling *s)
                                    philox_uniform(random[0]));
             }
             s->token[i] = token;
-            if (s->logp) s->logp[i] = logits_logp(&sums, x[token], temperature);
-            if (s->token_entropy) s->token_entropy[i] = logits_entropy(&sums);
+            const int64_t entry = token_entry(&s->at, s->step, i);
+            if (s->token_kept) s->token_kept[entry] = token;
+            if (s->logp) s->logp[entry] = logits_logp(&sums, x[token], temperature);
+            if (s->token_entropy) s->token_entropy[entry] = logits_entropy(&sums);
         }
     }
 }

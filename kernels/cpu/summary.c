@@ -80,6 +80,7 @@ static void row_summary(const struct attention_summary *s, int64_t row, double *
 {
     const int64_t begin = s->key_begin[s->history_of_row[row]];
     const int64_t keys = s->key_end[s->history_of_row[row]] - begin;
+    const int64_t reply = reply_entry(&s->at, row), entry = token_entry(&s->at, s->step, row);
     const float *captured = s->capture + row * s->capture_stride;
     double special = 0.0, sum = 0.0;
     int64_t count = 0;
@@ -95,23 +96,23 @@ static void row_summary(const struct attention_summary *s, int64_t row, double *
     }
     for (int64_t i = 0; i < count; i++) a[i] = sum == 0.0 ? 1.0 / (double)count : a[i] / sum;
     if (s->shuffle) {
-        const uint32_t counter[4] = {s->counter[3 * row], s->counter[3 * row + 1],
-                                     s->counter[3 * row + 2], (uint32_t)s->step[row]};
+        const uint32_t *own = s->counter + 3 * reply;
+        const uint32_t counter[4] = {own[0], own[1], own[2], (uint32_t)s->step[row]};
         weights_shuffle(a, count, s->key, counter);
     }
     for (int64_t t = 0; s->turn_mass && t < s->turns; t++) {
         double mass = 0.0;
         for (int64_t i = 0; i < count; i++)
             if (s->turn[begin + where[i]] == t) mass += a[i];
-        s->turn_mass[row * s->turns + t] = (float)mass;
+        s->turn_mass[entry * s->turns + t] = (float)mass;
     }
     if (s->top_position)
-        row_top(s->top_position + row * s->top, s->top_weight + row * s->top, s->top, a, where,
+        row_top(s->top_position + entry * s->top, s->top_weight + entry * s->top, s->top, a, where,
                 count);
     const double entropy = entropy_of(a, count, 1.0, 0.0);
     /* A floor of log|V| came rounded to float.  Entropy is flat there: one rounded down would
      * move the mixed row by its root, 1e-4. */
-    double delta = (double)s->floor_delta[row];
+    double delta = (double)s->floor_delta[reply];
     if (count > 0 && delta >= (double)(float)log((double)count)) delta = log((double)count);
     double floored = entropy, keep = 1.0, uniform = 0.0;
     if (count > 0 && entropy < delta && s->floor_form == FLOOR_VALUE) floored = delta;
@@ -124,10 +125,10 @@ static void row_summary(const struct attention_summary *s, int64_t row, double *
     double salient = 0.0;
     for (int64_t i = 0; i < count; i++)
         if (s->salient[begin + where[i]]) salient += keep * a[i] + uniform;
-    s->entropy[row] = (float)entropy;
-    s->entropy_floored[row] = (float)floored;
-    s->salient_mass[row] = (float)salient;
-    s->special_mass[row] = (float)special;
+    s->entropy[entry] = (float)entropy;
+    s->entropy_floored[entry] = (float)floored;
+    s->salient_mass[entry] = (float)salient;
+    s->special_mass[entry] = (float)special;
 }
 
 void cpu_attention_summary(struct queue *q, const struct attention_summary *s)

@@ -45,7 +45,7 @@ static __device__ inline double mix_weight(const struct row &row, double delta)
 static __device__ inline void weights_shuffle(const struct row &row,
                                               const struct attention_summary &s, int64_t at)
 {
-    const uint32_t *counter = s.counter + 3 * at;
+    const uint32_t *counter = s.counter + 3 * reply_entry(s.at, at);
     struct philox_words random = {};
     for (int i = 0; i + 1 < row.count; i++) {
         const int left = row.count - i;
@@ -144,6 +144,7 @@ static __global__ void __launch_bounds__(threads)
     attention_summary_kernel(struct attention_summary s, char *scratch, int64_t scratch_row)
 {
     const int64_t at = blockIdx.x, history = s.history_of_row[at], begin = s.key_begin[history];
+    const int64_t entry = token_entry(s.at, s.step, at);
     const int keys = (int)(s.key_end[history] - begin);
     char *space = scratch ? scratch + at * scratch_row : dynamic_shared<char>();
     struct row row = {(double *)space, (int32_t *)((double *)space + s.capture_stride), 0};
@@ -157,12 +158,13 @@ static __global__ void __launch_bounds__(threads)
         for (int i = threadIdx.x; i < row.count; i += threads)
             if (s.turn[begin + row.where[i]] == t) mass += row.a[i];
         mass = block_sum(mass);
-        if (threadIdx.x == 0) s.turn_mass[at * s.turns + t] = (float)mass;
+        if (threadIdx.x == 0) s.turn_mass[entry * s.turns + t] = (float)mass;
     }
-    if (s.top_position) row_top(s.top_position + at * s.top, s.top_weight + at * s.top, s.top, row);
+    if (s.top_position)
+        row_top(s.top_position + entry * s.top, s.top_weight + entry * s.top, s.top, row);
     const double entropy = entropy_of(row, 1.0, 0.0);
     /* A floor of log|V| came rounded to float; see the CPU's row_summary. */
-    double delta = (double)s.floor_delta[at];
+    double delta = (double)s.floor_delta[reply_entry(s.at, at)];
     if (row.count > 0 && delta >= (double)(float)log((double)row.count))
         delta = log((double)row.count);
     double floored = entropy, keep = 1.0, uniform = 0.0;
@@ -178,10 +180,10 @@ static __global__ void __launch_bounds__(threads)
         if (s.salient[begin + row.where[i]]) salient += keep * row.a[i] + uniform;
     salient = block_sum(salient);
     if (threadIdx.x != 0) return;
-    s.entropy[at] = (float)entropy;
-    s.entropy_floored[at] = (float)floored;
-    s.salient_mass[at] = (float)salient;
-    s.special_mass[at] = (float)special;
+    s.entropy[entry] = (float)entropy;
+    s.entropy_floored[entry] = (float)floored;
+    s.salient_mass[entry] = (float)salient;
+    s.special_mass[entry] = (float)special;
 }
 
 void cuda_attention_summary(struct queue *q, const struct attention_summary *s)

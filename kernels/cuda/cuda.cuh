@@ -91,6 +91,17 @@ static __device__ inline void element_store(__nv_bfloat16 *p, float x)
     *p = __float2bfloat16_rn(x);
 }
 
+/* See struct result_places. */
+static __device__ inline int64_t reply_entry(const struct result_places &at, int64_t row)
+{
+    return at.slot ? at.slot[row] : row;
+}
+static __device__ inline int64_t token_entry(const struct result_places &at, const int32_t *step,
+                                             int64_t row)
+{
+    return at.slot ? at.slot[row] * at.stride + step[row] : row;
+}
+
 /* For kernels that meet a bad input: the largest number stays. */
 static __device__ inline void mistake_raise(int *mistake, int kind)
 {

@@ -232,15 +232,17 @@ static __global__ void __launch_bounds__(threads)
         struct weighing row = {x, s.vocabulary, temperature, sums.largest, unit, {0, 0x7fffffff}};
         if (s.top_k > 0 && s.top_k < s.vocabulary) top_k_cut(&row, bin, s.top_k);
         if (s.top_p < 1.0f) top_p_cut(&row, bin, s.top_p);
+        const uint32_t *counter = s.counter + 3 * reply_entry(s.at, i);
         const struct philox_words random =
-            philox4x32(s.counter[3 * i], s.counter[3 * i + 1], s.counter[3 * i + 2],
-                       (uint32_t)s.step[i], s.key[0], s.key[1]);
+            philox4x32(counter[0], counter[1], counter[2], (uint32_t)s.step[i], s.key[0], s.key[1]);
         token = token_draw(row, random.word[0] >> 8);
     }
     if (threadIdx.x != 0) return;
     s.token[i] = token;
-    if (s.logp) s.logp[i] = logits_logp(sums, x[token], temperature);
-    if (s.token_entropy) s.token_entropy[i] = logits_entropy(sums);
+    const int64_t entry = token_entry(s.at, s.step, i);
+    if (s.token_kept) s.token_kept[entry] = token;
+    if (s.logp) s.logp[entry] = logits_logp(sums, x[token], temperature);
+    if (s.token_entropy) s.token_entropy[entry] = logits_entropy(sums);
 }
 
 void cuda_sample(struct queue *q, const struct sampling *s)

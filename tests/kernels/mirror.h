@@ -488,6 +488,19 @@ static void *mirror_in_bytes(struct mirror_call *call, const uint8_t *host, int6
     return mirror_argument(call, host, count, 1, false, false);
 }
 
+/* The rows' places, which take the place of *at; entries of replies and of tokens. */
+static void mirror_places(struct mirror_call *call, struct result_places *at, const int32_t *step,
+                          int64_t rows, int64_t *replies, int64_t *entries)
+{
+    *replies = *entries = at->slot ? 0 : rows;
+    for (int64_t i = 0; at->slot && i < rows; i++) {
+        const int64_t entry = at->slot[i] * at->stride + step[i];
+        if (at->slot[i] >= *replies) *replies = at->slot[i] + 1;
+        if (entry >= *entries) *entries = entry + 1;
+    }
+    at->slot = mirror_in(call, at->slot, rows);
+}
+
 static void mirror_attention_summary(struct queue *q, const struct attention_summary *from)
 {
     struct mirror_call call = mirror_begin(q);
@@ -501,16 +514,18 @@ static void mirror_attention_summary(struct queue *q, const struct attention_sum
     s.visible = mirror_in_bytes(&call, s.visible, tokens);
     s.salient = mirror_in_bytes(&call, s.salient, tokens);
     s.turn = mirror_in_bytes(&call, s.turn, tokens);
-    s.floor_delta = mirror_in(&call, s.floor_delta, s.rows);
-    s.counter = mirror_in(&call, s.counter, 3 * s.rows);
+    int64_t replies, entries;
+    mirror_places(&call, &s.at, s.step, s.rows, &replies, &entries);
+    s.floor_delta = mirror_in(&call, s.floor_delta, replies);
+    s.counter = mirror_in(&call, s.counter, 3 * replies);
     s.step = mirror_in(&call, s.step, s.rows);
-    s.entropy = mirror_out(&call, s.entropy, s.rows);
-    s.entropy_floored = mirror_out(&call, s.entropy_floored, s.rows);
-    s.salient_mass = mirror_out(&call, s.salient_mass, s.rows);
-    s.special_mass = mirror_out(&call, s.special_mass, s.rows);
-    s.turn_mass = mirror_out(&call, s.turn_mass, s.rows * s.turns);
-    s.top_position = mirror_out(&call, s.top_position, s.rows * s.top);
-    s.top_weight = mirror_out(&call, s.top_weight, s.rows * s.top);
+    s.entropy = mirror_out(&call, s.entropy, entries);
+    s.entropy_floored = mirror_out(&call, s.entropy_floored, entries);
+    s.salient_mass = mirror_out(&call, s.salient_mass, entries);
+    s.special_mass = mirror_out(&call, s.special_mass, entries);
+    s.turn_mass = mirror_out(&call, s.turn_mass, entries * s.turns);
+    s.top_position = mirror_out(&call, s.top_position, entries * s.top);
+    s.top_weight = mirror_out(&call, s.top_weight, entries * s.top);
     call.inner->op->attention_summary(call.inner, &s);
     mirror_end(&call);
 }
@@ -594,11 +609,14 @@ static void mirror_sample(struct queue *q, const struct sampling *from)
     struct mirror_call call = mirror_begin(q);
     struct sampling s = *from;
     s.logits = mirror_in(&call, s.logits, s.rows * s.vocabulary);
-    s.counter = mirror_in(&call, s.counter, 3 * s.rows);
+    int64_t replies, entries;
+    mirror_places(&call, &s.at, s.step, s.rows, &replies, &entries);
+    s.counter = mirror_in(&call, s.counter, 3 * replies);
     s.step = mirror_in(&call, s.step, s.rows);
     s.token = mirror_out(&call, s.token, s.rows);
-    s.logp = mirror_out(&call, s.logp, s.rows);
-    s.token_entropy = mirror_out(&call, s.token_entropy, s.rows);
+    s.token_kept = mirror_out(&call, s.token_kept, entries);
+    s.logp = mirror_out(&call, s.logp, entries);
+    s.token_entropy = mirror_out(&call, s.token_entropy, entries);
     call.inner->op->sample(call.inner, &s);
     mirror_end(&call);
 }

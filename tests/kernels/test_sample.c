@@ -286,6 +286,60 @@ static void greedy_takes_the_lowest_of_equals(void **state)
     queues_free(&all);
 }
 
+/* As in a decode step after rows have left: slots out of order, results at (slot, step). */
+static void results_go_to_the_places_of_slot_and_step(void **state)
+{
+    (void)state;
+    enum { rows = 4, slots = 9, steps = 5, vocabulary = 50 };
+    static const int32_t slot[rows] = {7, 2, 8, 0};
+    struct queues all = queues_new();
+    float *logits = random_new(rows * vocabulary, 4, 3);
+    uint32_t counter[3 * rows], placed[3 * slots] = {0};
+    int32_t step[rows], token[rows], other[rows], *kept = guarded_new(slots * steps * 4);
+    float logp[rows], entropy[rows], *logps = floats_new(slots * steps);
+    float *entropies = floats_new(slots * steps);
+    for (int i = 0; i < rows; i++) {
+        step[i] = (3 * i + 1) % steps;
+        for (int n = 0; n < 3; n++)
+            placed[3 * slot[i] + n] = counter[3 * i + n] = (uint32_t)(i + 5 * n);
+    }
+    struct sampling s = {.rows = rows,
+                         .vocabulary = vocabulary,
+                         .logits = logits,
+                         .temperature = 1,
+                         .top_p = 1,
+                         .key = {3, RANDOM_SAMPLING},
+                         .counter = counter,
+                         .step = step,
+                         .token = token,
+                         .logp = logp,
+                         .token_entropy = entropy};
+    all.q[0]->op->sample(all.q[0], &s);
+    s.counter = placed;
+    s.at = (struct result_places){.slot = slot, .stride = steps};
+    s.token = other;
+    s.token_kept = kept;
+    s.logp = logps;
+    s.token_entropy = entropies;
+    all.q[0]->op->sample(all.q[0], &s);
+    queue_check(all.q[0]);
+    int written = 0;
+    for (int i = 0; i < slots * steps; i++) written += !isnan(logps[i]);
+    assert_int_equal(written, rows);
+    for (int i = 0; i < rows; i++) {
+        const int at = slot[i] * steps + step[i];
+        assert_int_equal(other[i], token[i]);
+        assert_int_equal(kept[at], token[i]);
+        check_bits(logps + at, logp + i, 1, "logp");
+        check_bits(entropies + at, entropy + i, 1, "entropy");
+    }
+    guarded_free(logits, "logits");
+    guarded_free(kept, "tokens kept");
+    guarded_free(logps, "logps");
+    guarded_free(entropies, "entropies");
+    queues_free(&all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +349,7 @@ int main(void)
         cmocka_unit_test(logp_has_the_bits_of_softmax_loss_everywhere),
         cmocka_unit_test(tokens_are_those_of_plain_c),
         cmocka_unit_test(greedy_takes_the_lowest_of_equals),
+        cmocka_unit_test(results_go_to_the_places_of_slot_and_step),
     };
     return cmocka_run_group_tests_name("sample", tests, NULL, NULL);
 }

@@ -311,6 +311,58 @@ static void wide_rows_change_no_bits(void **state)
     queues_free(&all);
 }
 
+/* As in a decode step after rows have left: slots out of order, results at (slot, step). */
+static void results_go_to_the_places_of_slot_and_step(void **state)
+{
+    (void)state;
+    enum { slots = 2 * rows, steps = rows };
+    struct queues all = queues_new();
+    struct problem *plain = problem_new(FLOOR_MIX, true), *p = problem_new(FLOOR_MIX, true);
+    float floors[slots], *results[5];
+    uint32_t counter[3 * slots];
+    int32_t slot[rows], *position = guarded_new(slots * steps * top * 4);
+    float *weight = floats_new(slots * steps * top);
+    for (int i = 0; i < slots; i++) floors[i] = NAN;
+    memset(counter, 0, sizeof counter);
+    for (int i = 0; i < rows; i++) {
+        slot[i] = 2 * i + i % 2;
+        floors[slot[i]] = p->floor_delta[i];
+        memcpy(counter + 3 * slot[i], p->counter + 3 * i, 3 * sizeof *counter);
+    }
+    for (int i = 0; i < 5; i++) results[i] = floats_new(slots * steps * (i == 4 ? turns : 1));
+    p->s.at = (struct result_places){.slot = slot, .stride = steps};
+    p->s.floor_delta = floors;
+    p->s.counter = counter;
+    p->s.entropy = results[0];
+    p->s.entropy_floored = results[1];
+    p->s.salient_mass = results[2];
+    p->s.special_mass = results[3];
+    p->s.turn_mass = results[4];
+    p->s.top_position = position;
+    p->s.top_weight = weight;
+    run(all.q[0], plain);
+    run(all.q[0], p);
+    for (int i = 0; i < rows; i++) {
+        const int at = slot[i] * steps + p->step[i];
+        check_bits(results[0] + at, plain->entropy + i, 1, "entropy");
+        check_bits(results[1] + at, plain->floored + i, 1, "entropy_floored");
+        check_bits(results[2] + at, plain->salient_mass + i, 1, "salient_mass");
+        check_bits(results[3] + at, plain->special_mass + i, 1, "special_mass");
+        check_bits(results[4] + at * turns, plain->turn_mass + i * turns, turns, "turn_mass");
+        check_bits(position + at * top, plain->top_position + i * top, top, "top_position");
+        check_bits(weight + at * top, plain->top_weight + i * top, top, "top_weight");
+    }
+    int written = 0;
+    for (int i = 0; i < slots * steps; i++) written += !isnan(results[0][i]);
+    assert_int_equal(written, rows);
+    for (int i = 0; i < 5; i++) guarded_free(results[i], "a result");
+    guarded_free(position, "top_position");
+    guarded_free(weight, "top_weight");
+    problem_free(plain);
+    problem_free(p);
+    queues_free(&all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +371,7 @@ int main(void)
         cmocka_unit_test(the_shuffle_permutes_over_the_visible),
         cmocka_unit_test(edge_cases_have_their_defined_values),
         cmocka_unit_test(wide_rows_change_no_bits),
+        cmocka_unit_test(results_go_to_the_places_of_slot_and_step),
     };
     return cmocka_run_group_tests_name("summary", tests, NULL, NULL);
 }
