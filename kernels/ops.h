@@ -212,6 +212,9 @@ struct ops {
     void (*graph_begin)(struct queue *q);
     status (*graph_end)(struct queue *q, struct graph **out);
     void (*graph_launch)(struct queue *q, struct graph *graph);
+    /* False once memory of the queue's own that calls used has moved: such a graph cannot be
+     * launched any more. */
+    bool (*graph_is_current)(struct queue *q, const struct graph *graph);
     void (*graph_destroy)(struct queue *q, struct graph *graph); /* NULL is allowed */
     void (*destroy)(struct queue *q);
 
@@ -311,7 +314,7 @@ struct ops {
 
 /* Slots of marks by their users.  Two of one kind on one queue may share: who waits for a slot that
  * the other has marked since waits longer, never too short. */
-enum { MARK_DECODER = 0, MARK_LOOK = 2, QUEUE_MARKS = 8 };
+enum { MARK_DECODER = 0, MARK_LOOK = 2, MARK_CAPTURE = 4, QUEUE_MARKS = 8 };
 
 /* The CPU back end: instruction set "auto", "avx512", "avx2" or "c". */
 status cpu_queue_create(int threads, const char *instructions, struct queue **out);

@@ -21,6 +21,8 @@ struct cuda_queue {
     int *mistake_seen; /* pinned copy */
     void *scratch;     /* device */
     size_t scratch_bytes;
+    int64_t moves;     /* how often working space that graphs may use has moved */
+    bool recording;    /* between graph_begin and graph_end */
     struct blas *blas; /* what products keep, see blas.cuh; NULL before the first */
 };
 
@@ -111,17 +113,19 @@ static __device__ inline void mistake_raise(int *mistake, int kind)
 /* Every operation, with the type that the table gives it: cuda_rmsnorm, cuda_add, ... */
 #define CUDA_OPERATIONS(of)                                                                        \
     of(allocate) of(release) of(host_allocate) of(host_release) of(mark) of(mark_wait)             \
-        of(graph_begin) of(graph_end) of(graph_launch) of(graph_destroy) of(upload) of(download)   \
-            of(copy) of(zero) of(synchronize) of(destroy) of(matrix_create) of(matrix_destroy)     \
-                of(matrix_pack) of(matmul) of(matmul_relu) of(matmul_float)                        \
-                    of(matmul_input_gradient) of(matmul_weight_gradient) of(narrow) of(embedding)  \
-                        of(embedding_backward) of(rmsnorm) of(rmsnorm_backward) of(add) of(scale)  \
-                            of(relu) of(relu_backward) of(gated_gelu) of(gated_gelu_backward)      \
-                                of(relative_bias) of(relative_bias_backward) of(attention)         \
-                                    of(attention_backward) of(attention_summary) of(cache_append)  \
-                                        of(advance) of(mean_rows) of(mean_rows_backward)           \
-                                            of(softmax_loss) of(softmax_loss_backward) of(sample)  \
-                                                of(ppo_loss) of(square_sum) of(adamw)
+        of(graph_begin) of(graph_end) of(graph_launch) of(graph_is_current) of(graph_destroy)      \
+            of(upload) of(download) of(copy) of(zero) of(synchronize) of(destroy)                  \
+                of(matrix_create) of(matrix_destroy) of(matrix_pack) of(matmul) of(matmul_relu)    \
+                    of(matmul_float) of(matmul_input_gradient) of(matmul_weight_gradient)          \
+                        of(narrow) of(embedding) of(embedding_backward) of(rmsnorm)                \
+                            of(rmsnorm_backward) of(add) of(scale) of(relu) of(relu_backward)      \
+                                of(gated_gelu) of(gated_gelu_backward) of(relative_bias)           \
+                                    of(relative_bias_backward) of(attention)                       \
+                                        of(attention_backward) of(attention_summary)               \
+                                            of(cache_append) of(advance) of(mean_rows)             \
+                                                of(mean_rows_backward) of(softmax_loss)            \
+                                                    of(softmax_loss_backward) of(sample)           \
+                                                        of(ppo_loss) of(square_sum) of(adamw)
 #define CUDA_DECLARE(name) std::remove_pointer_t<decltype(ops::name)> cuda_##name;
 CUDA_OPERATIONS(CUDA_DECLARE)
 #undef CUDA_DECLARE

@@ -38,8 +38,15 @@ void *cuda_scratch(struct queue *q, size_t bytes)
 {
     struct cuda_queue *cuda = cuda_queue_of(q);
     if (cuda->scratch && cuda->scratch_bytes >= bytes) return cuda->scratch;
+    if (cuda->recording) {
+        cuda_fail(q, ERROR(STATUS_INTERNAL,
+                           "a call being recorded needs %zu bytes of working space, there are %zu",
+                           bytes, cuda->scratch_bytes));
+        return NULL;
+    }
     cuda_check(q, cudaFree(cuda->scratch), "cudaFree"); /* waits for its readers */
     cuda->scratch_bytes = 0;
+    cuda->moves++;
     status error = memory_new(bytes, &cuda->scratch);
     if (error)
         cuda_fail(q, error);

@@ -1,111 +1,126 @@
-/* The attention summary's inputs and outputs on the device; see capture.h. */
+/* The attention summary's inputs on the device; see capture.h. */
 #include "src/rollout/capture.h"
 
-#include "src/base/arena.h"
+#include "src/base/philox.h"
 #include "src/reward/terms.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 void capture_create(struct capture *capture, struct queue *queue)
 {
-    *capture = (struct capture){.queue = queue, .turns = 1};
+    *capture = (struct capture){.queue = queue, .inputs = {.kind = MEMORY_CAPTURE}, .turns = 1};
 }
 
 void capture_destroy(struct capture *capture)
 {
-    struct buffer *all[] = {&capture->visible,   &capture->salient,      &capture->earlier,
-                            &capture->floor,     &capture->counter,      &capture->entropy,
-                            &capture->floored,   &capture->mass,         &capture->special,
-                            &capture->turn_mass, &capture->top_position, &capture->top_weight};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (capture->queue) buffer_release(capture->queue, all[i]);
+    if (!capture->queue) return;
+    buffer_release(capture->queue, &capture->inputs);
+    host_buffer_release(capture->queue, &capture->image);
 }
 
-status capture_prompts(struct capture *capture, const struct prompt *prompts, int64_t count)
+static size_t padded(int64_t bytes)
 {
-    int64_t total = 0, turns = 1;
-    for (int64_t p = 0; p < count; p++) {
-        total += prompts[p].count;
-        for (int64_t i = 0; i < prompts[p].count; i++)
-            if (prompts[p].earlier[i] >= turns) turns = prompts[p].earlier[i] + 1;
-    }
-    capture->turns = turns;
-    uint8_t *host = memory_allocate((size_t)total * 3 + 1);
+    return ((size_t)bytes + 63) / 64 * 64;
+}
+
+/* The masks come first, then floors, then counters. */
+static size_t floors_offset(int64_t tokens)
+{
+    return 3 * padded(tokens);
+}
+
+static size_t counters_offset(int64_t tokens, int64_t replies)
+{
+    return floors_offset(tokens) + padded(replies * (int64_t)sizeof(float));
+}
+
+static size_t inputs_bytes(int64_t tokens, int64_t replies)
+{
+    return counters_offset(tokens, replies) + padded(3 * replies * (int64_t)sizeof(uint32_t));
+}
+
+static void inputs_cut(struct capture *capture, char *base, int64_t tokens, int64_t replies)
+{
+    capture->visible = (uint8_t *)base;
+    capture->salient = (uint8_t *)base + padded(tokens);
+    capture->earlier = (uint8_t *)base + 2 * padded(tokens);
+    capture->floor = (float *)(void *)(base + floors_offset(tokens));
+    capture->counter = (uint32_t *)(void *)(base + counters_offset(tokens, replies));
+}
+
+status capture_reserve(struct capture *capture, int64_t tokens, int64_t replies)
+{
+    const size_t bytes = inputs_bytes(tokens, replies);
+    TRY(buffer_reserve(capture->queue, &capture->inputs, bytes));
+    return host_buffer_reserve(capture->queue, &capture->image, bytes);
+}
+
+int64_t capture_turns(const struct capture_batch *batch)
+{
+    int64_t turns = 1;
+    for (int64_t p = 0; p < batch->prompt_count; p++)
+        for (int64_t i = 0; i < batch->prompts[p].count; i++)
+            if (batch->prompts[p].earlier[i] >= turns) turns = batch->prompts[p].earlier[i] + 1;
+    return turns;
+}
+
+/* Into the image, which the pointers name. */
+static void inputs_fill(struct capture *capture, const struct config *config,
+                        const struct capture_batch *batch)
+{
     int64_t at = 0;
-    for (int64_t p = 0; p < count; p++) {
-        const size_t n = (size_t)prompts[p].count;
-        memcpy(host + at, prompts[p].visible, n);
-        memcpy(host + total + at, prompts[p].salient, n);
-        memcpy(host + 2 * total + at, prompts[p].earlier, n);
-        at += prompts[p].count;
+    capture->turns = capture_turns(batch);
+    for (int64_t p = 0; p < batch->prompt_count; p++) {
+        const struct prompt *prompt = &batch->prompts[p];
+        const size_t n = (size_t)prompt->count;
+        memcpy(capture->visible + at, prompt->visible, n);
+        memcpy(capture->salient + at, prompt->salient, n);
+        memcpy(capture->earlier + at, prompt->earlier, n);
+        at += prompt->count;
     }
-    struct queue *q = capture->queue;
-    status s = buffer_upload(q, &capture->visible, host, (size_t)total);
-    if (!s) s = buffer_upload(q, &capture->salient, host + total, (size_t)total);
-    if (!s) s = buffer_upload(q, &capture->earlier, host + 2 * total, (size_t)total);
-    if (!s) s = q->op->synchronize(q);
-    free(host);
-    return s;
+    for (int64_t r = 0; r < batch->replies; r++) {
+        const struct prompt *prompt = &batch->prompts[batch->prompt_of[r]];
+        capture->floor[r] = (float)reward_floor(config, prompt->turn, prompt->visible_count);
+    }
+    memcpy(capture->counter, batch->counters, (size_t)batch->replies * 3 * sizeof(uint32_t));
 }
 
-status capture_rows(struct capture *capture, const struct config *config,
-                    const struct prompt *prompts, const int32_t *prompt_of_row,
-                    const uint32_t *counters, int64_t rows)
+status capture_begin(struct capture *capture, const struct config *config,
+                     const struct capture_batch *batch, int64_t tokens, int64_t replies)
 {
     struct queue *q = capture->queue;
-    const size_t n = (size_t)rows;
-    float *floors = memory_allocate((n + 1) * sizeof *floors);
-    for (int64_t r = 0; r < rows; r++) {
-        const struct prompt *prompt = &prompts[prompt_of_row[r]];
-        floors[r] = (float)reward_floor(config, prompt->turn, prompt->visible_count);
-    }
-    status s = buffer_upload(q, &capture->floor, floors, n * sizeof *floors);
-    if (!s) s = buffer_upload(q, &capture->counter, counters, n * 3 * sizeof *counters);
-    if (!s) s = buffer_reserve(q, &capture->entropy, n * sizeof(float));
-    if (!s) s = buffer_reserve(q, &capture->floored, n * sizeof(float));
-    if (!s) s = buffer_reserve(q, &capture->mass, n * sizeof(float));
-    if (!s) s = buffer_reserve(q, &capture->special, n * sizeof(float));
-    if (!s) s = buffer_reserve(q, &capture->turn_mass, n * (size_t)capture->turns * sizeof(float));
-    if (!s) s = buffer_reserve(q, &capture->top_position, n * SUMMARY_TOP * sizeof(int32_t));
-    if (!s) s = buffer_reserve(q, &capture->top_weight, n * SUMMARY_TOP * sizeof(float));
-    if (!s) s = q->op->synchronize(q);
-    free(floors);
-    return s;
-}
-
-status capture_reduce(struct capture *capture, const struct config *config, const float *captured,
-                      int64_t stride, int64_t layers_heads, const int32_t *history_of_row,
-                      const int32_t *key_begin, const int32_t *key_end, const int32_t *step,
-                      int64_t rows)
-{
-    struct queue *q = capture->queue;
-    const struct attention_summary summary = {
-        .rows = rows,
-        .capture = captured,
-        .capture_stride = stride,
-        .weight = 1.0f / (float)layers_heads,
-        .history_of_row = history_of_row,
-        .key_begin = key_begin,
-        .key_end = key_end,
-        .visible = capture->visible.data,
-        .salient = capture->salient.data,
-        .turn = capture->earlier.data,
-        .floor_delta = capture->floor.data,
-        .floor_form = config->floor.form,
-        .shuffle = config->control == CONTROL_SHUFFLED,
-        .key = {(uint32_t)config->seed, RANDOM_SHUFFLED_CONTROL},
-        .counter = capture->counter.data,
-        .step = step,
-        .turns = capture->turns,
-        .top = SUMMARY_TOP,
-        .entropy = capture->entropy.data,
-        .entropy_floored = capture->floored.data,
-        .salient_mass = capture->mass.data,
-        .special_mass = capture->special.data,
-        .turn_mass = capture->turn_mass.data,
-        .top_position = capture->top_position.data,
-        .top_weight = capture->top_weight.data};
-    q->op->attention_summary(q, &summary);
+    q->op->mark_wait(q, MARK_CAPTURE); /* the last image has been read */
+    TRY(capture_reserve(capture, tokens, replies));
+    inputs_cut(capture, capture->image.data, tokens, replies);
+    inputs_fill(capture, config, batch);
+    inputs_cut(capture, capture->inputs.data, tokens, replies);
+    q->op->upload(q, capture->inputs.data, capture->image.data, inputs_bytes(tokens, replies));
+    q->op->mark(q, MARK_CAPTURE);
     return NULL;
+}
+
+void capture_reduce(const struct capture *capture, const struct config *config,
+                    const struct results *results, const struct attention_summary *from)
+{
+    struct queue *q = capture->queue;
+    struct attention_summary summary = *from;
+    summary.visible = capture->visible;
+    summary.salient = capture->salient;
+    summary.turn = capture->earlier;
+    summary.floor_delta = capture->floor;
+    summary.floor_form = config->floor.form;
+    summary.shuffle = config->control == CONTROL_SHUFFLED;
+    summary.key[0] = (uint32_t)config->seed;
+    summary.key[1] = RANDOM_SHUFFLED_CONTROL;
+    summary.counter = capture->counter;
+    summary.turns = results->turns;
+    summary.top = SUMMARY_TOP;
+    summary.entropy = results->of[RESULT_ENTROPY];
+    summary.entropy_floored = results->of[RESULT_FLOORED];
+    summary.salient_mass = results->of[RESULT_MASS];
+    summary.special_mass = results->of[RESULT_SPECIAL];
+    summary.turn_mass = results->of[RESULT_TURN_MASS];
+    summary.top_position = results->of[RESULT_TOP_POSITION];
+    summary.top_weight = results->of[RESULT_TOP_WEIGHT];
+    q->op->attention_summary(q, &summary);
 }

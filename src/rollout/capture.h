@@ -1,32 +1,44 @@
-/* The device side of the attention summary for a set of prompts and rows: masks, floors,
+/* The device side of the attention summary for a set of prompts and replies: masks, floors,
  * counters, and the call that reduces captured rows.  Shared by generation and scoring. */
 #ifndef REGARD_ROLLOUT_CAPTURE_H
 #define REGARD_ROLLOUT_CAPTURE_H
 
-#include "src/model/buffer.h"
-#include "src/rollout/generate.h"
+#include "src/base/config.h"
+#include "src/rollout/prompt.h"
+#include "src/rollout/results.h"
 
 struct capture {
     struct queue *queue;
-    struct buffer visible, salient, earlier;       /* per history token */
-    struct buffer floor, counter;                  /* per row */
-    struct buffer entropy, floored, mass, special; /* per row, outputs */
-    struct buffer turn_mass, top_position, top_weight;
-    int64_t turns; /* columns of turn_mass */
+    struct buffer inputs;
+    struct host_buffer image; /* of the inputs */
+    /* In `inputs`. */
+    uint8_t *visible, *salient, *earlier; /* per history token */
+    float *floor;                         /* [replies] */
+    uint32_t *counter;                    /* [replies, 3] */
+    int64_t turns;                        /* of the prompts */
+};
+
+/* Prompts packed in order, and replies to them. */
+struct capture_batch {
+    const struct prompt *prompts;
+    int64_t prompt_count;
+    const int32_t *prompt_of; /* [replies] into prompts */
+    const uint32_t *counters; /* [replies, 3] */
+    int64_t replies;
 };
 
 void capture_create(struct capture *capture, struct queue *queue);
 void capture_destroy(struct capture *capture);
-/* Masks of prompts[0..count), packed in order. */
-status capture_prompts(struct capture *capture, const struct prompt *prompts, int64_t count);
-/* Per row: its prompt (index into prompts) and counter words [rows, 3]. */
-status capture_rows(struct capture *capture, const struct config *config,
-                    const struct prompt *prompts, const int32_t *prompt_of_row,
-                    const uint32_t *counters, int64_t rows);
-/* Reduces `rows` captured rows; layers_heads: how many maps were added up. */
-status capture_reduce(struct capture *capture, const struct config *config, const float *captured,
-                      int64_t stride, int64_t layers_heads, const int32_t *history_of_row,
-                      const int32_t *key_begin, const int32_t *key_end, const int32_t *step,
-                      int64_t rows);
+/* Room for so many history tokens and replies. */
+status capture_reserve(struct capture *capture, int64_t tokens, int64_t replies);
+/* How many earlier turns the prompts have, at least 1. */
+int64_t capture_turns(const struct capture_batch *batch);
+/* Uploads what belongs to a batch, laid out for `tokens` and `replies`, at least the batch's. */
+status capture_begin(struct capture *capture, const struct config *config,
+                     const struct capture_batch *batch, int64_t tokens, int64_t replies);
+/* Reduces captured rows into the results.  summary: rows, capture, capture_stride, weight,
+ * history_of_row, key_begin, key_end, step and at are set. */
+void capture_reduce(const struct capture *capture, const struct config *config,
+                    const struct results *results, const struct attention_summary *summary);
 
 #endif

@@ -1,45 +1,29 @@
 /* Batched generation with attention capture: see generate.h.  Histories are encoded once, their
- * candidates share cross-attention keys and values, rows that ended leave the batch. */
-#include "src/rollout/generate.h"
+ * candidates share cross-attention keys and values, rows that ended leave the batch.
+ * Where the queue has graphs, the device is never waited for between steps: a step is one launch of
+ * a recorded graph, the host sees which rows have ended while later steps run already, and there
+ * are few numbers of rows (size_bucket).  Rows that have ended, and rows beyond the last reply that
+ * fill a number up, go on as others do: they write to places of their own, which nobody reads. */
+#include "src/rollout/generate_parts.h"
 
 #include "src/base/arena.h"
-#include "src/rollout/capture.h"
+#include "src/base/log.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* How many steps pass between two looks at which rows have ended. */
-enum { GENERATE_LOOK_EVERY = 2 };
-
-/* What a step leaves for each row, recorded on the device at [row, step]. */
-enum record {
-    REC_TOKEN,
-    REC_LOGP,
-    REC_TOKEN_ENTROPY,
-    REC_ENTROPY,
-    REC_FLOORED,
-    REC_MASS,
-    REC_SPECIAL,
-    REC_TURN_MASS,
-    REC_TOP_POSITION,
-    REC_TOP_WEIGHT,
-    REC_COUNT
-};
-
-struct generator {
-    struct t5 *model;
-    struct t5_decoder *decoder;
-    struct t5_run *run;
-    struct capture capture;
-    struct buffer slot, logp, token_entropy, key_begin, history, step;
-    struct buffer record[REC_COUNT];
-};
+enum { LOOK_EVERY = 2, LOOK_EVERY_RECORDED = 4 };
 
 status generator_create(struct t5 *model, struct generator **out)
 {
     struct generator *g = memory_allocate(sizeof *g);
+    struct queue *q = t5_queue(model);
     g->model = model;
-    capture_create(&g->capture, t5_queue(model));
+    g->graphs = g->recordable = q->op->graph_begin != NULL;
+    capture_create(&g->capture, q);
+    results_create(&g->results, q);
+    step_graphs_create(&g->recorded, q);
     status s = t5_shape(model)->decoder_layers ? t5_decoder_create(model, &g->decoder) : NULL;
     if (!s) s = t5_run_create(model, &g->run);
     if (s) {
@@ -54,31 +38,34 @@ void generator_destroy(struct generator *g)
 {
     if (!g) return;
     struct queue *q = t5_queue(g->model);
-    struct buffer *all[] = {&g->slot,      &g->logp,    &g->token_entropy,
-                            &g->key_begin, &g->history, &g->step};
+    step_graphs_destroy(&g->recorded);
+    struct buffer *all[] = {&g->key_begin, &g->history, &g->step};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_release(q, all[i]);
-    for (int i = 0; i < REC_COUNT; i++) buffer_release(q, &g->record[i]);
+    for (int i = 0; i < 2; i++) host_buffer_release(q, &g->look[i]);
     capture_destroy(&g->capture);
+    results_destroy(&g->results);
     if (g->decoder) t5_decoder_destroy(g->decoder);
     if (g->run) t5_run_destroy(g->run);
     free(g);
 }
 
-static int64_t record_width(const struct generator *g, int record)
+void generator_use_graphs(struct generator *g, bool graphs)
 {
-    return record == REC_TURN_MASS                                  ? g->capture.turns
-           : record == REC_TOP_POSITION || record == REC_TOP_WEIGHT ? SUMMARY_TOP
-                                                                    : 1;
+    g->graphs = graphs && t5_queue(g->model)->op->graph_begin;
 }
 
-/* The prompts that a chunk of rows reads: packed tokens for the model. */
-struct packed_prompts {
-    int64_t first, count;
-    int32_t *begin, *tokens;
-};
+status generator_check(const struct generator *g, const struct config *config)
+{
+    const int64_t layers = t5_shape(g->model)->decoder_layers;
+    if (config->attention.layers > layers)
+        FAIL(STATUS_INPUT,
+             "attention.layers is %lld but the model's decoder has %lld layers; lower it",
+             (long long)config->attention.layers, (long long)layers);
+    return NULL;
+}
 
-static void packed_prompts_make(struct packed_prompts *packed, const struct prompt *prompts,
-                                const struct reply_row *rows, int64_t row_count)
+void packed_prompts_make(struct packed_prompts *packed, const struct prompt *prompts,
+                         const struct reply_row *rows, int64_t row_count)
 {
     packed->first = rows[0].prompt;
     packed->count = rows[row_count - 1].prompt - packed->first + 1;
@@ -92,174 +79,309 @@ static void packed_prompts_make(struct packed_prompts *packed, const struct prom
                (size_t)prompts[packed->first + p].count * sizeof *packed->tokens);
 }
 
-static void packed_prompts_free(struct packed_prompts *packed)
+void packed_prompts_free(struct packed_prompts *packed)
 {
     free(packed->begin);
     free(packed->tokens);
 }
 
-/* Rows of one chunk that are still in the batch, by their index in the chunk. */
-struct active {
-    int32_t *row, *prompt;
-    uint32_t *counter;
-    int64_t count;
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Lays out for `need`; where steps are recorded for more, so that it happens seldom. */
+static status limits_set(struct generator *g, const struct generator_limits *need)
+{
+    struct generator_limits limits = *need;
+    if (g->recordable) {
+        limits.tokens = larger(g->limits.tokens, size_bucket(need->tokens));
+        limits.rows = larger(g->limits.rows, size_bucket(need->rows));
+        limits.steps = larger(g->limits.steps, need->steps);
+        limits.turns = larger(g->limits.turns, size_bucket(need->turns));
+    }
+    const void *inputs = g->capture.inputs.data, *results = g->results.device.data;
+    TRY(capture_reserve(&g->capture, limits.tokens, limits.rows));
+    TRY(results_reserve(&g->results, limits.rows * limits.steps, limits.turns));
+    for (int i = 0; i < 2; i++)
+        TRY(host_buffer_reserve(t5_queue(g->model), &g->look[i],
+                                (size_t)(limits.rows * limits.steps) * sizeof(int32_t)));
+    if (inputs != g->capture.inputs.data || results != g->results.device.data ||
+        memcmp(&limits, &g->limits, sizeof limits) != 0)
+        g->layout++;
+    g->limits = limits;
+    return NULL;
+}
+
+status generator_reserve(struct generator *g, const struct config *config, int64_t candidates)
+{
+    const int64_t rows = size_bucket(config->infer.batch), tokens = config->history.max_tokens;
+    /* The first and the last history may have rows in other batches. */
+    const int64_t most = config->infer.batch / candidates + 2;
+    const int64_t histories = most < config->infer.batch ? most : config->infer.batch;
+    const struct t5_decoder_limits decoder = {.histories = histories,
+                                              .history_tokens = histories * tokens,
+                                              .longest_history = tokens,
+                                              .rows = rows,
+                                              .steps = config->rollout.max_new_tokens,
+                                              .capture_layers = config->attention.layers};
+    const struct generator_limits limits = {.tokens = histories * tokens,
+                                            .rows = rows,
+                                            .steps = config->rollout.max_new_tokens,
+                                            .turns = config->rollout.turns};
+    TRY(t5_decoder_reserve(g->decoder, &decoder));
+    return limits_set(g, &limits);
+}
+
+/* Rows that are decoded together.  `all` of them: the replies' and, where steps are recorded, some
+ * more behind them. */
+struct chunk {
+    const struct config *config;
+    enum random_purpose purpose;
+    int64_t replies, all, steps;
+    int32_t *prompt;   /* [all] its prompt among the chunk's */
+    uint32_t *counter; /* [all, 3] */
+    bool *ended;       /* [all] */
+    int32_t *active;   /* [active_count] rows still in the batch, ascending */
+    int64_t active_count;
 };
 
-/* Uploads what belongs to the active rows; called at the start and after rows left. */
-static status active_upload(struct generator *g, const struct config *config,
-                            const struct prompt *prompts, struct active *active,
-                            const struct reply_row *rows, int64_t first_prompt)
+static void chunk_make(struct chunk *chunk, const struct generator *g, const struct config *config,
+                       enum random_purpose purpose, const struct reply_row *rows, int64_t count,
+                       int64_t first_prompt)
 {
-    struct queue *q = t5_queue(g->model);
-    for (int64_t i = 0; i < active->count; i++) {
-        const struct reply_row *row = &rows[active->row[i]];
-        active->prompt[i] = row->prompt - (int32_t)first_prompt;
-        memcpy(active->counter + 3 * i, row->counter, sizeof row->counter);
+    const int64_t all = g->graphs ? size_bucket(count) : count;
+    *chunk = (struct chunk){.config = config,
+                            .purpose = purpose,
+                            .replies = count,
+                            .all = all,
+                            .steps = config->rollout.max_new_tokens,
+                            .active_count = all};
+    chunk->prompt = memory_allocate((size_t)all * sizeof *chunk->prompt);
+    chunk->counter = memory_allocate((size_t)all * 3 * sizeof *chunk->counter);
+    chunk->ended = memory_allocate((size_t)all * sizeof *chunk->ended);
+    chunk->active = memory_allocate((size_t)all * sizeof *chunk->active);
+    for (int64_t r = 0; r < all; r++) {
+        const struct reply_row *row = &rows[r < count ? r : count - 1];
+        chunk->prompt[r] = row->prompt - (int32_t)first_prompt;
+        memcpy(chunk->counter + 3 * r, row->counter, sizeof row->counter);
+        chunk->ended[r] = r >= count;
+        chunk->active[r] = (int32_t)r;
     }
-    TRY(buffer_upload(q, &g->slot, active->row, (size_t)active->count * sizeof(int32_t)));
-    TRY(buffer_reserve(q, &g->logp, (size_t)active->count * sizeof(float)));
-    TRY(buffer_reserve(q, &g->token_entropy, (size_t)active->count * sizeof(float)));
-    return capture_rows(&g->capture, config, prompts + first_prompt, active->prompt,
-                        active->counter, active->count);
 }
 
-/* Where a step or a forced pass left its numbers, but for the tokens. */
-static void results_name(const struct generator *g, const void *from[REC_COUNT])
+static void chunk_free(struct chunk *chunk)
 {
-    from[REC_LOGP] = g->logp.data;
-    from[REC_TOKEN_ENTROPY] = g->token_entropy.data;
-    from[REC_ENTROPY] = g->capture.entropy.data;
-    from[REC_FLOORED] = g->capture.floored.data;
-    from[REC_MASS] = g->capture.mass.data;
-    from[REC_SPECIAL] = g->capture.special.data;
-    from[REC_TURN_MASS] = g->capture.turn_mass.data;
-    from[REC_TOP_POSITION] = g->capture.top_position.data;
-    from[REC_TOP_WEIGHT] = g->capture.top_weight.data;
+    free(chunk->prompt);
+    free(chunk->counter);
+    free(chunk->ended);
+    free(chunk->active);
 }
 
-/* captured: the attention summary was made; without it its records stay zero. */
-static status step_record(struct generator *g, const struct active *active, int64_t steps,
-                          bool captured)
+/* A step's calls, without counting it. */
+static void step_calls(struct generator *g, const struct chunk *chunk)
 {
     struct queue *q = t5_queue(g->model);
-    const int32_t *position = t5_decoder_step_of_row(g->decoder);
-    const void *from[REC_COUNT] = {[REC_TOKEN] = t5_decoder_input(g->decoder)};
-    results_name(g, from);
-    for (int i = 0; i < (captured ? REC_COUNT : REC_ENTROPY); i++) {
-        const int64_t width = record_width(g, i);
-        q->op->cache_append(q, g->record[i].data, steps * width, g->slot.data, position, from[i],
-                            width, active->count, width, sizeof(float));
+    const struct config *config = chunk->config;
+    const struct t5_shape *shape = t5_shape(g->model);
+    const int64_t rows = t5_decoder_rows(g->decoder);
+    const int64_t layers = config->attention.layers; /* 0: capture off, asked by bench alone */
+    const struct result_places at = {t5_decoder_slot_of_row(g->decoder), g->limits.steps};
+    t5_decoder_calls(g->decoder);
+    if (layers > 0) {
+        struct attention_summary summary = {.rows = rows,
+                                            .weight = 1.0f / (float)(layers * shape->heads),
+                                            .history_of_row = t5_decoder_history_of_row(g->decoder),
+                                            .key_begin = t5_decoder_key_begin(g->decoder),
+                                            .key_end = t5_decoder_key_end(g->decoder),
+                                            .step = t5_decoder_step_of_row(g->decoder),
+                                            .at = at};
+        summary.capture = t5_decoder_capture(g->decoder, &summary.capture_stride);
+        capture_reduce(&g->capture, config, &g->results, &summary);
+    }
+    const struct sampling sampling = {.rows = rows,
+                                      .vocabulary = shape->vocabulary,
+                                      .logits = t5_decoder_logits(g->decoder),
+                                      .temperature = (float)config->rollout.temperature,
+                                      .top_k = config->rollout.top_k,
+                                      .top_p = (float)config->rollout.top_p,
+                                      .key = {(uint32_t)config->seed, (uint32_t)chunk->purpose},
+                                      .counter = g->capture.counter,
+                                      .step = t5_decoder_step_of_row(g->decoder),
+                                      .token = t5_decoder_input(g->decoder),
+                                      .at = at,
+                                      .token_kept = g->results.of[RESULT_TOKEN],
+                                      .logp = g->results.of[RESULT_LOGP],
+                                      .token_entropy = g->results.of[RESULT_TOKEN_ENTROPY]};
+    q->op->sample(q, &sampling);
+}
+
+/* All that step_calls reads on the host. */
+static struct step_key step_key_of(const struct generator *g, const struct chunk *chunk)
+{
+    const struct config *config = chunk->config;
+    return (struct step_key){.decoder = t5_decoder_shape(g->decoder),
+                             .layout = g->layout,
+                             .seed = config->seed,
+                             .purpose = chunk->purpose,
+                             .top_k = config->rollout.top_k,
+                             .floor_form = config->floor.form,
+                             .shuffle = config->control == CONTROL_SHUFFLED,
+                             .temperature = config->rollout.temperature,
+                             .top_p = config->rollout.top_p};
+}
+
+/* What cannot be recorded is run call by call. */
+static status step_record(struct generator *g, const struct chunk *chunk, struct step_graph *entry)
+{
+    struct queue *q = t5_queue(g->model);
+    TRY(q->op->synchronize(q)); /* what failed before has nothing to do with it */
+    q->op->graph_begin(q);
+    step_calls(g, chunk);
+    status s = q->op->graph_end(q, &entry->graph);
+    if (s) {
+        log_line(LOG_WARNING, "decoding without graphs, which is slower: %s", status_message(s));
+        status_free(s);
+        entry->graph = NULL;
+        g->recordable = false;
+    } else {
+        g->recorded.recordings++;
     }
     return NULL;
 }
 
-/* Copies the chunk's records into the replies; a reply ends at its first end token. */
-static status records_read(struct generator *g, int64_t rows, int64_t steps, int32_t end,
-                           struct reply *replies)
+/* The first step of a kind is not recorded: working space may grow and algorithms may be looked for
+ * then. */
+static status step_run(struct generator *g, const struct chunk *chunk)
 {
     struct queue *q = t5_queue(g->model);
-    void *host[REC_COUNT] = {NULL};
-    for (int i = 0; i < REC_COUNT; i++) {
-        const size_t bytes = (size_t)(rows * steps * record_width(g, i)) * 4;
-        host[i] = memory_allocate(bytes + 4);
-        q->op->download(q, host[i], g->record[i].data, bytes);
+    TRY(t5_decoder_count(g->decoder));
+    struct step_graph *entry = NULL;
+    if (g->graphs && g->recordable) {
+        const struct step_key key = step_key_of(g, chunk);
+        entry = step_graphs_find(&g->recorded, &key);
+        if (!entry->graph && entry->met > 1) TRY(step_record(g, chunk, entry));
     }
-    status s = q->op->synchronize(q);
-    for (int64_t r = 0; !s && r < rows; r++) {
-        const int32_t *tokens = (const int32_t *)host[REC_TOKEN] + r * steps;
+    if (entry && entry->graph)
+        q->op->graph_launch(q, entry->graph);
+    else
+        step_calls(g, chunk);
+    return NULL;
+}
+
+/* Marks the rows whose tokens of steps [from, to) hold the end token. */
+static void ends_mark(const struct generator *g, struct chunk *chunk, const int32_t *tokens,
+                      int64_t from, int64_t to)
+{
+    const int32_t end = t5_shape(g->model)->end;
+    for (int64_t i = 0; i < chunk->active_count; i++) {
+        const int32_t row = chunk->active[i];
+        for (int64_t t = from; t < to; t++)
+            if (tokens[row * g->limits.steps + t] == end) chunk->ended[row] = true;
+    }
+}
+
+/* Which of the active rows stay, so many in all: those that have not ended, then others of their
+ * prompts, whose keys are read anyway, then any.  kept [active_count]. */
+static void kept_choose(const struct chunk *chunk, int64_t stay, bool *kept)
+{
+    bool *read = memory_allocate((size_t)chunk->prompt[chunk->all - 1] + 1);
+    for (int64_t i = 0; i < chunk->active_count; i++) {
+        const int32_t row = chunk->active[i];
+        kept[i] = !chunk->ended[row];
+        stay -= kept[i];
+        if (kept[i]) read[chunk->prompt[row]] = true;
+    }
+    for (int any = 0; any < 2; any++)
+        for (int64_t i = 0; i < chunk->active_count && stay > 0; i++)
+            if (!kept[i] && (any || read[chunk->prompt[chunk->active[i]]])) {
+                kept[i] = true;
+                stay--;
+            }
+    free(read);
+}
+
+/* Drops rows that have ended: where steps are recorded, as many as leave a number that is. */
+static status rows_drop(struct generator *g, struct chunk *chunk)
+{
+    int64_t live = 0;
+    for (int64_t i = 0; i < chunk->active_count; i++) live += !chunk->ended[chunk->active[i]];
+    const int64_t stay = g->graphs && live ? size_bucket(live) : live;
+    if (stay >= chunk->active_count) return NULL;
+    bool *kept = memory_allocate((size_t)chunk->active_count * sizeof *kept);
+    int32_t *rows = memory_allocate((size_t)stay * sizeof *rows + 1);
+    int64_t count = 0;
+    if (stay) kept_choose(chunk, stay, kept);
+    for (int64_t i = 0; i < chunk->active_count; i++) {
+        if (!kept[i]) continue;
+        chunk->active[count] = chunk->active[i];
+        rows[count++] = (int32_t)i;
+    }
+    chunk->active_count = count;
+    status s = t5_decoder_keep(g->decoder, rows, count);
+    free(kept);
+    free(rows);
+    return s;
+}
+
+/* A look takes the tokens so far to the host.  Where steps are recorded it is used one look later,
+ * when the device has more steps to do. */
+static status steps_run(struct generator *g, struct chunk *chunk)
+{
+    struct queue *q = t5_queue(g->model);
+    const int64_t every = g->graphs ? LOOK_EVERY_RECORDED : LOOK_EVERY, late = g->graphs ? 1 : 0;
+    const size_t bytes = (size_t)(chunk->all * g->limits.steps) * sizeof(int32_t);
+    int64_t looks = 0;
+    for (int64_t step = 1; step <= chunk->steps && chunk->active_count; step++) {
+        TRY(step_run(g, chunk));
+        if (step % every != 0 || step == chunk->steps) continue;
+        q->op->download(q, g->look[looks % 2].data, g->results.of[RESULT_TOKEN], bytes);
+        q->op->mark(q, MARK_LOOK + (int)(looks % 2));
+        const int64_t used = looks++ - late;
+        if (used < 0) continue;
+        q->op->mark_wait(q, MARK_LOOK + (int)(used % 2));
+        ends_mark(g, chunk, g->look[used % 2].data, used * every, (used + 1) * every);
+        TRY(rows_drop(g, chunk));
+    }
+    return NULL;
+}
+
+/* A reply ends at its first end token. */
+static void replies_fill(const struct generator *g, const struct chunk *chunk,
+                         struct reply *replies)
+{
+    const int32_t end = t5_shape(g->model)->end;
+    for (int64_t r = 0; r < chunk->replies; r++) {
+        const int64_t first = r * g->limits.steps;
+        const int32_t *tokens = results_tokens(&g->results) + first;
         int64_t count = 0;
         bool ended = false;
-        while (count < steps && !ended) ended = tokens[count++] == end;
-        struct reply *reply = &replies[r];
-        reply_allocate(reply, count, g->capture.turns, SUMMARY_TOP);
-        reply->ended = ended;
-        void *to[REC_COUNT] = {[REC_TOKEN] = reply->tokens,
-                               [REC_LOGP] = reply->logp,
-                               [REC_TOKEN_ENTROPY] = reply->token_entropy,
-                               [REC_ENTROPY] = reply->entropy,
-                               [REC_FLOORED] = reply->entropy_floored,
-                               [REC_MASS] = reply->salient_mass,
-                               [REC_SPECIAL] = reply->special_mass,
-                               [REC_TURN_MASS] = reply->turn_mass,
-                               [REC_TOP_POSITION] = reply->top_position,
-                               [REC_TOP_WEIGHT] = reply->top_weight};
-        for (int i = 0; i < REC_COUNT; i++) {
-            const int64_t width = record_width(g, i);
-            memcpy(to[i], (const char *)host[i] + r * steps * width * 4,
-                   (size_t)(count * width) * 4);
-        }
+        while (count < chunk->steps && !ended) ended = tokens[count++] == end;
+        results_reply(&g->results, first, count, g->capture.turns, &replies[r]);
+        replies[r].ended = ended;
     }
-    for (int i = 0; i < REC_COUNT; i++) free(host[i]);
-    return s;
 }
 
-/* Marks the rows whose last looked-at tokens hold the end token; drops them. */
-static status rows_drop(struct generator *g, const struct config *config,
-                        const struct prompt *prompts, const struct reply_row *rows,
-                        int64_t first_prompt, struct active *active, bool *ended, int64_t all,
-                        int64_t step, int64_t steps, int32_t end)
+/* Places and inputs of a chunk, and its histories' encoder pass. */
+static status chunk_begin(struct generator *g, const struct chunk *chunk,
+                          const struct prompt *prompts, const struct packed_prompts *packed)
 {
-    struct queue *q = t5_queue(g->model);
-    int32_t *tokens = memory_allocate((size_t)(all * steps) * sizeof *tokens);
-    int32_t *kept = memory_allocate((size_t)active->count * sizeof *kept);
-    q->op->download(q, tokens, g->record[REC_TOKEN].data, (size_t)(all * steps) * sizeof *tokens);
-    status s = q->op->synchronize(q);
-    int64_t left = 0;
-    for (int64_t i = 0; !s && i < active->count; i++) {
-        const int32_t row = active->row[i];
-        for (int64_t t = step - GENERATE_LOOK_EVERY + 1; t <= step; t++)
-            if (t >= 0 && tokens[row * steps + t] == end) ended[row] = true;
-        if (ended[row]) continue;
-        active->row[left] = row;
-        kept[left++] = (int32_t)i;
-    }
-    if (!s && left < active->count) {
-        active->count = left;
-        if (left) s = t5_decoder_keep(g->decoder, kept, left);
-        if (!s && left) s = active_upload(g, config, prompts, active, rows, first_prompt);
-    }
-    free(tokens);
-    free(kept);
-    return s;
-}
-
-static status steps_run(struct generator *g, const struct config *config,
-                        enum random_purpose purpose, const struct prompt *prompts,
-                        const struct reply_row *rows, int64_t row_count, int64_t first_prompt,
-                        struct active *active, bool *ended)
-{
-    struct queue *q = t5_queue(g->model);
-    const struct t5_shape *shape = t5_shape(g->model);
-    const int64_t steps = config->rollout.max_new_tokens;
-    const int64_t layers = config->attention.layers; /* 0: capture off, asked by bench alone */
-    for (int64_t step = 0; step < steps && active->count; step++) {
-        TRY(t5_decoder_step(g->decoder));
-        if (layers > 0) {
-            int64_t stride;
-            const float *captured = t5_decoder_capture(g->decoder, &stride);
-            TRY(capture_reduce(&g->capture, config, captured, stride, layers * shape->heads,
-                               t5_decoder_history_of_row(g->decoder),
-                               t5_decoder_key_begin(g->decoder), t5_decoder_key_end(g->decoder),
-                               t5_decoder_step_of_row(g->decoder), active->count));
-        }
-        const struct sampling sampling = {.rows = active->count,
-                                          .vocabulary = shape->vocabulary,
-                                          .logits = t5_decoder_logits(g->decoder),
-                                          .temperature = (float)config->rollout.temperature,
-                                          .top_k = config->rollout.top_k,
-                                          .top_p = (float)config->rollout.top_p,
-                                          .key = {(uint32_t)config->seed, (uint32_t)purpose},
-                                          .counter = g->capture.counter.data,
-                                          .step = t5_decoder_step_of_row(g->decoder),
-                                          .token = t5_decoder_input(g->decoder),
-                                          .logp = g->logp.data,
-                                          .token_entropy = g->token_entropy.data};
-        q->op->sample(q, &sampling);
-        TRY(step_record(g, active, steps, layers > 0));
-        if ((step + 1) % GENERATE_LOOK_EVERY == 0)
-            TRY(rows_drop(g, config, prompts, rows, first_prompt, active, ended, row_count, step,
-                          steps, shape->end));
-    }
+    const struct capture_batch batch = {.prompts = prompts + packed->first,
+                                        .prompt_count = packed->count,
+                                        .prompt_of = chunk->prompt,
+                                        .counters = chunk->counter,
+                                        .replies = chunk->all};
+    const struct generator_limits need = {.tokens = packed->begin[packed->count],
+                                          .rows = chunk->all,
+                                          .steps = chunk->steps,
+                                          .turns = capture_turns(&batch)};
+    TRY(limits_set(g, &need));
+    TRY(capture_begin(&g->capture, chunk->config, &batch, g->limits.tokens, g->limits.rows));
+    TRY(results_begin(&g->results, g->limits.rows * g->limits.steps, g->limits.turns));
+    TRY(t5_decoder_begin(g->decoder, packed->count, packed->begin, packed->tokens, chunk->all,
+                         chunk->prompt, chunk->steps, chunk->config->attention.layers));
+    const struct step_key key = step_key_of(g, chunk);
+    step_graphs_keep_layout(&g->recorded, &key);
     return NULL;
 }
 
@@ -267,212 +389,29 @@ static status chunk_generate(struct generator *g, const struct config *config,
                              enum random_purpose purpose, const struct prompt *prompts,
                              const struct reply_row *rows, int64_t row_count, struct reply *replies)
 {
-    struct queue *q = t5_queue(g->model);
-    const int64_t steps = config->rollout.max_new_tokens;
     struct packed_prompts packed;
+    struct chunk chunk;
     packed_prompts_make(&packed, prompts, rows, row_count);
-    struct active active = {.count = row_count};
-    active.row = memory_allocate((size_t)row_count * sizeof *active.row);
-    active.prompt = memory_allocate((size_t)row_count * sizeof *active.prompt);
-    active.counter = memory_allocate((size_t)row_count * 3 * sizeof *active.counter);
-    bool *ended = memory_allocate((size_t)row_count * sizeof *ended);
-    for (int64_t r = 0; r < row_count; r++) active.row[r] = (int32_t)r;
-
-    status s = capture_prompts(&g->capture, prompts + packed.first, packed.count);
-    if (!s) s = active_upload(g, config, prompts, &active, rows, packed.first);
-    for (int i = 0; !s && i < REC_COUNT; i++) {
-        const size_t bytes = (size_t)(row_count * steps * record_width(g, i)) * 4;
-        s = buffer_reserve(q, &g->record[i], bytes);
-        if (!s) q->op->zero(q, g->record[i].data, bytes);
-    }
-    if (!s)
-        s = t5_decoder_begin(g->decoder, packed.count, packed.begin, packed.tokens, row_count,
-                             active.prompt, steps, config->attention.layers);
-    if (!s)
-        s = steps_run(g, config, purpose, prompts, rows, row_count, packed.first, &active, ended);
-    if (!s) s = records_read(g, row_count, steps, t5_shape(g->model)->end, replies);
+    chunk_make(&chunk, g, config, purpose, rows, row_count, packed.first);
+    status s = chunk_begin(g, &chunk, prompts, &packed);
+    if (!s) s = steps_run(g, &chunk);
+    if (!s) s = results_read(&g->results);
+    if (!s) replies_fill(g, &chunk, replies);
+    chunk_free(&chunk);
     packed_prompts_free(&packed);
-    free(active.row);
-    free(active.prompt);
-    free(active.counter);
-    free(ended);
     return s;
-}
-
-static status layers_check(const struct generator *g, const struct config *config)
-{
-    const int64_t layers = t5_shape(g->model)->decoder_layers;
-    if (config->attention.layers > layers)
-        FAIL(STATUS_INPUT,
-             "attention.layers is %lld but the model's decoder has %lld layers; lower it",
-             (long long)config->attention.layers, (long long)layers);
-    return NULL;
 }
 
 status generate_replies(struct generator *g, const struct config *config,
                         enum random_purpose purpose, const struct prompt *prompts,
                         const struct reply_row *rows, int64_t row_count, struct reply *replies)
 {
-    TRY(layers_check(g, config));
+    TRY(generator_check(g, config));
     memset(replies, 0, (size_t)row_count * sizeof *replies);
     for (int64_t at = 0; at < row_count; at += config->infer.batch) {
         const int64_t left = row_count - at;
         TRY(chunk_generate(g, config, purpose, prompts, rows + at,
                            left < config->infer.batch ? left : config->infer.batch, replies + at));
-    }
-    return NULL;
-}
-
-/* Teacher-forced scoring of a chunk of rows, none of them empty. */
-struct score_arrays {
-    int32_t *reply_begin, *tokens, *history, *prompt_of_token, *step;
-    uint32_t *counter;
-    int64_t total;
-};
-
-static void score_arrays_make(struct score_arrays *a, const struct packed_prompts *packed,
-                              const struct reply_row *rows, int64_t row_count,
-                              const struct reply *replies)
-{
-    a->total = 0;
-    for (int64_t r = 0; r < row_count; r++) a->total += replies[r].count;
-    const size_t n = (size_t)a->total + 1;
-    a->reply_begin = memory_allocate((size_t)(row_count + 1) * sizeof *a->reply_begin);
-    a->history = memory_allocate((size_t)row_count * sizeof *a->history);
-    a->tokens = memory_allocate(n * sizeof *a->tokens);
-    a->prompt_of_token = memory_allocate(n * sizeof *a->prompt_of_token);
-    a->step = memory_allocate(n * sizeof *a->step);
-    a->counter = memory_allocate(n * 3 * sizeof *a->counter);
-    int64_t at = 0;
-    for (int64_t r = 0; r < row_count; r++) {
-        a->reply_begin[r] = (int32_t)at;
-        a->history[r] = rows[r].prompt - (int32_t)packed->first;
-        for (int64_t i = 0; i < replies[r].count; i++, at++) {
-            a->tokens[at] = replies[r].tokens[i];
-            a->prompt_of_token[at] = a->history[r];
-            a->step[at] = (int32_t)i;
-            memcpy(a->counter + 3 * at, rows[r].counter, sizeof rows[r].counter);
-        }
-    }
-    a->reply_begin[row_count] = (int32_t)at;
-}
-
-static void score_arrays_free(struct score_arrays *a)
-{
-    free(a->reply_begin);
-    free(a->tokens);
-    free(a->history);
-    free(a->prompt_of_token);
-    free(a->step);
-    free(a->counter);
-}
-
-/* Device results, [total] and [total, columns], into the replies. */
-static status scores_read(struct generator *g, const struct score_arrays *a, int64_t row_count,
-                          struct reply *replies)
-{
-    struct queue *q = t5_queue(g->model);
-    const void *from[REC_COUNT] = {NULL};
-    results_name(g, from);
-    void *host[REC_COUNT] = {NULL};
-    for (int i = REC_LOGP; i < REC_COUNT; i++) {
-        const size_t bytes = (size_t)(a->total * record_width(g, i)) * 4;
-        host[i] = memory_allocate(bytes + 4);
-        q->op->download(q, host[i], from[i], bytes);
-    }
-    status s = q->op->synchronize(q);
-    for (int64_t r = 0; !s && r < row_count; r++) {
-        struct reply scored;
-        reply_allocate(&scored, replies[r].count, g->capture.turns, SUMMARY_TOP);
-        scored.ended = replies[r].ended;
-        memcpy(scored.tokens, replies[r].tokens, (size_t)scored.count * sizeof(int32_t));
-        void *to[REC_COUNT] = {[REC_LOGP] = scored.logp,
-                               [REC_TOKEN_ENTROPY] = scored.token_entropy,
-                               [REC_ENTROPY] = scored.entropy,
-                               [REC_FLOORED] = scored.entropy_floored,
-                               [REC_MASS] = scored.salient_mass,
-                               [REC_SPECIAL] = scored.special_mass,
-                               [REC_TURN_MASS] = scored.turn_mass,
-                               [REC_TOP_POSITION] = scored.top_position,
-                               [REC_TOP_WEIGHT] = scored.top_weight};
-        for (int i = REC_LOGP; i < REC_COUNT; i++) {
-            const int64_t width = record_width(g, i);
-            memcpy(to[i], (const char *)host[i] + a->reply_begin[r] * width * 4,
-                   (size_t)(scored.count * width) * 4);
-        }
-        reply_free(&replies[r]);
-        replies[r] = scored;
-    }
-    for (int i = 0; i < REC_COUNT; i++) free(host[i]);
-    return s;
-}
-
-static status chunk_score(struct generator *g, const struct config *config,
-                          const struct prompt *prompts, const struct reply_row *rows,
-                          int64_t row_count, struct reply *replies)
-{
-    struct queue *q = t5_queue(g->model);
-    const struct t5_shape *shape = t5_shape(g->model);
-    const float temperature =
-        config->rollout.temperature > 0 ? (float)config->rollout.temperature : 1.0f;
-    struct packed_prompts packed;
-    packed_prompts_make(&packed, prompts, rows, row_count);
-    struct score_arrays a;
-    score_arrays_make(&a, &packed, rows, row_count, replies);
-    const struct t5_batch batch = {.histories = packed.count,
-                                   .history_begin = packed.begin,
-                                   .history_tokens = packed.tokens,
-                                   .replies = row_count,
-                                   .reply_begin = a.reply_begin,
-                                   .reply_tokens = a.tokens,
-                                   .reply_history = a.history};
-    const size_t n = (size_t)a.total;
-    status s = capture_prompts(&g->capture, prompts + packed.first, packed.count);
-    if (!s)
-        s = capture_rows(&g->capture, config, prompts + packed.first, a.prompt_of_token, a.counter,
-                         a.total);
-    if (!s) s = buffer_upload(q, &g->history, a.prompt_of_token, n * sizeof(int32_t));
-    if (!s) s = buffer_upload(q, &g->step, a.step, n * sizeof(int32_t));
-    if (!s)
-        s = buffer_upload(q, &g->key_begin, packed.begin,
-                          (size_t)(packed.count + 1) * sizeof(int32_t));
-    if (!s) s = buffer_reserve(q, &g->logp, n * sizeof(float));
-    if (!s) s = buffer_reserve(q, &g->token_entropy, n * sizeof(float));
-    if (!s) s = t5_forward(g->run, &batch, false, config->attention.layers);
-    if (!s) {
-        int64_t stride;
-        const float *captured = t5_run_capture(g->run, &stride);
-        const int32_t *begin = g->key_begin.data;
-        s = t5_run_logp(g->run, temperature, g->logp.data, g->token_entropy.data, NULL);
-        if (!s)
-            s = capture_reduce(&g->capture, config, captured, stride,
-                               config->attention.layers * shape->heads, g->history.data, begin,
-                               begin + 1, g->step.data, a.total);
-    }
-    if (!s) s = scores_read(g, &a, row_count, replies);
-    score_arrays_free(&a);
-    packed_prompts_free(&packed);
-    return s;
-}
-
-status score_replies(struct generator *g, const struct config *config, const struct prompt *prompts,
-                     const struct reply_row *rows, int64_t row_count, struct reply *replies)
-{
-    TRY(layers_check(g, config));
-    int64_t at = 0;
-    while (at < row_count) {
-        int64_t count = 0;
-        while (at + count < row_count && count < config->infer.batch &&
-               replies[at + count].count > 0)
-            count++;
-        if (count) TRY(chunk_score(g, config, prompts, rows + at, count, replies + at));
-        at += count;
-        if (at < row_count && replies[at].count == 0) {
-            const bool ended = replies[at].ended;
-            reply_free(&replies[at]);
-            reply_allocate(&replies[at], 0, 1, SUMMARY_TOP);
-            replies[at++].ended = ended;
-        }
     }
     return NULL;
 }

@@ -9,6 +9,7 @@
 #include "src/reward/terms.h"
 #include "src/rollout/prompt.h"
 #include "src/rollout/reply.h"
+#include "src/rollout/results.h"
 
 /* One candidate of a prompt; counter names its random numbers (dialogue, turn, candidate). */
 struct reply_row {
@@ -16,12 +17,16 @@ struct reply_row {
     uint32_t counter[3];
 };
 
-enum { SUMMARY_TOP = 4 }; /* history positions kept a token */
-
 /* The workspace of one model. */
 struct generator;
 status generator_create(struct t5 *model, struct generator **out);
 void generator_destroy(struct generator *generator);
+/* Room for generate_replies with any batch that the configuration allows (infer.batch rows,
+ * history.max_tokens, rollout.max_new_tokens), `candidates` rows a history or more: no memory is
+ * allocated afterwards but for turns past those of rollout.turns.  Without it, room is made when it
+ * is first needed. */
+status generator_reserve(struct generator *generator, const struct config *config,
+                         int64_t candidates);
 
 /* config: rollout.{temperature, top_k, top_p, max_new_tokens}, infer.batch (rows at once),
  * attention.*, floor.*, control.  replies [row_count], written; the caller frees them. */

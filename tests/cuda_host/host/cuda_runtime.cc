@@ -245,6 +245,12 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsig
     *exec = new CUgraph_st(*graph);
     return state.error;
 }
+cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t stream)
+{
+    if (stream->graph)
+        return misuse(cudaErrorStreamCaptureUnsupported, "cudaGraphUpload into a captured stream");
+    return state.error;
+}
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 {
     for (const work &node : exec->nodes) enqueue(stream, node);

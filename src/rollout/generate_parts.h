@@ -1,0 +1,45 @@
+/* What generation and scoring share and nobody else sees: the workspace of one model, and prompts
+ * as the model takes them. */
+#ifndef REGARD_ROLLOUT_GENERATE_PARTS_H
+#define REGARD_ROLLOUT_GENERATE_PARTS_H
+
+#include "src/rollout/capture.h"
+#include "src/rollout/generate.h"
+#include "src/rollout/step_graphs.h"
+
+/* What a generator's arrays are laid out for when it generates. */
+struct generator_limits {
+    int64_t tokens, rows, steps, turns;
+};
+
+struct generator {
+    struct t5 *model;
+    struct t5_decoder *decoder; /* NULL for a model without one */
+    struct t5_run *run;
+    struct capture capture;
+    struct results results;
+    struct buffer key_begin, history, step; /* of scoring */
+    /* Where the queue has graphs: steps are recorded, and the limits only grow. */
+    bool graphs, recordable;
+    struct generator_limits limits;
+    int64_t layout; /* changes with the limits and when memory moves */
+    struct step_graphs recorded;
+    struct host_buffer look[2]; /* tokens on their way to the host */
+};
+
+/* For tests and measurements: false decodes as a queue without graphs does. */
+void generator_use_graphs(struct generator *generator, bool graphs);
+
+/* attention.layers is not more than the decoder has. */
+status generator_check(const struct generator *generator, const struct config *config);
+
+/* The prompts that rows read, in one piece. */
+struct packed_prompts {
+    int64_t first, count;
+    int32_t *begin, *tokens; /* [count + 1], [begin[count]] */
+};
+void packed_prompts_make(struct packed_prompts *packed, const struct prompt *prompts,
+                         const struct reply_row *rows, int64_t row_count);
+void packed_prompts_free(struct packed_prompts *packed);
+
+#endif
