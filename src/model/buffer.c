@@ -47,3 +47,9 @@ int64_t size_bucket(int64_t n)
     while (size < n) size *= 2;
     return size >= 32 && n <= size / 4 * 3 ? size / 4 * 3 : size;
 }
+
+int64_t size_grown(int64_t now, int64_t need, bool to_bucket)
+{
+    if (now >= need) return now;
+    return to_bucket ? size_bucket(need) : need;
+}

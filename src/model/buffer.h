@@ -27,5 +27,7 @@ void host_buffer_release(struct queue *queue, struct host_buffer *buffer);
 /* The least of 1, 2, 4, 8, 16, 24, 32, 48, 64, 96, ... that is at least n: sizes that are to
  * change seldom, because a recorded graph holds for one alone. */
 int64_t size_bucket(int64_t n);
+/* `now` where that is enough for `need`; else `need`, or its bucket. */
+int64_t size_grown(int64_t now, int64_t need, bool to_bucket);
 
 #endif

@@ -141,31 +141,26 @@ static status place(struct t5_decoder *decoder, struct buffer *buffer,
     return NULL;
 }
 
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* The limits to lay memory out for, where a batch needs `need`. */
+/* The limits to lay memory out for, where `need` is needed.  Those of steps that are recorded only
+ * grow; `more`: to the next bucket, so that it happens seldom. */
 static struct t5_decoder_limits limits_for(const struct t5_decoder *decoder,
-                                           const struct t5_decoder_limits *need)
+                                           const struct t5_decoder_limits *need, bool more)
 {
-    enum { longest_least = 64 };
     const struct t5_decoder_limits *now = &decoder->limits;
     if (!decoder->model->queue->op->graph_begin) return *need;
     return (struct t5_decoder_limits){
-        .histories = larger(now->histories, size_bucket(need->histories)),
-        .history_tokens = larger(now->history_tokens, size_bucket(need->history_tokens)),
-        .longest_history =
-            larger(now->longest_history, larger(longest_least, size_bucket(need->longest_history))),
-        .rows = larger(now->rows, size_bucket(need->rows)),
-        .steps = larger(now->steps, need->steps),
-        .capture_layers = larger(now->capture_layers, need->capture_layers)};
+        .histories = size_grown(now->histories, need->histories, more),
+        .history_tokens = size_grown(now->history_tokens, need->history_tokens, more),
+        .longest_history = size_grown(now->longest_history, need->longest_history, more),
+        .rows = size_grown(now->rows, need->rows, true),
+        .steps = size_grown(now->steps, need->steps, false),
+        .capture_layers = size_grown(now->capture_layers, need->capture_layers, false)};
 }
 
-status t5_decoder_reserve(struct t5_decoder *decoder, const struct t5_decoder_limits *need)
+static status places_make(struct t5_decoder *decoder, const struct t5_decoder_limits *need,
+                          bool more)
 {
-    const struct t5_decoder_limits limits = limits_for(decoder, need);
+    const struct t5_decoder_limits limits = limits_for(decoder, need, more);
     if (limits.rows > INT32_MAX / limits.steps)
         FAIL(STATUS_INPUT, "%lld replies of %lld tokens are more than a decoder can hold",
              (long long)limits.rows, (long long)limits.steps);
@@ -175,6 +170,16 @@ status t5_decoder_reserve(struct t5_decoder *decoder, const struct t5_decoder_li
     TRY(place(decoder, &decoder->caches, cut_caches));
     TRY(place(decoder, &decoder->captured, cut_captured));
     return place(decoder, &decoder->integers, cut_integers);
+}
+
+status t5_decoder_reserve(struct t5_decoder *decoder, const struct t5_decoder_limits *limits)
+{
+    const struct t5_limits encoder = {.histories = limits->histories,
+                                      .history_tokens = limits->history_tokens,
+                                      .longest_history = limits->longest_history,
+                                      .capture_layers = limits->capture_layers};
+    TRY(t5_run_reserve(decoder->run, &encoder));
+    return places_make(decoder, limits, false);
 }
 
 /* Fills an image of the integers (the decoder's pointers point into it) from host_slot,
@@ -294,7 +299,7 @@ status t5_decoder_begin(struct t5_decoder *decoder, int64_t histories, const int
                                            .rows = rows,
                                            .steps = max_steps,
                                            .capture_layers = capture_layers};
-    TRY(t5_decoder_reserve(decoder, &need));
+    TRY(places_make(decoder, &need, true));
     TRY(rows_begin(decoder, rows, row_history, max_steps));
     if (capture_layers > 0)
         q->op->zero(q, decoder->capture,

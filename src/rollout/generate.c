@@ -85,21 +85,23 @@ void packed_prompts_free(struct packed_prompts *packed)
     free(packed->tokens);
 }
 
-static int64_t larger(int64_t a, int64_t b)
+int64_t generator_histories(const struct config *config, int64_t candidates)
 {
-    return a > b ? a : b;
+    const int64_t rows = config->infer.batch, most = rows / candidates + 2;
+    return most < rows ? most : rows;
 }
 
-/* Lays out for `need`; where steps are recorded for more, so that it happens seldom. */
-static status limits_set(struct generator *g, const struct generator_limits *need)
+/* Lays out for `need`.  Where steps are recorded the limits only grow; `more`: to the next bucket,
+ * so that it happens seldom. */
+static status limits_set(struct generator *g, const struct generator_limits *need, bool more)
 {
+    const struct generator_limits *now = &g->limits;
     struct generator_limits limits = *need;
-    if (g->recordable) {
-        limits.tokens = larger(g->limits.tokens, size_bucket(need->tokens));
-        limits.rows = larger(g->limits.rows, size_bucket(need->rows));
-        limits.steps = larger(g->limits.steps, need->steps);
-        limits.turns = larger(g->limits.turns, size_bucket(need->turns));
-    }
+    if (t5_queue(g->model)->op->graph_begin)
+        limits = (struct generator_limits){.tokens = size_grown(now->tokens, need->tokens, more),
+                                           .rows = size_grown(now->rows, need->rows, true),
+                                           .steps = size_grown(now->steps, need->steps, false),
+                                           .turns = size_grown(now->turns, need->turns, more)};
     const void *inputs = g->capture.inputs.data, *results = g->results.device.data;
     TRY(capture_reserve(&g->capture, limits.tokens, limits.rows));
     TRY(results_reserve(&g->results, limits.rows * limits.steps, limits.turns));
@@ -115,22 +117,22 @@ static status limits_set(struct generator *g, const struct generator_limits *nee
 
 status generator_reserve(struct generator *g, const struct config *config, int64_t candidates)
 {
-    const int64_t rows = size_bucket(config->infer.batch), tokens = config->history.max_tokens;
-    /* The first and the last history may have rows in other batches. */
-    const int64_t most = config->infer.batch / candidates + 2;
-    const int64_t histories = most < config->infer.batch ? most : config->infer.batch;
+    const int64_t rows = g->graphs ? size_bucket(config->infer.batch) : config->infer.batch;
+    const int64_t histories = generator_histories(config, candidates);
+    const int64_t tokens = histories * config->history.max_tokens;
     const struct t5_decoder_limits decoder = {.histories = histories,
-                                              .history_tokens = histories * tokens,
-                                              .longest_history = tokens,
+                                              .history_tokens = tokens,
+                                              .longest_history = config->history.max_tokens,
                                               .rows = rows,
                                               .steps = config->rollout.max_new_tokens,
                                               .capture_layers = config->attention.layers};
-    const struct generator_limits limits = {.tokens = histories * tokens,
+    const struct generator_limits limits = {.tokens = tokens,
                                             .rows = rows,
                                             .steps = config->rollout.max_new_tokens,
                                             .turns = config->rollout.turns};
+    TRY(generator_check(g, config));
     TRY(t5_decoder_reserve(g->decoder, &decoder));
-    return limits_set(g, &limits);
+    return limits_set(g, &limits, false);
 }
 
 /* Rows that are decoded together.  `all` of them: the replies' and, where steps are recorded, some
@@ -375,7 +377,7 @@ static status chunk_begin(struct generator *g, const struct chunk *chunk,
                                           .rows = chunk->all,
                                           .steps = chunk->steps,
                                           .turns = capture_turns(&batch)};
-    TRY(limits_set(g, &need));
+    TRY(limits_set(g, &need, true));
     TRY(capture_begin(&g->capture, chunk->config, &batch, g->limits.tokens, g->limits.rows));
     TRY(results_begin(&g->results, g->limits.rows * g->limits.steps, g->limits.turns));
     TRY(t5_decoder_begin(g->decoder, packed->count, packed->begin, packed->tokens, chunk->all,

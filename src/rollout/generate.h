@@ -21,12 +21,14 @@ struct reply_row {
 struct generator;
 status generator_create(struct t5 *model, struct generator **out);
 void generator_destroy(struct generator *generator);
-/* Room for generate_replies with any batch that the configuration allows (infer.batch rows,
- * history.max_tokens, rollout.max_new_tokens), `candidates` rows a history or more: no memory is
- * allocated afterwards but for turns past those of rollout.turns.  Without it, room is made when it
- * is first needed. */
+/* Room for generate_replies, or for score_replies, with any batch that the configuration allows
+ * (infer.batch rows, history.max_tokens, rollout.max_new_tokens, rollout.turns), `candidates` rows
+ * a history or more: neither allocates afterwards but for longer prompts or replies than those of a
+ * run.  Without it room is made when it is first needed. */
 status generator_reserve(struct generator *generator, const struct config *config,
                          int64_t candidates);
+status generator_reserve_scoring(struct generator *generator, const struct config *config,
+                                 int64_t candidates);
 
 /* config: rollout.{temperature, top_k, top_p, max_new_tokens}, infer.batch (rows at once),
  * attention.*, floor.*, control.  replies [row_count], written; the caller frees them. */

@@ -33,6 +33,10 @@ void generator_use_graphs(struct generator *generator, bool graphs);
 /* attention.layers is not more than the decoder has. */
 status generator_check(const struct generator *generator, const struct config *config);
 
+/* The histories that a batch has at most, of `candidates` rows each but for the first and the last,
+ * whose others may be in other batches. */
+int64_t generator_histories(const struct config *config, int64_t candidates);
+
 /* The prompts that rows read, in one piece. */
 struct packed_prompts {
     int64_t first, count;

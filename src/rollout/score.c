@@ -6,6 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+status generator_reserve_scoring(struct generator *g, const struct config *config,
+                                 int64_t candidates)
+{
+    struct queue *q = t5_queue(g->model);
+    const int64_t histories = generator_histories(config, candidates);
+    const int64_t tokens = config->infer.batch * config->rollout.max_new_tokens;
+    const struct t5_limits limits = {.histories = histories,
+                                     .history_tokens = histories * config->history.max_tokens,
+                                     .longest_history = config->history.max_tokens,
+                                     .replies = config->infer.batch,
+                                     .reply_tokens = tokens,
+                                     .longest_reply = config->rollout.max_new_tokens,
+                                     .capture_layers = config->attention.layers};
+    const size_t bytes = (size_t)tokens * sizeof(int32_t);
+    TRY(generator_check(g, config));
+    TRY(t5_run_reserve(g->run, &limits));
+    TRY(capture_reserve(&g->capture, limits.history_tokens, tokens));
+    TRY(results_reserve(&g->results, tokens, config->rollout.turns));
+    TRY(buffer_reserve(q, &g->history, bytes));
+    TRY(buffer_reserve(q, &g->step, bytes));
+    return buffer_reserve(q, &g->key_begin, (size_t)(histories + 1) * sizeof(int32_t));
+}
+
 /* Teacher-forced scoring of a chunk of rows, none of them empty. */
 struct score_arrays {
     int32_t *reply_begin, *tokens, *history, *prompt_of_token, *step;
