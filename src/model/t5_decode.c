@@ -291,7 +291,7 @@ status t5_decoder_begin(struct t5_decoder *decoder, int64_t histories, const int
     decoder->histories = histories;
     decoder->capture_layers = capture_layers;
     TRY(rows_check(decoder, rows, row_history, max_steps));
-    TRY(t5_forward(decoder->run, &batch, false, capture_layers));
+    TRY(t5_forward(decoder->run, &batch, T5_KEEP_NOTHING, capture_layers));
     TRY(remember(&decoder->host_begin, history_begin, histories + 1));
     const struct t5_decoder_limits need = {.histories = histories,
                                            .history_tokens = decoder->run->history_tokens,

@@ -107,7 +107,7 @@ static status batch_score(struct generator *g, const struct config *config,
                                    .reply_begin = a->reply_begin,
                                    .reply_tokens = a->tokens,
                                    .reply_history = a->history};
-    TRY(t5_forward(g->run, &batch, false, config->attention.layers));
+    TRY(t5_forward(g->run, &batch, T5_KEEP_NOTHING, config->attention.layers));
     const int32_t *begin = g->key_begin.data;
     struct attention_summary summary = {.rows = a->total,
                                         .weight =
