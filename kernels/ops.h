@@ -57,7 +57,16 @@ enum memory_kind {
     MEMORY_OPTIMIZER, /* moments and gradients */
     MEMORY_CACHES,    /* keys and values of decoding */
     MEMORY_CAPTURE,   /* attention captured, and what it is reduced to */
+    MEMORY_SCRATCH,   /* the back end's own, while operations run */
     MEMORY_KINDS
+};
+
+/* What a queue's device memory is used for, in bytes; all 0 on the CPU, which does not count. */
+struct memory_report {
+    size_t current[MEMORY_KINDS], peak[MEMORY_KINDS];
+    size_t reserved, outside; /* by memory_reserve; allocated since beyond it */
+    size_t left, total;       /* of the device */
+    int64_t allocations;      /* so far */
 };
 
 /* Stochastic rounding of fp32 to bf16: up with the probability of the part that is cut off.  With
@@ -190,10 +199,16 @@ struct adamw {
 struct ops {
     const char *name;
 
-    /* Memory and order. */
+    /* Memory and order.  What is released may be given out again before the calls that were queued
+     * have run: they run in order. */
     status (*allocate)(struct queue *q, enum memory_kind kind, size_t bytes,
                        void **out); /* 64-byte aligned */
     void (*release)(struct queue *q, void *memory);
+    /* Takes so many bytes of each kind from the device at once, for all allocations to come; once,
+     * before the first of them.  STATUS_INPUT, and one line that says what to lower, where there is
+     * not so much.  The CPU does nothing. */
+    status (*memory_reserve)(struct queue *q, const size_t bytes[MEMORY_KINDS]);
+    void (*memory_report)(struct queue *q, struct memory_report *out);
     /* Host memory that copies to and from the device need not wait for (pinned). */
     status (*host_allocate)(struct queue *q, size_t bytes, void **out);
     void (*host_release)(struct queue *q, void *memory);
@@ -219,6 +234,7 @@ struct ops {
     void (*destroy)(struct queue *q);
 
     /* Matrix products.  W is [n, k] (out, in), packed once after each load or update. */
+    size_t (*matrix_bytes)(const struct queue *q, int64_t n, int64_t k, bool with_input_gradient);
     status (*matrix_create)(struct queue *q, int64_t n, int64_t k, bool with_input_gradient,
                             struct packed_matrix **out);
     void (*matrix_destroy)(struct queue *q, struct packed_matrix *w);

@@ -39,6 +39,8 @@ void *cpu_scratch(struct queue *q, int slot, size_t bytes);
 status cpu_allocate(struct queue *q, enum memory_kind kind, size_t bytes,
                     void **out); /* 64-byte aligned */
 void cpu_release(struct queue *q, void *memory);
+status cpu_memory_reserve(struct queue *q, const size_t bytes[MEMORY_KINDS]);
+void cpu_memory_report(struct queue *q, struct memory_report *out);
 void cpu_upload(struct queue *q, void *to, const void *host_from, size_t bytes);
 void cpu_download(struct queue *q, void *host_to, const void *from, size_t bytes);
 void cpu_copy(struct queue *q, void *to, const void *from, size_t bytes);
@@ -47,6 +49,7 @@ status cpu_synchronize(struct queue *q);
 status cpu_host_allocate(struct queue *q, size_t bytes, void **out);
 void cpu_mark(struct queue *q, int slot);
 void cpu_destroy(struct queue *q);
+size_t cpu_matrix_bytes(const struct queue *q, int64_t n, int64_t k, bool with_input_gradient);
 status cpu_matrix_create(struct queue *q, int64_t n, int64_t k, bool with_input_gradient,
                          struct packed_matrix **out);
 void cpu_matrix_destroy(struct queue *q, struct packed_matrix *w);

@@ -236,6 +236,12 @@ static void product(struct queue *q, const struct left *a, const struct panels *
     }
 }
 
+size_t cpu_matrix_bytes(const struct queue *q, int64_t n, int64_t k, bool with_input_gradient)
+{
+    const struct cpu_queue *cpu = (const struct cpu_queue *)q;
+    return panels_bytes(cpu, n, k) + (with_input_gradient ? panels_bytes(cpu, k, n) : 0);
+}
+
 status cpu_matrix_create(struct queue *q, int64_t n, int64_t k, bool with_input_gradient,
                          struct packed_matrix **out)
 {

@@ -14,6 +14,8 @@ static const struct ops cpu_ops = {
     .name = "cpu",
     .allocate = cpu_allocate,
     .release = cpu_release,
+    .memory_reserve = cpu_memory_reserve,
+    .memory_report = cpu_memory_report,
     .host_allocate = cpu_host_allocate,
     .host_release = cpu_release,
     .upload = cpu_upload,
@@ -24,6 +26,7 @@ static const struct ops cpu_ops = {
     .mark = cpu_mark,
     .mark_wait = cpu_mark,
     .destroy = cpu_destroy,
+    .matrix_bytes = cpu_matrix_bytes,
     .matrix_create = cpu_matrix_create,
     .matrix_destroy = cpu_matrix_destroy,
     .matrix_pack = cpu_matrix_pack,
@@ -113,6 +116,18 @@ void cpu_release(struct queue *q, void *memory)
 {
     (void)q;
     free(memory);
+}
+
+status cpu_memory_reserve(struct queue *q, const size_t bytes[MEMORY_KINDS])
+{
+    (void)q, (void)bytes;
+    return NULL;
+}
+
+void cpu_memory_report(struct queue *q, struct memory_report *out)
+{
+    (void)q;
+    *out = (struct memory_report){0};
 }
 
 void cpu_upload(struct queue *q, void *to, const void *host_from, size_t bytes)

@@ -10,6 +10,15 @@ extern "C" {
 /* What a kernel has found wrong with its input; synchronize turns it into a message. */
 enum cuda_mistake { CUDA_MISTAKE_NONE, CUDA_MISTAKE_TARGET, CUDA_MISTAKE_TOKEN, CUDA_MISTAKES };
 
+/* Device memory, see memory.cu. */
+struct memory_block;
+struct memory {
+    struct memory_block *arena, *own;
+    void *whole;    /* of cudaMalloc, what the arena's blocks are cut from */
+    size_t scratch; /* reserved for cuda_scratch */
+    struct memory_report report;
+};
+
 struct cuda_queue {
     struct queue base;
     struct ops table;
@@ -19,7 +28,8 @@ struct cuda_queue {
     cudaEvent_t mark[QUEUE_MARKS];
     int *mistake;      /* device: an enum cuda_mistake, 0 until a kernel raises one */
     int *mistake_seen; /* pinned copy */
-    void *scratch;     /* device */
+    struct memory memory;
+    void *scratch; /* device */
     size_t scratch_bytes;
     int64_t moves;     /* how often working space that graphs may use has moved */
     bool recording;    /* between graph_begin and graph_end */
@@ -50,6 +60,9 @@ void cuda_check(struct queue *q, cudaError_t error, const char *call);
 /* Device memory of at least `bytes`, 256-byte aligned, contents undefined; valid until the next
  * call of this.  NULL (and the error is kept) when there is none: the caller returns. */
 void *cuda_scratch(struct queue *q, size_t bytes);
+
+/* Frees what a queue's memory rests on; what was not released stays lost. */
+void cuda_memory_destroy(struct memory *memory);
 
 /* cuda_launch(q, kernel, grid, block, shared bytes, arguments...): on the queue's stream, an error
  * is kept.  A grid of 0 blocks cannot be launched: return before it. */
@@ -112,20 +125,21 @@ static __device__ inline void mistake_raise(int *mistake, int kind)
 
 /* Every operation, with the type that the table gives it: cuda_rmsnorm, cuda_add, ... */
 #define CUDA_OPERATIONS(of)                                                                        \
-    of(allocate) of(release) of(host_allocate) of(host_release) of(mark) of(mark_wait)             \
-        of(graph_begin) of(graph_end) of(graph_launch) of(graph_is_current) of(graph_destroy)      \
-            of(upload) of(download) of(copy) of(zero) of(synchronize) of(destroy)                  \
-                of(matrix_create) of(matrix_destroy) of(matrix_pack) of(matmul) of(matmul_relu)    \
-                    of(matmul_float) of(matmul_input_gradient) of(matmul_weight_gradient)          \
-                        of(narrow) of(embedding) of(embedding_backward) of(rmsnorm)                \
-                            of(rmsnorm_backward) of(add) of(scale) of(relu) of(relu_backward)      \
-                                of(gated_gelu) of(gated_gelu_backward) of(relative_bias)           \
-                                    of(relative_bias_backward) of(attention)                       \
-                                        of(attention_backward) of(attention_summary)               \
-                                            of(cache_append) of(advance) of(mean_rows)             \
-                                                of(mean_rows_backward) of(softmax_loss)            \
-                                                    of(softmax_loss_backward) of(sample)           \
-                                                        of(ppo_loss) of(square_sum) of(adamw)
+    of(allocate) of(release) of(memory_reserve) of(memory_report) of(matrix_bytes)                 \
+        of(host_allocate) of(host_release) of(mark) of(mark_wait) of(graph_begin) of(graph_end)    \
+            of(graph_launch) of(graph_is_current) of(graph_destroy) of(upload) of(download)        \
+                of(copy) of(zero) of(synchronize) of(destroy) of(matrix_create) of(matrix_destroy) \
+                    of(matrix_pack) of(matmul) of(matmul_relu) of(matmul_float)                    \
+                        of(matmul_input_gradient) of(matmul_weight_gradient) of(narrow)            \
+                            of(embedding) of(embedding_backward) of(rmsnorm) of(rmsnorm_backward)  \
+                                of(add) of(scale) of(relu) of(relu_backward) of(gated_gelu)        \
+                                    of(gated_gelu_backward) of(relative_bias)                      \
+                                        of(relative_bias_backward) of(attention)                   \
+                                            of(attention_backward) of(attention_summary)           \
+                                                of(cache_append) of(advance) of(mean_rows)         \
+                                                    of(mean_rows_backward) of(softmax_loss)        \
+                                                        of(softmax_loss_backward) of(sample)       \
+                                                            of(ppo_loss) of(square_sum) of(adamw)
 #define CUDA_DECLARE(name) std::remove_pointer_t<decltype(ops::name)> cuda_##name;
 CUDA_OPERATIONS(CUDA_DECLARE)
 #undef CUDA_DECLARE

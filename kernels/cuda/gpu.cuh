@@ -10,6 +10,13 @@
 #endif
 #include <stdint.h>
 
+/* Where a shim looks at every access it must know each block's own bounds: no arena there. */
+#ifdef __SANITIZE_THREAD__
+static constexpr bool memory_is_checked = true;
+#else
+static constexpr bool memory_is_checked = false;
+#endif
+
 /* kernel_launch(kernel, {grid, block, shared bytes, stream}, arguments...) returns cudaError_t.
  * Grid and block are whole numbers or dim3; a negative or zero one is refused by the launch. */
 static inline dim3 launch_extent(dim3 extent)

@@ -7,6 +7,12 @@
 
 enum { threads = 256, together = 8 }; /* elements that share one Philox call */
 
+size_t cuda_matrix_bytes(const struct queue *q, int64_t n, int64_t k, bool with_input_gradient)
+{
+    (void)with_input_gradient;
+    return (size_t)(n * k) * q->real_bytes;
+}
+
 status cuda_matrix_create(struct queue *q, int64_t n, int64_t k, bool with_input_gradient,
                           struct packed_matrix **out)
 {
@@ -16,7 +22,8 @@ status cuda_matrix_create(struct queue *q, int64_t n, int64_t k, bool with_input
     w->n = n;
     w->k = k;
     w->with_input_gradient = with_input_gradient;
-    status error = cuda_allocate(q, MEMORY_WEIGHTS, (size_t)(n * k) * q->real_bytes, &w->values);
+    status error = cuda_allocate(q, MEMORY_WEIGHTS, cuda_matrix_bytes(q, n, k, with_input_gradient),
+                                 &w->values);
     if (error)
         free(w);
     else

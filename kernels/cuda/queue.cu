@@ -1,4 +1,4 @@
-/* The CUDA queue: one stream, device memory, copies, and the first error until somebody waits. */
+/* The CUDA queue: one stream, copies, and the first error until somebody waits. */
 #include "cuda.cuh"
 
 #include <stdlib.h>
@@ -16,54 +16,6 @@ void cuda_check(struct queue *q, cudaError_t error, const char *call)
 {
     if (error == cudaSuccess || cuda_queue_of(q)->error) return;
     cuda_fail(q, ERROR(STATUS_INTERNAL, "%s: %s", call, cudaGetErrorString(error)));
-}
-
-static status memory_new(size_t bytes, void **out)
-{
-    const cudaError_t error = cudaMalloc(out, bytes ? bytes : 1);
-    if (error == cudaSuccess) return NULL;
-    size_t left = 0, total = 0;
-    *out = NULL;
-    (void)cudaGetLastError(); /* a full device is no broken one */
-    (void)cudaMemGetInfo(&left, &total);
-    if (error == cudaErrorMemoryAllocation)
-        FAIL(STATUS_INTERNAL,
-             "GPU memory: %zu bytes more are needed, %zu of %zu are free; lower rollout.dialogues "
-             "or rollout.candidates, or raise learn.microbatches",
-             bytes, left, total);
-    FAIL(STATUS_INTERNAL, "cudaMalloc: %s", cudaGetErrorString(error));
-}
-
-void *cuda_scratch(struct queue *q, size_t bytes)
-{
-    struct cuda_queue *cuda = cuda_queue_of(q);
-    if (cuda->scratch && cuda->scratch_bytes >= bytes) return cuda->scratch;
-    if (cuda->recording) {
-        cuda_fail(q, ERROR(STATUS_INTERNAL,
-                           "a call being recorded needs %zu bytes of working space, there are %zu",
-                           bytes, cuda->scratch_bytes));
-        return NULL;
-    }
-    cuda_check(q, cudaFree(cuda->scratch), "cudaFree"); /* waits for its readers */
-    cuda->scratch_bytes = 0;
-    cuda->moves++;
-    status error = memory_new(bytes, &cuda->scratch);
-    if (error)
-        cuda_fail(q, error);
-    else
-        cuda->scratch_bytes = bytes;
-    return cuda->scratch;
-}
-
-status cuda_allocate(struct queue *q, enum memory_kind kind, size_t bytes, void **out)
-{
-    (void)q, (void)kind;
-    return memory_new(bytes, out);
-}
-
-void cuda_release(struct queue *q, void *memory)
-{
-    cuda_check(q, cudaFree(memory), "cudaFree"); /* NULL is allowed */
 }
 
 status cuda_host_allocate(struct queue *q, size_t bytes, void **out)
@@ -152,7 +104,7 @@ void cuda_destroy(struct queue *q)
     for (cudaEvent_t event : cuda->mark)
         if (event) (void)cudaEventDestroy(event);
     cuda_blas_release(cuda->blas);
-    (void)cudaFree(cuda->scratch);
+    cuda_memory_destroy(&cuda->memory);
     (void)cudaFree(cuda->mistake);
     (void)cudaFreeHost(cuda->mistake_seen);
     status_free(cuda->error);

@@ -82,7 +82,8 @@ static void too_much_memory_is_an_error_that_says_how_much(void **state)
     assert_non_null(strstr(status_message(error), "1125899906842624"));
     if (!strcmp(device(), "cuda")) {
         assert_non_null(strstr(status_message(error), " are free"));
-        assert_non_null(strstr(status_message(error), "lower "));
+        assert_non_null(strstr(status_message(error), "for activations"));
+        assert_non_null(strstr(status_message(error), "lower learn.reply_tokens"));
     }
     status_free(error);
     /* And the queue goes on. */
@@ -149,6 +150,104 @@ static void recorded_calls_run_at_each_launch_and_not_before(void **state)
     q->op->destroy(q);
 }
 
+static void blocks_come_from_what_was_reserved_and_may_be_given_out_again(void **state)
+{
+    (void)state;
+    struct queue *q = queue_new();
+    enum { blocks = 5, bytes = 1000, each = 1024 };
+    static const size_t reserved[MEMORY_KINDS] = {
+        [MEMORY_WEIGHTS] = 3 * each, [MEMORY_CACHES] = 2 * each};
+    struct memory_report r;
+    assert_null(q->op->memory_reserve(q, reserved));
+    q->op->memory_report(q, &r);
+    queue_check(q);
+    const bool arena = r.reserved > 0; /* the CPU has none, nor where every access is checked */
+    if (arena) assert_int_equal(r.reserved, blocks * each);
+    char *memory[blocks], seen[bytes];
+    for (int i = 0; i < blocks; i++) {
+        void *at;
+        assert_null(q->op->allocate(q, i < 3 ? MEMORY_WEIGHTS : MEMORY_CACHES, bytes, &at));
+        memory[i] = at;
+        memset(seen, i, sizeof seen);
+        q->op->upload(q, at, seen, sizeof seen);
+        if (arena) assert_ptr_equal(memory[i], memory[0] + i * each);
+    }
+    for (int i = 0; i < blocks; i++) {
+        q->op->download(q, seen, memory[i], sizeof seen);
+        queue_check(q);
+        assert_int_equal(seen[0], i);
+        assert_int_equal(seen[bytes - 1], i);
+    }
+    /* Neighbours that are free become one; what fits nowhere lies elsewhere. */
+    void *whole, *more;
+    q->op->release(q, memory[1]);
+    q->op->release(q, memory[3]);
+    q->op->release(q, memory[2]);
+    assert_null(q->op->allocate(q, MEMORY_ACTIVATIONS, 3 * each, &whole));
+    if (arena) assert_ptr_equal(whole, memory[1]);
+    assert_null(q->op->allocate(q, MEMORY_CAPTURE, 1, &more));
+    q->op->memory_report(q, &r);
+    queue_check(q);
+    if (on_cuda()) {
+        assert_int_equal(r.allocations, blocks + 2);
+        assert_int_equal(r.current[MEMORY_WEIGHTS], each);
+        assert_int_equal(r.peak[MEMORY_WEIGHTS], 3 * each);
+        assert_int_equal(r.current[MEMORY_CACHES], each);
+        assert_int_equal(r.current[MEMORY_ACTIVATIONS], 3 * each);
+        assert_int_equal(r.outside, arena ? 256 : 0);
+        assert_true(r.left > 0 && r.left < r.total);
+    }
+    q->op->release(q, more);
+    q->op->release(q, whole);
+    q->op->release(q, memory[4]);
+    q->op->release(q, memory[0]);
+    if (arena) { /* all of it in one piece again */
+        assert_null(q->op->allocate(q, MEMORY_WEIGHTS, blocks * each, &whole));
+        assert_ptr_equal(whole, memory[0]);
+        q->op->release(q, whole);
+    }
+    queue_check(q);
+    q->op->destroy(q);
+}
+
+static void more_than_there_is_is_not_reserved(void **state)
+{
+    (void)state;
+    struct queue *q = queue_new();
+    static const size_t much[MEMORY_KINDS] = {
+        [MEMORY_WEIGHTS] = (size_t)1 << 40, [MEMORY_OPTIMIZER] = (size_t)1 << 44};
+    status error = q->op->memory_reserve(q, much);
+    if (on_cuda()) {
+        assert_non_null(error);
+        assert_int_equal(status_code(error), STATUS_INPUT);
+        assert_non_null(strstr(status_message(error), "weights 1099511.6, optimizer 17592186.0)"));
+        assert_non_null(strstr(status_message(error), "MB are free; raise roles.learners"));
+    }
+    status_free(error);
+    void *memory;
+    assert_null(q->op->allocate(q, MEMORY_WEIGHTS, 100, &memory));
+    q->op->release(q, memory);
+    q->op->release(q, NULL);
+    queue_check(q);
+    q->op->destroy(q);
+}
+
+static void what_is_released_twice_is_noticed(void **state)
+{
+    (void)state;
+    if (!on_cuda()) skip();
+    struct queue *q = queue_new();
+    void *memory;
+    assert_null(q->op->allocate(q, MEMORY_WEIGHTS, 100, &memory));
+    q->op->release(q, memory);
+    q->op->release(q, memory);
+    status error = q->op->synchronize(q);
+    assert_non_null(error);
+    assert_non_null(strstr(status_message(error), "twice"));
+    status_free(error);
+    q->op->destroy(q);
+}
+
 static void a_device_has_one_of_the_known_names(void **state)
 {
     (void)state;
@@ -172,6 +271,9 @@ int main(void)
         cmocka_unit_test(too_much_memory_is_an_error_that_says_how_much),
         cmocka_unit_test(a_mark_is_passed_once_what_was_queued_before_it_has_run),
         cmocka_unit_test(recorded_calls_run_at_each_launch_and_not_before),
+        cmocka_unit_test(blocks_come_from_what_was_reserved_and_may_be_given_out_again),
+        cmocka_unit_test(more_than_there_is_is_not_reserved),
+        cmocka_unit_test(what_is_released_twice_is_noticed),
         cmocka_unit_test(a_device_has_one_of_the_known_names),
     };
     return cmocka_run_group_tests_name("queue", tests, NULL, NULL);
