@@ -124,11 +124,11 @@ static __global__ void __launch_bounds__(capture_threads)
             float weight = 0.0f;
             if (j < seen.y) {
                 const float2 scale = kept.scale[row * a.heads + h0 + i];
-                weight = kept.base2
-                             ? exp2_approximate(__fmaf_rn(score[i], log2_of_e, -scale.x)) * scale.y
-                             : expf(score[i] - scale.x) * scale.y;
+                weight = kept.base2 ? exp2_approximate(__fmaf_rn(score[i], log2_of_e, -scale.x))
+                                    : expf(score[i] - scale.x);
+                weight = __fmul_rn(weight, scale.y); /* rounded as maps have it */
             }
-            sum += weight;
+            sum = __fadd_rn(sum, weight);
             if (a.maps) a.maps[(h0 + i) * a.query_rows * a.capture_stride + at] = weight;
         }
     }

@@ -394,7 +394,8 @@ void cuda_attention_backward(struct queue *q, const struct attention *a,
                              const struct attention_gradients *g)
 {
     if (a->segments == 0 || !attention_fits(q, a)) return;
-    if (attention_has_mma(q, a) && a->lse && a->out) return backward_mma(q, a, g);
+    const bool kept = a->lse && a->out && (a->bias || !g->dbias);
+    if (attention_has_mma(q, a) && kept) return backward_mma(q, a, g);
     cuda_with_element(q, if (a->head_dim <= 64) backward<plain<element>, 32, 64>(q, a, g);
                       else if (a->head_dim <= 128) backward<plain<element>, 32, 128>(q, a, g);
                       else backward<plain<element>, 8, 256>(q, a, g));

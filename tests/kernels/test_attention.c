@@ -654,6 +654,132 @@ static void gradients_are_those_of_plain_c(void **state)
     queues_free(&all);
 }
 
+/* dq, dk, dv and what is added to dbias in float64, as `want` has them: NaN where nothing is to be
+ * written.  want[3] begins with what is added to. */
+static void reference_gradients(const struct attention *a, const float *dout, int64_t key_rows,
+                                float *want[4])
+{
+    enum { d_most = 128 };
+    const float *query = a->q, *key = a->k, *value = a->v;
+    const int64_t d = a->head_dim, width = a->heads * d, span = 2 * a->bias_span - 1;
+    assert_true(d <= d_most);
+    for (int64_t h = 0; h < a->heads; h++) {
+        double *dk = calloc((size_t)(key_rows * d), sizeof *dk);
+        double *dv = calloc((size_t)(key_rows * d), sizeof *dv);
+        double *dbias = calloc((size_t)span, sizeof *dbias);
+        bool *read = calloc((size_t)key_rows + 1, sizeof *read);
+        for (int64_t s = 0; s < a->segments; s++) {
+            for (int64_t j = a->key_begin[s]; j < a->key_end[s]; j++) read[j] = true;
+            for (int64_t row = a->query_begin[s]; row < a->query_begin[s + 1]; row++) {
+                const int64_t begin = a->key_begin[s], keys = a->key_end[s] - begin;
+                const int64_t queries = a->query_begin[s + 1] - a->query_begin[s];
+                const int64_t position = row - a->query_begin[s] + (a->causal ? keys - queries : 0);
+                const float *q = query + row * a->q_stride + h * d;
+                const float *y = dout + row * width + h * d;
+                double w[keys_most], dp[keys_most], sum = 0, mean = 0, dq[d_most] = {0};
+                for (int64_t j = 0; j < keys; j++) {
+                    const float *k = key + (begin + j) * a->k_stride + h * d;
+                    const float *v = value + (begin + j) * a->v_stride + h * d;
+                    double score = 0;
+                    dp[j] = 0;
+                    for (int64_t n = 0; n < d; n++) {
+                        score += (double)q[n] * (double)k[n];
+                        dp[j] += (double)y[n] * (double)v[n];
+                    }
+                    if (a->bias)
+                        score += (double)a->bias[h * span + j - position + a->bias_span - 1];
+                    w[j] = a->causal && j > position ? 0 : exp(score);
+                    sum += w[j];
+                }
+                for (int64_t j = 0; j < keys; j++) {
+                    w[j] /= sum;
+                    mean += w[j] * dp[j];
+                }
+                for (int64_t j = 0; j < keys; j++) {
+                    const double ds = w[j] * (dp[j] - mean);
+                    for (int64_t n = 0; n < d; n++) {
+                        dq[n] += ds * (double)key[(begin + j) * a->k_stride + h * d + n];
+                        dk[(begin + j) * d + n] += ds * (double)q[n];
+                        dv[(begin + j) * d + n] += w[j] * (double)y[n];
+                    }
+                    if (a->bias) dbias[j - position + a->bias_span - 1] += ds;
+                }
+                for (int64_t n = 0; n < d; n++)
+                    want[0][row * a->q_stride + h * d + n] = (float)dq[n];
+            }
+        }
+        for (int64_t j = 0; j < key_rows; j++)
+            for (int64_t n = 0; n < d && read[j]; n++) {
+                want[1][j * a->k_stride + h * d + n] = (float)dk[j * d + n];
+                want[2][j * a->v_stride + h * d + n] = (float)dv[j * d + n];
+            }
+        for (int64_t i = 0; a->bias && i < span; i++) want[3][h * span + i] += (float)dbias[i];
+        free(dk);
+        free(dv);
+        free(dbias);
+        free(read);
+    }
+}
+
+/* Rows and keys of several tiles, a graph's empty segments and rows of none behind them, keys that
+ * several segments read or none, rows that are not whole 16 bytes. */
+static void gradients_of_every_form_are_those_of_float64(void **state)
+{
+    (void)state;
+    enum { heads = 2, more = 5, most = 6 };
+    static const struct segment lists[3][most] = {
+        {{130, 0, 130}, {70, 130, 200}, {0, 200, 200}, {8, 200, 201}, {0, 0, 0}, {0, 0, 0}},
+        {{40, 0, 110}, {65, 110, 175}, {6, 0, 110}, {0, 0, 0}, {0, 177, 180}, {0, 0, 0}},
+        {{64, 0, 150}, {17, 0, 150}, {0, 160, 170}, {90, 0, 150}, {9, 172, 190}, {0, 0, 0}}};
+    static const int64_t sizes_of[] = {64, 16, 32, 128};
+    struct queues all = queues_new();
+    for (int n = 0; n < 4; n++)
+        for (int form = 0; form < 3; form++) {
+            const int64_t d = sizes_of[n], width = heads * d;
+            if (all.cuda && !real_is_bf16() && d != 16) continue; /* the shim is slow */
+            struct problem *p = problem_new(heads, d, form == 1, form < 2, lists[form], most);
+            /* The last rows are of no segment, as in a graph made for more. */
+            const int32_t there = (int32_t)p->a.query_rows - more;
+            for (int s = 0; s <= most; s++)
+                if (p->query_begin[s] > there) p->query_begin[s] = there;
+            if (n == 2) p->a.q_stride--, p->a.k_stride--, p->a.v_stride--;
+            const int64_t rows = p->a.query_rows;
+            float *dout = random_new(rows * width, 9, 1.0), *want[4], *first[4] = {0};
+            const int64_t counts[4] = {rows * p->a.q_stride, p->key_rows * p->a.k_stride,
+                                       p->key_rows * p->a.v_stride,
+                                       p->a.bias ? heads * (2 * p->a.bias_span - 1) : 0};
+            for (int m = 0; m < 4; m++)
+                want[m] = m < 3 ? floats_new(counts[m]) : random_new(counts[m], 43, 1.0);
+            reference_gradients(&p->a, dout, p->key_rows, want);
+            for (int i = 0; i < all.count; i++) {
+                float *got[4], *out = floats_new(rows * width), *lse = floats_new(rows * heads);
+                int64_t sizes[4];
+                p->a.out = out;
+                p->a.lse = lse;
+                all.q[i]->op->attention(all.q[i], &p->a);
+                gradients_new(all.q[i], p, dout, false, got, sizes);
+                /* As in gradients_are_those_of_plain_c. */
+                static const char *const names[] = {"dq", "dk", "dv", "dbias"};
+                for (int m = 0; m < 4; m++) {
+                    check_gradient(got[m], want[m], sizes[m], real_is_bf16() ? 0.05 : 4e-5,
+                                   real_is_bf16() ? 5e-3 : 1e-5, names[m]);
+                    if (first[m]) check_bits(got[m], first[m], sizes[m], all.name[i]);
+                    if (first[m])
+                        guarded_free(got[m], names[m]);
+                    else
+                        first[m] = got[m];
+                }
+                guarded_free(out, "out");
+                guarded_free(lse, "lse");
+            }
+            for (int m = 0; m < 4; m++) guarded_free(want[m], "want");
+            for (int m = 0; m < 4; m++) guarded_free(first[m], "gradient");
+            guarded_free(dout, "dout");
+            problem_free(p);
+        }
+    queues_free(&all);
+}
+
 /* Many segments of one row, as decoding has them: of out, lse and gradients. */
 static void many_segments_give_what_plain_c_gives(void **state)
 {
@@ -768,6 +894,7 @@ int main(void)
         cmocka_unit_test(capture_accumulates_over_calls),
         cmocka_unit_test(gradients_are_the_slopes_and_have_the_same_bits_everywhere),
         cmocka_unit_test(gradients_are_those_of_plain_c),
+        cmocka_unit_test(gradients_of_every_form_are_those_of_float64),
         cmocka_unit_test(many_segments_give_what_plain_c_gives),
         cmocka_unit_test(wide_rows_change_no_bits),
     };
