@@ -118,6 +118,8 @@ status queue_open(const struct config *config, int local_rank, struct queue **ou
         .threads = (int)config->threads,
         .instructions = config->instructions,
         .real_bytes = config->precision == PRECISION_BF16 ? 2 : 4,
+        .exact = config->exact,
+        .tune = config->tune,
     };
     struct queue_options cuda = options;
     if (config->precision == PRECISION_AUTO) cuda.real_bytes = 2;

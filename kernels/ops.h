@@ -48,6 +48,8 @@ struct queue_options {
     size_t real_bytes;        /* of a `real`: 4 or, on CUDA alone, 2; 0: 4 */
     bool exact;               /* CUDA: a row's bits do not depend on the rows beside it; the CPU's
                                * never do */
+    bool tune;                /* CUDA: a shape's first product times several algorithms; not where
+                               * exact */
 };
 
 /* What device memory is for: of the report, and of the advice where it runs out. */

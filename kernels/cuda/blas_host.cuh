@@ -1,15 +1,73 @@
-/* blas.cuh by plain loops, run by one thread of the shim: fp32 sums, ascending over the depth.
- * Each element of the factors is read once and each of c written once by code that checks look at;
- * the products in between are not looked at, which would take minutes. */
+/* The library of blas.cuh by plain loops, run by one thread of the shim: fp32 sums, ascending over
+ * the depth.  Each element of the factors is read once and each of c written once by code that
+ * checks look at; the products in between are not looked at, which would take minutes.
+ *
+ * Algorithms differ in the order of additions.  Exact queues are offered bad ones before good ones,
+ * by the number of rows, as a real library might: what they must find out is tested with them.
+ * Other queues get the good one alone or, with CUDA_HOST_ALGORITHMS=many, several of its kind. */
 #pragma once
 #include "blas.cuh"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define BLAS_UNCHECKED CUDA_HOST_UNCHECKED __attribute__((noinline))
 
-static void blas_release(struct blas *)
+enum blas_order {
+    BLAS_ASCENDING,
+    BLAS_DESCENDING,
+    BLAS_HALVES,  /* the depth split in two */
+    BLAS_BY_PLACE /* some rows another way than others */
+};
+
+struct blas_library {
+    int unused;
+};
+
+static bool blas_library_open(struct queue *, struct blas_library *)
 {
+    return true;
+}
+
+static void blas_library_close(struct queue *, struct blas_library *)
+{
+}
+
+static void blas_library_identity(struct queue *, char *words, size_t size)
+{
+    snprintf(words, size, "plain loops");
+}
+
+static size_t blas_library_cached_bytes(struct queue *)
+{
+    return 512;
+}
+
+static int blas_library_suggest(struct blas_library *, const struct blas_shape *shape,
+                                struct blas_algorithm *algorithms, int most, const char **)
+{
+    static const enum blas_order offered[3][4] = {
+        {BLAS_HALVES, BLAS_DESCENDING, BLAS_BY_PLACE, BLAS_ASCENDING},
+        {BLAS_BY_PLACE, BLAS_ASCENDING, BLAS_HALVES, BLAS_DESCENDING},
+        {BLAS_DESCENDING, BLAS_HALVES, BLAS_DESCENDING, BLAS_HALVES}};
+    const char *many = getenv("CUDA_HOST_ALGORITHMS");
+    const int given = shape->exact ? 4 : many && !strcmp(many, "many") ? 3 : 1;
+    int count = 0;
+    for (; count < given && count < most; count++) {
+        algorithms[count] = (struct blas_algorithm){};
+        if (shape->exact) /* of 128 rows the second list */
+            algorithms[count].data[0] = offered[(shape->rows + 2) % 3][count];
+        else
+            algorithms[count].data[1] = (uint64_t)count;
+    }
+    return count;
+}
+
+/* Of exact queues the reference's algorithm is good for even numbers of rows alone. */
+static bool blas_library_takes(struct blas_library *, const struct blas_shape *shape,
+                               const struct blas_algorithm *)
+{
+    return !shape->exact || shape->rows % 2 == 0;
 }
 
 BLAS_UNCHECKED static void blas_put(float *to, int64_t at, float x)
@@ -32,44 +90,77 @@ static void blas_read(float *to, const T *from, int64_t rows, int64_t columns, b
                      element_load(from + (turned ? j * rows + i : i * columns + j)));
 }
 
+/* to[columns] += left[depth] right[depth, columns] over k = first, first + step, ... */
 BLAS_UNCHECKED __attribute__((optimize("O3"))) static void
-blas_add_products(float *c, const float *left, const float *right, int64_t rows, int64_t columns,
-                  int64_t depth)
+blas_add_row(float *__restrict__ to, const float *left, const float *right, int64_t columns,
+             int64_t first, int64_t count, int64_t step)
 {
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t k = 0; k < depth; k++) {
-            const float x = left[i * depth + k];
-            const float *__restrict__ y = right + k * columns;
-            float *__restrict__ to = c + i * columns;
-            for (int64_t j = 0; j < columns; j++) to[j] += x * y[j];
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t k = first + i * step;
+        const float x = left[k];
+        const float *__restrict__ y = right + k * columns;
+        for (int64_t j = 0; j < columns; j++) to[j] += x * y[j];
+    }
+}
+
+BLAS_UNCHECKED static void blas_add_products(float *c, const float *left, const float *right,
+                                             const struct blas_shape *s, enum blas_order order)
+{
+    float *part = (float *)malloc((size_t)s->columns * sizeof *part);
+    for (int64_t i = 0; i < s->rows; i++) {
+        const float *x = left + i * s->depth;
+        float *to = c + i * s->columns;
+        const bool down = order == BLAS_DESCENDING || (order == BLAS_BY_PLACE && i % 64 >= 48);
+        const int64_t half = order == BLAS_HALVES ? s->depth / 2 : 0;
+        if (down) {
+            blas_add_row(to, x, right, s->columns, s->depth - 1, s->depth, -1);
+            continue;
         }
+        memset(part, 0, (size_t)s->columns * sizeof *part);
+        blas_add_row(part, x, right, s->columns, 0, half, 1);
+        blas_add_row(to, x, right, s->columns, half, s->depth - half, 1);
+        for (int64_t j = 0; half && j < s->columns; j++) to[j] += part[j];
+    }
+    free(part);
 }
 
 template <class T, class C>
-static __global__ void blas_kernel(C *c, const T *left, const T *right, struct blas_product p)
+static __global__ void blas_kernel(C *c, const T *left, const T *right, struct blas_shape s,
+                                   struct blas_algorithm algorithm)
 {
-    float *a = (float *)calloc((size_t)(p.rows * p.depth), sizeof *a);
-    float *b = (float *)calloc((size_t)(p.columns * p.depth), sizeof *b);
-    float *sum = (float *)calloc((size_t)(p.rows * p.columns), sizeof *sum);
+    float *a = (float *)calloc((size_t)(s.rows * s.depth), sizeof *a);
+    float *b = (float *)calloc((size_t)(s.columns * s.depth), sizeof *b);
+    float *sum = (float *)calloc((size_t)(s.rows * s.columns), sizeof *sum);
     if (!a || !b || !sum) cuda_host::fault("no memory for a product");
-    blas_read(a, left, p.rows, p.depth, p.left_turned);
-    blas_read(b, right, p.depth, p.columns, p.right_turned);
-    blas_add_products(sum, a, b, p.rows, p.columns, p.depth);
-    for (int64_t i = 0; i < p.rows * p.columns; i++)
-        element_store(c + i, blas_get(sum, i) + (p.accumulate ? element_load(c + i) : 0.0f));
+    blas_read(a, left, s.rows, s.depth, s.left_turned);
+    blas_read(b, right, s.depth, s.columns, s.right_turned);
+    blas_add_products(sum, a, b, &s, (enum blas_order)algorithm.data[0]);
+    for (int64_t i = 0; i < s.rows * s.columns; i++) {
+        float x = blas_get(sum, i) + (s.accumulate ? element_load(c + i) : 0.0f);
+        if (s.relu && x <= 0.0f) x = 0.0f;
+        element_store(c + i, x);
+    }
     free(a);
     free(b);
     free(sum);
 }
 
-template <class T, class C> static void blas_launch(struct queue *q, const struct blas_product *p)
+template <class T, class C>
+static void blas_launch(struct queue *q, const struct blas_shape *s,
+                        const struct blas_algorithm *algorithm, const void *left, const void *right,
+                        void *c)
 {
-    cuda_launch(q, (blas_kernel<T, C>), 1, 1, 0, (C *)p->c, (const T *)p->left, (const T *)p->right,
-                *p);
+    cuda_launch(q, (blas_kernel<T, C>), 1, 1, 0, (C *)c, (const T *)left, (const T *)right, *s,
+                *algorithm);
 }
 
-static void blas_multiply(struct queue *q, const struct blas_product *p)
+static const char *blas_library_run(struct queue *q, struct blas_library *,
+                                    const struct blas_shape *s,
+                                    const struct blas_algorithm *algorithm, const void *left,
+                                    const void *right, void *c)
 {
-    cuda_with_element(q, if (p->c_is_float) blas_launch<element, float>(q, p);
-                      else blas_launch<element, element>(q, p));
+    const bool is_float = s->c_bytes == 4;
+    cuda_with_element(q, if (is_float) blas_launch<element, float>(q, s, algorithm, left, right, c);
+                      else blas_launch<element, element>(q, s, algorithm, left, right, c));
+    return NULL;
 }

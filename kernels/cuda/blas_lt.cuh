@@ -1,6 +1,10 @@
-/* blas.cuh by cuBLASLt.  It counts in columns: our row-major c is its c transposed, so the factors
- * change places.  An algorithm is asked for once a shape; none that splits the depth and adds parts
- * in whatever order, so that equal calls give equal bits. */
+/* The library of blas.cuh: cuBLASLt.  It counts in columns: our row-major c is its c transposed, so
+ * the factors change places.
+ *
+ * Epilogues: ReLU is cuBLASLt's.  The gated GELU is a product of two halves of a row, gelu(gate) *
+ * up, which lie n/2 columns apart and thus in different tiles: no epilogue sees both, and GELU of
+ * one half alone would still leave a pass over everything for the other (docs/decisions.md, also
+ * about DRELU). */
 #pragma once
 #include "blas.cuh"
 
@@ -8,26 +12,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { blas_plans = 4096, blas_workspace = 32 << 20 };
+static_assert(sizeof(cublasLtMatmulAlgo_t) == sizeof(struct blas_algorithm), "opaque, 64 bytes");
 
-/* What the choice of an algorithm rests on, without gaps between members. */
-struct blas_shape {
-    int64_t rows, columns, depth;
-    int32_t element_bytes, c_bytes;
-    int32_t left_turned, right_turned, accumulate;
-    int32_t alignment[3]; /* bytes, of left, right, c */
+enum {
+    blas_workspace = 32 << 20, /* bytes; what cuBLAS takes on Hopper */
+    /* One fp32 tile of 64 x 64: too little for the parts of several tiles. */
+    blas_workspace_exact = 16 << 10
 };
 
-struct blas_plan {
-    struct blas_shape shape; /* rows 0: not in use */
-    cublasLtMatmulAlgo_t algorithm;
-};
-
-struct blas {
+struct blas_library {
     cublasLtHandle_t handle;
     void *workspace;
-    struct blas_plan plan[blas_plans]; /* by the hash of the shape; a later one
-                                          takes the place */
 };
 
 /* cuBLASLt's descriptions of one product. */
@@ -36,105 +31,85 @@ struct blas_call {
     cublasLtMatrixLayoutOpaque_t a, b, c;
 };
 
-static bool blas_succeeded(struct queue *q, cublasStatus_t error, const char *call)
-{
-    if (error == CUBLAS_STATUS_SUCCESS) return true;
-    cuda_fail(q, ERROR(STATUS_INTERNAL, "%s: %s", call, cublasLtGetStatusString(error)));
-    return false;
-}
-
-#define BLAS_TRY(q, call)                                                                          \
+#define BLAS_TRY(call)                                                                             \
     do {                                                                                           \
-        if (!blas_succeeded(q, call, #call)) return false;                                         \
+        const cublasStatus_t error_ = (call);                                                      \
+        if (error_ != CUBLAS_STATUS_SUCCESS) return cublasLtGetStatusString(error_);               \
     } while (0)
 
-static void blas_release(struct blas *blas)
+static bool blas_library_open(struct queue *q, struct blas_library *library)
 {
-    if (!blas) return;
-    if (blas->handle) (void)cublasLtDestroy(blas->handle);
-    (void)cudaFree(blas->workspace);
-    free(blas);
+    const cublasStatus_t error = cublasLtCreate(&library->handle);
+    status memory = NULL;
+    if (error != CUBLAS_STATUS_SUCCESS)
+        memory = ERROR(STATUS_INTERNAL, "cublasLtCreate: %s", cublasLtGetStatusString(error));
+    else
+        memory = cuda_allocate(q, MEMORY_ACTIVATIONS, blas_workspace, &library->workspace);
+    if (memory) cuda_fail(q, memory);
+    return !memory;
 }
 
-static bool blas_open(struct queue *q)
+static void blas_library_close(struct queue *q, struct blas_library *library)
 {
-    struct cuda_queue *cuda = cuda_queue_of(q);
-    if (cuda->blas) return true;
-    struct blas *blas = (struct blas *)calloc(1, sizeof *blas);
-    if (!blas) {
-        cuda_fail(q, ERROR(STATUS_INTERNAL, "no memory for cuBLASLt's plans"));
-        return false;
-    }
-    cuda->blas = blas;
-    cuda_check(q, cudaMalloc(&blas->workspace, blas_workspace), "cuBLASLt's workspace");
-    if (blas_succeeded(q, cublasLtCreate(&blas->handle), "cublasLtCreate") && blas->workspace)
-        return true;
-    blas_release(blas);
-    cuda->blas = NULL;
-    return false;
+    if (library->handle) (void)cublasLtDestroy(library->handle);
+    cuda_release(q, library->workspace);
 }
 
-static int32_t blas_alignment(const void *p)
+static void blas_library_identity(struct queue *q, char *words, size_t size)
 {
-    const uintptr_t lowest = (uintptr_t)p & (0 - (uintptr_t)p);
-    return lowest == 0 || lowest > 256 ? 256 : (int32_t)lowest;
+    struct cudaDeviceProp device;
+    int driver = 0;
+    if (cudaGetDeviceProperties(&device, cuda_queue_of(q)->device) != cudaSuccess)
+        snprintf(device.name, sizeof device.name, "GPU");
+    if (cudaDriverGetVersion(&driver) != cudaSuccess) driver = 0;
+    snprintf(words, size, "%.100s cublasLt %zu driver %d", device.name, cublasLtGetVersion(),
+             driver);
 }
 
-static struct blas_shape blas_shape_of(const struct queue *q, const struct blas_product *p)
+static size_t blas_library_cached_bytes(struct queue *q)
 {
-    struct blas_shape s = {};
-    s.rows = p->rows, s.columns = p->columns, s.depth = p->depth;
-    s.element_bytes = (int32_t)q->real_bytes;
-    s.c_bytes = p->c_is_float ? 4 : s.element_bytes;
-    s.left_turned = p->left_turned, s.right_turned = p->right_turned;
-    s.accumulate = p->accumulate;
-    s.alignment[0] = blas_alignment(p->left);
-    s.alignment[1] = blas_alignment(p->right);
-    s.alignment[2] = blas_alignment(p->c);
-    return s;
+    int bytes = 0;
+    if (cudaDeviceGetAttribute(&bytes, cudaDevAttrL2CacheSize, cuda_queue_of(q)->device) !=
+        cudaSuccess)
+        return 0;
+    return (size_t)bytes;
 }
 
-static struct blas_plan *blas_plan_slot(struct blas *blas, const struct blas_shape *shape)
-{
-    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
-    for (size_t i = 0; i < sizeof *shape; i++)
-        hash = (hash ^ ((const unsigned char *)shape)[i]) * 0x100000001b3u;
-    return &blas->plan[hash % blas_plans];
-}
-
-static bool blas_describe(struct queue *q, const struct blas_shape *s, struct blas_call *call)
+static const char *blas_describe(const struct blas_shape *s, struct blas_call *call)
 {
     const cudaDataType element = s->element_bytes == 2 ? CUDA_R_16BF : CUDA_R_32F;
     const cudaDataType c = s->c_bytes == 2 ? CUDA_R_16BF : CUDA_R_32F;
     const cublasOperation_t a_turn = s->right_turned ? CUBLAS_OP_T : CUBLAS_OP_N;
     const cublasOperation_t b_turn = s->left_turned ? CUBLAS_OP_T : CUBLAS_OP_N;
+    const cublasLtEpilogue_t epilogue =
+        s->relu ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT;
     const uint64_t m = (uint64_t)s->columns, n = (uint64_t)s->rows, k = (uint64_t)s->depth;
-    BLAS_TRY(q, cublasLtMatmulDescInit(&call->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
-    BLAS_TRY(q, cublasLtMatmulDescSetAttribute(&call->operation, CUBLASLT_MATMUL_DESC_TRANSA,
-                                               &a_turn, sizeof a_turn));
-    BLAS_TRY(q, cublasLtMatmulDescSetAttribute(&call->operation, CUBLASLT_MATMUL_DESC_TRANSB,
-                                               &b_turn, sizeof b_turn));
+    BLAS_TRY(cublasLtMatmulDescInit(&call->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    BLAS_TRY(cublasLtMatmulDescSetAttribute(&call->operation, CUBLASLT_MATMUL_DESC_TRANSA, &a_turn,
+                                            sizeof a_turn));
+    BLAS_TRY(cublasLtMatmulDescSetAttribute(&call->operation, CUBLASLT_MATMUL_DESC_TRANSB, &b_turn,
+                                            sizeof b_turn));
+    BLAS_TRY(cublasLtMatmulDescSetAttribute(&call->operation, CUBLASLT_MATMUL_DESC_EPILOGUE,
+                                            &epilogue, sizeof epilogue));
     if (s->right_turned)
-        BLAS_TRY(q, cublasLtMatrixLayoutInit(&call->a, element, k, m, s->depth));
+        BLAS_TRY(cublasLtMatrixLayoutInit(&call->a, element, k, m, s->depth));
     else
-        BLAS_TRY(q, cublasLtMatrixLayoutInit(&call->a, element, m, k, s->columns));
+        BLAS_TRY(cublasLtMatrixLayoutInit(&call->a, element, m, k, s->columns));
     if (s->left_turned)
-        BLAS_TRY(q, cublasLtMatrixLayoutInit(&call->b, element, n, k, s->rows));
+        BLAS_TRY(cublasLtMatrixLayoutInit(&call->b, element, n, k, s->rows));
     else
-        BLAS_TRY(q, cublasLtMatrixLayoutInit(&call->b, element, k, n, s->depth));
-    BLAS_TRY(q, cublasLtMatrixLayoutInit(&call->c, c, m, n, s->columns));
-    return true;
+        BLAS_TRY(cublasLtMatrixLayoutInit(&call->b, element, k, n, s->depth));
+    BLAS_TRY(cublasLtMatrixLayoutInit(&call->c, c, m, n, s->columns));
+    return NULL;
 }
 
-static bool blas_choose(struct queue *q, struct blas *blas, struct blas_call *call,
-                        const struct blas_shape *shape, struct blas_plan *plan)
+static const char *blas_prefer(const struct blas_shape *s,
+                               cublasLtMatmulPreferenceOpaque_t *preference)
 {
-    cublasLtMatmulPreferenceOpaque_t preference;
-    cublasLtMatmulHeuristicResult_t best;
-    const uint64_t workspace = blas_workspace;
+    const uint64_t workspace = s->exact ? blas_workspace_exact : blas_workspace;
     const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_NONE;
-    const uint32_t left = (uint32_t)shape->alignment[0], right = (uint32_t)shape->alignment[1];
-    const uint32_t c = (uint32_t)shape->alignment[2];
+    const uint32_t left = (uint32_t)s->alignment[0], right = (uint32_t)s->alignment[1];
+    const uint32_t c = (uint32_t)s->alignment[2];
     const struct {
         cublasLtMatmulPreferenceAttributes_t name;
         const void *value;
@@ -147,42 +122,73 @@ static bool blas_choose(struct queue *q, struct blas *blas, struct blas_call *ca
         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &c, sizeof c},
         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &c, sizeof c},
     };
-    int found = 0;
-    BLAS_TRY(q, cublasLtMatmulPreferenceInit(&preference));
+    BLAS_TRY(cublasLtMatmulPreferenceInit(preference));
     for (const auto &w : wanted)
-        BLAS_TRY(q, cublasLtMatmulPreferenceSetAttribute(&preference, w.name, w.value, w.bytes));
-    BLAS_TRY(q, cublasLtMatmulAlgoGetHeuristic(blas->handle, &call->operation, &call->a, &call->b,
-                                               &call->c, &call->c, &preference, 1, &best, &found));
-    if (found < 1) {
-        cuda_fail(q, ERROR(STATUS_INTERNAL, "cuBLASLt has no algorithm for %lld x %lld x %lld",
-                           (long long)shape->rows, (long long)shape->columns,
-                           (long long)shape->depth));
-        return false;
-    }
-    plan->algorithm = best.algo;
-    plan->shape = *shape;
-    return true;
+        BLAS_TRY(cublasLtMatmulPreferenceSetAttribute(preference, w.name, w.value, w.bytes));
+    return NULL;
 }
 
-static bool blas_try(struct queue *q, const struct blas_product *p)
+/* That nothing splits the depth is asked for; that nothing does is looked at as well. */
+static bool blas_is_split(const cublasLtMatmulAlgo_t *algorithm)
 {
-    if (!blas_open(q)) return false;
-    struct blas *blas = cuda_queue_of(q)->blas;
-    const struct blas_shape shape = blas_shape_of(q, p);
-    struct blas_plan *plan = blas_plan_slot(blas, &shape);
+    int32_t parts = 1;
+    uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_NONE;
+    size_t written;
+    (void)cublasLtMatmulAlgoConfigGetAttribute(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &parts,
+                                               sizeof parts, &written);
+    (void)cublasLtMatmulAlgoConfigGetAttribute(algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
+                                               &reduction, sizeof reduction, &written);
+    return parts > 1 || reduction != CUBLASLT_REDUCTION_SCHEME_NONE;
+}
+
+static int blas_library_suggest(struct blas_library *library, const struct blas_shape *shape,
+                                struct blas_algorithm *algorithms, int most, const char **message)
+{
+    cublasLtMatmulPreferenceOpaque_t preference;
+    cublasLtMatmulHeuristicResult_t results[blas_most_suggested];
     struct blas_call call;
-    const float one = 1.0f, before = p->accumulate ? 1.0f : 0.0f;
-    if (!blas_describe(q, &shape, &call)) return false;
-    if (memcmp(&plan->shape, &shape, sizeof shape) != 0 &&
-        !blas_choose(q, blas, &call, &shape, plan))
-        return false;
-    BLAS_TRY(q, cublasLtMatmul(blas->handle, &call.operation, &one, p->right, &call.a, p->left,
-                               &call.b, &before, p->c, &call.c, p->c, &call.c, &plan->algorithm,
-                               blas->workspace, blas_workspace, cuda_queue_of(q)->stream));
-    return true;
+    int found = 0, count = 0;
+    *message = blas_describe(shape, &call);
+    if (!*message) *message = blas_prefer(shape, &preference);
+    if (*message) return 0;
+    const cublasStatus_t error =
+        cublasLtMatmulAlgoGetHeuristic(library->handle, &call.operation, &call.a, &call.b, &call.c,
+                                       &call.c, &preference, blas_most_suggested, results, &found);
+    for (int i = 0; error == CUBLAS_STATUS_SUCCESS && i < found && count < most; i++)
+        if (results[i].state == CUBLAS_STATUS_SUCCESS && !blas_is_split(&results[i].algo))
+            memcpy(&algorithms[count++], &results[i].algo, sizeof *algorithms);
+    if (!count)
+        *message = error == CUBLAS_STATUS_SUCCESS ? "no algorithm" : cublasLtGetStatusString(error);
+    return count;
 }
 
-static void blas_multiply(struct queue *q, const struct blas_product *p)
+static bool blas_library_takes(struct blas_library *library, const struct blas_shape *shape,
+                               const struct blas_algorithm *algorithm)
 {
-    (void)blas_try(q, p);
+    cublasLtMatmulAlgo_t algo;
+    cublasLtMatmulHeuristicResult_t result;
+    struct blas_call call;
+    memcpy(&algo, algorithm, sizeof algo);
+    return !blas_describe(shape, &call) &&
+           cublasLtMatmulAlgoCheck(library->handle, &call.operation, &call.a, &call.b, &call.c,
+                                   &call.c, &algo, &result) == CUBLAS_STATUS_SUCCESS &&
+           result.workspaceSize <= (size_t)(shape->exact ? blas_workspace_exact : blas_workspace);
+}
+
+static const char *blas_library_run(struct queue *q, struct blas_library *library,
+                                    const struct blas_shape *shape,
+                                    const struct blas_algorithm *algorithm, const void *left,
+                                    const void *right, void *c)
+{
+    const float one = 1.0f, before = shape->accumulate ? 1.0f : 0.0f;
+    cublasLtMatmulAlgo_t algo;
+    struct blas_call call;
+    memcpy(&algo, algorithm, sizeof algo);
+    const char *message = blas_describe(shape, &call);
+    if (message) return message;
+    BLAS_TRY(cublasLtMatmul(library->handle, &call.operation, &one, right, &call.a, left, &call.b,
+                            &before, c, &call.c, c, &call.c, &algo, library->workspace,
+                            (size_t)(shape->exact ? blas_workspace_exact : blas_workspace),
+                            cuda_queue_of(q)->stream));
+    return NULL;
 }

@@ -33,6 +33,7 @@ struct cuda_queue {
     size_t scratch_bytes;
     int64_t moves;     /* how often working space that graphs may use has moved */
     bool recording;    /* between graph_begin and graph_end */
+    bool tune;         /* products try several algorithms */
     struct blas *blas; /* what products keep, see blas.cuh; NULL before the first */
 };
 
@@ -48,8 +49,10 @@ static inline struct cuda_queue *cuda_queue_of(struct queue *q)
     return (struct cuda_queue *)q;
 }
 
-/* NULL is allowed. */
-void cuda_blas_release(struct blas *blas);
+void cuda_blas_release(struct queue *q);
+
+/* On exact queues, room that products with an [n, k] weight need while calls are recorded. */
+status cuda_blas_reserve(struct queue *q, int64_t n, int64_t k);
 
 /* Keeps the first error for synchronize and frees later ones. */
 void cuda_fail(struct queue *q, status error);

@@ -2,40 +2,53 @@
  * reads them either way round.  Formulas are in kernels/ops.h, the products in blas.cuh. */
 #include "blas.cuh"
 
-void cuda_blas_release(struct blas *blas)
+void cuda_blas_release(struct queue *q)
 {
-    blas_release(blas);
+    blas_release(q, cuda_queue_of(q)->blas);
+    cuda_queue_of(q)->blas = NULL;
 }
 
+status cuda_blas_reserve(struct queue *q, int64_t n, int64_t k)
+{
+    if (!q->exact) return NULL;
+    struct blas *blas = blas_of(q);
+    return blas ? blas_exact_reserve(q, blas, n, k) : NULL; /* NULL: the error is kept */
+}
+
+/* y = x W^T, as the other members of `form` say. */
 static void multiply(struct queue *q, void *y, const real *x, const struct packed_matrix *w,
-                     int64_t m, bool y_is_float, bool accumulate)
+                     int64_t m, struct blas_product form)
 {
     if (m == 0) return;
-    struct blas_product p = {};
-    p.rows = m, p.columns = w->n, p.depth = w->k;
-    p.left = x;
-    p.right = w->values, p.right_turned = true;
-    p.c = y, p.c_is_float = y_is_float, p.accumulate = accumulate;
-    blas_multiply(q, &p);
+    form.rows = m, form.columns = w->n, form.depth = w->k;
+    form.left = x;
+    form.right = w->values, form.right_turned = true;
+    form.c = y, form.by_rows = true;
+    blas_multiply(q, &form);
 }
 
 void cuda_matmul(struct queue *q, real *y, const real *x, const struct packed_matrix *w, int64_t m,
                  bool accumulate)
 {
-    multiply(q, y, x, w, m, false, accumulate);
+    struct blas_product form = {};
+    form.accumulate = accumulate;
+    multiply(q, y, x, w, m, form);
 }
 
 void cuda_matmul_relu(struct queue *q, real *y, const real *x, const struct packed_matrix *w,
                       int64_t m)
 {
-    multiply(q, y, x, w, m, false, false);
-    cuda_relu(q, y, y, m * w->n);
+    struct blas_product form = {};
+    form.relu = true;
+    multiply(q, y, x, w, m, form);
 }
 
 void cuda_matmul_float(struct queue *q, float *y, const real *x, const struct packed_matrix *w,
                        int64_t m, bool accumulate)
 {
-    multiply(q, y, x, w, m, true, accumulate);
+    struct blas_product form = {};
+    form.c_is_float = true, form.accumulate = accumulate;
+    multiply(q, y, x, w, m, form);
 }
 
 void cuda_matmul_input_gradient(struct queue *q, real *dx, const real *dy,
@@ -50,7 +63,7 @@ void cuda_matmul_input_gradient(struct queue *q, real *dx, const real *dy,
     p.rows = m, p.columns = w->k, p.depth = w->n;
     p.left = dy;
     p.right = w->values;
-    p.c = dx, p.accumulate = accumulate;
+    p.c = dx, p.accumulate = accumulate, p.by_rows = true;
     blas_multiply(q, &p);
 }
 

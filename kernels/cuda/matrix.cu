@@ -22,8 +22,9 @@ status cuda_matrix_create(struct queue *q, int64_t n, int64_t k, bool with_input
     w->n = n;
     w->k = k;
     w->with_input_gradient = with_input_gradient;
-    status error = cuda_allocate(q, MEMORY_WEIGHTS, cuda_matrix_bytes(q, n, k, with_input_gradient),
-                                 &w->values);
+    const size_t bytes = cuda_matrix_bytes(q, n, k, with_input_gradient);
+    status error = cuda_blas_reserve(q, n, k);
+    if (!error) error = cuda_allocate(q, MEMORY_WEIGHTS, bytes, &w->values);
     if (error)
         free(w);
     else

@@ -103,7 +103,7 @@ void cuda_destroy(struct queue *q)
     if (cuda->stream) (void)cudaStreamDestroy(cuda->stream);
     for (cudaEvent_t event : cuda->mark)
         if (event) (void)cudaEventDestroy(event);
-    cuda_blas_release(cuda->blas);
+    cuda_blas_release(q);
     cuda_memory_destroy(&cuda->memory);
     (void)cudaFree(cuda->mistake);
     (void)cudaFreeHost(cuda->mistake_seen);
@@ -156,6 +156,8 @@ status cuda_queue_open(const struct ops *operations, int device,
     cuda->base.op = &cuda->table;
     cuda->base.threads = options->threads ? options->threads : 1;
     cuda->base.real_bytes = real_bytes;
+    cuda->base.exact = options->exact;
+    cuda->tune = options->tune;
     status error = queue_fill(cuda, device);
     if (error) {
         cuda_destroy(&cuda->base);

@@ -38,6 +38,7 @@ struct config {
     int64_t seed, threads;
     char instructions[32]; /* of the CPU: auto, avx512, avx2 or c */
     int device, precision, rounding, task, scorer, control;
+    bool exact, tune;      /* of products on CUDA */
     bool history_coverage; /* key history_coverage */
     struct {
         char path[CONFIG_TEXT_MAX];      /* a model folder; empty: from the shape keys below */
@@ -177,7 +178,8 @@ status config_print(const struct config *config, FILE *out);
 /* Every key with type, bounds, default and help. */
 void config_help(FILE *out);
 /* On resume: NULL, or the name of the first key that differs and may not
- * (roles.*, threads, instructions, device, watchdog.*, checkpoint.*, paths and limits may). */
+ * (roles.*, threads, instructions, device, tune, watchdog.*, checkpoint.*, paths and limits may).
+ */
 const char *config_resume_conflict(const struct config *before, const struct config *now);
 
 #endif

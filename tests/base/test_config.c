@@ -183,6 +183,11 @@ static void a_resumed_run_may_differ_in_ranks_and_paths_alone(void **unused)
     assert_null(config_set(&now, "precision=fp32"));
     assert_string_equal(config_resume_conflict(&config, &now), "precision");
     now = config;
+    assert_null(config_set(&now, "tune=false")); /* of how fast, not of what */
+    assert_null(config_resume_conflict(&config, &now));
+    assert_null(config_set(&now, "exact=true"));
+    assert_string_equal(config_resume_conflict(&config, &now), "exact");
+    now = config;
     assert_null(config_set(&now, "data.train=synthetic:1:9"));
     assert_string_equal(config_resume_conflict(&config, &now), "data.train");
 }

@@ -4,7 +4,9 @@
  *   REGARD_TEST_DEVICE=cuda   queues of the CUDA module instead of the CPU's
  *   REGARD_TEST_ORDERS        one queue for each word, run by the shim in that order of threads
  *   REGARD_TEST_REAL=bf16     bf16 activations: inputs are bf16 numbers, comparisons allow for one
- *                             rounding of the result */
+ *                             rounding of the result
+ *   REGARD_TEST_EXACT=1       exact queues
+ *   REGARD_TEST_TUNE=1        queues whose products try several algorithms */
 #ifndef REGARD_TESTS_KERNEL_TEST_H
 #define REGARD_TESTS_KERNEL_TEST_H
 
@@ -54,9 +56,12 @@ static struct queues queues_new_cuda(void)
     for (char *order; (order = strsep(&rest, " "));) {
         struct queue *inner;
         setenv("CUDA_HOST_ORDER", order, 1); /* of the stream that is made next */
-        status error = queue_create(
-            &(struct queue_options){.device = "cuda", .real_bytes = real_is_bf16() ? 2 : 4},
-            &inner);
+        status error =
+            queue_create(&(struct queue_options){.device = "cuda",
+                                                 .real_bytes = real_is_bf16() ? 2 : 4,
+                                                 .exact = getenv("REGARD_TEST_EXACT") != NULL,
+                                                 .tune = getenv("REGARD_TEST_TUNE") != NULL},
+                         &inner);
         if (error) fail_msg("%s", status_message(error));
         snprintf(all.name[all.count], sizeof all.name[0], "cuda, %s", order);
         all.q[all.count++] = mirror_new(inner, host);

@@ -21,9 +21,9 @@ static double tolerance(int64_t k)
     return chain * (double)k * 0x1p-24;
 }
 
-enum form { forward, input_gradient, weight_gradient, forms };
-static const char *const form_names[] = {"matmul", "matmul_input_gradient",
-                                         "matmul_weight_gradient"};
+enum form { forward, with_relu, into_float, input_gradient, weight_gradient, forms };
+static const char *const form_names[] = {"matmul", "matmul_relu", "matmul_float",
+                                         "matmul_input_gradient", "matmul_weight_gradient"};
 
 /* One product C[rows, columns] over `depth`, of the given form, in a queue. */
 static void multiply(struct queue *q, enum form form, float *c, const float *a, const float *b,
@@ -42,6 +42,10 @@ static void multiply(struct queue *q, enum form form, float *c, const float *a, 
     q->op->matrix_pack(q, w, b, NULL);
     if (back)
         q->op->matmul_input_gradient(q, c, a, w, s.m, accumulate);
+    else if (form == with_relu)
+        q->op->matmul_relu(q, c, a, w, s.m);
+    else if (form == into_float)
+        q->op->matmul_float(q, c, a, w, s.m, accumulate);
     else
         q->op->matmul(q, c, a, w, s.m, accumulate);
     queue_check(q);
@@ -52,7 +56,8 @@ static double element(enum form form, const float *a, const float *b, struct sha
                       int64_t j, int64_t k)
 {
     const float left = form == weight_gradient ? a[k * s.m + i] : a[i * s.k + k];
-    const float right = form == forward ? b[j * s.k + k] : b[k * s.n + j];
+    const bool turned = form == input_gradient || form == weight_gradient;
+    const float right = turned ? b[k * s.n + j] : b[j * s.k + k];
     return (double)left * (double)right;
 }
 
@@ -66,12 +71,12 @@ static void products_equal_float64(void **state)
             float *a = random_new(s.m * s.k, 1, 1), *b = random_new(s.n * s.k, 2, 1);
             float *before = random_new(s.m * s.n, 3, 1), *first = floats_new(s.m * s.n);
             double *want = malloc((size_t)(s.m * s.n) * sizeof *want);
-            for (int accumulate = 0; accumulate < 2; accumulate++) {
+            for (int accumulate = 0; accumulate < (form == with_relu ? 1 : 2); accumulate++) {
                 for (int64_t r = 0; r < s.m; r++)
                     for (int64_t j = 0; j < s.n; j++) {
                         double sum = accumulate ? before[r * s.n + j] : 0;
                         for (int64_t k = 0; k < s.k; k++) sum += element(form, a, b, s, r, j, k);
-                        want[r * s.n + j] = sum;
+                        want[r * s.n + j] = form == with_relu && sum < 0 ? 0 : sum;
                     }
                 for (int qi = 0; qi < all.count; qi++) {
                     float *c = floats_new(s.m * s.n);
@@ -164,6 +169,89 @@ static void a_rows_bits_do_not_depend_on_the_number_of_rows(void **state)
     guarded_free(want, "want");
 }
 
+/* A row's bits over many numbers of rows, as the ranks of a run meet them: every number up to two
+ * blocks of an exact queue, and some that are cut. */
+static void products_of_every_number_of_rows_have_one_rows_bits(void **state)
+{
+    (void)state;
+    enum { most = 600 };
+    const int64_t n = 24, k = 70;
+    float *x = random_new(most * k, 10, 1), *values = random_new(n * k, 11, 1);
+    float *want = floats_new(most * n);
+    struct queues all = queues_new();
+    struct queue *q = all.q[0];
+    for (int form = 0; form < weight_gradient; form++) {
+        const struct shape whole = {most, n, k};
+        multiply(q, form, want, x, values, whole, false);
+        for (int64_t m = 1; m <= most; m += m < 200 ? 1 : 57) {
+            /* From the front, and from elsewhere: a row's place does not matter either. */
+            const int64_t first = (most - m) * (m % 2);
+            const struct shape s = {m, n, k};
+            char what[80];
+            snprintf(what, sizeof what, "%s, rows %lld from %lld", form_names[form], (long long)m,
+                     (long long)first);
+            float *y = floats_new(m * n);
+            multiply(q, form, y, x + first * k, values, s, false);
+            check_bits(y, want + first * n, m * n, what);
+            guarded_free(y, what);
+        }
+    }
+    queues_free(&all);
+    guarded_free(x, "x");
+    guarded_free(values, "values");
+    guarded_free(want, "want");
+}
+
+/* Numbers of rows that were not seen before calls were recorded. */
+static void recorded_products_have_the_same_bits(void **state)
+{
+    (void)state;
+    if (!on_cuda()) skip(); /* nothing is recorded there */
+    enum { n = 20, k = 52, most = 300, sizes = 3 };
+    static const int64_t rows[sizes] = {37, 129, most};
+    struct queues all = queues_new();
+    struct queue *q = ((struct mirror *)all.q[0])->inner;
+    float *x = random_new(most * k, 12, 1), *values = random_new(n * k, 13, 1);
+    float *y = floats_new(2 * most * n);
+    real *device_x, *device_y;
+    struct packed_matrix *w;
+    void *host = malloc((size_t)most * k * 4);
+    for (int64_t i = 0; i < most * k; i++)
+        if (q->real_bytes == 2)
+            ((uint16_t *)host)[i] = mirror_narrowed(x[i]);
+        else
+            ((float *)host)[i] = x[i];
+    assert_null(q->op->allocate(q, MEMORY_ACTIVATIONS, most * k * q->real_bytes, &device_x));
+    assert_null(q->op->allocate(q, MEMORY_ACTIVATIONS, 2 * most * n * 4, &device_y));
+    q->op->upload(q, device_x, host, most * k * q->real_bytes);
+    assert_null(q->op->matrix_create(q, n, k, false, &w));
+    all.q[0]->op->matrix_pack(all.q[0], (struct packed_matrix *)&(struct mirror_matrix){w, n, k},
+                              values, NULL);
+    float *recorded_y = (float *)device_y + most * n;
+    q->op->matmul_float(q, device_y, device_x, w, 1, false); /* a product's first call */
+    for (int i = 0; i < sizes; i++) {
+        struct graph *graph;
+        q->op->graph_begin(q);
+        q->op->matmul_float(q, recorded_y, device_x, w, rows[i], false);
+        status error = q->op->graph_end(q, &graph);
+        if (error) fail_msg("%s", status_message(error));
+        q->op->graph_launch(q, graph);
+        q->op->matmul_float(q, device_y, device_x, w, rows[i], false);
+        q->op->download(q, y, device_y, 2 * most * n * 4);
+        queue_check(q);
+        check_bits(y + most * n, y, rows[i] * n, "recorded");
+        q->op->graph_destroy(q, graph);
+    }
+    q->op->matrix_destroy(q, w);
+    q->op->release(q, device_x);
+    q->op->release(q, device_y);
+    free(host);
+    queues_free(&all);
+    guarded_free(x, "x");
+    guarded_free(values, "values");
+    guarded_free(y, "y");
+}
+
 static void no_rows_is_no_work_and_an_empty_sum_is_zero(void **state)
 {
     (void)state;
@@ -226,6 +314,8 @@ int main(void)
         cmocka_unit_test(products_equal_float64),
         cmocka_unit_test(the_order_of_addition_is_the_one_defined),
         cmocka_unit_test(a_rows_bits_do_not_depend_on_the_number_of_rows),
+        cmocka_unit_test(products_of_every_number_of_rows_have_one_rows_bits),
+        cmocka_unit_test(recorded_products_have_the_same_bits),
         cmocka_unit_test(no_rows_is_no_work_and_an_empty_sum_is_zero),
         cmocka_unit_test(an_input_gradient_that_was_not_asked_for_is_an_error),
         cmocka_unit_test(instructions_and_threads_are_checked),
