@@ -7,7 +7,6 @@
 #include "blas_shape.cuh"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +93,11 @@ static void blas_cache_write(const struct blas_cache *cache)
     char next[sizeof cache->path + 16];
     if (!cache->path[0]) return;
     snprintf(next, sizeof next, "%s.XXXXXX", cache->path);
+    for (char *slash = strchr(next + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0; /* the folder's parents, then the folder */
+        (void)mkdir(next, 0777);
+        *slash = '/';
+    }
     const int descriptor = mkstemp(next);
     if (descriptor < 0) return;
     FILE *file = fdopen(descriptor, "wb");
@@ -113,7 +117,7 @@ static void blas_cache_add(struct blas_cache *cache, const struct blas_shape *sh
     blas_cache_write(cache);
 }
 
-/* The folder, made where it is missing; false where there is no place for one. */
+/* False where there is no place for a file. */
 static bool blas_cache_folder(char *path, size_t size)
 {
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -122,13 +126,7 @@ static bool blas_cache_folder(char *path, size_t size)
         length = snprintf(path, size, "%s/regard", base);
     else if (home && home[0] == '/')
         length = snprintf(path, size, "%s/.cache/regard", home);
-    if (length < 0 || (size_t)length >= size) return false;
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        (void)mkdir(path, 0777);
-        *slash = '/';
-    }
-    return mkdir(path, 0777) == 0 || errno == EEXIST;
+    return length >= 0 && (size_t)length < size;
 }
 
 /* identity: of GPU, library and driver, together. */

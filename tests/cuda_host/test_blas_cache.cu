@@ -12,7 +12,7 @@ extern "C" {
 }
 
 static const char identity[] = "NVIDIA H200 cublasLt 130100 driver 13000";
-static char home[] = "/tmp/regard-blas-XXXXXX";
+static char home[] = "/tmp/regard-blas-XXXXXX"; /* the cache is a folder in it, not there yet */
 
 static struct blas_shape shape_of(int64_t rows)
 {
@@ -121,6 +121,21 @@ static void a_damaged_or_foreign_file_is_as_good_as_none(void **)
     blas_cache_close(&cache);
 }
 
+static void a_writer_keeps_what_others_have_added(void **)
+{
+    remove_all();
+    struct blas_cache first = opened(identity), second = opened(identity);
+    add(&first, 8, 80);
+    add(&second, 9, 90);
+    struct blas_cache read = opened(identity);
+    assert_int_equal(found(&read, 8), 80);
+    assert_int_equal(found(&read, 9), 90);
+    assert_int_equal(found(&second, 8), 80); /* it has learned of it, too */
+    blas_cache_close(&first);
+    blas_cache_close(&second);
+    blas_cache_close(&read);
+}
+
 static void several_writers_leave_a_whole_file(void **)
 {
     enum { writers = 6, choices = 40 };
@@ -172,11 +187,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_chosen_is_read_again),
         cmocka_unit_test(a_damaged_or_foreign_file_is_as_good_as_none),
+        cmocka_unit_test(a_writer_keeps_what_others_have_added),
         cmocka_unit_test(several_writers_leave_a_whole_file),
         cmocka_unit_test(without_a_place_choices_last_as_long_as_the_process),
     };
+    char cache[100];
     assert_non_null(mkdtemp(home));
-    setenv("XDG_CACHE_HOME", home, 1);
+    snprintf(cache, sizeof cache, "%s/not/there", home);
+    setenv("XDG_CACHE_HOME", cache, 1);
     setenv("HOME", home, 1);
     const int failed = cmocka_run_group_tests_name("blas_cache", tests, NULL, NULL);
     remove_all();

@@ -35,7 +35,7 @@ if [ "$what" = exact ]; then
     source run/environment
     run() { # NAME SETTINGS...
         "${ranks[@]}" "$regard" train "${small[@]}" --set rollout.turns=1 --set checkpoint.every=1 \
-            --set device=cuda --set rounding=stochastic --run "$work/$1" "${@:2}"
+            --set device=cuda --set rounding=stochastic --set exact=true --run "$work/$1" "${@:2}"
     }
     parameters() {
         "$regard" inspect "$(ls -d "$work/$1"/checkpoints/step-?????? | tail -1)" |
@@ -136,7 +136,7 @@ for golden in relu-tied gated-untied; do
         for verb in score generate; do
             "$regard" $verb --model $folder/model --data $folder/$verb.jsonl \
                 --out "$work/$verb-$device" --set rollout.max_new_tokens=8 --set device=$device \
-                --set precision=fp32
+                --set precision=fp32 --set exact=true
         done
     done
     same "$work"/score-{cpu,cuda}
@@ -145,7 +145,7 @@ for golden in relu-tied gated-untied; do
     for batch in 1 3; do
         "$regard" generate --model $folder/model --data $folder/generate.jsonl \
             --out "$work/generate-$batch" --set rollout.max_new_tokens=8 --set device=cuda \
-            --set precision=fp32 --set infer.batch=$batch
+            --set precision=fp32 --set exact=true --set infer.batch=$batch
         cmp "$work/generate-cuda" "$work/generate-$batch" || fail "batches of $batch differ"
     done
 done
