@@ -261,13 +261,12 @@ static const char *blas_exact_block(struct queue *q, struct blas *blas,
 static status blas_exact_reserve(struct queue *q, struct blas *blas, int64_t n, int64_t k)
 {
     const size_t bytes = blas_bytes(blas_block, n, 4) + blas_bytes(blas_block, k, 4);
-    const int room = sizeof blas->outgrown / sizeof *blas->outgrown;
-    void *padding = NULL;
     if (blas->padding_bytes >= bytes) return NULL;
-    if (blas->outgrown_count == room) FAIL(STATUS_INTERNAL, "weights of too many sizes");
-    TRY(cuda_allocate(q, MEMORY_ACTIVATIONS, bytes, &padding));
-    if (blas->padding) blas->outgrown[blas->outgrown_count++] = blas->padding;
-    blas->padding = padding;
+    cuda_release(q, blas->padding); /* waits for its readers */
+    blas->padding = NULL;
+    blas->padding_bytes = 0;
+    cuda_queue_of(q)->moves++; /* of graphs that use it */
+    TRY(cuda_allocate(q, MEMORY_ACTIVATIONS, bytes, &blas->padding));
     blas->padding_bytes = bytes;
     return NULL;
 }

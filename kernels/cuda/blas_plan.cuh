@@ -23,8 +23,6 @@ struct blas {
     struct blas_plan reference[blas_references]; /* exact: none is ever replaced */
     void *padding;                               /* exact: device memory of padded rows */
     size_t padding_bytes;
-    void *outgrown[64]; /* earlier padding: recorded graphs may use it */
-    int outgrown_count;
 };
 
 static void blas_fail(struct queue *q, const struct blas_shape *s, const char *message)
@@ -38,7 +36,6 @@ static void blas_release(struct queue *q, struct blas *blas)
     if (!blas) return;
     blas_library_close(q, &blas->library);
     cuda_release(q, blas->padding);
-    for (int i = 0; i < blas->outgrown_count; i++) cuda_release(q, blas->outgrown[i]);
     blas_cache_close(&blas->cache);
     free(blas);
 }
@@ -63,10 +60,7 @@ static struct blas *blas_of(struct queue *q)
 /* Whether calls are recorded: then nothing may be waited for or allocated. */
 static bool blas_is_recording(struct queue *q)
 {
-    cudaStreamCaptureStatus recording = cudaStreamCaptureStatusNone;
-    cuda_check(q, cudaStreamIsCapturing(cuda_queue_of(q)->stream, &recording),
-               "cudaStreamIsCapturing");
-    return recording != cudaStreamCaptureStatusNone;
+    return cuda_queue_of(q)->recording;
 }
 
 static int32_t blas_alignment(uint64_t address, int32_t most)

@@ -240,11 +240,6 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
         if (s->graph == *graph) s->graph = nullptr;
     return state.error;
 }
-cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *status)
-{
-    *status = stream->graph ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
-    return state.error;
-}
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long)
 {
     *exec = new CUgraph_st(*graph);
