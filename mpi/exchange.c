@@ -1,43 +1,114 @@
 /* See exchange.h. */
 #include "mpi/exchange.h"
 
+#include "src/base/arena.h"
+#include "src/base/slices.h"
+
 #include <stdlib.h>
 
-status exchange_open(struct exchange *exchange, struct world *world, struct queue *queue)
+enum { BUCKET_FLOATS = 8 << 20 }; /* 32 MiB: enough to fill a link, few enough to begin early */
+
+static const char reduce_name[] = "reduce of gradients between learners";
+static const char gather_name[] = "gather of parameters between learners";
+
+void exchange_open(struct exchange *exchange, struct world *world, struct queue *queue)
 {
-    *exchange = (struct exchange){.world = world};
+    *exchange = (struct exchange){.world = world, .queue = queue, .bucket = BUCKET_FLOATS};
+}
+
+status exchange_connect(struct exchange *exchange, int64_t size)
+{
+    struct world *world = exchange->world;
+    struct queue *queue = exchange->queue;
+    TRY(gpu_group_open(world, queue, GPU_LEARNERS, size, &exchange->learners));
+    /* Where all ranks have both roles, each has the weights already. */
+    if (world->learners < world->size)
+        TRY(gpu_group_open(world, queue, GPU_WEIGHTS, size, &exchange->weights));
+    if (!world->is_learner || exchange->learners) return NULL;
     return staging_open(&exchange->staging, world, queue);
 }
 
-void exchange_close(struct exchange *exchange)
+status exchange_close(struct exchange *exchange)
 {
+    status s = gpu_group_close(exchange->learners);
+    s = status_first(s, gpu_group_close(exchange->weights));
     staging_close(&exchange->staging);
+    status_free(exchange->error);
+    *exchange = (struct exchange){0};
+    return s;
+}
+
+status exchange_weights(struct exchange *exchange, float *values, int64_t size)
+{
+    static const char name[] = "weights from learner 0 to the actors";
+    const struct collective_range all = {0, size, 0};
+    TRY(gpu_group_broadcast(exchange->weights, values, &all, 1, name));
+    return gpu_group_finish(exchange->weights, name);
 }
 
 static status reduce_begin(void *context, float *gradient, int64_t size)
 {
     struct exchange *exchange = context;
     exchange->gradient = gradient;
-    exchange->size = size;
+    exchange->size = exchange->left = size;
     return NULL;
 }
 
-/* MPI adds whole gradients. */
+/* The parts of [begin, end) by their owners; returns how many. */
+static int ranges_cut(int64_t begin, int64_t end, int64_t size, int learners,
+                      struct collective_range *ranges)
+{
+    int count = 0;
+    for (int l = 0; l < learners; l++) {
+        int64_t first = slice_floats(l, size, learners), last = slice_floats(l + 1, size, learners);
+        if (first < begin) first = begin;
+        if (last > end) last = end;
+        if (first < last) ranges[count++] = (struct collective_range){first, last - first, l};
+    }
+    return count;
+}
+
+/* MPI adds whole gradients, at the end. */
 static void reduce_ready(void *context, int64_t offset)
 {
-    (void)context, (void)offset;
+    struct exchange *exchange = context;
+    const int learners = exchange->world->learners;
+    if (!exchange->learners || exchange->error) return;
+    struct collective_range *ranges = memory_allocate((size_t)learners * sizeof *ranges);
+    while (!exchange->error && exchange->left > offset &&
+           (offset == 0 || exchange->left - offset >= exchange->bucket)) {
+        const int64_t most = exchange->left - offset;
+        const int64_t begin = exchange->left - (most < exchange->bucket ? most : exchange->bucket);
+        const int count = ranges_cut(begin, exchange->left, exchange->size, learners, ranges);
+        exchange->error =
+            gpu_group_reduce(exchange->learners, exchange->gradient, ranges, count, reduce_name);
+        exchange->left = begin;
+    }
+    free(ranges);
 }
 
 static status reduce_finish(void *context)
 {
     struct exchange *exchange = context;
-    return learners_reduce(exchange->world, &exchange->staging, exchange->gradient, exchange->size);
+    if (!exchange->learners)
+        return learners_reduce(exchange->world, &exchange->staging, exchange->gradient,
+                               exchange->size);
+    status s = exchange->error;
+    exchange->error = NULL;
+    return s ? s : gpu_group_finish(exchange->learners, reduce_name);
 }
 
 static status gather_values(void *context, float *values, int64_t size)
 {
     struct exchange *exchange = context;
-    return learners_gather_values(exchange->world, &exchange->staging, values, size);
+    const int learners = exchange->world->learners;
+    if (!exchange->learners)
+        return learners_gather_values(exchange->world, &exchange->staging, values, size);
+    struct collective_range *ranges = memory_allocate((size_t)learners * sizeof *ranges);
+    const int count = ranges_cut(0, size, size, learners, ranges);
+    status s = gpu_group_broadcast(exchange->learners, values, ranges, count, gather_name);
+    free(ranges);
+    return s ? s : gpu_group_finish(exchange->learners, gather_name);
 }
 
 static status gather_bytes(void *context, const void *mine, size_t bytes, void **all, size_t *total)

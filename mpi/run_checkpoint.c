@@ -77,6 +77,8 @@ static status state_write(struct run_folder *folder, struct learner *learner,
     float *values = download(learner->queue, parameters->values, parameters->size, &s);
     if (!s) s = checkpoint_write_model(path, parameters, values, t5_shape(learner->policy));
     free(values);
+    float *older = NULL;
+    if (!s && lagging) older = download(learner->queue, lagging, parameters->size, &s);
     char *text = NULL;
     size_t size = 0;
     if (!s) s = config_text(&folder->options->config, &text, &size);
@@ -94,10 +96,11 @@ static status state_write(struct run_folder *folder, struct learner *learner,
         {"best_metric", CHECKPOINT_DOUBLES, &folder->best_metric, 1},
         {"running", CHECKPOINT_DOUBLES, statistics, RUNNING_SIZE},
         {"reference", CHECKPOINT_TEXT, reference, (int64_t)strlen(reference)},
-        {"lagging", CHECKPOINT_FLOATS, lagging, lagging ? parameters->size : 0}};
+        {"lagging", CHECKPOINT_FLOATS, older, older ? parameters->size : 0}};
     if (!s) s = checkpoint_write_state(path, entries, sizeof entries / sizeof *entries);
     if (!s) s = language_save(language, path);
     free(text);
+    free(older);
     return s;
 }
 

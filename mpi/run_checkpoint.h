@@ -9,7 +9,8 @@
 /* Whether one is written after so many updates: at every checkpoint.every and at the last. */
 bool run_checkpoint_due(const struct config *config, int64_t step, bool last);
 /* Collective over learners: writes and publishes step-N with policy, optimizer, critic, running
- * statistics, config and tokenizer.  lagging: NULL, or the weights one update older. */
+ * statistics, config and tokenizer.  lagging: NULL, or on the device the weights one
+ * update older. */
 status run_checkpoint_save(struct run_folder *folder, struct learner *learner,
                            const struct language *language, int64_t step, const float *lagging);
 /* Policy values, optimizer, critic and statistics from folder->checkpoint; *lagging is

@@ -45,16 +45,16 @@ static status tuner_open(struct tuner *t)
              (long long)config->sft.batch, t->data->path, (long long)t->example_count);
     TRY(run_model_open(config, t->queue, true, t->language, &t->policy));
     TRY(language_fits(t->language, t5_shape(t->policy)->vocabulary));
-    TRY(exchange_open(&t->exchange, t->world, t->queue));
+    exchange_open(&t->exchange, t->world, t->queue);
     const struct learner_exchange exchange = exchange_of_learner(&t->exchange);
     return learner_create(config, &exchange, t->policy, NULL, false, &t->learner);
 }
 
-static void tuner_close(struct tuner *t)
+static status tuner_close(struct tuner *t)
 {
+    status s = exchange_close(&t->exchange);
     run_folder_close(&t->folder);
     learner_free(t->learner);
-    exchange_close(&t->exchange);
     if (t->policy) t5_destroy(t->policy);
     examples_free(t->examples, t->example_count);
     examples_free(t->held_out, t->held_out_count);
@@ -62,6 +62,7 @@ static void tuner_close(struct tuner *t)
     if (t->data) dataset_free(t->data);
     if (t->valid) dataset_free(t->valid);
     if (t->queue) t->queue->op->destroy(t->queue);
+    return s;
 }
 
 static struct learn_turn example_turn(const struct example *e)
@@ -207,12 +208,13 @@ status sft_run(struct world *world, const struct run_options *options)
         if (t.folder.checkpoint[0])
             s = world_agree(world, run_checkpoint_load(&t.folder, t.learner, NULL));
         if (!s) s = world_agree(world, run_folder_start(&t.folder, t.config->sft.updates));
+        if (!s)
+            s = world_agree(world, exchange_connect(&t.exchange, t5_parameters(t.policy)->size));
         if (!s) {
             s = updates_run(&t, &signalled);
             if (s) world_abort(world, s);
         }
         if (!s && signalled) s = run_stopped();
     }
-    tuner_close(&t);
-    return s;
+    return status_first(s, tuner_close(&t));
 }

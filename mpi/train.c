@@ -15,27 +15,49 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* X(v): learner 0's weights (the lagging ones where lag asks for them) to the actors. */
-static status weights_pass(struct trainer *t, int64_t version, const float *lagging)
+/* Learner 0 and the actors, between their GPUs or through the host. */
+static status weights_send(struct trainer *t, int64_t version, float *values)
 {
     struct world *world = t->world;
-    const int64_t size = t->wire_count - 2 * RUNNING_SIZE;
-    world->step = version;
-    if (world->rank == 0) {
-        if (lagging)
-            memcpy(t->wire, lagging, (size_t)size * sizeof *t->wire);
-        else
-            TRY(parameters_download(t5_parameters(t->policy), t->wire));
-        double statistics[RUNNING_SIZE];
-        running_save(&t->learner->statistics, statistics);
-        memcpy(t->wire + size, statistics, sizeof statistics);
+    const struct ops *op = t->queue->op;
+    const int64_t size = t->parameter_count;
+    const bool by_host = !t->exchange.weights;
+    float *to = world->is_actor ? t5_parameters(t->actor_model)->values : NULL;
+    if (by_host && values) {
+        op->download(t->queue, t->wire, values, (size_t)size * sizeof *values);
+        TRY(op->synchronize(t->queue));
     }
-    if (world->size > 1) TRY(weights_exchange(world, t->wire, t->wire_count, version));
-    if (!world->is_actor) return NULL;
-    TRY(parameters_upload(t5_parameters(t->actor_model), t->wire));
-    TRY(t5_refresh_update(t->actor_model, version));
+    TRY(weights_exchange(world, t->wire, t->wire_count, version));
+    if (!by_host) TRY(exchange_weights(&t->exchange, values ? values : to, size));
+    if (!to) return NULL;
+    if (by_host) op->upload(t->queue, to, t->wire, (size_t)size * sizeof *to);
+    return t5_refresh_update(t->actor_model, version);
+}
+
+/* The newest weights. */
+static float *policy_values(const struct trainer *t)
+{
+    return t->policy ? t5_parameters(t->policy)->values : NULL;
+}
+
+/* X(v): weights on a learner's device to the actors, with the running statistics.  The values of
+ * pure actors are NULL. */
+static status weights_pass(struct trainer *t, int64_t version, float *values)
+{
+    struct world *world = t->world;
+    float *statistics_wire = t->wire + t->wire_count - 2 * RUNNING_SIZE;
     double statistics[RUNNING_SIZE];
-    memcpy(statistics, t->wire + size, sizeof statistics);
+    world->step = version;
+    if (values) {
+        running_save(&t->learner->statistics, statistics);
+        memcpy(statistics_wire, statistics, sizeof statistics);
+    }
+    if (trainer_has_both_roles(t))
+        t5_take_values(t->actor_model, values, version); /* every learner has the same */
+    else if (world->is_actor || world->rank == 0)
+        TRY(weights_send(t, version, values));
+    if (!world->is_actor) return NULL;
+    memcpy(statistics, statistics_wire, sizeof statistics);
     return running_load(&t->rollout.statistics, statistics);
 }
 
@@ -100,8 +122,9 @@ static status batch_learn(struct trainer *t, int64_t batch, bool *guard)
     t->world->step = batch;
     status s = version_check(t->policy, batch);
     if (!s) s = inbox_receive(t->inbox, slots);
-    if (!s && t->world->rank == 0 && t->config->pipeline.lag > 0)
-        s = parameters_download(t5_parameters(t->policy), t->previous);
+    if (!s && t->previous)
+        t->queue->op->copy(t->queue, t->previous, policy_values(t),
+                           (size_t)t->parameter_count * sizeof *t->previous);
     struct update_metrics metrics;
     if (!s) s = ppo_update(t->learner, slots, count, t->config->rollout.dialogues, batch, &metrics);
     if (!s && (metrics.policy.skipped || metrics.critic.skipped) && t->world->rank == 0)
@@ -167,12 +190,14 @@ static status actor_loop(struct trainer *t, int64_t start, int64_t *stop)
     return NULL;
 }
 
-static status learner_loop(struct trainer *t, int64_t start, float *lagging, int64_t *stop)
+static status learner_loop(struct trainer *t, int64_t start, int64_t *stop)
 {
     const int64_t updates = t->config->train.updates, lag = t->config->pipeline.lag;
     const int64_t first = start > lag ? start - lag : 0;
-    if (start < updates || start == 0) TRY(weights_pass(t, first, first < start ? lagging : NULL));
-    if (first < start && start + lag < updates) TRY(weights_pass(t, start, NULL));
+    float *values = policy_values(t);
+    if (start < updates || start == 0)
+        TRY(weights_pass(t, first, first < start ? t->previous : values));
+    if (first < start && start + lag < updates) TRY(weights_pass(t, start, values));
     for (int64_t batch = start; batch < updates && !*stop; batch++) {
         bool guard = false;
         TRY(batch_learn(t, batch, &guard));
@@ -180,19 +205,18 @@ static status learner_loop(struct trainer *t, int64_t start, float *lagging, int
         TRY(stop_agree(t, version, guard, stop));
         TRY(learner_save(t, version, *stop));
         if (*stop && lag > 0 && version < updates) TRY(batch_drain(t));
-        if (!*stop && version + lag < updates) TRY(weights_pass(t, version, NULL));
+        if (!*stop && version + lag < updates) TRY(weights_pass(t, version, values));
     }
     return NULL;
 }
 
 /* Every rank generates, then learns. */
-static status both_loop(struct trainer *t, int64_t start, float *lagging, int64_t *stop)
+static status both_loop(struct trainer *t, int64_t start, int64_t *stop)
 {
     const int64_t updates = t->config->train.updates, lag = t->config->pipeline.lag;
     for (int64_t batch = start; batch < updates && !*stop; batch++) {
         const int64_t version = batch > lag ? batch - lag : 0;
-        const float *older = version < batch ? (batch == start ? lagging : t->previous) : NULL;
-        TRY(weights_pass(t, version, older));
+        TRY(weights_pass(t, version, version < batch ? t->previous : policy_values(t)));
         TRY(batch_generate(t, batch, version));
         bool guard = false;
         TRY(batch_learn(t, batch, &guard));
@@ -217,26 +241,21 @@ static status trainer_resume(struct trainer *t, float **lagging)
     return NULL;
 }
 
-static status loops_run(struct trainer *t, float *lagging, int64_t *stop)
+static status loops_run(struct trainer *t, const float *lagging, int64_t *stop)
 {
     const int64_t start = t->folder.start;
-    status s = NULL;
-    if (t->world->is_learner && t->config->pipeline.lag > 0) {
-        t->previous = memory_allocate((size_t)t->wire_count * sizeof *t->previous);
-        if (lagging)
-            memcpy(t->previous, lagging,
-                   (size_t)(t->wire_count - 2 * RUNNING_SIZE) * sizeof *lagging);
-    }
-    if (start < t->config->train.updates) {
-        if (t->world->is_learner && t->world->is_actor)
-            s = both_loop(t, start, lagging, stop);
-        else
-            s = t->world->is_learner ? learner_loop(t, start, lagging, stop)
-                                     : actor_loop(t, start, stop);
-        if (!s) s = outbox_empty(t);
-        if (s) world_abort(t->world, s); /* others wait for this rank: end them all */
-    }
-    return s;
+    if (start >= t->config->train.updates) return NULL;
+    if (t->previous && lagging)
+        t->queue->op->upload(t->queue, t->previous, lagging,
+                             (size_t)t->parameter_count * sizeof *lagging);
+    status s = t->queue->op->synchronize(t->queue);
+    if (!s)
+        s = trainer_has_both_roles(t) ? both_loop(t, start, stop)
+            : t->world->is_learner    ? learner_loop(t, start, stop)
+                                      : actor_loop(t, start, stop);
+    if (!s) s = outbox_empty(t);
+    if (s) world_abort(t->world, s); /* others wait for this rank: end them all */
+    return NULL;
 }
 
 status train_run(struct world *world, const struct run_options *options)
@@ -255,10 +274,10 @@ status train_run(struct world *world, const struct run_options *options)
         float *lagging = NULL;
         s = world_agree(world, trainer_resume(&t, &lagging));
         if (!s) s = world_agree(world, run_folder_start(&t.folder, t.config->train.updates));
+        if (!s) s = world_agree(world, trainer_connect(&t));
         if (!s) s = loops_run(&t, lagging, &stop);
         free(lagging);
         if (!s && stop == 2) s = run_stopped();
     }
-    trainer_close(&t);
-    return s;
+    return status_first(s, trainer_close(&t));
 }

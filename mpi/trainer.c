@@ -38,7 +38,6 @@ static status learner_open(struct trainer *t)
     TRY(run_model_open(config, t->queue, true, t->language, &t->policy));
     /* With kl.coef 0 too: every run logs how far it went. */
     TRY(run_model_open(config, t->queue, false, t->language, &t->reference));
-    TRY(exchange_open(&t->exchange, t->world, t->queue));
     const struct learner_exchange exchange = exchange_of_learner(&t->exchange);
     TRY(learner_create(config, &exchange, t->policy, t->reference,
                        config->advantage != ADVANTAGE_GROUP, &t->learner));
@@ -75,6 +74,7 @@ status trainer_open(struct trainer *t)
 {
     const struct config *config = t->config;
     TRY(queue_open(config, t->world->local_rank, &t->queue));
+    exchange_open(&t->exchange, t->world, t->queue);
     TRY(data_open(t));
     bool known = false;
     for (int k = 0; k < EVAL_COUNT; k++)
@@ -86,13 +86,33 @@ status trainer_open(struct trainer *t)
     if (t->world->is_actor) TRY(actor_open(t));
     struct t5 *any = t->policy ? t->policy : t->actor_model;
     TRY(language_fits(t->language, t5_shape(any)->vocabulary));
-    t->wire_count = t5_parameters(any)->size + 2 * RUNNING_SIZE;
-    t->wire = memory_allocate((size_t)t->wire_count * sizeof *t->wire);
+    t->parameter_count = t5_parameters(any)->size;
     return NULL;
 }
 
-void trainer_close(struct trainer *t)
+bool trainer_has_both_roles(const struct trainer *t)
 {
+    return t->world->is_learner && t->world->is_actor;
+}
+
+status trainer_connect(struct trainer *t)
+{
+    const struct ops *op = t->queue->op;
+    TRY(exchange_connect(&t->exchange, t->parameter_count));
+    const bool takes_part = t->world->is_actor || t->world->rank == 0;
+    const bool by_host = takes_part && !trainer_has_both_roles(t) && !t->exchange.weights;
+    t->wire_count = 2 * RUNNING_SIZE + (by_host ? t->parameter_count : 0);
+    TRY(op->host_allocate(t->queue, (size_t)t->wire_count * sizeof *t->wire, (void **)&t->wire));
+    if (t->config->pipeline.lag == 0 || !(t->world->rank == 0 || trainer_has_both_roles(t)))
+        return NULL;
+    return op->allocate(t->queue, MEMORY_WEIGHTS, (size_t)t->parameter_count * sizeof(float),
+                        (void **)&t->previous);
+}
+
+status trainer_close(struct trainer *t)
+{
+    /* The queue's memory goes before the queue. */
+    status s = exchange_close(&t->exchange);
     run_folder_close(&t->folder);
     inbox_destroy(t->inbox);
     generator_destroy(t->evaluator);
@@ -100,22 +120,22 @@ void trainer_close(struct trainer *t)
     generator_destroy(t->rollout.scorer);
     generator_destroy(t->rollout.user);
     learner_free(t->learner);
-    exchange_close(&t->exchange);
     struct t5 *models[] = {t->policy, t->reference, t->actor_model, t->scorer_model, t->user_model};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
         if (models[i]) t5_destroy(models[i]);
     language_close(t->language);
     if (t->data) dataset_free(t->data);
     if (t->valid) dataset_free(t->valid);
-    free(t->previous);
-    free(t->wire);
+    if (t->previous) t->queue->op->release(t->queue, t->previous);
+    if (t->wire) t->queue->op->host_release(t->queue, t->wire);
     if (t->queue) t->queue->op->destroy(t->queue);
+    return s;
 }
 
 void trainer_print_roles(const struct trainer *t, FILE *out)
 {
     const struct world *world = t->world;
-    const int64_t parameters = t->wire_count - 2 * RUNNING_SIZE;
+    const int64_t parameters = t->parameter_count;
     const double mb = 4e-6 * (double)parameters;
     const bool critic = t->config->advantage != ADVANTAGE_GROUP;
     int tree = 1;
@@ -126,6 +146,8 @@ void trainer_print_roles(const struct trainer *t, FILE *out)
         const bool learns = r < world->learners;
         const bool acts = !learns || world->learners == world->size;
         double memory = learns ? learner : 0;
+        if (t->config->pipeline.lag > 0 && (r == 0 || world->learners == world->size))
+            memory += mb; /* the weights before the last update */
         if (acts) memory += mb * (2 + (frozen_needed(t->config) ? 2 : 0));
         fprintf(out, "# rank %d: %s%s%s, about %.1f MB of weights and optimizer\n", r,
                 learns ? "learner" : "", learns && acts ? " and " : "", acts ? "actor" : "",

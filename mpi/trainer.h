@@ -21,20 +21,26 @@ struct trainer {
     struct exchange exchange;
     struct learner *learner;
     struct generator *evaluator;
-    float *previous; /* lag 1: weights before the last update */
+    float *previous; /* device, lag 1: weights before the last update */
     struct inbox *inbox;
     /* actor */
     struct t5 *actor_model, *scorer_model, *user_model;
     struct rollout rollout;
     struct experience_outbox *outbox; /* messages that are still leaving, NULL: none */
-    /* weights with the running statistics behind them */
+    int64_t parameter_count;
+    /* What goes to the actors: weights, where they go through the host, with the running
+     * statistics behind them.  Pinned. */
     float *wire;
     int64_t wire_count;
 };
 
 /* Data, tokenizer, models of the rank's roles; folder must be open. */
 status trainer_open(struct trainer *t);
-void trainer_close(struct trainer *t);
+/* By all ranks together, once it is sure that the run begins. */
+status trainer_connect(struct trainer *t);
+status trainer_close(struct trainer *t);
+/* Whether this rank's actor takes its weights from its own learner: all ranks have both roles. */
+bool trainer_has_both_roles(const struct trainer *t);
 /* Which rank does what and about how much memory it takes. */
 void trainer_print_roles(const struct trainer *t, FILE *out);
 

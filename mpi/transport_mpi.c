@@ -4,6 +4,8 @@
  * messages in messages_mpi.c. */
 #include "mpi/transport_mpi.h"
 
+#include "mpi/gpu_group.h"
+
 #include "src/base/arena.h"
 #include "src/base/clock.h"
 #include "src/base/log.h"
@@ -16,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 status transport_check(int code, const char *what)
 {
@@ -154,6 +157,9 @@ _Noreturn void world_abort(struct world *world, status s)
     int code = s ? status_code(s) : STATUS_INTERNAL;
     fprintf(stderr, "regard: %s\n", s ? status_message(s) : "aborted");
     fflush(stderr);
+    /* Giving up NCCL could itself hang: then this rank ends by the alarm. */
+    alarm(30);
+    for (int i = 0; world && i < 2; i++) gpu_group_abort(world->groups->gpus[i]);
     if (world && world->size > 1) MPI_Abort(MPI_COMM_WORLD, code);
     _Exit(code);
 }

@@ -9,12 +9,14 @@
 enum { TRANSPORT_CHUNK = 1 << 30 }; /* bytes that one MPI call carries at most */
 
 struct self_message;
+struct gpu_group;
 
 struct world_groups {
     MPI_Comm world;             /* collectives */
     MPI_Comm messages;          /* world_send_begin and world_receive */
     MPI_Comm learners, weights; /* MPI_COMM_NULL on ranks outside */
     struct self_message *self;  /* from this rank to itself, oldest first */
+    struct gpu_group *gpus[2];  /* by enum gpu_members; NULL: MPI.  For world_abort alone */
 };
 
 status transport_check(int code, const char *what);

@@ -79,3 +79,10 @@ void status_free(status s)
 {
     if (s != &status_no_memory) free(s);
 }
+
+status status_first(status first, status second)
+{
+    if (!first) return second;
+    status_free(second);
+    return first;
+}

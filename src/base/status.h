@@ -23,6 +23,8 @@ const char *status_message(status s); /* one line, no newline */
 const char *status_origin(status s);  /* "file:line" */
 int status_code(status s);            /* 0 for NULL */
 void status_free(status s);
+/* What two things that were both done came to: the first error of them; the second is freed. */
+status status_first(status first, status second) __attribute__((warn_unused_result));
 
 #define ERROR(code, ...) status_new((code), __FILE__, __LINE__, __VA_ARGS__)
 #define FAIL(code, ...) return ERROR((code), __VA_ARGS__)

@@ -290,17 +290,20 @@ static struct rounding rounding_of(const struct t5 *model, const struct t5_matri
         .first = matrix->offset};
 }
 
+/* From parameters `values`. */
+static void matrix_pack(struct t5 *model, const struct t5_matrix *matrix, const float *values)
+{
+    const struct rounding rounding = rounding_of(model, matrix);
+    model->queue->op->matrix_pack(model->queue, matrix->packed, values + matrix->offset,
+                                  model->stochastic ? &rounding : NULL);
+}
+
 status t5_refresh(struct t5 *model)
 {
-    struct queue *q = model->queue;
     struct t5_matrix *matrix;
-    for (int64_t i = 0; (matrix = matrix_at(model, i)); i++) {
-        if (!matrix->packed) continue;
-        const struct rounding rounding = rounding_of(model, matrix);
-        q->op->matrix_pack(q, matrix->packed, model->parameters.values + matrix->offset,
-                           model->stochastic ? &rounding : NULL);
-    }
-    return q->op->synchronize(q);
+    for (int64_t i = 0; (matrix = matrix_at(model, i)); i++)
+        if (matrix->packed) matrix_pack(model, matrix, model->parameters.values);
+    return model->queue->op->synchronize(model->queue);
 }
 
 status t5_refresh_step(struct t5 *model)
@@ -313,6 +316,24 @@ status t5_refresh_update(struct t5 *model, int64_t update)
 {
     model->version = (struct t5_version){.update = update};
     return t5_refresh(model);
+}
+
+void t5_take_values(struct t5 *to, const float *values, int64_t update)
+{
+    struct queue *q = to->queue;
+    const struct parameters *p = &to->parameters;
+    to->version = (struct t5_version){.update = update};
+    struct t5_matrix *matrix;
+    int64_t copied = 0; /* matrices come in the order of their offsets; what is between them */
+    for (int64_t i = 0; (matrix = matrix_at(to, i)); i++) {
+        if (!matrix->packed) continue;
+        matrix_pack(to, matrix, values);
+        if (matrix->offset == to->shared) continue; /* the tied head: read as embedding too */
+        q->op->copy(q, p->values + copied, values + copied,
+                    (size_t)(matrix->offset - copied) * sizeof(float));
+        copied = matrix->offset + matrix->n * matrix->k;
+    }
+    q->op->copy(q, p->values + copied, values + copied, (size_t)(p->size - copied) * sizeof(float));
 }
 
 static bool ends_with(const char *text, const char *end)

@@ -42,6 +42,12 @@ void t5_round_stochastically(struct t5 *model, int64_t seed);
 status t5_refresh(struct t5 *model);
 status t5_refresh_step(struct t5 *model);
 status t5_refresh_update(struct t5 *model, int64_t update);
+/* Weights after so many updates, of another model of this shape, in the same layout on this queue's
+ * device, for a model that only reads: matrices are packed from there, the rest (norms, relative
+ * positions, the embedding) is copied.  Queued, not waited for.  The matrices in
+ * t5_parameters(to)->values keep what they held: only operations may use `to` after this, not
+ * refresh, hash, export or a checkpoint. */
+void t5_take_values(struct t5 *to, const float *values, int64_t update);
 struct queue *t5_queue(struct t5 *model);
 
 /* A teacher-forced batch, host arrays.  Reply r belongs to history reply_history[r]

@@ -1,8 +1,8 @@
-# The whole program on the CUDA sources: test_program.sh PROGRAM quick|whole|bf16|exact, with the
-# module in REGARD_CUDA_MODULE.  A run with RL (alone: quick), one with SFT, scores and replies of
+# The whole program on the CUDA sources: test_program.sh PROGRAM quick|whole|bf16|exact|nccl, with
+# the module in REGARD_CUDA_MODULE.  A run with RL (alone: quick), one with SFT, scores and replies of
 # golden models give the CPU's numbers to rounding; bf16: the same in bf16, to its rounding; exact: a
 # run, in bf16 with stochastic rounding, has the same bits with one process and three, after a stop,
-# and whatever the order of threads.
+# and whatever the order of threads; nccl: ranks that exchange by NCCL, or share a GPU and do not.
 set -euo pipefail
 regard=$(realpath "$1") what=$2
 work=$(mktemp -d)
@@ -61,6 +61,42 @@ if [ "$what" = exact ]; then
     done
     run nearest --set train.updates=2 --set rounding=nearest
     [ "$(parameters alone)" != "$(parameters nearest)" ] || fail "stochastic rounding is nearest"
+    exit 0
+fi
+
+if [ "$what" = nccl ]; then
+    # Ranks with a GPU each, by the shim, beside one that is alone: NCCL's sum of four learners has
+    # another order than the fixed tree; of two the same, and so the same bits.
+    source run/environment
+    export CUDA_HOST_DEVICES=4 REGARD_LOG=debug
+    four=(--config configs/tiny.yaml --set eval.every=0 --set rollout.turns=1
+        --set rollout.max_new_tokens=6 --set history.max_tokens=96)
+    run() { # NAME RANKS LEARNERS UPDATES
+        mpirun "${mpirun_flags[@]}" -np "$2" "$regard" train "${four[@]}" --set device=cuda \
+            --set precision=fp32 --set roles.learners="$3" --set train.updates="$4" --run "$work/$1" 2>"$work/$1.err" ||
+            fail "$1: $(cat "$work/$1.err")"
+    }
+    said() { grep -q "$2" "$work/$1.err" || fail "$1 does not say: $2"; }
+    parameters() {
+        "$regard" inspect "$(ls -d "$work/$1"/checkpoints/step-?????? | tail -1)" |
+            sed -n 's/^parameters sha256 //p'
+    }
+    run alone 1 1 2
+    run all-learn 4 4 1
+    said all-learn "gradients go by NCCL"
+    head -1 "$work/alone/metrics.jsonl" >"$work/first"
+    same "$work"/{first,all-learn/metrics.jsonl}
+    run two-learn 4 2 2
+    said two-learn "gradients go by NCCL"
+    said two-learn "weights go by NCCL"
+    cmp "$work"/{alone,two-learn}/metrics.jsonl
+    export CUDA_HOST_DEVICES=1
+    run shared 2 2 2
+    said shared "ranks share 0000:01:00.0 of .*; gradients go by MPI"
+    [ "$(parameters alone)" ] || fail "no parameters"
+    for name in two-learn shared; do
+        [ "$(parameters alone)" = "$(parameters $name)" ] || fail "the run $name has other bits"
+    done
     exit 0
 fi
 

@@ -106,6 +106,8 @@ cudaError_t cudaPeekAtLastError(void);
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total);
 cudaError_t cudaGetDeviceCount(int *count);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDevice(int *device);
+cudaError_t cudaDeviceGetPCIBusId(char *name, int bytes, int device);
 cudaError_t cudaDeviceSynchronize(void);
 cudaError_t cudaMallocBytes(void **pointer, size_t bytes);
 template <class T> cudaError_t cudaMalloc(T **pointer, size_t bytes)

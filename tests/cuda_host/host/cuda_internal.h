@@ -40,6 +40,11 @@ struct allocation {
 };
 const allocation *allocation_find(const void *pointer); /* the live one that holds it, or null */
 
+/* Work of a stream that goes on by being asked: `poll` is called, with the device's memory open,
+ * until it says true; what stands behind it waits. */
+cudaError_t stream_poll(cudaStream_t stream, std::function<bool()> poll);
+bool range_is_device(const char *call, const void *pointer, size_t bytes); /* else a fault */
+
 struct device_access { /* while one lives, the device's memory is open to this code */
     device_access();
     ~device_access();

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unistd.h>
 #include <vector>
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -125,8 +126,13 @@ static order default_order() /* read again for each stream: a test's queues diff
     return order_named(getenv("CUDA_HOST_ORDER"));
 }
 
+/* Work, or something that other processes take part in: true once it is done. */
+struct queued {
+    work run;
+    std::function<bool()> poll;
+};
 struct CUstream_st {
-    std::deque<work> queue;      /* lazy: not done yet */
+    std::deque<queued> queue;    /* lazy: not done yet; else what stands behind a poll */
     CUgraph_st *graph = nullptr; /* being captured */
     order launches = default_order();
 };
@@ -145,14 +151,31 @@ static bool lazy()
     return mode && !strcmp(mode, "lazy");
 }
 
+/* Does what stands first; false where that waits for another process. */
+static bool step(CUstream_st *stream)
+{
+    device_access open;
+    if (stream->queue.front().poll) {
+        if (!stream->queue.front().poll()) return false;
+        stream->queue.pop_front();
+        return true;
+    }
+    work first = std::move(stream->queue.front().run);
+    stream->queue.pop_front();
+    first(stream);
+    return true;
+}
+
+/* As far as it goes without waiting. */
+static void progress(CUstream_st *stream)
+{
+    while (!stream->queue.empty() && step(stream)) continue;
+}
+
 static void drain(CUstream_st *stream)
 {
-    while (!stream->queue.empty()) {
-        work first = std::move(stream->queue.front());
-        stream->queue.pop_front();
-        device_access open;
-        first(stream);
-    }
+    while (!stream->queue.empty())
+        if (!step(stream)) usleep(100); /* as long as the other process takes: for ever, maybe */
 }
 
 static cudaError_t enqueue(CUstream_st *stream, work item)
@@ -160,14 +183,24 @@ static cudaError_t enqueue(CUstream_st *stream, work item)
     if (!stream) stream = &default_stream;
     if (stream->graph) {
         stream->graph->nodes.push_back(std::move(item));
-    } else if (lazy()) {
+    } else if (lazy() || !stream->queue.empty()) {
         if (stream == &default_stream) /* the default stream waits for the others */
             for (CUstream_st *s : streams) drain(s);
-        stream->queue.push_back(std::move(item));
+        stream->queue.push_back({std::move(item), nullptr});
+        if (!lazy()) progress(stream);
     } else {
         device_access open;
         item(stream);
     }
+    return state.error;
+}
+
+cudaError_t cuda_host::stream_poll(cudaStream_t stream, std::function<bool()> poll)
+{
+    if (stream->graph)
+        return misuse(cudaErrorStreamCaptureUnsupported, "a collective call in a captured stream");
+    stream->queue.push_back({nullptr, std::move(poll)});
+    if (!lazy()) progress(stream);
     return state.error;
 }
 
@@ -288,15 +321,14 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 }
 static void event_await(cudaEvent_t event, uint64_t ticket)
 {
-    while (event->reached < ticket && !event->stream->queue.empty()) {
-        work first = std::move(event->stream->queue.front());
-        event->stream->queue.pop_front();
-        device_access open;
-        first(event->stream);
-    }
+    while (event->reached < ticket && !event->stream->queue.empty())
+        if (!step(event->stream)) usleep(100);
 }
+/* A device works on by itself: who asks again and again sees it arrive. */
 cudaError_t cudaEventQuery(cudaEvent_t event)
 {
+    while (event->reached < event->recorded && !event->stream->queue.empty())
+        if (!step(event->stream)) break;
     return event->reached < event->recorded ? cudaErrorNotReady : state.error;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
@@ -423,6 +455,10 @@ static bool range_is(const char *call, const void *pointer, size_t bytes, bool d
                    : "not device memory");
     return false;
 }
+bool cuda_host::range_is_device(const char *call, const void *pointer, size_t bytes)
+{
+    return range_is(call, pointer, bytes, true);
+}
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
@@ -485,13 +521,32 @@ cudaError_t cudaPeekAtLastError(void)
 {
     return state.error;
 }
+/* Devices are names alone: each process has memory of its own, of whichever it chose. */
+static int devices()
+{
+    const char *asked = getenv("CUDA_HOST_DEVICES");
+    return asked && atoi(asked) > 0 ? atoi(asked) : 1;
+}
+static int device_chosen;
+
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    return *count = 1, cudaSuccess;
+    return *count = devices(), cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device)
 {
-    return device ? cudaErrorInvalidValue : cudaSuccess;
+    if (device < 0 || device >= devices()) return cudaErrorInvalidValue;
+    return device_chosen = device, cudaSuccess;
+}
+cudaError_t cudaGetDevice(int *device)
+{
+    return *device = device_chosen, cudaSuccess;
+}
+cudaError_t cudaDeviceGetPCIBusId(char *name, int bytes, int device)
+{
+    if (device < 0 || device >= devices()) return cudaErrorInvalidValue;
+    snprintf(name, size_t(bytes), "0000:%02x:00.0", device + 1);
+    return cudaSuccess;
 }
 
 /* what tests ask */
