@@ -34,6 +34,7 @@ figures weights pass_ms copy_ms pass_over_copy
 figures exact turn_ms_fast turn_ms_exact exact_over_fast compared
 expect_same "replies that depend on the batch" 0 "$(value mismatches)"
 expect_same "replies compared" $((1 + 2 + 3 + 4 + 5)) "$(value compared)"
+figures memory weights activations bytes
 grep -q '"kernel": "attention' "$work/out" || fail "kernels has no attention"
 
 # One part alone.

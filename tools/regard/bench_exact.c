@@ -29,7 +29,8 @@ static status side_open(const struct bench *b, bool exact, struct side *side)
                                           .threads = b->queue->threads,
                                           .instructions = b->config.instructions,
                                           .real_bytes = b->queue->real_bytes,
-                                          .exact = exact};
+                                          .exact = exact,
+                                          .tune = b->config.tune};
     status s = queue_create(&options, &side->queue);
     if (!s) s = bench_model(b, side->queue, false, &side->model);
     if (!s) s = generator_create(side->model, &side->generator);

@@ -1,5 +1,6 @@
 /* The kernels' figures: matrix products of the model's shapes, attention, the fused loss and
  * the norm, each beside the matrix rate and the copy bandwidth of the same run. */
+#include "kernels/load.h"
 #include "src/base/arena.h"
 #include "tools/regard/bench.h"
 
@@ -57,10 +58,8 @@ static void copy_call(struct queue *q, void *context)
     q->op->copy(q, c->to.data, c->from.data, c->bytes);
 }
 
-status bench_peaks_measure(const struct bench *b, struct bench_peaks *peaks, json_t *out)
+static status peaks_of(struct queue *q, const struct bench_scale *scale, struct bench_peaks *peaks)
 {
-    struct queue *q = b->queue;
-    const struct bench_scale *scale = b->scale;
     struct product p;
     double seconds;
     TRY(product_open(q, &p, scale->peak_n, scale->peak_k, scale->peak_m));
@@ -80,6 +79,17 @@ status bench_peaks_measure(const struct bench *b, struct bench_peaks *peaks, jso
     if (!s) peaks->bytes = 2 * (double)c.bytes / seconds;
     buffer_release(q, &c.from);
     buffer_release(q, &c.to);
+    return s;
+}
+
+/* On a queue of its own: its memory is not what the benchmark needs. */
+status bench_peaks_measure(const struct bench *b, struct bench_peaks *peaks, json_t *out)
+{
+    const struct bench_scale *scale = b->scale;
+    struct queue *q;
+    TRY(queue_open(&b->config, 0, &q));
+    status s = peaks_of(q, scale, peaks);
+    q->op->destroy(q);
     if (s) return s;
     json_object_set_new(out, "matmul_gflops", json_real(peaks->flops * 1e-9));
     json_object_set_new(out, "matmul_shape",

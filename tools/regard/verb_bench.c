@@ -1,6 +1,7 @@
 /* bench: figures as JSON, each beside the matrix rate or the bandwidth measured in the same run.
  * Seconds are told, never asserted. */
 #include "kernels/load.h"
+#include "kernels/memory_kinds.h"
 #include "src/base/version.h"
 #include "tools/regard/bench.h"
 
@@ -12,6 +13,23 @@ static const struct {
     status (*run)(const struct bench *bench, json_t *out);
 } parts[] = {{"kernels", bench_kernels}, {"generate", bench_generate}, {"decode", bench_decode},
              {"update", bench_update},   {"weights", bench_weights},   {"exact", bench_exact}};
+
+/* The most device memory of the run, by kind; the CPU counts none. */
+static json_t *memory_used(struct queue *q)
+{
+    struct memory_report report;
+    int64_t all = 0;
+    json_t *line = json_object();
+    q->op->memory_report(q, &report);
+    for (int kind = 0; kind < MEMORY_KINDS; kind++) {
+        json_object_set_new(line, memory_kind_name(kind),
+                            json_integer((json_int_t)report.peak[kind]));
+        all += (int64_t)report.peak[kind];
+    }
+    json_object_set_new(line, "bytes", json_integer(all));
+    json_object_set_new(line, "bytes_of", json_string("the peaks of all kinds, added up"));
+    return line;
+}
 
 static status bench_run(struct bench *b, const char *what, json_t *out)
 {
@@ -26,6 +44,7 @@ static status bench_run(struct bench *b, const char *what, json_t *out)
     TRY(bench_peaks_measure(b, &b->peaks, measured));
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (!strcmp(what, "all") || !strcmp(what, parts[i].name)) TRY(parts[i].run(b, out));
+    json_object_set_new(out, "memory", memory_used(b->queue));
     /* Once more: where the two differ the machine was not quiet and shares are not to be used. */
     struct bench_peaks again;
     json_t *after = json_object();
