@@ -1,13 +1,7 @@
 /* Operations whose outputs each depend on a few inputs: sums, ReLU, caches, counters, means. */
-#include "cuda.cuh"
+#include "wide.cuh"
 
 enum { threads = 256 };
-
-/* Four neighbours, moved at once. */
-template <class T> struct __align__(4 * sizeof(T)) quad
-{
-    T v[4];
-};
 
 struct summed {
     __device__ float operator()(float a, float b) const
@@ -36,21 +30,22 @@ struct gated {
     }
 };
 
-/* y[i] = f(a[i], b[i]); y may be a or b.  A thread has four neighbours. */
+/* y[i] = f(a[i], b[i]); y may be a or b.  A thread has eight neighbours. */
 template <class Y, class A, class F>
 static __global__ void __launch_bounds__(threads)
     map_kernel(Y *y, const A *a, const A *b, int64_t count, bool aligned, F f)
 {
-    const int64_t first = 4 * ((int64_t)blockIdx.x * threads + threadIdx.x);
-    if (aligned && first + 4 <= count) {
-        const quad<A> left = *(const quad<A> *)(a + first), right = *(const quad<A> *)(b + first);
-        quad<Y> out;
-        for (int k = 0; k < 4; k++)
+    const int64_t first = 8 * ((int64_t)blockIdx.x * threads + threadIdx.x);
+    if (aligned && first + 8 <= count) {
+        const octet<A> left = octet_load(a + first), right = octet_load(b + first);
+        octet<Y> out;
+        GPU_UNROLL
+        for (int k = 0; k < 8; k++)
             element_store(out.v + k, f(element_load(left.v + k), element_load(right.v + k)));
-        *(quad<Y> *)(y + first) = out;
+        octet_store(y + first, out);
         return;
     }
-    for (int64_t i = first; i < first + 4 && i < count; i++)
+    for (int64_t i = first; i < first + 8 && i < count; i++)
         element_store(y + i, f(element_load(a + i), element_load(b + i)));
 }
 
@@ -58,8 +53,8 @@ template <class Y, class A, class F>
 static void map(struct queue *q, Y *y, const A *a, const A *b, int64_t count, F f)
 {
     if (count == 0) return;
-    const bool aligned = ((uintptr_t)y | (uintptr_t)a | (uintptr_t)b) % 16 == 0;
-    cuda_launch(q, (map_kernel<Y, A, F>), cuda_divide_up(count, 4 * threads), threads, 0, y, a, b,
+    const bool aligned = octets_fit(0, y, a, b);
+    cuda_launch(q, (map_kernel<Y, A, F>), cuda_divide_up(count, 8 * threads), threads, 0, y, a, b,
                 count, aligned, f);
 }
 

@@ -1,6 +1,6 @@
 /* Softmax over the vocabulary: log-probabilities of targets, entropy, KL and gradient. */
-#include "cuda.cuh"
 #include "softmax.cuh"
+#include "wide.cuh"
 
 enum { threads = softmax_threads };
 
@@ -48,26 +48,39 @@ static __global__ void __launch_bounds__(threads)
     if (threadIdx.x == 0) kl[row] = apart;
 }
 
-/* dlogits may be logits.  Blocks: rows, parts of the vocabulary. */
+/* dlogits may be logits.  Blocks: rows, parts of the vocabulary.  A thread has eight neighbours,
+ * moved at once where `wide` (the vocabulary is a multiple of 8 then). */
 template <class T>
 static __global__ void __launch_bounds__(threads)
     softmax_loss_backward_kernel(T *dlogits, const float *logits, const float *__restrict__ lse,
                                  const int32_t *__restrict__ targets,
                                  const float *__restrict__ dlogp, float temperature,
-                                 float smoothing, int64_t vocabulary, int *__restrict__ mistake)
+                                 float smoothing, int64_t vocabulary, bool wide,
+                                 int *__restrict__ mistake)
 {
-    const int64_t row = blockIdx.x, i = (int64_t)blockIdx.y * threads + threadIdx.x;
+    const int64_t row = blockIdx.x, first = 8 * ((int64_t)blockIdx.y * threads + threadIdx.x);
     const int32_t target = targets[row];
     if (target < 0 || target >= vocabulary) {
-        if (i == 0) mistake_raise(mistake, CUDA_MISTAKE_TARGET);
+        if (first == 0) mistake_raise(mistake, CUDA_MISTAKE_TARGET);
         return;
     }
-    if (i >= vocabulary) return;
     const float factor = dlogp[row] / temperature, uniform = smoothing / (float)vocabulary;
-    const float p = expf(logits[row * vocabulary + i] / temperature - lse[row]);
-    float gradient = (uniform - p) * factor;
-    if (i == target) gradient += (1.0f - smoothing) * factor;
-    element_store(dlogits + row * vocabulary + i, gradient);
+    const float total = lse[row];
+    const auto gradient = [&](float logit, int64_t i) {
+        const float p = expf(logit / temperature - total), rest = (uniform - p) * factor;
+        return i == target ? rest + (1.0f - smoothing) * factor : rest;
+    };
+    logits += row * vocabulary, dlogits += row * vocabulary;
+    if (wide && first < vocabulary) {
+        const octet<float> x = octet_load(logits + first);
+        octet<T> out;
+        GPU_UNROLL
+        for (int k = 0; k < 8; k++) element_store(out.v + k, gradient(x.v[k], first + k));
+        octet_store(dlogits + first, out);
+        return;
+    }
+    for (int64_t i = first; i < first + 8 && i < vocabulary; i++)
+        element_store(dlogits + i, gradient(logits[i], i));
 }
 
 void cuda_softmax_loss(struct queue *q, float *logp, float *entropy, float *lse, float *kl,
@@ -84,8 +97,9 @@ void cuda_softmax_loss_backward(struct queue *q, real *dlogits, const float *log
                                 float temperature, float smoothing, int64_t m, int64_t vocabulary)
 {
     if (m == 0) return;
-    const dim3 grid((unsigned)m, (unsigned)cuda_divide_up(vocabulary, threads));
+    const dim3 grid((unsigned)m, (unsigned)cuda_divide_up(vocabulary, 8 * threads));
+    const bool wide = octets_fit(vocabulary, (char *)dlogits, logits);
     cuda_with_element(q, cuda_launch(q, softmax_loss_backward_kernel<element>, grid, threads, 0,
                                      (element *)dlogits, logits, lse, targets, dlogp, temperature,
-                                     smoothing, vocabulary, cuda_queue_of(q)->mistake));
+                                     smoothing, vocabulary, wide, cuda_queue_of(q)->mistake));
 }

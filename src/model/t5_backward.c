@@ -88,10 +88,10 @@ static void undo_cross(struct t5_run *run, const struct t5_layer *layer,
         .dq = p->dqkv, /* [m, i] here */
         .dk = p->dcross_kv,
         .dv = real_at(q, p->dcross_kv, inner),
-        .accumulate_kv = true, /* onto zeros: a history without replies gets none */
+        .accumulate_kv = !run->all_read, /* onto zeros: a history without replies gets none */
         .key_rows = n,
     };
-    q->op->zero(q, p->dcross_kv, (size_t)(n * 2 * inner) * q->real_bytes);
+    if (!run->all_read) q->op->zero(q, p->dcross_kv, (size_t)(n * 2 * inner) * q->real_bytes);
     q->op->attention_backward(q, &cross, &g);
     undo_projection(model, &layer->matrix[CROSS_Q], p->dqkv, a->norm_cross, p->dnorm, false, m,
                     gradients);

@@ -116,6 +116,7 @@ struct t5_run {
     int64_t histories, history_tokens, longest_history; /* n */
     int64_t replies, reply_tokens, longest_reply;       /* m */
     int64_t first_reply_tokens, first_history_tokens;
+    bool all_read; /* every history has a reply */
     int64_t capture_layers;
     int64_t head_rows;   /* rows of the head at a time; 0: as many as LOGITS_BYTES allow */
     int64_t head_undone; /* rows whose gradient has gone back through the head */

@@ -69,12 +69,15 @@ static status batch_measure(struct t5_run *run, const struct t5_batch *batch)
     TRY(ranges_check(shape, "reply", batch->replies, batch->reply_begin, batch->reply_tokens,
                      &run->longest_reply));
     run->reply_tokens = batch->reply_begin[batch->replies];
+    int64_t read = 0;
     for (int64_t r = 0; r < batch->replies; r++) {
         int32_t h = batch->reply_history[r];
         if (h < 0 || h >= batch->histories || (r > 0 && h < batch->reply_history[r - 1]))
             FAIL(STATUS_INTERNAL, "reply %lld names history %d, out of range or order",
                  (long long)r, h);
+        read += r == 0 || h != batch->reply_history[r - 1];
     }
+    run->all_read = read == batch->histories;
     int32_t first = batch->reply_history[0];
     run->first_history_tokens = batch->history_begin[first + 1] - batch->history_begin[first];
     run->first_reply_tokens = batch->reply_begin[1];
