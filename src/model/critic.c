@@ -9,9 +9,11 @@
 struct critic {
     struct t5 *model;
     struct t5_run *run;
-    struct buffer forward, backward;
-    real *means, *ones; /* [histories, d], [histories] */
-    float *values;      /* [histories] */
+    struct buffer forward, backward, ones;
+    struct host_buffer host; /* [histories] values, then their gradients */
+    int64_t ones_count;      /* of `ones`, a 1 for each history's bias */
+    real *means;             /* [histories, d] */
+    float *values;           /* [histories] */
     bool kept;
 };
 
@@ -34,11 +36,14 @@ status critic_create(struct queue *queue, const struct t5_shape *shape, struct c
 void critic_destroy(struct critic *critic)
 {
     if (!critic) return;
+    t5_run_destroy(critic->run); /* waits for what is on its way */
     if (critic->model) {
-        buffer_release(critic->model->queue, &critic->forward);
-        buffer_release(critic->model->queue, &critic->backward);
+        struct queue *q = critic->model->queue;
+        buffer_release(q, &critic->forward);
+        buffer_release(q, &critic->backward);
+        buffer_release(q, &critic->ones);
+        host_buffer_release(q, &critic->host);
     }
-    t5_run_destroy(critic->run);
     t5_destroy(critic->model);
     free(critic);
 }
@@ -86,24 +91,26 @@ status critic_refresh_update(struct critic *critic, int64_t update)
     return t5_refresh_update(critic->model, update);
 }
 
-/* A device array of `count` ones, made on the host; `place` has room for them as floats. */
-static status upload_ones(struct queue *q, real *to, float *place, int64_t count)
-{
-    float *host = malloc((size_t)count * sizeof(float));
-    if (!host) FAIL(STATUS_INTERNAL, "no memory for %lld histories", (long long)count);
-    for (int64_t i = 0; i < count; i++) host[i] = 1.0f;
-    q->op->upload(q, place, host, (size_t)count * sizeof(float));
-    q->op->narrow(q, to, place, count);
-    status s = q->op->synchronize(q);
-    free(host);
-    return s;
-}
-
 static void cut_forward(struct critic *critic, struct t5_cut *cut, int64_t histories)
 {
     critic->means = t5_cut_reals(cut, histories * critic->model->shape.d_model);
-    critic->ones = t5_cut_reals(cut, histories);
     critic->values = t5_cut_floats(cut, histories);
+}
+
+/* At least `count` ones, made on the host when there are fewer; goes through critic->values. */
+static status ones_make(struct critic *critic, int64_t count)
+{
+    struct queue *q = critic->model->queue;
+    if (count <= critic->ones_count) return NULL;
+    critic->ones_count = 0;
+    TRY(buffer_reserve(q, &critic->ones, (size_t)count * q->real_bytes));
+    float *host = critic->host.data;
+    for (int64_t i = 0; i < count; i++) host[i] = 1.0f;
+    q->op->upload(q, critic->values, host, (size_t)count * sizeof(float));
+    q->op->narrow(q, critic->ones.data, critic->values, count);
+    TRY(q->op->synchronize(q));
+    critic->ones_count = count;
+    return NULL;
 }
 
 static status reserve_forward(struct critic *critic, int64_t histories)
@@ -114,7 +121,8 @@ static status reserve_forward(struct critic *critic, int64_t histories)
     TRY(buffer_reserve(q, &critic->forward, cut.used));
     cut = t5_cut_begin(q, critic->forward.data);
     cut_forward(critic, &cut, histories);
-    return NULL;
+    TRY(host_buffer_reserve(q, &critic->host, (size_t)histories * sizeof(float)));
+    return ones_make(critic, histories);
 }
 
 status critic_forward(struct critic *critic, int64_t histories, const int32_t *history_begin,
@@ -127,14 +135,16 @@ status critic_forward(struct critic *critic, int64_t histories, const int32_t *h
     critic->kept = false;
     TRY(status_context(t5_forward(critic->run, &batch, keep, 0), "critic"));
     TRY(reserve_forward(critic, histories));
-    TRY(upload_ones(q, critic->ones, critic->values, histories));
     q->op->mean_rows(q, critic->means, critic->run->encoder_output, critic->run->history_begin,
                      histories, model->shape.d_model);
     q->op->matmul_float(q, critic->values, critic->means, model->value_weight.packed, histories,
                         false);
-    q->op->matmul_float(q, critic->values, critic->ones, model->value_bias.packed, histories, true);
-    q->op->download(q, values, critic->values, (size_t)histories * sizeof(float));
+    q->op->matmul_float(q, critic->values, critic->ones.data, model->value_bias.packed, histories,
+                        true);
+    const size_t bytes = (size_t)histories * sizeof(float);
+    q->op->download(q, critic->host.data, critic->values, bytes);
     TRY(q->op->synchronize(q));
+    memcpy(values, critic->host.data, bytes);
     critic->kept = keep != T5_KEEP_NOTHING;
     return NULL;
 }
@@ -188,15 +198,18 @@ status critic_backward(struct critic *critic, const float *dvalues, float *gradi
     if (!critic->kept) FAIL(STATUS_INTERNAL, "critic: no activations were kept for backward");
     struct value_gradients g;
     TRY(reserve_backward(critic, histories, critic->run->history_tokens, &g));
-    q->op->upload(q, g.dvalues, dvalues, (size_t)histories * sizeof(float));
+    /* The next forward pass waits for it, before the copy is written again. */
+    memcpy(critic->host.data, dvalues, (size_t)histories * sizeof(float));
+    q->op->upload(q, g.dvalues, critic->host.data, (size_t)histories * sizeof(float));
+    q->op->mark(q, MARK_BATCH);
     q->op->narrow(q, g.dv, g.dvalues, histories);
-    TRY(q->op->synchronize(q));
     q->op->matmul_weight_gradient(q, gradients + model->value_weight.offset, g.dv, critic->means,
                                   histories, 1, d, true);
-    q->op->matmul_weight_gradient(q, gradients + model->value_bias.offset, g.dv, critic->ones,
+    q->op->matmul_weight_gradient(q, gradients + model->value_bias.offset, g.dv, critic->ones.data,
                                   histories, 1, 1, true);
     q->op->matmul_input_gradient(q, g.dmeans, g.dv, model->value_weight.packed, histories, false);
     q->op->zero(q, g.dencoder, (size_t)(critic->run->history_tokens * d) * q->real_bytes);
     q->op->mean_rows_backward(q, g.dencoder, g.dmeans, critic->run->history_begin, histories, d);
+    critic->kept = false; /* once a forward pass: the copy may be on its way */
     return t5_backward(critic->run, g.dencoder, gradients, watermark);
 }

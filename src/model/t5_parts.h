@@ -121,6 +121,7 @@ struct t5_run {
     int64_t head_rows;   /* rows of the head at a time; 0: as many as LOGITS_BYTES allow */
     int64_t head_undone; /* rows whose gradient has gone back through the head */
     struct buffer integers, floats, backward, all_logits;
+    struct host_buffer image; /* of the integers, while they are uploaded */
     /* In `integers`. */
     int32_t *history_begin, *history_ids;       /* [histories + 1], [n] */
     int32_t *reply_begin, *input_ids, *targets; /* [replies + 1], [m], [m] */

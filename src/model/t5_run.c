@@ -24,6 +24,8 @@ void t5_run_destroy(struct t5_run *run)
 {
     if (!run) return;
     struct queue *q = run->model->queue;
+    q->op->mark_wait(q, MARK_BATCH);
+    host_buffer_release(q, &run->image);
     buffer_release(q, &run->integers);
     buffer_release(q, &run->floats);
     buffer_release(q, &run->backward);
@@ -113,25 +115,34 @@ static void fill_integers(const struct t5_run *run, const struct t5_batch *batch
     }
 }
 
-/* One upload of all integers, through a host image of the same layout. */
-static status upload_integers(struct t5_run *run, const struct t5_batch *batch)
+/* Room for the integers on the device, and for their image on the host, which is not on its way
+ * any more. */
+static status reserve_integers(struct t5_run *run, size_t *bytes)
 {
     struct queue *q = run->model->queue;
     struct t5_cut cut = t5_cut_begin(q, NULL);
     cut_integers(run, &cut);
-    size_t bytes = cut.used;
-    TRY(buffer_reserve(q, &run->integers, bytes));
-    char *image = calloc(1, bytes);
-    if (!image) FAIL(STATUS_INTERNAL, "no memory for a batch");
-    cut = t5_cut_begin(q, image);
+    *bytes = cut.used;
+    q->op->mark_wait(q, MARK_BATCH);
+    TRY(host_buffer_reserve(q, &run->image, cut.used));
+    return buffer_reserve(q, &run->integers, cut.used);
+}
+
+/* One upload of all integers, through a host image of the same layout; nobody waits for it. */
+static status upload_integers(struct t5_run *run, const struct t5_batch *batch)
+{
+    struct queue *q = run->model->queue;
+    size_t bytes;
+    TRY(reserve_integers(run, &bytes));
+    memset(run->image.data, 0, bytes);
+    struct t5_cut cut = t5_cut_begin(q, run->image.data);
     cut_integers(run, &cut);
     fill_integers(run, batch);
-    q->op->upload(q, run->integers.data, image, bytes);
-    status s = q->op->synchronize(q);
-    free(image);
+    q->op->upload(q, run->integers.data, run->image.data, bytes);
+    q->op->mark(q, MARK_BATCH);
     cut = t5_cut_begin(q, run->integers.data);
     cut_integers(run, &cut);
-    return s;
+    return NULL;
 }
 
 /* The layers of both stacks.  Unless every layer's activations are kept, encoder and decoder are
@@ -188,10 +199,10 @@ status t5_run_reserve(struct t5_run *run, const struct t5_limits *limits)
     run->longest_reply = limits->longest_reply;
     run->capture_layers = limits->capture_layers;
     run->kept = limits->keep;
-    struct t5_cut integers = t5_cut_begin(q, NULL), floats = t5_cut_begin(q, NULL);
-    cut_integers(run, &integers);
+    size_t bytes;
+    TRY(reserve_integers(run, &bytes));
+    struct t5_cut floats = t5_cut_begin(q, NULL);
     cut_floats(run, &floats);
-    TRY(buffer_reserve(q, &run->integers, integers.used));
     TRY(buffer_reserve(q, &run->floats, floats.used));
     real *dscaled;
     return limits->keep ? t5_backward_reserve(run, &dscaled) : NULL;
