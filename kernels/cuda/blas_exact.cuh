@@ -100,8 +100,7 @@ static bool blas_probe_open(struct queue *q, const struct blas_shape *s, struct 
     const size_t c = blas_bytes(s->rows, s->columns, s->c_bytes);
     const size_t want = blas_bytes(blas_block, s->columns, s->c_bytes);
     *probe = (struct blas_probe){};
-    status error =
-        cuda_allocate(q, MEMORY_ACTIVATIONS, left + right + c + want + 256, &probe->memory);
+    status error = cuda_allocate(q, MEMORY_SCRATCH, left + right + c + want + 256, &probe->memory);
     if (error) { /* the blocks of 128 need none */
         status_free(error);
         return false;
@@ -266,7 +265,7 @@ static status blas_exact_reserve(struct queue *q, struct blas *blas, int64_t n, 
     blas->padding = NULL;
     blas->padding_bytes = 0;
     cuda_queue_of(q)->moves++; /* of graphs that use it */
-    TRY(cuda_allocate(q, MEMORY_ACTIVATIONS, bytes, &blas->padding));
+    TRY(cuda_allocate(q, MEMORY_SCRATCH, bytes, &blas->padding));
     blas->padding_bytes = bytes;
     return NULL;
 }

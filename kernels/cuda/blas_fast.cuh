@@ -25,8 +25,7 @@ static bool blas_trial_open(struct queue *q, const struct blas_product *p,
     *trial = (struct blas_trial){};
     if (p->by_rows && p->rows <= blas_cold_rows)
         trial->flushed_bytes = blas_library_cached_bytes(q);
-    status error =
-        cuda_allocate(q, MEMORY_ACTIVATIONS, c_bytes + trial->flushed_bytes, &trial->memory);
+    status error = cuda_allocate(q, MEMORY_SCRATCH, c_bytes + trial->flushed_bytes, &trial->memory);
     if (error) { /* no room to try: no error of the product's */
         status_free(error);
         return false;

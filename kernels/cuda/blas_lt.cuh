@@ -44,7 +44,7 @@ static bool blas_library_open(struct queue *q, struct blas_library *library)
     if (error != CUBLAS_STATUS_SUCCESS)
         memory = ERROR(STATUS_INTERNAL, "cublasLtCreate: %s", cublasLtGetStatusString(error));
     else
-        memory = cuda_allocate(q, MEMORY_ACTIVATIONS, blas_workspace, &library->workspace);
+        memory = cuda_allocate(q, MEMORY_SCRATCH, blas_workspace, &library->workspace);
     if (memory) cuda_fail(q, memory);
     return !memory;
 }
