@@ -15,8 +15,8 @@ enum gpu_members { GPU_LEARNERS, GPU_WEIGHTS };
 /* By all of these ranks together, and a no-op on others: *out is a group where every rank has a
  * GPU of its own and the calls for it, else NULL, and then their first rank logs why, where GPUs
  * are there at all.  size: floats of the vectors to come, which must agree.  REGARD_NCCL=off:
- * never; force: also where a GPU is shared, which NCCL refuses unless it is told otherwise
- * (docs/gpu.md). */
+ * never; force: also where a GPU is shared, which NCCL then refuses.  Ranks of one GPU whose
+ * NCCL_HOSTID differs do not share it, for NCCL neither (docs/gpu.md). */
 status gpu_group_open(struct world *world, struct queue *queue, enum gpu_members members,
                       int64_t size, struct gpu_group **out);
 /* Collective, after the last call; NULL is allowed. */

@@ -149,13 +149,13 @@ static int rank_main(const char *mode)
     if (s) world_abort(NULL, s);
     struct queue *queue = queue_of(world);
     const bool own = !strcmp(mode, "own"), shared = !strcmp(mode, "shared");
-    const bool forced = !strcmp(mode, "forced"), bad = !strcmp(mode, "refused");
-    if (own || shared || forced || !strcmp(mode, "off")) {
-        /* forced: two machines, as NCCL believes; shared: two GPUs, for two learners enough. */
-        if (forced) setenv("NCCL_HOSTID", world->rank ? "b" : "a", 1);
+    const bool hosts = !strcmp(mode, "hosts"), bad = !strcmp(mode, "refused");
+    if (own || shared || hosts || !strcmp(mode, "off")) {
+        /* hosts: two, as NCCL believes; shared: two GPUs, for two learners enough. */
+        if (hosts) setenv("NCCL_HOSTID", world->rank ? "b" : "a", 1);
         for (int learners = 1; learners <= world->size; learners *= 2)
-            check_exchange(world, queue, learners, own || forced || (shared && learners == 2),
-                           own || forced);
+            check_exchange(world, queue, learners, own || hosts || (shared && learners == 2),
+                           own || hosts);
         if (own) check_absence(world, queue);
         queue->op->destroy(queue);
         world_destroy(world);
@@ -250,7 +250,7 @@ int main(int argc, char **argv)
     int bad = run(self, "CUDA_HOST_DEVICES=4", 4, "own");
     bad += run(self, "CUDA_HOST_DEVICES=4 CUDA_HOST_STREAMS=lazy", 4, "own");
     bad += shared_run(self);
-    bad += run(self, "REGARD_NCCL=force", 2, "forced");
+    bad += run(self, "", 2, "hosts");
     bad += run(self, "CUDA_HOST_DEVICES=4 REGARD_NCCL=off", 2, "off");
     bad += failing_run(self, "REGARD_NCCL=force", "refused", "rank 0: first contact of NCCL",
                        "Duplicate GPU detected");
