@@ -33,10 +33,8 @@ static __device__ inline void mma_rows_copy(bf16 *to, const bf16 *from, int64_t 
         bf16 *place = to + first * step + column;
         GPU_UNROLL
         for (int row = 0; row < ROWS; row += down, p += down * from_stride, place += down * step)
-            if (has(row + first))
-                copy_async_16(place, p);
-            else if (ROWS % down == 0 || row + first < ROWS)
-                *(uint4 *)place = make_uint4(0, 0, 0, 0);
+            if (ROWS % down == 0 || row + first < ROWS)
+                copy_async_16_or_zero(place, p, has(row + first));
         return;
     }
     for (int i = thread; i < ROWS * D; i += threads) {

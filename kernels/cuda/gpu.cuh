@@ -111,7 +111,22 @@ static __device__ inline void copy_async_16(void *shared, const void *global)
 #endif
 }
 
-/* The same of 4 bytes. */
+/* The same where `present`, else 16 zero bytes; nothing is read then. */
+static __device__ inline void copy_async_16_or_zero(void *shared, const void *global, bool present)
+{
+#ifdef __CUDACC__
+    unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(shared)), bytes = present ? 16 : 0;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(bytes)
+                 : "memory");
+#else
+    if (present)
+        cuda_host::copy_later(shared, global, 16);
+    else
+        *static_cast<uint4 *>(shared) = make_uint4(0, 0, 0, 0);
+#endif
+}
+
+/* As copy_async_16, of 4 bytes. */
 static __device__ inline void copy_async_4(void *shared, const void *global)
 {
 #ifdef __CUDACC__

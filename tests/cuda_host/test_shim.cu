@@ -201,6 +201,24 @@ static void an_async_copy_is_there_only_after_its_wait(void **)
 #endif
 }
 
+static __global__ void copy_or_zero_kernel(float *out, const float *in)
+{
+    __shared__ __align__(16) float x[8];
+    copy_async_16_or_zero(x, in, true);
+    copy_async_16_or_zero(x + 4, in + 4, false); /* past the end: not read */
+    copy_async_commit();
+    copy_async_wait<0>();
+    for (int i = 0; i < 8; i++) out[i] = x[i];
+}
+static void an_absent_async_copy_is_zeros(void **)
+{
+    array<float> in(std::vector<float>{1, 2, 3, 4}), out(8);
+    CALL(kernel_launch(copy_or_zero_kernel, {1, 1, 0, nullptr}, out.device, in.device));
+    out.get();
+    for (size_t i = 0; i < 8; i++)
+        EXPECT(out.host[i] == (i < 4 ? float(i + 1) : 0), "%g", out.host[i]);
+}
+
 static __global__ void small_copy_kernel(float *out, const float *in)
 {
     __shared__ float x[32];
@@ -440,6 +458,7 @@ int main(void)
         cmocka_unit_test(bfloat16_rounds_to_nearest_even),
         cmocka_unit_test(a_graph_replays_what_was_captured),
         cmocka_unit_test(an_async_copy_is_there_only_after_its_wait),
+        cmocka_unit_test(an_absent_async_copy_is_zeros),
         cmocka_unit_test(an_async_copy_of_4_bytes_goes_to_any_word),
         cmocka_unit_test(ldmatrix_gives_each_lane_its_pair),
         cmocka_unit_test(exp2_knows_its_corners),
