@@ -265,16 +265,20 @@ static void rows_launch(struct queue *q, const struct attention_part *part, bool
                 attention_is_wide(q, a));
 }
 
+/* False: there is no room for a tile a warp. */
 template <int D, int M, int warps>
-static void keys_launch(struct queue *q, const struct attention_part *part)
+static bool keys_launch(struct queue *q, const struct attention_part *part)
 {
     const struct attention *a = part->a;
     constexpr int R = 16 * M;
     const size_t bytes = (size_t)(R + 2 * warps * tile_keys) * (D + 8) * sizeof(bf16) +
                          (a->bias ? warps * (tile_keys + R) * sizeof(float) : 0);
+    const size_t sums = warps * R * sizeof(struct row_sums);
+    if (bytes + sums > attention_shared_most(q)) return false;
     cuda_launch(q, (attention_keys_kernel<D, M, warps>),
                 dim3((unsigned)a->segments, (unsigned)a->heads), 32 * warps, bytes, *a, part->range,
                 part->kept, attention_is_wide(q, a));
+    return true;
 }
 
 /* The choice changes no bits.  What is known of the keys' number without asking the device: the
@@ -284,16 +288,12 @@ template <int D> static void forward(struct queue *q, const struct attention_par
     constexpr int warps = D > 64 ? 4 : 8; /* of a block, for its tiles to fit an A100's 163 KB */
     const struct attention *a = part->a;
     const int64_t rows = cuda_divide_up(a->query_rows, a->segments);
-    if (rows > 64 && D == 64)
-        rows_launch<D, (D == 64 ? 2 : 1), 4>(q, part, false);
-    else if (rows > rows_few)
-        rows_launch<D, 1, 4>(q, part, false);
-    else if (rows <= 16 && a->bias && a->bias_span <= 4 * tile_keys)
-        rows_launch<D, 1, 1>(q, part, true);
-    else if (rows <= 16)
-        keys_launch<D, 1, warps>(q, part);
-    else
-        keys_launch<D, 2, warps>(q, part);
+    if (rows > 64 && D == 64) return rows_launch<D, (D == 64 ? 2 : 1), 4>(q, part, false);
+    if (rows > rows_few) return rows_launch<D, 1, 4>(q, part, false);
+    const bool few_tiles = rows <= 16 && a->bias && a->bias_span <= 4 * tile_keys;
+    if (!few_tiles && rows <= 16 && keys_launch<D, 1, warps>(q, part)) return;
+    if (!few_tiles && rows > 16 && keys_launch<D, 2, warps>(q, part)) return;
+    rows_launch<D, 1, 1>(q, part, true);
 }
 
 void attention_forward_mma(struct queue *q, const struct attention_part *part)

@@ -13,6 +13,7 @@
  *              CUDA_HOST_PROTECT = 1                           host code that touches device
  *                                                              memory ends there
  *              CUDA_HOST_MEMORY = bytes                        of the device
+ *              CUDA_HOST_SHARED = bytes                        that a block can have
  *              CUDA_HOST_LAUNCHES = file                       gets kernels' names and launches */
 #pragma once
 #include <cmath>
@@ -94,6 +95,7 @@ typedef enum {
     cudaStreamCaptureModeRelaxed
 } cudaStreamCaptureMode;
 typedef enum { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 } cudaFuncAttribute;
+typedef enum { cudaDevAttrMaxSharedMemoryPerBlockOptin = 97 } cudaDeviceAttr;
 typedef struct CUstream_st *cudaStream_t;
 typedef struct CUevent_st *cudaEvent_t;
 typedef struct CUgraph_st *cudaGraph_t;
@@ -108,6 +110,7 @@ cudaError_t cudaGetDeviceCount(int *count);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDevice(int *device);
 cudaError_t cudaDeviceGetPCIBusId(char *name, int bytes, int device);
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaDeviceSynchronize(void);
 cudaError_t cudaMallocBytes(void **pointer, size_t bytes);
 template <class T> cudaError_t cudaMalloc(T **pointer, size_t bytes)

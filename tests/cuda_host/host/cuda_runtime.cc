@@ -19,7 +19,13 @@
 namespace cuda_host
 {
 
-constexpr size_t max_shared = 227 * 1024, guard_bytes = 256;
+constexpr size_t guard_bytes = 256;
+
+static size_t shared_limit() /* so that kernels for smaller devices can be tested */
+{
+    const char *limit = getenv("CUDA_HOST_SHARED");
+    return limit ? size_t(strtoull(limit, nullptr, 10)) : size_t(227) * 1024;
+}
 
 /* device memory */
 static std::vector<allocation> memory; /* live ones, by address */
@@ -211,7 +217,7 @@ cudaError_t cuda_host::launch(call *owned, cudaStream_t stream)
            blocks = size_t(c->grid.x) * c->grid.y * c->grid.z;
     if (state.error) return state.error;
     if (!threads || !blocks || threads > max_threads || c->block.z > 64 || c->grid.y > 65535 ||
-        c->grid.z > 65535 || c->shared > max_shared)
+        c->grid.z > 65535 || c->shared > shared_limit())
         return misuse(
             cudaErrorInvalidConfiguration,
             "%s:%d: %s: grid (%u,%u,%u), block (%u,%u,%u), %zu bytes shared cannot be launched",
@@ -532,6 +538,12 @@ static int device_chosen;
 cudaError_t cudaGetDeviceCount(int *count)
 {
     return *count = devices(), cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device)
+{
+    if (device < 0 || attribute != cudaDevAttrMaxSharedMemoryPerBlockOptin)
+        return cudaErrorInvalidValue;
+    return *value = int(shared_limit()), cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device)
 {
