@@ -1,6 +1,5 @@
-"""The speed table of docs/gpu.md from what gpu_check left in a folder: table.py OUT [MEMORY], with
-bench-bf16.json and peers.json in OUT and a line of megabytes a sample in MEMORY.  What is not there
-stays open in the table."""
+"""The speed table of docs/gpu.md from what gpu_check left in a folder: table.py OUT, with
+bench-bf16.json and peers.json in OUT.  What is not there stays open in the table."""
 import json
 import os
 import sys
@@ -104,8 +103,7 @@ for name, key, unit, scale in (("bf16 matrix product", "matmul_gflops", "TFLOP/s
           f"| {f'{theirs * scale:.4g} {unit}' if theirs else ''} |")
 if updates:
     print("\nPyTorch's update: " + ", ".join(f"{k} {v * 1e3:.0f} ms" for k, v in updates.items()))
-if len(sys.argv) > 2 and os.path.exists(sys.argv[2]):
-    with open(sys.argv[2]) as file:
-        samples = [int(line) for line in file if line.strip().isdigit()]
-    if samples:
-        print(f"\nMost memory of the GPU in use while bench ran: {max(samples)} MiB")
+used = {part: figure(part, "memory", "bytes") for part in ("generate", "decode", "update")}
+if any(used.values()):
+    print("\nDevice memory: " + ", ".join(f"{part} {bytes_ / 2**30:.3g} GiB"
+                                          for part, bytes_ in used.items() if bytes_))
