@@ -7,12 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A generator at work on prompts, with the replies of its last round. */
+/* Two generators at work on prompts, one without capture and one with it, since what is recorded
+ * for one is of no use to the other; and the replies of the last round. */
 struct round {
     const struct bench *bench;
     struct config config;
     struct t5 *model;
-    struct generator *generator;
+    struct generator *generator[2];
     struct bench_prompts prompts;
     struct reply *replies;
 };
@@ -22,7 +23,7 @@ static void round_close(struct round *r)
     for (int64_t i = 0; r->replies && i < r->prompts.row_count; i++) reply_free(&r->replies[i]);
     free(r->replies);
     bench_prompts_free(&r->prompts);
-    generator_destroy(r->generator);
+    for (int i = 0; i < 2; i++) generator_destroy(r->generator[i]);
     if (r->model) t5_destroy(r->model);
 }
 
@@ -32,7 +33,7 @@ static status round_open(const struct bench *b, int64_t histories, int64_t candi
     *r = (struct round){.bench = b, .config = b->config};
     r->config.infer.batch = histories * candidates;
     status s = bench_model(b, b->queue, false, &r->model);
-    if (!s) s = generator_create(r->model, &r->generator);
+    for (int i = 0; !s && i < 2; i++) s = generator_create(r->model, &r->generator[i]);
     if (!s)
         s = bench_prompts_make(&r->config, t5_shape(r->model), histories, b->scale->history_tokens,
                                candidates, &r->prompts);
@@ -50,8 +51,8 @@ static status round_run(struct round *r, int64_t layers, int64_t new_tokens, dou
     r->config.attention.layers = layers;
     r->config.rollout.max_new_tokens = new_tokens;
     const double start = seconds_now();
-    status s = generate_replies(r->generator, &r->config, RANDOM_SAMPLING, r->prompts.prompts,
-                                r->prompts.rows, rows, fresh);
+    status s = generate_replies(r->generator[layers > 0], &r->config, RANDOM_SAMPLING,
+                                r->prompts.prompts, r->prompts.rows, rows, fresh);
     *seconds = seconds_now() - start;
     bool same = true; /* sampling does not look at capture, nor at how many tokens are to come */
     for (int64_t i = 0; i < rows; i++) {
