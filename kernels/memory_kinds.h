@@ -9,9 +9,6 @@
 
 enum { MEMORY_ALIGNMENT = 256 }; /* bytes, of every block */
 
-/* Of MEMORY_SCRATCH what products may take (cuBLASLt's workspace); the rest is the kernels'. */
-enum { MEMORY_PRODUCTS = 32 << 20 };
-
 static inline size_t memory_rounded(size_t bytes)
 {
     const size_t some = bytes ? bytes : 1;
@@ -50,10 +47,11 @@ static inline size_t memory_sum(const size_t bytes[MEMORY_KINDS])
     return sum;
 }
 
+/* Of those that keys change: scratch follows from the others. */
 static inline int memory_largest(const size_t bytes[MEMORY_KINDS])
 {
     int largest = 0;
-    for (int kind = 1; kind < MEMORY_KINDS; kind++)
+    for (int kind = 1; kind < MEMORY_SCRATCH; kind++)
         if (bytes[kind] > bytes[largest]) largest = kind;
     return largest;
 }

@@ -211,6 +211,8 @@ struct ops {
      * not so much.  The CPU does nothing. */
     status (*memory_reserve)(struct queue *q, const size_t bytes[MEMORY_KINDS]);
     void (*memory_report)(struct queue *q, struct memory_report *out);
+    /* What operations want to be reserved for themselves beside so many bytes. */
+    size_t (*memory_scratch)(const struct queue *q, const size_t bytes[MEMORY_KINDS]);
     /* Host memory that copies to and from the device need not wait for (pinned). */
     status (*host_allocate)(struct queue *q, size_t bytes, void **out);
     void (*host_release)(struct queue *q, void *memory);

@@ -1,6 +1,8 @@
 /* See setup.h. */
 #include "mpi/setup.h"
 
+#include "kernels/plan.h"
+
 /* A model whose values are there, as the configuration wants it rounded. */
 static status model_round(const struct config *config, struct t5 *model)
 {
@@ -14,7 +16,7 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
 {
     if (config->model.path[0]) {
         TRY(model_open(config->model.path, queue, with_gradients, out));
-        return model_round(config, *out);
+        return queue_is_plan(queue) ? NULL : model_round(config, *out);
     }
     if (!language->tokenizer)
         FAIL(STATUS_INPUT, "a new model needs a tokenizer; set tokenizer.path (or model.path)");
@@ -40,6 +42,7 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
                                    .end = tokenizer_end(language->tokenizer),
                                    .decoder_start = tokenizer_pad(language->tokenizer)};
     TRY(t5_create(queue, &shape, with_gradients, out));
+    if (queue_is_plan(queue)) return NULL;
     status s = t5_initialize(*out, config->seed);
     if (!s) s = model_round(config, *out);
     if (s) {

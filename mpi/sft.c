@@ -1,6 +1,7 @@
 /* Supervised fine-tuning over learners: the loss is on the replies alone, batches come in prompt
  * order, and the gradient tree makes the bits those of any number of learners. */
 #include "mpi/exchange.h"
+#include "mpi/plan.h"
 #include "mpi/run.h"
 #include "mpi/run_checkpoint.h"
 #include "mpi/setup.h"
@@ -29,6 +30,59 @@ struct tuner {
     struct learner *learner;
 };
 
+/* The largest of the examples that are learned from or held out. */
+static struct learn_limits tuner_limits(const struct tuner *t)
+{
+    struct learn_limits limits = {.longest_history = 1, .longest_reply = 1};
+    const struct {
+        const struct example *list;
+        int64_t count;
+    } all[] = {{t->examples, t->example_count}, {t->held_out, t->held_out_count}};
+    for (int i = 0; i < 2; i++)
+        for (int64_t e = 0; e < all[i].count; e++) {
+            const struct example *one = &all[i].list[e];
+            if (one->history_count > limits.longest_history)
+                limits.longest_history = one->history_count;
+            if (one->reply_count > limits.longest_reply) limits.longest_reply = one->reply_count;
+        }
+    limits.turns = t->config->sft.batch;
+    if (t->held_out_count > limits.turns) limits.turns = t->held_out_count;
+    return limits;
+}
+
+static status tuner_models(struct tuner *t, const struct learner_exchange *exchange)
+{
+    TRY(run_model_open(t->config, t->queue, true, t->language, &t->policy));
+    TRY(language_fits(t->language, t5_shape(t->policy)->vocabulary));
+    return learner_create(t->config, exchange, t->policy, NULL, false, &t->learner);
+}
+
+static status tuner_reserve(struct tuner *t)
+{
+    const struct learn_limits limits = tuner_limits(t);
+    return learner_reserve(t->learner, &limits);
+}
+
+static void tuner_models_close(struct tuner *t)
+{
+    learner_free(t->learner);
+    if (t->policy) t5_destroy(t->policy);
+}
+
+/* What a rank will hold, on a counting queue: a plan_function. */
+static status tuner_plan(void *context, const struct world *world, struct queue *plan)
+{
+    struct tuner planned = *(const struct tuner *)context;
+    const struct learner_exchange exchange = {.rank = world->learner, .count = world->learners};
+    planned.queue = plan;
+    planned.policy = NULL;
+    planned.learner = NULL;
+    status s = tuner_models(&planned, &exchange);
+    if (!s) s = tuner_reserve(&planned);
+    tuner_models_close(&planned);
+    return s;
+}
+
 static status tuner_open(struct tuner *t)
 {
     const struct config *config = t->config;
@@ -43,19 +97,20 @@ static status tuner_open(struct tuner *t)
     if (config->sft.batch > t->example_count)
         FAIL(STATUS_INPUT, "sft.batch is %lld but %s has %lld turns to learn from; lower it",
              (long long)config->sft.batch, t->data->path, (long long)t->example_count);
-    TRY(run_model_open(config, t->queue, true, t->language, &t->policy));
-    TRY(language_fits(t->language, t5_shape(t->policy)->vocabulary));
+    TRY(plan_reserve(t->queue, t->world, tuner_plan, t));
     exchange_open(&t->exchange, t->world, t->queue);
     const struct learner_exchange exchange = exchange_of_learner(&t->exchange);
-    return learner_create(config, &exchange, t->policy, NULL, false, &t->learner);
+    TRY(tuner_models(t, &exchange));
+    if (plan_wanted(t->queue)) TRY(tuner_reserve(t));
+    plan_log_use(t->queue, "update", t->folder.start);
+    return NULL;
 }
 
 static status tuner_close(struct tuner *t)
 {
     status s = exchange_close(&t->exchange);
     run_folder_close(&t->folder);
-    learner_free(t->learner);
-    if (t->policy) t5_destroy(t->policy);
+    tuner_models_close(t);
     examples_free(t->examples, t->example_count);
     examples_free(t->held_out, t->held_out_count);
     language_close(t->language);
@@ -175,6 +230,7 @@ static status updates_run(struct tuner *t, bool *signalled)
             TRY(run_folder_report(&t->folder, step + 1, seconds_now() - begun, (double)tokens, list,
                                   3));
         }
+        plan_log_use(t->queue, "update", step + 1);
         const bool last = step + 1 == updates;
         if (t->held_out_count &&
             (last || (config->eval.every > 0 && (step + 1) % config->eval.every == 0)))
@@ -199,6 +255,7 @@ status sft_run(struct world *world, const struct run_options *options)
     if (!s && options->dry) {
         if (world->rank == 0) {
             s = config_print(t.config, stdout);
+            if (!s) s = plan_print(t.queue, world, tuner_plan, &t, stdout);
             printf("# %lld parameters, %lld turns to learn from, %d learners\n",
                    (long long)t5_parameters(t.policy)->size, (long long)t.example_count,
                    world->learners);

@@ -3,6 +3,7 @@
  *   actor:   X(w0)  generate b  [S(v) X(v)]  generate b+1 ...
  *   learner: X(w0)  receive b, update, S(v), save, X(v) ...
  * S(v) is where all ranks agree on stopping, X(v) the exchange of version v. */
+#include "mpi/plan.h"
 #include "mpi/run.h"
 #include "mpi/signals.h"
 #include "mpi/trainer.h"
@@ -134,6 +135,7 @@ static status batch_learn(struct trainer *t, int64_t batch, bool *guard)
     const bool look = every > 0 && (batch + 1) % every == 0;
     if (!s && t->world->rank == 0)
         s = trainer_report(t, batch + 1, seconds_now() - begun, &metrics);
+    plan_log_use(t->queue, "update", batch + 1);
     if (!s && look) s = trainer_write_samples(t, batch + 1, slots, count);
     if (!s && look && t->valid && t->world->rank == 0) s = trainer_evaluate(t, batch + 1, guard);
     for (int64_t i = 0; i < count; i++) experience_destroy(slots[i]);
@@ -267,7 +269,7 @@ status train_run(struct world *world, const struct run_options *options)
     if (!s && options->dry) {
         if (world->rank == 0) {
             s = config_print(t.config, stdout);
-            trainer_print_roles(&t, stdout);
+            if (!s) s = trainer_print_roles(&t, stdout);
         }
     } else if (!s) {
         /* A resume that is refused has written nothing. */

@@ -1,6 +1,7 @@
 /* Opening and closing what a rank of `train` holds; see trainer.h. */
 #include "mpi/trainer.h"
 
+#include "mpi/plan.h"
 #include "mpi/setup.h"
 #include "src/base/arena.h"
 
@@ -12,7 +13,8 @@ static bool frozen_needed(const struct config *config)
     return config->scorer == SCORER_FROZEN;
 }
 
-static status actor_open(struct trainer *t)
+/* Models and what works on them, here and on the counting queue of a plan. */
+static status actor_models(struct trainer *t)
 {
     const struct config *config = t->config;
     TRY(run_model_open(config, t->queue, false, t->language, &t->actor_model));
@@ -32,23 +34,87 @@ static status actor_open(struct trainer *t)
     return NULL;
 }
 
-static status learner_open(struct trainer *t)
+static status learner_models(struct trainer *t, const struct learner_exchange *exchange)
 {
     const struct config *config = t->config;
     TRY(run_model_open(config, t->queue, true, t->language, &t->policy));
     /* With kl.coef 0 too: every run logs how far it went. */
     TRY(run_model_open(config, t->queue, false, t->language, &t->reference));
-    const struct learner_exchange exchange = exchange_of_learner(&t->exchange);
-    TRY(learner_create(config, &exchange, t->policy, t->reference,
+    TRY(learner_create(config, exchange, t->policy, t->reference,
                        config->advantage != ADVANTAGE_GROUP, &t->learner));
+    return t->world->rank == 0 ? generator_create(t->policy, &t->evaluator) : NULL;
+}
+
+static status models_open(struct trainer *t, const struct learner_exchange *exchange)
+{
+    if (t->world->is_learner) TRY(learner_models(t, exchange));
+    if (t->world->is_actor) TRY(actor_models(t));
+    t->parameter_count = t5_parameters(t->policy ? t->policy : t->actor_model)->size;
+    if (t->config->pipeline.lag == 0 || !(t->world->rank == 0 || trainer_has_both_roles(t)))
+        return NULL;
+    return t->queue->op->allocate(t->queue, MEMORY_WEIGHTS,
+                                  (size_t)t->parameter_count * sizeof(float),
+                                  (void **)&t->previous);
+}
+
+/* Room for the largest update and the largest batch of replies. */
+static status models_reserve(struct trainer *t)
+{
+    const struct config *config = t->config;
+    const struct learn_limits limits = learn_limits_of(config);
+    if (t->learner) TRY(learner_reserve(t->learner, &limits));
+    if (t->evaluator && config->eval.every > 0 && config->data.valid[0]) {
+        TRY(generator_reserve(t->evaluator, config, 1));
+        TRY(generator_reserve_scoring(t->evaluator, config, 1));
+    }
+    /* Dialogues that part after the first turn have a history a candidate. */
+    const int64_t share =
+        config->rollout.continue_with == CONTINUE_EACH ? 1 : config->rollout.candidates;
+    if (t->rollout.policy) TRY(generator_reserve(t->rollout.policy, config, share));
+    if (t->rollout.scorer) TRY(generator_reserve_scoring(t->rollout.scorer, config, share));
+    if (!t->rollout.user) return NULL;
+    struct config user = *config; /* as rollout/dialogues.c asks it: one reply at a time */
+    user.attention.layers = 1;
+    user.infer.batch = 1;
+    return generator_reserve(t->rollout.user, &user, 1);
+}
+
+static void models_close(struct trainer *t)
+{
+    if (t->previous) t->queue->op->release(t->queue, t->previous);
+    generator_destroy(t->evaluator);
+    generator_destroy(t->rollout.policy);
+    generator_destroy(t->rollout.scorer);
+    generator_destroy(t->rollout.user);
+    learner_free(t->learner);
+    struct t5 *models[] = {t->policy, t->reference, t->actor_model, t->scorer_model, t->user_model};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        if (models[i]) t5_destroy(models[i]);
+}
+
+/* What a rank will hold, on a counting queue: a plan_function. */
+static status models_plan(void *context, const struct world *world, struct queue *plan)
+{
+    const struct trainer *t = context;
+    struct world of = *world;
+    struct trainer planned = {
+        .config = t->config, .world = &of, .queue = plan, .language = t->language};
+    const struct learner_exchange exchange = {.rank = of.learner, .count = of.learners};
+    status s = models_open(&planned, &exchange);
+    if (!s) s = models_reserve(&planned);
+    models_close(&planned);
+    return s;
+}
+
+static void inbox_open(struct trainer *t)
+{
+    const struct config *config = t->config;
     const struct inbox_rules rules = {.dialogues = config->rollout.dialogues,
                                       .lag = config->pipeline.lag,
                                       .turns = config->rollout.turns,
                                       .candidates = config->rollout.candidates,
                                       .vocabulary = t5_shape(t->policy)->vocabulary};
     t->inbox = inbox_create(t->world, &rules, t->folder.start);
-    if (t->world->rank == 0) TRY(generator_create(t->policy, &t->evaluator));
-    return NULL;
 }
 
 static status data_open(struct trainer *t)
@@ -82,12 +148,14 @@ status trainer_open(struct trainer *t)
     if (!known)
         FAIL(STATUS_INPUT, "guard.metric is \"%s\"; it is a row of eval's table, like ROUGE-L",
              config->guard.metric);
-    if (t->world->is_learner) TRY(learner_open(t));
-    if (t->world->is_actor) TRY(actor_open(t));
+    TRY(plan_reserve(t->queue, t->world, models_plan, t));
+    const struct learner_exchange exchange = exchange_of_learner(&t->exchange);
+    TRY(models_open(t, &exchange));
+    if (t->world->is_learner) inbox_open(t);
+    if (plan_wanted(t->queue)) TRY(models_reserve(t));
+    plan_log_use(t->queue, "update", t->folder.start);
     struct t5 *any = t->policy ? t->policy : t->actor_model;
-    TRY(language_fits(t->language, t5_shape(any)->vocabulary));
-    t->parameter_count = t5_parameters(any)->size;
-    return NULL;
+    return language_fits(t->language, t5_shape(any)->vocabulary);
 }
 
 bool trainer_has_both_roles(const struct trainer *t)
@@ -102,11 +170,7 @@ status trainer_connect(struct trainer *t)
     const bool takes_part = t->world->is_actor || t->world->rank == 0;
     const bool by_host = takes_part && !trainer_has_both_roles(t) && !t->exchange.weights;
     t->wire_count = 2 * RUNNING_SIZE + (by_host ? t->parameter_count : 0);
-    TRY(op->host_allocate(t->queue, (size_t)t->wire_count * sizeof *t->wire, (void **)&t->wire));
-    if (t->config->pipeline.lag == 0 || !(t->world->rank == 0 || trainer_has_both_roles(t)))
-        return NULL;
-    return op->allocate(t->queue, MEMORY_WEIGHTS, (size_t)t->parameter_count * sizeof(float),
-                        (void **)&t->previous);
+    return op->host_allocate(t->queue, (size_t)t->wire_count * sizeof *t->wire, (void **)&t->wire);
 }
 
 status trainer_close(struct trainer *t)
@@ -115,45 +179,27 @@ status trainer_close(struct trainer *t)
     status s = exchange_close(&t->exchange);
     run_folder_close(&t->folder);
     inbox_destroy(t->inbox);
-    generator_destroy(t->evaluator);
-    generator_destroy(t->rollout.policy);
-    generator_destroy(t->rollout.scorer);
-    generator_destroy(t->rollout.user);
-    learner_free(t->learner);
-    struct t5 *models[] = {t->policy, t->reference, t->actor_model, t->scorer_model, t->user_model};
-    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
-        if (models[i]) t5_destroy(models[i]);
+    models_close(t);
     language_close(t->language);
     if (t->data) dataset_free(t->data);
     if (t->valid) dataset_free(t->valid);
-    if (t->previous) t->queue->op->release(t->queue, t->previous);
     if (t->wire) t->queue->op->host_release(t->queue, t->wire);
     if (t->queue) t->queue->op->destroy(t->queue);
     return s;
 }
 
-void trainer_print_roles(const struct trainer *t, FILE *out)
+status trainer_print_roles(struct trainer *t, FILE *out)
 {
     const struct world *world = t->world;
-    const int64_t parameters = t->parameter_count;
-    const double mb = 4e-6 * (double)parameters;
-    const bool critic = t->config->advantage != ADVANTAGE_GROUP;
-    int tree = 1;
-    for (int64_t m = t->config->learn.microbatches / world->learners; m > 1; m /= 2) tree++;
-    const double learner =
-        mb * ((critic ? 2 : 1) * (2.0 + 2.0 / world->learners + tree) + (t->reference ? 2 : 0));
     for (int r = 0; r < world->size; r++) {
         const bool learns = r < world->learners;
         const bool acts = !learns || world->learners == world->size;
-        double memory = learns ? learner : 0;
-        if (t->config->pipeline.lag > 0 && (r == 0 || world->learners == world->size))
-            memory += mb; /* the weights before the last update */
-        if (acts) memory += mb * (2 + (frozen_needed(t->config) ? 2 : 0));
-        fprintf(out, "# rank %d: %s%s%s, about %.1f MB of weights and optimizer\n", r,
-                learns ? "learner" : "", learns && acts ? " and " : "", acts ? "actor" : "",
-                memory);
+        fprintf(out, "# rank %d: %s%s%s\n", r, learns ? "learner" : "",
+                learns && acts ? " and " : "", acts ? "actor" : "");
     }
+    TRY(plan_print(t->queue, world, models_plan, t, out));
     fprintf(out, "# parameters: %lld; updates: %lld of %lld dialogues x %lld candidates\n",
-            (long long)parameters, (long long)t->config->train.updates,
+            (long long)t->parameter_count, (long long)t->config->train.updates,
             (long long)t->config->rollout.dialogues, (long long)t->config->rollout.candidates);
+    return NULL;
 }

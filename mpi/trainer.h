@@ -41,8 +41,8 @@ status trainer_connect(struct trainer *t);
 status trainer_close(struct trainer *t);
 /* Whether this rank's actor takes its weights from its own learner: all ranks have both roles. */
 bool trainer_has_both_roles(const struct trainer *t);
-/* Which rank does what and about how much memory it takes. */
-void trainer_print_roles(const struct trainer *t, FILE *out);
+/* Which rank does what and how much memory it will take. */
+status trainer_print_roles(struct trainer *t, FILE *out);
 
 /* Rank 0: the measurements of an update. */
 status trainer_report(struct trainer *t, int64_t step, double seconds,

@@ -41,6 +41,7 @@ status cpu_allocate(struct queue *q, enum memory_kind kind, size_t bytes,
 void cpu_release(struct queue *q, void *memory);
 status cpu_memory_reserve(struct queue *q, const size_t bytes[MEMORY_KINDS]);
 void cpu_memory_report(struct queue *q, struct memory_report *out);
+size_t cpu_memory_scratch(const struct queue *q, const size_t bytes[MEMORY_KINDS]);
 void cpu_upload(struct queue *q, void *to, const void *host_from, size_t bytes);
 void cpu_download(struct queue *q, void *host_to, const void *from, size_t bytes);
 void cpu_copy(struct queue *q, void *to, const void *from, size_t bytes);

@@ -16,6 +16,7 @@ static const struct ops cpu_ops = {
     .release = cpu_release,
     .memory_reserve = cpu_memory_reserve,
     .memory_report = cpu_memory_report,
+    .memory_scratch = cpu_memory_scratch,
     .host_allocate = cpu_host_allocate,
     .host_release = cpu_release,
     .upload = cpu_upload,
@@ -128,6 +129,12 @@ void cpu_memory_report(struct queue *q, struct memory_report *out)
 {
     (void)q;
     *out = (struct memory_report){0};
+}
+
+size_t cpu_memory_scratch(const struct queue *q, const size_t bytes[MEMORY_KINDS])
+{
+    (void)q, (void)bytes;
+    return 0;
 }
 
 void cpu_upload(struct queue *q, void *to, const void *host_from, size_t bytes)

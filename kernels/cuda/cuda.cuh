@@ -14,8 +14,7 @@ enum cuda_mistake { CUDA_MISTAKE_NONE, CUDA_MISTAKE_TARGET, CUDA_MISTAKE_TOKEN, 
 struct memory_block;
 struct memory {
     struct memory_block *arena, *own;
-    void *whole;    /* of cudaMalloc, what the arena's blocks are cut from */
-    size_t scratch; /* reserved for cuda_scratch */
+    void *whole; /* of cudaMalloc, what the arena's blocks are cut from */
     struct memory_report report;
 };
 
@@ -128,11 +127,11 @@ static __device__ inline void mistake_raise(int *mistake, int kind)
 
 /* Every operation, with the type that the table gives it: cuda_rmsnorm, cuda_add, ... */
 #define CUDA_OPERATIONS(of)                                                                        \
-    of(allocate) of(release) of(memory_reserve) of(memory_report) of(matrix_bytes)                 \
-        of(host_allocate) of(host_release) of(mark) of(mark_wait) of(graph_begin) of(graph_end)    \
-            of(graph_launch) of(graph_is_current) of(graph_destroy) of(upload) of(download)        \
-                of(copy) of(zero) of(synchronize) of(destroy) of(matrix_create) of(matrix_destroy) \
-                    of(matrix_pack) of(matmul) of(matmul_relu) of(matmul_float)                    \
+    of(allocate) of(release) of(memory_reserve) of(memory_report) of(memory_scratch)               \
+        of(matrix_bytes) of(host_allocate) of(host_release) of(mark) of(mark_wait) of(graph_begin) \
+            of(graph_end) of(graph_launch) of(graph_is_current) of(graph_destroy) of(upload)       \
+                of(download) of(copy) of(zero) of(synchronize) of(destroy) of(matrix_create)       \
+                    of(matrix_destroy) of(matrix_pack) of(matmul) of(matmul_relu) of(matmul_float) \
                         of(matmul_input_gradient) of(matmul_weight_gradient) of(narrow)            \
                             of(embedding) of(embedding_backward) of(rmsnorm) of(rmsnorm_backward)  \
                                 of(add) of(scale) of(relu) of(relu_backward) of(gated_gelu)        \

@@ -20,6 +20,9 @@ struct memory_block {
     struct memory_block *next;
 };
 
+/* What products may take (cuBLASLt's workspace); the rest of what is reserved is the kernels'. */
+enum { products_bytes = 32 << 20 };
+
 static struct memory_block *block_new(char *at, size_t bytes, struct memory_block *next)
 {
     struct memory_block *block = (struct memory_block *)calloc(1, sizeof *block);
@@ -132,6 +135,37 @@ void cuda_release(struct queue *q, void *at)
     cuda_fail(q, ERROR(STATUS_INTERNAL, "released memory that was not allocated, or twice"));
 }
 
+/* Attention's working space is bounded by 16 MiB and some numbers a row and head (scores_bytes,
+ * parts_bytes), that of small models by what they have to work on. */
+size_t cuda_memory_scratch(const struct queue *q, const size_t bytes[MEMORY_KINDS])
+{
+    (void)q;
+    const size_t small = bytes[MEMORY_ACTIVATIONS] / 4 + ((size_t)1 << 20);
+    const size_t large = bytes[MEMORY_ACTIVATIONS] / 64 + ((size_t)64 << 20);
+    return memory_rounded(products_bytes + (small < large ? small : large));
+}
+
+void *cuda_scratch(struct queue *q, size_t bytes)
+{
+    struct cuda_queue *cuda = cuda_queue_of(q);
+    if (cuda->scratch && cuda->scratch_bytes >= bytes) return cuda->scratch;
+    if (cuda->recording) {
+        cuda_fail(q, ERROR(STATUS_INTERNAL,
+                           "a call being recorded needs %zu bytes of working space, there are %zu",
+                           bytes, cuda->scratch_bytes));
+        return NULL;
+    }
+    cuda_release(q, cuda->scratch);
+    cuda->scratch_bytes = 0;
+    cuda->moves++;
+    status error = cuda_allocate(q, MEMORY_SCRATCH, bytes, &cuda->scratch);
+    if (error)
+        cuda_fail(q, error);
+    else
+        cuda->scratch_bytes = bytes;
+    return cuda->scratch;
+}
+
 status cuda_memory_reserve(struct queue *q, const size_t bytes[MEMORY_KINDS])
 {
     struct memory *memory = &cuda_queue_of(q)->memory;
@@ -150,8 +184,6 @@ status cuda_memory_reserve(struct queue *q, const size_t bytes[MEMORY_KINDS])
              memory_kind_advice(memory_largest(bytes)));
     }
     cuda_check(q, error, "cudaMalloc");
-    if (bytes[MEMORY_SCRATCH] > MEMORY_PRODUCTS)
-        memory->scratch = bytes[MEMORY_SCRATCH] - MEMORY_PRODUCTS;
     if (!arena) return NULL;
     memory->arena = block_new((char *)arena, sum, NULL);
     if (!memory->arena) {
@@ -160,6 +192,9 @@ status cuda_memory_reserve(struct queue *q, const size_t bytes[MEMORY_KINDS])
     }
     memory->whole = arena;
     memory->report.reserved = sum;
+    /* All of the kernels' at once: it need not move then, and graphs stay current. */
+    if (bytes[MEMORY_SCRATCH] > products_bytes)
+        (void)cuda_scratch(q, bytes[MEMORY_SCRATCH] - products_bytes);
     return NULL;
 }
 
@@ -167,30 +202,6 @@ void cuda_memory_report(struct queue *q, struct memory_report *out)
 {
     *out = cuda_queue_of(q)->memory.report;
     cuda_check(q, cudaMemGetInfo(&out->left, &out->total), "cudaMemGetInfo");
-}
-
-void *cuda_scratch(struct queue *q, size_t bytes)
-{
-    struct cuda_queue *cuda = cuda_queue_of(q);
-    if (cuda->scratch && cuda->scratch_bytes >= bytes) return cuda->scratch;
-    if (cuda->recording) {
-        cuda_fail(q, ERROR(STATUS_INTERNAL,
-                           "a call being recorded needs %zu bytes of working space, there are %zu",
-                           bytes, cuda->scratch_bytes));
-        return NULL;
-    }
-    /* All that is reserved at once: it need not move then, and graphs stay current. */
-    size_t size = bytes;
-    if (cuda->memory.report.reserved && size < cuda->memory.scratch) size = cuda->memory.scratch;
-    cuda_release(q, cuda->scratch);
-    cuda->scratch_bytes = 0;
-    cuda->moves++;
-    status error = cuda_allocate(q, MEMORY_SCRATCH, size, &cuda->scratch);
-    if (error)
-        cuda_fail(q, error);
-    else
-        cuda->scratch_bytes = size;
-    return cuda->scratch;
 }
 
 void cuda_memory_destroy(struct memory *memory)

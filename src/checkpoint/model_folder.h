@@ -5,7 +5,8 @@
 
 #include "src/checkpoint/checkpoint.h"
 
-/* A folder with manifest.json is verified before anything in it is read. */
+/* A folder with manifest.json is verified before anything in it is read; on a queue that plans only
+ * the shape is. */
 status model_open(const char *folder, struct queue *queue, bool with_gradients, struct t5 **model);
 /* True for an imported model or a checkpoint (manifest.json lies there). */
 bool model_is_checkpoint(const char *folder);

@@ -43,6 +43,7 @@ bad data.train sft --set tokenizer.path=bytes --set model.d_model=32 --run "$wor
 [ ! -e "$work/none" ] || fail "a refused run left a folder"
 
 expect_status 0 "$regard" train --config $tiny --dry-run --run "$work/none"
+grep -q '^# rank 0  *[0-9]' "$work/out" || fail "the dry run does not say how much memory is needed"
 [ ! -e "$work/none" ] || fail "a dry run left a folder"
 
 # A model.

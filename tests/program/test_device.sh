@@ -67,4 +67,25 @@ if [ -f "$module" ]; then
         "$regard" score --model tests/golden/relu-tied/model --out "$work/score" \
         --data tests/golden/relu-tied/score.jsonl --set device=cuda
     expect_line "GPU memory: " "for weights" " are free; take a smaller model"
+    # What a run will hold is counted before anything is allocated: one table, or one line.
+    small=("${run[@]}" --set device=cuda)
+    expect_status 0 env REGARD_CUDA_MODULE="$module" "$regard" "${small[@]}" --dry-run \
+        --run "$work/planned"
+    grep '^# at most, MB .*activations .*optimizer .*total$' "$work/out" || fail "no table of memory"
+    needed=$(sed -n 's/^# rank 0  .* \([0-9.]*\)$/\1/p' "$work/out")
+    [ "$needed" ] || fail "the table has no total"
+    bytes=$(awk "BEGIN { printf \"%d\", $needed * 1.01 * 1e6 }")
+    expect_status 1 env REGARD_CUDA_MODULE="$module" CUDA_HOST_MEMORY=$((bytes * 9 / 10)) \
+        REGARD_LOG=warning "$regard" "${small[@]}" --run "$work/planned"
+    expect_line "GPU memory: needed are $needed MB (activations " ", scratch " " MB are free; " \
+        "lower learn.reply_tokens"
+    [ ! -e "$work/planned" ] || fail "a run that does not fit left something behind"
+    # And what was counted is what is allocated: not a block more, neither at first nor later.
+    expect_status 0 env REGARD_CUDA_MODULE="$module" CUDA_HOST_MEMORY="$bytes" REGARD_LOG=debug \
+        "$regard" "${small[@]}" --set train.updates=2 --set rollout.dialogues=2 \
+        --set learn.microbatches=2 --run "$work/planned"
+    sed -n 's/.* \([0-9]* allocations of GPU memory.*\)/\1/p' "$work/err" >"$work/allocations"
+    [ "$(wc -l <"$work/allocations")" = 3 ] || fail "not three lines about allocations"
+    [ "$(sort -u "$work/allocations" | wc -l)" = 1 ] || fail "an update allocated GPU memory"
+    expect_said "allocations of GPU memory, 0.0 MB beyond what was reserved"
 fi

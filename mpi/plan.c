@@ -1,0 +1,122 @@
+/* See plan.h. */
+#include "mpi/plan.h"
+
+#include "kernels/memory_kinds.h"
+#include "kernels/plan.h"
+#include "src/base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The world as another rank sees it: roles and numbers, no communicators. */
+static struct world world_of_rank(const struct world *world, int rank)
+{
+    struct world other = *world;
+    const bool all_learn = world->learners == world->size;
+    other.rank = rank;
+    other.is_learner = rank < world->learners;
+    other.is_actor = all_learn || !other.is_learner;
+    other.learner = other.is_learner ? rank : -1;
+    other.actor = all_learn ? rank : rank - world->learners;
+    other.groups = NULL;
+    return other;
+}
+
+status plan_count(struct queue *like, const struct world *world, int rank, plan_function *create,
+                  void *context, size_t bytes[MEMORY_KINDS])
+{
+    struct queue *plan;
+    const struct world of = world_of_rank(world, rank);
+    TRY(plan_queue_create(like, &plan));
+    status s = create(context, &of, plan);
+    if (!s) plan_bytes(plan, bytes);
+    plan->op->destroy(plan);
+    return s;
+}
+
+bool plan_wanted(const struct queue *queue)
+{
+    return strcmp(queue->op->name, "cpu") != 0;
+}
+
+enum { TABLE_LINE = 256 };
+
+static void table_head(char line[TABLE_LINE])
+{
+    int used = snprintf(line, TABLE_LINE, "at most, MB   ");
+    for (int kind = 0; kind < MEMORY_KINDS; kind++)
+        used += snprintf(line + used, TABLE_LINE - (size_t)used, " %11s", memory_kind_name(kind));
+    snprintf(line + used, TABLE_LINE - (size_t)used, " %11s", "total");
+}
+
+static void table_row(char line[TABLE_LINE], int first, int last, const size_t bytes[MEMORY_KINDS])
+{
+    char name[32];
+    if (first == last)
+        snprintf(name, sizeof name, "rank %d", first);
+    else
+        snprintf(name, sizeof name, "ranks %d-%d", first, last);
+    int used = snprintf(line, TABLE_LINE, "%-14s", name);
+    for (int kind = 0; kind < MEMORY_KINDS; kind++)
+        used += snprintf(line + used, TABLE_LINE - (size_t)used, " %11.1f", memory_mb(bytes[kind]));
+    snprintf(line + used, TABLE_LINE - (size_t)used, " %11.1f", memory_mb(memory_sum(bytes)));
+}
+
+/* out NULL: into the log. */
+static void table_line(FILE *out, const char *line)
+{
+    if (out)
+        fprintf(out, "# %s\n", line);
+    else
+        log_line(LOG_INFO, "%s", line);
+}
+
+static status table_tell(struct queue *queue, const struct world *world, plan_function *create,
+                         void *context, FILE *out)
+{
+    char line[TABLE_LINE];
+    size_t bytes[MEMORY_KINDS], next[MEMORY_KINDS];
+    TRY(plan_count(queue, world, 0, create, context, bytes));
+    table_head(line);
+    table_line(out, line);
+    for (int first = 0, rank = 1; rank <= world->size; rank++) {
+        if (rank < world->size) TRY(plan_count(queue, world, rank, create, context, next));
+        if (rank < world->size && !memcmp(bytes, next, sizeof next)) continue;
+        table_row(line, first, rank - 1, bytes);
+        table_line(out, line);
+        first = rank;
+        memcpy(bytes, next, sizeof next);
+    }
+    struct memory_report report;
+    queue->op->memory_report(queue, &report);
+    if (!report.total) return NULL;
+    snprintf(line, sizeof line, "of rank 0's GPU %.1f of %.1f MB are free", memory_mb(report.left),
+             memory_mb(report.total));
+    table_line(out, line);
+    return NULL;
+}
+
+status plan_reserve(struct queue *queue, const struct world *world, plan_function *create,
+                    void *context)
+{
+    size_t bytes[MEMORY_KINDS];
+    if (!plan_wanted(queue)) return NULL;
+    if (world->rank == 0) TRY(table_tell(queue, world, create, context, NULL));
+    TRY(plan_count(queue, world, world->rank, create, context, bytes));
+    return queue->op->memory_reserve(queue, bytes);
+}
+
+status plan_print(struct queue *queue, const struct world *world, plan_function *create,
+                  void *context, FILE *out)
+{
+    return table_tell(queue, world, create, context, out);
+}
+
+void plan_log_use(struct queue *queue, const char *when, int64_t step)
+{
+    struct memory_report r;
+    if (!plan_wanted(queue)) return;
+    queue->op->memory_report(queue, &r);
+    log_line(LOG_DEBUG, "%s %lld: %lld allocations of GPU memory, %.1f MB beyond what was reserved",
+             when, (long long)step, (long long)r.allocations, memory_mb(r.outside));
+}

@@ -1,0 +1,28 @@
+/* Memory planned before the first step: what each rank's models, optimizer, passes and caches come
+ * to, told as a table, taken from the device at once. */
+#ifndef REGARD_MPI_PLAN_H
+#define REGARD_MPI_PLAN_H
+
+#include "kernels/ops.h"
+#include "mpi/transport.h"
+
+#include <stdio.h>
+
+/* Creates and reserves on a counting queue what rank `rank` of `world` will hold. */
+typedef status plan_function(void *context, const struct world *world, struct queue *plan);
+
+/* How much of each kind. */
+status plan_count(struct queue *like, const struct world *world, int rank, plan_function *create,
+                  void *context, size_t bytes[MEMORY_KINDS]);
+/* Whether memory is to be planned there: not on the CPU, which takes it as it goes. */
+bool plan_wanted(const struct queue *queue);
+/* This rank's memory, from its GPU at once; rank 0 logs the table. */
+status plan_reserve(struct queue *queue, const struct world *world, plan_function *create,
+                    void *context);
+/* "# at most, MB": a line for each rank or ranks that are alike. */
+status plan_print(struct queue *queue, const struct world *world, plan_function *create,
+                  void *context, FILE *out);
+/* At level debug: what was allocated beyond the plan so far. */
+void plan_log_use(struct queue *queue, const char *when, int64_t step);
+
+#endif
