@@ -171,5 +171,6 @@ const int32_t *t5_decoder_key_end(struct t5_decoder *decoder);
 /* Keeps the rows named (ascending, host) and drops the others, without waiting for the device. */
 status t5_decoder_keep(struct t5_decoder *decoder, const int32_t *rows, int64_t count);
 int64_t t5_decoder_rows(const struct t5_decoder *decoder);
+int64_t t5_decoder_steps(const struct t5_decoder *decoder); /* counted since begin */
 
 #endif

@@ -499,3 +499,8 @@ int64_t t5_decoder_rows(const struct t5_decoder *decoder)
 {
     return decoder->rows;
 }
+
+int64_t t5_decoder_steps(const struct t5_decoder *decoder)
+{
+    return decoder->steps;
+}

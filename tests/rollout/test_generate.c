@@ -1,10 +1,11 @@
 /* Sampling and teacher-forced scoring of the same replies: equal bits in every array, whatever
  * the number of rows at once. */
-#include "src/rollout/generate.h"
+#include "src/rollout/generate_parts.h"
 #include "tests/model/model_test.h"
 
 enum { PROMPTS = 9, CANDIDATES = 4, ROWS = PROMPTS * CANDIDATES, STEPS = 12 };
 static const int64_t batches[5] = {1, 2, 3, 8, 32};
+static const int64_t batches_cuda[2] = {3, 32}; /* through the shim, which is slow */
 
 struct fixture {
     struct queue *q;
@@ -154,11 +155,13 @@ static void generating_and_scoring_agree(struct fixture *f, const struct config 
     struct reply want[ROWS], saw[ROWS];
     generate(f, config, 8, want);
     check_varied(want);
-    for (int b = 0; b < 5; b++) {
-        generate(f, config, batches[b], saw);
+    const bool cuda = f->q->op->graph_begin;
+    for (int b = 0; b < (cuda ? 2 : 5); b++) {
+        const int64_t batch = cuda ? batches_cuda[b] : batches[b];
+        generate(f, config, batch, saw);
         check_equal(saw, want);
         replies_free(saw);
-        score(f, f->generator, config, batches[b], want, saw);
+        score(f, f->generator, config, batch, want, saw);
         check_equal(saw, want);
         replies_free(saw);
     }
@@ -243,6 +246,122 @@ static void an_empty_reply_is_scored_as_empty_between_others(void **state)
     replies_free(saw);
 }
 
+/* The replies to the first `count` rows by a generator of its own kind. */
+static void generate_with(struct fixture *f, struct generator *generator,
+                          const struct config *config, int64_t count, struct reply *replies)
+{
+    memset(replies, 0, ROWS * sizeof *replies);
+    CHECK(
+        generate_replies(generator, config, RANDOM_SAMPLING, f->prompts, f->rows, count, replies));
+}
+
+/* Numbers of rows that are no bucket, rows that leave in the middle, one row, every row in one
+ * batch; the second turn finds what the first has recorded. */
+static void recorded_steps_have_the_bits_of_calls_and_are_recorded_once(void **state)
+{
+    struct fixture *f = *state;
+    static const int64_t cases[4] = {36, 11, 1, 5};
+    if (!f->q->op->graph_begin) skip();
+    struct config config = f->config;
+    struct reply want[ROWS], saw[ROWS];
+    struct generator *calls;
+    CHECK(generator_create(f->model, &calls));
+    generator_use_graphs(calls, false);
+    config.infer.batch = ROWS;
+    generate_with(f, calls, &config, ROWS, want);
+    check_varied(want);
+    assert_int_equal(calls->recorded.recordings, 0);
+    for (int reserved = 0; reserved < 2; reserved++) {
+        struct generator *graphs;
+        CHECK(generator_create(f->model, &graphs));
+        if (reserved) CHECK(generator_reserve(graphs, &config, CANDIDATES));
+        const int64_t layout = graphs->layout;
+        for (int c = 0; c < 4; c += 1 + reserved)
+            for (int turn = 0; turn < 3; turn++) {
+                const int64_t before = graphs->recorded.recordings;
+                struct reply first[ROWS];
+                memcpy(first, want, sizeof first);
+                memset(first + cases[c], 0, (size_t)(ROWS - cases[c]) * sizeof *first);
+                generate_with(f, graphs, &config, cases[c], saw);
+                check_equal(saw, first);
+                replies_free(saw);
+                if (turn == 0 && c == 0) assert_true(graphs->recorded.recordings > 1);
+                if (turn == 2) assert_int_equal(graphs->recorded.recordings, before);
+            }
+        assert_true(graphs->recordable);
+        if (reserved) assert_int_equal(graphs->layout, layout);
+        generator_destroy(graphs);
+    }
+    replies_free(want);
+    generator_destroy(calls);
+}
+
+/* Histories, rows and turns that outgrow what steps were recorded for; another temperature is
+ * another step. */
+static void steps_are_recorded_anew_when_limits_grow_or_settings_change(void **state)
+{
+    struct fixture *f = *state;
+    if (!f->q->op->graph_begin) skip();
+    struct config config = f->config;
+    struct reply want[ROWS], saw[ROWS];
+    struct generator *graphs;
+    CHECK(generator_create(f->model, &graphs));
+    config.infer.batch = ROWS;
+    int64_t layout = 0;
+    for (int64_t rows = 4; rows <= ROWS; rows *= 3)
+        for (int warm = 0; warm < 2; warm++) {
+            config.rollout.temperature = warm ? 1.5 : 1;
+            config.rollout.max_new_tokens = rows == ROWS ? STEPS : STEPS - 2;
+            generator_use_graphs(f->generator, false);
+            generate_with(f, f->generator, &config, rows, want);
+            generator_use_graphs(f->generator, true);
+            for (int turn = 0; turn < 2; turn++) {
+                generate_with(f, graphs, &config, rows, saw);
+                check_equal(saw, want);
+                replies_free(saw);
+            }
+            replies_free(want);
+            if (!warm) assert_true(graphs->layout > layout);
+            layout = graphs->layout;
+        }
+    generator_destroy(graphs);
+}
+
+/* Every reply is one token: the end, as soon as it is seen that all have it. */
+static void a_batch_whose_rows_all_end_at_once_stops(void **state)
+{
+    struct fixture *f = *state;
+    struct reply first[ROWS], saw[ROWS];
+    struct config config = f->config;
+    config.rollout.temperature = 0;
+    config.infer.batch = ROWS;
+    generate_with(f, f->generator, &config, CANDIDATES, first);
+    struct t5_shape shape = tiny_shape(true);
+    shape.end = first[0].tokens[0];
+    struct t5 *model;
+    struct generator *generator;
+    CHECK(t5_create(f->q, &shape, false, &model));
+    CHECK(t5_initialize(model, 7));
+    parameters_stir(t5_parameters(model), 5);
+    CHECK(t5_refresh(model));
+    CHECK(generator_create(model, &generator));
+    config.rollout.max_new_tokens = 200;
+    for (int turn = 0; turn < 3; turn++) {
+        generate_with(f, generator, &config, CANDIDATES, saw);
+        for (int r = 0; r < CANDIDATES; r++) {
+            assert_int_equal(saw[r].count, 1);
+            assert_true(saw[r].ended);
+            check_bits(saw[r].logp, first[r].logp, 1, "logp", r);
+        }
+        replies_free(saw);
+        /* Two looks' steps, of which the first is seen after the second. */
+        assert_true(t5_decoder_steps(generator->decoder) <= 8);
+    }
+    replies_free(first);
+    generator_destroy(generator);
+    t5_destroy(model);
+}
+
 static void more_layers_than_the_decoder_has_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -265,6 +384,9 @@ int main(void)
         cmocka_unit_test(shuffled_rows_are_the_same_in_both_and_other_than_unshuffled),
         cmocka_unit_test(a_frozen_scorer_of_equal_weights_sees_what_the_live_one_does),
         cmocka_unit_test(an_empty_reply_is_scored_as_empty_between_others),
+        cmocka_unit_test(recorded_steps_have_the_bits_of_calls_and_are_recorded_once),
+        cmocka_unit_test(steps_are_recorded_anew_when_limits_grow_or_settings_change),
+        cmocka_unit_test(a_batch_whose_rows_all_end_at_once_stops),
         cmocka_unit_test(more_layers_than_the_decoder_has_are_refused),
     };
     return cmocka_run_group_tests(tests, open_fixture, close_fixture);
