@@ -128,6 +128,10 @@ static status device_choose(struct cuda_queue *cuda, int device)
 static status queue_fill(struct cuda_queue *cuda, int device)
 {
     TRY(device_choose(cuda, device));
+    cuda_check(&cuda->base,
+               cudaDeviceGetAttribute(&cuda->shared_most, cudaDevAttrMaxSharedMemoryPerBlockOptin,
+                                      cuda->device),
+               "cudaDeviceGetAttribute");
     cuda_check(&cuda->base, cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking),
                "cudaStreamCreate");
     for (cudaEvent_t &event : cuda->mark)

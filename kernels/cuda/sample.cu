@@ -2,7 +2,9 @@
  * of the cumulative distribution over the kept tokens in ascending order of id.  Tokens are ranked
  * by logit, ties by the lower id; the last one kept is found by radix selection on the logits'
  * bits, so nothing is sorted.  Probabilities are summed as whole numbers of 2^-47 or so: such sums
- * are exact, so that atomics may add them in any order and the token does not depend on it. */
+ * are exact, so that atomics may add them in any order and the token does not depend on it.
+ * A row is read from device memory once, where the block's shared memory holds it: the other passes
+ * are there, with the same bits. */
 #include "cuda.cuh"
 #include "philox.cuh"
 #include "softmax.cuh"
@@ -13,7 +15,8 @@ enum {
     threads = softmax_threads,
     digits = 3, /* of a key, the highest first */
     bins = 1 << 11,
-    thread_bins = bins / threads
+    thread_bins = bins / threads,
+    own_shared = 20 << 10 /* bytes at most of the kernel's own arrays, bins above all */
 };
 
 typedef unsigned long long mass; /* what atomicAdd takes */
@@ -49,11 +52,15 @@ static __device__ inline bool is_kept(const struct last_kept &last, unsigned key
     return key > last.key || (key == last.key && id <= last.id);
 }
 
-/* A NaN has no mass. */
+/* Of e^(z - largest).  A NaN has no mass. */
+static __device__ inline mass mass_of_weight(float e, float unit)
+{
+    return e > 0.0f ? (mass)(e * unit) : 0;
+}
+
 static __device__ inline mass mass_of(const struct weighing &row, float x)
 {
-    const float e = expf(x / row.temperature - row.largest);
-    return e > 0.0f ? (mass)(e * row.unit) : 0;
+    return mass_of_weight(expf(x / row.temperature - row.largest), row.unit);
 }
 
 static __device__ inline mass kept_mass(const struct weighing &row, float x, int64_t id)
@@ -173,21 +180,22 @@ static __device__ inline void top_p_cut(struct weighing *row, mass *bin, float t
     row->last = {at.key, equals_nth(all, at.key, each ? (at.rest + each - 1) / each : 1)};
 }
 
-/* The token at which the sum of kept masses first exceeds its `uniform` / 2^24.  */
-static __device__ inline int32_t token_draw(const struct weighing &row, uint32_t uniform)
+/* The token at which the sum of kept(id), masses, first exceeds its `uniform` / 2^24.  */
+template <class K>
+static __device__ inline int32_t token_draw(int64_t vocabulary, uint32_t uniform, const K &kept)
 {
     __shared__ int32_t found;
     int64_t first, end;
-    own_ids(row.vocabulary, &first, &end);
+    own_ids(vocabulary, &first, &end);
     mass own = 0;
-    for (int64_t i = first; i < end; i++) own += kept_mass(row, row.x[i], i);
+    for (int64_t i = first; i < end; i++) own += kept(i);
     const mass total = block_sum(own);
     const mass aim = (total >> 24) * uniform + ((total & 0xffffff) * uniform >> 24);
     if (threadIdx.x == 0) found = 0;
     mass before = block_before(own);
     if (before <= aim && aim < before + own)
         for (int64_t i = first; i < end; i++) {
-            before += kept_mass(row, row.x[i], i);
+            before += kept(i);
             if (before > aim) {
                 found = (int32_t)i;
                 break;
@@ -197,15 +205,16 @@ static __device__ inline int32_t token_draw(const struct weighing &row, uint32_t
     return found;
 }
 
-/* The highest logit's token, the lowest of equals. */
-static __device__ inline int32_t token_largest(const float *x, int64_t vocabulary)
+/* By this the higher logit comes first, of equals the lower id; a NaN is the last. */
+static __device__ inline mass rank_of(float x, int64_t id)
+{
+    return (mass)(x == x ? key_of(x) : 0) << 32 | (0xffffffffu - (unsigned)id);
+}
+
+/* The token of the highest rank that any thread has seen. */
+static __device__ inline int32_t token_first(mass top)
 {
     __shared__ mass best[threads / 32];
-    mass top = 0; /* key, then the id's complement: one comparison */
-    row_visit(x, vocabulary, [&](float v, int64_t id) {
-        const mass rank = (mass)(v == v ? key_of(v) : 0) << 32 | (0xffffffffu - (unsigned)id);
-        if (rank > top) top = rank;
-    });
     for (int bits = 16; bits > 0; bits /= 2) {
         const mass other = __shfl_xor_sync(0xffffffffu, top, bits);
         if (other > top) top = other;
@@ -217,31 +226,51 @@ static __device__ inline int32_t token_largest(const float *x, int64_t vocabular
     return (int32_t)(0xffffffffu - (unsigned)top);
 }
 
-/* One block a row. */
+/* One block a row.  staged: dynamic shared memory for a row. */
+template <bool staged>
 static __global__ void __launch_bounds__(threads)
     sample_kernel(struct sampling s, float temperature, float unit)
 {
     __shared__ mass bin[bins];
     const int64_t i = blockIdx.x;
-    const float *x = s.logits + i * s.vocabulary;
-    const struct logits_sums sums = logits_row(x, temperature, s.vocabulary);
+    const float *given = s.logits + i * s.vocabulary;
+    float *own = staged ? dynamic_shared<float>() : NULL;
+    const float *x = staged ? own : given;
+    const bool greedy = s.temperature == 0.0f, cut_k = s.top_k > 0 && s.top_k < s.vocabulary;
+    const bool all = !greedy && !cut_k && !(s.top_p < 1.0f);
+    mass top = 0;
+    const struct logits_sums sums = logits_row(
+        given, x, temperature, s.vocabulary,
+        [&](float v, int64_t id) {
+            if (staged) own[id] = v;
+            if (greedy) top = max(top, rank_of(v, id));
+        },
+        [&](float e, int64_t id) { /* no logit is asked for again */
+                                   if (staged && all) own[id] = e;
+        });
+    struct weighing row = {x, s.vocabulary, temperature, sums.largest, unit, {0, 0x7fffffff}};
     int32_t token;
-    if (s.temperature == 0.0f) {
-        token = token_largest(x, s.vocabulary);
+    if (greedy) {
+        token = token_first(top);
     } else {
-        struct weighing row = {x, s.vocabulary, temperature, sums.largest, unit, {0, 0x7fffffff}};
-        if (s.top_k > 0 && s.top_k < s.vocabulary) top_k_cut(&row, bin, s.top_k);
+        if (cut_k) top_k_cut(&row, bin, s.top_k);
         if (s.top_p < 1.0f) top_p_cut(&row, bin, s.top_p);
         const uint32_t *counter = s.counter + 3 * reply_entry(s.at, i);
         const struct philox_words random =
             philox4x32(counter[0], counter[1], counter[2], (uint32_t)s.step[i], s.key[0], s.key[1]);
-        token = token_draw(row, random.word[0] >> 8);
+        const uint32_t uniform = random.word[0] >> 8;
+        if (staged && all)
+            token = token_draw(s.vocabulary, uniform,
+                               [&](int64_t id) { return mass_of_weight(own[id], unit); });
+        else
+            token = token_draw(s.vocabulary, uniform,
+                               [&](int64_t id) { return kept_mass(row, x[id], id); });
     }
     if (threadIdx.x != 0) return;
     s.token[i] = token;
     const int64_t entry = token_entry(s.at, s.step, i);
     if (s.token_kept) s.token_kept[entry] = token;
-    if (s.logp) s.logp[entry] = logits_logp(sums, x[token], temperature);
+    if (s.logp) s.logp[entry] = logits_logp(sums, given[token], temperature);
     if (s.token_entropy) s.token_entropy[entry] = logits_entropy(sums);
 }
 
@@ -251,5 +280,10 @@ void cuda_sample(struct queue *q, const struct sampling *s)
     int bits = 0;
     while ((int64_t)1 << bits < s->vocabulary) bits++;
     const float temperature = s->temperature == 0.0f ? 1.0f : s->temperature;
-    cuda_launch(q, sample_kernel, s->rows, threads, 0, *s, temperature, ldexpf(1.0f, 62 - bits));
+    const float unit = ldexpf(1.0f, 62 - bits);
+    const int64_t bytes = 4 * cuda_divide_up(s->vocabulary * (int64_t)sizeof(float), 4);
+    if (bytes + own_shared <= cuda_queue_of(q)->shared_most)
+        cuda_launch(q, sample_kernel<true>, s->rows, threads, bytes, *s, temperature, unit);
+    else
+        cuda_launch(q, sample_kernel<false>, s->rows, threads, 0, *s, temperature, unit);
 }

@@ -34,17 +34,24 @@ static __device__ inline float weighted_by(float e, float z)
     return e > 0.0f ? z : e;
 }
 
-/* Every thread gets all of them. */
-static __device__ inline struct logits_sums logits_row(const float *x, float temperature,
-                                                       int64_t vocabulary)
+/* Every thread gets all of them.  The row is read twice: seen(x[i], i) is called for each element
+ * of the first time, weighed(e^(z - largest), i) of the second, which reads from `again`. */
+template <class S, class W>
+static __device__ inline struct logits_sums logits_row(const float *x, const float *again,
+                                                       float temperature, int64_t vocabulary,
+                                                       const S &seen, const W &weighed)
 {
     float top = -INFINITY, sum = 0.0f, weighted = 0.0f;
-    row_visit(x, vocabulary, [&](float v, int64_t) { top = fmaxf(top, v); });
+    row_visit(x, vocabulary, [&](float v, int64_t i) {
+        top = fmaxf(top, v);
+        seen(v, i);
+    });
     const float largest = block_max(top) / temperature; /* division keeps the order */
-    row_visit(x, vocabulary, [&](float v, int64_t) {
+    row_visit(again, vocabulary, [&](float v, int64_t i) {
         const float z = v / temperature - largest, e = expf(z);
         sum += e;
         weighted = __fmaf_rn(e, weighted_by(e, z), weighted);
+        weighed(e, i);
     });
     struct logits_sums sums;
     sums.largest = largest;
@@ -52,6 +59,13 @@ static __device__ inline struct logits_sums logits_row(const float *x, float tem
     sums.weighted = block_sum((double)weighted);
     sums.log_sum = (float)log(sums.sum);
     return sums;
+}
+
+static __device__ inline struct logits_sums logits_row(const float *x, float temperature,
+                                                       int64_t vocabulary)
+{
+    const auto nothing = [](float, int64_t) {};
+    return logits_row(x, x, temperature, vocabulary, nothing, nothing);
 }
 
 static __device__ inline float logits_logp(const struct logits_sums &sums, float logit,

@@ -340,6 +340,32 @@ static void results_go_to_the_places_of_slot_and_step(void **state)
     queues_free(&all);
 }
 
+/* A device keeps a row where it is read fast, if it has the room: CUDA_HOST_SHARED makes one
+ * without (the CPU takes no notice). */
+static void a_row_too_long_for_fast_memory_draws_the_same(void **state)
+{
+    (void)state;
+    enum { rows = 6, vocabulary = 301, cases = 5 };
+    static const float temperature[cases] = {0, 1, 0.7f, 1.3f, 1};
+    static const int64_t top_k[cases] = {0, 0, 30, 0, 50};
+    static const float top_p[cases] = {1, 1, 1, 0.8f, 0.9f};
+    float *x = random_new(vocabulary, 12, 3);
+    int32_t token[2][cases][rows];
+    float logp[2][cases][rows];
+    for (int small = 0; small < 2; small++) {
+        if (small) setenv("CUDA_HOST_SHARED", "1000", 1);
+        struct queues all = queues_new();
+        for (int n = 0; n < cases; n++)
+            draw(all.q[0], x, vocabulary, rows, temperature[n], top_k[n], top_p[n], token[small][n],
+                 logp[small][n]);
+        queues_free(&all);
+    }
+    unsetenv("CUDA_HOST_SHARED");
+    check_bits(token[1], token[0], cases * rows, "token");
+    check_bits(logp[1], logp[0], cases * rows, "logp");
+    guarded_free(x, "logits");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +375,7 @@ int main(void)
         cmocka_unit_test(logp_has_the_bits_of_softmax_loss_everywhere),
         cmocka_unit_test(tokens_are_those_of_plain_c),
         cmocka_unit_test(greedy_takes_the_lowest_of_equals),
+        cmocka_unit_test(a_row_too_long_for_fast_memory_draws_the_same),
         cmocka_unit_test(results_go_to_the_places_of_slot_and_step),
     };
     return cmocka_run_group_tests_name("sample", tests, NULL, NULL);
