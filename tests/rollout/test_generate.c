@@ -331,6 +331,7 @@ static void steps_are_recorded_anew_when_limits_grow_or_settings_change(void **s
             two_turns_agree(f, graphs, &config, rows);
             assert_true(warm ? graphs->layout == layout : graphs->layout > layout);
         }
+    two_turns_agree(f, graphs, &config, CANDIDATES);
     const uint8_t earlier = f->prompts[0].earlier[4];
     f->prompts[0].earlier[4] = 7;
     two_turns_agree(f, graphs, &config, CANDIDATES);
