@@ -561,14 +561,6 @@ cudaError_t cudaDeviceGetPCIBusId(char *name, int bytes, int device)
     return cudaSuccess;
 }
 
-/* CUDA_HOST_SHARED: a device whose blocks have less. */
-cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr, int)
-{
-    const char *shared = getenv("CUDA_HOST_SHARED");
-    *value = shared ? atoi(shared) : int(max_shared);
-    return state.error;
-}
-
 /* what tests ask */
 int cuda_host_faults(void)
 {
