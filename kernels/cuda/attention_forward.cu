@@ -5,10 +5,15 @@
  * whole history is on its way at once, and what the tiles gave is added in their order. */
 #include "attention_mma.cuh"
 
+/* Blocks that a multiprocessor is to hold, which bounds their registers. */
+static constexpr int rows_blocks(int d, int m, int warps)
+{
+    return warps == 1 ? 10 : d == 64 && m == 1 ? 3 : 2;
+}
+
+/* Blocks: tiles of rows in `range` or segments, heads. */
 template <int D, int M, int warps>
-static __global__ void __launch_bounds__(32 * warps, warps == 1          ? 10
-                                                     : D == 64 && M == 1 ? 3
-                                                                         : 2)
+static __global__ void __launch_bounds__(32 * warps, rows_blocks(D, M, warps))
     attention_rows_kernel(struct attention a, struct row_range range, struct kept kept,
                           bool by_segment, bool wide)
 {
@@ -60,8 +65,10 @@ static __global__ void __launch_bounds__(32 * warps, warps == 1          ? 10
         for (int m = 0; m < M; m++) {
             all[m][0] = all[m][1] = {-INFINITY, 0.0f};
             GPU_UNROLL
-            for (int n = 0; n < D / 8; n++) GPU_UNROLL
-            for (int r = 0; r < 4; r++) out[m][n][r] = 0.0f;
+            for (int n = 0; n < D / 8; n++) {
+                GPU_UNROLL
+                for (int r = 0; r < 4; r++) out[m][n][r] = 0.0f;
+            }
         }
         for (int j0 = 0; j0 < seen; j0 += tile_keys) {
             copy_async_wait<0>();
@@ -99,11 +106,13 @@ static __global__ void __launch_bounds__(32 * warps, warps == 1          ? 10
                 float part[M][2][4] = {};
                 mma_weighted<D, M, tile_keys>(part, weights, value, pair);
                 GPU_UNROLL
-                for (int m = 0; m < M; m++) GPU_UNROLL
-                for (int i = 0; i < 8; i++) {
-                    float *to = &out[m][2 * pair + i / 4][i % 4];
-                    const float2 scale = by[m][i % 4 / 2];
-                    *to = __fmaf_rn(*to, scale.x, __fmul_rn(part[m][i / 4][i % 4], scale.y));
+                for (int m = 0; m < M; m++) {
+                    GPU_UNROLL
+                    for (int i = 0; i < 8; i++) {
+                        float *to = &out[m][2 * pair + i / 4][i % 4];
+                        const float2 scale = by[m][i % 4 / 2];
+                        *to = __fmaf_rn(*to, scale.x, __fmul_rn(part[m][i / 4][i % 4], scale.y));
+                    }
                 }
             }
         }
@@ -126,14 +135,14 @@ static __global__ void __launch_bounds__(32 * warps, warps == 1          ? 10
 }
 
 /* Blocks: segments, heads.  Each warp has its own tile of keys and of values; where the values were
- * its rows' sums come to lie, [R][D + 8] floats in the room of 2 R <= tile_keys rows of bf16. */
+ * its rows' sums come to lie, [R][D + 8] floats in the room of 2 R <= tile_keys rows of bf16; then
+ * each row has `each` threads with `columns` numbers. */
 template <int D, int M, int warps>
 static __global__ void __launch_bounds__(32 * warps)
     attention_keys_kernel(struct attention a, struct row_range range, struct kept kept, bool wide)
 {
     constexpr int threads = 32 * warps, R = 16 * M, step = D + 8, window = tile_keys + R;
-    constexpr int each = threads / R,
-                  columns = D / each; /* threads of a row, columns of a thread */
+    constexpr int each = threads / R, columns = D / each; /* of a row, when sums are added */
     static_assert(2 * R <= tile_keys && D % each == 0, "sums fit where values were");
     __shared__ struct row_sums tile_sums[warps][R];
     const int thread = (int)threadIdx.x, lane = thread % 32, warp = thread / 32;
@@ -216,12 +225,14 @@ static __global__ void __launch_bounds__(32 * warps)
             if (j0 < seen) {
                 float *sums = (float *)value;
                 GPU_UNROLL
-                for (int pair = 0; pair < D / 16; pair++) GPU_UNROLL
-                for (int i = 0; i < 4 * M; i++) { /* two columns of a row */
-                    const int m = i / 4, n = i / 2 % 2, half = i % 2;
-                    const float *x = part[pair][m][n] + 2 * half;
-                    *(float2 *)(sums + (16 * m + 8 * half + g) * step + 16 * pair + 8 * n + 2 * t) =
-                        make_float2(x[0], x[1]);
+                for (int pair = 0; pair < D / 16; pair++) {
+                    GPU_UNROLL
+                    for (int i = 0; i < 4 * M; i++) { /* two columns of a row */
+                        const int m = i / 4, n = i / 2 % 2, half = i % 2;
+                        const float *x = part[pair][m][n] + 2 * half;
+                        *(float2 *)(sums + (16 * m + 8 * half + g) * step + 16 * pair + 8 * n +
+                                    2 * t) = make_float2(x[0], x[1]);
+                    }
                 }
             }
             __syncthreads(); /* every warp's sums are there */

@@ -169,17 +169,20 @@ static __global__ void __launch_bounds__(threads, D > 64 ? 1 : 2)
                 from[half] = (inside ? first : QT) - 2 * t;
             }
             GPU_UNROLL
-            for (int n = 0; n < QT / 8; n++) GPU_UNROLL
-            for (int e = 0; e < 2; e++) {
-                const float less = lse2[buffer * QT + 8 * n + 2 * t + e];
-                const float mean = delta[buffer * QT + 8 * n + 2 * t + e];
+            for (int n = 0; n < QT / 8; n++) {
                 GPU_UNROLL
-                for (int half = 0; half < 2; half++) {
-                    const int i = 2 * half + e;
-                    const bool sees = 8 * n + e >= from[half];
-                    const float weight = exp2_approximate(__fmaf_rn(w[0][n][i], log2_of_e, -less));
-                    w[0][n][i] = sees ? weight : 0.0f;
-                    ds[0][n][i] = sees ? weight * (ds[0][n][i] - mean) : 0.0f;
+                for (int e = 0; e < 2; e++) {
+                    const float less = lse2[buffer * QT + 8 * n + 2 * t + e];
+                    const float mean = delta[buffer * QT + 8 * n + 2 * t + e];
+                    GPU_UNROLL
+                    for (int half = 0; half < 2; half++) {
+                        const int i = 2 * half + e;
+                        const bool sees = 8 * n + e >= from[half];
+                        const float weight =
+                            exp2_approximate(__fmaf_rn(w[0][n][i], log2_of_e, -less));
+                        w[0][n][i] = sees ? weight : 0.0f;
+                        ds[0][n][i] = sees ? weight * (ds[0][n][i] - mean) : 0.0f;
+                    }
                 }
             }
             uint32_t left[1][QT / 16][4];

@@ -99,10 +99,12 @@ static __device__ inline void mma_rows_load(uint32_t (&to)[M][D / 16][4], const 
 {
     const int lane = (int)threadIdx.x % 32;
     GPU_UNROLL
-    for (int m = 0; m < M; m++) GPU_UNROLL
-    for (int k = 0; k < D / 16; k++)
-        ldmatrix_x4<false>(to[m][k],
-                           tile + (row + 16 * m + lane % 16) * (D + 8) + 16 * k + lane / 16 * 8);
+    for (int m = 0; m < M; m++) {
+        GPU_UNROLL
+        for (int k = 0; k < D / 16; k++)
+            ldmatrix_x4<false>(to[m][k], tile + (row + 16 * m + lane % 16) * (D + 8) + 16 * k +
+                                             lane / 16 * 8);
+    }
 }
 
 /* to = left right^T with N rows of right: a chain over d for each number. */
@@ -113,18 +115,24 @@ static __device__ inline void mma_pairs(float (&to)[M][N / 8][4],
     const int lane = (int)threadIdx.x % 32;
     const bf16 *row = right + (lane / 16 * 8 + lane % 8) * (D + 8) + lane / 8 % 2 * 8;
     GPU_UNROLL
-    for (int m = 0; m < M; m++) GPU_UNROLL
-    for (int n = 0; n < N / 8; n++) GPU_UNROLL
-    for (int r = 0; r < 4; r++) to[m][n][r] = 0.0f;
-    GPU_UNROLL
-    for (int k = 0; k < D / 16; k++) GPU_UNROLL
-    for (int n = 0; n < N / 8; n += 2) {
-        uint32_t b[4];
-        ldmatrix_x4<false>(b, row + 8 * n * (D + 8) + 16 * k);
+    for (int m = 0; m < M; m++) {
         GPU_UNROLL
-        for (int m = 0; m < M; m++) {
-            mma_m16n8k16(to[m][n], left[m][k], b);
-            mma_m16n8k16(to[m][n + 1], left[m][k], b + 2);
+        for (int n = 0; n < N / 8; n++) {
+            GPU_UNROLL
+            for (int r = 0; r < 4; r++) to[m][n][r] = 0.0f;
+        }
+    }
+    GPU_UNROLL
+    for (int k = 0; k < D / 16; k++) {
+        GPU_UNROLL
+        for (int n = 0; n < N / 8; n += 2) {
+            uint32_t b[4];
+            ldmatrix_x4<false>(b, row + 8 * n * (D + 8) + 16 * k);
+            GPU_UNROLL
+            for (int m = 0; m < M; m++) {
+                mma_m16n8k16(to[m][n], left[m][k], b);
+                mma_m16n8k16(to[m][n + 1], left[m][k], b + 2);
+            }
         }
     }
 }
@@ -135,11 +143,15 @@ static __device__ inline void mma_narrow(uint32_t (&to)[M][N / 16][4],
                                          const float (&from)[M][N / 8][4])
 {
     GPU_UNROLL
-    for (int m = 0; m < M; m++) GPU_UNROLL
-    for (int k = 0; k < N / 16; k++) GPU_UNROLL
-    for (int r = 0; r < 4; r++)
-        to[m][k][r] =
-            mma_word(from[m][2 * k + r / 2][r % 2 * 2], from[m][2 * k + r / 2][r % 2 * 2 + 1]);
+    for (int m = 0; m < M; m++) {
+        GPU_UNROLL
+        for (int k = 0; k < N / 16; k++) {
+            GPU_UNROLL
+            for (int r = 0; r < 4; r++)
+                to[m][k][r] = mma_word(from[m][2 * k + r / 2][r % 2 * 2],
+                                       from[m][2 * k + r / 2][r % 2 * 2 + 1]);
+        }
+    }
 }
 
 /* to += weights tile[:, 16 pair .. 16 pair + 15], with K rows of the tile in ascending order. */
@@ -169,16 +181,18 @@ static __device__ inline void mma_diagonals_add(float (&to)[M][N / 8][4], const 
 {
     const int lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4;
     GPU_UNROLL
-    for (int x = 1 - 2 * M; x < N / 8; x++) GPU_UNROLL
-    for (int e = 0; e < 2; e++) {
-        const int apart = 8 * x + 2 * t + e - g;
-        const float bias = of[across ? -apart : apart];
+    for (int x = 1 - 2 * M; x < N / 8; x++) {
         GPU_UNROLL
-        for (int half = 0; half < 2 * M; half++)
-            if (x + half >= 0 && x + half < N / 8) {
-                float *s = &to[half / 2][x + half][half % 2 * 2 + e];
-                *s = __fadd_rn(*s, bias);
-            }
+        for (int e = 0; e < 2; e++) {
+            const int apart = 8 * x + 2 * t + e - g;
+            const float bias = of[across ? -apart : apart];
+            GPU_UNROLL
+            for (int half = 0; half < 2 * M; half++)
+                if (x + half >= 0 && x + half < N / 8) {
+                    float *s = &to[half / 2][x + half][half % 2 * 2 + e];
+                    *s = __fadd_rn(*s, bias);
+                }
+        }
     }
 }
 
@@ -292,10 +306,14 @@ template <int M>
 static __device__ inline void mma_mask(float (&s)[M][tile_keys / 8][4], const int (&limit)[M][2])
 {
     GPU_UNROLL
-    for (int m = 0; m < M; m++) GPU_UNROLL
-    for (int n = 0; n < tile_keys / 8; n++) GPU_UNROLL
-    for (int r = 0; r < 4; r++)
-        if (8 * n + r % 2 >= limit[m][r / 2]) s[m][n][r] = -INFINITY;
+    for (int m = 0; m < M; m++) {
+        GPU_UNROLL
+        for (int n = 0; n < tile_keys / 8; n++) {
+            GPU_UNROLL
+            for (int r = 0; r < 4; r++)
+                if (8 * n + r % 2 >= limit[m][r / 2]) s[m][n][r] = -INFINITY;
+        }
+    }
 }
 
 /* Scores become weights, each row's by itself.  All lanes of a row get its sums. */
@@ -304,23 +322,27 @@ static __device__ inline void mma_softmax(float (&s)[M][tile_keys / 8][4],
                                           struct row_sums (&of)[M][2])
 {
     GPU_UNROLL
-    for (int m = 0; m < M; m++) GPU_UNROLL
-    for (int half = 0; half < 2; half++) {
-        float top = -INFINITY, sum = 0.0f;
+    for (int m = 0; m < M; m++) {
         GPU_UNROLL
-        for (int n = 0; n < tile_keys / 8; n++)
-            top = fmaxf(top, fmaxf(s[m][n][2 * half], s[m][n][2 * half + 1]));
-        top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
-        top = __fmul_rn(fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2)), log2_of_e);
-        const float shift = top == -INFINITY ? 0.0f : top; /* no inf - inf */
-        GPU_UNROLL
-        for (int n = 0; n < tile_keys / 8; n++) GPU_UNROLL
-        for (int e = 2 * half; e < 2 * half + 2; e++) {
-            s[m][n][e] = exp2_approximate(__fmaf_rn(s[m][n][e], log2_of_e, -shift));
-            sum = __fadd_rn(sum, s[m][n][e]);
+        for (int half = 0; half < 2; half++) {
+            float top = -INFINITY, sum = 0.0f;
+            GPU_UNROLL
+            for (int n = 0; n < tile_keys / 8; n++)
+                top = fmaxf(top, fmaxf(s[m][n][2 * half], s[m][n][2 * half + 1]));
+            top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
+            top = __fmul_rn(fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2)), log2_of_e);
+            const float shift = top == -INFINITY ? 0.0f : top; /* no inf - inf */
+            GPU_UNROLL
+            for (int n = 0; n < tile_keys / 8; n++) {
+                GPU_UNROLL
+                for (int e = 2 * half; e < 2 * half + 2; e++) {
+                    s[m][n][e] = exp2_approximate(__fmaf_rn(s[m][n][e], log2_of_e, -shift));
+                    sum = __fadd_rn(sum, s[m][n][e]);
+                }
+            }
+            sum = __fadd_rn(sum, __shfl_xor_sync(0xffffffffu, sum, 1));
+            of[m][half] = {top, __fadd_rn(sum, __shfl_xor_sync(0xffffffffu, sum, 2))};
         }
-        sum = __fadd_rn(sum, __shfl_xor_sync(0xffffffffu, sum, 1));
-        of[m][half] = {top, __fadd_rn(sum, __shfl_xor_sync(0xffffffffu, sum, 2))};
     }
 }
 
@@ -366,9 +388,11 @@ static __device__ inline void scores_keep(const float (&s)[M][tile_keys / 8][4],
         float *to = kept.scores + h * kept.head_stride + (row + 8 * half + g) * kept.row_stride +
                     j0 + 2 * t;
         GPU_UNROLL
-        for (int n = 0; n < tile_keys / 8; n++) GPU_UNROLL
-        for (int e = 0; e < 2; e++)
-            if (8 * n + e < limit[half / 2][half % 2])
-                to[8 * n + e] = s[half / 2][n][half % 2 * 2 + e];
+        for (int n = 0; n < tile_keys / 8; n++) {
+            GPU_UNROLL
+            for (int e = 0; e < 2; e++)
+                if (8 * n + e < limit[half / 2][half % 2])
+                    to[8 * n + e] = s[half / 2][n][half % 2 * 2 + e];
+        }
     }
 }

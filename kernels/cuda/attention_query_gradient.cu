@@ -160,13 +160,15 @@ static __global__ void __launch_bounds__(threads, 2)
             mma_pairs<D, 1, tile_keys>(dp, y, value);
         }
         GPU_UNROLL
-        for (int n = 0; n < tile_keys / 8; n++) GPU_UNROLL
-        for (int r = 0; r < 4; r++) {
-            const float weight =
-                j0 < warp_seen
-                    ? exp2_approximate(__fmaf_rn(s[0][n][r], log2_of_e, -row_lse2[r / 2]))
-                    : 0.0f;
-            s[0][n][r] = j0 < warp_seen ? weight * (dp[0][n][r] - row_delta[r / 2]) : 0.0f;
+        for (int n = 0; n < tile_keys / 8; n++) {
+            GPU_UNROLL
+            for (int r = 0; r < 4; r++) {
+                const float weight =
+                    j0 < warp_seen
+                        ? exp2_approximate(__fmaf_rn(s[0][n][r], log2_of_e, -row_lse2[r / 2]))
+                        : 0.0f;
+                s[0][n][r] = j0 < warp_seen ? weight * (dp[0][n][r] - row_delta[r / 2]) : 0.0f;
+            }
         }
         if (part) diagonals_of_warp(*along, j0 / tile_keys, s);
         if (j0 >= warp_seen) continue;
