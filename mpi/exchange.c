@@ -5,6 +5,7 @@
 #include "src/base/slices.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { BUCKET_FLOATS = 8 << 20 }; /* 32 MiB: enough to fill a link, few enough to begin early */
 
@@ -22,8 +23,13 @@ status exchange_connect(struct exchange *exchange, int64_t size)
     struct queue *queue = exchange->queue;
     TRY(gpu_group_open(world, queue, GPU_LEARNERS, size, &exchange->learners));
     /* Where all ranks have both roles, each has the weights already. */
-    if (world->learners < world->size)
+    if (world->learners < world->size) {
+        const bool device = strcmp(queue->op->name, "cpu") != 0;
+        int64_t cannot;
         TRY(gpu_group_open(world, queue, GPU_WEIGHTS, size, &exchange->weights));
+        TRY(world_maximum(world, !(device && transport_reads_devices()), &cannot));
+        exchange->weights_direct = !cannot;
+    }
     if (!world->is_learner || exchange->learners) return NULL;
     return staging_open(&exchange->staging, world, queue);
 }
@@ -38,9 +44,18 @@ status exchange_close(struct exchange *exchange)
     return s;
 }
 
+bool exchange_takes_weights(const struct exchange *exchange)
+{
+    return exchange->weights || exchange->weights_direct;
+}
+
 status exchange_weights(struct exchange *exchange, float *values, int64_t size)
 {
     static const char name[] = "weights from learner 0 to the actors";
+    if (!exchange->weights) {
+        TRY(exchange->queue->op->synchronize(exchange->queue)); /* MPI knows nothing of its order */
+        return actors_broadcast(exchange->world, values, (size_t)size * sizeof *values, name);
+    }
     const struct collective_range all = {0, size, 0};
     TRY(gpu_group_broadcast(exchange->weights, values, &all, 1, name));
     return gpu_group_finish(exchange->weights, name);

@@ -11,6 +11,7 @@ struct exchange {
     struct world *world;
     struct queue *queue;
     struct gpu_group *learners, *weights; /* NULL: MPI */
+    bool weights_direct;                  /* MPI takes the devices' memory of all ranks */
     struct staging staging;               /* of a learner without `learners` */
     /* The reduction under way. */
     float *gradient;
@@ -25,7 +26,9 @@ void exchange_open(struct exchange *exchange, struct world *world, struct queue 
 status exchange_connect(struct exchange *exchange, int64_t size);
 /* After the last call, by all ranks alike. */
 status exchange_close(struct exchange *exchange);
-/* Where `weights` is a group: learner 0's values [size] into those of the actors. */
+/* Whether weights go from device to device; else the caller takes them through the host. */
+bool exchange_takes_weights(const struct exchange *exchange);
+/* Then, by learner 0 and the actors: learner 0's values [size] into those of the actors. */
 status exchange_weights(struct exchange *exchange, float *values, int64_t size);
 /* What src/learn calls; `exchange` stays the caller's and must not move. */
 struct learner_exchange exchange_of_learner(struct exchange *exchange);

@@ -22,7 +22,7 @@ static status weights_send(struct trainer *t, int64_t version, float *values)
     struct world *world = t->world;
     const struct ops *op = t->queue->op;
     const int64_t size = t->parameter_count;
-    const bool by_host = !t->exchange.weights;
+    const bool by_host = !exchange_takes_weights(&t->exchange);
     float *to = world->is_actor ? t5_parameters(t->actor_model)->values : NULL;
     if (by_host && values) {
         op->download(t->queue, t->wire, values, (size_t)size * sizeof *values);

@@ -168,7 +168,8 @@ status trainer_connect(struct trainer *t)
     const struct ops *op = t->queue->op;
     TRY(exchange_connect(&t->exchange, t->parameter_count));
     const bool takes_part = t->world->is_actor || t->world->rank == 0;
-    const bool by_host = takes_part && !trainer_has_both_roles(t) && !t->exchange.weights;
+    const bool by_host =
+        takes_part && !trainer_has_both_roles(t) && !exchange_takes_weights(&t->exchange);
     t->wire_count = 2 * RUNNING_SIZE + (by_host ? t->parameter_count : 0);
     return op->host_allocate(t->queue, (size_t)t->wire_count * sizeof *t->wire, (void **)&t->wire);
 }

@@ -95,10 +95,13 @@ static void check_weights(struct world *world, struct exchange *exchange, struct
     static float host[SIZE];
     for (int64_t i = 0; i < SIZE; i++) host[i] = world->rank ? -1.0f : (float)i;
     float *w = device_floats(world, queue, host);
-    if (exchange->weights) GOOD(exchange_weights(exchange, w, SIZE));
-    queue->op->download(queue, host, w, sizeof host);
-    GOOD(queue->op->synchronize(queue));
-    for (int64_t i = 0; i < SIZE && exchange->weights; i++) CHECK(host[i] == (float)i);
+    const bool takes_part = world->learners < world->size && (world->is_actor || world->rank == 0);
+    if (takes_part && exchange_takes_weights(exchange)) {
+        GOOD(exchange_weights(exchange, w, SIZE));
+        queue->op->download(queue, host, w, sizeof host);
+        GOOD(queue->op->synchronize(queue));
+        for (int64_t i = 0; i < SIZE; i++) CHECK(host[i] == (float)i);
+    }
     queue->op->release(queue, w);
 }
 
@@ -116,6 +119,9 @@ static void check_exchange(struct world *world, struct queue *queue, int learner
     const bool weights = learners < world->size && (world->is_actor || world->rank == 0);
     CHECK((exchange.learners != NULL) == (gradients_by_nccl && gradients));
     CHECK((exchange.weights != NULL) == (weights_by_nccl && weights));
+    /* An MPI that takes devices' memory: the shim's is the host's while it is not closed. */
+    exchange.weights_direct = getenv("REGARD_NCCL") && !strcmp(getenv("REGARD_NCCL"), "off");
+    if (exchange.weights_direct && gradients) exchange.staging.direct = true;
     for (int again = 0; again < 2; again++) {
         /* By MPI the sum's order is the tree's: other bits with more than two learners. */
         if (gradients && (gradients_by_nccl || learners == 2))
@@ -251,7 +257,7 @@ int main(int argc, char **argv)
     bad += run(self, "CUDA_HOST_DEVICES=4 CUDA_HOST_STREAMS=lazy", 4, "own");
     bad += shared_run(self);
     bad += run(self, "", 2, "hosts");
-    bad += run(self, "CUDA_HOST_DEVICES=4 REGARD_NCCL=off", 2, "off");
+    bad += run(self, "CUDA_HOST_PROTECT=0 REGARD_NCCL=off", 2, "off");
     bad += failing_run(self, "REGARD_NCCL=force", "refused", "rank 0: first contact of NCCL",
                        "Duplicate GPU detected");
     bad += failing_run(self, "CUDA_HOST_DEVICES=2", "left",
