@@ -261,6 +261,31 @@ static void recorded_products_have_the_same_bits(void **state)
     guarded_free(y, "y");
 }
 
+/* What decides an exact queue's bits waits for the device: it cannot be done while calls are
+ * recorded, and nothing else may be taken in its place. */
+static void an_exact_queues_first_product_is_not_recorded(void **state)
+{
+    (void)state;
+    if (!on_cuda() || !getenv("REGARD_TEST_EXACT")) skip();
+    struct queues all = queues_new();
+    struct queue *q = ((struct mirror *)all.q[0])->inner;
+    struct packed_matrix *w;
+    struct graph *graph;
+    real *memory;
+    assert_null(q->op->allocate(q, MEMORY_ACTIVATIONS, 4096, &memory));
+    assert_null(q->op->matrix_create(q, 8, 8, false, &w));
+    q->op->zero(q, memory, 4096);
+    q->op->graph_begin(q);
+    q->op->matmul_float(q, (float *)memory + 512, memory, w, 3, false);
+    status error = q->op->graph_end(q, &graph);
+    if (!error || !strstr(status_message(error), "first call before calls are recorded"))
+        fail_msg("recorded, or refused for another reason: %s", status_message(error));
+    status_free(error);
+    q->op->matrix_destroy(q, w);
+    q->op->release(q, memory);
+    queues_free(&all);
+}
+
 /* The shim's file of choices, as it lies on disk: kernels/cuda/blas_cache.cuh. */
 struct choice {
     struct {
@@ -379,6 +404,7 @@ int main(void)
         cmocka_unit_test(a_rows_bits_do_not_depend_on_the_number_of_rows),
         cmocka_unit_test(products_of_every_number_of_rows_have_one_rows_bits),
         cmocka_unit_test(recorded_products_have_the_same_bits),
+        cmocka_unit_test(an_exact_queues_first_product_is_not_recorded),
         cmocka_unit_test(a_search_keeps_the_fastest_and_later_queues_find_it),
         cmocka_unit_test(no_rows_is_no_work_and_an_empty_sum_is_zero),
         cmocka_unit_test(an_input_gradient_that_was_not_asked_for_is_an_error),
