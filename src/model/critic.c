@@ -208,7 +208,6 @@ status critic_backward(struct critic *critic, const float *dvalues, float *gradi
     q->op->matmul_weight_gradient(q, gradients + model->value_bias.offset, g.dv, critic->ones.data,
                                   histories, 1, 1, true);
     q->op->matmul_input_gradient(q, g.dmeans, g.dv, model->value_weight.packed, histories, false);
-    q->op->zero(q, g.dencoder, (size_t)(critic->run->history_tokens * d) * q->real_bytes);
     q->op->mean_rows_backward(q, g.dencoder, g.dmeans, critic->run->history_begin, histories, d);
     critic->kept = false; /* once a forward pass: the copy may be on its way */
     return t5_backward(critic->run, g.dencoder, gradients, watermark);
