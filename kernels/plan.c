@@ -106,6 +106,12 @@ static status plan_synchronize(struct queue *q)
     return NULL;
 }
 
+/* Nothing is ever on its way. */
+static void plan_mark(struct queue *q, int slot)
+{
+    (void)q, (void)slot;
+}
+
 /* Never called: that it is there says that the planned queue has graphs. */
 static void plan_graph_begin(struct queue *q)
 {
@@ -164,6 +170,8 @@ static const struct ops plan_ops = {
     .copy = plan_move,
     .zero = plan_zero,
     .synchronize = plan_synchronize,
+    .mark = plan_mark,
+    .mark_wait = plan_mark,
     .destroy = plan_destroy,
     .matrix_bytes = plan_matrix_bytes,
     .matrix_create = plan_matrix_create,

@@ -97,22 +97,6 @@ static void cut_forward(struct critic *critic, struct t5_cut *cut, int64_t histo
     critic->values = t5_cut_floats(cut, histories);
 }
 
-/* At least `count` ones, made on the host when there are fewer; goes through critic->values. */
-static status ones_make(struct critic *critic, int64_t count)
-{
-    struct queue *q = critic->model->queue;
-    if (count <= critic->ones_count) return NULL;
-    critic->ones_count = 0;
-    TRY(buffer_reserve(q, &critic->ones, (size_t)count * q->real_bytes));
-    float *host = critic->host.data;
-    for (int64_t i = 0; i < count; i++) host[i] = 1.0f;
-    q->op->upload(q, critic->values, host, (size_t)count * sizeof(float));
-    q->op->narrow(q, critic->ones.data, critic->values, count);
-    TRY(q->op->synchronize(q));
-    critic->ones_count = count;
-    return NULL;
-}
-
 static status reserve_forward(struct critic *critic, int64_t histories)
 {
     struct queue *q = critic->model->queue;
@@ -122,7 +106,23 @@ static status reserve_forward(struct critic *critic, int64_t histories)
     cut = t5_cut_begin(q, critic->forward.data);
     cut_forward(critic, &cut, histories);
     TRY(host_buffer_reserve(q, &critic->host, (size_t)histories * sizeof(float)));
-    return ones_make(critic, histories);
+    const size_t bytes = (size_t)histories * q->real_bytes;
+    if (bytes > critic->ones.size) critic->ones_count = 0; /* growing forgets */
+    return buffer_reserve(q, &critic->ones, bytes);
+}
+
+/* At least `count` ones, made on the host when there are fewer; goes through critic->values. */
+static status ones_make(struct critic *critic, int64_t count)
+{
+    struct queue *q = critic->model->queue;
+    if (count <= critic->ones_count) return NULL;
+    float *host = critic->host.data;
+    for (int64_t i = 0; i < count; i++) host[i] = 1.0f;
+    q->op->upload(q, critic->values, host, (size_t)count * sizeof(float));
+    q->op->narrow(q, critic->ones.data, critic->values, count);
+    TRY(q->op->synchronize(q));
+    critic->ones_count = count;
+    return NULL;
 }
 
 status critic_forward(struct critic *critic, int64_t histories, const int32_t *history_begin,
@@ -135,6 +135,7 @@ status critic_forward(struct critic *critic, int64_t histories, const int32_t *h
     critic->kept = false;
     TRY(status_context(t5_forward(critic->run, &batch, keep, 0), "critic"));
     TRY(reserve_forward(critic, histories));
+    TRY(ones_make(critic, histories));
     q->op->mean_rows(q, critic->means, critic->run->encoder_output, critic->run->history_begin,
                      histories, model->shape.d_model);
     q->op->matmul_float(q, critic->values, critic->means, model->value_weight.packed, histories,
