@@ -780,39 +780,47 @@ static void gradients_of_every_form_are_those_of_float64(void **state)
     queues_free(&all);
 }
 
-/* Many segments of one row, as decoding has them: of out, lse and gradients. */
+/* More segments than a block has threads: of one row, as decoding has them, or of more than a tile
+ * of few; gradients with and without what the forward pass kept. */
 static void many_segments_give_what_plain_c_gives(void **state)
 {
     (void)state;
     enum { heads = 2, d = 16, width = heads * d };
-    struct segment list[segments_most];
-    for (int s = 0; s < segments_most; s++) {
-        const int32_t group = s / 3; /* of three that read the same keys */
-        list[s] = (struct segment){1, group % 50, group % 50 + 1 + group % 40};
-    }
     struct queues all = queues_new();
     struct queue *c;
     assert_null(cpu_queue_create(1, "c", &c));
-    struct problem *p = problem_new(heads, d, false, true, list, segments_most);
-    float *dout = random_new(segments_most * width, 9, 1.0), *want[5], *got[5];
-    int64_t sizes[4];
-    for (int i = -1; i < all.count; i++) {
-        float **to = i < 0 ? want : got;
-        struct queue *q = i < 0 ? c : all.q[i];
-        p->a.out = to[4] = floats_new(segments_most * width);
-        p->a.lse = NULL;
-        q->op->attention(q, &p->a);
-        gradients_new(q, p, dout, true, to, sizes);
-        for (int m = 0; i >= 0 && m < 5; m++) {
-            const int64_t count = m < 4 ? sizes[m] : segments_most * width;
-            check_gradient(got[m], want[m], count, real_is_bf16() ? 0.02 : 4e-5,
-                           real_is_bf16() ? 5e-3 : 1e-5, all.name[i]);
-            guarded_free(got[m], all.name[i]);
+    for (int form = 0; form < 3; form++) {
+        const int count = form == 1 ? 140 : segments_most;
+        struct segment list[segments_most];
+        for (int s = 0; s < count; s++) {
+            const int32_t group = s / 3; /* of three that read the same keys */
+            list[s] = (struct segment){form == 1 ? 33 : 1, group % 50, group % 50 + 1 + group % 40};
         }
+        struct problem *p = problem_new(heads, d, false, form != 1, list, count);
+        const int64_t rows = p->a.query_rows;
+        float *dout = random_new(rows * width, 9, 1.0), *want[5], *got[5];
+        float *lse = form > 0 ? floats_new(rows * heads) : NULL;
+        int64_t sizes[4];
+        for (int i = -1; i < all.count; i++) {
+            float **to = i < 0 ? want : got;
+            struct queue *q = i < 0 ? c : all.q[i];
+            p->a.out = to[4] = floats_new(rows * width);
+            p->a.lse = lse;
+            q->op->attention(q, &p->a);
+            gradients_new(q, p, dout, true, to, sizes);
+            /* As in gradients_are_those_of_plain_c. */
+            const double off = real_is_bf16() ? (lse ? 0.05 : 0.02) : 4e-5;
+            for (int m = 0; i >= 0 && m < 5; m++) {
+                check_gradient(got[m], want[m], m < 4 ? sizes[m] : rows * width, off,
+                               real_is_bf16() ? 5e-3 : 1e-5, all.name[i]);
+                guarded_free(got[m], all.name[i]);
+            }
+        }
+        for (int m = 0; m < 5; m++) guarded_free(want[m], "plain C");
+        if (lse) guarded_free(lse, "lse");
+        guarded_free(dout, "dout");
+        problem_free(p);
     }
-    for (int m = 0; m < 5; m++) guarded_free(want[m], "plain C");
-    guarded_free(dout, "dout");
-    problem_free(p);
     c->op->destroy(c);
     queues_free(&all);
 }
