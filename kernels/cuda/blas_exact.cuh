@@ -27,15 +27,18 @@ static constexpr int32_t blas_exact_alignment =
     16; /* bytes: more is worth nothing to 16-byte loads */
 enum { blas_probe_threads = 256 };
 
-/* A number that bf16 has, of a counter: 8 bits, and 8 exponents, so that fp32 cannot hold the sums
- * of products of two. */
-static __device__ float blas_probe_value(uint64_t at)
+/* A number of a counter: as many bits as its type has, 24 or 8, and 8 exponents, so that fp32
+ * cannot hold the sums of products of two; of 24 bits it cannot hold one product, so that a sum of
+ * a few shows its order too. */
+template <class T> static __device__ float blas_probe_value(uint64_t at)
 {
     uint64_t z = at * 0xBF58476D1CE4E5B9u + 0x9E3779B97F4A7C15u;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
     z = z ^ (z >> 31);
-    const float size = (float)(128 + (z & 127)) * (float)(1 << (z >> 7 & 7)) * 0x1p-11f;
+    const int bits = sizeof(T) == sizeof(float) ? 24 : 8, top = 1 << (bits - 1);
+    const float size = (float)(top + (int)(z >> 32 & (uint64_t)(top - 1))) / (float)top *
+                       (float)(1 << (z >> 7 & 7)) * 0x1p-4f;
     return z >> 10 & 1 ? -size : size;
 }
 
@@ -57,7 +60,7 @@ static __global__ void __launch_bounds__(blas_probe_threads)
     const int64_t half = depth / 2;
     const bool second = k >= half && k < 2 * half;
     const int64_t from = second ? blas_probe_partner(k, half) : k;
-    const float x = blas_probe_value((uint64_t)(same ? from : (i + 1) * depth + from));
+    const float x = blas_probe_value<T>((uint64_t)(same ? from : (i + 1) * depth + from));
     element_store(to + at, second && !same ? -x : x);
 }
 

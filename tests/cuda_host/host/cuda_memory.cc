@@ -1,6 +1,7 @@
 /* The device's addresses: one region, in which blocks are found first-fit.  With
  * CUDA_HOST_PROTECT=1 it is closed but while kernels and copies run, so that host code which reads
- * or writes device memory ends there, as it would on a GPU. */
+ * or writes device memory ends there, as it would on a GPU.  By huge pages where the system has
+ * them: opening and closing costs by the page, and the arena of a run has many. */
 #include "cuda_internal.h"
 
 #include <csignal>
@@ -14,7 +15,7 @@
 namespace cuda_host
 {
 
-constexpr size_t region_bytes = size_t(1) << 37, page_bytes = 4096;
+constexpr size_t region_bytes = size_t(1) << 37, page_bytes = size_t(2) << 20;
 static char *region;
 static size_t region_used;             /* from the start; what lies behind was never given out */
 static std::map<size_t, size_t> holes; /* freed blocks: where, bytes */
@@ -38,11 +39,14 @@ static bool region_create()
 {
     const char *asked = getenv("CUDA_HOST_PROTECT");
     is_protected = asked && atoi(asked);
-    void *at = mmap(nullptr, region_bytes, is_protected ? PROT_NONE : PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *at =
+        mmap(nullptr, region_bytes + page_bytes, is_protected ? PROT_NONE : PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) return false;
     region = static_cast<char *>(at);
+    region += (page_bytes - reinterpret_cast<uintptr_t>(region) % page_bytes) % page_bytes;
     if (is_protected) {
+        (void)madvise(region, region_bytes, MADV_HUGEPAGE);
         struct sigaction action = {};
         action.sa_sigaction = host_access;
         action.sa_flags = SA_SIGINFO;
