@@ -1,9 +1,9 @@
-/* Attention over packed segments, with the sum over heads of its weights: the call, the capture, and
- * the kernel for fp32 and for heads that attention_forward.cu does not take.  In that one a block has
- * a few query rows of one head and goes over their keys once, tile by tile, with running maxima and
- * sums (arXiv 2205.14135); rows side by side that read the same keys, as the candidates of a history
- * do, share the tiles.  For a capture, scores are kept for as many rows at a time as fit a bound, and
- * another kernel turns them into weights and adds the heads in order. */
+/* Attention over packed segments, with the sum over heads of its weights: the call, the capture,
+ * and the kernel for fp32 and for heads that attention_forward.cu does not take.  In that one a
+ * block has a few query rows of one head and goes over their keys once, tile by tile, with running
+ * maxima and sums (arXiv 2205.14135); rows side by side that read the same keys, as the candidates
+ * of a history do, share the tiles.  For a capture, scores are kept for as many rows at a time as
+ * fit a bound, and another kernel turns them into weights and adds the heads in order. */
 #include "attention.cuh"
 
 enum { threads_most = 256, capture_threads = 128, capture_heads = 8, scores_bytes = 16 << 20 };

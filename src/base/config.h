@@ -141,7 +141,7 @@ struct config {
         int target;
     } critic;
     struct {
-        int64_t microbatches; /* a power of two, a multiple of roles.learners */
+        int64_t microbatches;                 /* a power of two, a multiple of roles.learners */
         int64_t reply_tokens, history_tokens; /* of one pass */
         bool recompute;
     } learn;

@@ -12,9 +12,9 @@
 
 #include "mpi/experience.h"
 #include "mpi/inbox.h"
-#include "src/base/slices.h"
 #include "mpi/weights.h"
 #include "src/base/file.h"
+#include "src/base/slices.h"
 
 #include <stdio.h>
 
