@@ -151,17 +151,6 @@ static inline bool attention_has_mma(const struct queue *q, const struct attenti
     return q->real_bytes == 2 && (d == 16 || d == 32 || d == 64 || d == 128);
 }
 
-/* Shared memory that a block can have: 227 KB on an H200, 163 on an A100, 99 on smaller GPUs. */
-static inline size_t attention_shared_most(struct queue *q)
-{
-    int bytes = 0;
-    cuda_check(q,
-               cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin,
-                                      cuda_queue_of(q)->device),
-               "cudaDeviceGetAttribute");
-    return (size_t)bytes;
-}
-
 /* False, and an error is kept, where the kernels have no room for a head. */
 static inline bool attention_fits(struct queue *q, const struct attention *a)
 {
