@@ -73,9 +73,9 @@ static status state_write(struct run_folder *folder, struct learner *learner,
                           const struct language *language, const char *path, const float *lagging)
 {
     status s = NULL;
-    struct parameters *parameters = t5_parameters(learner->policy);
+    struct parameters *parameters = model_parameters(learner->policy);
     float *values = download(learner->queue, parameters->values, parameters->size, &s);
-    if (!s) s = checkpoint_write_model(path, parameters, values, t5_shape(learner->policy));
+    if (!s) s = checkpoint_write_model(path, parameters, values, model_shape(learner->policy));
     free(values);
     float *older = NULL;
     if (!s && lagging) older = download(learner->queue, lagging, parameters->size, &s);
@@ -88,7 +88,8 @@ static status state_write(struct run_folder *folder, struct learner *learner,
     double statistics[RUNNING_SIZE];
     running_save(&learner->statistics, statistics);
     char reference[65] = "";
-    if (!s && learner->reference) s = parameters_hash(t5_parameters(learner->reference), reference);
+    if (!s && learner->reference)
+        s = parameters_hash(model_parameters(learner->reference), reference);
     const struct checkpoint_entry entries[] = {
         {"kind", CHECKPOINT_TEXT, folder->kind, (int64_t)strlen(folder->kind)},
         {"config", CHECKPOINT_TEXT, text, (int64_t)size},
@@ -192,12 +193,12 @@ static status moment_load(struct learner *learner, const char *folder, const cha
 status run_checkpoint_load(struct run_folder *folder, struct learner *learner, float **lagging)
 {
     const char *path = folder->checkpoint;
-    struct parameters *parameters = t5_parameters(learner->policy);
+    struct parameters *parameters = model_parameters(learner->policy);
     float *host = memory_allocate((size_t)parameters->size * sizeof *host);
     status s = checkpoint_read_model(path, parameters, host);
     if (!s) s = parameters_upload(parameters, host);
     free(host);
-    if (!s) s = t5_refresh_update(learner->policy, folder->start);
+    if (!s) s = model_refresh_update(learner->policy, folder->start);
     struct optimizer *policy = learner->policy_optimizer;
     if (!s) s = moment_load(learner, path, "policy.m", policy->m, policy);
     if (!s) s = moment_load(learner, path, "policy.v", policy->v, policy);
@@ -240,7 +241,7 @@ status run_checkpoint_load(struct run_folder *folder, struct learner *learner, f
     char *reference = NULL, hex[65] = "";
     if (!s)
         s = checkpoint_read_state(path, "reference", CHECKPOINT_TEXT, (void **)&reference, &count);
-    if (!s && learner->reference) s = parameters_hash(t5_parameters(learner->reference), hex);
+    if (!s && learner->reference) s = parameters_hash(model_parameters(learner->reference), hex);
     if (!s && reference[0] && strcmp(reference, hex) != 0) /* "": of before kl.coef 0 had one */
         s = ERROR(STATUS_INPUT,
                   "model.path is not the model this run began with (the reference differs)");

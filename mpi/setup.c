@@ -4,15 +4,15 @@
 #include "kernels/plan.h"
 
 /* A model whose values are there, as the configuration wants it rounded. */
-static status model_round(const struct config *config, struct t5 *model)
+static status model_round(const struct config *config, struct model *model)
 {
     if (config->rounding != ROUNDING_STOCHASTIC) return NULL;
-    t5_round_stochastically(model, config->seed);
-    return t5_refresh_update(model, 0);
+    model_round_stochastically(model, config->seed);
+    return model_refresh_update(model, 0);
 }
 
 status run_model_open(const struct config *config, struct queue *queue, bool with_gradients,
-                      const struct language *language, struct t5 **out)
+                      const struct language *language, struct model **out)
 {
     if (config->model.path[0]) {
         TRY(model_open(config->model.path, queue, with_gradients, out));
@@ -24,29 +24,29 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
     if (config->model.vocabulary && config->model.vocabulary < size)
         FAIL(STATUS_INPUT, "model.vocabulary is %lld but the tokenizer has %lld ids",
              (long long)config->model.vocabulary, (long long)size);
-    const struct t5_shape shape = {.vocabulary =
-                                       config->model.vocabulary ? config->model.vocabulary : size,
-                                   .d_model = config->model.d_model,
-                                   .d_kv = config->model.d_kv,
-                                   .d_ff = config->model.d_ff,
-                                   .heads = config->model.heads,
-                                   .encoder_layers = config->model.encoder_layers,
-                                   .decoder_layers = config->model.decoder_layers,
-                                   .buckets = 32,
-                                   .max_distance = 128,
-                                   .gated = config->model.gated,
-                                   .tied = config->model.tied,
-                                   .scale_logits = config->model.tied,
-                                   .eps = 1e-6f,
-                                   .pad = tokenizer_pad(language->tokenizer),
-                                   .end = tokenizer_end(language->tokenizer),
-                                   .decoder_start = tokenizer_pad(language->tokenizer)};
-    TRY(t5_create(queue, &shape, with_gradients, out));
+    const struct model_shape shape = {
+        .vocabulary = config->model.vocabulary ? config->model.vocabulary : size,
+        .d_model = config->model.d_model,
+        .d_kv = config->model.d_kv,
+        .d_ff = config->model.d_ff,
+        .heads = config->model.heads,
+        .encoder_layers = config->model.encoder_layers,
+        .decoder_layers = config->model.decoder_layers,
+        .buckets = 32,
+        .max_distance = 128,
+        .gated = config->model.gated,
+        .tied = config->model.tied,
+        .scale_logits = config->model.tied,
+        .eps = 1e-6f,
+        .pad = tokenizer_pad(language->tokenizer),
+        .end = tokenizer_end(language->tokenizer),
+        .decoder_start = tokenizer_pad(language->tokenizer)};
+    TRY(model_create(queue, &shape, with_gradients, out));
     if (queue_is_plan(queue)) return NULL;
-    status s = t5_initialize(*out, config->seed);
+    status s = model_initialize(*out, config->seed);
     if (!s) s = model_round(config, *out);
     if (s) {
-        t5_destroy(*out);
+        model_destroy(*out);
         *out = NULL;
     }
     return s;

@@ -5,11 +5,11 @@
 #include "kernels/load.h"
 #include "mpi/transport.h"
 #include "src/checkpoint/model_folder.h"
-#include "src/model/t5.h"
+#include "src/model/model.h"
 #include "src/rollout/language.h"
 
 /* A model for a run: model.path's, or a new one from the shape keys. */
 status run_model_open(const struct config *config, struct queue *queue, bool with_gradients,
-                      const struct language *language, struct t5 **out);
+                      const struct language *language, struct model **out);
 
 #endif

@@ -25,7 +25,7 @@ struct tuner {
     struct language *language;
     struct example *examples, *held_out;
     int64_t example_count, held_out_count;
-    struct t5 *policy;
+    struct model *policy;
     struct exchange exchange;
     struct learner *learner;
 };
@@ -53,7 +53,7 @@ static struct learn_limits tuner_limits(const struct tuner *t)
 static status tuner_models(struct tuner *t, const struct learner_exchange *exchange)
 {
     TRY(run_model_open(t->config, t->queue, true, t->language, &t->policy));
-    TRY(language_fits(t->language, t5_shape(t->policy)->vocabulary));
+    TRY(language_fits(t->language, model_shape(t->policy)->vocabulary));
     return learner_create(t->config, exchange, t->policy, NULL, false, &t->learner);
 }
 
@@ -66,7 +66,7 @@ static status tuner_reserve(struct tuner *t)
 static void tuner_models_close(struct tuner *t)
 {
     learner_free(t->learner);
-    if (t->policy) t5_destroy(t->policy);
+    if (t->policy) model_destroy(t->policy);
 }
 
 /* What a rank will hold, on a counting queue: a plan_function. */
@@ -257,7 +257,7 @@ status sft_run(struct world *world, const struct run_options *options)
             s = config_print(t.config, stdout);
             if (!s) s = plan_print(t.queue, world, tuner_plan, &t, stdout);
             printf("# %lld parameters, %lld turns to learn from, %d learners\n",
-                   (long long)t5_parameters(t.policy)->size, (long long)t.example_count,
+                   (long long)model_parameters(t.policy)->size, (long long)t.example_count,
                    world->learners);
         }
     } else if (!s) {
@@ -266,7 +266,7 @@ status sft_run(struct world *world, const struct run_options *options)
             s = world_agree(world, run_checkpoint_load(&t.folder, t.learner, NULL));
         if (!s) s = world_agree(world, run_folder_start(&t.folder, t.config->sft.updates));
         if (!s)
-            s = world_agree(world, exchange_connect(&t.exchange, t5_parameters(t.policy)->size));
+            s = world_agree(world, exchange_connect(&t.exchange, model_parameters(t.policy)->size));
         if (!s) {
             s = updates_run(&t, &signalled);
             if (s) world_abort(world, s);

@@ -23,7 +23,7 @@ static status weights_send(struct trainer *t, int64_t version, float *values)
     const struct ops *op = t->queue->op;
     const int64_t size = t->parameter_count;
     const bool by_host = !exchange_takes_weights(&t->exchange);
-    float *to = world->is_actor ? t5_parameters(t->actor_model)->values : NULL;
+    float *to = world->is_actor ? model_parameters(t->actor_model)->values : NULL;
     if (by_host && values) {
         op->download(t->queue, t->wire, values, (size_t)size * sizeof *values);
         TRY(op->synchronize(t->queue));
@@ -32,13 +32,13 @@ static status weights_send(struct trainer *t, int64_t version, float *values)
     if (!by_host) TRY(exchange_weights(&t->exchange, values ? values : to, size));
     if (!to) return NULL;
     if (by_host) op->upload(t->queue, to, t->wire, (size_t)size * sizeof *to);
-    return t5_refresh_update(t->actor_model, version);
+    return model_refresh_update(t->actor_model, version);
 }
 
 /* The newest weights. */
 static float *policy_values(const struct trainer *t)
 {
-    return t->policy ? t5_parameters(t->policy)->values : NULL;
+    return t->policy ? model_parameters(t->policy)->values : NULL;
 }
 
 /* X(v): weights on a learner's device to the actors, with the running statistics.  The values of
@@ -54,7 +54,7 @@ static status weights_pass(struct trainer *t, int64_t version, float *values)
         memcpy(statistics_wire, statistics, sizeof statistics);
     }
     if (trainer_has_both_roles(t))
-        t5_take_values(t->actor_model, values, version); /* every learner has the same */
+        model_take_values(t->actor_model, values, version); /* every learner has the same */
     else if (world->is_actor || world->rank == 0)
         TRY(weights_send(t, version, values));
     if (!world->is_actor) return NULL;
@@ -74,9 +74,9 @@ static status outbox_empty(struct trainer *t)
 
 /* What samples and what learns rounds its weights by their version: it must be the one that is due.
  */
-static status version_check(const struct t5 *model, int64_t due)
+static status version_check(const struct model *model, int64_t due)
 {
-    const struct t5_version version = t5_version(model);
+    const struct model_version version = model_version(model);
     if (version.update == due && version.step == 0) return NULL;
     FAIL(STATUS_INTERNAL, "weights of update %lld, step %lld, where update %lld's were due",
          (long long)version.update, (long long)version.step, (long long)due);

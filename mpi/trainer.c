@@ -49,7 +49,7 @@ static status models_open(struct trainer *t, const struct learner_exchange *exch
 {
     if (t->world->is_learner) TRY(learner_models(t, exchange));
     if (t->world->is_actor) TRY(actor_models(t));
-    t->parameter_count = t5_parameters(t->policy ? t->policy : t->actor_model)->size;
+    t->parameter_count = model_parameters(t->policy ? t->policy : t->actor_model)->size;
     if (t->config->pipeline.lag == 0 || !(t->world->rank == 0 || trainer_has_both_roles(t)))
         return NULL;
     return t->queue->op->allocate(t->queue, MEMORY_WEIGHTS,
@@ -87,9 +87,10 @@ static void models_close(struct trainer *t)
     generator_destroy(t->rollout.scorer);
     generator_destroy(t->rollout.user);
     learner_free(t->learner);
-    struct t5 *models[] = {t->policy, t->reference, t->actor_model, t->scorer_model, t->user_model};
+    struct model *models[] = {t->policy, t->reference, t->actor_model, t->scorer_model,
+                              t->user_model};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
-        if (models[i]) t5_destroy(models[i]);
+        if (models[i]) model_destroy(models[i]);
 }
 
 /* What a rank will hold, on a counting queue: a plan_function. */
@@ -113,7 +114,7 @@ static void inbox_open(struct trainer *t)
                                       .lag = config->pipeline.lag,
                                       .turns = config->rollout.turns,
                                       .candidates = config->rollout.candidates,
-                                      .vocabulary = t5_shape(t->policy)->vocabulary};
+                                      .vocabulary = model_shape(t->policy)->vocabulary};
     t->inbox = inbox_create(t->world, &rules, t->folder.start);
 }
 
@@ -154,8 +155,8 @@ status trainer_open(struct trainer *t)
     if (t->world->is_learner) inbox_open(t);
     if (plan_wanted(t->queue)) TRY(models_reserve(t));
     plan_log_use(t->queue, "update", t->folder.start);
-    struct t5 *any = t->policy ? t->policy : t->actor_model;
-    return language_fits(t->language, t5_shape(any)->vocabulary);
+    struct model *any = t->policy ? t->policy : t->actor_model;
+    return language_fits(t->language, model_shape(any)->vocabulary);
 }
 
 bool trainer_has_both_roles(const struct trainer *t)

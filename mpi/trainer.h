@@ -17,14 +17,14 @@ struct trainer {
     struct dataset *data, *valid;
     struct language *language;
     /* learner */
-    struct t5 *policy, *reference;
+    struct model *policy, *reference;
     struct exchange exchange;
     struct learner *learner;
     struct generator *evaluator;
     float *previous; /* device, lag 1: weights before the last update */
     struct inbox *inbox;
     /* actor */
-    struct t5 *actor_model, *scorer_model, *user_model;
+    struct model *actor_model, *scorer_model, *user_model;
     struct rollout rollout;
     struct experience_outbox *outbox; /* messages that are still leaving, NULL: none */
     int64_t parameter_count;

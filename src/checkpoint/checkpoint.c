@@ -122,7 +122,7 @@ static status store_finish(struct store *store, status s)
 }
 
 status checkpoint_write_model(const char *folder, const struct parameters *parameters,
-                              const float *host, const struct t5_shape *shape)
+                              const float *host, const struct model_shape *shape)
 {
     char path[LONG_PATH], eps[32], text[1024];
     struct store *store;

@@ -15,7 +15,7 @@
 
 #include "src/base/file.h"
 #include "src/base/status.h"
-#include "src/model/t5.h"
+#include "src/model/model.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,7 +45,7 @@ status checkpoint_begin(const char *run, int64_t step, int64_t *attempt);
 /* model.h5: every parameter as a float32 dataset, host [parameters' layout] holding the
  * values; the shape as attributes. */
 status checkpoint_write_model(const char *folder, const struct parameters *parameters,
-                              const float *host, const struct t5_shape *shape);
+                              const float *host, const struct model_shape *shape);
 
 /* A learner's part [offset, offset + count) of a flat vector of total floats. */
 struct checkpoint_vector {
@@ -112,7 +112,7 @@ status checkpoint_newest(const char *run, bool look_only, char folder[CHECKPOINT
 status checkpoint_steps(const char *run, int64_t **steps, int64_t *count);
 
 /* The next ones want a verified folder. */
-status checkpoint_read_shape(const char *folder, struct t5_shape *shape);
+status checkpoint_read_shape(const char *folder, struct model_shape *shape);
 /* Into host [parameters' size]; a missing, unexpected or misshapen tensor is named. */
 status checkpoint_read_model(const char *folder, const struct parameters *parameters, float *host);
 /* The full flat vector put together from all slices, at any learner count; the caller frees. */

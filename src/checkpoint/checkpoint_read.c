@@ -242,7 +242,7 @@ static status read_all(struct store *store, const char *name, int type, void **v
     return s;
 }
 
-static status shape_from_json(const json_t *json, const char *where, struct t5_shape *shape)
+static status shape_from_json(const json_t *json, const char *where, struct model_shape *shape)
 {
     int64_t gated, tied, scaled, pad, end, start;
     double eps;
@@ -274,7 +274,7 @@ static status shape_from_json(const json_t *json, const char *where, struct t5_s
     return NULL;
 }
 
-status checkpoint_read_shape(const char *folder, struct t5_shape *shape)
+status checkpoint_read_shape(const char *folder, struct model_shape *shape)
 {
     struct store *store;
     void *text = NULL;

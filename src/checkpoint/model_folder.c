@@ -21,11 +21,11 @@ bool model_is_checkpoint(const char *folder)
 }
 
 /* A shape that model.h5 cannot hold takes no memory. */
-static status size_check(const char *folder, const struct t5_shape *shape)
+static status size_check(const char *folder, const struct model_shape *shape)
 {
     struct parameters wanted;
     struct checkpoint_file file;
-    TRY(status_context(t5_lay_out(shape, &wanted), "%s/model.h5", folder));
+    TRY(status_context(model_lay_out(shape, &wanted), "%s/model.h5", folder));
     free(wanted.list);
     TRY(checkpoint_file_entry(folder, "model.h5", &file));
     if (file.size / (int64_t)sizeof(float) < wanted.size)
@@ -34,9 +34,9 @@ static status size_check(const char *folder, const struct t5_shape *shape)
     return NULL;
 }
 
-static status load_checkpoint(const char *folder, struct t5 *model)
+static status load_checkpoint(const char *folder, struct model *model)
 {
-    struct parameters *parameters = t5_parameters(model);
+    struct parameters *parameters = model_parameters(model);
     float *host = memory_allocate((size_t)parameters->size * sizeof *host);
     status s = checkpoint_read_model(folder, parameters, host);
     if (!s) s = parameters_upload(parameters, host);
@@ -44,9 +44,10 @@ static status load_checkpoint(const char *folder, struct t5 *model)
     return s;
 }
 
-status model_open(const char *folder, struct queue *queue, bool with_gradients, struct t5 **model)
+status model_open(const char *folder, struct queue *queue, bool with_gradients,
+                  struct model **model)
 {
-    struct t5_shape shape;
+    struct model_shape shape;
     *model = NULL;
     if (!directory_exists(folder)) FAIL(STATUS_INPUT, "%s: no such model folder", folder);
     bool ours = model_is_checkpoint(folder);
@@ -57,30 +58,30 @@ status model_open(const char *folder, struct queue *queue, bool with_gradients, 
     } else if (holds(folder, "model.h5")) {
         FAIL(STATUS_INPUT, "%s: a checkpoint without its manifest.json is not used", folder);
     } else {
-        TRY(t5_folder_shape(folder, &shape));
-        if (!queue_is_plan(queue)) TRY(t5_folder_check(folder, &shape));
+        TRY(model_folder_shape(folder, &shape));
+        if (!queue_is_plan(queue)) TRY(model_folder_check(folder, &shape));
     }
-    TRY(t5_create(queue, &shape, with_gradients, model));
+    TRY(model_create(queue, &shape, with_gradients, model));
     if (queue_is_plan(queue)) return NULL;
-    status s = ours ? load_checkpoint(folder, *model) : t5_folder_load(folder, *model);
-    if (!s) s = t5_refresh(*model);
+    status s = ours ? load_checkpoint(folder, *model) : model_folder_load(folder, *model);
+    if (!s) s = model_refresh(*model);
     if (s) {
-        t5_destroy(*model);
+        model_destroy(*model);
         *model = NULL;
     }
     return s;
 }
 
-status model_save_imported(struct t5 *model, const char *tokenizer_folder, const char *out)
+status model_save_imported(struct model *model, const char *tokenizer_folder, const char *out)
 {
-    struct parameters *parameters = t5_parameters(model);
+    struct parameters *parameters = model_parameters(model);
     struct checkpoint_file *files;
     int64_t count;
     if (!directory_exists(out)) FAIL(STATUS_INPUT, "%s: no such folder", out);
     if (model_is_checkpoint(out)) FAIL(STATUS_INPUT, "%s holds a model already", out);
     float *host = memory_allocate((size_t)parameters->size * sizeof *host);
     status s = parameters_download(parameters, host);
-    if (!s) s = checkpoint_write_model(out, parameters, host, t5_shape(model));
+    if (!s) s = checkpoint_write_model(out, parameters, host, model_shape(model));
     free(host);
     if (s) return s;
     if (tokenizer_folder) TRY(checkpoint_copy_tokenizer(tokenizer_folder, out));

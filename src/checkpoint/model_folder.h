@@ -7,11 +7,12 @@
 
 /* A folder with manifest.json is verified before anything in it is read; on a queue that plans only
  * the shape is. */
-status model_open(const char *folder, struct queue *queue, bool with_gradients, struct t5 **model);
+status model_open(const char *folder, struct queue *queue, bool with_gradients,
+                  struct model **model);
 /* True for an imported model or a checkpoint (manifest.json lies there). */
 bool model_is_checkpoint(const char *folder);
 /* Writes an imported model into out, an existing folder without a manifest; the tokenizer's
  * files come from tokenizer_folder, where it has some (NULL: none). */
-status model_save_imported(struct t5 *model, const char *tokenizer_folder, const char *out);
+status model_save_imported(struct model *model, const char *tokenizer_folder, const char *out);
 
 #endif

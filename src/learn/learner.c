@@ -14,27 +14,27 @@ int64_t learner_microbatches(const struct learner *learner)
 }
 
 status learner_create(const struct config *config, const struct learner_exchange *exchange,
-                      struct t5 *policy, struct t5 *reference, bool with_critic,
+                      struct model *policy, struct model *reference, bool with_critic,
                       struct learner **out)
 {
     struct learner *l = memory_allocate(sizeof *l);
     *l = (struct learner){.config = config,
                           .exchange = *exchange,
-                          .queue = t5_queue(policy),
+                          .queue = model_queue(policy),
                           .policy = policy,
                           .reference = reference};
-    const int64_t size = t5_parameters(policy)->size;
+    const int64_t size = model_parameters(policy)->size;
     const int64_t leaves = learner_microbatches(l);
     const struct optimizer_share share = {exchange->rank, exchange->count,
                                           optimizer_parts(config->learn.microbatches)};
-    status s = t5_run_create(policy, &l->policy_run);
-    if (!s && reference) s = t5_run_create(reference, &l->reference_run);
+    status s = model_run_create(policy, &l->policy_run);
+    if (!s && reference) s = model_run_create(reference, &l->reference_run);
     if (!s)
         s = optimizer_create(l->queue, size, &share, config->policy.clip_norm,
                              &l->policy_optimizer);
     if (!s) s = gradient_tree_create(l->queue, size, leaves, &l->policy_tree);
     if (!s && with_critic) {
-        s = critic_create(l->queue, t5_shape(policy), &l->critic);
+        s = critic_create(l->queue, model_shape(policy), &l->critic);
         if (!s) s = critic_start_from(l->critic, policy);
         const int64_t critic_size = s ? 0 : critic_parameters(l->critic)->size;
         if (!s)
@@ -55,8 +55,8 @@ void learner_free(struct learner *l)
     if (!l) return;
     buffer_release(l->queue, &l->tokens);
     host_buffer_release(l->queue, &l->host_tokens);
-    if (l->policy_run) t5_run_destroy(l->policy_run);
-    if (l->reference_run) t5_run_destroy(l->reference_run);
+    if (l->policy_run) model_run_destroy(l->policy_run);
+    if (l->reference_run) model_run_destroy(l->reference_run);
     if (l->policy_optimizer) optimizer_free(l->policy_optimizer);
     if (l->critic_optimizer) optimizer_free(l->critic_optimizer);
     if (l->policy_tree) gradient_tree_free(l->policy_tree);
@@ -73,18 +73,18 @@ struct learn_limits learn_limits_of(const struct config *config)
                                  .longest_reply = config->rollout.max_new_tokens};
 }
 
-enum t5_keep learner_keep(const struct learner *l)
+enum model_keep learner_keep(const struct learner *l)
 {
-    return l->config->learn.recompute ? T5_KEEP_INPUTS : T5_KEEP_ALL;
+    return l->config->learn.recompute ? MODEL_KEEP_INPUTS : MODEL_KEEP_ALL;
 }
 
 status learner_reserve(struct learner *l, const struct learn_limits *limits)
 {
-    struct t5_limits pass = pack_limits(l->config, limits);
+    struct model_limits pass = pack_limits(l->config, limits);
     TRY(tokens_reserve(l, pass.reply_tokens));
-    if (l->reference_run) TRY(t5_run_reserve(l->reference_run, &pass));
+    if (l->reference_run) TRY(model_run_reserve(l->reference_run, &pass));
     pass.keep = learner_keep(l);
-    TRY(t5_run_reserve(l->policy_run, &pass));
+    TRY(model_run_reserve(l->policy_run, &pass));
     return l->critic ? critic_reserve(l->critic, &pass) : NULL;
 }
 
@@ -93,7 +93,7 @@ float learner_temperature(const struct learner *l)
     return l->config->rollout.temperature > 0 ? (float)l->config->rollout.temperature : 1.0f;
 }
 
-status learner_logp(struct learner *l, struct t5_run *run, const struct learn_turn *turns,
+status learner_logp(struct learner *l, struct model_run *run, const struct learn_turn *turns,
                     int64_t count, float *const *logp)
 {
     const struct ops *op = l->queue->op;
@@ -105,8 +105,8 @@ status learner_logp(struct learner *l, struct t5_run *run, const struct learn_tu
         status s = NULL;
         if (packed.tokens) {
             s = tokens_reserve(l, packed.tokens);
-            if (!s) s = t5_forward(run, &packed.batch, T5_KEEP_NOTHING, 0);
-            if (!s) s = t5_run_logp(run, learner_temperature(l), l->tokens.data, NULL, NULL);
+            if (!s) s = model_forward(run, &packed.batch, MODEL_KEEP_NOTHING, 0);
+            if (!s) s = model_run_logp(run, learner_temperature(l), l->tokens.data, NULL, NULL);
             if (!s) {
                 op->download(l->queue, l->host_tokens.data, l->tokens.data, bytes);
                 s = op->synchronize(l->queue);
@@ -134,7 +134,7 @@ status learner_values(struct learner *l, const struct learn_turn *turns, int64_t
         packed_batch_make(&packed, turns + at, n);
         float *host = memory_allocate((size_t)packed.batch.histories * sizeof *host + 4);
         status s = critic_forward(l->critic, packed.batch.histories, packed.batch.history_begin,
-                                  packed.batch.history_tokens, T5_KEEP_NOTHING, host);
+                                  packed.batch.history_tokens, MODEL_KEEP_NOTHING, host);
         for (int64_t i = 0; !s && i < n; i++)
             values[at + i] = (double)host[packed.history_of_turn[i]];
         free(host);

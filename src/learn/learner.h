@@ -10,7 +10,7 @@
 #include "src/learn/reduce.h"
 #include "src/model/buffer.h"
 #include "src/model/critic.h"
-#include "src/model/t5.h"
+#include "src/model/model.h"
 #include "src/rollout/experience.h"
 
 /* A history and a reply to learn from; all arrays the caller's. */
@@ -34,12 +34,12 @@ struct learner {
     const struct config *config;
     struct learner_exchange exchange;
     struct queue *queue;
-    struct t5 *policy, *reference; /* reference NULL: not needed; not owned */
-    struct critic *critic;         /* NULL: not needed; owned */
-    struct t5_run *policy_run, *reference_run;
+    struct model *policy, *reference; /* reference NULL: not needed; not owned */
+    struct critic *critic;            /* NULL: not needed; owned */
+    struct model_run *policy_run, *reference_run;
     struct optimizer *policy_optimizer, *critic_optimizer;
     struct gradient_tree *policy_tree, *critic_tree;
-    struct t5_watermark watermark; /* of the backward passes to come; step.c sets it */
+    struct model_watermark watermark; /* of the backward passes to come; step.c sets it */
     struct running_statistics statistics;
     struct buffer tokens; /* per-token arrays of a pass, see losses.c */
     struct host_buffer host_tokens;
@@ -52,7 +52,7 @@ struct step_metrics {
 };
 
 status learner_create(const struct config *config, const struct learner_exchange *exchange,
-                      struct t5 *policy, struct t5 *reference, bool with_critic,
+                      struct model *policy, struct model *reference, bool with_critic,
                       struct learner **out);
 void learner_free(struct learner *learner);
 int64_t learner_microbatches(const struct learner *learner); /* of this learner */
@@ -66,10 +66,10 @@ struct learn_limits learn_limits_of(const struct config *config);
 /* All memory of the passes at once: no update within the limits allocates any on the device. */
 status learner_reserve(struct learner *learner, const struct learn_limits *limits);
 
-enum t5_keep learner_keep(const struct learner *learner); /* of a pass that learns */
-float learner_temperature(const struct learner *learner); /* of log-probabilities */
+enum model_keep learner_keep(const struct learner *learner); /* of a pass that learns */
+float learner_temperature(const struct learner *learner);    /* of log-probabilities */
 /* Log-probabilities of the replies under a model at rollout.temperature, into logp [reply]. */
-status learner_logp(struct learner *learner, struct t5_run *run, const struct learn_turn *turn,
+status learner_logp(struct learner *learner, struct model_run *run, const struct learn_turn *turn,
                     int64_t count, float *const *logp);
 /* V(H) of each turn's history. */
 status learner_values(struct learner *learner, const struct learn_turn *turns, int64_t count,

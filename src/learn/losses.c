@@ -80,14 +80,14 @@ static status head_learn(struct learner *l, const struct tokens *t, const struct
                          float temperature, float smoothing, float *leaf)
 {
     struct queue *q = l->queue;
-    struct t5_run *run = l->policy_run;
-    const int64_t vocabulary = t5_shape(l->policy)->vocabulary, most = t5_run_head_rows(run);
+    struct model_run *run = l->policy_run;
+    const int64_t vocabulary = model_shape(l->policy)->vocabulary, most = model_run_head_rows(run);
     float *logp = device_array(t, LOGP), *lse = device_array(t, LSE);
     const float *dlogp = device_array(t, DLOGP);
     for (int64_t first = 0; first < t->m; first += most) {
         const int64_t rows = t->m - first < most ? t->m - first : most;
-        const int32_t *targets = t5_run_targets(run) + first;
-        const float *logits = t5_run_head_forward(run, first, rows);
+        const int32_t *targets = model_run_targets(run) + first;
+        const float *logits = model_run_head_forward(run, first, rows);
         q->op->softmax_loss(q, logp + first, ppo ? device_array(t, ENTROPY) + first : NULL,
                             lse + first, NULL, logits, NULL, targets, temperature, rows,
                             vocabulary);
@@ -107,10 +107,10 @@ static status head_learn(struct learner *l, const struct tokens *t, const struct
                                             .kl = ppo->kl + first};
             q->op->ppo_loss(q, &part);
         }
-        real *dlogits = t5_run_dlogits(run);
+        real *dlogits = model_run_dlogits(run);
         q->op->softmax_loss_backward(q, dlogits, logits, lse + first, targets, dlogp + first,
                                      temperature, smoothing, rows, vocabulary);
-        TRY(t5_run_head_backward(run, first, rows, dlogits, leaf));
+        TRY(model_run_head_backward(run, first, rows, dlogits, leaf));
     }
     return NULL;
 }
@@ -154,7 +154,7 @@ static status policy_learn(struct learner *l, const struct learn_batch *batch,
     struct tokens t;
     TRY(tokens_begin(l, packed->tokens, &t));
     policy_fill(l, batch, turns, n, &t);
-    TRY(t5_forward(l->policy_run, &packed->batch, learner_keep(l), 0));
+    TRY(model_forward(l->policy_run, &packed->batch, learner_keep(l), 0));
     tokens_upload(l, &t, OLD, LOSS);
     const struct ppo_tokens ppo = {.logp_new = device_array(&t, LOGP),
                                    .logp_old = device_array(&t, OLD),
@@ -168,7 +168,7 @@ static status policy_learn(struct learner *l, const struct learn_batch *batch,
                                    .clipped = device_array(&t, CLIPPED),
                                    .kl = device_array(&t, KL)};
     TRY(head_learn(l, &t, &ppo, learner_temperature(l), 0.0f, leaf));
-    TRY(t5_backward(l->policy_run, NULL, leaf, &l->watermark));
+    TRY(model_backward(l->policy_run, NULL, leaf, &l->watermark));
     TRY(tokens_download(l, &t, LOSS, LSE));
     policy_measure(&t, (double)batch->all_tokens, partial);
     return NULL;
@@ -190,8 +190,8 @@ status ppo_policy_step(struct learner *l, const struct learn_batch *batch, doubl
                        struct step_metrics *out)
 {
     TRY(learner_step_run(l, batch, policy_chunk, l->policy_tree, l->policy_optimizer,
-                         t5_parameters(l->policy), lr, out));
-    return t5_refresh_step(l->policy);
+                         model_parameters(l->policy), lr, out));
+    return model_refresh_step(l->policy);
 }
 
 /* ---- The critic. ---- */
@@ -235,16 +235,17 @@ static status sft_learn(struct learner *l, const struct packed_batch *packed, do
 {
     struct tokens t;
     TRY(tokens_begin(l, packed->tokens, &t));
-    TRY(t5_forward(l->policy_run, &packed->batch, leaf ? learner_keep(l) : T5_KEEP_NOTHING, 0));
+    TRY(model_forward(l->policy_run, &packed->batch, leaf ? learner_keep(l) : MODEL_KEEP_NOTHING,
+                      0));
     if (leaf) {
         float *weights = host_array(&t, WEIGHT);
         for (int64_t i = 0; i < t.m; i++) weights[i] = (float)(-1.0 / all_tokens);
         l->queue->op->upload(l->queue, device_array(&t, DLOGP), weights,
                              (size_t)t.m * sizeof *weights);
         TRY(head_learn(l, &t, NULL, 1.0f, (float)smoothing, leaf));
-        TRY(t5_backward(l->policy_run, NULL, leaf, &l->watermark));
+        TRY(model_backward(l->policy_run, NULL, leaf, &l->watermark));
     } else {
-        TRY(t5_run_logp(l->policy_run, 1.0f, device_array(&t, LOGP), NULL, NULL));
+        TRY(model_run_logp(l->policy_run, 1.0f, device_array(&t, LOGP), NULL, NULL));
     }
     TRY(tokens_download(l, &t, LOGP, LSE));
     for (int64_t i = 0; i < t.m; i++) *sum -= (double)host_array(&t, LOGP)[i];
@@ -277,8 +278,8 @@ status sft_step(struct learner *l, const struct learn_batch *batch, double lr,
                 struct step_metrics *out)
 {
     TRY(learner_step_run(l, batch, sft_learn_chunk, l->policy_tree, l->policy_optimizer,
-                         t5_parameters(l->policy), lr, out));
-    return t5_refresh_update(l->policy, t5_version(l->policy).update + 1);
+                         model_parameters(l->policy), lr, out));
+    return model_refresh_update(l->policy, model_version(l->policy).update + 1);
 }
 
 status sft_loss(struct learner *l, const struct learn_turn *turns, int64_t count, double *sum,

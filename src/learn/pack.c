@@ -37,10 +37,10 @@ static int64_t tokens_at_most(int64_t most, int64_t longest, int64_t turns)
     return turns > most / longest ? most : turns * longest;
 }
 
-struct t5_limits pack_limits(const struct config *config, const struct learn_limits *limits)
+struct model_limits pack_limits(const struct config *config, const struct learn_limits *limits)
 {
-    struct t5_limits pass = {.longest_history = limits->longest_history,
-                             .longest_reply = limits->longest_reply};
+    struct model_limits pass = {.longest_history = limits->longest_history,
+                                .longest_reply = limits->longest_reply};
     pass.history_tokens =
         tokens_at_most(config->learn.history_tokens, limits->longest_history, limits->turns);
     pass.reply_tokens =
@@ -82,13 +82,13 @@ void packed_batch_make(struct packed_batch *packed, const struct learn_turn *tur
         packed->reply_history[replies++] = (int32_t)histories - 1;
         packed->reply_begin[replies] = (int32_t)filled;
     }
-    packed->batch = (struct t5_batch){.histories = histories,
-                                      .history_begin = packed->history_begin,
-                                      .history_tokens = packed->history_tokens,
-                                      .replies = replies,
-                                      .reply_begin = packed->reply_begin,
-                                      .reply_tokens = packed->reply_tokens,
-                                      .reply_history = packed->reply_history};
+    packed->batch = (struct model_batch){.histories = histories,
+                                         .history_begin = packed->history_begin,
+                                         .history_tokens = packed->history_tokens,
+                                         .replies = replies,
+                                         .reply_begin = packed->reply_begin,
+                                         .reply_tokens = packed->reply_tokens,
+                                         .reply_history = packed->reply_history};
 }
 
 void packed_batch_free(struct packed_batch *packed)

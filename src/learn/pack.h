@@ -5,7 +5,7 @@
 #include "src/learn/learner.h"
 
 struct packed_batch {
-    struct t5_batch batch;
+    struct model_batch batch;
     int32_t *history_begin, *history_tokens, *reply_begin, *reply_tokens, *reply_history;
     int32_t *history_of_turn; /* [turns], also of turns with an empty reply */
     int64_t tokens;           /* reply tokens */
@@ -15,7 +15,7 @@ struct packed_batch {
  * it, at least one turn.  It depends on the turns alone, so every number of learners cuts alike. */
 int64_t pack_chunk(const struct config *config, const struct learn_turn *turns, int64_t count);
 /* The largest pass there can be of turns within the limits. */
-struct t5_limits pack_limits(const struct config *config, const struct learn_limits *limits);
+struct model_limits pack_limits(const struct config *config, const struct learn_limits *limits);
 /* Turns with an empty reply are left out of the replies. */
 void packed_batch_make(struct packed_batch *packed, const struct learn_turn *turns, int64_t count);
 void packed_batch_free(struct packed_batch *packed);

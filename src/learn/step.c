@@ -88,11 +88,12 @@ static status microbatch_run(struct learner *l, const struct learn_batch *batch,
     status s = NULL;
     for (int64_t at = batch->begin[microbatch]; !s && at < end;) {
         const int64_t n = pack_chunk(l->config, batch->turns + at, end - at);
-        if (last && at + n == end) l->watermark = (struct t5_watermark){gradient_ready, &leaving};
+        if (last && at + n == end)
+            l->watermark = (struct model_watermark){gradient_ready, &leaving};
         s = chunk(l, batch, batch->turns + at, n, leaf, partial);
         at += n;
     }
-    l->watermark = (struct t5_watermark){0};
+    l->watermark = (struct model_watermark){0};
     if (!s) s = gradient_tree_push(tree);
     if (!s && last) l->exchange.reduce_ready(l->exchange.context, 0);
     return s;

@@ -260,7 +260,7 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
                                           .all_tokens = out->tokens ? out->tokens : 1,
                                           .all_turns = out->turns ? out->turns : 1};
         s = epochs_run(l, &batch, step, out);
-        if (!s) s = t5_refresh_update(l->policy, step + 1);
+        if (!s) s = model_refresh_update(l->policy, step + 1);
         if (!s && l->critic) s = critic_refresh_update(l->critic, step + 1);
     }
     free(all);

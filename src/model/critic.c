@@ -7,8 +7,8 @@
 #include <string.h>
 
 struct critic {
-    struct t5 *model;
-    struct t5_run *run;
+    struct model *model;
+    struct model_run *run;
     struct buffer forward, backward, ones;
     struct host_buffer host; /* [histories] values, then their gradients */
     int64_t ones_count;      /* of `ones`, a 1 for each history's bias */
@@ -17,14 +17,14 @@ struct critic {
     bool kept;
 };
 
-status critic_create(struct queue *queue, const struct t5_shape *shape, struct critic **out)
+status critic_create(struct queue *queue, const struct model_shape *shape, struct critic **out)
 {
-    struct t5_shape encoder = *shape;
+    struct model_shape encoder = *shape;
     encoder.decoder_layers = 0;
     struct critic *critic = calloc(1, sizeof *critic);
     if (!critic) FAIL(STATUS_INTERNAL, "no memory for a critic");
     status s = t5_create_parts(queue, &encoder, true, true, &critic->model);
-    if (!s) s = t5_run_create(critic->model, &critic->run);
+    if (!s) s = model_run_create(critic->model, &critic->run);
     if (s) {
         critic_destroy(critic);
         return status_context(s, "critic");
@@ -36,7 +36,7 @@ status critic_create(struct queue *queue, const struct t5_shape *shape, struct c
 void critic_destroy(struct critic *critic)
 {
     if (!critic) return;
-    t5_run_destroy(critic->run); /* waits for what is on its way */
+    model_run_destroy(critic->run); /* waits for what is on its way */
     if (critic->model) {
         struct queue *q = critic->model->queue;
         buffer_release(q, &critic->forward);
@@ -44,7 +44,7 @@ void critic_destroy(struct critic *critic)
         buffer_release(q, &critic->ones);
         host_buffer_release(q, &critic->host);
     }
-    t5_destroy(critic->model);
+    model_destroy(critic->model);
     free(critic);
 }
 
@@ -53,7 +53,7 @@ struct parameters *critic_parameters(struct critic *critic)
     return &critic->model->parameters;
 }
 
-status critic_start_from(struct critic *critic, struct t5 *policy)
+status critic_start_from(struct critic *critic, struct model *policy)
 {
     struct queue *q = critic->model->queue;
     const struct parameters *to = &critic->model->parameters;
@@ -78,17 +78,17 @@ status critic_start_from(struct critic *critic, struct t5 *policy)
 
 status critic_refresh(struct critic *critic)
 {
-    return t5_refresh(critic->model);
+    return model_refresh(critic->model);
 }
 
 status critic_refresh_step(struct critic *critic)
 {
-    return t5_refresh_step(critic->model);
+    return model_refresh_step(critic->model);
 }
 
 status critic_refresh_update(struct critic *critic, int64_t update)
 {
-    return t5_refresh_update(critic->model, update);
+    return model_refresh_update(critic->model, update);
 }
 
 static void cut_forward(struct critic *critic, struct t5_cut *cut, int64_t histories)
@@ -126,14 +126,14 @@ static status ones_make(struct critic *critic, int64_t count)
 }
 
 status critic_forward(struct critic *critic, int64_t histories, const int32_t *history_begin,
-                      const int32_t *history_tokens, enum t5_keep keep, float *values)
+                      const int32_t *history_tokens, enum model_keep keep, float *values)
 {
-    struct t5 *model = critic->model;
+    struct model *model = critic->model;
     struct queue *q = model->queue;
-    struct t5_batch batch = {
+    struct model_batch batch = {
         .histories = histories, .history_begin = history_begin, .history_tokens = history_tokens};
     critic->kept = false;
-    TRY(status_context(t5_forward(critic->run, &batch, keep, 0), "critic"));
+    TRY(status_context(model_forward(critic->run, &batch, keep, 0), "critic"));
     TRY(reserve_forward(critic, histories));
     TRY(ones_make(critic, histories));
     q->op->mean_rows(q, critic->means, critic->run->encoder_output, critic->run->history_begin,
@@ -146,7 +146,7 @@ status critic_forward(struct critic *critic, int64_t histories, const int32_t *h
     q->op->download(q, critic->host.data, critic->values, bytes);
     TRY(q->op->synchronize(q));
     memcpy(values, critic->host.data, bytes);
-    critic->kept = keep != T5_KEEP_NOTHING;
+    critic->kept = keep != MODEL_KEEP_NOTHING;
     return NULL;
 }
 
@@ -178,22 +178,22 @@ static status reserve_backward(struct critic *critic, int64_t histories, int64_t
     return NULL;
 }
 
-status critic_reserve(struct critic *critic, const struct t5_limits *limits)
+status critic_reserve(struct critic *critic, const struct model_limits *limits)
 {
     struct value_gradients g;
-    struct t5_limits encoder = *limits;
+    struct model_limits encoder = *limits;
     encoder.replies = encoder.reply_tokens = encoder.longest_reply = encoder.capture_layers = 0;
     critic->kept = false;
-    TRY(t5_run_reserve(critic->run, &encoder));
+    TRY(model_run_reserve(critic->run, &encoder));
     TRY(reserve_forward(critic, limits->histories));
     return limits->keep ? reserve_backward(critic, limits->histories, limits->history_tokens, &g)
                         : NULL;
 }
 
 status critic_backward(struct critic *critic, const float *dvalues, float *gradients,
-                       const struct t5_watermark *watermark)
+                       const struct model_watermark *watermark)
 {
-    struct t5 *model = critic->model;
+    struct model *model = critic->model;
     struct queue *q = model->queue;
     int64_t d = model->shape.d_model, histories = critic->run->histories;
     if (!critic->kept) FAIL(STATUS_INTERNAL, "critic: no activations were kept for backward");
@@ -211,5 +211,5 @@ status critic_backward(struct critic *critic, const float *dvalues, float *gradi
     q->op->matmul_input_gradient(q, g.dmeans, g.dv, model->value_weight.packed, histories, false);
     q->op->mean_rows_backward(q, g.dencoder, g.dmeans, critic->run->history_begin, histories, d);
     critic->kept = false; /* once a forward pass: the copy may be on its way */
-    return t5_backward(critic->run, g.dencoder, gradients, watermark);
+    return model_backward(critic->run, g.dencoder, gradients, watermark);
 }

@@ -3,27 +3,27 @@
 #ifndef REGARD_MODEL_CRITIC_H
 #define REGARD_MODEL_CRITIC_H
 
-#include "src/model/t5.h"
+#include "src/model/model.h"
 
 struct critic;
 
 /* shape: the policy's; its decoder is left out.  Parameters' names: the encoder's, then
  * value_head.weight [d_model], value_head.bias [1]. */
-status critic_create(struct queue *queue, const struct t5_shape *shape, struct critic **out);
+status critic_create(struct queue *queue, const struct model_shape *shape, struct critic **out);
 void critic_destroy(struct critic *critic);
 struct parameters *critic_parameters(struct critic *critic);
-status critic_start_from(struct critic *critic, struct t5 *policy);
+status critic_start_from(struct critic *critic, struct model *policy);
 status critic_refresh(struct critic *critic);
 status critic_refresh_step(struct critic *critic);
 status critic_refresh_update(struct critic *critic, int64_t update);
 /* All memory at once for batches within the limits, whose replies do not count. */
-status critic_reserve(struct critic *critic, const struct t5_limits *limits);
+status critic_reserve(struct critic *critic, const struct model_limits *limits);
 /* Values of packed histories (host arrays in, host values out [histories]); keep for backward. */
 status critic_forward(struct critic *critic, int64_t histories, const int32_t *history_begin,
-                      const int32_t *history_tokens, enum t5_keep keep, float *values);
+                      const int32_t *history_tokens, enum model_keep keep, float *values);
 /* dvalues host [histories]; gradients (device, critic_parameters' layout) are added to; watermark
  * may be NULL. */
 status critic_backward(struct critic *critic, const float *dvalues, float *gradients,
-                       const struct t5_watermark *watermark);
+                       const struct model_watermark *watermark);
 
 #endif

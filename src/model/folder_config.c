@@ -53,7 +53,7 @@ static status config_text(const json_t *config, const char *path, const char *ke
     return NULL;
 }
 
-static status sizes_read(const json_t *config, const char *path, struct t5_shape *shape)
+static status sizes_read(const json_t *config, const char *path, struct model_shape *shape)
 {
     const struct {
         const char *key;
@@ -90,7 +90,7 @@ static status sizes_read(const json_t *config, const char *path, struct t5_shape
     return NULL;
 }
 
-static status tokens_read(const json_t *config, const char *path, struct t5_shape *shape)
+static status tokens_read(const json_t *config, const char *path, struct model_shape *shape)
 {
     int64_t pad, end, start, last = shape->vocabulary - 1;
     TRY(config_integer(config, path, "pad_token_id", 0, 0, last, &pad));
@@ -104,7 +104,7 @@ static status tokens_read(const json_t *config, const char *path, struct t5_shap
 
 /* T5Config derives activation and gate from feed_forward_proj; is_gated_act and dense_act_fn,
  * where a file holds them, have the last word. */
-static status activation_read(const json_t *config, const char *path, struct t5_shape *shape)
+static status activation_read(const json_t *config, const char *path, struct model_shape *shape)
 {
     const char *form, *activation;
     bool gated;
@@ -150,7 +150,7 @@ static status head_differs(const char *folder, bool *out)
 /* Old form: tie_word_embeddings (absent: true) says both.  Transformers 5's form, known by
  * scale_decoder_outputs: that key says the scaling, the weights whether the head is separate. */
 static status head_read(const json_t *config, const char *path, const char *folder,
-                        struct t5_shape *shape)
+                        struct model_shape *shape)
 {
     TRY(config_flag(config, path, "tie_word_embeddings", true, &shape->tied));
     TRY(config_flag(config, path, "scale_decoder_outputs", shape->tied, &shape->scale_logits));
@@ -162,7 +162,7 @@ static status head_read(const json_t *config, const char *path, const char *fold
 }
 
 static status config_read(const json_t *config, const char *path, const char *folder,
-                          struct t5_shape *shape)
+                          struct model_shape *shape)
 {
     if (!json_is_object(config)) FAIL(STATUS_INPUT, "%s: not a JSON object", path);
     const char *type;
@@ -175,13 +175,13 @@ static status config_read(const json_t *config, const char *path, const char *fo
     return head_read(config, path, folder, shape);
 }
 
-status t5_folder_shape(const char *folder, struct t5_shape *shape)
+status model_folder_shape(const char *folder, struct model_shape *shape)
 {
     char path[1024];
     snprintf(path, sizeof path, "%s/config.json", folder);
     json_t *config = NULL;
     TRY(json_read(path, &config));
-    struct t5_shape result = {0};
+    struct model_shape result = {0};
     status s = config_read(config, path, folder, &result);
     json_decref(config);
     if (!s) *shape = result;

@@ -108,11 +108,11 @@ static status weights_check(const char *folder, const struct folder_weights *wei
     return NULL;
 }
 
-status t5_folder_check(const char *folder, const struct t5_shape *shape)
+status model_folder_check(const char *folder, const struct model_shape *shape)
 {
     struct parameters wanted;
     struct folder_weights weights;
-    TRY(status_context(t5_lay_out(shape, &wanted), "%s", folder));
+    TRY(status_context(model_lay_out(shape, &wanted), "%s", folder));
     status s = NULL;
     /* Opening reads the files whole: only where they are too short for 16 bits a parameter. */
     if (folder_weights_bytes(folder) / 2 < wanted.size) {
@@ -126,9 +126,9 @@ status t5_folder_check(const char *folder, const struct t5_shape *shape)
     return s;
 }
 
-status t5_folder_load(const char *folder, struct t5 *model)
+status model_folder_load(const char *folder, struct model *model)
 {
-    struct parameters *parameters = t5_parameters(model);
+    struct parameters *parameters = model_parameters(model);
     struct folder_weights weights;
     TRY(folder_weights_open(folder, &weights));
     float *values = memory_allocate((size_t)parameters->size * sizeof *values);
@@ -136,6 +136,6 @@ status t5_folder_load(const char *folder, struct t5 *model)
     folder_weights_close(&weights);
     if (!s) s = parameters_upload(parameters, values);
     free(values);
-    if (!s) s = t5_refresh(model);
+    if (!s) s = model_refresh(model);
     return s;
 }

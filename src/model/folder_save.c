@@ -18,12 +18,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-static bool writes_tied(const struct t5_shape *shape)
+static bool writes_tied(const struct model_shape *shape)
 {
     return shape->tied && shape->scale_logits;
 }
 
-static status config_write(const struct t5_shape *shape, const char *folder)
+static status config_write(const struct model_shape *shape, const char *folder)
 {
     char path[1024], eps[32];
     snprintf(path, sizeof path, "%s/config.json", folder);
@@ -59,7 +59,7 @@ static status config_write(const struct t5_shape *shape, const char *folder)
     return file_commit(&writer);
 }
 
-static status generation_config_write(const struct t5_shape *shape, const char *folder)
+static status generation_config_write(const struct model_shape *shape, const char *folder)
 {
     char path[1024];
     snprintf(path, sizeof path, "%s/generation_config.json", folder);
@@ -81,10 +81,10 @@ static struct tensor_source source_of(const char *name, const struct parameter *
 }
 
 /* Downloads the parameters and writes them, with the head that the form needs. */
-static status weights_write(struct t5 *model, const char *folder)
+static status weights_write(struct model *model, const char *folder)
 {
-    const struct t5_shape *shape = t5_shape(model);
-    const struct parameters *parameters = t5_parameters(model);
+    const struct model_shape *shape = model_shape(model);
+    const struct parameters *parameters = model_parameters(model);
     const struct parameter *head = parameters_find(parameters, "lm_head.weight"),
                            *shared = parameters_find(parameters, "shared.weight");
     float *values = memory_allocate((size_t)parameters->size * sizeof *values + 1);
@@ -112,9 +112,9 @@ static status weights_write(struct t5 *model, const char *folder)
     return s;
 }
 
-status t5_folder_save(struct t5 *model, const char *folder)
+status model_folder_save(struct model *model, const char *folder)
 {
-    const struct t5_shape *shape = t5_shape(model);
+    const struct model_shape *shape = model_shape(model);
     if (!shape->decoder_layers)
         FAIL(STATUS_INPUT, "%s: an encoder alone cannot be written as a T5 folder", folder);
     TRY(config_write(shape, folder));

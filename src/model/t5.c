@@ -1,5 +1,5 @@
 /* T5: parameters by their Hugging Face names, initialization, packing. */
-#include "src/model/t5.h"
+#include "src/model/model.h"
 
 #include "src/base/philox.h"
 #include "src/model/t5_parts.h"
@@ -53,12 +53,12 @@ static struct t5_matrix matrix_append(struct parameters *p, const char *prefix, 
     return matrix;
 }
 
-static void stack_append(struct t5 *model, struct t5_stack *stack, const char *name)
+static void stack_append(struct model *model, struct t5_stack *stack, const char *name)
 {
     static const char *const qkv[] = {"q", "k", "v"}, *const o[] = {"o"};
     static const char *const gated[] = {"wi_0", "wi_1"}, *const plain[] = {"wi"};
     static const char *const wo[] = {"wo"};
-    const struct t5_shape *shape = &model->shape;
+    const struct model_shape *shape = &model->shape;
     struct parameters *p = &model->parameters;
     int64_t d = shape->d_model, inner = shape->heads * shape->d_kv;
     char prefix[96];
@@ -99,7 +99,7 @@ static void stack_append(struct t5 *model, struct t5_stack *stack, const char *n
 }
 
 /* The model's matrices one by one; NULL behind the last.  Absent ones have n 0. */
-static struct t5_matrix *matrix_at(struct t5 *model, int64_t index)
+static struct t5_matrix *matrix_at(struct model *model, int64_t index)
 {
     int64_t in_encoder = model->encoder.layers * T5_MATRICES;
     int64_t in_decoder = model->decoder.layers * T5_MATRICES;
@@ -113,7 +113,7 @@ static struct t5_matrix *matrix_at(struct t5 *model, int64_t index)
     return rest[index];
 }
 
-static status shape_check(const struct t5_shape *s)
+static status shape_check(const struct model_shape *s)
 {
     /* The upper bounds keep every count of elements far below 2^63. */
     struct {
@@ -146,9 +146,9 @@ static status shape_check(const struct t5_shape *s)
 }
 
 /* The table of parameters, with no memory for their values. */
-static status model_lay_out(struct t5 *model, bool value_head)
+static status table_lay_out(struct model *model, bool value_head)
 {
-    const struct t5_shape *shape = &model->shape;
+    const struct model_shape *shape = &model->shape;
     struct parameters *p = &model->parameters;
     model->encoder.layers = shape->encoder_layers;
     model->decoder.layers = shape->decoder_layers;
@@ -185,11 +185,11 @@ static status model_lay_out(struct t5 *model, bool value_head)
     return NULL;
 }
 
-static status model_fill(struct t5 *model, bool value_head)
+static status table_fill(struct model *model, bool value_head)
 {
     struct parameters *p = &model->parameters;
     struct queue *q = model->queue;
-    TRY(model_lay_out(model, value_head));
+    TRY(table_lay_out(model, value_head));
     size_t bytes = (size_t)p->size * sizeof(float);
     TRY(q->op->allocate(q, MEMORY_WEIGHTS, bytes, (void **)&p->values));
     q->op->zero(q, p->values, bytes);
@@ -198,38 +198,38 @@ static status model_fill(struct t5 *model, bool value_head)
         if (matrix->n > 0)
             TRY(q->op->matrix_create(q, matrix->n, matrix->k, model->with_gradients,
                                      &matrix->packed));
-    return t5_refresh(model);
+    return model_refresh(model);
 }
 
-status t5_create_parts(struct queue *queue, const struct t5_shape *shape, bool with_gradients,
-                       bool value_head, struct t5 **out)
+status t5_create_parts(struct queue *queue, const struct model_shape *shape, bool with_gradients,
+                       bool value_head, struct model **out)
 {
     TRY(shape_check(shape));
-    struct t5 *model = calloc(1, sizeof *model);
+    struct model *model = calloc(1, sizeof *model);
     if (!model) FAIL(STATUS_INTERNAL, "no memory for a model");
     model->queue = queue;
     model->shape = *shape;
     model->with_gradients = with_gradients;
-    status s = model_fill(model, value_head);
+    status s = table_fill(model, value_head);
     if (s) {
-        t5_destroy(model);
+        model_destroy(model);
         return status_context(s, "creating the model");
     }
     *out = model;
     return NULL;
 }
 
-status t5_create(struct queue *queue, const struct t5_shape *shape, bool with_gradients,
-                 struct t5 **out)
+status model_create(struct queue *queue, const struct model_shape *shape, bool with_gradients,
+                    struct model **out)
 {
     return t5_create_parts(queue, shape, with_gradients, false, out);
 }
 
-status t5_lay_out(const struct t5_shape *shape, struct parameters *out)
+status model_lay_out(const struct model_shape *shape, struct parameters *out)
 {
     TRY(shape_check(shape));
-    struct t5 model = {.shape = *shape};
-    status s = model_lay_out(&model, false);
+    struct model model = {.shape = *shape};
+    status s = table_lay_out(&model, false);
     free(model.encoder.layer);
     free(model.decoder.layer);
     if (s)
@@ -239,7 +239,7 @@ status t5_lay_out(const struct t5_shape *shape, struct parameters *out)
     return s;
 }
 
-void t5_destroy(struct t5 *model)
+void model_destroy(struct model *model)
 {
     if (!model) return;
     struct queue *q = model->queue;
@@ -254,34 +254,34 @@ void t5_destroy(struct t5 *model)
     free(model);
 }
 
-const struct t5_shape *t5_shape(const struct t5 *model)
+const struct model_shape *model_shape(const struct model *model)
 {
     return &model->shape;
 }
 
-struct parameters *t5_parameters(struct t5 *model)
+struct parameters *model_parameters(struct model *model)
 {
     return &model->parameters;
 }
 
-struct queue *t5_queue(struct t5 *model)
+struct queue *model_queue(struct model *model)
 {
     return model->queue;
 }
 
-struct t5_version t5_version(const struct t5 *model)
+struct model_version model_version(const struct model *model)
 {
     return model->version;
 }
 
-void t5_round_stochastically(struct t5 *model, int64_t seed)
+void model_round_stochastically(struct model *model, int64_t seed)
 {
     model->stochastic = true;
     model->seed = seed;
 }
 
 /* A parameter's place among all of them is its place among the random numbers. */
-static struct rounding rounding_of(const struct t5 *model, const struct t5_matrix *matrix)
+static struct rounding rounding_of(const struct model *model, const struct t5_matrix *matrix)
 {
     const uint64_t seed = (uint64_t)model->seed;
     return (struct rounding){
@@ -291,14 +291,14 @@ static struct rounding rounding_of(const struct t5 *model, const struct t5_matri
 }
 
 /* From parameters `values`. */
-static void matrix_pack(struct t5 *model, const struct t5_matrix *matrix, const float *values)
+static void matrix_pack(struct model *model, const struct t5_matrix *matrix, const float *values)
 {
     const struct rounding rounding = rounding_of(model, matrix);
     model->queue->op->matrix_pack(model->queue, matrix->packed, values + matrix->offset,
                                   model->stochastic ? &rounding : NULL);
 }
 
-status t5_refresh(struct t5 *model)
+status model_refresh(struct model *model)
 {
     struct t5_matrix *matrix;
     for (int64_t i = 0; (matrix = matrix_at(model, i)); i++)
@@ -306,23 +306,23 @@ status t5_refresh(struct t5 *model)
     return model->queue->op->synchronize(model->queue);
 }
 
-status t5_refresh_step(struct t5 *model)
+status model_refresh_step(struct model *model)
 {
     model->version.step++;
-    return t5_refresh(model);
+    return model_refresh(model);
 }
 
-status t5_refresh_update(struct t5 *model, int64_t update)
+status model_refresh_update(struct model *model, int64_t update)
 {
-    model->version = (struct t5_version){.update = update};
-    return t5_refresh(model);
+    model->version = (struct model_version){.update = update};
+    return model_refresh(model);
 }
 
-void t5_take_values(struct t5 *to, const float *values, int64_t update)
+void model_take_values(struct model *to, const float *values, int64_t update)
 {
     struct queue *q = to->queue;
     const struct parameters *p = &to->parameters;
-    to->version = (struct t5_version){.update = update};
+    to->version = (struct model_version){.update = update};
     struct t5_matrix *matrix;
     int64_t copied = 0; /* matrices come in the order of their offsets; what is between them */
     for (int64_t i = 0; (matrix = matrix_at(to, i)); i++) {
@@ -344,7 +344,7 @@ static bool ends_with(const char *text, const char *end)
 
 /* Standard deviation of a parameter at the start: T5PreTrainedModel._init_weights of
  * Transformers, factor 1.  Norms are 1 (returned as 0 deviation, see initialize). */
-static double initial_deviation(const struct t5_shape *shape, const char *name)
+static double initial_deviation(const struct model_shape *shape, const char *name)
 {
     double d = (double)shape->d_model;
     if (strcmp(name, "shared.weight") == 0 || strcmp(name, "lm_head.weight") == 0) return 1.0;
@@ -378,7 +378,7 @@ static void fill_normal(float *values, int64_t count, int64_t parameter, int64_t
     }
 }
 
-status t5_initialize(struct t5 *model, int64_t seed)
+status model_initialize(struct model *model, int64_t seed)
 {
     struct parameters *p = &model->parameters;
     float *host = calloc((size_t)p->size, sizeof(float));
@@ -395,5 +395,5 @@ status t5_initialize(struct t5 *model, int64_t seed)
     status s = parameters_upload(p, host);
     free(host);
     if (s) return s;
-    return t5_refresh(model);
+    return model_refresh(model);
 }

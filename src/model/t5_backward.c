@@ -14,9 +14,9 @@ struct places {
     size_t bias_bytes[2];
 };
 
-static void places_cut(const struct t5_run *run, struct t5_cut *cut, struct places *p)
+static void places_cut(const struct model_run *run, struct t5_cut *cut, struct places *p)
 {
-    const struct t5_shape *s = &run->model->shape;
+    const struct model_shape *s = &run->model->shape;
     int64_t n = run->history_tokens, m = run->reply_tokens, rows = n > m ? n : m;
     int64_t d = s->d_model, inner = s->heads * s->d_kv;
     int64_t encoder_bias = s->heads * (2 * run->longest_history - 1);
@@ -36,7 +36,7 @@ static void places_cut(const struct t5_run *run, struct t5_cut *cut, struct plac
 }
 
 /* y = x W^T: dW += dy^T x, dx (+)= dy W. */
-static void undo_projection(struct t5 *model, const struct t5_matrix *w, const real *dy,
+static void undo_projection(struct model *model, const struct t5_matrix *w, const real *dy,
                             const real *x, real *dx, bool accumulate, int64_t rows,
                             float *gradients)
 {
@@ -46,7 +46,7 @@ static void undo_projection(struct t5 *model, const struct t5_matrix *w, const r
 }
 
 /* Adds the gradient through a norm to dx (or starts it). */
-static void undo_norm(struct t5 *model, int64_t weight, const real *dnorm, const real *x,
+static void undo_norm(struct model *model, int64_t weight, const real *dnorm, const real *x,
                       const float *inverse, real *dx, bool accumulate, int64_t rows,
                       float *gradients)
 {
@@ -55,7 +55,7 @@ static void undo_norm(struct t5 *model, int64_t weight, const real *dnorm, const
                             inverse, rows, model->shape.d_model, accumulate);
 }
 
-static void undo_feed_forward(struct t5 *model, const struct t5_layer *layer,
+static void undo_feed_forward(struct model *model, const struct t5_layer *layer,
                               const struct t5_activations *a, const struct places *p, int64_t rows,
                               float *gradients)
 {
@@ -73,10 +73,10 @@ static void undo_feed_forward(struct t5 *model, const struct t5_layer *layer,
               gradients);
 }
 
-static void undo_cross(struct t5_run *run, const struct t5_layer *layer,
+static void undo_cross(struct model_run *run, const struct t5_layer *layer,
                        const struct t5_activations *a, const struct places *p, float *gradients)
 {
-    struct t5 *model = run->model;
+    struct model *model = run->model;
     struct queue *q = model->queue;
     int64_t m = run->reply_tokens, n = run->history_tokens;
     int64_t inner = model->shape.heads * model->shape.d_kv;
@@ -101,10 +101,10 @@ static void undo_cross(struct t5_run *run, const struct t5_layer *layer,
                     true, n, gradients);
 }
 
-static void undo_self(struct t5_run *run, bool decoder, const struct t5_layer *layer,
+static void undo_self(struct model_run *run, bool decoder, const struct t5_layer *layer,
                       const struct t5_activations *a, const struct places *p, float *gradients)
 {
-    struct t5 *model = run->model;
+    struct model *model = run->model;
     struct queue *q = model->queue;
     int64_t rows = decoder ? run->reply_tokens : run->history_tokens;
     int64_t inner = model->shape.heads * model->shape.d_kv;
@@ -126,10 +126,10 @@ static void undo_self(struct t5_run *run, bool decoder, const struct t5_layer *l
               gradients);
 }
 
-static void undo_bias(struct t5 *model, const struct t5_stack *stack, const float *dbias,
+static void undo_bias(struct model *model, const struct t5_stack *stack, const float *dbias,
                       int64_t span, float *gradients)
 {
-    const struct t5_shape *s = &model->shape;
+    const struct model_shape *s = &model->shape;
     model->queue->op->relative_bias_backward(model->queue, gradients + stack->relative_bias, dbias,
                                              span, s->heads, s->buckets, s->max_distance,
                                              !stack->decoder);
@@ -137,18 +137,18 @@ static void undo_bias(struct t5 *model, const struct t5_stack *stack, const floa
 
 /* The gradients of this layer and of all that stands behind it are done.  The table of relative
  * positions stands inside layer 0, so that one is told of once the table's is done too. */
-static void tell(const struct t5_watermark *watermark, int64_t offset)
+static void tell(const struct model_watermark *watermark, int64_t offset)
 {
     if (watermark && watermark->ready) watermark->ready(watermark->context, offset);
 }
 
 /* From the gradient of what the head read, in p->dnorm; adds into p->dencoder. */
-static void undo_decoder(struct t5_run *run, const struct places *p, float *gradients,
-                         const struct t5_watermark *watermark)
+static void undo_decoder(struct model_run *run, const struct places *p, float *gradients,
+                         const struct model_watermark *watermark)
 {
-    struct t5 *model = run->model;
+    struct model *model = run->model;
     struct queue *q = model->queue;
-    const struct t5_shape *s = &model->shape;
+    const struct model_shape *s = &model->shape;
     int64_t m = run->reply_tokens, d = s->d_model;
     q->op->zero(q, p->ddecoder_bias, p->bias_bytes[1]);
     if (s->scale_logits) q->op->scale(q, p->dnorm, p->dnorm, (float)pow((double)d, -0.5), m * d);
@@ -158,7 +158,7 @@ static void undo_decoder(struct t5_run *run, const struct places *p, float *grad
     for (int64_t i = s->decoder_layers - 1; i >= 0; i--) {
         const struct t5_layer *layer = &model->decoder.layer[i];
         const struct t5_activations *a = &run->decoder[i];
-        if (run->kept == T5_KEEP_INPUTS) t5_run_decoder_layer(run, i, true);
+        if (run->kept == MODEL_KEEP_INPUTS) t5_run_decoder_layer(run, i, true);
         undo_feed_forward(model, layer, a, p, m, gradients);
         undo_cross(run, layer, a, p, gradients);
         undo_self(run, true, layer, a, p, gradients);
@@ -169,12 +169,12 @@ static void undo_decoder(struct t5_run *run, const struct places *p, float *grad
     q->op->embedding_backward(q, gradients + model->shared, p->dx, run->input_ids, m, d);
 }
 
-static void undo_encoder(struct t5_run *run, const struct places *p, float *gradients,
-                         const struct t5_watermark *watermark)
+static void undo_encoder(struct model_run *run, const struct places *p, float *gradients,
+                         const struct model_watermark *watermark)
 {
-    struct t5 *model = run->model;
+    struct model *model = run->model;
     struct queue *q = model->queue;
-    const struct t5_shape *s = &model->shape;
+    const struct model_shape *s = &model->shape;
     int64_t n = run->history_tokens;
     q->op->zero(q, p->dencoder_bias, p->bias_bytes[0]);
     undo_norm(model, model->encoder.final_norm, p->dencoder,
@@ -184,7 +184,7 @@ static void undo_encoder(struct t5_run *run, const struct places *p, float *grad
     for (int64_t i = s->encoder_layers - 1; i >= 0; i--) {
         const struct t5_layer *layer = &model->encoder.layer[i];
         const struct t5_activations *a = &run->encoder[i];
-        if (run->kept == T5_KEEP_INPUTS) t5_run_encoder_layer(run, i, true);
+        if (run->kept == MODEL_KEEP_INPUTS) t5_run_encoder_layer(run, i, true);
         undo_feed_forward(model, layer, a, p, n, gradients);
         undo_self(run, false, layer, a, p, gradients);
         if (i == 0)
@@ -195,7 +195,7 @@ static void undo_encoder(struct t5_run *run, const struct places *p, float *grad
 }
 
 /* Room for the gradients of the present batch's activations, at the same places each time. */
-static status places_reserve(struct t5_run *run, struct places *p)
+static status places_reserve(struct model_run *run, struct places *p)
 {
     struct queue *q = run->model->queue;
     struct t5_cut cut = t5_cut_begin(q, NULL);
@@ -206,7 +206,7 @@ static status places_reserve(struct t5_run *run, struct places *p)
     return NULL;
 }
 
-status t5_backward_reserve(struct t5_run *run, real **dscaled)
+status t5_backward_reserve(struct model_run *run, real **dscaled)
 {
     struct places p;
     TRY(places_reserve(run, &p));
@@ -214,8 +214,8 @@ status t5_backward_reserve(struct t5_run *run, real **dscaled)
     return NULL;
 }
 
-status t5_backward(struct t5_run *run, const real *dencoder, float *gradients,
-                   const struct t5_watermark *watermark)
+status model_backward(struct model_run *run, const real *dencoder, float *gradients,
+                      const struct model_watermark *watermark)
 {
     struct queue *q = run->model->queue;
     const bool replies = run->head_undone > 0;

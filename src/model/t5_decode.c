@@ -3,8 +3,8 @@
  * layer, the attention and the head are those of the teacher-forced pass, row for row, so
  * logits and captured attention are too, bit for bit.
  * A step reads its position and key ranges from device arrays that it advances itself, and on
- * queues with graphs its other arguments stay the same from batch to batch (t5_decoder_limits), so
- * that a step can be recorded once and replayed.  Nothing here waits for the device between
+ * queues with graphs its other arguments stay the same from batch to batch (model_decoder_limits),
+ * so that a step can be recorded once and replayed.  Nothing here waits for the device between
  * steps. */
 #include "src/model/t5_parts.h"
 
@@ -14,10 +14,10 @@
 /* Host images of the rows' integers: one may still be on its way while the other is filled. */
 enum { IMAGES = 2 };
 
-struct t5_decoder {
-    struct t5 *model;
-    struct t5_run *run;              /* the histories' encoder pass */
-    struct t5_decoder_limits limits; /* what everything below is cut for */
+struct model_decoder {
+    struct model *model;
+    struct model_run *run;              /* the histories' encoder pass */
+    struct model_decoder_limits limits; /* what everything below is cut for */
     int64_t layout;
     int64_t histories, rows, max_steps, steps, capture_layers;
     int64_t segments; /* of the cross-attention; the last ones may be empty */
@@ -36,39 +36,39 @@ struct t5_decoder {
     int32_t *self_query_begin, *self_key_begin; /* [rows + 1], [rows] */
     int32_t *cross_query_begin;                 /* [segments + 1] */
     int32_t *cross_key_begin, *cross_key_end;   /* [segments] */
-    int32_t *moves;                             /* where a row's input goes, see t5_decoder_keep */
-    int32_t *input, *moved;                     /* [rows], [2 rows] */
+    int32_t *moves;         /* where a row's input goes, see model_decoder_keep */
+    int32_t *input, *moved; /* [rows], [2 rows] */
     struct host_buffer image[IMAGES];
     int image_next;
     /* The host's: which slot and history a row has; where histories stand. */
     int32_t *host_slot, *host_history, *host_begin;
 };
 
-status t5_decoder_create(struct t5 *model, struct t5_decoder **out)
+status model_decoder_create(struct model *model, struct model_decoder **out)
 {
     if (model->shape.decoder_layers == 0)
         FAIL(STATUS_INTERNAL, "decoding asked of a model without decoder");
-    struct t5_decoder *decoder = calloc(1, sizeof *decoder);
+    struct model_decoder *decoder = calloc(1, sizeof *decoder);
     if (!decoder) FAIL(STATUS_INTERNAL, "no memory for a decoder");
     decoder->model = model;
     decoder->caches.kind = MEMORY_CACHES;
     decoder->captured.kind = MEMORY_CAPTURE;
     decoder->layer = calloc((size_t)model->decoder.layers, sizeof *decoder->layer);
-    status s = decoder->layer ? t5_run_create(model, &decoder->run)
+    status s = decoder->layer ? model_run_create(model, &decoder->run)
                               : ERROR(STATUS_INTERNAL, "no memory for a decoder");
     if (s) {
-        t5_decoder_destroy(decoder);
+        model_decoder_destroy(decoder);
         return s;
     }
     *out = decoder;
     return NULL;
 }
 
-void t5_decoder_destroy(struct t5_decoder *decoder)
+void model_decoder_destroy(struct model_decoder *decoder)
 {
     if (!decoder) return;
     struct queue *q = decoder->model->queue;
-    t5_run_destroy(decoder->run);
+    model_run_destroy(decoder->run);
     struct buffer *all[] = {&decoder->activations, &decoder->caches, &decoder->captured,
                             &decoder->integers};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_release(q, all[i]);
@@ -80,9 +80,9 @@ void t5_decoder_destroy(struct t5_decoder *decoder)
     free(decoder);
 }
 
-static void cut_activations(struct t5_decoder *decoder, struct t5_cut *cut)
+static void cut_activations(struct model_decoder *decoder, struct t5_cut *cut)
 {
-    const struct t5_shape *s = &decoder->model->shape;
+    const struct model_shape *s = &decoder->model->shape;
     const int64_t rows = decoder->limits.rows;
     decoder->bias = t5_cut_floats(cut, s->heads * (2 * decoder->limits.steps - 1));
     t5_activations_cut(cut, s, true, s->decoder_layers, rows, 0, false, decoder->layer);
@@ -91,24 +91,24 @@ static void cut_activations(struct t5_decoder *decoder, struct t5_cut *cut)
     decoder->logits = t5_cut_floats(cut, rows * s->vocabulary);
 }
 
-static void cut_caches(struct t5_decoder *decoder, struct t5_cut *cut)
+static void cut_caches(struct model_decoder *decoder, struct t5_cut *cut)
 {
-    const struct t5_shape *s = &decoder->model->shape;
-    const struct t5_decoder_limits *limits = &decoder->limits;
+    const struct model_shape *s = &decoder->model->shape;
+    const struct model_decoder_limits *limits = &decoder->limits;
     const int64_t wide = s->decoder_layers * 2 * s->heads * s->d_kv;
     decoder->cross_kv = t5_cut_reals(cut, wide * limits->history_tokens);
     decoder->cache = t5_cut_reals(cut, wide * limits->rows * limits->steps);
 }
 
-static void cut_captured(struct t5_decoder *decoder, struct t5_cut *cut)
+static void cut_captured(struct model_decoder *decoder, struct t5_cut *cut)
 {
-    const struct t5_decoder_limits *limits = &decoder->limits;
+    const struct model_decoder_limits *limits = &decoder->limits;
     decoder->capture = NULL;
     if (limits->capture_layers > 0)
         decoder->capture = t5_cut_floats(cut, limits->rows * limits->longest_history);
 }
 
-static void cut_integers(struct t5_decoder *decoder, struct t5_cut *cut)
+static void cut_integers(struct model_decoder *decoder, struct t5_cut *cut)
 {
     const int64_t rows = decoder->limits.rows;
     decoder->history_begin = t5_cut_ints(cut, decoder->limits.histories + 1);
@@ -127,8 +127,8 @@ static void cut_integers(struct t5_decoder *decoder, struct t5_cut *cut)
 }
 
 /* Makes room for what `cut` cuts and cuts it. */
-static status place(struct t5_decoder *decoder, struct buffer *buffer,
-                    void (*cut_all)(struct t5_decoder *, struct t5_cut *))
+static status place(struct model_decoder *decoder, struct buffer *buffer,
+                    void (*cut_all)(struct model_decoder *, struct t5_cut *))
 {
     struct queue *q = decoder->model->queue;
     struct t5_cut cut = t5_cut_begin(q, NULL);
@@ -143,12 +143,12 @@ static status place(struct t5_decoder *decoder, struct buffer *buffer,
 
 /* The limits to lay memory out for, where `need` is needed.  Those of steps that are recorded only
  * grow; `more`: to the next bucket, so that it happens seldom. */
-static struct t5_decoder_limits limits_for(const struct t5_decoder *decoder,
-                                           const struct t5_decoder_limits *need, bool more)
+static struct model_decoder_limits limits_for(const struct model_decoder *decoder,
+                                              const struct model_decoder_limits *need, bool more)
 {
-    const struct t5_decoder_limits *now = &decoder->limits;
+    const struct model_decoder_limits *now = &decoder->limits;
     if (!decoder->model->queue->op->graph_begin) return *need;
-    return (struct t5_decoder_limits){
+    return (struct model_decoder_limits){
         .histories = size_grown(now->histories, need->histories, more),
         .history_tokens = size_grown(now->history_tokens, need->history_tokens, more),
         .longest_history = size_grown(now->longest_history, need->longest_history, more),
@@ -157,10 +157,10 @@ static struct t5_decoder_limits limits_for(const struct t5_decoder *decoder,
         .capture_layers = size_grown(now->capture_layers, need->capture_layers, false)};
 }
 
-static status places_make(struct t5_decoder *decoder, const struct t5_decoder_limits *need,
+static status places_make(struct model_decoder *decoder, const struct model_decoder_limits *need,
                           bool more)
 {
-    const struct t5_decoder_limits limits = limits_for(decoder, need, more);
+    const struct model_decoder_limits limits = limits_for(decoder, need, more);
     if (limits.rows > INT32_MAX / limits.steps)
         FAIL(STATUS_INPUT, "%lld replies of %lld tokens are more than a decoder can hold",
              (long long)limits.rows, (long long)limits.steps);
@@ -172,19 +172,20 @@ static status places_make(struct t5_decoder *decoder, const struct t5_decoder_li
     return place(decoder, &decoder->integers, cut_integers);
 }
 
-status t5_decoder_reserve(struct t5_decoder *decoder, const struct t5_decoder_limits *limits)
+status model_decoder_reserve(struct model_decoder *decoder,
+                             const struct model_decoder_limits *limits)
 {
-    const struct t5_limits encoder = {.histories = limits->histories,
-                                      .history_tokens = limits->history_tokens,
-                                      .longest_history = limits->longest_history,
-                                      .capture_layers = limits->capture_layers};
-    TRY(t5_run_reserve(decoder->run, &encoder));
+    const struct model_limits encoder = {.histories = limits->histories,
+                                         .history_tokens = limits->history_tokens,
+                                         .longest_history = limits->longest_history,
+                                         .capture_layers = limits->capture_layers};
+    TRY(model_run_reserve(decoder->run, &encoder));
     return places_make(decoder, limits, false);
 }
 
 /* Fills an image of the integers (the decoder's pointers point into it) from host_slot,
  * host_history and the number of steps done. */
-static void fill_rows(struct t5_decoder *decoder)
+static void fill_rows(struct model_decoder *decoder)
 {
     const int32_t stride = (int32_t)decoder->limits.steps;
     int64_t segments = 0;
@@ -215,7 +216,7 @@ static void fill_rows(struct t5_decoder *decoder)
 
 /* Uploads the rows, with their inputs when `moves` is NULL, from an image that is not on its way
  * any more. */
-static status upload_rows(struct t5_decoder *decoder, const int32_t *moves, int64_t move_count)
+static status upload_rows(struct model_decoder *decoder, const int32_t *moves, int64_t move_count)
 {
     struct queue *q = decoder->model->queue;
     struct t5_cut cut = t5_cut_begin(q, NULL);
@@ -248,8 +249,8 @@ static status remember(int32_t **to, const int32_t *from, int64_t count)
     return NULL;
 }
 
-static status rows_check(const struct t5_decoder *decoder, int64_t rows, const int32_t *row_history,
-                         int64_t max_steps)
+static status rows_check(const struct model_decoder *decoder, int64_t rows,
+                         const int32_t *row_history, int64_t max_steps)
 {
     if (rows < 1 || max_steps < 1)
         FAIL(STATUS_INTERNAL, "decoding %lld rows of at most %lld steps", (long long)rows,
@@ -260,7 +261,7 @@ static status rows_check(const struct t5_decoder *decoder, int64_t rows, const i
     return NULL;
 }
 
-static status rows_begin(struct t5_decoder *decoder, int64_t rows, const int32_t *row_history,
+static status rows_begin(struct model_decoder *decoder, int64_t rows, const int32_t *row_history,
                          int64_t max_steps)
 {
     TRY(remember(&decoder->host_history, row_history, rows));
@@ -272,33 +273,34 @@ static status rows_begin(struct t5_decoder *decoder, int64_t rows, const int32_t
     return upload_rows(decoder, NULL, 0);
 }
 
-static real *layer_cross_kv(const struct t5_decoder *decoder, int64_t layer)
+static real *layer_cross_kv(const struct model_decoder *decoder, int64_t layer)
 {
-    const struct t5_shape *s = &decoder->model->shape;
+    const struct model_shape *s = &decoder->model->shape;
     return real_at(decoder->model->queue, decoder->cross_kv,
                    layer * decoder->limits.history_tokens * 2 * s->heads * s->d_kv);
 }
 
-status t5_decoder_begin(struct t5_decoder *decoder, int64_t histories, const int32_t *history_begin,
-                        const int32_t *history_tokens, int64_t rows, const int32_t *row_history,
-                        int64_t max_steps, int64_t capture_layers)
+status model_decoder_begin(struct model_decoder *decoder, int64_t histories,
+                           const int32_t *history_begin, const int32_t *history_tokens,
+                           int64_t rows, const int32_t *row_history, int64_t max_steps,
+                           int64_t capture_layers)
 {
-    struct t5 *model = decoder->model;
+    struct model *model = decoder->model;
     struct queue *q = model->queue;
-    struct t5_batch batch = {
+    struct model_batch batch = {
         .histories = histories, .history_begin = history_begin, .history_tokens = history_tokens};
     decoder->rows = 0;
     decoder->histories = histories;
     decoder->capture_layers = capture_layers;
     TRY(rows_check(decoder, rows, row_history, max_steps));
-    TRY(t5_forward(decoder->run, &batch, T5_KEEP_NOTHING, capture_layers));
+    TRY(model_forward(decoder->run, &batch, MODEL_KEEP_NOTHING, capture_layers));
     TRY(remember(&decoder->host_begin, history_begin, histories + 1));
-    const struct t5_decoder_limits need = {.histories = histories,
-                                           .history_tokens = decoder->run->history_tokens,
-                                           .longest_history = decoder->run->longest_history,
-                                           .rows = rows,
-                                           .steps = max_steps,
-                                           .capture_layers = capture_layers};
+    const struct model_decoder_limits need = {.histories = histories,
+                                              .history_tokens = decoder->run->history_tokens,
+                                              .longest_history = decoder->run->longest_history,
+                                              .rows = rows,
+                                              .steps = max_steps,
+                                              .capture_layers = capture_layers};
     TRY(places_make(decoder, &need, true));
     TRY(rows_begin(decoder, rows, row_history, max_steps));
     if (capture_layers > 0)
@@ -313,11 +315,11 @@ status t5_decoder_begin(struct t5_decoder *decoder, int64_t histories, const int
 }
 
 /* One query a row, standing behind its cached keys. */
-static void self_attention(struct t5_decoder *decoder, int64_t index,
+static void self_attention(struct model_decoder *decoder, int64_t index,
                            const struct t5_activations *a)
 {
     struct queue *q = decoder->model->queue;
-    const struct t5_shape *s = &decoder->model->shape;
+    const struct model_shape *s = &decoder->model->shape;
     int64_t inner = s->heads * s->d_kv;
     int64_t slot_stride = decoder->limits.steps * 2 * inner;
     real *cache = real_at(q, decoder->cache, index * decoder->limits.rows * slot_stride);
@@ -347,11 +349,11 @@ static void self_attention(struct t5_decoder *decoder, int64_t index,
 }
 
 /* Rows side by side of one history are one segment: its keys are read once for all. */
-static void cross_attention(struct t5_decoder *decoder, int64_t index,
+static void cross_attention(struct model_decoder *decoder, int64_t index,
                             const struct t5_activations *a)
 {
     struct queue *q = decoder->model->queue;
-    const struct t5_shape *s = &decoder->model->shape;
+    const struct model_shape *s = &decoder->model->shape;
     int64_t inner = s->heads * s->d_kv, first = s->decoder_layers - decoder->capture_layers;
     const real *kv = layer_cross_kv(decoder, index);
     struct attention attention = {
@@ -376,7 +378,7 @@ static void cross_attention(struct t5_decoder *decoder, int64_t index,
     q->op->attention(q, &attention);
 }
 
-status t5_decoder_count(struct t5_decoder *decoder)
+status model_decoder_count(struct model_decoder *decoder)
 {
     if (decoder->rows == 0) FAIL(STATUS_INTERNAL, "a decoding step without rows");
     if (decoder->steps >= decoder->max_steps)
@@ -385,11 +387,11 @@ status t5_decoder_count(struct t5_decoder *decoder)
     return NULL;
 }
 
-void t5_decoder_calls(struct t5_decoder *decoder)
+void model_decoder_calls(struct model_decoder *decoder)
 {
-    struct t5 *model = decoder->model;
+    struct model *model = decoder->model;
     struct queue *q = model->queue;
-    const struct t5_shape *s = &model->shape;
+    const struct model_shape *s = &model->shape;
     const int64_t rows = decoder->rows;
     q->op->advance(q, decoder->step, 1, 2 * decoder->limits.rows); /* and self_key_end */
     q->op->embedding(q, decoder->layer[0].x_in, model->parameters.values + model->shared,
@@ -409,16 +411,16 @@ void t5_decoder_calls(struct t5_decoder *decoder)
             rows);
 }
 
-status t5_decoder_step(struct t5_decoder *decoder)
+status model_decoder_step(struct model_decoder *decoder)
 {
-    TRY(t5_decoder_count(decoder));
-    t5_decoder_calls(decoder);
+    TRY(model_decoder_count(decoder));
+    model_decoder_calls(decoder);
     return NULL;
 }
 
 /* Rows move up; their slots stay, so no cache is copied.  Their inputs, which the host may not know
  * yet, go through `moved`: those of dropped rows behind its first limits.rows places. */
-status t5_decoder_keep(struct t5_decoder *decoder, const int32_t *rows, int64_t count)
+status model_decoder_keep(struct model_decoder *decoder, const int32_t *rows, int64_t count)
 {
     struct queue *q = decoder->model->queue;
     const int64_t before = decoder->rows;
@@ -446,61 +448,61 @@ status t5_decoder_keep(struct t5_decoder *decoder, const int32_t *rows, int64_t 
     return NULL;
 }
 
-struct t5_decoder_shape t5_decoder_shape(const struct t5_decoder *decoder)
+struct model_decoder_shape model_decoder_shape(const struct model_decoder *decoder)
 {
-    return (struct t5_decoder_shape){.layout = decoder->layout,
-                                     .rows = decoder->rows,
-                                     .segments = decoder->segments,
-                                     .capture_layers = decoder->capture_layers};
+    return (struct model_decoder_shape){.layout = decoder->layout,
+                                        .rows = decoder->rows,
+                                        .segments = decoder->segments,
+                                        .capture_layers = decoder->capture_layers};
 }
 
-float *t5_decoder_logits(struct t5_decoder *decoder)
+float *model_decoder_logits(struct model_decoder *decoder)
 {
     return decoder->logits;
 }
 
-const float *t5_decoder_capture(struct t5_decoder *decoder, int64_t *stride)
+const float *model_decoder_capture(struct model_decoder *decoder, int64_t *stride)
 {
     *stride = decoder->limits.longest_history;
     return decoder->capture;
 }
 
-int32_t *t5_decoder_input(struct t5_decoder *decoder)
+int32_t *model_decoder_input(struct model_decoder *decoder)
 {
     return decoder->input;
 }
 
-const int32_t *t5_decoder_step_of_row(struct t5_decoder *decoder)
+const int32_t *model_decoder_step_of_row(struct model_decoder *decoder)
 {
     return decoder->step;
 }
 
-const int32_t *t5_decoder_slot_of_row(struct t5_decoder *decoder)
+const int32_t *model_decoder_slot_of_row(struct model_decoder *decoder)
 {
     return decoder->slot;
 }
 
-const int32_t *t5_decoder_history_of_row(struct t5_decoder *decoder)
+const int32_t *model_decoder_history_of_row(struct model_decoder *decoder)
 {
     return decoder->history;
 }
 
-const int32_t *t5_decoder_key_begin(struct t5_decoder *decoder)
+const int32_t *model_decoder_key_begin(struct model_decoder *decoder)
 {
     return decoder->history_begin;
 }
 
-const int32_t *t5_decoder_key_end(struct t5_decoder *decoder)
+const int32_t *model_decoder_key_end(struct model_decoder *decoder)
 {
     return decoder->history_begin + 1;
 }
 
-int64_t t5_decoder_rows(const struct t5_decoder *decoder)
+int64_t model_decoder_rows(const struct model_decoder *decoder)
 {
     return decoder->rows;
 }
 
-int64_t t5_decoder_steps(const struct t5_decoder *decoder)
+int64_t model_decoder_steps(const struct model_decoder *decoder)
 {
     return decoder->steps;
 }

@@ -1,10 +1,10 @@
 /* Teacher-forced forward pass over packed batches: encoder, decoder, capture. */
 #include "src/model/t5_parts.h"
 
-struct attention t5_run_self_attention(const struct t5_run *run, bool decoder,
+struct attention t5_run_self_attention(const struct model_run *run, bool decoder,
                                        const struct t5_activations *a)
 {
-    const struct t5_shape *s = &run->model->shape;
+    const struct model_shape *s = &run->model->shape;
     const struct queue *q = run->model->queue;
     int64_t inner = s->heads * s->d_kv;
     const int32_t *begin = decoder ? run->reply_begin : run->history_begin;
@@ -30,9 +30,9 @@ struct attention t5_run_self_attention(const struct t5_run *run, bool decoder,
     };
 }
 
-struct attention t5_run_cross_attention(const struct t5_run *run, const struct t5_activations *a)
+struct attention t5_run_cross_attention(const struct model_run *run, const struct t5_activations *a)
 {
-    const struct t5_shape *s = &run->model->shape;
+    const struct model_shape *s = &run->model->shape;
     int64_t inner = s->heads * s->d_kv;
     return (struct attention){
         .segments = run->replies,
@@ -53,9 +53,9 @@ struct attention t5_run_cross_attention(const struct t5_run *run, const struct t
     };
 }
 
-void t5_run_encoder_layer(struct t5_run *run, int64_t index, bool again)
+void t5_run_encoder_layer(struct model_run *run, int64_t index, bool again)
 {
-    struct t5 *model = run->model;
+    struct model *model = run->model;
     const struct t5_activations *a = &run->encoder[index];
     const struct t5_layer *layer = &model->encoder.layer[index];
     const int64_t n = run->history_tokens;
@@ -66,11 +66,11 @@ void t5_run_encoder_layer(struct t5_run *run, int64_t index, bool again)
     (again ? t5_layer_inner : t5_layer_feed_forward)(model, layer, a, n);
 }
 
-void t5_run_decoder_layer(struct t5_run *run, int64_t index, bool again)
+void t5_run_decoder_layer(struct model_run *run, int64_t index, bool again)
 {
-    struct t5 *model = run->model;
+    struct model *model = run->model;
     struct queue *q = model->queue;
-    const struct t5_shape *s = &model->shape;
+    const struct model_shape *s = &model->shape;
     const struct t5_activations *a = &run->decoder[index];
     const struct t5_layer *layer = &model->decoder.layer[index];
     const int64_t m = run->reply_tokens, stride = run->longest_history;
@@ -94,11 +94,11 @@ void t5_run_decoder_layer(struct t5_run *run, int64_t index, bool again)
     (again ? t5_layer_inner : t5_layer_feed_forward)(model, layer, a, m);
 }
 
-static void encode(struct t5_run *run)
+static void encode(struct model_run *run)
 {
-    struct t5 *model = run->model;
+    struct model *model = run->model;
     struct queue *q = model->queue;
-    const struct t5_shape *s = &model->shape;
+    const struct model_shape *s = &model->shape;
     const float *weights = model->parameters.values;
     int64_t n = run->history_tokens;
     t5_relative_bias(model, &model->encoder, run->encoder_bias, run->longest_history);
@@ -111,11 +111,11 @@ static void encode(struct t5_run *run)
 }
 
 /* Up to what the head reads. */
-static void decode(struct t5_run *run)
+static void decode(struct model_run *run)
 {
-    struct t5 *model = run->model;
+    struct model *model = run->model;
     struct queue *q = model->queue;
-    const struct t5_shape *s = &model->shape;
+    const struct model_shape *s = &model->shape;
     int64_t m = run->reply_tokens;
     t5_relative_bias(model, &model->decoder, run->decoder_bias, run->longest_reply);
     if (run->capture)
@@ -127,10 +127,10 @@ static void decode(struct t5_run *run)
                   run->decoder_inverse, run->scaled, m);
 }
 
-status t5_forward(struct t5_run *run, const struct t5_batch *batch, enum t5_keep keep,
-                  int64_t capture_layers)
+status model_forward(struct model_run *run, const struct model_batch *batch, enum model_keep keep,
+                     int64_t capture_layers)
 {
-    struct t5 *model = run->model;
+    struct model *model = run->model;
     run->done = false;
     if (keep && !model->with_gradients)
         FAIL(STATUS_INTERNAL, "activations kept for a model created without gradients");

@@ -11,7 +11,7 @@ enum { LOGITS_BYTES = 128 << 20 };
 /* A whole number of the CPU's blocks of 256 rows, so that the gradient of the head's weights is
  * the same sum in the same order as in one piece; where a vocabulary is too large for that, of 64.
  */
-int64_t t5_run_head_rows(const struct t5_run *run)
+int64_t model_run_head_rows(const struct model_run *run)
 {
     const size_t real_bytes = run->model->queue->real_bytes;
     const int64_t bytes = (int64_t)(4 + (real_bytes == 4 ? 0 : real_bytes));
@@ -22,34 +22,34 @@ int64_t t5_run_head_rows(const struct t5_run *run)
     return rows < run->reply_tokens ? rows : run->reply_tokens;
 }
 
-void t5_run_limit_head(struct t5_run *run, int64_t rows)
+void model_run_limit_head(struct model_run *run, int64_t rows)
 {
     run->head_rows = rows;
 }
 
-static void logits_of(struct t5_run *run, float *logits, int64_t first, int64_t rows)
+static void logits_of(struct model_run *run, float *logits, int64_t first, int64_t rows)
 {
-    struct t5 *model = run->model;
+    struct model *model = run->model;
     struct queue *q = model->queue;
     q->op->matmul_float(q, logits, real_at(q, run->scaled, first * model->shape.d_model),
                         model->head.packed, rows, false);
 }
 
-float *t5_run_head_forward(struct t5_run *run, int64_t first, int64_t rows)
+float *model_run_head_forward(struct model_run *run, int64_t first, int64_t rows)
 {
     logits_of(run, run->logits, first, rows);
     return run->logits;
 }
 
-real *t5_run_dlogits(const struct t5_run *run)
+real *model_run_dlogits(const struct model_run *run)
 {
     return run->dlogits;
 }
 
-status t5_run_head_backward(struct t5_run *run, int64_t first, int64_t rows, const real *dlogits,
-                            float *gradients)
+status model_run_head_backward(struct model_run *run, int64_t first, int64_t rows,
+                               const real *dlogits, float *gradients)
 {
-    struct t5 *model = run->model;
+    struct model *model = run->model;
     struct queue *q = model->queue;
     const struct t5_matrix *head = &model->head;
     const int64_t d = model->shape.d_model;
@@ -68,14 +68,15 @@ status t5_run_head_backward(struct t5_run *run, int64_t first, int64_t rows, con
     return NULL;
 }
 
-status t5_run_logp(struct t5_run *run, float temperature, float *logp, float *entropy, float *lse)
+status model_run_logp(struct model_run *run, float temperature, float *logp, float *entropy,
+                      float *lse)
 {
     struct queue *q = run->model->queue;
-    const int64_t most = t5_run_head_rows(run);
+    const int64_t most = model_run_head_rows(run);
     if (!run->done || run->replies == 0) FAIL(STATUS_INTERNAL, "log-probabilities of no replies");
     for (int64_t first = 0; first < run->reply_tokens; first += most) {
         const int64_t left = run->reply_tokens - first, rows = left < most ? left : most;
-        const float *logits = t5_run_head_forward(run, first, rows);
+        const float *logits = model_run_head_forward(run, first, rows);
         q->op->softmax_loss(q, logp + first, entropy ? entropy + first : NULL,
                             lse ? lse + first : NULL, NULL, logits, NULL, run->targets + first,
                             temperature, rows, run->model->shape.vocabulary);
@@ -83,7 +84,7 @@ status t5_run_logp(struct t5_run *run, float temperature, float *logp, float *en
     return NULL;
 }
 
-status t5_run_logits(struct t5_run *run, float **logits)
+status model_run_logits(struct model_run *run, float **logits)
 {
     struct queue *q = run->model->queue;
     if (!run->done || run->replies == 0) FAIL(STATUS_INTERNAL, "logits of no replies");

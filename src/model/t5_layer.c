@@ -31,8 +31,8 @@ int32_t *t5_cut_ints(struct t5_cut *cut, int64_t count)
 }
 
 /* One layer's own places, all but x_in and x_out. */
-static void layer_cut_kept(struct t5_cut *cut, const struct t5_shape *s, bool decoder, int64_t rows,
-                           int64_t cross_rows, struct t5_activations *a)
+static void layer_cut_kept(struct t5_cut *cut, const struct model_shape *s, bool decoder,
+                           int64_t rows, int64_t cross_rows, struct t5_activations *a)
 {
     int64_t d = s->d_model, inner = s->heads * s->d_kv;
     a->norm_self = t5_cut_reals(cut, rows * d);
@@ -58,7 +58,7 @@ static void layer_cut_kept(struct t5_cut *cut, const struct t5_shape *s, bool de
 }
 
 /* The same for layers that keep nothing; what is never alive together shares memory. */
-static void layer_cut_passing(struct t5_cut *cut, const struct t5_shape *s, bool decoder,
+static void layer_cut_passing(struct t5_cut *cut, const struct model_shape *s, bool decoder,
                               int64_t rows, int64_t cross_rows, struct t5_activations *a)
 {
     int64_t d = s->d_model, inner = s->heads * s->d_kv;
@@ -72,8 +72,8 @@ static void layer_cut_passing(struct t5_cut *cut, const struct t5_shape *s, bool
     a->inner = t5_cut_reals(cut, rows * s->d_ff);
 }
 
-void t5_inputs_cut(struct t5_cut *cut, const struct t5_shape *shape, int64_t layers, int64_t rows,
-                   enum t5_keep keep, struct t5_activations *slots)
+void t5_inputs_cut(struct t5_cut *cut, const struct model_shape *shape, int64_t layers,
+                   int64_t rows, enum model_keep keep, struct t5_activations *slots)
 {
     if (layers == 0) return;
     real *x = t5_cut_reals(cut, rows * shape->d_model);
@@ -84,13 +84,13 @@ void t5_inputs_cut(struct t5_cut *cut, const struct t5_shape *shape, int64_t lay
     }
 }
 
-void t5_layers_cut(struct t5_cut *cut, const struct t5_shape *shape, bool decoder, int64_t layers,
-                   int64_t rows, int64_t cross_rows, enum t5_keep keep,
+void t5_layers_cut(struct t5_cut *cut, const struct model_shape *shape, bool decoder,
+                   int64_t layers, int64_t rows, int64_t cross_rows, enum model_keep keep,
                    struct t5_activations *slots)
 {
     struct t5_cut shared = *cut;
     for (int64_t i = 0; i < layers; i++) {
-        if (keep != T5_KEEP_ALL) *cut = shared;
+        if (keep != MODEL_KEEP_ALL) *cut = shared;
         if (keep)
             layer_cut_kept(cut, shape, decoder, rows, cross_rows, &slots[i]);
         else
@@ -98,8 +98,8 @@ void t5_layers_cut(struct t5_cut *cut, const struct t5_shape *shape, bool decode
     }
 }
 
-void t5_activations_cut(struct t5_cut *cut, const struct t5_shape *shape, bool decoder,
-                        int64_t layers, int64_t rows, int64_t cross_rows, enum t5_keep keep,
+void t5_activations_cut(struct t5_cut *cut, const struct model_shape *shape, bool decoder,
+                        int64_t layers, int64_t rows, int64_t cross_rows, enum model_keep keep,
                         struct t5_activations *slots)
 {
     t5_inputs_cut(cut, shape, layers, rows, keep, slots);
@@ -107,14 +107,14 @@ void t5_activations_cut(struct t5_cut *cut, const struct t5_shape *shape, bool d
 }
 
 /* y = x W^T */
-static void project(struct t5 *model, real *y, const real *x, const struct t5_matrix *w,
+static void project(struct model *model, real *y, const real *x, const struct t5_matrix *w,
                     int64_t rows)
 {
     model->queue->op->matmul(model->queue, y, x, w->packed, rows, false);
 }
 
 /* to = from + x W^T; in place when from is to, with the same bits. */
-static void project_onto(struct t5 *model, real *to, const real *from, const real *x,
+static void project_onto(struct model *model, real *to, const real *from, const real *x,
                          const struct t5_matrix *w, int64_t rows)
 {
     struct queue *q = model->queue;
@@ -122,41 +122,41 @@ static void project_onto(struct t5 *model, real *to, const real *from, const rea
     q->op->matmul(q, to, x, w->packed, rows, true);
 }
 
-static void normalize(struct t5 *model, real *y, float *inverse, const real *x, int64_t weight,
+static void normalize(struct model *model, real *y, float *inverse, const real *x, int64_t weight,
                       int64_t rows)
 {
     model->queue->op->rmsnorm(model->queue, y, inverse, x, model->parameters.values + weight, rows,
                               model->shape.d_model, model->shape.eps);
 }
 
-void t5_layer_self_project(struct t5 *model, const struct t5_layer *layer,
+void t5_layer_self_project(struct model *model, const struct t5_layer *layer,
                            const struct t5_activations *a, int64_t rows)
 {
     normalize(model, a->norm_self, a->inverse_self, a->x_in, layer->norm[NORM_SELF], rows);
     project(model, a->qkv, a->norm_self, &layer->matrix[SELF_QKV], rows);
 }
 
-void t5_layer_self_close(struct t5 *model, const struct t5_layer *layer,
+void t5_layer_self_close(struct model *model, const struct t5_layer *layer,
                          const struct t5_activations *a, int64_t rows)
 {
     project_onto(model, a->x_self, a->x_in, a->self_out, &layer->matrix[SELF_O], rows);
 }
 
-void t5_layer_cross_project(struct t5 *model, const struct t5_layer *layer,
+void t5_layer_cross_project(struct model *model, const struct t5_layer *layer,
                             const struct t5_activations *a, int64_t rows)
 {
     normalize(model, a->norm_cross, a->inverse_cross, a->x_self, layer->norm[NORM_CROSS], rows);
     project(model, a->cross_q, a->norm_cross, &layer->matrix[CROSS_Q], rows);
 }
 
-void t5_layer_cross_close(struct t5 *model, const struct t5_layer *layer,
+void t5_layer_cross_close(struct model *model, const struct t5_layer *layer,
                           const struct t5_activations *a, int64_t rows)
 {
     project_onto(model, a->x_cross, a->x_self, a->cross_out, &layer->matrix[CROSS_O], rows);
 }
 
-void t5_layer_inner(struct t5 *model, const struct t5_layer *layer, const struct t5_activations *a,
-                    int64_t rows)
+void t5_layer_inner(struct model *model, const struct t5_layer *layer,
+                    const struct t5_activations *a, int64_t rows)
 {
     struct queue *q = model->queue;
     normalize(model, a->norm_ff, a->inverse_ff, a->x_cross, layer->norm[NORM_FF], rows);
@@ -168,14 +168,14 @@ void t5_layer_inner(struct t5 *model, const struct t5_layer *layer, const struct
     }
 }
 
-void t5_layer_feed_forward(struct t5 *model, const struct t5_layer *layer,
+void t5_layer_feed_forward(struct model *model, const struct t5_layer *layer,
                            const struct t5_activations *a, int64_t rows)
 {
     t5_layer_inner(model, layer, a, rows);
     project_onto(model, a->x_out, a->x_cross, a->inner, &layer->matrix[FF_WO], rows);
 }
 
-void t5_head_input(struct t5 *model, const real *x, real *normed, float *inverse, real *scaled,
+void t5_head_input(struct model *model, const real *x, real *normed, float *inverse, real *scaled,
                    int64_t rows)
 {
     struct queue *q = model->queue;
@@ -185,7 +185,7 @@ void t5_head_input(struct t5 *model, const real *x, real *normed, float *inverse
         q->op->scale(q, scaled, normed, (float)pow((double)d, -0.5), rows * d);
 }
 
-void t5_head(struct t5 *model, const real *x, real *normed, float *inverse, real *scaled,
+void t5_head(struct model *model, const real *x, real *normed, float *inverse, real *scaled,
              float *logits, int64_t rows)
 {
     struct queue *q = model->queue;
@@ -194,9 +194,9 @@ void t5_head(struct t5 *model, const real *x, real *normed, float *inverse, real
                         rows, false);
 }
 
-void t5_relative_bias(struct t5 *model, const struct t5_stack *stack, float *bias, int64_t span)
+void t5_relative_bias(struct model *model, const struct t5_stack *stack, float *bias, int64_t span)
 {
-    const struct t5_shape *s = &model->shape;
+    const struct model_shape *s = &model->shape;
     model->queue->op->relative_bias(model->queue, bias,
                                     model->parameters.values + stack->relative_bias, span, s->heads,
                                     s->buckets, s->max_distance, !stack->decoder);

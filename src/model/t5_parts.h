@@ -7,7 +7,7 @@
 #define REGARD_MODEL_T5_PARTS_H
 
 #include "src/model/buffer.h"
-#include "src/model/t5.h"
+#include "src/model/model.h"
 
 enum t5_matrix_name { SELF_QKV, SELF_O, CROSS_Q, CROSS_KV, CROSS_O, FF_WI, FF_WO, T5_MATRICES };
 enum t5_norm_name { NORM_SELF, NORM_CROSS, NORM_FF, T5_NORMS };
@@ -31,13 +31,13 @@ struct t5_stack {
     int64_t final_norm;
 };
 
-struct t5 {
+struct model {
     struct queue *queue;
-    struct t5_shape shape;
+    struct model_shape shape;
     bool with_gradients;
     bool stochastic; /* rounding, keyed by seed and version */
     int64_t seed;
-    struct t5_version version;
+    struct model_version version;
     struct parameters parameters;
     int64_t shared;        /* offset of the embedding [vocabulary, d] */
     struct t5_matrix head; /* lm_head, or the embedding again when tied */
@@ -46,9 +46,9 @@ struct t5 {
     struct t5_matrix value_weight, value_bias; /* [1, d], [1, 1] */
 };
 
-/* t5_create, and the critic's head behind the parameters when value_head. */
-status t5_create_parts(struct queue *queue, const struct t5_shape *shape, bool with_gradients,
-                       bool value_head, struct t5 **out);
+/* model_create, and the critic's head behind the parameters when value_head. */
+status t5_create_parts(struct queue *queue, const struct model_shape *shape, bool with_gradients,
+                       bool value_head, struct model **out);
 
 /* Pieces cut off one buffer: first with base NULL to count bytes, then to place them. */
 struct t5_cut {
@@ -60,8 +60,8 @@ real *t5_cut_reals(struct t5_cut *cut, int64_t count);
 float *t5_cut_floats(struct t5_cut *cut, int64_t count);
 int32_t *t5_cut_ints(struct t5_cut *cut, int64_t count);
 
-/* One layer's activations.  T5_KEEP_ALL: a place for each; T5_KEEP_INPUTS: layers share all but
- * x_in and x_out; otherwise they share all, and x_in, x_self, x_cross and x_out are the same
+/* One layer's activations.  MODEL_KEEP_ALL: a place for each; MODEL_KEEP_INPUTS: layers share all
+ * but x_in and x_out; otherwise they share all, and x_in, x_self, x_cross and x_out are the same
  * rows.  A layer's x_out is the next one's x_in. */
 struct t5_activations {
     real *x_in;                                       /* [m, d] */
@@ -78,41 +78,41 @@ struct t5_activations {
 };
 /* Places for the layers of a stack in slots[layers]: x_in and x_out; then the rest.  cross_rows: n,
  * 0 when the caller holds the keys and values itself.  The last does both. */
-void t5_inputs_cut(struct t5_cut *cut, const struct t5_shape *shape, int64_t layers, int64_t rows,
-                   enum t5_keep keep, struct t5_activations *slots);
-void t5_layers_cut(struct t5_cut *cut, const struct t5_shape *shape, bool decoder, int64_t layers,
-                   int64_t rows, int64_t cross_rows, enum t5_keep keep,
+void t5_inputs_cut(struct t5_cut *cut, const struct model_shape *shape, int64_t layers,
+                   int64_t rows, enum model_keep keep, struct t5_activations *slots);
+void t5_layers_cut(struct t5_cut *cut, const struct model_shape *shape, bool decoder,
+                   int64_t layers, int64_t rows, int64_t cross_rows, enum model_keep keep,
                    struct t5_activations *slots);
-void t5_activations_cut(struct t5_cut *cut, const struct t5_shape *shape, bool decoder,
-                        int64_t layers, int64_t rows, int64_t cross_rows, enum t5_keep keep,
+void t5_activations_cut(struct t5_cut *cut, const struct model_shape *shape, bool decoder,
+                        int64_t layers, int64_t rows, int64_t cross_rows, enum model_keep keep,
                         struct t5_activations *slots);
 
 /* The pieces of a layer, rows at a time; the attention itself stands between them. */
-void t5_layer_self_project(struct t5 *model, const struct t5_layer *layer,
+void t5_layer_self_project(struct model *model, const struct t5_layer *layer,
                            const struct t5_activations *a, int64_t rows);
-void t5_layer_self_close(struct t5 *model, const struct t5_layer *layer,
+void t5_layer_self_close(struct model *model, const struct t5_layer *layer,
                          const struct t5_activations *a, int64_t rows);
-void t5_layer_cross_project(struct t5 *model, const struct t5_layer *layer,
+void t5_layer_cross_project(struct model *model, const struct t5_layer *layer,
                             const struct t5_activations *a, int64_t rows);
-void t5_layer_cross_close(struct t5 *model, const struct t5_layer *layer,
+void t5_layer_cross_close(struct model *model, const struct t5_layer *layer,
                           const struct t5_activations *a, int64_t rows);
 /* The feed-forward part up to `inner`; the whole of it. */
-void t5_layer_inner(struct t5 *model, const struct t5_layer *layer, const struct t5_activations *a,
-                    int64_t rows);
-void t5_layer_feed_forward(struct t5 *model, const struct t5_layer *layer,
+void t5_layer_inner(struct model *model, const struct t5_layer *layer,
+                    const struct t5_activations *a, int64_t rows);
+void t5_layer_feed_forward(struct model *model, const struct t5_layer *layer,
                            const struct t5_activations *a, int64_t rows);
 /* Final norm and scaling, what the head reads: normed [rows, d], scaled [rows, d] (may be normed);
  * and the head too. */
-void t5_head_input(struct t5 *model, const real *x, real *normed, float *inverse, real *scaled,
+void t5_head_input(struct model *model, const real *x, real *normed, float *inverse, real *scaled,
                    int64_t rows);
-void t5_head(struct t5 *model, const real *x, real *normed, float *inverse, real *scaled,
+void t5_head(struct model *model, const real *x, real *normed, float *inverse, real *scaled,
              float *logits, int64_t rows);
-void t5_relative_bias(struct t5 *model, const struct t5_stack *stack, float *bias, int64_t span);
+void t5_relative_bias(struct model *model, const struct t5_stack *stack, float *bias, int64_t span);
 
-struct t5_run {
-    struct t5 *model;
+struct model_run {
+    struct model *model;
     bool keep_maps, done;
-    enum t5_keep kept;
+    enum model_keep kept;
     int64_t histories, history_tokens, longest_history; /* n */
     int64_t replies, reply_tokens, longest_reply;       /* m */
     int64_t first_reply_tokens, first_history_tokens;
@@ -132,26 +132,27 @@ struct t5_run {
     float *encoder_inverse, *decoder_inverse; /* [n], [m] */
     real *encoder_output, *decoder_output;    /* [n, d], [m, d] before the scaling */
     real *scaled;                             /* [m, d] what the head reads */
-    float *logits;                            /* [t5_run_head_rows, vocabulary] */
+    float *logits;                            /* [model_run_head_rows, vocabulary] */
     real *dlogits;                            /* the same place where `real` is fp32 */
     float *capture;                           /* [m, longest_history] */
     float *maps;                              /* [layers, heads, m, longest_history] */
 };
 
 /* Measures a batch, makes room for it and uploads its integers. */
-status t5_run_begin(struct t5_run *run, const struct t5_batch *batch, enum t5_keep keep,
+status t5_run_begin(struct model_run *run, const struct model_batch *batch, enum model_keep keep,
                     int64_t capture_layers);
 /* One layer of the pass.  again: for a backward pass that needs the layer's activations and has
  * kept its input alone; not x_out, which is there, and captures nothing. */
-void t5_run_encoder_layer(struct t5_run *run, int64_t index, bool again);
-void t5_run_decoder_layer(struct t5_run *run, int64_t index, bool again);
+void t5_run_encoder_layer(struct model_run *run, int64_t index, bool again);
+void t5_run_decoder_layer(struct model_run *run, int64_t index, bool again);
 /* Room for the backward pass of the present batch; dscaled [m, d]: where the head's backward pass
  * leaves the gradient of `scaled`. */
-status t5_backward_reserve(struct t5_run *run, real **dscaled);
+status t5_backward_reserve(struct model_run *run, real **dscaled);
 
 /* The attentions of a teacher-forced pass, as forward and backward both call them. */
-struct attention t5_run_self_attention(const struct t5_run *run, bool decoder,
+struct attention t5_run_self_attention(const struct model_run *run, bool decoder,
                                        const struct t5_activations *a);
-struct attention t5_run_cross_attention(const struct t5_run *run, const struct t5_activations *a);
+struct attention t5_run_cross_attention(const struct model_run *run,
+                                        const struct t5_activations *a);
 
 #endif

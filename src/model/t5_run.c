@@ -5,22 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-status t5_run_create(struct t5 *model, struct t5_run **out)
+status model_run_create(struct model *model, struct model_run **out)
 {
-    struct t5_run *run = calloc(1, sizeof *run);
+    struct model_run *run = calloc(1, sizeof *run);
     if (!run) FAIL(STATUS_INTERNAL, "no memory for a run");
     run->model = model;
     run->encoder = calloc((size_t)model->encoder.layers + 1, sizeof *run->encoder);
     run->decoder = calloc((size_t)model->decoder.layers + 1, sizeof *run->decoder);
     if (!run->encoder || !run->decoder) {
-        t5_run_destroy(run);
+        model_run_destroy(run);
         FAIL(STATUS_INTERNAL, "no memory for a run");
     }
     *out = run;
     return NULL;
 }
 
-void t5_run_destroy(struct t5_run *run)
+void model_run_destroy(struct model_run *run)
 {
     if (!run) return;
     struct queue *q = run->model->queue;
@@ -36,7 +36,7 @@ void t5_run_destroy(struct t5_run *run)
 }
 
 /* Ranges [begin[i], begin[i+1]) from 0, none empty, ids inside the vocabulary; the longest. */
-static status ranges_check(const struct t5_shape *shape, const char *what, int64_t count,
+static status ranges_check(const struct model_shape *shape, const char *what, int64_t count,
                            const int32_t *begin, const int32_t *tokens, int64_t *longest)
 {
     *longest = 0;
@@ -55,9 +55,9 @@ static status ranges_check(const struct t5_shape *shape, const char *what, int64
     return NULL;
 }
 
-static status batch_measure(struct t5_run *run, const struct t5_batch *batch)
+static status batch_measure(struct model_run *run, const struct model_batch *batch)
 {
-    const struct t5_shape *shape = &run->model->shape;
+    const struct model_shape *shape = &run->model->shape;
     if (batch->histories < 1) FAIL(STATUS_INTERNAL, "a batch without histories");
     TRY(ranges_check(shape, "history", batch->histories, batch->history_begin,
                      batch->history_tokens, &run->longest_history));
@@ -86,7 +86,7 @@ static status batch_measure(struct t5_run *run, const struct t5_batch *batch)
     return NULL;
 }
 
-static void cut_integers(struct t5_run *run, struct t5_cut *cut)
+static void cut_integers(struct model_run *run, struct t5_cut *cut)
 {
     run->history_begin = t5_cut_ints(cut, run->histories + 1);
     run->history_ids = t5_cut_ints(cut, run->history_tokens);
@@ -98,7 +98,7 @@ static void cut_integers(struct t5_run *run, struct t5_cut *cut)
 }
 
 /* Fills the host's image of the integers; the run's pointers point into it. */
-static void fill_integers(const struct t5_run *run, const struct t5_batch *batch)
+static void fill_integers(const struct model_run *run, const struct model_batch *batch)
 {
     size_t word = sizeof(int32_t);
     memcpy(run->history_begin, batch->history_begin, (size_t)(run->histories + 1) * word);
@@ -117,7 +117,7 @@ static void fill_integers(const struct t5_run *run, const struct t5_batch *batch
 
 /* Room for the integers on the device, and for their image on the host, which is not on its way
  * any more. */
-static status reserve_integers(struct t5_run *run, size_t *bytes)
+static status reserve_integers(struct model_run *run, size_t *bytes)
 {
     struct queue *q = run->model->queue;
     struct t5_cut cut = t5_cut_begin(q, NULL);
@@ -129,7 +129,7 @@ static status reserve_integers(struct t5_run *run, size_t *bytes)
 }
 
 /* One upload of all integers, through a host image of the same layout; nobody waits for it. */
-static status upload_integers(struct t5_run *run, const struct t5_batch *batch)
+static status upload_integers(struct model_run *run, const struct model_batch *batch)
 {
     struct queue *q = run->model->queue;
     size_t bytes;
@@ -147,9 +147,9 @@ static status upload_integers(struct t5_run *run, const struct t5_batch *batch)
 
 /* The layers of both stacks.  Unless every layer's activations are kept, encoder and decoder are
  * never at work together and take the same memory in turn. */
-static void cut_layers(struct t5_run *run, struct t5_cut *cut)
+static void cut_layers(struct model_run *run, struct t5_cut *cut)
 {
-    const struct t5_shape *s = &run->model->shape;
+    const struct model_shape *s = &run->model->shape;
     const int64_t n = run->history_tokens, m = run->reply_tokens;
     t5_inputs_cut(cut, s, s->encoder_layers, n, run->kept, run->encoder);
     if (m > 0) t5_inputs_cut(cut, s, s->decoder_layers, m, run->kept, run->decoder);
@@ -157,16 +157,16 @@ static void cut_layers(struct t5_run *run, struct t5_cut *cut)
     t5_layers_cut(cut, s, false, s->encoder_layers, n, 0, run->kept, run->encoder);
     if (m == 0) return;
     const size_t end = cut->used;
-    if (run->kept != T5_KEEP_ALL) cut->used = begin;
+    if (run->kept != MODEL_KEEP_ALL) cut->used = begin;
     t5_layers_cut(cut, s, true, s->decoder_layers, m, n, run->kept, run->decoder);
     if (cut->used < end) cut->used = end;
 }
 
-static void cut_floats(struct t5_run *run, struct t5_cut *cut)
+static void cut_floats(struct model_run *run, struct t5_cut *cut)
 {
-    const struct t5_shape *s = &run->model->shape;
+    const struct model_shape *s = &run->model->shape;
     const int64_t n = run->history_tokens, m = run->reply_tokens, d = s->d_model;
-    const int64_t rows = t5_run_head_rows(run);
+    const int64_t rows = model_run_head_rows(run);
     run->encoder_bias = t5_cut_floats(cut, s->heads * (2 * run->longest_history - 1));
     run->encoder_inverse = t5_cut_floats(cut, n);
     run->encoder_output = t5_cut_reals(cut, n * d);
@@ -187,7 +187,7 @@ static void cut_floats(struct t5_run *run, struct t5_cut *cut)
         run->maps = t5_cut_floats(cut, s->decoder_layers * s->heads * m * run->longest_history);
 }
 
-status t5_run_reserve(struct t5_run *run, const struct t5_limits *limits)
+status model_run_reserve(struct model_run *run, const struct model_limits *limits)
 {
     struct queue *q = run->model->queue;
     run->done = false;
@@ -208,7 +208,7 @@ status t5_run_reserve(struct t5_run *run, const struct t5_limits *limits)
     return limits->keep ? t5_backward_reserve(run, &dscaled) : NULL;
 }
 
-status t5_run_begin(struct t5_run *run, const struct t5_batch *batch, enum t5_keep keep,
+status t5_run_begin(struct model_run *run, const struct model_batch *batch, enum model_keep keep,
                     int64_t capture_layers)
 {
     struct queue *q = run->model->queue;
@@ -225,33 +225,33 @@ status t5_run_begin(struct t5_run *run, const struct t5_batch *batch, enum t5_ke
     return NULL;
 }
 
-const real *t5_run_encoder_output(const struct t5_run *run)
+const real *model_run_encoder_output(const struct model_run *run)
 {
     return run->encoder_output;
 }
 
-const int32_t *t5_run_targets(const struct t5_run *run)
+const int32_t *model_run_targets(const struct model_run *run)
 {
     return run->targets;
 }
 
-const int32_t *t5_run_history_begin(const struct t5_run *run)
+const int32_t *model_run_history_begin(const struct model_run *run)
 {
     return run->history_begin;
 }
 
-const float *t5_run_capture(const struct t5_run *run, int64_t *stride)
+const float *model_run_capture(const struct model_run *run, int64_t *stride)
 {
     *stride = run->longest_history;
     return run->capture;
 }
 
-void t5_run_keep_maps(struct t5_run *run, bool keep)
+void model_run_keep_maps(struct model_run *run, bool keep)
 {
     run->keep_maps = keep;
 }
 
-status t5_run_map(struct t5_run *run, int64_t layer, int64_t head, float *host)
+status model_run_map(struct model_run *run, int64_t layer, int64_t head, float *host)
 {
     struct queue *q = run->model->queue;
     if (!run->done || !run->maps) FAIL(STATUS_INTERNAL, "no attention maps were kept");

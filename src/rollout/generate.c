@@ -15,17 +15,17 @@
 /* How many steps pass between two looks at which rows have ended. */
 enum { LOOK_EVERY = 2, LOOK_EVERY_RECORDED = 4 };
 
-status generator_create(struct t5 *model, struct generator **out)
+status generator_create(struct model *model, struct generator **out)
 {
     struct generator *g = memory_allocate(sizeof *g);
-    struct queue *q = t5_queue(model);
+    struct queue *q = model_queue(model);
     g->model = model;
     g->graphs = g->recordable = q->op->graph_begin != NULL;
     capture_create(&g->capture, q);
     results_create(&g->results, q);
     step_graphs_create(&g->recorded, q);
-    status s = t5_shape(model)->decoder_layers ? t5_decoder_create(model, &g->decoder) : NULL;
-    if (!s) s = t5_run_create(model, &g->run);
+    status s = model_shape(model)->decoder_layers ? model_decoder_create(model, &g->decoder) : NULL;
+    if (!s) s = model_run_create(model, &g->run);
     if (s) {
         generator_destroy(g);
         return s;
@@ -37,26 +37,26 @@ status generator_create(struct t5 *model, struct generator **out)
 void generator_destroy(struct generator *g)
 {
     if (!g) return;
-    struct queue *q = t5_queue(g->model);
+    struct queue *q = model_queue(g->model);
     step_graphs_destroy(&g->recorded);
     struct buffer *all[] = {&g->key_begin, &g->history, &g->step};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_release(q, all[i]);
     for (int i = 0; i < 2; i++) host_buffer_release(q, &g->look[i]);
     capture_destroy(&g->capture);
     results_destroy(&g->results);
-    if (g->decoder) t5_decoder_destroy(g->decoder);
-    if (g->run) t5_run_destroy(g->run);
+    if (g->decoder) model_decoder_destroy(g->decoder);
+    if (g->run) model_run_destroy(g->run);
     free(g);
 }
 
 void generator_use_graphs(struct generator *g, bool graphs)
 {
-    g->graphs = graphs && t5_queue(g->model)->op->graph_begin;
+    g->graphs = graphs && model_queue(g->model)->op->graph_begin;
 }
 
 status generator_check(const struct generator *g, const struct config *config)
 {
-    const int64_t layers = t5_shape(g->model)->decoder_layers;
+    const int64_t layers = model_shape(g->model)->decoder_layers;
     if (config->attention.layers > layers)
         FAIL(STATUS_INPUT,
              "attention.layers is %lld but the model's decoder has %lld layers; lower it",
@@ -97,7 +97,7 @@ static status limits_set(struct generator *g, const struct generator_limits *nee
 {
     const struct generator_limits *now = &g->limits;
     struct generator_limits limits = *need;
-    if (t5_queue(g->model)->op->graph_begin)
+    if (model_queue(g->model)->op->graph_begin)
         limits = (struct generator_limits){.tokens = size_grown(now->tokens, need->tokens, more),
                                            .rows = size_grown(now->rows, need->rows, true),
                                            .steps = size_grown(now->steps, need->steps, false),
@@ -106,7 +106,7 @@ static status limits_set(struct generator *g, const struct generator_limits *nee
     TRY(capture_reserve(&g->capture, limits.tokens, limits.rows));
     TRY(results_reserve(&g->results, limits.rows * limits.steps, limits.turns));
     for (int i = 0; i < 2; i++)
-        TRY(host_buffer_reserve(t5_queue(g->model), &g->look[i],
+        TRY(host_buffer_reserve(model_queue(g->model), &g->look[i],
                                 (size_t)(limits.rows * limits.steps) * sizeof(int32_t)));
     if (inputs != g->capture.inputs.data || results != g->results.device.data ||
         memcmp(&limits, &g->limits, sizeof limits) != 0)
@@ -120,18 +120,18 @@ status generator_reserve(struct generator *g, const struct config *config, int64
     const int64_t rows = g->graphs ? size_bucket(config->infer.batch) : config->infer.batch;
     const int64_t histories = generator_histories(config, candidates);
     const int64_t tokens = histories * config->history.max_tokens;
-    const struct t5_decoder_limits decoder = {.histories = histories,
-                                              .history_tokens = tokens,
-                                              .longest_history = config->history.max_tokens,
-                                              .rows = rows,
-                                              .steps = config->rollout.max_new_tokens,
-                                              .capture_layers = config->attention.layers};
+    const struct model_decoder_limits decoder = {.histories = histories,
+                                                 .history_tokens = tokens,
+                                                 .longest_history = config->history.max_tokens,
+                                                 .rows = rows,
+                                                 .steps = config->rollout.max_new_tokens,
+                                                 .capture_layers = config->attention.layers};
     const struct generator_limits limits = {.tokens = tokens,
                                             .rows = rows,
                                             .steps = config->rollout.max_new_tokens,
                                             .turns = config->rollout.turns};
     TRY(generator_check(g, config));
-    TRY(t5_decoder_reserve(g->decoder, &decoder));
+    TRY(model_decoder_reserve(g->decoder, &decoder));
     return limits_set(g, &limits, false);
 }
 
@@ -183,34 +183,35 @@ static void chunk_free(struct chunk *chunk)
 /* A step's calls, without counting it. */
 static void step_calls(struct generator *g, const struct chunk *chunk)
 {
-    struct queue *q = t5_queue(g->model);
+    struct queue *q = model_queue(g->model);
     const struct config *config = chunk->config;
-    const struct t5_shape *shape = t5_shape(g->model);
-    const int64_t rows = t5_decoder_rows(g->decoder);
+    const struct model_shape *shape = model_shape(g->model);
+    const int64_t rows = model_decoder_rows(g->decoder);
     const int64_t layers = config->attention.layers; /* 0: capture off, asked by bench alone */
-    const struct result_places at = {t5_decoder_slot_of_row(g->decoder), g->limits.steps};
-    t5_decoder_calls(g->decoder);
+    const struct result_places at = {model_decoder_slot_of_row(g->decoder), g->limits.steps};
+    model_decoder_calls(g->decoder);
     if (layers > 0) {
         struct attention_summary summary = {.rows = rows,
                                             .weight = 1.0f / (float)(layers * shape->heads),
-                                            .history_of_row = t5_decoder_history_of_row(g->decoder),
-                                            .key_begin = t5_decoder_key_begin(g->decoder),
-                                            .key_end = t5_decoder_key_end(g->decoder),
-                                            .step = t5_decoder_step_of_row(g->decoder),
+                                            .history_of_row =
+                                                model_decoder_history_of_row(g->decoder),
+                                            .key_begin = model_decoder_key_begin(g->decoder),
+                                            .key_end = model_decoder_key_end(g->decoder),
+                                            .step = model_decoder_step_of_row(g->decoder),
                                             .at = at};
-        summary.capture = t5_decoder_capture(g->decoder, &summary.capture_stride);
+        summary.capture = model_decoder_capture(g->decoder, &summary.capture_stride);
         capture_reduce(&g->capture, config, &g->results, &summary);
     }
     const struct sampling sampling = {.rows = rows,
                                       .vocabulary = shape->vocabulary,
-                                      .logits = t5_decoder_logits(g->decoder),
+                                      .logits = model_decoder_logits(g->decoder),
                                       .temperature = (float)config->rollout.temperature,
                                       .top_k = config->rollout.top_k,
                                       .top_p = (float)config->rollout.top_p,
                                       .key = {(uint32_t)config->seed, (uint32_t)chunk->purpose},
                                       .counter = g->capture.counter,
-                                      .step = t5_decoder_step_of_row(g->decoder),
-                                      .token = t5_decoder_input(g->decoder),
+                                      .step = model_decoder_step_of_row(g->decoder),
+                                      .token = model_decoder_input(g->decoder),
                                       .at = at,
                                       .token_kept = g->results.of[RESULT_TOKEN],
                                       .logp = g->results.of[RESULT_LOGP],
@@ -222,7 +223,7 @@ static void step_calls(struct generator *g, const struct chunk *chunk)
 static struct step_key step_key_of(const struct generator *g, const struct chunk *chunk)
 {
     const struct config *config = chunk->config;
-    return (struct step_key){.decoder = t5_decoder_shape(g->decoder),
+    return (struct step_key){.decoder = model_decoder_shape(g->decoder),
                              .layout = g->layout,
                              .seed = config->seed,
                              .purpose = chunk->purpose,
@@ -236,7 +237,7 @@ static struct step_key step_key_of(const struct generator *g, const struct chunk
 /* What cannot be recorded is run call by call. */
 static status step_record(struct generator *g, const struct chunk *chunk, struct step_graph *entry)
 {
-    struct queue *q = t5_queue(g->model);
+    struct queue *q = model_queue(g->model);
     TRY(q->op->synchronize(q)); /* what failed before has nothing to do with it */
     q->op->graph_begin(q);
     step_calls(g, chunk);
@@ -256,8 +257,8 @@ static status step_record(struct generator *g, const struct chunk *chunk, struct
  * then. */
 static status step_run(struct generator *g, const struct chunk *chunk)
 {
-    struct queue *q = t5_queue(g->model);
-    TRY(t5_decoder_count(g->decoder));
+    struct queue *q = model_queue(g->model);
+    TRY(model_decoder_count(g->decoder));
     struct step_graph *entry = NULL;
     if (g->graphs && g->recordable) {
         const struct step_key key = step_key_of(g, chunk);
@@ -275,7 +276,7 @@ static status step_run(struct generator *g, const struct chunk *chunk)
 static void ends_mark(const struct generator *g, struct chunk *chunk, const int32_t *tokens,
                       int64_t from, int64_t to)
 {
-    const int32_t end = t5_shape(g->model)->end;
+    const int32_t end = model_shape(g->model)->end;
     for (int64_t i = 0; i < chunk->active_count; i++) {
         const int32_t row = chunk->active[i];
         for (int64_t t = from; t < to; t++)
@@ -320,7 +321,7 @@ static status rows_drop(struct generator *g, struct chunk *chunk)
         rows[count++] = (int32_t)i;
     }
     chunk->active_count = count;
-    status s = t5_decoder_keep(g->decoder, rows, count);
+    status s = model_decoder_keep(g->decoder, rows, count);
     free(kept);
     free(rows);
     return s;
@@ -330,7 +331,7 @@ static status rows_drop(struct generator *g, struct chunk *chunk)
  * when the device has more steps to do. */
 static status steps_run(struct generator *g, struct chunk *chunk)
 {
-    struct queue *q = t5_queue(g->model);
+    struct queue *q = model_queue(g->model);
     const int64_t every = g->graphs ? LOOK_EVERY_RECORDED : LOOK_EVERY, late = g->graphs ? 1 : 0;
     const size_t bytes = (size_t)(chunk->all * g->limits.steps) * sizeof(int32_t);
     int64_t looks = 0;
@@ -352,7 +353,7 @@ static status steps_run(struct generator *g, struct chunk *chunk)
 static void replies_fill(const struct generator *g, const struct chunk *chunk,
                          struct reply *replies)
 {
-    const int32_t end = t5_shape(g->model)->end;
+    const int32_t end = model_shape(g->model)->end;
     for (int64_t r = 0; r < chunk->replies; r++) {
         const int64_t first = r * g->limits.steps;
         const int32_t *tokens = results_tokens(&g->results) + first;
@@ -380,8 +381,8 @@ static status chunk_begin(struct generator *g, const struct chunk *chunk,
     TRY(limits_set(g, &need, true));
     TRY(capture_begin(&g->capture, chunk->config, &batch, g->limits.tokens, g->limits.rows));
     TRY(results_begin(&g->results, g->limits.rows * g->limits.steps, g->limits.turns));
-    TRY(t5_decoder_begin(g->decoder, packed->count, packed->begin, packed->tokens, chunk->all,
-                         chunk->prompt, chunk->steps, chunk->config->attention.layers));
+    TRY(model_decoder_begin(g->decoder, packed->count, packed->begin, packed->tokens, chunk->all,
+                            chunk->prompt, chunk->steps, chunk->config->attention.layers));
     const struct step_key key = step_key_of(g, chunk);
     step_graphs_keep_layout(&g->recorded, &key);
     return NULL;

@@ -5,7 +5,7 @@
 
 #include "src/base/config.h"
 #include "src/base/philox.h"
-#include "src/model/t5.h"
+#include "src/model/model.h"
 #include "src/reward/terms.h"
 #include "src/rollout/prompt.h"
 #include "src/rollout/reply.h"
@@ -19,7 +19,7 @@ struct reply_row {
 
 /* The workspace of one model. */
 struct generator;
-status generator_create(struct t5 *model, struct generator **out);
+status generator_create(struct model *model, struct generator **out);
 void generator_destroy(struct generator *generator);
 /* Room for generate_replies, or for score_replies, with any batch that the configuration allows
  * (infer.batch rows, history.max_tokens, rollout.max_new_tokens, rollout.turns), `candidates` rows

@@ -13,9 +13,9 @@ struct generator_limits {
 };
 
 struct generator {
-    struct t5 *model;
-    struct t5_decoder *decoder; /* NULL for a model without one */
-    struct t5_run *run;
+    struct model *model;
+    struct model_decoder *decoder; /* NULL for a model without one */
+    struct model_run *run;
     struct capture capture;
     struct results results;
     struct buffer key_begin, history, step; /* of scoring */

@@ -9,19 +9,19 @@
 status generator_reserve_scoring(struct generator *g, const struct config *config,
                                  int64_t candidates)
 {
-    struct queue *q = t5_queue(g->model);
+    struct queue *q = model_queue(g->model);
     const int64_t histories = generator_histories(config, candidates);
     const int64_t tokens = config->infer.batch * config->rollout.max_new_tokens;
-    const struct t5_limits limits = {.histories = histories,
-                                     .history_tokens = histories * config->history.max_tokens,
-                                     .longest_history = config->history.max_tokens,
-                                     .replies = config->infer.batch,
-                                     .reply_tokens = tokens,
-                                     .longest_reply = config->rollout.max_new_tokens,
-                                     .capture_layers = config->attention.layers};
+    const struct model_limits limits = {.histories = histories,
+                                        .history_tokens = histories * config->history.max_tokens,
+                                        .longest_history = config->history.max_tokens,
+                                        .replies = config->infer.batch,
+                                        .reply_tokens = tokens,
+                                        .longest_reply = config->rollout.max_new_tokens,
+                                        .capture_layers = config->attention.layers};
     const size_t bytes = (size_t)tokens * sizeof(int32_t);
     TRY(generator_check(g, config));
-    TRY(t5_run_reserve(g->run, &limits));
+    TRY(model_run_reserve(g->run, &limits));
     TRY(capture_reserve(&g->capture, limits.history_tokens, tokens));
     TRY(results_reserve(&g->results, tokens, config->rollout.turns));
     TRY(buffer_reserve(q, &g->history, bytes));
@@ -78,7 +78,7 @@ static status scoring_begin(struct generator *g, const struct config *config,
                             const struct prompt *prompts, const struct packed_prompts *packed,
                             const struct score_arrays *a)
 {
-    struct queue *q = t5_queue(g->model);
+    struct queue *q = model_queue(g->model);
     const size_t n = (size_t)a->total;
     const struct capture_batch batch = {.prompts = prompts + packed->first,
                                         .prompt_count = packed->count,
@@ -97,17 +97,17 @@ static status batch_score(struct generator *g, const struct config *config,
                           const struct packed_prompts *packed, const struct score_arrays *a,
                           int64_t row_count)
 {
-    const struct t5_shape *shape = t5_shape(g->model);
+    const struct model_shape *shape = model_shape(g->model);
     const float temperature =
         config->rollout.temperature > 0 ? (float)config->rollout.temperature : 1.0f;
-    const struct t5_batch batch = {.histories = packed->count,
-                                   .history_begin = packed->begin,
-                                   .history_tokens = packed->tokens,
-                                   .replies = row_count,
-                                   .reply_begin = a->reply_begin,
-                                   .reply_tokens = a->tokens,
-                                   .reply_history = a->history};
-    TRY(t5_forward(g->run, &batch, T5_KEEP_NOTHING, config->attention.layers));
+    const struct model_batch batch = {.histories = packed->count,
+                                      .history_begin = packed->begin,
+                                      .history_tokens = packed->tokens,
+                                      .replies = row_count,
+                                      .reply_begin = a->reply_begin,
+                                      .reply_tokens = a->tokens,
+                                      .reply_history = a->history};
+    TRY(model_forward(g->run, &batch, MODEL_KEEP_NOTHING, config->attention.layers));
     const int32_t *begin = g->key_begin.data;
     struct attention_summary summary = {.rows = a->total,
                                         .weight =
@@ -116,9 +116,9 @@ static status batch_score(struct generator *g, const struct config *config,
                                         .key_begin = begin,
                                         .key_end = begin + 1,
                                         .step = g->step.data};
-    summary.capture = t5_run_capture(g->run, &summary.capture_stride);
-    TRY(t5_run_logp(g->run, temperature, g->results.of[RESULT_LOGP],
-                    g->results.of[RESULT_TOKEN_ENTROPY], NULL));
+    summary.capture = model_run_capture(g->run, &summary.capture_stride);
+    TRY(model_run_logp(g->run, temperature, g->results.of[RESULT_LOGP],
+                       g->results.of[RESULT_TOKEN_ENTROPY], NULL));
     capture_reduce(&g->capture, config, &g->results, &summary);
     return results_read(&g->results);
 }

@@ -2,11 +2,11 @@
 #ifndef REGARD_ROLLOUT_STEP_GRAPHS_H
 #define REGARD_ROLLOUT_STEP_GRAPHS_H
 
-#include "src/model/t5.h"
+#include "src/model/model.h"
 
 /* Without gaps between members: keys are compared byte by byte. */
 struct step_key {
-    struct t5_decoder_shape decoder;
+    struct model_decoder_shape decoder;
     int64_t layout; /* of the generator's arrays */
     int64_t seed, purpose, top_k, floor_form, shuffle;
     double temperature, top_p;

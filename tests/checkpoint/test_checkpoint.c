@@ -42,7 +42,7 @@ static int remove_run(void **state)
 
 static struct parameter list[2] = {{"shared.weight", 0, 12, 2, {4, 3}}, {"norm", 16, 5, 1, {5, 1}}};
 static struct parameters parameters = {.list = list, .count = 2, .size = 21};
-static const struct t5_shape shape = {.vocabulary = 4, .d_model = 3, .eps = 1e-6f, .end = 1};
+static const struct model_shape shape = {.vocabulary = 4, .d_model = 3, .eps = 1e-6f, .end = 1};
 
 static float value(int64_t step, int64_t i)
 {
@@ -81,7 +81,7 @@ static void write_step(int64_t step, int learners)
 static void check_step(int64_t step)
 {
     char folder[CHECKPOINT_PATH_MAX];
-    struct t5_shape back;
+    struct model_shape back;
     float model[21], *vector;
     int64_t total, count;
     void *data;

@@ -23,31 +23,31 @@ static void an_imported_model_comes_back_and_a_changed_one_is_refused(void **sta
 {
     (void)state;
     char folder[] = "/tmp/regard-model-XXXXXX", path[128], before[65], after[65];
-    struct t5_shape shape = {.vocabulary = 40,
-                             .d_model = 16,
-                             .d_kv = 8,
-                             .d_ff = 32,
-                             .heads = 2,
-                             .encoder_layers = 1,
-                             .decoder_layers = 2,
-                             .buckets = 8,
-                             .max_distance = 20,
-                             .gated = true,
-                             .eps = 1e-6f,
-                             .end = 1};
+    struct model_shape shape = {.vocabulary = 40,
+                                .d_model = 16,
+                                .d_kv = 8,
+                                .d_ff = 32,
+                                .heads = 2,
+                                .encoder_layers = 1,
+                                .decoder_layers = 2,
+                                .buckets = 8,
+                                .max_distance = 20,
+                                .gated = true,
+                                .eps = 1e-6f,
+                                .end = 1};
     struct queue *queue;
-    struct t5 *model, *back;
+    struct model *model, *back;
     assert_non_null(mkdtemp(folder));
     GOOD(cpu_queue_create(1, "auto", &queue));
-    GOOD(t5_create(queue, &shape, false, &model));
-    GOOD(t5_initialize(model, 5));
+    GOOD(model_create(queue, &shape, false, &model));
+    GOOD(model_initialize(model, 5));
     GOOD(model_save_imported(model, NULL, folder));
     GOOD(model_open(folder, queue, false, &back));
-    GOOD(parameters_hash(t5_parameters(model), before));
-    GOOD(parameters_hash(t5_parameters(back), after));
+    GOOD(parameters_hash(model_parameters(model), before));
+    GOOD(parameters_hash(model_parameters(back), after));
     assert_string_equal(before, after);
-    assert_memory_equal(&t5_shape(back)->eps, &shape.eps, sizeof shape.eps);
-    t5_destroy(back);
+    assert_memory_equal(&model_shape(back)->eps, &shape.eps, sizeof shape.eps);
+    model_destroy(back);
     status s = model_save_imported(model, NULL, folder);
     assert_non_null(s); /* holds a model already */
     status_free(s);
@@ -57,7 +57,7 @@ static void an_imported_model_comes_back_and_a_changed_one_is_refused(void **sta
     assert_non_null(s);
     assert_non_null(strstr(status_message(s), "model.h5"));
     status_free(s);
-    t5_destroy(model);
+    model_destroy(model);
     queue->op->destroy(queue);
     GOOD(directory_remove(folder));
 }

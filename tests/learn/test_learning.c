@@ -24,7 +24,7 @@ struct school {
     struct queue *q;
     struct dataset *data;
     struct language *language;
-    struct t5_shape shape;
+    struct model_shape shape;
     float *weights;
     struct course group; /* of the group's test, for the one on KL */
 };
@@ -59,18 +59,18 @@ static void config_rigged(struct config *config, int advantage, int scale)
 struct trainee {
     const struct school *school;
     struct config config;
-    struct t5 *policy, *reference;
+    struct model *policy, *reference;
     struct generator *generator;
     struct learner *learner;
     struct rollout rollout;
 };
 
-static struct t5 *model_new(const struct school *school, bool with_gradients)
+static struct model *model_new(const struct school *school, bool with_gradients)
 {
-    struct t5 *model;
-    CHECK(t5_create(school->q, &school->shape, with_gradients, &model));
-    CHECK(parameters_upload(t5_parameters(model), school->weights));
-    CHECK(t5_refresh(model));
+    struct model *model;
+    CHECK(model_create(school->q, &school->shape, with_gradients, &model));
+    CHECK(parameters_upload(model_parameters(model), school->weights));
+    CHECK(model_refresh(model));
     return model;
 }
 
@@ -95,8 +95,8 @@ static void trainee_close(struct trainee *f)
 {
     learner_free(f->learner);
     generator_destroy(f->generator);
-    t5_destroy(f->policy);
-    t5_destroy(f->reference);
+    model_destroy(f->policy);
+    model_destroy(f->reference);
 }
 
 /* What a learner receives: each dialogue packed and unpacked. */
@@ -254,19 +254,19 @@ static void of_two_tokens_the_better_gains_what_the_other_loses(void **state)
 {
     const struct school *school = *state;
     struct queue *q = school->q;
-    struct t5_shape shape = tiny_shape(true);
+    struct model_shape shape = tiny_shape(true);
     struct config config;
     struct learner_exchange alone;
     struct learner *learner;
-    struct t5 *model;
+    struct model *model;
     shape.vocabulary = 2;
     config_rigged(&config, ADVANTAGE_GROUP, SCALE_NONE);
     learner_exchange_alone(&alone);
     for (int better = 0; better < 2; better++)
         for (int only = 0; only < 2; only++) {
-            CHECK(t5_create(q, &shape, true, &model));
-            CHECK(t5_initialize(model, 7));
-            CHECK(t5_refresh(model));
+            CHECK(model_create(q, &shape, true, &model));
+            CHECK(model_initialize(model, 7));
+            CHECK(model_refresh(model));
             CHECK(learner_create(&config, &alone, model, NULL, false, &learner));
             const int32_t history[2] = {0, 1}, reply[2] = {0, 1};
             float old[2], now[2], *old_rows[2] = {old, old + 1}, *now_rows[2] = {now, now + 1};
@@ -292,7 +292,7 @@ static void of_two_tokens_the_better_gains_what_the_other_loses(void **state)
             if (!(fabs(exp(now[0]) + exp(now[1]) - 1) < 1e-6))
                 fail_msg("probabilities %g and %g", exp(now[0]), exp(now[1]));
             learner_free(learner);
-            t5_destroy(model);
+            model_destroy(model);
         }
 }
 
@@ -329,7 +329,7 @@ static int school_open(void **state)
     struct config config;
     struct learner_exchange alone;
     struct learner *learner;
-    struct t5 *model;
+    struct model *model;
     struct example *examples;
     struct step_metrics metrics;
     int64_t count;
@@ -347,9 +347,9 @@ static int school_open(void **state)
     CHECK(dataset_read("synthetic:5:400", DATASET_TRAIN, &school->data));
     CHECK(language_open(&config, "", school->data, &school->language));
     CHECK(language_examples(school->language, school->data, ROLE_ASSISTANT, &examples, &count));
-    CHECK(t5_create(school->q, &school->shape, true, &model));
-    CHECK(t5_initialize(model, 3));
-    CHECK(t5_refresh(model));
+    CHECK(model_create(school->q, &school->shape, true, &model));
+    CHECK(model_initialize(model, 3));
+    CHECK(model_refresh(model));
     learner_exchange_alone(&alone);
     CHECK(learner_create(&config, &alone, model, NULL, false, &learner));
     for (int64_t step = 0; step < LESSONS; step++) {
@@ -369,11 +369,11 @@ static int school_open(void **state)
     }
     print_message("sft: loss %.3f\n", metrics.loss);
     assert_true(metrics.loss < 3.3);
-    school->weights = malloc((size_t)t5_parameters(model)->size * sizeof(float));
+    school->weights = malloc((size_t)model_parameters(model)->size * sizeof(float));
     assert_non_null(school->weights);
-    CHECK(parameters_download(t5_parameters(model), school->weights));
+    CHECK(parameters_download(model_parameters(model), school->weights));
     learner_free(learner);
-    t5_destroy(model);
+    model_destroy(model);
     examples_free(examples, count);
     *state = school;
     return 0;

@@ -44,7 +44,7 @@ static void course_fill(struct course *c)
 struct pupil {
     struct queue *q;
     struct config config;
-    struct t5 *policy, *reference;
+    struct model *policy, *reference;
     struct learner *learner;
     struct course course;
     float *start; /* host, the policy's */
@@ -62,18 +62,19 @@ static void pupil_open(struct pupil *p, const char *set)
     p->q = queue_new(2);
     p->policy = tiny_model(p->q, true);
     p->reference = tiny_model(p->q, true);
-    parameters_stir(t5_parameters(p->reference), 9);
-    CHECK(t5_refresh(p->reference));
+    parameters_stir(model_parameters(p->reference), 9);
+    CHECK(model_refresh(p->reference));
     CHECK(learner_create(&p->config, &alone, p->policy, p->reference, true, &p->learner));
-    p->start = host_of(p->q, t5_parameters(p->policy)->values, t5_parameters(p->policy)->size);
+    p->start =
+        host_of(p->q, model_parameters(p->policy)->values, model_parameters(p->policy)->size);
     course_fill(&p->course);
 }
 
 static void pupil_close(struct pupil *p)
 {
     learner_free(p->learner);
-    t5_destroy(p->policy);
-    t5_destroy(p->reference);
+    model_destroy(p->policy);
+    model_destroy(p->reference);
     p->q->op->destroy(p->q);
     free(p->start);
 }
@@ -110,7 +111,7 @@ static void a_pass_keeps_to_the_bounds_on_tokens(void **state)
         for (int history_tokens = 1; history_tokens <= 90; history_tokens += 4) {
             config.learn.reply_tokens = reply_tokens;
             config.learn.history_tokens = history_tokens;
-            const struct t5_limits pass = pack_limits(&config, &limits);
+            const struct model_limits pass = pack_limits(&config, &limits);
             for (int64_t at = 0, n; at < TURNS; at += n) {
                 n = pack_chunk(&config, c.turns + at, TURNS - at);
                 assert_true(n >= 1 && at + n <= TURNS);
@@ -126,7 +127,7 @@ static void a_pass_keeps_to_the_bounds_on_tokens(void **state)
         }
     /* No more is asked for than all turns have. */
     config.learn.reply_tokens = config.learn.history_tokens = 1 << 30;
-    const struct t5_limits pass = pack_limits(&config, &limits);
+    const struct model_limits pass = pack_limits(&config, &limits);
     assert_int_equal(pass.history_tokens, TURNS * LONGEST_HISTORY);
     assert_int_equal(pass.reply_tokens, TURNS * LONGEST_REPLY);
     assert_int_equal(pass.histories, TURNS);
@@ -160,7 +161,7 @@ static void layers_run_again_learn_the_same_bits(void **state)
     for (int k = 0; k < 2; k++) {
         const struct parameters *all[2];
         for (int i = 0; i < 2; i++)
-            all[i] = k ? critic_parameters(p[i].learner->critic) : t5_parameters(p[i].policy);
+            all[i] = k ? critic_parameters(p[i].learner->critic) : model_parameters(p[i].policy);
         float *kept = host_of(p[0].q, all[0]->values, all[0]->size);
         float *again = host_of(p[1].q, all[1]->values, all[1]->size);
         check_bits(again, kept, all[0]->size, k ? "critic" : "policy", 0);
@@ -179,7 +180,7 @@ static void many_small_passes_learn_what_one_does(void **state)
     for (int i = 0; i < 3; i++) {
         struct pupil p;
         pupil_open(&p, i == 1 ? "learn.reply_tokens=7" : NULL);
-        if (i == 2) t5_run_limit_head(p.learner->policy_run, 4);
+        if (i == 2) model_run_limit_head(p.learner->policy_run, 4);
         metrics[i] = pupil_step(&p);
         pupil_close(&p);
     }

@@ -11,7 +11,7 @@ enum { PROMPTS = 4, CANDIDATES = 8, ROWS = PROMPTS * CANDIDATES, STEPS = 8, WANT
 
 struct fixture {
     struct queue *q;
-    struct t5 *policy, *reference;
+    struct model *policy, *reference;
     struct generator *generator;
     struct learner *learner;
     struct config config;
@@ -72,8 +72,8 @@ static void close_fixture(struct fixture *f)
     for (int p = 0; p < PROMPTS; p++) prompt_free(&f->prompts[p]);
     learner_free(f->learner);
     generator_destroy(f->generator);
-    t5_destroy(f->policy);
-    if (f->reference) t5_destroy(f->reference);
+    model_destroy(f->policy);
+    if (f->reference) model_destroy(f->reference);
     f->q->op->destroy(f->q);
 }
 
@@ -296,7 +296,7 @@ static double loss_by_hand(void *context)
     float logp[TURNS][6], *rows[TURNS];
     double loss = 0;
     for (int i = 0; i < TURNS; i++) rows[i] = logp[i];
-    CHECK(t5_refresh(of->learner->policy));
+    CHECK(model_refresh(of->learner->policy));
     CHECK(learner_logp(of->learner, of->learner->policy_run, g->turns, TURNS, rows));
     for (int i = 0; i < TURNS; i++) {
         const struct learn_turn *turn = &g->turns[i];
@@ -336,7 +336,7 @@ static void the_step_follows_the_gradient_of_the_loss(void **state)
         if (!(fabs(metrics.loss - want) < 1e-5))
             fail_msg("the loss is %.8g, by hand %.8g", metrics.loss, want);
         CHECK(gradient_tree_result(f.learner->policy_tree, &gradients));
-        struct parameters *p = t5_parameters(f.policy);
+        struct parameters *p = model_parameters(f.policy);
         float *host = host_of(f.q, gradients, p->size);
         check_gradient(p, host, loss_by_hand, &of);
         free(host);
@@ -494,7 +494,7 @@ static void *worker_run(void *context)
     const int count = w->seat.meeting->count, rank = w->seat.rank;
     struct config config;
     struct queue *q;
-    struct t5 *policy;
+    struct model *policy;
     struct learner *learner = NULL;
     struct learner_exchange exchange;
     config_tiny(&config, "turn");
@@ -509,13 +509,13 @@ static void *worker_run(void *context)
                                              .reduce_finish = meeting_reduce_finish,
                                              .gather_values = meeting_gather_values,
                                              .gather = meeting_gather};
-    struct t5_shape shape = tiny_shape(true);
+    struct model_shape shape = tiny_shape(true);
     status s = cpu_queue_create(1, "auto", &q);
-    if (!s) s = t5_create(q, &shape, true, &policy);
-    if (!s) s = t5_initialize(policy, 7);
+    if (!s) s = model_create(q, &shape, true, &policy);
+    if (!s) s = model_initialize(policy, 7);
     if (!s) {
-        parameters_stir(t5_parameters(policy), 5);
-        s = t5_refresh(policy);
+        parameters_stir(model_parameters(policy), 5);
+        s = model_refresh(policy);
     }
     if (!s) s = learner_create(&config, &exchange, policy, NULL, true, &learner);
     const int64_t mine = config.learn.microbatches / count;
@@ -527,13 +527,13 @@ static void *worker_run(void *context)
         w->error = status_message(s);
         return NULL;
     }
-    w->policy = malloc((size_t)t5_parameters(policy)->size * sizeof(float));
+    w->policy = malloc((size_t)model_parameters(policy)->size * sizeof(float));
     w->critic = malloc((size_t)critic_parameters(learner->critic)->size * sizeof(float));
-    s = parameters_download(t5_parameters(policy), w->policy);
+    s = parameters_download(model_parameters(policy), w->policy);
     if (!s) s = parameters_download(critic_parameters(learner->critic), w->critic);
     if (s) w->error = status_message(s);
     learner_free(learner);
-    t5_destroy(policy);
+    model_destroy(policy);
     q->op->destroy(q);
     return NULL;
 }
@@ -545,10 +545,10 @@ static void one_two_and_four_learners_end_with_the_same_bits(void **state)
     struct experience *batch[PROMPTS];
     open_fixture(&f, "turn", 0);
     batch_make(&f, 0, batch);
-    const int64_t size = t5_parameters(f.policy)->size;
+    const int64_t size = model_parameters(f.policy)->size;
     const int64_t critic_size = critic_parameters(f.learner->critic)->size;
     float *start = malloc((size_t)size * sizeof *start);
-    CHECK(parameters_download(t5_parameters(f.policy), start));
+    CHECK(parameters_download(model_parameters(f.policy), start));
     struct worker first = {0};
     for (int count = 1; count <= 4; count *= 2) {
         struct meeting meeting = {.count = count};

@@ -19,7 +19,7 @@
 
 #include "kernels/load.h"
 #include "src/base/philox.h"
-#include "src/model/t5.h"
+#include "src/model/model.h"
 
 #define MODEL_TEST_UNUSED __attribute__((unused))
 
@@ -89,24 +89,24 @@ static MODEL_TEST_UNUSED float uniform_at(uint32_t seed, uint32_t index)
     return philox_uniform(out[0]);
 }
 
-static MODEL_TEST_UNUSED struct t5_shape tiny_shape(bool gated_untied)
+static MODEL_TEST_UNUSED struct model_shape tiny_shape(bool gated_untied)
 {
-    struct t5_shape tied = {.vocabulary = 23,
-                            .d_model = 16,
-                            .d_kv = 4,
-                            .d_ff = 24,
-                            .heads = 2,
-                            .encoder_layers = 2,
-                            .decoder_layers = 2,
-                            .buckets = 8,
-                            .max_distance = 16,
-                            .tied = true,
-                            .scale_logits = true,
-                            .eps = 1e-6f,
-                            .pad = 0,
-                            .end = 1,
-                            .decoder_start = 0};
-    struct t5_shape untied = tied;
+    struct model_shape tied = {.vocabulary = 23,
+                               .d_model = 16,
+                               .d_kv = 4,
+                               .d_ff = 24,
+                               .heads = 2,
+                               .encoder_layers = 2,
+                               .decoder_layers = 2,
+                               .buckets = 8,
+                               .max_distance = 16,
+                               .tied = true,
+                               .scale_logits = true,
+                               .eps = 1e-6f,
+                               .pad = 0,
+                               .end = 1,
+                               .decoder_start = 0};
+    struct model_shape untied = tied;
     untied.gated = true;
     untied.tied = untied.scale_logits = false;
     untied.heads = 3;
@@ -138,14 +138,14 @@ static MODEL_TEST_UNUSED void parameters_stir(struct parameters *p, uint32_t see
     free(host);
 }
 
-static MODEL_TEST_UNUSED struct t5 *tiny_model(struct queue *q, bool gated_untied)
+static MODEL_TEST_UNUSED struct model *tiny_model(struct queue *q, bool gated_untied)
 {
-    struct t5_shape shape = tiny_shape(gated_untied);
-    struct t5 *model;
-    CHECK(t5_create(q, &shape, true, &model));
-    CHECK(t5_initialize(model, 7));
-    parameters_stir(t5_parameters(model), 5);
-    CHECK(t5_refresh(model));
+    struct model_shape shape = tiny_shape(gated_untied);
+    struct model *model;
+    CHECK(model_create(q, &shape, true, &model));
+    CHECK(model_initialize(model, 7));
+    parameters_stir(model_parameters(model), 5);
+    CHECK(model_refresh(model));
     return model;
 }
 
@@ -153,7 +153,7 @@ static MODEL_TEST_UNUSED struct t5 *tiny_model(struct queue *q, bool gated_untie
 struct tiny_batch {
     int32_t history_begin[5], history_tokens[40];
     int32_t reply_begin[6], reply_tokens[40], reply_history[5];
-    struct t5_batch batch;
+    struct model_batch batch;
 };
 
 static MODEL_TEST_UNUSED void tiny_batch_fill(struct tiny_batch *b)
@@ -170,13 +170,13 @@ static MODEL_TEST_UNUSED void tiny_batch_fill(struct tiny_batch *b)
         b->history_tokens[t] = (int32_t)(uniform_at(1, t) * 23);
         b->reply_tokens[t] = (int32_t)(uniform_at(2, t) * 23);
     }
-    b->batch = (struct t5_batch){.histories = 4,
-                                 .history_begin = b->history_begin,
-                                 .history_tokens = b->history_tokens,
-                                 .replies = 5,
-                                 .reply_begin = b->reply_begin,
-                                 .reply_tokens = b->reply_tokens,
-                                 .reply_history = b->reply_history};
+    b->batch = (struct model_batch){.histories = 4,
+                                    .history_begin = b->history_begin,
+                                    .history_tokens = b->history_tokens,
+                                    .replies = 5,
+                                    .reply_begin = b->reply_begin,
+                                    .reply_tokens = b->reply_tokens,
+                                    .reply_history = b->reply_history};
 }
 
 /* A queue whose allocations are counted, until allocations_counted. */

@@ -26,11 +26,11 @@ static void the_critic_starts_at_zero_and_learns_by_its_gradient(void **state)
 {
     (void)state;
     struct queue *q = queue_new(2);
-    struct t5 *policy = tiny_model(q, false);
+    struct model *policy = tiny_model(q, false);
     struct problem p;
     float values[4];
     tiny_batch_fill(&p.tiny);
-    CHECK(critic_create(q, t5_shape(policy), &p.critic));
+    CHECK(critic_create(q, model_shape(policy), &p.critic));
     CHECK(critic_start_from(p.critic, policy));
     CHECK(critic_forward(p.critic, 4, p.tiny.history_begin, p.tiny.history_tokens, false, values));
     for (int i = 0; i < 4; i++) assert_true(values[i] == 0.0f);
@@ -57,7 +57,7 @@ static void the_critic_starts_at_zero_and_learns_by_its_gradient(void **state)
     free(host);
     q->op->release(q, gradients);
     critic_destroy(p.critic);
-    t5_destroy(policy);
+    model_destroy(policy);
     q->op->destroy(q);
 }
 
@@ -65,32 +65,32 @@ static void a_reserved_critic_allocates_no_more_and_tells_what_is_final(void **s
 {
     (void)state;
     struct queue *q = queue_new(1);
-    struct t5 *policy = tiny_model(q, true);
+    struct model *policy = tiny_model(q, true);
     struct critic *critic;
     struct tiny_batch tiny;
     struct counted_queue counted;
     float values[4];
     tiny_batch_fill(&tiny);
-    CHECK(critic_create(q, t5_shape(policy), &critic));
+    CHECK(critic_create(q, model_shape(policy), &critic));
     CHECK(critic_start_from(critic, policy));
     struct parameters *parameters = critic_parameters(critic);
     parameters_stir(parameters, 11);
     CHECK(critic_refresh(critic));
     float *gradients = device_new(q, (size_t)parameters->size * sizeof(float));
     struct promises promises = {.q = q, .parameters = parameters, .gradients = gradients};
-    const struct t5_limits limits = {
-        .histories = 4, .history_tokens = 21, .longest_history = 11, .keep = T5_KEEP_ALL};
+    const struct model_limits limits = {
+        .histories = 4, .history_tokens = 21, .longest_history = 11, .keep = MODEL_KEEP_ALL};
     CHECK(critic_reserve(critic, &limits));
     allocations_count(q, &counted);
     CHECK(critic_forward(critic, 4, tiny.history_begin, tiny.history_tokens, true, values));
     CHECK(critic_backward(critic, dvalues, gradients,
-                          &(struct t5_watermark){promise_note, &promises}));
+                          &(struct model_watermark){promise_note, &promises}));
     assert_int_equal(allocations_counted(q, &counted), 0);
     /* One layer, the final norm with the head behind it, the embedding. */
     promises_check(&promises, 3);
     q->op->release(q, gradients);
     critic_destroy(critic);
-    t5_destroy(policy);
+    model_destroy(policy);
     q->op->destroy(q);
 }
 

@@ -55,14 +55,14 @@ static void expect(status s, const char *what, const char *first, const char *se
 
 static status load(char hex[65])
 {
-    struct t5_shape shape;
-    TRY(t5_folder_shape(folder, &shape));
+    struct model_shape shape;
+    TRY(model_folder_shape(folder, &shape));
     struct queue *queue = queue_new(1);
-    struct t5 *model;
-    CHECK(t5_create(queue, &shape, false, &model));
-    status s = t5_folder_load(folder, model);
-    if (!s && hex) s = parameters_hash(t5_parameters(model), hex);
-    t5_destroy(model);
+    struct model *model;
+    CHECK(model_create(queue, &shape, false, &model));
+    status s = model_folder_load(folder, model);
+    if (!s && hex) s = parameters_hash(model_parameters(model), hex);
+    model_destroy(model);
     queue->op->destroy(queue);
     return s;
 }
@@ -70,10 +70,10 @@ static status load(char hex[65])
 static void test_missing_keys_take_the_defaults_of_transformers(void **state)
 {
     (void)state;
-    struct t5_shape shape;
+    struct model_shape shape;
     folder_clear();
     write_text("config.json", "{\"model_type\": \"t5\", \"num_layers\": 3}");
-    CHECK(t5_folder_shape(folder, &shape));
+    CHECK(model_folder_shape(folder, &shape));
     assert_int_equal(shape.vocabulary, 32128);
     assert_int_equal(shape.d_model, 512);
     assert_int_equal(shape.d_kv, 64);
@@ -118,10 +118,11 @@ static void test_bad_configs_are_refused_by_key(void **state)
         {"{\"d_ff\": 1, \"d_ff\": 2}", "duplicate", "d_ff"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct t5_shape shape;
+        struct model_shape shape;
         folder_clear();
         write_text("config.json", cases[i].config);
-        expect(t5_folder_shape(folder, &shape), cases[i].config, cases[i].first, cases[i].second);
+        expect(model_folder_shape(folder, &shape), cases[i].config, cases[i].first,
+               cases[i].second);
     }
 }
 
@@ -210,20 +211,20 @@ static void test_tensors_that_do_not_fit_are_refused_by_name(void **state)
 static void test_transformers_5_tells_the_head_by_the_file(void **state)
 {
     (void)state;
-    struct t5_shape shape;
+    struct model_shape shape;
     copy_golden("bf16"); /* separate head, unscaled */
     config_json_set("tie_word_embeddings", json_true());
     config_json_set("scale_decoder_outputs", json_false());
-    CHECK(t5_folder_shape(folder, &shape));
+    CHECK(model_folder_shape(folder, &shape));
     assert_true(!shape.tied && !shape.scale_logits);
     CHECK(load(NULL));
     config_json_set("scale_decoder_outputs", json_true());
-    CHECK(t5_folder_shape(folder, &shape));
+    CHECK(model_folder_shape(folder, &shape));
     assert_true(!shape.tied && shape.scale_logits);
     copy_golden("relu-tied"); /* a head equal to the embedding */
     config_json_set("tie_word_embeddings", json_true());
     config_json_set("scale_decoder_outputs", json_true());
-    CHECK(t5_folder_shape(folder, &shape));
+    CHECK(model_folder_shape(folder, &shape));
     assert_true(shape.tied && shape.scale_logits);
     CHECK(load(NULL));
     copy_golden("bf16"); /* the old form says tied beside another head */
@@ -280,19 +281,19 @@ static void test_a_saved_folder_loads_with_the_same_parameters(void **state)
     static const char *const models[] = {"relu-tied", "gated-untied", "bytes", "bf16"};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         char before[65], after[65];
-        struct t5_shape first, second;
+        struct model_shape first, second;
         copy_golden(models[i]);
-        CHECK(t5_folder_shape(folder, &first));
+        CHECK(model_folder_shape(folder, &first));
         struct queue *queue = queue_new(1);
-        struct t5 *model;
-        CHECK(t5_create(queue, &first, false, &model));
-        CHECK(t5_folder_load(folder, model));
-        CHECK(parameters_hash(t5_parameters(model), before));
+        struct model *model;
+        CHECK(model_create(queue, &first, false, &model));
+        CHECK(model_folder_load(folder, model));
+        CHECK(parameters_hash(model_parameters(model), before));
         folder_clear();
-        CHECK(t5_folder_save(model, folder));
-        t5_destroy(model);
+        CHECK(model_folder_save(model, folder));
+        model_destroy(model);
         queue->op->destroy(queue);
-        CHECK(t5_folder_shape(folder, &second));
+        CHECK(model_folder_shape(folder, &second));
         assert_int_equal(first.vocabulary, second.vocabulary);
         assert_int_equal(first.max_distance, second.max_distance);
         assert_int_equal(first.buckets, second.buckets);

@@ -35,8 +35,8 @@ struct golden {
     const char *folder;
     const struct tolerances *tolerances;
     struct queue *q;
-    struct t5 *model;
-    struct t5_run *run;
+    struct model *model;
+    struct model_run *run;
     struct safetensors *expected;
     int cases;
     /* All cases packed. */
@@ -106,14 +106,14 @@ static int32_t append_tokens(const struct tensor *tensor, int32_t **tokens, int3
 static void golden_open(struct golden *g, const char *folder, const struct tolerances *tolerances)
 {
     char path[1024];
-    struct t5_shape shape;
+    struct model_shape shape;
     *g = (struct golden){.folder = folder, .tolerances = tolerances, .q = queue_new(2)};
     snprintf(path, sizeof path, "%s/model", folder);
-    CHECK(t5_folder_shape(path, &shape));
-    CHECK(t5_create(g->q, &shape, true, &g->model));
-    CHECK(t5_folder_load(path, g->model));
-    CHECK(t5_refresh(g->model));
-    CHECK(t5_run_create(g->model, &g->run));
+    CHECK(model_folder_shape(path, &shape));
+    CHECK(model_create(g->q, &shape, true, &g->model));
+    CHECK(model_folder_load(path, g->model));
+    CHECK(model_refresh(g->model));
+    CHECK(model_run_create(g->model, &g->run));
     snprintf(path, sizeof path, "%s/expected.safetensors", folder);
     CHECK(safetensors_open(path, &g->expected));
     for (int c = 0; c < MOST_CASES; c++) {
@@ -131,8 +131,8 @@ static void golden_open(struct golden *g, const char *folder, const struct toler
 static void golden_close(struct golden *g)
 {
     safetensors_close(g->expected);
-    t5_run_destroy(g->run);
-    t5_destroy(g->model);
+    model_run_destroy(g->run);
+    model_destroy(g->model);
     g->q->op->destroy(g->q);
     free(g->history_tokens);
     free(g->reply_tokens);
@@ -140,28 +140,28 @@ static void golden_close(struct golden *g)
 
 static void case_matches(const struct golden *g, int c)
 {
-    const struct t5_shape *shape = t5_shape(g->model);
+    const struct model_shape *shape = model_shape(g->model);
     const double forward = g->tolerances->forward;
     int32_t n = g->history_begin[c + 1] - g->history_begin[c];
     int32_t m = g->reply_begin[c + 1] - g->reply_begin[c];
     int32_t history_begin[2] = {0, n}, reply_begin[2] = {0, m}, reply_history[1] = {0};
-    struct t5_batch batch = {.histories = 1,
-                             .history_begin = history_begin,
-                             .history_tokens = g->history_tokens + g->history_begin[c],
-                             .replies = 1,
-                             .reply_begin = reply_begin,
-                             .reply_tokens = g->reply_tokens + g->reply_begin[c],
-                             .reply_history = reply_history};
-    t5_run_keep_maps(g->run, true);
-    CHECK(t5_forward(g->run, &batch, false, 0));
-    float *encoder = host_of_reals(g->q, t5_run_encoder_output(g->run), n * shape->d_model);
+    struct model_batch batch = {.histories = 1,
+                                .history_begin = history_begin,
+                                .history_tokens = g->history_tokens + g->history_begin[c],
+                                .replies = 1,
+                                .reply_begin = reply_begin,
+                                .reply_tokens = g->reply_tokens + g->reply_begin[c],
+                                .reply_history = reply_history};
+    model_run_keep_maps(g->run, true);
+    CHECK(model_forward(g->run, &batch, false, 0));
+    float *encoder = host_of_reals(g->q, model_run_encoder_output(g->run), n * shape->d_model);
     check_tensor(g, encoder, find(g, "case%d.encoder_output", c), forward, 0);
     float *device_logits;
-    CHECK(t5_run_logits(g->run, &device_logits));
+    CHECK(model_run_logits(g->run, &device_logits));
     float *logits = host_of(g->q, device_logits, m * shape->vocabulary);
     check_tensor(g, logits, find(g, "case%d.logits", c), forward, 0);
     float *device = device_new(g->q, (size_t)m * sizeof(float));
-    CHECK(t5_run_logp(g->run, 1.0f, device, NULL, NULL));
+    CHECK(model_run_logp(g->run, 1.0f, device, NULL, NULL));
     float *logp = host_of(g->q, device, m);
     check_tensor(g, logp, find(g, "case%d.logp", c), forward, g->tolerances->rounding);
     const struct tensor *tensor = find(g, "case%d.cross_attention", c);
@@ -169,7 +169,7 @@ static void case_matches(const struct golden *g, int c)
     float *maps = malloc((size_t)tensor->count * sizeof(float));
     assert_non_null(maps);
     for (int64_t i = 0; i < shape->decoder_layers * shape->heads; i++)
-        CHECK(t5_run_map(g->run, i / shape->heads, i % shape->heads, maps + i * m * n));
+        CHECK(model_run_map(g->run, i / shape->heads, i % shape->heads, maps + i * m * n));
     check_tensor(g, maps, tensor, g->tolerances->maps, 0);
     g->q->op->release(g->q, device);
     free(encoder);
@@ -181,15 +181,15 @@ static void case_matches(const struct golden *g, int c)
 /* All cases in one batch: the mean loss over their label tokens, and every gradient. */
 static void gradients_match(const struct golden *g)
 {
-    struct t5_batch batch = {.histories = g->cases,
-                             .history_begin = g->history_begin,
-                             .history_tokens = g->history_tokens,
-                             .replies = g->cases,
-                             .reply_begin = g->reply_begin,
-                             .reply_tokens = g->reply_tokens,
-                             .reply_history = g->reply_history};
-    const struct t5_shape *shape = t5_shape(g->model);
-    const struct parameters *parameters = t5_parameters(g->model);
+    struct model_batch batch = {.histories = g->cases,
+                                .history_begin = g->history_begin,
+                                .history_tokens = g->history_tokens,
+                                .replies = g->cases,
+                                .reply_begin = g->reply_begin,
+                                .reply_tokens = g->reply_tokens,
+                                .reply_history = g->reply_history};
+    const struct model_shape *shape = model_shape(g->model);
+    const struct parameters *parameters = model_parameters(g->model);
     struct queue *q = g->q;
     int64_t m = g->reply_begin[g->cases];
     size_t row = (size_t)m * sizeof(float);
@@ -197,11 +197,11 @@ static void gradients_match(const struct golden *g)
     float *gradients = device_new(q, (size_t)parameters->size * sizeof(float));
     float *weights = malloc(row);
     assert_non_null(weights);
-    t5_run_keep_maps(g->run, false);
-    CHECK(t5_forward(g->run, &batch, true, 0));
-    assert_true(m <= t5_run_head_rows(g->run));
-    real *dlogits = t5_run_dlogits(g->run);
-    CHECK(t5_run_logp(g->run, 1.0f, logp, NULL, lse));
+    model_run_keep_maps(g->run, false);
+    CHECK(model_forward(g->run, &batch, true, 0));
+    assert_true(m <= model_run_head_rows(g->run));
+    real *dlogits = model_run_dlogits(g->run);
+    CHECK(model_run_logp(g->run, 1.0f, logp, NULL, lse));
     float *host_logp = host_of(q, logp, m);
     float loss = 0;
     for (int64_t i = 0; i < m; i++) {
@@ -210,10 +210,11 @@ static void gradients_match(const struct golden *g)
     }
     check_tensor(g, &loss, find(g, "loss"), g->tolerances->forward, g->tolerances->rounding);
     q->op->upload(q, dlogp, weights, row);
-    q->op->softmax_loss_backward(q, dlogits, t5_run_head_forward(g->run, 0, m), lse,
-                                 t5_run_targets(g->run), dlogp, 1.0f, 0.0f, m, shape->vocabulary);
-    CHECK(t5_run_head_backward(g->run, 0, m, dlogits, gradients));
-    CHECK(t5_backward(g->run, NULL, gradients, NULL));
+    q->op->softmax_loss_backward(q, dlogits, model_run_head_forward(g->run, 0, m), lse,
+                                 model_run_targets(g->run), dlogp, 1.0f, 0.0f, m,
+                                 shape->vocabulary);
+    CHECK(model_run_head_backward(g->run, 0, m, dlogits, gradients));
+    CHECK(model_backward(g->run, NULL, gradients, NULL));
     float *host = host_of(q, gradients, parameters->size);
     struct distance whole = {0};
     for (int64_t i = 0; i < parameters->count; i++) {
@@ -248,27 +249,27 @@ struct reply {
 static void generate(const struct golden *g, struct reply *replies)
 {
     struct queue *q = g->q;
-    const struct t5_shape *shape = t5_shape(g->model);
-    struct t5_decoder *decoder;
+    const struct model_shape *shape = model_shape(g->model);
+    struct model_decoder *decoder;
     size_t row = MOST_CASES * sizeof(float);
     float *logp = device_new(q, row), *entropy = device_new(q, row);
     uint32_t *counter = device_new(q, 3 * row);
     int32_t of_row[MOST_CASES] = {0, 1, 2, 3, 4, 5, 6, 7};
-    CHECK(t5_decoder_create(g->model, &decoder));
-    CHECK(t5_decoder_begin(decoder, g->cases, g->history_begin, g->history_tokens, g->cases, of_row,
-                           MOST_STEPS, 0));
-    for (int step = 0; step < MOST_STEPS && t5_decoder_rows(decoder) > 0; step++) {
-        int32_t rows = (int32_t)t5_decoder_rows(decoder), keep[MOST_CASES], kept = 0,
+    CHECK(model_decoder_create(g->model, &decoder));
+    CHECK(model_decoder_begin(decoder, g->cases, g->history_begin, g->history_tokens, g->cases,
+                              of_row, MOST_STEPS, 0));
+    for (int step = 0; step < MOST_STEPS && model_decoder_rows(decoder) > 0; step++) {
+        int32_t rows = (int32_t)model_decoder_rows(decoder), keep[MOST_CASES], kept = 0,
                 token[MOST_CASES];
-        CHECK(t5_decoder_step(decoder));
+        CHECK(model_decoder_step(decoder));
         struct sampling sampling = {.rows = rows,
                                     .vocabulary = shape->vocabulary,
-                                    .logits = t5_decoder_logits(decoder),
+                                    .logits = model_decoder_logits(decoder),
                                     .temperature = 0.0f,
                                     .top_p = 1.0f,
                                     .counter = counter,
-                                    .step = t5_decoder_step_of_row(decoder),
-                                    .token = t5_decoder_input(decoder),
+                                    .step = model_decoder_step_of_row(decoder),
+                                    .token = model_decoder_input(decoder),
                                     .logp = logp,
                                     .token_entropy = entropy};
         q->op->sample(q, &sampling);
@@ -282,9 +283,9 @@ static void generate(const struct golden *g, struct reply *replies)
         }
         free(host_logp);
         for (int32_t i = 0; i < kept; i++) of_row[i] = of_row[keep[i]];
-        CHECK(t5_decoder_keep(decoder, keep, kept));
+        CHECK(model_decoder_keep(decoder, keep, kept));
     }
-    t5_decoder_destroy(decoder);
+    model_decoder_destroy(decoder);
     q->op->release(q, logp);
     q->op->release(q, entropy);
     q->op->release(q, counter);

@@ -50,45 +50,45 @@ static void parameters_narrow(struct parameters *p)
     free(host);
 }
 
-static struct t5 *model_new(struct queue *q, int index)
+static struct model *model_new(struct queue *q, int index)
 {
-    const struct t5_shape shape = {.vocabulary = VOCABULARY,
-                                   .d_model = 64,
-                                   .d_kv = models[index].d_kv,
-                                   .heads = models[index].heads,
-                                   .d_ff = 160,
-                                   .encoder_layers = 2,
-                                   .decoder_layers = 2,
-                                   .buckets = 16,
-                                   .max_distance = 64,
-                                   .gated = models[index].gated,
-                                   .tied = !models[index].gated,
-                                   .scale_logits = !models[index].gated,
-                                   .eps = 1e-6f,
-                                   .end = 1};
-    struct t5 *model;
-    CHECK(t5_create(q, &shape, true, &model));
-    CHECK(t5_initialize(model, 3));
-    parameters_narrow(t5_parameters(model));
-    CHECK(t5_refresh(model));
+    const struct model_shape shape = {.vocabulary = VOCABULARY,
+                                      .d_model = 64,
+                                      .d_kv = models[index].d_kv,
+                                      .heads = models[index].heads,
+                                      .d_ff = 160,
+                                      .encoder_layers = 2,
+                                      .decoder_layers = 2,
+                                      .buckets = 16,
+                                      .max_distance = 64,
+                                      .gated = models[index].gated,
+                                      .tied = !models[index].gated,
+                                      .scale_logits = !models[index].gated,
+                                      .eps = 1e-6f,
+                                      .end = 1};
+    struct model *model;
+    CHECK(model_create(q, &shape, true, &model));
+    CHECK(model_initialize(model, 3));
+    parameters_narrow(model_parameters(model));
+    CHECK(model_refresh(model));
     return model;
 }
 
 /* Histories of 5, 61 and 24 tokens; replies of 20, 1, 17 and 9, two of them to the second. */
-static void batch_fill(struct t5_batch *batch)
+static void batch_fill(struct model_batch *batch)
 {
     static const int32_t history_begin[] = {0, 5, 66, N}, reply_begin[] = {0, 20, 21, 38, M};
     static const int32_t reply_history[] = {0, 1, 1, 2};
     static int32_t history_tokens[N], reply_tokens[M];
     for (uint32_t i = 0; i < N; i++) history_tokens[i] = (int32_t)(uniform_at(1, i) * VOCABULARY);
     for (uint32_t i = 0; i < M; i++) reply_tokens[i] = (int32_t)(uniform_at(2, i) * VOCABULARY);
-    *batch = (struct t5_batch){.histories = HISTORIES,
-                               .history_begin = history_begin,
-                               .history_tokens = history_tokens,
-                               .replies = REPLIES,
-                               .reply_begin = reply_begin,
-                               .reply_tokens = reply_tokens,
-                               .reply_history = reply_history};
+    *batch = (struct model_batch){.histories = HISTORIES,
+                                  .history_begin = history_begin,
+                                  .history_tokens = history_tokens,
+                                  .replies = REPLIES,
+                                  .reply_begin = reply_begin,
+                                  .reply_tokens = reply_tokens,
+                                  .reply_history = reply_history};
 }
 
 struct result {
@@ -96,35 +96,35 @@ struct result {
 };
 
 /* The loss: a weighted sum of log-probabilities, of either sign like PPO's. */
-static struct result pass_run(struct t5 *model, enum t5_keep keep)
+static struct result pass_run(struct model *model, enum model_keep keep)
 {
-    struct queue *q = t5_queue(model);
-    struct t5_run *run;
-    struct t5_batch batch;
-    const size_t size = (size_t)t5_parameters(model)->size;
+    struct queue *q = model_queue(model);
+    struct model_run *run;
+    struct model_batch batch;
+    const size_t size = (size_t)model_parameters(model)->size;
     float weights[M], *device = device_new(q, 3 * M * sizeof(float));
     float *logp = device, *lse = device + M, *dlogp = device + 2 * M, *logits;
     float *gradients = device_new(q, size * sizeof(float));
     batch_fill(&batch);
     for (uint32_t i = 0; i < M; i++) weights[i] = uniform_at(3, i) - 0.3f;
     q->op->upload(q, dlogp, weights, sizeof weights);
-    CHECK(t5_run_create(model, &run));
-    t5_run_limit_head(run, 32);
-    CHECK(t5_forward(run, &batch, keep, 0));
-    CHECK(t5_run_logits(run, &logits));
+    CHECK(model_run_create(model, &run));
+    model_run_limit_head(run, 32);
+    CHECK(model_forward(run, &batch, keep, 0));
+    CHECK(model_run_logits(run, &logits));
     struct result result = {.logits = host_of(q, logits, M * VOCABULARY)};
-    CHECK(t5_run_logp(run, 0.9f, logp, NULL, lse));
+    CHECK(model_run_logp(run, 0.9f, logp, NULL, lse));
     for (int64_t first = 0; first < M; first += 32) {
         const int64_t rows = M - first < 32 ? M - first : 32;
-        real *dlogits = t5_run_dlogits(run);
-        q->op->softmax_loss_backward(q, dlogits, t5_run_head_forward(run, first, rows), lse + first,
-                                     t5_run_targets(run) + first, dlogp + first, 0.9f, 0.0f, rows,
-                                     VOCABULARY);
-        CHECK(t5_run_head_backward(run, first, rows, dlogits, gradients));
+        real *dlogits = model_run_dlogits(run);
+        q->op->softmax_loss_backward(q, dlogits, model_run_head_forward(run, first, rows),
+                                     lse + first, model_run_targets(run) + first, dlogp + first,
+                                     0.9f, 0.0f, rows, VOCABULARY);
+        CHECK(model_run_head_backward(run, first, rows, dlogits, gradients));
     }
-    CHECK(t5_backward(run, NULL, gradients, NULL));
+    CHECK(model_backward(run, NULL, gradients, NULL));
     result.gradients = host_of(q, gradients, (int64_t)size);
-    t5_run_destroy(run);
+    model_run_destroy(run);
     q->op->release(q, device);
     q->op->release(q, gradients);
     return result;
@@ -151,10 +151,10 @@ static void model_matches(int index, const struct tolerances *tolerances)
 {
     struct queue *q = queue_new(1), *cpu;
     CHECK(cpu_queue_create(2, "auto", &cpu));
-    struct t5 *model = model_new(q, index), *reference = model_new(cpu, index);
-    struct result want = pass_run(reference, T5_KEEP_ALL), got = pass_run(model, T5_KEEP_ALL);
-    struct result again = pass_run(model, T5_KEEP_INPUTS);
-    const struct parameters *parameters = t5_parameters(model);
+    struct model *model = model_new(q, index), *reference = model_new(cpu, index);
+    struct result want = pass_run(reference, MODEL_KEEP_ALL), got = pass_run(model, MODEL_KEEP_ALL);
+    struct result again = pass_run(model, MODEL_KEEP_INPUTS);
+    const struct parameters *parameters = model_parameters(model);
     const double off = distance(got.logits, want.logits, M * VOCABULARY);
     double largest = 0;
     const char *where = "";
@@ -179,8 +179,8 @@ static void model_matches(int index, const struct tolerances *tolerances)
     result_free(&want);
     result_free(&got);
     result_free(&again);
-    t5_destroy(model);
-    t5_destroy(reference);
+    model_destroy(model);
+    model_destroy(reference);
     q->op->destroy(q);
     cpu->op->destroy(cpu);
 }

@@ -8,20 +8,20 @@ struct forced {
     int64_t stride;
 };
 
-static struct forced forced_of(struct t5 *model, const struct t5_batch *batch, bool keep)
+static struct forced forced_of(struct model *model, const struct model_batch *batch, bool keep)
 {
-    struct queue *q = t5_queue(model);
-    struct t5_run *run;
+    struct queue *q = model_queue(model);
+    struct model_run *run;
     struct forced f;
     int64_t m = batch->reply_begin[batch->replies];
-    CHECK(t5_run_create(model, &run));
-    CHECK(t5_forward(run, batch, keep, 2));
+    CHECK(model_run_create(model, &run));
+    CHECK(model_forward(run, batch, keep, 2));
     float *logits;
-    CHECK(t5_run_logits(run, &logits));
-    f.logits = host_of(q, logits, m * t5_shape(model)->vocabulary);
-    const float *capture = t5_run_capture(run, &f.stride);
+    CHECK(model_run_logits(run, &logits));
+    f.logits = host_of(q, logits, m * model_shape(model)->vocabulary);
+    const float *capture = model_run_capture(run, &f.stride);
     f.capture = host_of(q, capture, m * f.stride);
-    t5_run_destroy(run);
+    model_run_destroy(run);
     return f;
 }
 
@@ -32,7 +32,7 @@ static void forced_free(struct forced *f)
 }
 
 /* Rows of reply r (of `batch` and of `all`'s reply number `of`) agree. */
-static void check_reply(const struct t5_batch *batch, const struct forced *f, int64_t r,
+static void check_reply(const struct model_batch *batch, const struct forced *f, int64_t r,
                         const struct tiny_batch *all, const struct forced *want, int64_t of,
                         const char *what)
 {
@@ -46,7 +46,7 @@ static void check_reply(const struct t5_batch *batch, const struct forced *f, in
     }
 }
 
-static void each_reply_alone_matches(struct t5 *model, const struct tiny_batch *tiny,
+static void each_reply_alone_matches(struct model *model, const struct tiny_batch *tiny,
                                      const struct forced *want)
 {
     for (int r = 0; r < 5; r++) {
@@ -54,7 +54,7 @@ static void each_reply_alone_matches(struct t5 *model, const struct tiny_batch *
         int32_t history_begin[2] = {0, tiny->history_begin[h + 1] - tiny->history_begin[h]};
         int32_t reply_begin[2] = {0, tiny->reply_begin[r + 1] - tiny->reply_begin[r]};
         int32_t reply_history[1] = {0};
-        struct t5_batch alone = {
+        struct model_batch alone = {
             .histories = 1,
             .history_begin = history_begin,
             .history_tokens = tiny->history_tokens + tiny->history_begin[h],
@@ -71,22 +71,23 @@ static void each_reply_alone_matches(struct t5 *model, const struct tiny_batch *
 
 /* Feeds the replies' tokens; a row whose reply is over is dropped, or when `drop` is false
  * stays and is not looked at. */
-static void decoding_matches(struct t5_decoder *decoder, struct t5 *model,
+static void decoding_matches(struct model_decoder *decoder, struct model *model,
                              const struct tiny_batch *tiny, const struct forced *want, bool drop)
 {
-    struct queue *q = t5_queue(model);
+    struct queue *q = model_queue(model);
     int32_t reply[5] = {0, 1, 2, 3, 4}, input[5] = {0};
-    CHECK(t5_decoder_begin(decoder, 4, tiny->history_begin, tiny->history_tokens, 5,
-                           tiny->reply_history, 9, 2));
+    CHECK(model_decoder_begin(decoder, 4, tiny->history_begin, tiny->history_tokens, 5,
+                              tiny->reply_history, 9, 2));
     for (int32_t step = 0; step < 8; step++) {
-        CHECK(t5_decoder_step(decoder));
-        int64_t rows = t5_decoder_rows(decoder), stride;
-        const float *device = t5_decoder_capture(decoder, &stride);
+        CHECK(model_decoder_step(decoder));
+        int64_t rows = model_decoder_rows(decoder), stride;
+        const float *device = model_decoder_capture(decoder, &stride);
         float *capture = host_of(q, device, rows * stride);
-        float *logits = host_of(q, t5_decoder_logits(decoder), rows * 23);
+        float *logits = host_of(q, model_decoder_logits(decoder), rows * 23);
         int32_t keep[5], kept = 0, steps[5], histories[5];
-        q->op->download(q, steps, t5_decoder_step_of_row(decoder), (size_t)rows * sizeof(int32_t));
-        q->op->download(q, histories, t5_decoder_history_of_row(decoder),
+        q->op->download(q, steps, model_decoder_step_of_row(decoder),
+                        (size_t)rows * sizeof(int32_t));
+        q->op->download(q, histories, model_decoder_history_of_row(decoder),
                         (size_t)rows * sizeof(int32_t));
         for (int32_t row = 0; row < rows; row++) {
             int32_t r = reply[row], length = tiny->reply_begin[r + 1] - tiny->reply_begin[r];
@@ -104,12 +105,12 @@ static void decoding_matches(struct t5_decoder *decoder, struct t5 *model,
         }
         free(logits);
         free(capture);
-        q->op->upload(q, t5_decoder_input(decoder), input, (size_t)rows * sizeof(int32_t));
+        q->op->upload(q, model_decoder_input(decoder), input, (size_t)rows * sizeof(int32_t));
         CHECK(q->op->synchronize(q));
-        CHECK(t5_decoder_keep(decoder, keep, kept));
+        CHECK(model_decoder_keep(decoder, keep, kept));
         for (int32_t i = 0; i < kept; i++) reply[i] = reply[keep[i]];
     }
-    assert_int_equal(t5_decoder_rows(decoder), drop ? 0 : 5);
+    assert_int_equal(model_decoder_rows(decoder), drop ? 0 : 5);
 }
 
 static void decoding_has_the_bits_of_teacher_forcing(void **state)
@@ -121,7 +122,7 @@ static void decoding_has_the_bits_of_teacher_forcing(void **state)
         struct forced want = {0};
         for (int threads = 1; threads <= 2; threads++) {
             struct queue *q = queue_new(threads);
-            struct t5 *model = tiny_model(q, gated_untied);
+            struct model *model = tiny_model(q, gated_untied);
             if (threads == 1) want = forced_of(model, &tiny.batch, false);
             for (int keep = 0; keep < 2; keep++) {
                 struct forced again = forced_of(model, &tiny.batch, keep);
@@ -130,12 +131,12 @@ static void decoding_has_the_bits_of_teacher_forcing(void **state)
                 forced_free(&again);
             }
             each_reply_alone_matches(model, &tiny, &want);
-            struct t5_decoder *decoder;
-            CHECK(t5_decoder_create(model, &decoder));
+            struct model_decoder *decoder;
+            CHECK(model_decoder_create(model, &decoder));
             decoding_matches(decoder, model, &tiny, &want, false);
             decoding_matches(decoder, model, &tiny, &want, true);
-            t5_decoder_destroy(decoder);
-            t5_destroy(model);
+            model_decoder_destroy(decoder);
+            model_destroy(model);
             q->op->destroy(q);
         }
         forced_free(&want);
@@ -146,21 +147,21 @@ static void captured_rows_are_the_sum_of_the_last_layers_maps(void **state)
 {
     (void)state;
     struct queue *q = queue_new(1);
-    struct t5 *model = tiny_model(q, true); /* 3 layers, 3 heads */
+    struct model *model = tiny_model(q, true); /* 3 layers, 3 heads */
     struct tiny_batch tiny;
     tiny_batch_fill(&tiny);
-    struct t5_run *run;
-    CHECK(t5_run_create(model, &run));
-    t5_run_keep_maps(run, true);
-    CHECK(t5_forward(run, &tiny.batch, false, 2));
+    struct model_run *run;
+    CHECK(model_run_create(model, &run));
+    model_run_keep_maps(run, true);
+    CHECK(model_forward(run, &tiny.batch, false, 2));
     int64_t stride;
-    const float *device = t5_run_capture(run, &stride);
+    const float *device = model_run_capture(run, &stride);
     float *capture = host_of(q, device, 4 * stride);
     double sum[20] = {0}; /* reply 0: 4 tokens, 5 keys */
     for (int layer = 1; layer < 3; layer++)
         for (int head = 0; head < 3; head++) {
             float map[20];
-            CHECK(t5_run_map(run, layer, head, map));
+            CHECK(model_run_map(run, layer, head, map));
             for (int i = 0; i < 20; i++) sum[i] += map[i];
         }
     /* Six fp32 additions of numbers below 1. */
@@ -169,8 +170,8 @@ static void captured_rows_are_the_sum_of_the_last_layers_maps(void **state)
             fail_msg("capture %d is %.9g, its maps add to %.9g", i, capture[i / 5 * stride + i % 5],
                      sum[i]);
     free(capture);
-    t5_run_destroy(run);
-    t5_destroy(model);
+    model_run_destroy(run);
+    model_destroy(model);
     q->op->destroy(q);
 }
 

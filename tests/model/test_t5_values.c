@@ -2,28 +2,28 @@
  * ones: the others in its parameters stay what they were, here NaN. */
 #include "tests/model/model_test.h"
 
-static float *logits_of(struct t5 *model, const struct tiny_batch *tiny)
+static float *logits_of(struct model *model, const struct tiny_batch *tiny)
 {
-    struct t5_run *run;
+    struct model_run *run;
     float *logits;
-    CHECK(t5_run_create(model, &run));
-    CHECK(t5_forward(run, &tiny->batch, false, 2));
-    CHECK(t5_run_logits(run, &logits));
-    float *host = host_of(t5_queue(model), logits, tiny->reply_begin[5] * 23);
-    t5_run_destroy(run);
+    CHECK(model_run_create(model, &run));
+    CHECK(model_forward(run, &tiny->batch, false, 2));
+    CHECK(model_run_logits(run, &logits));
+    float *host = host_of(model_queue(model), logits, tiny->reply_begin[5] * 23);
+    model_run_destroy(run);
     return host;
 }
 
 /* The first step of every row. */
-static float *step_logits_of(struct t5 *model, const struct tiny_batch *tiny)
+static float *step_logits_of(struct model *model, const struct tiny_batch *tiny)
 {
-    struct t5_decoder *decoder;
-    CHECK(t5_decoder_create(model, &decoder));
-    CHECK(t5_decoder_begin(decoder, 4, tiny->history_begin, tiny->history_tokens, 5,
-                           tiny->reply_history, 2, 2));
-    CHECK(t5_decoder_step(decoder));
-    float *host = host_of(t5_queue(model), t5_decoder_logits(decoder), 5 * 23);
-    t5_decoder_destroy(decoder);
+    struct model_decoder *decoder;
+    CHECK(model_decoder_create(model, &decoder));
+    CHECK(model_decoder_begin(decoder, 4, tiny->history_begin, tiny->history_tokens, 5,
+                              tiny->reply_history, 2, 2));
+    CHECK(model_decoder_step(decoder));
+    float *host = host_of(model_queue(model), model_decoder_logits(decoder), 5 * 23);
+    model_decoder_destroy(decoder);
     return host;
 }
 
@@ -34,21 +34,21 @@ static void a_model_with_taken_values_has_the_others_bits(void **state)
     struct tiny_batch tiny;
     tiny_batch_fill(&tiny);
     for (int untied = 0; untied < 2; untied++) {
-        struct t5 *from = tiny_model(q, untied), *to;
-        const struct t5_shape shape = tiny_shape(untied);
-        CHECK(t5_create(q, &shape, false, &to));
-        t5_round_stochastically(from, 3); /* what is rounded at all, by version */
-        t5_round_stochastically(to, 3);
-        struct parameters *p = t5_parameters(to);
+        struct model *from = tiny_model(q, untied), *to;
+        const struct model_shape shape = tiny_shape(untied);
+        CHECK(model_create(q, &shape, false, &to));
+        model_round_stochastically(from, 3); /* what is rounded at all, by version */
+        model_round_stochastically(to, 3);
+        struct parameters *p = model_parameters(to);
         float *host = malloc((size_t)p->size * sizeof *host);
         assert_non_null(host);
         for (int64_t i = 0; i < p->size; i++) host[i] = NAN;
         CHECK(parameters_upload(p, host));
         free(host);
         for (int again = 0; again < 2; again++) { /* newer values after a use */
-            if (again) parameters_stir(t5_parameters(from), 6);
-            CHECK(t5_refresh_update(from, again));
-            t5_take_values(to, t5_parameters(from)->values, again);
+            if (again) parameters_stir(model_parameters(from), 6);
+            CHECK(model_refresh_update(from, again));
+            model_take_values(to, model_parameters(from)->values, again);
             float *want = logits_of(from, &tiny), *got = logits_of(to, &tiny);
             check_bits(got, want, tiny.reply_begin[5] * 23, "logits", again);
             free(want);
@@ -70,8 +70,8 @@ static void a_model_with_taken_values_has_the_others_bits(void **state)
                              (double)host[one->offset + e]);
         }
         free(host);
-        t5_destroy(from);
-        t5_destroy(to);
+        model_destroy(from);
+        model_destroy(to);
     }
     q->op->destroy(q);
 }

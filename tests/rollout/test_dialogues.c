@@ -9,7 +9,7 @@ enum { DIALOGUES = 5, CANDIDATES = 3, TURNS = 3 };
 
 struct fixture {
     struct queue *q;
-    struct t5 *model;
+    struct model *model;
     struct generator *generator;
     struct dataset *data;
     struct language *language;
@@ -21,12 +21,12 @@ static int open_fixture(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
     f->q = queue_new(2);
-    struct t5_shape shape = tiny_shape(true);
+    struct model_shape shape = tiny_shape(true);
     shape.vocabulary = 384;
-    CHECK(t5_create(f->q, &shape, false, &f->model));
-    CHECK(t5_initialize(f->model, 3));
-    parameters_stir(t5_parameters(f->model), 5);
-    CHECK(t5_refresh(f->model));
+    CHECK(model_create(f->q, &shape, false, &f->model));
+    CHECK(model_initialize(f->model, 3));
+    parameters_stir(model_parameters(f->model), 5);
+    CHECK(model_refresh(f->model));
     CHECK(generator_create(f->model, &f->generator));
     CHECK(dataset_read("synthetic:5:4", DATASET_TRAIN, &f->data));
     config_defaults(&f->config);
@@ -46,7 +46,7 @@ static int close_fixture(void **state)
     language_close(f->language);
     dataset_free(f->data);
     generator_destroy(f->generator);
-    t5_destroy(f->model);
+    model_destroy(f->model);
     f->q->op->destroy(f->q);
     free(f);
     return 0;
@@ -237,13 +237,13 @@ static void a_frozen_scorer_keeps_the_samplers_log_probabilities(void **state)
     struct fixture *f = *state;
     static const int whole[1] = {DIALOGUES};
     struct experience *live[DIALOGUES], *frozen[DIALOGUES];
-    struct t5_shape shape = *t5_shape(f->model);
-    struct t5 *other;
+    struct model_shape shape = *model_shape(f->model);
+    struct model *other;
     struct rollout rollout = rollout_of(f, &f->config);
-    CHECK(t5_create(f->q, &shape, false, &other));
-    CHECK(t5_initialize(other, 99));
-    parameters_stir(t5_parameters(other), 6);
-    CHECK(t5_refresh(other));
+    CHECK(model_create(f->q, &shape, false, &other));
+    CHECK(model_initialize(other, 99));
+    parameters_stir(model_parameters(other), 6);
+    CHECK(model_refresh(other));
     CHECK(generator_create(other, &rollout.scorer));
     dialogues_run(f, &f->config, whole, live);
     CHECK(rollout_dialogues(&rollout, ids, DIALOGUES, 17, frozen));
@@ -264,7 +264,7 @@ static void a_frozen_scorer_keeps_the_samplers_log_probabilities(void **state)
     experiences_free(live);
     experiences_free(frozen);
     generator_destroy(rollout.scorer);
-    t5_destroy(other);
+    model_destroy(other);
 }
 
 static void random_salience_is_one_draw_for_all_candidates_of_a_turn(void **state)

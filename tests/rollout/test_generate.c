@@ -9,7 +9,7 @@ static const int64_t batches_cuda[2] = {3, 32}; /* through the shim, which is sl
 
 struct fixture {
     struct queue *q;
-    struct t5 *model;
+    struct model *model;
     struct generator *generator;
     struct config config;
     struct prompt prompts[PROMPTS];
@@ -57,7 +57,7 @@ static int close_fixture(void **state)
     struct fixture *f = *state;
     for (int p = 0; p < PROMPTS; p++) prompt_free(&f->prompts[p]);
     generator_destroy(f->generator);
-    t5_destroy(f->model);
+    model_destroy(f->model);
     f->q->op->destroy(f->q);
     free(f);
     return 0;
@@ -217,7 +217,7 @@ static void shuffled_rows_are_the_same_in_both_and_other_than_unshuffled(void **
 static void a_frozen_scorer_of_equal_weights_sees_what_the_live_one_does(void **state)
 {
     struct fixture *f = *state;
-    struct t5 *reference = tiny_model(f->q, true);
+    struct model *reference = tiny_model(f->q, true);
     struct generator *scorer;
     CHECK(generator_create(reference, &scorer));
     struct reply live[ROWS], frozen[ROWS];
@@ -227,7 +227,7 @@ static void a_frozen_scorer_of_equal_weights_sees_what_the_live_one_does(void **
     replies_free(live);
     replies_free(frozen);
     generator_destroy(scorer);
-    t5_destroy(reference);
+    model_destroy(reference);
 }
 
 static void an_empty_reply_is_scored_as_empty_between_others(void **state)
@@ -348,14 +348,14 @@ static void a_batch_whose_rows_all_end_at_once_stops(void **state)
     config.rollout.temperature = 0;
     config.infer.batch = ROWS;
     generate_with(f, f->generator, &config, CANDIDATES, first);
-    struct t5_shape shape = tiny_shape(true);
+    struct model_shape shape = tiny_shape(true);
     shape.end = first[0].tokens[0];
-    struct t5 *model;
+    struct model *model;
     struct generator *generator;
-    CHECK(t5_create(f->q, &shape, false, &model));
-    CHECK(t5_initialize(model, 7));
-    parameters_stir(t5_parameters(model), 5);
-    CHECK(t5_refresh(model));
+    CHECK(model_create(f->q, &shape, false, &model));
+    CHECK(model_initialize(model, 7));
+    parameters_stir(model_parameters(model), 5);
+    CHECK(model_refresh(model));
     CHECK(generator_create(model, &generator));
     config.rollout.max_new_tokens = 200;
     for (int turn = 0; turn < 3; turn++) {
@@ -367,11 +367,11 @@ static void a_batch_whose_rows_all_end_at_once_stops(void **state)
         }
         replies_free(saw);
         /* Two looks' steps, of which the first is seen after the second. */
-        assert_true(t5_decoder_steps(generator->decoder) <= 8);
+        assert_true(model_decoder_steps(generator->decoder) <= 8);
     }
     replies_free(first);
     generator_destroy(generator);
-    t5_destroy(model);
+    model_destroy(model);
 }
 
 static void more_layers_than_the_decoder_has_are_refused(void **state)

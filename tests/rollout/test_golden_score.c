@@ -78,7 +78,7 @@ static void check_list(const float *saw, int64_t count, const json_t *want, cons
 struct golden {
     const char *folder;
     struct queue *q;
-    struct t5 *model;
+    struct model *model;
     struct generator *generator;
 };
 
@@ -87,7 +87,7 @@ static void inputs_make(const struct golden *g, const struct lines *lines,
                         const struct config *config, struct prompt *prompts, struct reply_row *rows,
                         struct reply *replies)
 {
-    const struct t5_shape *shape = t5_shape(g->model);
+    const struct model_shape *shape = model_shape(g->model);
     for (int i = 0; i < lines->count; i++) {
         int64_t count, marks = 0;
         int32_t *tokens = integers(member(lines->line[i], "history_tokens"), &count);
@@ -185,7 +185,7 @@ static void greedy_replies_match(const struct golden *g, const struct config *ba
             if (replies[i].tokens[t] != tokens[t])
                 fail_msg("%s: reply %d, token %lld is %d, not %d", g->folder, i, (long long)t,
                          replies[i].tokens[t], tokens[t]);
-        assert_int_equal(replies[i].ended, tokens[count - 1] == t5_shape(g->model)->end);
+        assert_int_equal(replies[i].ended, tokens[count - 1] == model_shape(g->model)->end);
         check_list(replies[i].logp, count, member(want.line[i], "logp"), g->folder, "greedy", i,
                    "logp");
         free(tokens);
@@ -199,13 +199,13 @@ static void folder_matches(const char *folder)
 {
     struct golden g = {.folder = folder, .q = queue_new(2)};
     char path[1024];
-    struct t5_shape shape;
+    struct model_shape shape;
     struct config config;
     snprintf(path, sizeof path, "%s/model", folder);
-    CHECK(t5_folder_shape(path, &shape));
-    CHECK(t5_create(g.q, &shape, false, &g.model));
-    CHECK(t5_folder_load(path, g.model));
-    CHECK(t5_refresh(g.model));
+    CHECK(model_folder_shape(path, &shape));
+    CHECK(model_create(g.q, &shape, false, &g.model));
+    CHECK(model_folder_load(path, g.model));
+    CHECK(model_refresh(g.model));
     CHECK(generator_create(g.model, &g.generator));
     config_defaults(&config);
     config.rollout.temperature = 1;
@@ -225,7 +225,7 @@ static void folder_matches(const char *folder)
     config.floor.delta0 = 1.5;
     scores_match(&g, "layers1_floor1.5", &config);
     generator_destroy(g.generator);
-    t5_destroy(g.model);
+    model_destroy(g.model);
     g.q->op->destroy(g.q);
     print_message("%s agrees\n", folder);
 }

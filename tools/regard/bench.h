@@ -11,7 +11,7 @@
 /* What --shape chooses. */
 struct bench_scale {
     const char *name;
-    struct t5_shape shape; /* of a random model, where no other is named */
+    struct model_shape shape; /* of a random model, where no other is named */
     /* A turn: histories of so many tokens, candidates of each, new tokens of a reply. */
     int64_t histories, history_tokens, candidates, new_tokens;
     /* A wide decode step; its history's and its reply's tokens are a turn's. */
@@ -56,7 +56,7 @@ void bench_ids(int32_t *ids, int64_t count, int32_t low, int32_t high, uint32_t 
 
 /* The model that is measured, on any queue: the folder's, or random weights. */
 status bench_model(const struct bench *bench, struct queue *queue, bool with_gradients,
-                   struct t5 **out);
+                   struct model **out);
 
 /* Random prompts of one length, every candidate a row. */
 struct bench_prompts {
@@ -65,7 +65,7 @@ struct bench_prompts {
     struct reply_row *rows;
     int64_t row_count;
 };
-status bench_prompts_make(const struct config *config, const struct t5_shape *shape,
+status bench_prompts_make(const struct config *config, const struct model_shape *shape,
                           int64_t histories, int64_t tokens, int64_t candidates,
                           struct bench_prompts *out);
 void bench_prompts_free(struct bench_prompts *prompts);

@@ -11,14 +11,14 @@
 /* A queue, its model and its generator. */
 struct side {
     struct queue *queue;
-    struct t5 *model;
+    struct model *model;
     struct generator *generator;
 };
 
 static void side_close(struct side *side)
 {
     generator_destroy(side->generator);
-    if (side->model) t5_destroy(side->model);
+    if (side->model) model_destroy(side->model);
     if (side->queue) side->queue->op->destroy(side->queue);
 }
 
@@ -74,7 +74,7 @@ static status mismatches_count(const struct side *side, const struct bench *b, i
     struct reply *got = memory_allocate((size_t)all * sizeof *got);
     *compared = *different = 0;
     status s =
-        bench_prompts_make(&config, t5_shape(side->model), (all + CANDIDATES - 1) / CANDIDATES,
+        bench_prompts_make(&config, model_shape(side->model), (all + CANDIDATES - 1) / CANDIDATES,
                            length, CANDIDATES, &prompts);
     if (!s) s = replies_make(side, &config, TOKENS, &prompts, all, want);
     for (int64_t n = 1; !s && n < all; n++) {
@@ -113,7 +113,7 @@ static status turns_measure(const struct side sides[2], const struct bench *b, j
     enum { MOST = 16 };
     double times[2][MOST], ratio[MOST], warm;
     struct bench_prompts prompts;
-    TRY(bench_prompts_make(&b->config, t5_shape(sides[0].model), b->scale->histories,
+    TRY(bench_prompts_make(&b->config, model_shape(sides[0].model), b->scale->histories,
                            b->scale->history_tokens, b->scale->candidates, &prompts));
     status s = NULL;
     for (int i = 0; !s && i < 4; i++) s = turn_time(&sides[i % 2], b, &prompts, &warm);

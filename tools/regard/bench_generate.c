@@ -12,7 +12,7 @@
 struct round {
     const struct bench *bench;
     struct config config;
-    struct t5 *model;
+    struct model *model;
     struct generator *generator[2];
     struct bench_prompts prompts;
     struct reply *replies;
@@ -24,7 +24,7 @@ static void round_close(struct round *r)
     free(r->replies);
     bench_prompts_free(&r->prompts);
     for (int i = 0; i < 2; i++) generator_destroy(r->generator[i]);
-    if (r->model) t5_destroy(r->model);
+    if (r->model) model_destroy(r->model);
 }
 
 static status round_open(const struct bench *b, int64_t histories, int64_t candidates,
@@ -35,8 +35,8 @@ static status round_open(const struct bench *b, int64_t histories, int64_t candi
     status s = bench_model(b, b->queue, false, &r->model);
     for (int i = 0; !s && i < 2; i++) s = generator_create(r->model, &r->generator[i]);
     if (!s)
-        s = bench_prompts_make(&r->config, t5_shape(r->model), histories, b->scale->history_tokens,
-                               candidates, &r->prompts);
+        s = bench_prompts_make(&r->config, model_shape(r->model), histories,
+                               b->scale->history_tokens, candidates, &r->prompts);
     r->replies = memory_allocate((size_t)(histories * candidates) * sizeof *r->replies);
     if (s) round_close(r);
     return s;
@@ -181,15 +181,15 @@ status bench_generate(const struct bench *b, json_t *out)
 
 /* Bytes of the weights that every decode step reads: the decoder's and the head's, but the
  * cross-attention's keys' and values', which are the history's. */
-static double step_weight_bytes(struct t5 *model)
+static double step_weight_bytes(struct model *model)
 {
-    const struct parameters *p = t5_parameters(model);
-    const double element = (double)t5_queue(model)->real_bytes;
+    const struct parameters *p = model_parameters(model);
+    const double element = (double)model_queue(model)->real_bytes;
     double bytes = 0;
     for (int64_t i = 0; i < p->count; i++) {
         const struct parameter *one = &p->list[i];
-        const bool head = t5_shape(model)->tied ? !strncmp(one->name, "shared", 6)
-                                                : !strncmp(one->name, "lm_head", 7);
+        const bool head = model_shape(model)->tied ? !strncmp(one->name, "shared", 6)
+                                                   : !strncmp(one->name, "lm_head", 7);
         const bool history =
             strstr(one->name, "EncDecAttention.k.") || strstr(one->name, "EncDecAttention.v.");
         if (strstr(one->name, "relative_attention_bias")) continue; /* a table made at the start */
@@ -202,7 +202,7 @@ static double step_weight_bytes(struct t5 *model)
 static status decode_measure(struct round *r, json_t *out)
 {
     const struct bench *b = r->bench;
-    const struct t5_shape *shape = t5_shape(r->model);
+    const struct model_shape *shape = model_shape(r->model);
     const int64_t few = few_tokens(b->scale), many = b->scale->new_tokens;
     struct capture_times t;
     TRY(rounds_measure(r, few, &t));

@@ -125,7 +125,7 @@ static json_t *kernel_line(const char *name, const struct bench_peaks *peaks, do
 static status bench_products(const struct bench *b, json_t *list)
 {
     struct queue *q = b->queue;
-    const struct t5_shape *t5 = &b->scale->shape;
+    const struct model_shape *t5 = &b->scale->shape;
     const int64_t inner = t5->heads * t5->d_kv;
     const int64_t shapes[][2] = {{inner, t5->d_model},
                                  {t5->d_ff, t5->d_model},

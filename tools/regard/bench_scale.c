@@ -86,7 +86,7 @@ const struct bench_scale *bench_scale_find(const char *name)
 }
 
 /* The scale's shape, or the one that the configuration gives with model.d_model. */
-static status shape_choose(const struct bench *b, struct t5_shape *out)
+static status shape_choose(const struct bench *b, struct model_shape *out)
 {
     const struct config *config = &b->config;
     *out = b->scale->shape;
@@ -108,19 +108,19 @@ static status shape_choose(const struct bench *b, struct t5_shape *out)
 
 /* T5's own initialization, which for a large model takes minutes on the host: every layer has the
  * values of a one-layer model's. */
-static status weights_repeat(struct t5 *model, int64_t seed)
+static status weights_repeat(struct model *model, int64_t seed)
 {
-    struct t5_shape shape = *t5_shape(model);
-    struct parameters *to = t5_parameters(model);
-    struct t5 *one = NULL;
+    struct model_shape shape = *model_shape(model);
+    struct parameters *to = model_parameters(model);
+    struct model *one = NULL;
     shape.encoder_layers = shape.decoder_layers = 1;
-    status s = t5_create(t5_queue(model), &shape, false, &one);
-    if (!s) s = t5_initialize(one, seed);
+    status s = model_create(model_queue(model), &shape, false, &one);
+    if (!s) s = model_initialize(one, seed);
     float *from = NULL, *values = NULL;
     if (!s) {
-        from = memory_allocate((size_t)t5_parameters(one)->size * sizeof *from);
+        from = memory_allocate((size_t)model_parameters(one)->size * sizeof *from);
         values = memory_allocate((size_t)to->size * sizeof *values);
-        s = parameters_download(t5_parameters(one), from);
+        s = parameters_download(model_parameters(one), from);
     }
     for (int64_t i = 0; !s && i < to->count; i++) {
         const struct parameter *parameter = &to->list[i];
@@ -133,7 +133,7 @@ static status weights_repeat(struct t5 *model, int64_t seed)
             number[0] = '0';
             memmove(number + 1, rest, strlen(rest) + 1);
         }
-        const struct parameter *source = parameters_find(t5_parameters(one), name);
+        const struct parameter *source = parameters_find(model_parameters(one), name);
         if (!source || source->count != parameter->count)
             s = ERROR(STATUS_INTERNAL, "a model of one layer has no %s", name);
         else
@@ -141,28 +141,29 @@ static status weights_repeat(struct t5 *model, int64_t seed)
                    (size_t)source->count * sizeof *values);
     }
     if (!s) s = parameters_upload(to, values);
-    if (!s) s = t5_refresh(model);
+    if (!s) s = model_refresh(model);
     free(from);
     free(values);
-    if (one) t5_destroy(one);
+    if (one) model_destroy(one);
     return s;
 }
 
-status bench_model(const struct bench *b, struct queue *queue, bool with_gradients, struct t5 **out)
+status bench_model(const struct bench *b, struct queue *queue, bool with_gradients,
+                   struct model **out)
 {
     *out = NULL;
     if (b->folder) return model_open(b->folder, queue, with_gradients, out);
-    struct t5_shape shape;
+    struct model_shape shape;
     TRY(shape_choose(b, &shape));
-    TRY(t5_create(queue, &shape, with_gradients, out));
+    TRY(model_create(queue, &shape, with_gradients, out));
     status s = weights_repeat(*out, b->config.seed);
     if (!s) return NULL;
-    t5_destroy(*out);
+    model_destroy(*out);
     *out = NULL;
     return s;
 }
 
-status bench_prompts_make(const struct config *config, const struct t5_shape *shape,
+status bench_prompts_make(const struct config *config, const struct model_shape *shape,
                           int64_t histories, int64_t tokens, int64_t candidates,
                           struct bench_prompts *out)
 {

@@ -10,7 +10,7 @@
 struct update {
     const struct bench *bench;
     struct config config;
-    struct t5 *model;
+    struct model *model;
     struct learner *learner;
     struct bench_prompts prompts;
     int32_t *replies; /* [rows, reply_tokens] */
@@ -23,7 +23,7 @@ struct update {
 static void update_close(struct update *u)
 {
     learner_free(u->learner);
-    if (u->model) t5_destroy(u->model);
+    if (u->model) model_destroy(u->model);
     bench_prompts_free(&u->prompts);
     free(u->replies);
     free(u->logp);
@@ -40,7 +40,7 @@ static status turns_make(struct update *u)
     u->logp = memory_allocate((size_t)(rows * length) * sizeof *u->logp);
     u->turns = memory_allocate((size_t)rows * sizeof *u->turns);
     u->begin = memory_allocate((size_t)(scale->microbatches + 1) * sizeof *u->begin);
-    bench_ids(u->replies, rows * length, 3, (int32_t)t5_shape(u->model)->vocabulary, 9);
+    bench_ids(u->replies, rows * length, 3, (int32_t)model_shape(u->model)->vocabulary, 9);
     float **logp = memory_allocate((size_t)rows * sizeof *logp);
     for (int64_t r = 0; r < rows; r++) {
         const struct prompt *prompt = &u->prompts.prompts[u->prompts.rows[r].prompt];
@@ -74,7 +74,7 @@ static status update_open(const struct bench *b, struct update *u)
     learner_exchange_alone(&exchange);
     status s = bench_model(b, b->queue, true, &u->model);
     if (!s)
-        s = bench_prompts_make(&u->config, t5_shape(u->model), b->scale->update_histories,
+        s = bench_prompts_make(&u->config, model_shape(u->model), b->scale->update_histories,
                                b->scale->history_tokens, b->scale->update_candidates, &u->prompts);
     if (!s) s = learner_create(&u->config, &exchange, u->model, NULL, false, &u->learner);
     if (!s) s = turns_make(u);
@@ -86,8 +86,8 @@ static status update_open(const struct bench *b, struct update *u)
  * microbatch: of the weights' products, and of attention's. */
 static void forward_flops(const struct update *u, double *weights, double *attention)
 {
-    const struct t5_shape *shape = t5_shape(u->model);
-    const struct parameters *p = t5_parameters(u->model);
+    const struct model_shape *shape = model_shape(u->model);
+    const struct parameters *p = model_parameters(u->model);
     const double inner = (double)(shape->heads * shape->d_kv);
     double history_weights = 0, reply_weights = 0;
     for (int64_t i = 0; i < p->count; i++) {
@@ -138,7 +138,7 @@ static status steps_measure(struct update *u, json_t *out)
     forward_flops(u, &weights, &attention);
     const double flops = 3 * (weights + attention);
     const double tokens = (double)u->batch.all_tokens;
-    json_object_set_new(out, "parameters", json_integer(t5_parameters(u->model)->size));
+    json_object_set_new(out, "parameters", json_integer(model_parameters(u->model)->size));
     json_object_set_new(out, "histories", json_integer(b->scale->update_histories));
     json_object_set_new(out, "history_tokens", json_integer(b->scale->history_tokens));
     json_object_set_new(out, "replies", json_integer(u->batch.turn_count));

@@ -2,21 +2,21 @@
 #include "tools/regard/bench.h"
 
 struct pass {
-    struct t5 *from, *to;
+    struct model *from, *to;
 };
 
 static void pass_call(struct queue *q, void *context)
 {
     const struct pass *pass = context;
     (void)q;
-    t5_take_values(pass->to, t5_parameters(pass->from)->values, 0);
+    model_take_values(pass->to, model_parameters(pass->from)->values, 0);
 }
 
 static void copy_call(struct queue *q, void *context)
 {
     const struct pass *pass = context;
-    const struct parameters *from = t5_parameters(pass->from);
-    q->op->copy(q, t5_parameters(pass->to)->values, from->values,
+    const struct parameters *from = model_parameters(pass->from);
+    q->op->copy(q, model_parameters(pass->to)->values, from->values,
                 (size_t)from->size * sizeof(float));
 }
 
@@ -25,13 +25,13 @@ status bench_weights(const struct bench *b, json_t *out)
     struct pass pass = {NULL, NULL};
     double passed = 0, copied = 0;
     status s = bench_model(b, b->queue, false, &pass.from);
-    if (!s) s = t5_create(b->queue, t5_shape(pass.from), false, &pass.to);
+    if (!s) s = model_create(b->queue, model_shape(pass.from), false, &pass.to);
     if (!s) s = bench_time(b->queue, pass_call, &pass, &passed);
     if (!s) s = bench_time(b->queue, copy_call, &pass, &copied);
     if (!s) {
         json_t *line = json_object();
         json_object_set_new(out, "weights", line);
-        json_object_set_new(line, "parameters", json_integer(t5_parameters(pass.from)->size));
+        json_object_set_new(line, "parameters", json_integer(model_parameters(pass.from)->size));
         json_object_set_new(line, "pass_ms", json_real(passed * 1e3));
         json_object_set_new(line, "copy_ms", json_real(copied * 1e3));
         json_object_set_new(line, "pass_over_copy", json_real(passed / copied));
@@ -39,7 +39,7 @@ status bench_weights(const struct bench *b, json_t *out)
                             json_string("an actor's matrices packed from the learner's fp32 "
                                         "parameters, the rest copied; copy: all of them"));
     }
-    if (pass.to) t5_destroy(pass.to);
-    if (pass.from) t5_destroy(pass.from);
+    if (pass.to) model_destroy(pass.to);
+    if (pass.from) model_destroy(pass.from);
     return s;
 }

@@ -52,7 +52,7 @@ status verb_bench(struct command *command);
 /* An opened model with its words, for inference. */
 struct session {
     struct queue *queue;
-    struct t5 *model;
+    struct model *model;
     struct language *language;
     struct generator *generator;
     struct running_statistics *statistics; /* the checkpoint's, or empty ones */

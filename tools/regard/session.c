@@ -32,11 +32,11 @@ status session_open(const struct command *command, bool with_gradients, struct s
     status s = queue_open(config, 0, &session->queue);
     if (!s) s = model_open(command->model, session->queue, with_gradients, &session->model);
     if (!s && with_gradients && config->rounding == ROUNDING_STOCHASTIC) {
-        t5_round_stochastically(session->model, config->seed);
-        s = t5_refresh(session->model);
+        model_round_stochastically(session->model, config->seed);
+        s = model_refresh(session->model);
     }
     if (!s) s = language_open(config, command->model, NULL, &session->language);
-    if (!s) s = language_fits(session->language, t5_shape(session->model)->vocabulary);
+    if (!s) s = language_fits(session->language, model_shape(session->model)->vocabulary);
     if (!s) s = generator_create(session->model, &session->generator);
     session->statistics = memory_allocate(sizeof *session->statistics);
     if (!s) s = statistics_open(command->model, session->statistics);
@@ -48,7 +48,7 @@ void session_close(struct session *session)
 {
     generator_destroy(session->generator);
     language_close(session->language);
-    if (session->model) t5_destroy(session->model);
+    if (session->model) model_destroy(session->model);
     if (session->queue) session->queue->op->destroy(session->queue);
     free(session->statistics);
     memset(session, 0, sizeof *session);
@@ -67,7 +67,7 @@ static status tokens_check(const char *path, const struct dialogue *dialogue, co
 status session_check_tokens(const struct session *session, const struct config *config,
                             const struct dataset *data)
 {
-    const int64_t vocabulary = t5_shape(session->model)->vocabulary;
+    const int64_t vocabulary = model_shape(session->model)->vocabulary;
     for (int64_t d = 0; d < data->count; d++) {
         const struct dialogue *dialogue = &data->dialogues[d];
         if (!dialogue->has_tokens) {

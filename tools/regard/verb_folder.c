@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static status model_only(const struct command *command, struct queue **queue, struct t5 **model)
+static status model_only(const struct command *command, struct queue **queue, struct model **model)
 {
     TRY(cpu_queue_create(1, "auto", queue));
     status s = model_open(command->model ? command->model : command->what, *queue, false, model);
@@ -20,7 +20,7 @@ static status model_only(const struct command *command, struct queue **queue, st
 status verb_export(struct command *command)
 {
     struct queue *queue;
-    struct t5 *model;
+    struct model *model;
     struct folder_writer out;
     TRY(output_free(command->out));
     TRY(model_only(command, &queue, &model));
@@ -29,11 +29,11 @@ status verb_export(struct command *command)
     if (!s) {
         s = output_begin(command->out, &out);
         if (!s) s = language_save(language, out.temporary);
-        if (!s) s = t5_folder_save(model, out.temporary);
+        if (!s) s = model_folder_save(model, out.temporary);
         s = output_end(&out, s);
     }
     language_close(language);
-    t5_destroy(model);
+    model_destroy(model);
     queue->op->destroy(queue);
     return s;
 }
@@ -41,14 +41,14 @@ status verb_export(struct command *command)
 status verb_import(struct command *command)
 {
     struct queue *queue;
-    struct t5 *model;
+    struct model *model;
     struct folder_writer out;
     TRY(output_free(command->out));
     TRY(model_only(command, &queue, &model));
     status s = output_begin(command->out, &out);
     if (!s) s = model_save_imported(model, command->model, out.temporary);
     s = output_end(&out, s);
-    t5_destroy(model);
+    model_destroy(model);
     queue->op->destroy(queue);
     return s;
 }
@@ -56,12 +56,12 @@ status verb_import(struct command *command)
 status verb_inspect(struct command *command)
 {
     struct queue *queue;
-    struct t5 *model;
+    struct model *model;
     const char *folder = command->what;
     TRY(model_only(command, &queue, &model));
-    const struct t5_shape *shape = t5_shape(model);
+    const struct model_shape *shape = model_shape(model);
     char hex[SHA256_HEX];
-    status s = parameters_hash(t5_parameters(model), hex);
+    status s = parameters_hash(model_parameters(model), hex);
     if (!s) {
         int64_t step = -1;
         const bool checkpoint = model_is_checkpoint(folder);
@@ -77,8 +77,8 @@ status verb_inspect(struct command *command)
                (long long)shape->heads, (long long)shape->d_kv, (long long)shape->encoder_layers,
                (long long)shape->decoder_layers, shape->gated ? "gated GELU" : "ReLU",
                shape->tied ? "tied" : "separate head");
-        printf("tensors %lld, parameters %lld\n", (long long)t5_parameters(model)->count,
-               (long long)t5_parameters(model)->size);
+        printf("tensors %lld, parameters %lld\n", (long long)model_parameters(model)->count,
+               (long long)model_parameters(model)->size);
         printf("parameters sha256 %s\n", hex);
         struct checkpoint_file *files = NULL;
         int64_t count = 0;
@@ -88,7 +88,7 @@ status verb_inspect(struct command *command)
                    files[i].sha256);
         free(files);
     }
-    t5_destroy(model);
+    model_destroy(model);
     queue->op->destroy(queue);
     return s;
 }

@@ -88,7 +88,7 @@ static status block_write(struct block *block, const struct command *command,
 static status token_prompt(const struct session *session, const struct config *config,
                            const struct dialogue *dialogue, struct block *block)
 {
-    const struct t5_shape *shape = t5_shape(session->model);
+    const struct model_shape *shape = model_shape(session->model);
     struct prompt *prompt = &block->prompts[block->prompt_count++];
     TRY(prompt_from_tokens(dialogue->history_tokens, dialogue->salient, dialogue->history_count,
                            dialogue->turn ? (int32_t)dialogue->turn : 1, shape->pad, shape->end,
@@ -109,7 +109,7 @@ static status score_dialogue(const struct session *session, const struct command
                              const struct dialogue *dialogue, struct block *block)
 {
     const struct config *config = &command->config;
-    const int32_t end = t5_shape(session->model)->end;
+    const int32_t end = model_shape(session->model)->end;
     if (dialogue->has_tokens) {
         TRY(token_prompt(session, config, dialogue, block));
         reply_set(block, dialogue->reply_tokens, dialogue->reply_count, end);

@@ -51,7 +51,7 @@ static void batch_make(const struct config *config, const struct dataset *data, 
 }
 
 static status update_run(const struct command *command, const struct session *session,
-                         const struct dataset *data, struct t5 *reference)
+                         const struct dataset *data, struct model *reference)
 {
     const struct config *config = &command->config;
     struct learner_exchange exchange;
@@ -94,7 +94,7 @@ status verb_update(struct command *command)
     struct session session;
     status s = session_open(command, true, &session);
     if (!s) {
-        struct t5 *reference = NULL;
+        struct model *reference = NULL;
         s = session_check_tokens(&session, &command->config, data);
         if (!s) s = model_open(command->model, session.queue, false, &reference);
         if (!s) {
@@ -104,7 +104,7 @@ status verb_update(struct command *command)
             if (!s) s = model_save_imported(session.model, command->model, out.temporary);
             s = output_end(&out, s);
         }
-        if (reference) t5_destroy(reference);
+        if (reference) model_destroy(reference);
         session_close(&session);
     }
     dataset_free(data);
