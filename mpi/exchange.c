@@ -1,7 +1,7 @@
 /* See exchange.h. */
 #include "mpi/exchange.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/base/slices.h"
 
 #include <stdlib.h>

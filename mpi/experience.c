@@ -1,7 +1,7 @@
 /* Experience messages over the transport. */
 #include "mpi/experience.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 #include "mpi/gpu_group.h"
 
 #include "mpi/transport_mpi.h"
-#include "src/base/arena.h"
 #include "src/base/log.h"
+#include "src/base/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #include "mpi/inbox.h"
 
 #include "mpi/experience.h"
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/base/slices.h"
 
 #include <stdlib.h>

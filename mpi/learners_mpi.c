@@ -1,6 +1,6 @@
 /* What learners do together, over MPI: barrier and gather.  Large vectors are values_mpi.c's. */
 #include "mpi/transport_mpi.h"
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* Messages between two ranks over MPI: a prefix, then the bytes in chunks.  What a rank sends to
  * itself never touches MPI: it waits in a list of its own. */
 #include "mpi/transport_mpi.h"
-#include "src/base/arena.h"
 #include "src/base/file.h"
+#include "src/base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>

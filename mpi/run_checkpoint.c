@@ -1,7 +1,7 @@
 /* See run_checkpoint.h; the protocol is src/checkpoint/checkpoint.h's. */
 #include "mpi/run_checkpoint.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -61,10 +61,9 @@ static status slice_write(struct learner *learner, const char *path)
 
 static status config_text(const struct config *config, char **text, size_t *size)
 {
-    FILE *stream = open_memstream(text, size);
-    if (!stream) FAIL(STATUS_INTERNAL, "out of memory");
+    FILE *stream = memory_stream(text, size);
     status s = config_print(config, stream);
-    fclose(stream);
+    memory_stream_close(stream);
     return s;
 }
 

@@ -6,9 +6,9 @@
 #include "mpi/run_checkpoint.h"
 #include "mpi/setup.h"
 #include "mpi/signals.h"
-#include "src/base/arena.h"
 #include "src/base/clock.h"
 #include "src/base/log.h"
+#include "src/base/memory.h"
 #include "src/base/slices.h"
 #include "src/learn/schedule.h"
 

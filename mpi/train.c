@@ -8,9 +8,9 @@
 #include "mpi/signals.h"
 #include "mpi/trainer.h"
 #include "mpi/weights.h"
-#include "src/base/arena.h"
 #include "src/base/clock.h"
 #include "src/base/log.h"
+#include "src/base/memory.h"
 #include "src/base/slices.h"
 
 #include <stdlib.h>

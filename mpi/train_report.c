@@ -3,6 +3,7 @@
 #include "src/base/file.h"
 #include "src/base/json.h"
 #include "src/base/log.h"
+#include "src/base/memory.h"
 #include "src/reward/terms.h"
 
 #include <math.h>
@@ -42,13 +43,12 @@ status trainer_write_samples(const struct trainer *t, int64_t step,
 {
     char *mine = NULL, path[1200];
     size_t size = 0, bytes = 0;
-    FILE *stream = open_memstream(&mine, &size);
-    if (!stream) FAIL(STATUS_INTERNAL, "out of memory");
+    FILE *stream = memory_stream(&mine, &size);
     status s = NULL;
     for (int64_t e = 0; !s && e < count; e++)
         if (dialogues[e]->dialogue % t->config->rollout.dialogues < 2)
             s = sample_print(t, dialogues[e], stream);
-    fclose(stream);
+    memory_stream_close(stream);
     void *all = NULL;
     const struct learner_exchange *exchange = &t->learner->exchange;
     if (!s) s = exchange->gather(exchange->context, mine, size, &all, &bytes);

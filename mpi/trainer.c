@@ -3,7 +3,7 @@
 
 #include "mpi/plan.h"
 #include "mpi/setup.h"
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,9 +6,9 @@
 
 #include "mpi/gpu_group.h"
 
-#include "src/base/arena.h"
 #include "src/base/clock.h"
 #include "src/base/log.h"
+#include "src/base/memory.h"
 
 #ifdef OPEN_MPI
 #include <mpi-ext.h>

@@ -2,10 +2,10 @@
  * so that one with a mistake changes nothing. */
 #include "src/base/config.h"
 
-#include "src/base/arena.h"
 #include "src/base/config_keys.h"
 #include "src/base/file.h"
 #include "src/base/json.h"
+#include "src/base/memory.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -420,10 +420,7 @@ static struct reader *reader_open(const char *file, const char *text, size_t siz
     reader->file = file;
     reader->config = memory_allocate(sizeof *config);
     *reader->config = *config;
-    if (!yaml_parser_initialize(&reader->parser)) {
-        fprintf(stderr, "regard: out of memory\n");
-        exit(STATUS_INTERNAL);
-    }
+    if (!yaml_parser_initialize(&reader->parser)) memory_exhausted(sizeof reader->parser);
     yaml_parser_set_input_string(&reader->parser, (const unsigned char *)text, size);
     return reader;
 }
@@ -497,10 +494,8 @@ void config_defaults(struct config *config)
         struct reader *reader =
             reader_open("default", key->default_text, strlen(key->default_text), config);
         status s = reader_close(reader, read_assigned(reader, key), config);
-        if (s) { /* a mistake in our table */
-            fprintf(stderr, "regard: %s: %s\n", key->name, status_message(s));
-            abort();
-        }
+        assert(!s); /* a default of our own table that cannot be read */
+        status_free(s);
     }
     config->gamma_given = config->gamma_self_given = false;
 }

@@ -2,7 +2,7 @@
  * the folder. */
 #include "src/base/file.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -272,38 +272,33 @@ void folder_abandon(struct folder_writer *writer)
 
 struct sha256 {
     EVP_MD_CTX *context;
+    bool failed;
 };
 
 struct sha256 *sha256_begin(void)
 {
     struct sha256 *hash = memory_allocate(sizeof *hash);
     hash->context = EVP_MD_CTX_new();
-    if (!hash->context || EVP_DigestInit_ex(hash->context, EVP_sha256(), NULL) != 1) {
-        fprintf(stderr, "regard: OpenSSL has no SHA-256\n");
-        exit(STATUS_INTERNAL);
-    }
+    hash->failed = !hash->context || EVP_DigestInit_ex(hash->context, EVP_sha256(), NULL) != 1;
     return hash;
 }
 
 void sha256_add(struct sha256 *hash, const void *data, size_t size)
 {
-    if (EVP_DigestUpdate(hash->context, data, size) != 1) {
-        fprintf(stderr, "regard: OpenSSL's SHA-256 failed\n");
-        exit(STATUS_INTERNAL);
-    }
+    if (!hash->failed) hash->failed = EVP_DigestUpdate(hash->context, data, size) != 1;
 }
 
-void sha256_end(struct sha256 *hash, char hex[SHA256_HEX])
+status sha256_end(struct sha256 *hash, char hex[SHA256_HEX])
 {
     unsigned char digest[EVP_MAX_MD_SIZE] = {0};
     unsigned int size = 0;
-    if (EVP_DigestFinal_ex(hash->context, digest, &size) != 1 || size != 32) {
-        fprintf(stderr, "regard: OpenSSL's SHA-256 failed\n");
-        exit(STATUS_INTERNAL);
-    }
-    for (unsigned int i = 0; i < size; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    const bool fine =
+        !hash->failed && EVP_DigestFinal_ex(hash->context, digest, &size) == 1 && size == 32;
+    for (unsigned int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
     EVP_MD_CTX_free(hash->context);
     free(hash);
+    if (!fine) FAIL(STATUS_INTERNAL, "OpenSSL gives no SHA-256");
+    return NULL;
 }
 
 status sha256_file(const char *path, char hex[SHA256_HEX])
@@ -317,7 +312,7 @@ status sha256_file(const char *path, char hex[SHA256_HEX])
     bool failed = ferror(stream);
     free(buffer);
     fclose(stream);
-    sha256_end(hash, hex);
+    TRY(sha256_end(hash, hex));
     if (failed) FAIL(STATUS_INPUT, "cannot read %s", path);
     return NULL;
 }

@@ -42,10 +42,10 @@ status folder_commit(struct folder_writer *writer);
 void folder_abandon(struct folder_writer *writer); /* no effect after commit */
 
 enum { SHA256_HEX = 65 };
-struct sha256; /* incremental */
+struct sha256; /* incremental; a failure of OpenSSL is told by sha256_end */
 struct sha256 *sha256_begin(void);
 void sha256_add(struct sha256 *hash, const void *data, size_t size);
-void sha256_end(struct sha256 *hash, char hex[SHA256_HEX]); /* frees hash */
+status sha256_end(struct sha256 *hash, char hex[SHA256_HEX]); /* frees hash */
 status sha256_file(const char *path, char hex[SHA256_HEX]);
 
 uint32_t crc32c(uint32_t seed, const void *data, size_t size); /* seed 0 to begin */

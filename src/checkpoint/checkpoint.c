@@ -1,9 +1,9 @@
 /* Writing and publishing checkpoints; see checkpoint.h for the protocol. */
 #include "src/checkpoint/checkpoint.h"
 
-#include "src/base/arena.h"
 #include "src/base/json.h"
 #include "src/base/log.h"
+#include "src/base/memory.h"
 #include "src/base/version.h"
 #include "src/checkpoint/store.h"
 
@@ -241,8 +241,7 @@ status checkpoint_write_manifest(const char *folder, int64_t step,
 {
     char *text = NULL, path[LONG_PATH], hex[SHA256_HEX];
     size_t size = 0;
-    FILE *stream = open_memstream(&text, &size);
-    if (!stream) FAIL(STATUS_INTERNAL, "out of memory");
+    FILE *stream = memory_stream(&text, &size);
     fprintf(stream, "{\n\"format\": %d,\n\"regard\": \"%s\",\n\"step\": %lld,\n\"files\": [",
             CHECKPOINT_FORMAT, version_text, (long long)step);
     for (int64_t i = 0; i < count; i++) {
@@ -252,18 +251,14 @@ status checkpoint_write_manifest(const char *folder, int64_t step,
                 files[i].sha256);
     }
     fprintf(stream, "],\n");
-    if (fflush(stream) != 0) {
-        fclose(stream);
-        free(text);
-        FAIL(STATUS_INTERNAL, "out of memory");
-    }
+    memory_stream_flush(stream);
     struct sha256 *hash = sha256_begin();
     sha256_add(hash, text, size);
-    sha256_end(hash, hex);
+    status s = sha256_end(hash, hex);
     fprintf(stream, "\"manifest_sha256\": \"%s\"}\n", hex);
-    fclose(stream);
+    memory_stream_close(stream);
     snprintf(path, sizeof path, "%s/manifest.json", folder);
-    status s = file_write(path, text, size);
+    if (!s) s = file_write(path, text, size);
     free(text);
     return s;
 }

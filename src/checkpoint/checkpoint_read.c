@@ -1,9 +1,9 @@
 /* Verifying and reading checkpoints; HDF5 opens nothing before the hashes were right. */
 #include "src/checkpoint/checkpoint.h"
 
-#include "src/base/arena.h"
 #include "src/base/json.h"
 #include "src/base/log.h"
+#include "src/base/memory.h"
 #include "src/base/slices.h"
 #include "src/checkpoint/store.h"
 
@@ -28,7 +28,7 @@ static status check_manifest_text(const char *path, const char *text, size_t siz
     if (size > TAIL) {
         struct sha256 *hash = sha256_begin();
         sha256_add(hash, text, size - TAIL);
-        sha256_end(hash, hex);
+        TRY(sha256_end(hash, hex));
         snprintf(expected, sizeof expected, "%s%s\"}\n", mark, hex);
         if (memcmp(expected, text + size - TAIL, TAIL) == 0) return NULL;
     }

@@ -2,7 +2,7 @@
 #include "src/checkpoint/model_folder.h"
 
 #include "kernels/plan.h"
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/model/folder.h"
 
 #include <stdio.h>

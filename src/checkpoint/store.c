@@ -1,8 +1,8 @@
 /* store.h over HDF5. */
 #include "src/checkpoint/store.h"
 
-#include "src/base/arena.h"
 #include "src/base/file.h"
+#include "src/base/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>

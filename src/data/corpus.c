@@ -2,7 +2,7 @@
  * one question; the last asks for a summary, which must carry every slot. */
 #include "src/data/corpus.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/data/corpus_parts.h"
 
 #include <ctype.h>

@@ -1,6 +1,6 @@
 /* Whole data sets: JSONL files and the built-in corpus by its name. */
-#include "src/base/arena.h"
 #include "src/base/file.h"
+#include "src/base/memory.h"
 #include "src/data/corpus.h"
 #include "src/data/dialogue.h"
 #include "src/data/jsonl.h"

@@ -1,6 +1,6 @@
 /* The rule-based user of a synthetic dialogue: it knows the scenario by the dialogue's id and
  * answers what the assistant really said. */
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/data/corpus.h"
 #include "src/data/corpus_parts.h"
 

@@ -1,8 +1,8 @@
 /* The held-out metrics; see evaluate.h. */
 #include "src/learn/evaluate.h"
 
-#include "src/base/arena.h"
 #include "src/base/json.h"
+#include "src/base/memory.h"
 #include "src/data/corpus.h"
 #include "src/report/text_metrics.h"
 #include "src/reward/terms.h"

@@ -1,7 +1,7 @@
 /* The exchange of a learner that is alone: everything is there already. */
 #include "src/learn/exchange.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* One learner's models and memory, and what it asks them without learning; see learner.h. */
 #include "src/learn/learner.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/learn/pack.h"
 #include "src/learn/step.h"
 

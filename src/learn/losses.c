@@ -4,7 +4,7 @@
  * the device behind the batch, and one comes back; nothing else waits. */
 #include "src/learn/learner.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/learn/pack.h"
 #include "src/learn/step.h"
 

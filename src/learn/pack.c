@@ -1,7 +1,7 @@
 /* Packing turns into a teacher-forced batch; see pack.h. */
 #include "src/learn/pack.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>

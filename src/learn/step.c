@@ -3,7 +3,7 @@
  * steps that; and gets the others' parameters.  See step.h. */
 #include "src/learn/step.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/learn/pack.h"
 
 #include <math.h>

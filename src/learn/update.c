@@ -1,6 +1,6 @@
 /* A whole PPO update: gathers the batch's turns in dialogue order, scales rewards, computes
  * advantages (the same on every learner), then takes ppo.epochs steps on its own slice. */
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/learn/learner.h"
 #include "src/learn/schedule.h"
 #include "src/reward/returns.h"

@@ -2,9 +2,9 @@
  * T5Config; what this program cannot compute is refused by name. */
 #include "src/model/folder.h"
 
-#include "src/base/arena.h"
 #include "src/base/file.h"
 #include "src/base/json.h"
+#include "src/base/memory.h"
 #include "src/model/folder_weights.h"
 
 #include <inttypes.h>

@@ -3,7 +3,7 @@
  * the embedding, or the one legacy tensor that old T5 files carry. */
 #include "src/model/folder.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/model/folder_weights.h"
 
 #include <inttypes.h>

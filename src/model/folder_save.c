@@ -9,9 +9,9 @@
  *   separate, scaled    tie_word_embeddings false, lm_head.weight times d_model^-0.5 */
 #include "src/model/folder.h"
 
-#include "src/base/arena.h"
 #include "src/base/file.h"
 #include "src/base/json.h"
+#include "src/base/memory.h"
 #include "src/model/safetensors.h"
 
 #include <inttypes.h>

@@ -1,9 +1,9 @@
 /* Weight files of a model folder; see folder_weights.h.  Owns the open files. */
 #include "src/model/folder_weights.h"
 
-#include "src/base/arena.h"
 #include "src/base/file.h"
 #include "src/base/json.h"
+#include "src/base/memory.h"
 
 #include <dirent.h>
 #include <stdlib.h>

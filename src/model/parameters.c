@@ -43,7 +43,6 @@ status parameters_hash(const struct parameters *p, char hex[65])
         sha256_add(hash, sizes, sizeof sizes);
         sha256_add(hash, host + one->offset, (size_t)one->count * sizeof(float));
     }
-    sha256_end(hash, hex);
     free(host);
-    return NULL;
+    return sha256_end(hash, hex);
 }

@@ -2,9 +2,9 @@
  * its tensors.  A file is refused unless its tensors tile the data exactly. */
 #include "src/model/safetensors.h"
 
-#include "src/base/arena.h"
 #include "src/base/file.h"
 #include "src/base/json.h"
+#include "src/base/memory.h"
 
 #include <errno.h>
 #include <inttypes.h>

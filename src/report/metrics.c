@@ -1,9 +1,9 @@
 /* metrics.jsonl; see metrics.h. */
 #include "src/report/metrics.h"
 
-#include "src/base/arena.h"
 #include "src/base/file.h"
 #include "src/base/json.h"
+#include "src/base/memory.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* TensorBoard events; see tensorboard.h. */
 #include "src/report/tensorboard.h"
 
-#include "src/base/arena.h"
 #include "src/base/file.h"
+#include "src/base/memory.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * the answer is the same. */
 #include "src/report/text_metrics.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 
 #include <math.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* The turn loop of a batch of dialogues; see dialogues.h. */
 #include "src/rollout/dialogues.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/reward/salience_control.h"
 #include "src/reward/terms.h"
 

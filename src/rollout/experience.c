@@ -3,8 +3,8 @@
  * magic number tells a foreign one. */
 #include "src/rollout/experience.h"
 
-#include "src/base/arena.h"
 #include "src/base/file.h"
+#include "src/base/memory.h"
 
 #include <math.h>
 #include <stdlib.h>

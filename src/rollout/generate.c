@@ -6,8 +6,8 @@
  * fill a number up, go on as others do: they write to places of their own, which nobody reads. */
 #include "src/rollout/generate_parts.h"
 
-#include "src/base/arena.h"
 #include "src/base/log.h"
+#include "src/base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>

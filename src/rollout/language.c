@@ -1,8 +1,8 @@
 /* Tokenizer, idf table and history options of a run; see language.h. */
 #include "src/rollout/language.h"
 
-#include "src/base/arena.h"
 #include "src/base/file.h"
+#include "src/base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>

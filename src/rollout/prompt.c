@@ -1,7 +1,7 @@
 /* Prompts: masks over the encoder's input; see prompt.h. */
 #include "src/rollout/prompt.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>

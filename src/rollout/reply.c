@@ -1,7 +1,7 @@
 /* Replies' memory and terms; see reply.h and generate.h. */
 #include "src/rollout/reply.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/rollout/generate.h"
 
 #include <stdlib.h>

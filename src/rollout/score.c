@@ -1,7 +1,7 @@
 /* Teacher-forced scoring of given replies: see generate.h. */
 #include "src/rollout/generate_parts.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* ByT5: a token is a byte of UTF-8 plus 3; pad 0, end 1, unknown 2, extra ids from 259 up. */
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/text/tokenizer_parts.h"
 
 #include <stdlib.h>

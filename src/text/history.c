@@ -1,7 +1,7 @@
 /* The messages of a dialogue as tokens, and the encoder's input made of them; see history.h. */
 #include "src/text/history.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

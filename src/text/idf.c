@@ -1,8 +1,8 @@
 /* Document frequencies, their quantiles and their file; see idf.h. */
 #include "src/text/idf.h"
 
-#include "src/base/arena.h"
 #include "src/base/file.h"
+#include "src/base/memory.h"
 #include "src/text/word_table.h"
 #include "src/text/words.h"
 
@@ -112,8 +112,7 @@ double idf_quantile(const struct idf_table *table, double q)
 static char *idf_text(const struct idf_table *table, size_t *size)
 {
     char *text = NULL;
-    FILE *out = open_memstream(&text, size);
-    if (!out) abort();
+    FILE *out = memory_stream(&text, size);
     struct word_entry *list = sorted(table, by_word);
     fprintf(out, "documents\t%" PRId64 "\n", table->documents);
     for (int64_t i = 0; i < table->words.count; i++)
@@ -135,14 +134,14 @@ status idf_save(const struct idf_table *table, const char *folder)
     return s;
 }
 
-void idf_sha256(const struct idf_table *table, char hex[65])
+status idf_sha256(const struct idf_table *table, char hex[65])
 {
     size_t size;
     char *text = idf_text(table, &size);
     struct sha256 *hash = sha256_begin();
     sha256_add(hash, text, size);
-    sha256_end(hash, hex);
     free(text);
+    return sha256_end(hash, hex);
 }
 
 /* A whole number of at most 18 digits, then `after`; NULL where there is none. */

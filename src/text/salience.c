@@ -1,8 +1,8 @@
 /* Salient words and tokens; see salience.h. */
 #include "src/text/salience.h"
 
-#include "src/base/arena.h"
 #include "src/base/file.h"
+#include "src/base/memory.h"
 #include "src/text/word_table.h"
 #include "src/text/words.h"
 

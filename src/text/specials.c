@@ -1,5 +1,5 @@
 /* Special tokens by name, and white space as Transformers strips it round them. */
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/text/tokenizer_parts.h"
 
 #include <inttypes.h>

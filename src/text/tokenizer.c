@@ -2,9 +2,9 @@
  * as Transformers' slow T5Tokenizer (legacy) do. */
 #include "src/text/tokenizer.h"
 
-#include "src/base/arena.h"
 #include "src/base/file.h"
 #include "src/base/json.h"
+#include "src/base/memory.h"
 #include "src/text/tokenizer_parts.h"
 
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /* Open addressing with linear probing; FNV-1a. */
 #include "src/text/word_table.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 
 #include <stddef.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Words of a text by Unicode category; see words.h. */
 #include "src/text/words.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>

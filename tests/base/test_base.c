@@ -1,7 +1,7 @@
-/* Philox, checksums, durable files, JSON and arenas against published or obvious answers. */
-#include "src/base/arena.h"
+/* Philox, checksums, durable files, JSON and memory against published or obvious answers. */
 #include "src/base/file.h"
 #include "src/base/json.h"
+#include "src/base/memory.h"
 #include "src/base/philox.h"
 
 #include <math.h>
@@ -48,7 +48,7 @@ static void checksums_give_the_published_answers(void **unused)
     struct sha256 *hash = sha256_begin(); /* FIPS 180-4's "abc" */
     sha256_add(hash, "a", 1);
     sha256_add(hash, "bc", 2);
-    sha256_end(hash, hex);
+    assert_null(sha256_end(hash, hex));
     assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
@@ -187,23 +187,50 @@ static void bad_json_is_refused_with_its_place(void **unused)
     }
 }
 
-static void arenas_give_aligned_zeroed_memory_again_after_a_reset(void **unused)
+static jmp_buf exhausted;
+static char exhausted_message[256];
+
+static void remember_exhausted(const char *message)
+{
+    snprintf(exhausted_message, sizeof exhausted_message, "%s", message);
+    longjmp(exhausted, 1);
+}
+
+static void memory_that_runs_out_is_told_with_its_size_and_place(void **unused)
 {
     (void)unused;
-    struct arena *arena = arena_create();
-    char *first = arena_allocate(arena, 100);
-    for (int round = 0; round < 3; round++) {
-        for (size_t size = 1; size < 400000; size *= 3) {
-            char *memory = arena_allocate(arena, size);
-            assert_int_equal((uintptr_t)memory % 64, 0);
-            for (size_t i = 0; i < size; i++) assert_true(memory[i] == 0);
-            memset(memory, 0xff, size);
-        }
-        assert_string_equal(arena_text(arena, "%d-%s", 5, "x"), "5-x");
-        arena_reset(arena);
-        assert_ptr_equal(arena_allocate(arena, 10), first);
+    volatile size_t size = (size_t)1 << 62; /* unseen by the compiler, which would warn */
+    memory_on_exhausted(remember_exhausted);
+    if (!setjmp(exhausted)) {
+        free(memory_allocate(size));
+        fail();
     }
-    arena_destroy(arena);
+    assert_non_null(
+        strstr(exhausted_message, "4611686018427387904 bytes asked for at test_base.c:"));
+    char *memory = memory_text("stays");
+    if (!setjmp(exhausted)) {
+        free(memory_resize(memory, size));
+        fail();
+    }
+    assert_string_equal(memory, "stays");
+    free(memory);
+    memory_on_exhausted(NULL);
+}
+
+static void a_stream_into_memory_holds_what_was_printed(void **unused)
+{
+    (void)unused;
+    char *text = NULL;
+    size_t count = 0;
+    FILE *stream = memory_stream(&text, &count);
+    for (int i = 0; i < 100000; i++) fprintf(stream, "%d", i % 10);
+    memory_stream_flush(stream);
+    assert_int_equal(count, 100000);
+    fprintf(stream, "end");
+    memory_stream_close(stream);
+    assert_int_equal(count, 100003);
+    assert_string_equal(text + 99999, "9end");
+    free(text);
 }
 
 int main(void)
@@ -216,7 +243,8 @@ int main(void)
         cmocka_unit_test(a_missing_folder_and_a_folder_as_file_are_refused),
         cmocka_unit_test(floats_come_back_as_the_same_floats),
         cmocka_unit_test(bad_json_is_refused_with_its_place),
-        cmocka_unit_test(arenas_give_aligned_zeroed_memory_again_after_a_reset),
+        cmocka_unit_test(memory_that_runs_out_is_told_with_its_size_and_place),
+        cmocka_unit_test(a_stream_into_memory_holds_what_was_printed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* The configuration: what is refused and with which words, and that the printout comes back. */
-#include "src/base/arena.h"
 #include "src/base/config.h"
 #include "src/base/file.h"
+#include "src/base/memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/checkpoint/checkpoint.h"
 
 #include <stdio.h>

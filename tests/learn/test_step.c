@@ -2,7 +2,7 @@
  * gradient: what is told to the exchange, when, and that it is final then. */
 #include "tests/reward/reward_test.h"
 
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/learn/step.h"
 
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #define REGARD_TESTS_TRANSPORT_DOUBLE_H
 
 #include "mpi/transport.h"
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* metrics.jsonl, TensorBoard's frames and the durations of the progress line. */
-#include "src/base/arena.h"
 #include "src/base/file.h"
+#include "src/base/memory.h"
 #include "src/report/progress.h"
 #include "src/report/tensorboard.h"
 

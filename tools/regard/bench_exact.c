@@ -1,8 +1,8 @@
 /* Exact mode beside fast mode: what it costs a turn, and whether a reply's bits really do not
  * depend on the batch. */
 #include "kernels/load.h"
-#include "src/base/arena.h"
 #include "src/base/clock.h"
+#include "src/base/memory.h"
 #include "tools/regard/bench.h"
 
 #include <stdlib.h>

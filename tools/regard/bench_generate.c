@@ -1,7 +1,7 @@
 /* A turn of replies with attention captured and without, and a wide decode step beside the bytes
  * that it cannot do without. */
-#include "src/base/arena.h"
 #include "src/base/clock.h"
+#include "src/base/memory.h"
 #include "tools/regard/bench.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* The kernels' figures: matrix products of the model's shapes, attention, the fused loss and
  * the norm, each beside the matrix rate and the copy bandwidth of the same run. */
 #include "kernels/load.h"
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "tools/regard/bench.h"
 
 #include <stdio.h>

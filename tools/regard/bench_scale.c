@@ -1,5 +1,5 @@
 /* The sizes bench runs at, and the random models and prompts it makes of them; see bench.h. */
-#include "src/base/arena.h"
+#include "src/base/memory.h"
 #include "src/checkpoint/model_folder.h"
 #include "tools/regard/bench.h"
 

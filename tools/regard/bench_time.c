@@ -1,6 +1,6 @@
 /* Timing and random inputs of bench; see bench.h. */
-#include "src/base/arena.h"
 #include "src/base/clock.h"
+#include "src/base/memory.h"
 #include "src/base/philox.h"
 #include "tools/regard/bench.h"
 

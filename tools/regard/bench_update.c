@@ -1,6 +1,6 @@
 /* One update of the policy, supervised and PPO, beside the matrix rate of the same run. */
-#include "src/base/arena.h"
 #include "src/base/clock.h"
+#include "src/base/memory.h"
 #include "src/learn/learner.h"
 #include "tools/regard/bench.h"
 

@@ -1,5 +1,6 @@
 /* regard: reads the command line, runs a verb, prints the one line of an error. */
 #include "src/base/log.h"
+#include "src/base/memory.h"
 #include "tools/regard/command.h"
 
 #include <errno.h>
@@ -58,8 +59,17 @@ static status output_flush(void)
     FAIL(STATUS_INPUT, "cannot write standard output: %s", strerror(errno ? errno : EIO));
 }
 
+/* Host memory ran out, on any thread: mpirun ends the other ranks, since this one left without
+ * MPI_Finalize.  _Exit, since what runs at exit may need memory. */
+static void memory_out(const char *message)
+{
+    fprintf(stderr, "regard: %s\n", message);
+    _Exit(STATUS_INTERNAL);
+}
+
 int main(int argc, char **argv)
 {
+    memory_on_exhausted(memory_out);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write, not a death */
     /* Freed pages stay ours: handing them back and forth cost two thirds of the time. */
     mallopt(M_MMAP_THRESHOLD, 1 << 30);

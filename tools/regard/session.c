@@ -1,7 +1,7 @@
 /* An opened model for inference, and the lines that score and generate write. */
 #include "kernels/load.h"
-#include "src/base/arena.h"
 #include "src/base/json.h"
+#include "src/base/memory.h"
 #include "src/checkpoint/checkpoint.h"
 #include "src/checkpoint/model_folder.h"
 #include "src/reward/running.h"

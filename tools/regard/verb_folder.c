@@ -1,6 +1,6 @@
 /* import, export and inspect: model folders. */
-#include "src/base/arena.h"
 #include "src/base/file.h"
+#include "src/base/memory.h"
 #include "src/checkpoint/checkpoint.h"
 #include "src/checkpoint/model_folder.h"
 #include "src/model/folder.h"

@@ -1,6 +1,6 @@
 /* score and generate: JSONL in, JSONL out, in the order of the input. */
-#include "src/base/arena.h"
 #include "src/base/file.h"
+#include "src/base/memory.h"
 #include "tools/regard/command.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* tokenizer: train a SentencePiece model with its idf table; encode and decode lines. */
-#include "src/base/arena.h"
 #include "src/base/file.h"
+#include "src/base/memory.h"
 #include "tools/regard/command.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* update: one PPO update from a file, by the code that train uses. */
-#include "src/base/arena.h"
 #include "src/base/json.h"
+#include "src/base/memory.h"
 #include "src/checkpoint/model_folder.h"
 #include "src/learn/learner.h"
 #include "tools/regard/command.h"
