@@ -1,6 +1,53 @@
-# The walls of docs/architecture.md: who may include whom, and where libraries stay.
+# The walls of docs/architecture.md: which layer may include which, where libraries stay, and no
+# circle of includes between modules (a .c file and its header are one module).
 set -euo pipefail
 status=0
+
+# "FILE INCLUDED", a line an include of our own, both as paths from the top.
+includes() {
+    grep -rnHoE '^#include "[^"]+"' src kernels mpi tools/regard \
+        --include=*.c --include=*.h --include=*.cc --include=*.inl --include=*.cu --include=*.cuh |
+        sed -E 's/:[0-9]+:#include "/ /; s/"$//'
+}
+
+# What each layer may include beside itself; a folder that is not listed fails.
+allowed='
+src/base       :
+src/text       : src/base
+kernels        : src/base
+kernels/cpu    : src/base kernels
+kernels/cuda   : src/base kernels
+src/data       : src/base src/text
+src/model      : src/base kernels
+src/capture    : src/base kernels src/model
+src/reward     : src/base
+src/rollout    : src/base src/text src/data kernels src/model src/capture src/reward
+src/report     : src/base
+src/learn      : src/base src/data kernels src/model src/capture src/reward src/rollout src/report
+src/evaluate   : src/base src/text src/data kernels src/model src/capture src/reward src/rollout src/report
+src/checkpoint : src/base kernels src/model
+mpi            : src/base src/text src/data kernels src/model src/capture src/reward src/rollout src/report src/learn src/evaluate src/checkpoint
+tools/regard   : src/base src/text src/data kernels src/model src/capture src/reward src/rollout src/report src/learn src/evaluate src/checkpoint mpi
+'
+layer='s#(^| )(src/[a-z_]+|kernels/cpu|kernels/cuda|kernels|mpi|tools/regard)/[^ ]*#\1\2#g'
+crossed=$(includes | awk '$2 ~ "/"' | awk -v layer_of="$allowed" '
+    function layer(path) {
+        return match(path, "^(src/[a-z_]+|kernels/cpu|kernels/cuda|kernels|mpi|tools/regard)/") ? substr(path, 1, RLENGTH - 1) : path
+    }
+    BEGIN {
+        n = split(layer_of, lines, "\n")
+        for (i = 1; i <= n; i++) {
+            m = split(lines[i], words, " ")
+            for (j = 3; j <= m; j++) may[words[1], words[j]] = 1
+            if (m) may[words[1], words[1]] = 1
+        }
+    }
+    !may[layer($1), layer($2)] { print "  " $1 " includes " $2 }')
+if [ -n "$crossed" ]; then
+    printf 'FAILED: includes across a wall:\n%s\n' "$crossed"
+    status=1
+fi
+
 # no PATTERN FOLDERS...: no file there includes it.
 no() {
     local pattern=$1
@@ -11,14 +58,16 @@ no() {
     fi
 }
 no 'mpi\.h' src kernels tools
-no '(mpi|tools)/' src kernels
-no 'tools/' mpi
 no '(hdf5|H5)' src/base src/text src/data src/model src/reward src/rollout src/learn src/report kernels mpi tools
 no '(cuda|cublas|nccl)' src mpi tools kernels/ops.h kernels/cpu
-no '(src/(text|data|model|reward|rollout|learn|checkpoint|report)|kernels)/' src/base
-no '(src/(data|model|reward|rollout|learn|checkpoint|report)|kernels)/' src/text
-no 'src/(model|reward|rollout|learn|checkpoint|report)/' src/data
-no 'src/(data|reward|rollout|learn|checkpoint|report)/' src/model
-no 'kernels/cpu/' src mpi tools
-no 'src/(text|data|model|reward|rollout|learn|checkpoint|report)/' kernels
+
+# Circles: tsort names the members of each.
+circles=$(includes | sed -E 's/\.(c|h|cc|inl|cu|cuh)( |$)/\2/g' | awk '$1 != $2' | sort -u |
+    tsort 2>&1 >/dev/null | sed 's/^tsort: -: input contains a loop:/  a circle:/; s/^tsort: /    /') || true
+# Being cut: their members may still stand in circles.
+open='mpi/(transport_mpi|gpu_group)|src/learn/(step|pack|learner)|src/model/t5.*|src/rollout/(generate|generate_parts|results|reply)|src/base/(config|config_keys)'
+if grep -vE "a circle:|^ +($open)$" <<<"$circles" | grep -q .; then
+    printf 'FAILED: modules that include each other:\n%s\n' "$circles"
+    status=1
+fi
 exit $status
