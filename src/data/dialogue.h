@@ -1,4 +1,4 @@
-/* Dialogues and token lines as JSON Lines, read with line-numbered errors; see design.md. */
+/* Dialogues and token lines as JSON Lines, read with line-numbered errors. */
 #ifndef REGARD_DATA_DIALOGUE_H
 #define REGARD_DATA_DIALOGUE_H
 
@@ -51,6 +51,7 @@ enum dataset_need {
 status dataset_read(const char *path, enum dataset_need need, struct dataset **out);
 status dataset_write(const struct dataset *dataset, const char *path); /* dialogues, JSONL */
 void dataset_free(struct dataset *dataset);
+void dialogue_clear(struct dialogue *dialogue); /* frees what one holds */
 
 /* The index of the dialogue at a position of the endless prompt order: a permutation of
  * [0, count) an epoch, a pure function of (seed, epoch, index). */

@@ -1,9 +1,8 @@
 /* Dialogues and token lines from JSON, each mistake named with its line; see dialogue.h. */
 #include "src/data/jsonl.h"
 
-#include "src/base/json.h"
 #include "src/base/memory.h"
-#include "src/data/corpus.h"
+#include "src/base/json.h"
 
 #include <inttypes.h>
 #include <math.h>

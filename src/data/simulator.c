@@ -1,8 +1,9 @@
 /* The rule-based user of a synthetic dialogue: it knows the scenario by the dialogue's id and
  * answers what the assistant really said. */
+#include "src/data/simulator.h"
+
 #include "src/base/memory.h"
-#include "src/data/corpus.h"
-#include "src/data/corpus_parts.h"
+#include "src/data/scenario.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -2,6 +2,7 @@
 #include "src/rollout/dialogues.h"
 
 #include "src/base/memory.h"
+#include "src/data/simulator.h"
 #include "src/reward/salience_control.h"
 #include "src/reward/terms.h"
 

@@ -2,7 +2,7 @@
 #ifndef REGARD_ROLLOUT_DIALOGUES_H
 #define REGARD_ROLLOUT_DIALOGUES_H
 
-#include "src/data/corpus.h"
+#include "src/data/dialogue.h"
 #include "src/reward/running.h"
 #include "src/rollout/experience.h"
 #include "src/rollout/generate.h"

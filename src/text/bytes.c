@@ -1,25 +1,10 @@
 /* ByT5: a token is a byte of UTF-8 plus 3; pad 0, end 1, unknown 2, extra ids from 259 up. */
 #include "src/base/memory.h"
-#include "src/text/tokenizer_parts.h"
+#include "src/text/tokenizer_data.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
-
-enum { BYTES_OFFSET = 3, BYTES_PIECES = 256 + BYTES_OFFSET };
-
-struct tokenizer *tokenizer_bytes(int64_t extra_ids)
-{
-    struct tokenizer *tokenizer = memory_allocate(sizeof *tokenizer);
-    tokenizer->kind = TOKENIZER_BYTES;
-    tokenizer->extra_ids = extra_ids;
-    tokenizer->pieces = BYTES_PIECES;
-    tokenizer->pad = 0;
-    tokenizer->end = 1;
-    tokenizer->unknown = 2;
-    tokenizer->size = BYTES_PIECES + extra_ids;
-    return tokenizer;
-}
 
 void bytes_encode(const char *text, size_t size, int32_t offset, struct token_list *out)
 {
@@ -62,10 +47,11 @@ status bytes_decode(const struct tokenizer *tokenizer, const int32_t *ids, int64
     bool joined = false;
     text_append(&out, "", 0);
     for (int64_t i = 0; i < count; i++) {
-        char name[32];
-        if (special_name(tokenizer, ids[i], name)) {
-            if (skip_special) continue;
-            if (!special_is_extra(tokenizer, ids[i])) {
+        char scratch[32];
+        const char *name = special_text(tokenizer, ids[i], scratch);
+        if (name) {
+            if (skip_special && special_is_skipped(tokenizer, ids[i])) continue;
+            if (!special_stands_apart(tokenizer, ids[i])) {
                 text_append(&run, name, strlen(name));
                 continue;
             }

@@ -3,6 +3,7 @@
 #define REGARD_TEXT_TOKENIZER_H
 
 #include "src/base/status.h"
+#include "src/text/token_list.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,17 +11,10 @@
 
 struct tokenizer;
 
-/* A growing list of ids with, for each, the byte range [begin, end) of the text it stands for. */
-struct token_list {
-    int32_t *ids;
-    int32_t *begin, *end;
-    int64_t count, capacity;
-};
-void token_list_free(struct token_list *list);
-
 /* From a folder: tokenizer_config.json says ByT5Tokenizer -> bytes; else spiece.model
- * (extra ids from tokenizer_config.json's extra_ids, 100 when absent).  *out is NULL when the
- * folder holds no tokenizer. */
+ * (extra ids from tokenizer_config.json's extra_ids, 100 when absent).  Tokens that were added
+ * (added_tokens_decoder, added_tokens.json) are single ids.  *out is NULL when the folder holds no
+ * tokenizer; one that cannot be read is an error (tokenizer.json without spiece.model). */
 status tokenizer_open(const char *folder, struct tokenizer **out);
 status tokenizer_open_spm(const char *file, struct tokenizer **out); /* SentencePiece alone */
 struct tokenizer *tokenizer_bytes(int64_t extra_ids); /* ids 0 pad 1 end 2 unk, bytes from 3 */
@@ -37,7 +31,6 @@ status tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, i
  * no UTF-8 stay as they are.  Used for the words of a generated reply. */
 status tokenizer_decode_ranges(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
                                char **text, size_t *size, int32_t *begin, int32_t *end);
-void token_list_add(struct token_list *list, int32_t id, int32_t begin, int32_t end);
 int64_t tokenizer_size(const struct tokenizer *tokenizer); /* ids, extra ids included */
 int32_t tokenizer_pad(const struct tokenizer *tokenizer);
 int32_t tokenizer_end(const struct tokenizer *tokenizer);

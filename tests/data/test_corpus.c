@@ -1,5 +1,6 @@
 /* The built-in corpus: pure, varied, with slots that gold replies carry; its simulated user. */
 #include "src/data/corpus.h"
+#include "src/data/simulator.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* Special tokens by name, and white space as Transformers strips it round them. */
 #include "src/base/memory.h"
-#include "src/text/tokenizer_parts.h"
+#include "src/text/tokenizer_data.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,9 +8,16 @@
 #include <string.h>
 #include <utf8proc.h>
 
-bool special_is_extra(const struct tokenizer *tokenizer, int32_t id)
+static bool is_extra(const struct tokenizer *tokenizer, int32_t id)
 {
     return id >= tokenizer->pieces && id < tokenizer->pieces + tokenizer->extra_ids;
+}
+
+static const struct added_token *added_of(const struct tokenizer *tokenizer, int32_t id)
+{
+    for (int64_t i = 0; i < tokenizer->added_count; i++)
+        if (tokenizer->added[i].id == id) return &tokenizer->added[i];
+    return NULL;
 }
 
 /* T5 counts its extra ids down from the highest id; Transformers' ByT5Tokenizer counts up. */
@@ -19,21 +26,48 @@ static int64_t extra_number(const struct tokenizer *tokenizer, int64_t position)
     return tokenizer->kind == TOKENIZER_BYTES ? position : tokenizer->extra_ids - 1 - position;
 }
 
-bool special_name(const struct tokenizer *tokenizer, int32_t id, char name[32])
+const char *special_text(const struct tokenizer *tokenizer, int32_t id, char scratch[32])
 {
-    if (tokenizer->kind == TOKENIZER_SPM) return false;
-    if (id == tokenizer->pad)
-        strcpy(name, "<pad>");
-    else if (id == tokenizer->end)
-        strcpy(name, "</s>");
-    else if (id == tokenizer->unknown)
-        strcpy(name, "<unk>");
-    else if (special_is_extra(tokenizer, id))
-        snprintf(name, 32, "<extra_id_%" PRId64 ">",
+    if (tokenizer->kind == TOKENIZER_SPM) return NULL;
+    if (id == tokenizer->pad) return "<pad>";
+    if (id == tokenizer->end) return "</s>";
+    if (id == tokenizer->unknown) return "<unk>";
+    if (is_extra(tokenizer, id)) {
+        snprintf(scratch, 32, "<extra_id_%" PRId64 ">",
                  extra_number(tokenizer, id - tokenizer->pieces));
-    else
-        return false;
-    return true;
+        return scratch;
+    }
+    const struct added_token *added = added_of(tokenizer, id);
+    return added ? added->text : NULL;
+}
+
+bool special_stands_apart(const struct tokenizer *tokenizer, int32_t id)
+{
+    return is_extra(tokenizer, id) || added_of(tokenizer, id);
+}
+
+bool special_is_skipped(const struct tokenizer *tokenizer, int32_t id)
+{
+    const struct added_token *added = added_of(tokenizer, id);
+    return !added || added->special;
+}
+
+/* T5Tokenizer strips round its extra ids, ByT5Tokenizer round pad, end and unknown. */
+static bool strips_both(const struct tokenizer *tokenizer, int32_t id)
+{
+    return id >= 0 && is_extra(tokenizer, id) == (tokenizer->kind == TOKENIZER_T5);
+}
+
+bool special_strips_before(const struct tokenizer *tokenizer, int32_t id)
+{
+    const struct added_token *added = added_of(tokenizer, id);
+    return added ? added->lstrip : strips_both(tokenizer, id);
+}
+
+bool special_strips_behind(const struct tokenizer *tokenizer, int32_t id)
+{
+    const struct added_token *added = added_of(tokenizer, id);
+    return added ? added->rstrip : strips_both(tokenizer, id);
 }
 
 static bool starts_with(const char *text, size_t size, const char *name, size_t *length)
@@ -42,9 +76,10 @@ static bool starts_with(const char *text, size_t size, const char *name, size_t 
     return size >= *length && memcmp(text, name, *length) == 0;
 }
 
-int32_t special_at(const struct tokenizer *tokenizer, const char *text, size_t size, size_t *length)
+static int32_t own_special_at(const struct tokenizer *tokenizer, const char *text, size_t size,
+                              size_t *length)
 {
-    if (size == 0 || *text != '<' || tokenizer->kind == TOKENIZER_SPM) return -1;
+    if (size == 0 || *text != '<') return -1;
     if (starts_with(text, size, "<pad>", length)) return tokenizer->pad;
     if (starts_with(text, size, "</s>", length)) return tokenizer->end;
     if (starts_with(text, size, "<unk>", length)) return tokenizer->unknown;
@@ -59,6 +94,22 @@ int32_t special_at(const struct tokenizer *tokenizer, const char *text, size_t s
     if (number >= tokenizer->extra_ids) return -1;
     *length = at + 1;
     return (int32_t)(tokenizer->pieces + extra_number(tokenizer, number));
+}
+
+int32_t special_at(const struct tokenizer *tokenizer, const char *text, size_t size, size_t *length)
+{
+    if (tokenizer->kind == TOKENIZER_SPM) return -1;
+    int32_t found = own_special_at(tokenizer, text, size, length);
+    if (found < 0) *length = 0;
+    for (int64_t i = 0; i < tokenizer->added_count; i++) {
+        size_t added_length;
+        if (!starts_with(text, size, tokenizer->added[i].text, &added_length) ||
+            added_length <= *length)
+            continue;
+        *length = added_length;
+        found = tokenizer->added[i].id;
+    }
+    return found;
 }
 
 static bool is_space(utf8proc_int32_t c)
@@ -91,15 +142,4 @@ size_t space_at_end(const char *text, size_t size)
         end = start;
     }
     return size - end;
-}
-
-void text_append(struct text_buffer *buffer, const char *text, size_t size)
-{
-    if (buffer->size + size + 1 > buffer->capacity) {
-        buffer->capacity = 2 * (buffer->size + size) + 64;
-        buffer->data = memory_resize(buffer->data, buffer->capacity);
-    }
-    if (size > 0) memcpy(buffer->data + buffer->size, text, size);
-    buffer->size += size;
-    buffer->data[buffer->size] = 0;
 }

@@ -1,10 +1,13 @@
-/* The built-in corpus's words and templates (corpus_words.c), and what the generator and the
- * simulated user share.  All of it was written for this project. */
-#ifndef REGARD_DATA_CORPUS_PARTS_H
-#define REGARD_DATA_CORPUS_PARTS_H
+/* What a dialogue of the built-in corpus is about, with the corpus's words and templates
+ * (scenario_words.c): the generator and the simulated user share it.  All of it was written for
+ * this project. */
+#ifndef REGARD_DATA_SCENARIO_H
+#define REGARD_DATA_SCENARIO_H
 
 #include "src/base/philox.h"
-#include "src/data/corpus.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 enum slot_kind {
     SLOT_NAME,

@@ -1,5 +1,5 @@
 /* The words and templates of the built-in corpus. */
-#include "src/data/corpus_parts.h"
+#include "src/data/scenario.h"
 
 #include <stddef.h>
 

@@ -1,0 +1,65 @@
+/* What the files of tokenizer.h share: tokenizer.c (SentencePiece), bytes.c, special_tokens.c and
+ * tokenizer_folder.c; not for other modules. */
+#ifndef REGARD_TEXT_TOKENIZER_DATA_H
+#define REGARD_TEXT_TOKENIZER_DATA_H
+
+#include "src/base/status.h"
+#include "src/text/sentencepiece_shim.h"
+#include "src/text/token_list.h"
+
+#include <stdbool.h>
+
+enum tokenizer_kind {
+    TOKENIZER_SPM,  /* SentencePiece alone */
+    TOKENIZER_T5,   /* with extra ids, as Transformers' slow T5Tokenizer */
+    TOKENIZER_BYTES /* as ByT5Tokenizer */
+};
+
+/* A token beyond the model's own pieces and extra ids: its text becomes its one id. */
+struct added_token {
+    char *text;
+    int32_t id;
+    bool special;        /* skipped where special tokens are */
+    bool lstrip, rstrip; /* white space before, behind it vanishes */
+};
+
+struct tokenizer {
+    enum tokenizer_kind kind;
+    struct sp_model *model; /* NULL for bytes */
+    char *file;             /* the bytes of spiece.model */
+    size_t file_size;
+    int64_t extra_ids;
+    int32_t pieces; /* ids below the extra ids */
+    int32_t pad, end, unknown;
+    struct added_token *added;
+    int64_t added_count;
+    int64_t size; /* one more than the highest id */
+};
+
+/* spiece.model with so many extra ids; extra_ids < 0: SentencePiece alone. */
+status tokenizer_open_pieces(const char *file, int64_t extra_ids, struct tokenizer **out);
+
+/* The id of the longest special or added token at the start of text ("</s>", "<extra_id_7>"), its
+ * length in *length; -1 when there is none. */
+int32_t special_at(const struct tokenizer *tokenizer, const char *text, size_t size,
+                   size_t *length);
+/* Its text, which may be written into scratch; NULL when id is neither special nor added. */
+const char *special_text(const struct tokenizer *tokenizer, int32_t id, char scratch[32]);
+/* Extra ids and added tokens: decoded text has a space on either side of them. */
+bool special_stands_apart(const struct tokenizer *tokenizer, int32_t id);
+/* Whether it is left out where special tokens are skipped. */
+bool special_is_skipped(const struct tokenizer *tokenizer, int32_t id);
+/* Does white space before (behind) this special token vanish in encoding?  id -1: no. */
+bool special_strips_before(const struct tokenizer *tokenizer, int32_t id);
+bool special_strips_behind(const struct tokenizer *tokenizer, int32_t id);
+/* Bytes of Unicode white space (Python's str.isspace) at the start or the end of text. */
+size_t space_at_start(const char *text, size_t size);
+size_t space_at_end(const char *text, size_t size);
+
+/* ByT5: a token is a byte of UTF-8 plus 3; pad 0, end 1, unknown 2, extra ids from 259 up. */
+enum { BYTES_OFFSET = 3, BYTES_PIECES = 256 + BYTES_OFFSET };
+void bytes_encode(const char *text, size_t size, int32_t offset, struct token_list *out);
+status bytes_decode(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
+                    bool skip_special, char **text);
+
+#endif
