@@ -396,7 +396,7 @@ void cuda_attention_backward(struct queue *q, const struct attention *a,
     if (a->segments == 0 || !attention_fits(q, a)) return;
     const bool kept = a->lse && a->out && (a->bias || !g->dbias);
     /* Heads of 128 take more than smaller GPUs have. */
-    const bool room = a->head_dim <= 64 || cuda_queue_of(q)->shared_most >= 128 << 10;
+    const bool room = a->head_dim <= 64 || cuda_queue_of(q)->block_shared >= 128 << 10;
     if (attention_has_mma(q, a) && kept && room) return backward_mma(q, a, g);
     cuda_with_element(q, if (a->head_dim <= 64) backward<plain<element>, 32, 64>(q, a, g);
                       else if (a->head_dim <= 128) backward<plain<element>, 32, 128>(q, a, g);

@@ -285,7 +285,7 @@ static bool keys_launch(struct queue *q, const struct attention_part *part)
     const size_t bytes = (size_t)(R + 2 * warps * tile_keys) * (D + 8) * sizeof(bf16) +
                          (a->bias ? warps * (tile_keys + R) * sizeof(float) : 0);
     const size_t sums = warps * R * sizeof(struct row_sums);
-    if (bytes + sums > (size_t)cuda_queue_of(q)->shared_most) return false;
+    if (bytes + sums > (size_t)cuda_queue_of(q)->block_shared) return false;
     cuda_launch(q, (attention_keys_kernel<D, M, warps>),
                 dim3((unsigned)a->segments, (unsigned)a->heads), 32 * warps, bytes, *a, part->range,
                 part->kept, attention_is_wide(q, a));

@@ -30,11 +30,13 @@ struct cuda_queue {
     struct memory memory;
     void *scratch; /* device */
     size_t scratch_bytes;
-    int64_t moves;     /* how often working space that graphs may use has moved */
-    bool recording;    /* between graph_begin and graph_end */
-    bool tune;         /* products try several algorithms */
-    int shared_most;   /* bytes of shared memory that a block can have: 227 KB on an H200, 163 on an
-                        * A100, 99 on smaller GPUs */
+    int64_t moves;    /* how often working space that graphs may use has moved */
+    bool recording;   /* between graph_begin and graph_end */
+    bool tune;        /* products try several algorithms */
+    int block_shared; /* bytes of shared memory that a block can have: 227 KB on an H200, 163 on an
+                       * A100, 99 on smaller GPUs */
+    const void *large_kernel[64]; /* those allowed more than kernel_shared_default so far */
+    int large_kernels;
     struct blas *blas; /* what products keep, see blas.cuh; NULL before the first */
 };
 
@@ -68,13 +70,18 @@ void *cuda_scratch(struct queue *q, size_t bytes);
 /* Frees what a queue's memory rests on; what was not released stays lost. */
 void cuda_memory_destroy(struct memory *memory);
 
+/* Before a launch: a kernel that wants more than kernel_shared_default is allowed all there is, at
+ * its first such launch on this queue. */
+void cuda_allow_shared(struct queue *q, const void *kernel, size_t bytes);
+
 /* cuda_launch(q, kernel, grid, block, shared bytes, arguments...): on the queue's stream, an error
  * is kept.  A grid of 0 blocks cannot be launched: return before it. */
 #define cuda_launch(q, kernel, grid, block, shared, ...)                                           \
-    cuda_check(q,                                                                                  \
-               kernel_launch(kernel, {grid, block, size_t(shared), cuda_queue_of(q)->stream},      \
-                             __VA_ARGS__),                                                         \
-               #kernel)
+    (cuda_allow_shared(q, kernel_address(kernel), size_t(shared)),                                 \
+     cuda_check(q,                                                                                 \
+                kernel_launch(kernel, {grid, block, size_t(shared), cuda_queue_of(q)->stream},     \
+                              __VA_ARGS__),                                                        \
+                #kernel))
 
 /* Runs the statement with `element` as the type of `real` on this queue. */
 #define cuda_with_element(q, ...)                                                                  \

@@ -64,11 +64,6 @@ static inline cudaError_t kernel_launch(void (*kernel)(P...), const launch_shape
     config.blockDim = shape.block;
     config.dynamicSmemBytes = shape.shared;
     config.stream = shape.stream;
-    if (shape.shared > 48 * 1024) { /* more must be asked for */
-        cudaError_t error = cudaFuncSetAttribute(
-            kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shape.shared));
-        if (error != cudaSuccess) return error;
-    }
     return cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...);
 }
 
@@ -88,6 +83,7 @@ cudaError_t kernel_launch_named(const char *name, void (*kernel)(P...), const la
 {
     auto *call = new cuda_host::kernel_call<P...>(kernel, static_cast<P>(arguments)...);
     call->name = name, call->file = shape.file, call->line = shape.line, call->bytes = sizeof *call;
+    call->address = reinterpret_cast<const void *>(kernel);
     call->grid = shape.grid, call->block = shape.block, call->shared = shape.shared;
     return cuda_host::launch(call, shape.stream);
 }
@@ -99,6 +95,26 @@ template <class T> static inline T *dynamic_shared()
 }
 
 #endif
+
+/* Dynamic shared memory that every kernel may have without having been allowed more. */
+constexpr size_t kernel_shared_default = 48 * 1024;
+
+/* Lets a kernel have all the dynamic shared memory that a block of this device can have beside the
+ * kernel's own variables: once a kernel, before its first launch with more than the default.
+ * block_shared: cudaDevAttrMaxSharedMemoryPerBlockOptin. */
+static inline cudaError_t kernel_allow_shared(const void *kernel, int block_shared)
+{
+    cudaFuncAttributes attributes;
+    const cudaError_t error = cudaFuncGetAttributes(&attributes, kernel);
+    if (error != cudaSuccess) return error;
+    return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                block_shared - int(attributes.sharedSizeBytes));
+}
+
+template <class... P> static inline const void *kernel_address(void (*kernel)(P...))
+{
+    return reinterpret_cast<const void *>(kernel);
+}
 
 /* cp.async: 16 bytes from global to shared memory, behind the thread's back. */
 static __device__ inline void copy_async_16(void *shared, const void *global)

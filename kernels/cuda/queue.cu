@@ -18,6 +18,19 @@ void cuda_check(struct queue *q, cudaError_t error, const char *call)
     cuda_fail(q, ERROR(STATUS_INTERNAL, "%s: %s", call, cudaGetErrorString(error)));
 }
 
+void cuda_allow_shared(struct queue *q, const void *kernel, size_t bytes)
+{
+    struct cuda_queue *cuda = cuda_queue_of(q);
+    const int room = int(sizeof cuda->large_kernel / sizeof *cuda->large_kernel);
+    if (bytes <= kernel_shared_default) return;
+    for (int i = 0; i < cuda->large_kernels; i++)
+        if (cuda->large_kernel[i] == kernel) return;
+    const cudaError_t error = kernel_allow_shared(kernel, cuda->block_shared);
+    cuda_check(q, error, "cudaFuncSetAttribute");
+    if (error == cudaSuccess && cuda->large_kernels < room)
+        cuda->large_kernel[cuda->large_kernels++] = kernel;
+}
+
 status cuda_host_allocate(struct queue *q, size_t bytes, void **out)
 {
     (void)q;
@@ -129,7 +142,7 @@ static status queue_fill(struct cuda_queue *cuda, int device)
 {
     TRY(device_choose(cuda, device));
     cuda_check(&cuda->base,
-               cudaDeviceGetAttribute(&cuda->shared_most, cudaDevAttrMaxSharedMemoryPerBlockOptin,
+               cudaDeviceGetAttribute(&cuda->block_shared, cudaDevAttrMaxSharedMemoryPerBlockOptin,
                                       cuda->device),
                "cudaDeviceGetAttribute");
     cuda_check(&cuda->base, cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking),

@@ -282,7 +282,7 @@ void cuda_sample(struct queue *q, const struct sampling *s)
     const float temperature = s->temperature == 0.0f ? 1.0f : s->temperature;
     const float unit = ldexpf(1.0f, 62 - bits);
     const int64_t bytes = 4 * cuda_divide_up(s->vocabulary * (int64_t)sizeof(float), 4);
-    if (bytes + own_shared <= cuda_queue_of(q)->shared_most)
+    if (bytes + own_shared <= cuda_queue_of(q)->block_shared)
         cuda_launch(q, sample_kernel<true>, s->rows, threads, bytes, *s, temperature, unit);
     else
         cuda_launch(q, sample_kernel<false>, s->rows, threads, 0, *s, temperature, unit);

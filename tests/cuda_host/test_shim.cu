@@ -450,6 +450,27 @@ static void misuse_of_the_runtime_is_a_fault(void **)
     expect_fault("freed before");
 }
 
+static __global__ void large_kernel(int *x, int value)
+{
+    if (threadIdx.x == 0) x[0] = value;
+}
+static void more_shared_memory_than_the_default_must_be_allowed(void **)
+{
+    const void *kernel = kernel_address(large_kernel);
+    int *x, value;
+    CALL(cudaMalloc(&x, sizeof value));
+    EXPECT(kernel_launch(large_kernel, {1, 32, 100 << 10, nullptr}, x, 1) != 0, "not allowed");
+    expect_fault("allowed 49152");
+    CALL(kernel_allow_shared(kernel, 227 << 10));
+    CALL(kernel_launch(large_kernel, {1, 32, 100 << 10, nullptr}, x, 2));
+    CALL(kernel_launch(large_kernel, {1, 32, 227 << 10, nullptr}, x, 3));
+    CALL(cudaMemcpy(&value, x, sizeof value, cudaMemcpyDeviceToHost));
+    EXPECT(value == 3, "%d", value);
+    EXPECT(kernel_allow_shared(kernel, 256 << 10) != 0, "more than there is");
+    CALL(kernel_allow_shared(kernel, kernel_shared_default)); /* as the next order finds it */
+    CALL(cudaFree(x));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -466,6 +487,7 @@ int main(void)
         cmocka_unit_test(work_on_a_stream_is_done_when_somebody_waits),
         cmocka_unit_test(mistakes_in_kernels_are_faults),
         cmocka_unit_test(misuse_of_the_runtime_is_a_fault),
+        cmocka_unit_test(more_shared_memory_than_the_default_must_be_allowed),
     };
     int failed = 0;
     for (const char *order : {"forward", "backward", "11", "12"}) {

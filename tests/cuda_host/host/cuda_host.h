@@ -95,6 +95,9 @@ typedef enum {
     cudaStreamCaptureModeRelaxed
 } cudaStreamCaptureMode;
 typedef enum { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 } cudaFuncAttribute;
+struct cudaFuncAttributes {
+    size_t sharedSizeBytes; /* of the kernel's own variables; here always 0 */
+};
 typedef enum { cudaDevAttrMaxSharedMemoryPerBlockOptin = 97 } cudaDeviceAttr;
 typedef struct CUstream_st *cudaStream_t;
 typedef struct CUevent_st *cudaEvent_t;
@@ -102,6 +105,8 @@ typedef struct CUgraph_st *cudaGraph_t;
 typedef struct CUgraph_st *cudaGraphExec_t;
 constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
 
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *kernel);
+cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value);
 const char *cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError(void);
 cudaError_t cudaPeekAtLastError(void);
@@ -175,6 +180,7 @@ struct call { /* a kernel and its arguments, kept by value as a launch keeps the
     int line;
     dim3 grid, block;
     size_t shared, bytes; /* bytes: of the whole object, which the kernel may read */
+    const void *address;  /* of the kernel */
     virtual void run() const = 0;
     virtual bool pointers_are_device() const = 0;
     virtual ~call() = default;

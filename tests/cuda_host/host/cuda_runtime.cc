@@ -27,6 +27,16 @@ static size_t shared_limit() /* so that kernels for smaller devices can be teste
     return limit ? size_t(strtoull(limit, nullptr, 10)) : size_t(227) * 1024;
 }
 
+/* Dynamic shared memory that kernels were allowed beyond what each may have. */
+constexpr size_t shared_default = 48 * 1024;
+static std::map<const void *, size_t> shared_allowed;
+
+static size_t shared_of(const void *kernel)
+{
+    const auto allowed = shared_allowed.find(kernel);
+    return allowed == shared_allowed.end() ? shared_default : allowed->second;
+}
+
 /* device memory */
 static std::vector<allocation> memory; /* live ones, by address */
 
@@ -217,14 +227,25 @@ cudaError_t cuda_host::launch(call *owned, cudaStream_t stream)
            blocks = size_t(c->grid.x) * c->grid.y * c->grid.z;
     if (state.error) return state.error;
     if (!threads || !blocks || threads > max_threads || c->block.z > 64 || c->grid.y > 65535 ||
-        c->grid.z > 65535 || c->shared > shared_limit())
-        return misuse(
-            cudaErrorInvalidConfiguration,
-            "%s:%d: %s: grid (%u,%u,%u), block (%u,%u,%u), %zu bytes shared cannot be launched",
-            c->file, c->line, c->name, c->grid.x, c->grid.y, c->grid.z, c->block.x, c->block.y,
-            c->block.z, c->shared);
+        c->grid.z > 65535 || c->shared > shared_limit() || c->shared > shared_of(c->address))
+        return misuse(cudaErrorInvalidConfiguration,
+                      "%s:%d: %s: grid (%u,%u,%u), block (%u,%u,%u), %zu bytes shared (allowed "
+                      "%zu) cannot be "
+                      "launched",
+                      c->file, c->line, c->name, c->grid.x, c->grid.y, c->grid.z, c->block.x,
+                      c->block.y, c->block.z, c->shared, shared_of(c->address));
     if (!c->pointers_are_device()) return state.error;
     return enqueue(stream, [c](CUstream_st *on) { blocks_run(c.get(), &on->launches); });
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *)
+{
+    return *attributes = {0}, state.error;
+}
+cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute, int value)
+{
+    if (value < 0 || size_t(value) > shared_limit()) return cudaErrorInvalidValue;
+    return shared_allowed[kernel] = size_t(value), state.error;
 }
 
 cudaError_t cudaStreamCreate(cudaStream_t *stream)
