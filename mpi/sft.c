@@ -11,6 +11,7 @@
 #include "src/base/memory.h"
 #include "src/base/slices.h"
 #include "src/learn/schedule.h"
+#include "src/task/examples.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,8 +24,7 @@ struct tuner {
     struct queue *queue;
     struct dataset *data, *valid;
     struct language *language;
-    struct example *examples, *held_out;
-    int64_t example_count, held_out_count;
+    struct example_list examples, held_out;
     struct model *policy;
     struct exchange exchange;
     struct learner *learner;
@@ -34,19 +34,16 @@ struct tuner {
 static struct learn_limits tuner_limits(const struct tuner *t)
 {
     struct learn_limits limits = {.longest_history = 1, .longest_reply = 1};
-    const struct {
-        const struct example *list;
-        int64_t count;
-    } all[] = {{t->examples, t->example_count}, {t->held_out, t->held_out_count}};
+    const struct example_list *all[] = {&t->examples, &t->held_out};
     for (int i = 0; i < 2; i++)
-        for (int64_t e = 0; e < all[i].count; e++) {
-            const struct example *one = &all[i].list[e];
+        for (int64_t e = 0; e < all[i]->count; e++) {
+            const struct example *one = &all[i]->examples[e];
             if (one->history_count > limits.longest_history)
                 limits.longest_history = one->history_count;
             if (one->reply_count > limits.longest_reply) limits.longest_reply = one->reply_count;
         }
     limits.turns = t->config->sft.batch;
-    if (t->held_out_count > limits.turns) limits.turns = t->held_out_count;
+    if (t->held_out.count > limits.turns) limits.turns = t->held_out.count;
     return limits;
 }
 
@@ -83,6 +80,20 @@ static status tuner_plan(void *context, const struct world *world, struct queue 
     return s;
 }
 
+static status examples_open(const struct tuner *t, const struct dataset *data,
+                            enum dialogue_role role, struct example_list *out)
+{
+    TRY(examples_make(&t->language->history, data, role, out));
+    if (out->overlong && t->world->rank == 0)
+        log_line(
+            LOG_WARNING,
+            "%s: %lld turns are left out, the first in line %lld: their prompt alone is longer "
+            "than history.max_tokens (%lld)",
+            data->path, (long long)out->overlong, (long long)out->overlong_line,
+            (long long)t->config->history.max_tokens);
+    return NULL;
+}
+
 static status tuner_open(struct tuner *t)
 {
     const struct config *config = t->config;
@@ -91,12 +102,11 @@ static status tuner_open(struct tuner *t)
     TRY(dataset_read(config->data.train, DATASET_TRAIN, &t->data));
     if (config->data.valid[0]) TRY(dataset_read(config->data.valid, DATASET_TRAIN, &t->valid));
     TRY(language_open(config, config->model.path, t->data, &t->language));
-    TRY(language_examples(t->language, t->data, role, &t->examples, &t->example_count));
-    if (t->valid)
-        TRY(language_examples(t->language, t->valid, role, &t->held_out, &t->held_out_count));
-    if (config->sft.batch > t->example_count)
+    TRY(examples_open(t, t->data, role, &t->examples));
+    if (t->valid) TRY(examples_open(t, t->valid, role, &t->held_out));
+    if (config->sft.batch > t->examples.count)
         FAIL(STATUS_INPUT, "sft.batch is %lld but %s has %lld turns to learn from; lower it",
-             (long long)config->sft.batch, t->data->path, (long long)t->example_count);
+             (long long)config->sft.batch, t->data->path, (long long)t->examples.count);
     TRY(plan_reserve(t->queue, t->world, tuner_plan, t));
     exchange_open(&t->exchange, t->world, t->queue);
     const struct learner_exchange exchange = exchange_of_learner(&t->exchange);
@@ -111,8 +121,8 @@ static status tuner_close(struct tuner *t)
     status s = exchange_close(&t->exchange);
     run_folder_close(&t->folder);
     tuner_models_close(t);
-    examples_free(t->examples, t->example_count);
-    examples_free(t->held_out, t->held_out_count);
+    examples_free(&t->examples);
+    examples_free(&t->held_out);
     language_close(t->language);
     if (t->data) dataset_free(t->data);
     if (t->valid) dataset_free(t->valid);
@@ -139,8 +149,9 @@ static status batch_learn(struct tuner *t, int64_t step, struct step_metrics *ou
     int64_t *begin = memory_allocate((size_t)(mine + 1) * sizeof *begin);
     *tokens = 0;
     for (int64_t i = 0; i < batch; i++) {
-        const int64_t place = step * batch + i, n = t->example_count;
-        turns[i] = example_turn(&t->examples[prompt_order(config->seed, place / n, place % n, n)]);
+        const int64_t place = step * batch + i, n = t->examples.count;
+        turns[i] = example_turn(
+            &t->examples.examples[prompt_order(config->seed, place / n, place % n, n)]);
         *tokens += turns[i].reply_count;
     }
     const int64_t base = microbatch_first(config, batch, first);
@@ -168,7 +179,7 @@ struct loss_part {
 static status held_out_loss(struct tuner *t, double *loss)
 {
     const int64_t rank = t->learner->exchange.rank, learners = t->learner->exchange.count;
-    const int64_t limit = t->held_out_count;
+    const int64_t limit = t->held_out.count;
     const int64_t mine = learner_microbatches(t->learner), all = mine * learners;
     struct loss_part *parts = memory_allocate((size_t)mine * sizeof *parts);
     status s = NULL;
@@ -176,7 +187,8 @@ static status held_out_loss(struct tuner *t, double *loss)
         const int64_t begin = slice_first(rank * mine + i, limit, all);
         const int64_t end = slice_first(rank * mine + i + 1, limit, all);
         struct learn_turn *turns = memory_allocate((size_t)(end - begin + 1) * sizeof *turns);
-        for (int64_t k = begin; k < end; k++) turns[k - begin] = example_turn(&t->held_out[k]);
+        for (int64_t k = begin; k < end; k++)
+            turns[k - begin] = example_turn(&t->held_out.examples[k]);
         s = sft_loss(t->learner, turns, end - begin, &parts[i].sum, &parts[i].tokens);
         free(turns);
     }
@@ -232,7 +244,7 @@ static status updates_run(struct tuner *t, bool *signalled)
         }
         plan_log_use(t->queue, "update", step + 1);
         const bool last = step + 1 == updates;
-        if (t->held_out_count &&
+        if (t->held_out.count &&
             (last || (config->eval.every > 0 && (step + 1) % config->eval.every == 0)))
             TRY(held_out_check(t, step + 1, &stop));
         TRY(world_stop_requested(t->world, signalled));
@@ -257,7 +269,7 @@ status sft_run(struct world *world, const struct run_options *options)
             s = config_print(t.config, stdout);
             if (!s) s = plan_print(t.queue, world, tuner_plan, &t, stdout);
             printf("# %lld parameters, %lld turns to learn from, %d learners\n",
-                   (long long)model_parameters(t.policy)->size, (long long)t.example_count,
+                   (long long)model_parameters(t.policy)->size, (long long)t.examples.count,
                    world->learners);
         }
     } else if (!s) {

@@ -116,6 +116,8 @@ status trainer_evaluate(struct trainer *t, int64_t step, bool *stop)
     struct evaluation evaluation;
     TRY(evaluate(t->evaluator, t->config, t->language, t->valid, t->config->eval.dialogues, NULL,
                  &evaluation));
+    if (!t->overlong_told) evaluation_warn(&evaluation, t->config, t->valid);
+    t->overlong_told = true;
     struct metric list[EVAL_COUNT];
     char names[EVAL_COUNT][64];
     int64_t n = 0;

@@ -3,7 +3,9 @@
 
 #include "mpi/plan.h"
 #include "mpi/setup.h"
+#include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/task/overlong.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +120,23 @@ static void inbox_open(struct trainer *t)
     t->inbox = inbox_create(t->world, &rules, t->folder.start);
 }
 
+/* A replayed user says what the data says; another says only the first message of it. */
+static status overlong_drop(struct trainer *t)
+{
+    const struct config *config = t->config;
+    const int64_t turns = config->rollout.user == USER_REPLAY ? config->rollout.turns : 1;
+    struct overlong overlong;
+    TRY(dataset_drop_overlong(&t->language->history, t->data, turns, &overlong));
+    if (overlong.dialogues && t->world->rank == 0)
+        log_line(
+            LOG_WARNING,
+            "%s: %lld dialogues are left out, the first in line %lld: a message of the user is "
+            "longer than history.max_tokens (%lld)",
+            t->data->path, (long long)overlong.dialogues, (long long)overlong.first_line,
+            (long long)config->history.max_tokens);
+    return NULL;
+}
+
 static status data_open(struct trainer *t)
 {
     const struct config *config = t->config;
@@ -126,14 +145,15 @@ static status data_open(struct trainer *t)
         if (t->data->dialogues[d].has_tokens)
             FAIL(STATUS_INPUT, "%s:%lld: train needs dialogues, this is a token line",
                  t->data->path, (long long)t->data->dialogues[d].line);
-    if (config->rollout.dialogues > t->data->count)
-        FAIL(STATUS_INPUT, "rollout.dialogues is %lld but %s has %lld dialogues; lower it",
-             (long long)config->rollout.dialogues, t->data->path, (long long)t->data->count);
     if (config->data.valid[0]) TRY(dataset_read(config->data.valid, DATASET_TRAIN, &t->valid));
     TRY(language_open(config, config->model.path, t->data, &t->language));
     if (!t->language->tokenizer)
         FAIL(STATUS_INPUT, "%s holds no tokenizer; set tokenizer.path",
              config->model.path[0] ? config->model.path : "the configuration");
+    TRY(overlong_drop(t));
+    if (config->rollout.dialogues > t->data->count)
+        FAIL(STATUS_INPUT, "rollout.dialogues is %lld but %s has %lld dialogues; lower it",
+             (long long)config->rollout.dialogues, t->data->path, (long long)t->data->count);
     return NULL;
 }
 

@@ -6,7 +6,7 @@
 #include "mpi/experience.h"
 #include "mpi/inbox.h"
 #include "mpi/run_checkpoint.h"
-#include "src/learn/evaluate.h"
+#include "src/evaluate/evaluate.h"
 #include "src/rollout/dialogues.h"
 
 struct trainer {
@@ -21,7 +21,8 @@ struct trainer {
     struct exchange exchange;
     struct learner *learner;
     struct generator *evaluator;
-    float *previous; /* device, lag 1: weights before the last update */
+    bool overlong_told; /* the warning of the first evaluation */
+    float *previous;    /* device, lag 1: weights before the last update */
     struct inbox *inbox;
     /* actor */
     struct model *actor_model, *scorer_model, *user_model;

@@ -33,6 +33,18 @@ void dialogue_clear(struct dialogue *dialogue)
     memset(dialogue, 0, sizeof *dialogue);
 }
 
+void dataset_keep(struct dataset *dataset, const bool *keep)
+{
+    int64_t count = 0;
+    for (int64_t i = 0; i < dataset->count; i++) {
+        if (keep[i])
+            dataset->dialogues[count++] = dataset->dialogues[i];
+        else
+            dialogue_clear(&dataset->dialogues[i]);
+    }
+    dataset->count = count;
+}
+
 void dataset_free(struct dataset *dataset)
 {
     if (!dataset) return;

@@ -3,11 +3,10 @@
 #define REGARD_DATA_DIALOGUE_H
 
 #include "src/base/status.h"
+#include "src/text/role.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum dialogue_role { ROLE_USER, ROLE_ASSISTANT };
 
 struct message {
     enum dialogue_role role;
@@ -50,6 +49,8 @@ enum dataset_need {
 /* path: a JSONL file or "synthetic:SEED:COUNT[:FIRST]". */
 status dataset_read(const char *path, enum dataset_need need, struct dataset **out);
 status dataset_write(const struct dataset *dataset, const char *path); /* dialogues, JSONL */
+/* Frees the dialogues that are not to be kept: keep [count]. */
+void dataset_keep(struct dataset *dataset, const bool *keep);
 void dataset_free(struct dataset *dataset);
 void dialogue_clear(struct dialogue *dialogue); /* frees what one holds */
 

@@ -142,9 +142,8 @@ static status user_says(struct rollout *rollout, const struct conversation *talk
     if (rollout->config->rollout.user == USER_RULE) {
         struct message *messages = memory_allocate((size_t)spoken * sizeof *messages);
         for (int64_t i = 0; i < spoken; i++)
-            messages[i] = (struct message){
-                history_message_role(talk->history, i) == HISTORY_USER ? ROLE_USER : ROLE_ASSISTANT,
-                (char *)history_message_text(talk->history, i)};
+            messages[i] = (struct message){history_message_role(talk->history, i),
+                                           (char *)history_message_text(talk->history, i)};
         status s = simulator_reply(talk->source, messages, spoken, turn, said);
         free(messages);
         return s;
@@ -225,9 +224,15 @@ static status turn_finish(struct rollout *rollout, struct conversation *conversa
         const struct reply *reply = &work->replies[r + best];
         char *said = NULL;
         if (turn < config->rollout.turns) {
-            TRY(history_add_tokens(talk->history, HISTORY_ASSISTANT, reply->tokens, reply->count));
+            TRY(history_add_tokens(talk->history, ROLE_ASSISTANT, reply->tokens, reply->count));
             TRY(user_says(rollout, talk, turn, &said));
-            if (said) TRY(history_add_text(talk->history, HISTORY_USER, said));
+            bool fits = true; /* what a model says can be too long to be answered */
+            if (said) TRY(history_text_fits(rollout->history, ROLE_USER, said, &fits));
+            if (!fits) {
+                free(said);
+                said = NULL;
+            }
+            if (said) TRY(history_add_text(talk->history, ROLE_USER, said));
         }
         talk->over = !said;
         free(said);
@@ -268,7 +273,7 @@ static status conversations_open(struct rollout *rollout, const int64_t *ids, in
                                           .first = (int32_t)k,
                                           .count = best ? (int32_t)config->rollout.candidates : 1};
             talk->history = history_create(rollout->history, name);
-            TRY(history_add_text(talk->history, HISTORY_USER, source->messages[0].content));
+            TRY(history_add_text(talk->history, ROLE_USER, source->messages[0].content));
         }
     }
     return NULL;

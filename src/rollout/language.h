@@ -28,14 +28,4 @@ status language_save(const struct language *language, const char *folder);
 /* The idf table of a data set's dialogues. */
 struct idf_table *language_count_words(const struct dataset *data);
 
-/* One example a turn of the given role: the history before it and its text. */
-struct example {
-    int32_t *history, *reply;
-    int64_t history_count, reply_count;
-};
-/* role: ROLE_ASSISTANT, or ROLE_USER (turns after the first; sft --role user). */
-status language_examples(const struct language *language, const struct dataset *data,
-                         enum dialogue_role role, struct example **out, int64_t *count);
-void examples_free(struct example *examples, int64_t count);
-
 #endif

@@ -8,7 +8,7 @@
 #include <string.h>
 
 struct history_message {
-    enum history_role role;
+    enum dialogue_role role;
     int32_t turn;
     char *text;
     int32_t *ids;
@@ -38,21 +38,6 @@ static void *copy_memory(const void *from, size_t size)
     return to;
 }
 
-struct history *history_copy(const struct history *history)
-{
-    struct history *copy = history_create(history->options, history->name);
-    copy->count = copy->capacity = history->count;
-    copy->messages =
-        copy_memory(history->messages, (size_t)history->count * sizeof *copy->messages);
-    for (int64_t i = 0; i < copy->count; i++) {
-        struct history_message *message = &copy->messages[i];
-        message->text = memory_text(message->text);
-        message->ids = copy_memory(message->ids, (size_t)message->count * sizeof *message->ids);
-        message->salient = copy_memory(message->salient, (size_t)message->count);
-    }
-    return copy;
-}
-
 void history_free(struct history *history)
 {
     if (!history) return;
@@ -66,7 +51,7 @@ void history_free(struct history *history)
     free(history);
 }
 
-static struct history_message *open_message(struct history *history, enum history_role role)
+static struct history_message *open_message(struct history *history, enum dialogue_role role)
 {
     if (history->count == history->capacity) {
         history->capacity = 2 * history->capacity + 8;
@@ -74,7 +59,7 @@ static struct history_message *open_message(struct history *history, enum histor
             memory_resize(history->messages, (size_t)history->capacity * sizeof *history->messages);
     }
     int32_t turn = (int32_t)history_turn(history);
-    if (role == HISTORY_USER || turn == 0) turn++;
+    if (role == ROLE_USER || turn == 0) turn++;
     struct history_message *message = &history->messages[history->count++];
     memset(message, 0, sizeof *message);
     message->role = role;
@@ -83,7 +68,7 @@ static struct history_message *open_message(struct history *history, enum histor
 }
 
 /* Takes over text and the list's ids; marks salient tokens. */
-static void fill_message(struct history *history, enum history_role role, char *text, size_t size,
+static void fill_message(struct history *history, enum dialogue_role role, char *text, size_t size,
                          struct token_list *tokens)
 {
     struct history_message *message = open_message(history, role);
@@ -99,7 +84,7 @@ static void fill_message(struct history *history, enum history_role role, char *
     token_list_free(tokens);
 }
 
-status history_add_text(struct history *history, enum history_role role, const char *text)
+status history_add_text(struct history *history, enum dialogue_role role, const char *text)
 {
     struct token_list tokens = {0};
     const size_t size = strlen(text);
@@ -112,7 +97,7 @@ status history_add_text(struct history *history, enum history_role role, const c
     return NULL;
 }
 
-status history_add_tokens(struct history *history, enum history_role role, const int32_t *ids,
+status history_add_tokens(struct history *history, enum dialogue_role role, const int32_t *ids,
                           int64_t count)
 {
     const struct tokenizer *tokenizer = history->options->tokenizer;
@@ -146,7 +131,7 @@ const char *history_message_text(const struct history *history, int64_t index)
     return history->messages[index].text;
 }
 
-enum history_role history_message_role(const struct history *history, int64_t index)
+enum dialogue_role history_message_role(const struct history *history, int64_t index)
 {
     return history->messages[index].role;
 }
@@ -159,6 +144,47 @@ static status marker_encode(const struct tokenizer *tokenizer, const char *marke
     if (piece < 0) return tokenizer_encode(tokenizer, marker, strlen(marker), out);
     token_list_add(out, piece, 0, (int32_t)strlen(marker));
     return NULL;
+}
+
+static status prompt_fits(const struct history_options *options, enum dialogue_role role,
+                          int64_t tokens, bool *fits)
+{
+    struct token_list marker = {0};
+    status s = marker_encode(options->tokenizer,
+                             role == ROLE_USER ? options->user_marker : options->assistant_marker,
+                             &marker);
+    *fits = marker.count + tokens + 1 <= options->max_tokens;
+    token_list_free(&marker);
+    return s;
+}
+
+status history_fits(const struct history *history, bool *fits)
+{
+    const struct history_message *last = &history->messages[history->count - 1];
+    return prompt_fits(history->options, last->role, last->count, fits);
+}
+
+static bool is_ascii(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)text[i] >= 0x80) return false;
+    return true;
+}
+
+status history_text_fits(const struct history_options *options, enum dialogue_role role,
+                         const char *text, bool *fits)
+{
+    const size_t size = strlen(text);
+    /* A token of ASCII text takes at least one byte; one more may stand in front of it all. */
+    if (is_ascii(text, size)) {
+        TRY(prompt_fits(options, role, (int64_t)size + 1, fits));
+        if (*fits) return NULL;
+    }
+    struct token_list tokens = {0};
+    status s = tokenizer_encode(options->tokenizer, text, size, &tokens);
+    if (!s) s = prompt_fits(options, role, tokens.count, fits);
+    token_list_free(&tokens);
+    return s;
 }
 
 /* What is kept: messages from `first`, of that one the tokens from `skip`. */
@@ -246,14 +272,13 @@ status history_encode(const struct history *history, struct encoded_history *out
     struct cut cut;
     memset(out, 0, sizeof *out);
     if (history->count == 0) FAIL(STATUS_INPUT, "%s: there is no message yet", history->name);
-    status s = marker_encode(options->tokenizer, options->user_marker, &markers[HISTORY_USER]);
+    status s = marker_encode(options->tokenizer, options->user_marker, &markers[ROLE_USER]);
     if (!s)
-        s = marker_encode(options->tokenizer, options->assistant_marker,
-                          &markers[HISTORY_ASSISTANT]);
+        s = marker_encode(options->tokenizer, options->assistant_marker, &markers[ROLE_ASSISTANT]);
     if (!s) s = find_cut(history, markers, &cut);
     if (!s) fill_encoded(history, markers, &cut, out);
-    token_list_free(&markers[HISTORY_USER]);
-    token_list_free(&markers[HISTORY_ASSISTANT]);
+    token_list_free(&markers[ROLE_USER]);
+    token_list_free(&markers[ROLE_ASSISTANT]);
     return s;
 }
 

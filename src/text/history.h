@@ -5,6 +5,7 @@
 #define REGARD_TEXT_HISTORY_H
 
 #include "src/base/status.h"
+#include "src/text/role.h"
 #include "src/text/salience.h"
 #include "src/text/tokenizer.h"
 
@@ -20,26 +21,23 @@ struct history_options {
     struct salience_options salience;
 };
 
-enum history_role { HISTORY_USER, HISTORY_ASSISTANT }; /* as enum dialogue_role */
-
 struct history;
 
 /* name: what errors call the dialogue ("dialogue 12", an id); copied. */
 struct history *history_create(const struct history_options *options, const char *name);
-struct history *history_copy(const struct history *history);
 void history_free(struct history *history);
 
 /* Appends a message.  A user message opens a new turn (the first is turn 1). */
-status history_add_text(struct history *history, enum history_role role, const char *text);
+status history_add_text(struct history *history, enum dialogue_role role, const char *text);
 /* A generated reply: the tokens that were sampled; a final end token is dropped, the rest is
  * kept as it is.  Words are those of the decoded tokens. */
-status history_add_tokens(struct history *history, enum history_role role, const int32_t *ids,
+status history_add_tokens(struct history *history, enum dialogue_role role, const int32_t *ids,
                           int64_t count);
 
 int64_t history_turn(const struct history *history); /* turn of the last message, 0: none */
 int64_t history_message_count(const struct history *history);
 const char *history_message_text(const struct history *history, int64_t index);
-enum history_role history_message_role(const struct history *history, int64_t index);
+enum dialogue_role history_message_role(const struct history *history, int64_t index);
 
 /* The encoder's input; arrays of `count`. */
 struct encoded_history {
@@ -57,6 +55,12 @@ struct encoded_history {
  * an error naming the dialogue. */
 status history_encode(const struct history *history, struct encoded_history *out);
 void encoded_history_free(struct encoded_history *encoded);
+/* Whether the last message, the current prompt, fits into max_tokens with its marker and the end
+ * token: where it does not, history_encode is an error. */
+status history_fits(const struct history *history, bool *fits);
+/* The same of a text before it is in a history. */
+status history_text_fits(const struct history_options *options, enum dialogue_role role,
+                         const char *text, bool *fits);
 
 /* Reply text to decoder targets: its tokens and the end token.  The caller frees *ids. */
 status reply_encode(const struct tokenizer *tokenizer, const char *text, int32_t **ids,

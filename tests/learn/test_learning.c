@@ -4,6 +4,7 @@
 #include "src/learn/learner.h"
 #include "src/rollout/dialogues.h"
 #include "src/rollout/language.h"
+#include "src/task/examples.h"
 #include "tests/model/model_test.h"
 
 enum {
@@ -330,9 +331,8 @@ static int school_open(void **state)
     struct learner_exchange alone;
     struct learner *learner;
     struct model *model;
-    struct example *examples;
+    struct example_list list;
     struct step_metrics metrics;
-    int64_t count;
     assert_non_null(school);
     config_small(&config);
     school->q = queue_new(1);
@@ -346,7 +346,7 @@ static int school_open(void **state)
     school->shape.decoder_layers = 1;
     CHECK(dataset_read("synthetic:5:400", DATASET_TRAIN, &school->data));
     CHECK(language_open(&config, "", school->data, &school->language));
-    CHECK(language_examples(school->language, school->data, ROLE_ASSISTANT, &examples, &count));
+    CHECK(examples_make(&school->language->history, school->data, ROLE_ASSISTANT, &list));
     CHECK(model_create(school->q, &school->shape, true, &model));
     CHECK(model_initialize(model, 3));
     CHECK(model_refresh(model));
@@ -356,7 +356,8 @@ static int school_open(void **state)
         struct learn_turn turns[CLASS];
         int64_t begin[5], tokens = 0;
         for (int64_t i = 0; i < CLASS; i++) {
-            const struct example *e = &examples[prompt_order(1, 0, step * CLASS + i, count)];
+            const struct example *e =
+                &list.examples[prompt_order(1, 0, step * CLASS + i, list.count)];
             turns[i] = (struct learn_turn){.history = e->history,
                                            .reply = e->reply,
                                            .history_count = e->history_count,
@@ -374,7 +375,7 @@ static int school_open(void **state)
     CHECK(parameters_download(model_parameters(model), school->weights));
     learner_free(learner);
     model_destroy(model);
-    examples_free(examples, count);
+    examples_free(&list);
     *state = school;
     return 0;
 }

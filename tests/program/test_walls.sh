@@ -18,16 +18,17 @@ kernels        : src/base
 kernels/cpu    : src/base kernels
 kernels/cuda   : src/base kernels
 src/data       : src/base src/text
+src/task       : src/base src/text src/data
 src/model      : src/base kernels
 src/capture    : src/base kernels src/model
 src/reward     : src/base
-src/rollout    : src/base src/text src/data kernels src/model src/capture src/reward
+src/rollout    : src/base src/text src/data src/task kernels src/model src/capture src/reward
 src/report     : src/base
 src/learn      : src/base src/data kernels src/model src/capture src/reward src/rollout src/report
-src/evaluate   : src/base src/text src/data kernels src/model src/capture src/reward src/rollout src/report
+src/evaluate   : src/base src/text src/data src/task kernels src/model src/capture src/reward src/rollout src/report
 src/checkpoint : src/base kernels src/model
-mpi            : src/base src/text src/data kernels src/model src/capture src/reward src/rollout src/report src/learn src/evaluate src/checkpoint
-tools/regard   : src/base src/text src/data kernels src/model src/capture src/reward src/rollout src/report src/learn src/evaluate src/checkpoint mpi
+mpi            : src/base src/text src/data src/task kernels src/model src/capture src/reward src/rollout src/report src/learn src/evaluate src/checkpoint
+tools/regard   : src/base src/text src/data src/task kernels src/model src/capture src/reward src/rollout src/report src/learn src/evaluate src/checkpoint mpi
 '
 layer='s#(^| )(src/[a-z_]+|kernels/cpu|kernels/cuda|kernels|mpi|tools/regard)/[^ ]*#\1\2#g'
 crossed=$(includes | awk '$2 ~ "/"' | awk -v layer_of="$allowed" '

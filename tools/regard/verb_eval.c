@@ -2,7 +2,7 @@
  * side by side. */
 #include "src/base/file.h"
 #include "src/base/json.h"
-#include "src/learn/evaluate.h"
+#include "src/evaluate/evaluate.h"
 #include "tools/regard/command.h"
 
 #include <math.h>
@@ -80,6 +80,7 @@ status verb_eval(struct command *command)
         if (!s)
             s = evaluate(session.generator, &command->config, session.language, data, 0,
                          samples.stream, &evaluation);
+        if (!s) evaluation_warn(&evaluation, &command->config, data);
         if (!s && samples.stream) s = file_commit(&samples);
         if (!s) s = evaluation_write(command->out, &evaluation);
         file_abandon(&samples);

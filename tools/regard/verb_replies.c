@@ -1,6 +1,7 @@
 /* score and generate: JSONL in, JSONL out, in the order of the input. */
 #include "src/base/file.h"
 #include "src/base/memory.h"
+#include "src/task/history_walk.h"
 #include "tools/regard/command.h"
 
 #include <stdlib.h>
@@ -105,6 +106,33 @@ static void reply_set(struct block *block, const int32_t *tokens, int64_t count,
     reply->ended = count && tokens[count - 1] == end;
 }
 
+/* Where turns go that a walk finds. */
+struct turns {
+    const struct session *session;
+    const struct config *config;
+    struct block *block;
+};
+
+/* A message_visitor: the assistant's turns are replies to be scored. */
+static status reply_add(void *context, const struct history *history,
+                        const struct dialogue *dialogue, int64_t message)
+{
+    const struct turns *turns = context;
+    struct block *block = turns->block;
+    if (message == dialogue->message_count || dialogue->messages[message].role != ROLE_ASSISTANT)
+        return NULL;
+    TRY(prompt_from_history(history, turns->config, &block->prompts[block->prompt_count]));
+    block->prompt_count++;
+    int32_t *ids;
+    int64_t count;
+    TRY(reply_encode(turns->session->language->tokenizer, dialogue->messages[message].content, &ids,
+                     &count));
+    reply_set(block, ids, count, model_shape(turns->session->model)->end);
+    block_row(block, dialogue, 0);
+    free(ids);
+    return NULL;
+}
+
 static status score_dialogue(const struct session *session, const struct command *command,
                              const struct dialogue *dialogue, struct block *block)
 {
@@ -116,31 +144,20 @@ static status score_dialogue(const struct session *session, const struct command
         block_row(block, dialogue, 0);
         return NULL;
     }
-    char name[64];
-    snprintf(name, sizeof name, "line %lld", (long long)dialogue->line);
-    struct history *history = history_create(&session->language->history, name);
-    status s = NULL;
-    for (int64_t m = 0; !s && m < dialogue->message_count; m++) {
-        const bool assistant = dialogue->messages[m].role == ROLE_ASSISTANT;
-        const char *text = dialogue->messages[m].content;
-        if (assistant) {
-            int32_t *ids = NULL;
-            int64_t count = 0;
-            s = prompt_from_history(history, config, &block->prompts[block->prompt_count]);
-            if (!s) {
-                block->prompt_count++;
-                s = reply_encode(session->language->tokenizer, text, &ids, &count);
-            }
-            if (!s) {
-                reply_set(block, ids, count, end);
-                block_row(block, dialogue, 0);
-            }
-            free(ids);
-        }
-        if (!s) s = history_add_text(history, assistant ? HISTORY_ASSISTANT : HISTORY_USER, text);
-    }
-    history_free(history);
-    return s;
+    struct turns turns = {session, config, block};
+    return history_walk(&session->language->history, dialogue, reply_add, &turns);
+}
+
+/* A message_visitor: the whole dialogue is what generation answers. */
+static status prompt_add(void *context, const struct history *history,
+                         const struct dialogue *dialogue, int64_t message)
+{
+    const struct turns *turns = context;
+    struct block *block = turns->block;
+    if (message < dialogue->message_count) return NULL;
+    TRY(prompt_from_history(history, turns->config, &block->prompts[block->prompt_count]));
+    block->prompt_count++;
+    return NULL;
 }
 
 static status generate_dialogue(const struct session *session, const struct command *command,
@@ -150,19 +167,8 @@ static status generate_dialogue(const struct session *session, const struct comm
     if (dialogue->has_tokens)
         TRY(token_prompt(session, config, dialogue, block));
     else {
-        char name[64];
-        snprintf(name, sizeof name, "line %lld", (long long)dialogue->line);
-        struct history *history = history_create(&session->language->history, name);
-        status s = NULL;
-        for (int64_t m = 0; !s && m < dialogue->message_count; m++)
-            s = history_add_text(history,
-                                 dialogue->messages[m].role == ROLE_ASSISTANT ? HISTORY_ASSISTANT
-                                                                              : HISTORY_USER,
-                                 dialogue->messages[m].content);
-        if (!s) s = prompt_from_history(history, config, &block->prompts[block->prompt_count]);
-        history_free(history);
-        if (s) return s;
-        block->prompt_count++;
+        struct turns turns = {session, config, block};
+        TRY(history_walk(&session->language->history, dialogue, prompt_add, &turns));
     }
     for (int64_t k = 0; k < config->rollout.candidates; k++) block_row(block, dialogue, k);
     return NULL;

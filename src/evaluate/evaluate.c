@@ -1,11 +1,13 @@
 /* The held-out metrics; see evaluate.h. */
-#include "src/learn/evaluate.h"
+#include "src/evaluate/evaluate.h"
 
 #include "src/base/json.h"
+#include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/data/corpus.h"
 #include "src/report/text_metrics.h"
 #include "src/reward/terms.h"
+#include "src/task/history_walk.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -57,14 +59,35 @@ static void held_out_free(struct held_out *h)
     free(h->line);
 }
 
-static status turn_add(const struct config *config, const struct language *language,
-                       const struct history *history, const struct dialogue *dialogue,
-                       int64_t place, int64_t message, struct held_out *h)
+struct collector {
+    const struct config *config;
+    const struct language *language;
+    int64_t place; /* of the dialogue in the data */
+    struct held_out *held_out;
+    struct evaluation *out; /* its overlong turns */
+};
+
+/* A message_visitor: the assistant's turns. */
+static status turn_add(void *context, const struct history *history,
+                       const struct dialogue *dialogue, int64_t message)
 {
+    const struct collector *collector = context;
+    const struct config *config = collector->config;
+    const struct language *language = collector->language;
+    struct held_out *h = collector->held_out;
+    if (message == dialogue->message_count || dialogue->messages[message].role != ROLE_ASSISTANT)
+        return NULL;
+    bool fits;
+    TRY(history_fits(history, &fits));
+    if (!fits) {
+        if (!collector->out->overlong++) collector->out->overlong_line = dialogue->line;
+        return NULL;
+    }
     const int64_t i = h->count;
     TRY(prompt_from_history(history, config, &h->prompts[i]));
     h->count++;
-    h->rows[i] = (struct reply_row){(int32_t)i, {(uint32_t)place, (uint32_t)h->prompts[i].turn, 0}};
+    h->rows[i] = (struct reply_row){(int32_t)i,
+                                    {(uint32_t)collector->place, (uint32_t)h->prompts[i].turn, 0}};
     int32_t *ids;
     int64_t count;
     TRY(reply_encode(language->tokenizer, dialogue->messages[message].content, &ids, &count));
@@ -79,7 +102,8 @@ static status turn_add(const struct config *config, const struct language *langu
 }
 
 static status held_out_make(const struct config *config, const struct language *language,
-                            const struct dataset *data, int64_t dialogues, struct held_out *h)
+                            const struct dataset *data, int64_t dialogues, struct held_out *h,
+                            struct evaluation *out)
 {
     int64_t most = 1;
     const int64_t limit = dialogues > 0 && dialogues < data->count ? dialogues : data->count;
@@ -95,20 +119,10 @@ static status held_out_make(const struct config *config, const struct language *
     h->references = memory_allocate(n * sizeof *h->references);
     h->slots = memory_allocate(n * sizeof *h->slots);
     h->line = memory_allocate(n * sizeof *h->line);
+    struct collector collector = {config, language, 0, h, out};
     for (int64_t d = 0; d < limit; d++) {
-        const struct dialogue *dialogue = &data->dialogues[d];
-        char name[64];
-        snprintf(name, sizeof name, "line %lld", (long long)dialogue->line);
-        struct history *history = history_create(&language->history, name);
-        status s = NULL;
-        for (int64_t m = 0; !s && m < dialogue->message_count; m++) {
-            const bool assistant = dialogue->messages[m].role == ROLE_ASSISTANT;
-            if (assistant) s = turn_add(config, language, history, dialogue, d, m, h);
-            if (!s)
-                s = history_add_text(history, assistant ? HISTORY_ASSISTANT : HISTORY_USER,
-                                     dialogue->messages[m].content);
-        }
-        history_free(history);
+        collector.place = d;
+        status s = history_walk(&language->history, &data->dialogues[d], turn_add, &collector);
         if (s) return status_context(s, "%s", data->path);
     }
     return NULL;
@@ -196,8 +210,10 @@ status evaluate(struct generator *generator, const struct config *config,
     own.control = CONTROL_NONE;
     own.rollout.temperature = config->eval.temperature;
     struct held_out h;
-    status s = held_out_make(&own, language, data, dialogues, &h);
-    if (!s && !h.count) s = ERROR(STATUS_INPUT, "%s: no assistant turn to evaluate", data->path);
+    status s = held_out_make(&own, language, data, dialogues, &h, out);
+    if (!s && !h.count)
+        s = ERROR(STATUS_INPUT, "%s: no assistant turn to evaluate%s", data->path,
+                  out->overlong ? " whose prompt fits into history.max_tokens" : "");
     if (!s)
         s = generate_replies(generator, &own, RANDOM_SAMPLING, h.prompts, h.rows, h.count,
                              h.replies);
@@ -211,4 +227,16 @@ status evaluate(struct generator *generator, const struct config *config,
     if (!s && samples) samples_write(&own, &h, samples);
     held_out_free(&h);
     return s;
+}
+
+void evaluation_warn(const struct evaluation *evaluation, const struct config *config,
+                     const struct dataset *data)
+{
+    if (!evaluation->overlong) return;
+    log_line(
+        LOG_WARNING,
+        "%s: %lld turns are not evaluated, the first in line %lld: their prompt alone is longer "
+        "than history.max_tokens (%lld)",
+        data->path, (long long)evaluation->overlong, (long long)evaluation->overlong_line,
+        (long long)config->history.max_tokens);
 }

@@ -1,6 +1,6 @@
 /* A model on a held-out set: the metrics table of `regard eval` and of training. */
-#ifndef REGARD_LEARN_EVALUATE_H
-#define REGARD_LEARN_EVALUATE_H
+#ifndef REGARD_EVALUATE_EVALUATE_H
+#define REGARD_EVALUATE_EVALUATE_H
 
 #include "src/rollout/generate.h"
 #include "src/rollout/language.h"
@@ -26,13 +26,20 @@ extern const char *const evaluation_name[EVAL_COUNT];
 struct evaluation {
     double value[EVAL_COUNT]; /* NaN: does not apply */
     int64_t replies;
+    int64_t overlong;      /* turns left out: their prompt alone exceeds history.max_tokens */
+    int64_t overlong_line; /* of the first of them */
 };
 
 /* One reply to every assistant turn's own (gold) history of the first `dialogues` dialogues (0:
  * all), at eval.temperature.  samples: NULL, or there goes a JSON line a
  * reply: line, turn, length, raw terms, reply and gold text. */
+/* An overlong prompt is no error: its turn is left out and counted. */
 status evaluate(struct generator *generator, const struct config *config,
                 const struct language *language, const struct dataset *data, int64_t dialogues,
                 FILE *samples, struct evaluation *out);
+
+/* One warning where turns were left out. */
+void evaluation_warn(const struct evaluation *evaluation, const struct config *config,
+                     const struct dataset *data);
 
 #endif

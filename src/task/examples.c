@@ -1,0 +1,75 @@
+/* Training examples from dialogues; see examples.h. */
+#include "src/task/examples.h"
+
+#include "src/base/memory.h"
+#include "src/task/history_walk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static status example_make(const struct history *history, const struct tokenizer *tokenizer,
+                           const char *text, struct example *out)
+{
+    struct encoded_history encoded;
+    TRY(history_encode(history, &encoded));
+    out->history_count = encoded.count;
+    out->history = memory_allocate((size_t)encoded.count * sizeof *out->history + 4);
+    memcpy(out->history, encoded.ids, (size_t)encoded.count * sizeof *out->history);
+    encoded_history_free(&encoded);
+    return reply_encode(tokenizer, text, &out->reply, &out->reply_count);
+}
+
+struct collector {
+    const struct tokenizer *tokenizer;
+    enum dialogue_role role;
+    struct example_list *list;
+};
+
+/* A message_visitor. */
+static status turn_collect(void *context, const struct history *history,
+                           const struct dialogue *dialogue, int64_t message)
+{
+    const struct collector *collector = context;
+    struct example_list *list = collector->list;
+    if (message == 0 || message == dialogue->message_count ||
+        dialogue->messages[message].role != collector->role)
+        return NULL;
+    bool fits;
+    TRY(history_fits(history, &fits));
+    if (!fits) {
+        if (!list->overlong++) list->overlong_line = dialogue->line;
+        return NULL;
+    }
+    return example_make(history, collector->tokenizer, dialogue->messages[message].content,
+                        &list->examples[list->count++]);
+}
+
+status examples_make(const struct history_options *options, const struct dataset *data,
+                     enum dialogue_role role, struct example_list *out)
+{
+    *out = (struct example_list){0};
+    if (!options->tokenizer)
+        FAIL(STATUS_INPUT, "%s: dialogues need a tokenizer; set tokenizer.path", data->path);
+    int64_t capacity = 1;
+    for (int64_t d = 0; d < data->count; d++) capacity += data->dialogues[d].message_count;
+    out->examples = memory_allocate((size_t)capacity * sizeof *out->examples);
+    struct collector collector = {options->tokenizer, role, out};
+    for (int64_t d = 0; d < data->count; d++) {
+        status s = history_walk(options, &data->dialogues[d], turn_collect, &collector);
+        if (s) {
+            examples_free(out);
+            return status_context(s, "%s", data->path);
+        }
+    }
+    return NULL;
+}
+
+void examples_free(struct example_list *list)
+{
+    for (int64_t i = 0; i < list->count; i++) {
+        free(list->examples[i].history);
+        free(list->examples[i].reply);
+    }
+    free(list->examples);
+    *list = (struct example_list){0};
+}

@@ -1,0 +1,19 @@
+/* Messages to history; see history_walk.h. */
+#include "src/task/history_walk.h"
+
+#include <stdio.h>
+
+status history_walk(const struct history_options *options, const struct dialogue *dialogue,
+                    message_visitor *visit, void *context)
+{
+    char name[64];
+    snprintf(name, sizeof name, "line %lld", (long long)dialogue->line);
+    struct history *history = history_create(options, name);
+    status s = visit(context, history, dialogue, 0);
+    for (int64_t m = 0; !s && m < dialogue->message_count; m++) {
+        s = history_add_text(history, dialogue->messages[m].role, dialogue->messages[m].content);
+        if (!s) s = visit(context, history, dialogue, m + 1);
+    }
+    history_free(history);
+    return s;
+}

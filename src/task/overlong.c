@@ -1,0 +1,39 @@
+/* See overlong.h. */
+#include "src/task/overlong.h"
+
+#include "src/base/memory.h"
+
+#include <stdlib.h>
+
+/* `turns` of the user's messages. */
+static status dialogue_fits(const struct history_options *options, const struct dialogue *dialogue,
+                            int64_t turns, bool *fits)
+{
+    *fits = true;
+    for (int64_t m = 0; m < dialogue->message_count && turns > 0 && *fits; m++) {
+        if (dialogue->messages[m].role != ROLE_USER) continue;
+        turns--;
+        TRY(history_text_fits(options, ROLE_USER, dialogue->messages[m].content, fits));
+    }
+    return NULL;
+}
+
+status dataset_drop_overlong(const struct history_options *options, struct dataset *data,
+                             int64_t turns, struct overlong *out)
+{
+    *out = (struct overlong){0};
+    bool *keep = memory_allocate((size_t)data->count * sizeof *keep + 1);
+    status s = NULL;
+    for (int64_t d = 0; !s && d < data->count; d++) {
+        s = dialogue_fits(options, &data->dialogues[d], turns, &keep[d]);
+        if (!s && !keep[d] && !out->dialogues++) out->first_line = data->dialogues[d].line;
+    }
+    if (!s && data->count && out->dialogues == data->count)
+        s = ERROR(STATUS_INPUT,
+                  "%s: every dialogue has a message of the user longer than history.max_tokens "
+                  "(%lld) allows; raise it or shorten the messages",
+                  data->path, (long long)options->max_tokens);
+    if (!s) dataset_keep(data, keep);
+    free(keep);
+    return s;
+}
