@@ -46,20 +46,21 @@ static float *policy_values(const struct trainer *t)
 static status weights_pass(struct trainer *t, int64_t version, float *values)
 {
     struct world *world = t->world;
-    float *statistics_wire = t->wire + t->wire_count - 2 * RUNNING_SIZE;
-    double statistics[RUNNING_SIZE];
+    float *statistics_wire = t->wire + t->wire_count - 2 * running_size(&t->reward);
+    double statistics[RUNNING_MAX];
+    const size_t bytes = (size_t)running_size(&t->reward) * sizeof *statistics;
     world->step = version;
     if (values) {
-        running_save(&t->learner->statistics, statistics);
-        memcpy(statistics_wire, statistics, sizeof statistics);
+        running_save(&t->reward, &t->learner->statistics, statistics);
+        memcpy(statistics_wire, statistics, bytes);
     }
     if (trainer_has_both_roles(t))
         model_take_values(t->actor_model, values, version); /* every learner has the same */
     else if (world->is_actor || world->rank == 0)
         TRY(weights_send(t, version, values));
     if (!world->is_actor) return NULL;
-    memcpy(statistics, statistics_wire, sizeof statistics);
-    return running_load(&t->rollout.statistics, statistics);
+    memcpy(statistics, statistics_wire, bytes);
+    return running_load(&t->reward, &t->rollout.statistics, statistics);
 }
 
 /* Waits for the last batch's messages to have left. */
@@ -262,7 +263,8 @@ static status loops_run(struct trainer *t, const float *lagging, int64_t *stop)
 
 status train_run(struct world *world, const struct run_options *options)
 {
-    struct trainer t = {.config = &options->config, .world = world};
+    struct trainer t = {
+        .config = &options->config, .reward = reward_settings_of(&options->config), .world = world};
     int64_t stop = 0;
     status s = run_folder_open(world, options, "train", &t.folder);
     if (!s) s = world_agree(world, trainer_open(&t));

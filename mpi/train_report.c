@@ -78,12 +78,12 @@ status trainer_report(struct trainer *t, int64_t step, double seconds,
     ADD("kl", m->policy.kl);
     ADD("reply_length", m->reply_length);
     ADD("loss", m->policy.loss);
-    ADD("scaled_reward", m->scaled_reward);
-    for (int k = 0; k < TERM_COUNT; k++) {
-        const char *term = reward_term_name[k];
+    ADD("reward_scaled", m->reward_scaled);
+    for (int64_t k = 0; k < t->reward.term_count; k++) {
+        const char *term = reward_term_name(&t->reward, k);
         snprintf(names[n], sizeof names[n], "%s", term);
         ADD(names[n], m->terms[k]);
-        snprintf(names[n], sizeof names[n], "scaled_%s", term);
+        snprintf(names[n], sizeof names[n], "%s_scaled", term);
         ADD(names[n], m->scaled[k]);
         snprintf(names[n], sizeof names[n], "within_share_%s", term);
         ADD(names[n], m->within_share[k]);

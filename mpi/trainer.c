@@ -100,8 +100,11 @@ static status models_plan(void *context, const struct world *world, struct queue
 {
     const struct trainer *t = context;
     struct world of = *world;
-    struct trainer planned = {
-        .config = t->config, .world = &of, .queue = plan, .language = t->language};
+    struct trainer planned = {.config = t->config,
+                              .reward = t->reward,
+                              .world = &of,
+                              .queue = plan,
+                              .language = t->language};
     const struct learner_exchange exchange = {.rank = of.learner, .count = of.learners};
     status s = models_open(&planned, &exchange);
     if (!s) s = models_reserve(&planned);
@@ -191,7 +194,7 @@ status trainer_connect(struct trainer *t)
     const bool takes_part = t->world->is_actor || t->world->rank == 0;
     const bool by_host =
         takes_part && !trainer_has_both_roles(t) && !exchange_takes_weights(&t->exchange);
-    t->wire_count = 2 * RUNNING_SIZE + (by_host ? t->parameter_count : 0);
+    t->wire_count = 2 * running_size(&t->reward) + (by_host ? t->parameter_count : 0);
     return op->host_allocate(t->queue, (size_t)t->wire_count * sizeof *t->wire, (void **)&t->wire);
 }
 

@@ -11,6 +11,7 @@
 
 struct trainer {
     const struct config *config;
+    struct reward_settings reward;
     struct world *world;
     struct run_folder folder;
     struct queue *queue;

@@ -1,9 +1,10 @@
 /* The settings of a run: one struct, filled from one typed table of keys (config_keys.c:
  * name, type, bounds, default, help), which also gives --set, --help and the printout.
- * Key "a.b" is the member a.b; enumerations are the constants below, in the table's order. */
+ * Key "a.b" is the member a.b; what a key chooses among is an enumeration of choices.h. */
 #ifndef REGARD_BASE_CONFIG_H
 #define REGARD_BASE_CONFIG_H
 
+#include "src/base/choices.h"
 #include "src/base/status.h"
 
 #include <stdbool.h>
@@ -12,27 +13,6 @@
 #include <stdio.h>
 
 enum { CONFIG_TEXT_MAX = 1024, CONFIG_LIST_MAX = 64 };
-
-enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
-enum precision_kind { PRECISION_AUTO, PRECISION_FP32, PRECISION_BF16 };
-enum rounding_kind { ROUNDING_NEAREST, ROUNDING_STOCHASTIC };
-enum task_kind { TASK_DIALOGUE, TASK_SINGLE_TURN };
-enum continue_kind { CONTINUE_EACH, CONTINUE_BEST };
-enum user_kind { USER_REPLAY, USER_RULE, USER_MODEL };
-enum coverage_form { COVERAGE_PAPER, COVERAGE_MASS, COVERAGE_LIFT };
-enum focus_form { FOCUS_PAPER, FOCUS_NORMALIZED };
-enum floor_form { FLOOR_VALUE, FLOOR_MIX, FLOOR_NONE };
-enum reward_scale { SCALE_NONE, SCALE_RUNNING, SCALE_WITHIN };
-enum advantage_kind { ADVANTAGE_TURN, ADVANTAGE_GAE, ADVANTAGE_GROUP };
-enum group_form { GROUP_RLOO, GROUP_MEAN, GROUP_GRPO };
-enum critic_target { CRITIC_TARGET_ALL, CRITIC_TARGET_BEST };
-enum ppo_loss { PPO_LOSS_TOKEN, PPO_LOSS_SEQUENCE };
-enum kl_place { KL_IN_LOSS, KL_IN_REWARD };
-enum kl_estimator { KL_K3, KL_K1 };
-enum scorer_kind { SCORER_LIVE, SCORER_FROZEN };
-enum control_kind { CONTROL_NONE, CONTROL_RANDOM_SALIENCE, CONTROL_SHUFFLED, CONTROL_LENGTH };
-enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE };
-enum data_format { DATA_AUTO, DATA_DIALOGUE, DATA_TOKENS };
 
 struct config {
     int64_t seed, threads;

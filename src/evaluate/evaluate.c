@@ -32,7 +32,7 @@ struct held_out {
     struct prompt *prompts;
     struct reply_row *rows;
     struct reply *replies, *gold;
-    struct reward_terms *terms; /* raw, of the sampled replies */
+    double (*terms)[TERM_MAX]; /* raw, of the sampled replies */
     char **texts;
     const char **references;
     char *const **slots; /* NULL where a turn carries none */
@@ -128,23 +128,31 @@ static status held_out_make(const struct config *config, const struct language *
     return NULL;
 }
 
+/* The metric that is a term's mean, or EVAL_COUNT. */
+static int metric_of_term(const char *name)
+{
+    int m = 0;
+    while (m < EVAL_COUNT && strcmp(evaluation_name[m], name)) m++;
+    return m;
+}
+
 static status replies_measure(const struct config *config, struct held_out *h,
                               struct evaluation *out)
 {
+    const struct reward_settings reward = reward_settings_of(config);
     double *value = out->value;
     double slots = 0, logp = 0;
     int64_t slot_turns = 0, gold_tokens = 0;
     for (int64_t i = 0; i < h->count; i++) {
         const struct prompt *prompt = &h->prompts[i];
         const struct reply *reply = &h->replies[i];
-        struct reward_terms *terms = &h->terms[i];
-        TRY(reply_terms(config, (struct turn_key){h->line[i], prompt->turn, 0}, prompt, reply,
-                        terms));
-        value[EVAL_REWARD] += reward_combine(config, terms, NULL, reply->count);
-        value[EVAL_COVERAGE] += terms->coverage;
-        value[EVAL_FOCUS] += terms->focus;
-        value[EVAL_REP_HIST] += terms->rep_hist;
-        value[EVAL_REP_SELF] += terms->rep_self;
+        TRY(reply_terms(&reward, (struct turn_key){h->line[i], prompt->turn, 0}, prompt, reply,
+                        h->terms[i]));
+        value[EVAL_REWARD] += reward_combine(&reward, h->terms[i], NULL, reply->count);
+        for (int64_t t = 0; t < reward.term_count; t++) {
+            const int metric = metric_of_term(reward_term_name(&reward, t));
+            if (metric < EVAL_COUNT) value[metric] += h->terms[i][t];
+        }
         value[EVAL_LENGTH] += (double)reply->count;
         value[EVAL_END_RATE] += reply->ended;
         if (h->slots[i]) {
@@ -173,22 +181,16 @@ static status replies_measure(const struct config *config, struct held_out *h,
 
 static void samples_write(const struct config *config, const struct held_out *h, FILE *samples)
 {
+    const struct reward_settings reward = reward_settings_of(config);
     for (int64_t i = 0; i < h->count; i++) {
-        const struct reward_terms *terms = &h->terms[i];
-        const struct {
-            const char *name;
-            double value;
-        } numbers[] = {{"reward", reward_combine(config, terms, NULL, h->replies[i].count)},
-                       {"coverage", terms->coverage},
-                       {"focus", terms->focus},
-                       {"rep_hist", terms->rep_hist},
-                       {"rep_self", terms->rep_self}};
+        char text[40];
+        json_double_text(text, reward_combine(&reward, h->terms[i], NULL, h->replies[i].count));
         fprintf(samples, "{\"line\":%lld,\"turn\":%d,\"length\":%lld", (long long)h->line[i],
                 h->prompts[i].turn, (long long)h->replies[i].count);
-        for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
-            char text[40];
-            json_double_text(text, numbers[k].value);
-            fprintf(samples, ",\"%s\":%s", numbers[k].name, text);
+        fprintf(samples, ",\"reward\":%s", text);
+        for (int64_t t = 0; t < reward.term_count; t++) {
+            json_double_text(text, h->terms[i][t]);
+            fprintf(samples, ",\"%s\":%s", reward_term_name(&reward, t), text);
         }
         fputs(",\"reply\":", samples);
         json_write_text(samples, h->texts[i]);

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A(t) = G(t) - V_old(H(t)). */
 static void advantage_turn(struct advantage_item *items, int64_t count)
@@ -15,14 +16,15 @@ static void advantage_turn(struct advantage_item *items, int64_t count)
 /* d(t) = lambda(t) R(t) + discount V(t+1) - V(t); A(t) = d(t) + discount gae.lambda A(t+1), V and
  * A after the end 0 (Schulman et al. 2016, eq. 16, over turns).  In task single_turn every turn
  * ends by itself and has weight 1. */
-static void advantage_gae(const struct config *config, struct advantage_item *items, int64_t count,
-                          const int64_t *order, const int64_t *next)
+static void advantage_gae(const struct config *config, const struct reward_settings *reward,
+                          struct advantage_item *items, int64_t count, const int64_t *order,
+                          const int64_t *next)
 {
     double discount = config->turns.discount;
     for (int64_t place = count - 1; place >= 0; place--) {
         struct advantage_item *item = &items[order[place]];
         int64_t after = next[order[place]];
-        double weight = config->task == TASK_SINGLE_TURN ? 1 : turn_lambda(config, item->key.turn);
+        double weight = reward->single_turn ? 1 : turn_lambda(reward, item->key.turn);
         item->advantage = weight * item->reward - item->value;
         if (after < 0) continue;
         item->advantage += discount * items[after].value;
@@ -82,12 +84,14 @@ static void set_targets(const struct config *config, struct advantage_item *item
 static status compute(const struct config *config, struct advantage_item *items, int64_t count,
                       int64_t *order, int64_t *next)
 {
+    const struct reward_settings reward = reward_settings_of(config);
     TRY(turn_order(items, sizeof *items, count, order));
-    TRY(turn_successors(config, items, sizeof *items, offsetof(struct advantage_item, chosen),
+    TRY(turn_successors(&reward, items, sizeof *items, offsetof(struct advantage_item, chosen),
                         count, next));
     bool group = config->advantage == ADVANTAGE_GROUP;
     if (config->advantage == ADVANTAGE_TURN) advantage_turn(items, count);
-    if (config->advantage == ADVANTAGE_GAE) advantage_gae(config, items, count, order, next);
+    if (config->advantage == ADVANTAGE_GAE)
+        advantage_gae(config, &reward, items, count, order, next);
     for (int64_t begin = 0, end; group && begin < count; begin = end) {
         end = turn_group_end(items, sizeof *items, count, order, begin);
         advantage_of_group(config->group.form, items, order + begin, end - begin);
@@ -126,28 +130,27 @@ status critic_explained_variance(const struct advantage_item *items, int64_t cou
     return failed;
 }
 
-status terms_within_share(const struct running_item *items, int64_t count, double out[TERM_COUNT])
+status share_within(const void *items, size_t stride, size_t offset, int64_t count, double *out)
 {
-    for (int t = 0; t < TERM_COUNT; t++) out[t] = 0;
+    *out = 0;
     if (count == 0) return NULL;
     int64_t *order = malloc((size_t)count * sizeof *order);
     if (!order) FAIL(STATUS_INTERNAL, "out of memory for the order of a batch");
-    status failed = turn_order(items, sizeof *items, count, order);
-    for (int t = 0; !failed && t < TERM_COUNT; t++) {
-        struct running_statistic all = {0};
-        double within = 0;
-        for (int64_t begin = 0, end; begin < count; begin = end) {
-            struct running_statistic group = {0};
-            end = turn_group_end(items, sizeof *items, count, order, begin);
-            for (int64_t i = begin; i < end; i++) {
-                double value = reward_terms_get(&items[order[i]].terms, (enum reward_term)t);
-                running_statistic_add(&group, value);
-                running_statistic_add(&all, value);
-            }
-            within += group.m2;
+    status failed = turn_order(items, stride, count, order);
+    struct running_statistic all = {0};
+    double within = 0;
+    for (int64_t begin = 0, end; !failed && begin < count; begin = end) {
+        struct running_statistic group = {0};
+        end = turn_group_end(items, stride, count, order, begin);
+        for (int64_t i = begin; i < end; i++) {
+            double value;
+            memcpy(&value, (const char *)items + stride * (size_t)order[i] + offset, sizeof value);
+            running_statistic_add(&group, value);
+            running_statistic_add(&all, value);
         }
-        if (all.m2 > 0) out[t] = within / all.m2;
+        within += group.m2;
     }
     free(order);
+    if (!failed && all.m2 > 0) *out = within / all.m2;
     return failed;
 }

@@ -22,8 +22,9 @@ status advantage_compute(const struct config *config, struct advantage_item *ite
 
 /* 1 - var(target - value) / var(target); 0 when the targets do not vary. */
 status critic_explained_variance(const struct advantage_item *items, int64_t count, double *out);
-/* Per term: squares about the mean of their dialogue and turn over squares about the batch's
- * mean (what a group advantage can see); 0 for a term that does not vary. */
-status terms_within_share(const struct running_item *items, int64_t count, double out[TERM_COUNT]);
+/* Squares about the mean of their dialogue and turn over squares about the batch's mean (what a
+ * group advantage can see) of a double `offset` bytes into each item; 0 where it does not vary.
+ * Items are `stride` bytes apart and begin with their key. */
+status share_within(const void *items, size_t stride, size_t offset, int64_t count, double *out);
 
 #endif

@@ -19,6 +19,7 @@ status learner_create(const struct config *config, const struct learner_exchange
 {
     struct learner *l = memory_allocate(sizeof *l);
     *l = (struct learner){.config = config,
+                          .reward = reward_settings_of(config),
                           .exchange = *exchange,
                           .queue = model_queue(policy),
                           .policy = policy,

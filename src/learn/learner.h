@@ -40,6 +40,7 @@ struct learner {
     struct optimizer *policy_optimizer, *critic_optimizer;
     struct gradient_tree *policy_tree, *critic_tree;
     struct model_watermark watermark; /* of the backward passes to come; step.c sets it */
+    struct reward_settings reward;
     struct running_statistics statistics;
     struct buffer tokens; /* per-token arrays of a pass, see losses.c */
     struct host_buffer host_tokens;
@@ -93,8 +94,9 @@ status sft_loss(struct learner *learner, const struct learn_turn *turns, int64_t
 struct update_metrics {
     struct step_metrics policy, critic; /* the last epoch's */
     double first_ratio_deviation;       /* of the first epoch: 0 when sampler and trainer agree */
-    double reward, scaled_reward, terms[TERM_COUNT], scaled[TERM_COUNT];
-    double within_share[TERM_COUNT], reward_within_share;
+    double reward, reward_scaled;       /* means: raw, and as the advantages have it */
+    double terms[TERM_MAX], scaled[TERM_MAX]; /* a term of the reward settings each */
+    double within_share[TERM_MAX], reward_within_share;
     double salient_share, special_mass, reply_length, end_rate, salient_empty, distinct_2;
     double token_entropy, kl_behaviour, explained_variance, advantage_deviation;
     int64_t turns, tokens;

@@ -14,7 +14,7 @@
 struct batch_item {
     struct turn_key key;
     int64_t reply_tokens, visible, salient;
-    struct reward_terms terms;
+    double terms[TERM_MAX]; /* raw */
     double kl_reward, value, special_mass, token_entropy, distinct_2, kl_sum;
     double scaled, return_, advantage, target;
     bool chosen, ended;
@@ -38,49 +38,53 @@ static double distinct_bigrams(const int32_t *tokens, int64_t count)
     return count < 2 ? 1 : (double)distinct / (double)(count - 1);
 }
 
-static void item_fill(const struct config *config, const struct experience *experience,
+static void item_fill(const struct learner *l, const struct experience *experience,
                       const struct experience_turn *turn, const struct learn_turn *learn,
                       double value, struct batch_item *item)
 {
-    *item = (struct batch_item){
-        .key = {experience->dialogue, turn->turn + 1, turn->candidate},
-        .reply_tokens = turn->reply_length,
-        .visible = turn->visible_count,
-        .salient = turn->salient_count,
-        .terms = {turn->coverage, turn->focus, turn->repetition_history, turn->repetition_self},
-        .value = value,
-        .special_mass = turn->extra[0],
-        .token_entropy = turn->extra[1],
-        .distinct_2 = distinct_bigrams(turn->reply_tokens, turn->reply_length),
-        .chosen = turn->chosen,
-        .ended = turn->ended};
+    *item =
+        (struct batch_item){.key = {experience->dialogue, turn->turn + 1, turn->candidate},
+                            .reply_tokens = turn->reply_length,
+                            .visible = turn->visible_count,
+                            .salient = turn->salient_count,
+                            .value = value,
+                            .special_mass = turn->extra[0],
+                            .token_entropy = turn->extra[1],
+                            .distinct_2 = distinct_bigrams(turn->reply_tokens, turn->reply_length),
+                            .chosen = turn->chosen,
+                            .ended = turn->ended};
+    memcpy(item->terms, turn->terms, sizeof item->terms);
     if (!learn->logp_ref) return;
     for (int32_t t = 0; t < turn->reply_length; t++)
         item->kl_sum += (double)learn->logp_old[t] - (double)learn->logp_ref[t];
-    if (config->kl.in == KL_IN_REWARD)
-        item->kl_reward = reward_kl(config, learn->logp_old, learn->logp_ref, turn->reply_length);
+    if (l->config->kl.in == KL_IN_REWARD)
+        item->kl_reward =
+            reward_kl(&l->reward, learn->logp_old, learn->logp_ref, turn->reply_length);
 }
 
 /* Running statistics, scaled rewards, returns and advantages of the whole batch. */
-static status items_judge(struct learner *l, struct batch_item *items, int64_t count,
-                          double divisors[TERM_COUNT])
+static status items_score(struct learner *l, struct batch_item *items, int64_t count,
+                          double divisors[TERM_MAX])
 {
     const struct config *config = l->config;
     const size_t n = (size_t)count + 1;
     struct running_item *running = memory_allocate(n * sizeof *running);
     struct return_item *returns = memory_allocate(n * sizeof *returns);
     struct advantage_item *advantages = memory_allocate(n * sizeof *advantages);
-    for (int64_t i = 0; i < count; i++)
-        running[i] = (struct running_item){items[i].key, items[i].terms};
-    status s = running_add(&l->statistics, running, count);
-    running_divisors(&l->statistics, config->reward.scale, divisors);
     for (int64_t i = 0; i < count; i++) {
-        items[i].scaled = reward_combine(config, &items[i].terms, divisors, items[i].reply_tokens);
+        running[i].key = items[i].key;
+        memcpy(running[i].value, items[i].terms, sizeof running[i].value);
+    }
+    status s = running_add(&l->reward, &l->statistics, running, count);
+    running_divisors(&l->reward, &l->statistics, divisors);
+    for (int64_t i = 0; i < count; i++) {
+        items[i].scaled =
+            reward_combine(&l->reward, items[i].terms, divisors, items[i].reply_tokens);
         returns[i] = (struct return_item){.key = items[i].key,
                                           .reward = items[i].scaled - items[i].kl_reward,
                                           .chosen = items[i].chosen};
     }
-    if (!s) s = returns_compute(config, returns, count);
+    if (!s) s = returns_compute(&l->reward, returns, count);
     for (int64_t i = 0; i < count; i++)
         advantages[i] = (struct advantage_item){.key = items[i].key,
                                                 .reward = returns[i].reward,
@@ -104,30 +108,23 @@ static status items_judge(struct learner *l, struct batch_item *items, int64_t c
 }
 
 static status items_measure(const struct learner *l, const struct batch_item *items, int64_t count,
-                            const double divisors[TERM_COUNT], struct update_metrics *out)
+                            const double divisors[TERM_MAX], struct update_metrics *out)
 {
-    const struct config *config = l->config;
-    const size_t n = (size_t)count + 1;
-    struct running_item *running = memory_allocate(n * sizeof *running);
-    struct running_item *rewards = memory_allocate(n * sizeof *rewards);
-    struct advantage_item *values = memory_allocate(n * sizeof *values);
+    struct advantage_item *values = memory_allocate(((size_t)count + 1) * sizeof *values);
     const double share = count ? 1.0 / (double)count : 0;
     double squares = 0, mean = 0;
     out->turns = count;
     for (int64_t i = 0; i < count; i++) {
         const struct batch_item *item = &items[i];
-        const double raw = reward_combine(config, &item->terms, NULL, item->reply_tokens);
-        running[i] = (struct running_item){item->key, item->terms};
-        rewards[i] = (struct running_item){.key = item->key, .terms = {.coverage = item->scaled}};
+        const double raw = reward_combine(&l->reward, item->terms, NULL, item->reply_tokens);
         values[i] =
             (struct advantage_item){.key = item->key, .value = item->value, .target = item->target};
         out->tokens += item->reply_tokens;
         out->reward += share * raw;
-        out->scaled_reward += share * item->scaled;
-        for (int t = 0; t < TERM_COUNT; t++) {
-            const double term = reward_terms_get(&item->terms, (enum reward_term)t);
-            out->terms[t] += share * term;
-            out->scaled[t] += share * term / divisors[t];
+        out->reward_scaled += share * item->scaled;
+        for (int64_t t = 0; t < l->reward.term_count; t++) {
+            out->terms[t] += share * item->terms[t];
+            out->scaled[t] += share * item->terms[t] / divisors[t];
         }
         out->salient_share +=
             item->visible ? share * (double)item->salient / (double)item->visible : 0;
@@ -143,13 +140,13 @@ static status items_measure(const struct learner *l, const struct batch_item *it
     }
     if (out->tokens) out->kl_behaviour /= (double)out->tokens;
     out->advantage_deviation = sqrt(fmax(0, squares - mean * mean));
-    double reward_share[TERM_COUNT];
-    status s = terms_within_share(running, count, out->within_share);
-    if (!s) s = terms_within_share(rewards, count, reward_share);
-    if (!s) out->reward_within_share = reward_share[TERM_COVERAGE];
+    status s = share_within(items, sizeof *items, offsetof(struct batch_item, scaled), count,
+                            &out->reward_within_share);
+    for (int64_t t = 0; !s && t < l->reward.term_count; t++)
+        s = share_within(items, sizeof *items,
+                         offsetof(struct batch_item, terms) + (size_t)t * sizeof items->terms[t],
+                         count, &out->within_share[t]);
     if (!s) s = critic_explained_variance(values, count, &out->explained_variance);
-    free(running);
-    free(rewards);
     free(values);
     return s;
 }
@@ -169,6 +166,19 @@ static status epochs_run(struct learner *l, const struct learn_batch *batch, int
         }
         if (l->critic) TRY(ppo_critic_step(l, batch, critic_lr, &out->critic));
     }
+    return NULL;
+}
+
+/* Every turn has the terms that are summed here. */
+static status terms_check(const struct reward_settings *reward,
+                          struct experience *const *experiences, int64_t count)
+{
+    for (int64_t e = 0; e < count; e++)
+        for (int64_t k = 0; k < experiences[e]->turn_count; k++)
+            if (experiences[e]->turns[k].term_count != reward->term_count)
+                FAIL(STATUS_INTERNAL, "dialogue %lld: a reply with %d terms, %lld are summed here",
+                     (long long)experiences[e]->dialogue, experiences[e]->turns[k].term_count,
+                     (long long)reward->term_count);
     return NULL;
 }
 
@@ -226,21 +236,20 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
 
     slice_turns(experiences, count, turns, refs);
     for (int64_t i = 0; i < turn_count; i++) logp[i] = turns[i].logp_ref;
-    status s = NULL;
-    if (refs) s = learner_logp(l, l->reference_run, turns, turn_count, logp);
+    status s = terms_check(&l->reward, experiences, count);
+    if (!s && refs) s = learner_logp(l, l->reference_run, turns, turn_count, logp);
     if (!s && l->critic) s = learner_values(l, turns, turn_count, values);
     for (int64_t e = 0, i = 0; e < count; e++)
         for (int64_t k = 0; k < experiences[e]->turn_count; k++, i++)
-            item_fill(l->config, experiences[e], &experiences[e]->turns[k], &turns[i], values[i],
-                      &mine[i]);
+            item_fill(l, experiences[e], &experiences[e]->turns[k], &turns[i], values[i], &mine[i]);
     if (!s)
         s = l->exchange.gather(l->exchange.context, mine, (size_t)turn_count * sizeof *mine, &all,
                                &bytes);
     if (!s) {
         struct batch_item *items = all;
         const int64_t item_count = (int64_t)(bytes / sizeof *items);
-        double divisors[TERM_COUNT];
-        s = items_judge(l, items, item_count, divisors);
+        double divisors[TERM_MAX];
+        s = items_score(l, items, item_count, divisors);
         if (!s) s = items_measure(l, items, item_count, divisors, out);
         /* My own turns lie together, in the same order. */
         int64_t from = 0;

@@ -5,11 +5,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-double turn_lambda(const struct config *config, int64_t turn)
+double turn_lambda(const struct reward_settings *settings, int64_t turn)
 {
-    int64_t count = config->turns.lambda_count;
+    int64_t count = settings->lambda_count;
     if (count == 0) return 1;
-    return config->turns.lambda[turn <= count ? turn - 1 : count - 1];
+    return settings->lambda[turn <= count ? turn - 1 : count - 1];
 }
 
 struct batch {
@@ -58,10 +58,10 @@ static status link_group(const struct batch *b, bool best, int64_t begin, int64_
     return NULL;
 }
 
-static status link_batch(const struct config *config, const struct batch *b, int64_t count,
-                         int64_t *next)
+static status link_batch(const struct reward_settings *settings, const struct batch *b,
+                         int64_t count, int64_t *next)
 {
-    bool best = config->rollout.continue_with == CONTINUE_BEST;
+    bool best = settings->continue_best;
     for (int64_t begin = 0, end; begin < count; begin = end) {
         end = turn_group_end(b->items, b->stride, count, b->order, begin);
         if (end == count || key_at(b, end)->dialogue != key_at(b, begin)->dialogue) continue;
@@ -75,35 +75,35 @@ static status link_batch(const struct config *config, const struct batch *b, int
     return NULL;
 }
 
-status turn_successors(const struct config *config, const void *items, size_t stride,
+status turn_successors(const struct reward_settings *settings, const void *items, size_t stride,
                        size_t chosen_offset, int64_t count, int64_t *next)
 {
     for (int64_t i = 0; i < count; i++) next[i] = -1;
-    if (count == 0 || config->task == TASK_SINGLE_TURN) return NULL;
+    if (count == 0 || settings->single_turn) return NULL;
     int64_t *order = malloc((size_t)count * sizeof *order);
     if (!order) FAIL(STATUS_INTERNAL, "out of memory for the order of a batch");
     struct batch batch = {items, stride, chosen_offset, order};
     status failed = turn_order(items, stride, count, order);
-    if (!failed) failed = link_batch(config, &batch, count, next);
+    if (!failed) failed = link_batch(settings, &batch, count, next);
     free(order);
     return failed;
 }
 
 /* Last places first, so that G(t+1) is there before G(t). */
-static void fill(const struct config *config, struct return_item *items, int64_t count,
+static void fill(const struct reward_settings *settings, struct return_item *items, int64_t count,
                  const int64_t *order, const int64_t *next)
 {
     for (int64_t place = count - 1; place >= 0; place--) {
         struct return_item *item = &items[order[place]];
         int64_t after = next[order[place]];
-        item->result = config->task == TASK_SINGLE_TURN
-                           ? item->reward
-                           : turn_lambda(config, item->key.turn) * item->reward;
-        if (after >= 0) item->result += config->turns.discount * items[after].result;
+        item->result = settings->single_turn ? item->reward
+                                             : turn_lambda(settings, item->key.turn) * item->reward;
+        if (after >= 0) item->result += settings->discount * items[after].result;
     }
 }
 
-status returns_compute(const struct config *config, struct return_item *items, int64_t count)
+status returns_compute(const struct reward_settings *settings, struct return_item *items,
+                       int64_t count)
 {
     if (count == 0) return NULL;
     int64_t *order = malloc(2 * (size_t)count * sizeof *order);
@@ -111,20 +111,20 @@ status returns_compute(const struct config *config, struct return_item *items, i
     int64_t *next = order + count;
     status failed = turn_order(items, sizeof *items, count, order);
     if (!failed)
-        failed = turn_successors(config, items, sizeof *items, offsetof(struct return_item, chosen),
-                                 count, next);
-    if (!failed) fill(config, items, count, order, next);
+        failed = turn_successors(settings, items, sizeof *items,
+                                 offsetof(struct return_item, chosen), count, next);
+    if (!failed) fill(settings, items, count, order, next);
     free(order);
     return failed;
 }
 
-double reward_kl(const struct config *config, const float *logp, const float *logp_ref,
+double reward_kl(const struct reward_settings *settings, const float *logp, const float *logp_ref,
                  int64_t count)
 {
     double sum = 0;
     for (int64_t i = 0; i < count; i++) {
         double k1 = (double)logp[i] - (double)logp_ref[i];
-        sum += config->kl.estimator == KL_K1 ? k1 : expm1(-k1) + k1;
+        sum += settings->kl_estimator == KL_K1 ? k1 : expm1(-k1) + k1;
     }
-    return config->kl.coef * sum;
+    return settings->kl_coef * sum;
 }

@@ -20,16 +20,17 @@ double running_statistic_deviation(const struct running_statistic *s)
 /* The candidates' values less their mean, times sqrt(N/(N-1)): without the factor, deviations
  * about a mean of N would be too small by it. */
 static void add_within(struct running_statistic *s, const struct running_item *items,
-                       const int64_t *order, int64_t n, enum reward_term term)
+                       const int64_t *order, int64_t n, int64_t term)
 {
     double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += reward_terms_get(&items[order[i]].terms, term);
+    for (int64_t i = 0; i < n; i++) sum += items[order[i]].value[term];
     double mean = sum / (double)n, factor = sqrt((double)n / (double)(n - 1));
     for (int64_t i = 0; i < n; i++)
-        running_statistic_add(s, (reward_terms_get(&items[order[i]].terms, term) - mean) * factor);
+        running_statistic_add(s, (items[order[i]].value[term] - mean) * factor);
 }
 
-status running_add(struct running_statistics *s, const struct running_item *items, int64_t count)
+status running_add(const struct reward_settings *settings, struct running_statistics *s,
+                   const struct running_item *items, int64_t count)
 {
     if (count == 0) return NULL;
     int64_t *order = malloc((size_t)count * sizeof *order);
@@ -37,50 +38,57 @@ status running_add(struct running_statistics *s, const struct running_item *item
     status failed = turn_order(items, sizeof *items, count, order);
     for (int64_t begin = 0, end; !failed && begin < count; begin = end) {
         end = turn_group_end(items, sizeof *items, count, order, begin);
-        for (int t = 0; t < TERM_COUNT; t++) {
-            enum reward_term term = (enum reward_term)t;
+        for (int64_t t = 0; t < settings->term_count; t++) {
             for (int64_t i = begin; i < end; i++)
-                running_statistic_add(&s->plain[t], reward_terms_get(&items[order[i]].terms, term));
-            if (end - begin > 1) add_within(&s->within[t], items, order + begin, end - begin, term);
+                running_statistic_add(&s->plain[t], items[order[i]].value[t]);
+            if (end - begin > 1) add_within(&s->within[t], items, order + begin, end - begin, t);
         }
     }
     free(order);
     return failed;
 }
 
-void running_divisors(const struct running_statistics *s, int scale, double out[TERM_COUNT])
+void running_divisors(const struct reward_settings *settings, const struct running_statistics *s,
+                      double out[TERM_MAX])
 {
-    const struct running_statistic *of = scale == SCALE_WITHIN ? s->within : s->plain;
-    for (int t = 0; t < TERM_COUNT; t++) {
+    const struct running_statistic *of = settings->scale == SCALE_WITHIN ? s->within : s->plain;
+    for (int64_t t = 0; t < settings->term_count; t++) {
         double deviation = running_statistic_deviation(&of[t]);
-        bool usable = scale != SCALE_NONE && of[t].count >= 2 && deviation >= 1e-8;
+        bool usable = settings->scale != SCALE_NONE && of[t].count >= 2 && deviation >= 1e-8;
         out[t] = usable ? deviation : 1;
     }
 }
 
-void running_save(const struct running_statistics *s, double out[RUNNING_SIZE])
+int64_t running_size(const struct reward_settings *settings)
 {
-    for (int i = 0; i < 2 * TERM_COUNT; i++) {
-        const struct running_statistic *of =
-            i < TERM_COUNT ? &s->plain[i] : &s->within[i - TERM_COUNT];
-        out[3 * i] = of->count;
-        out[3 * i + 1] = of->mean;
-        out[3 * i + 2] = of->m2;
-    }
+    return 2 * settings->term_count * 3;
 }
 
-status running_load(struct running_statistics *s, const double in[RUNNING_SIZE])
+void running_save(const struct reward_settings *settings, const struct running_statistics *s,
+                  double *out)
 {
-    for (int i = 0; i < 2 * TERM_COUNT; i++) {
-        double count = in[3 * i], mean = in[3 * i + 1], m2 = in[3 * i + 2];
-        if (!(count >= 0) || !isfinite(count) || count != floor(count) || !isfinite(mean) ||
-            !(m2 >= 0) || !isfinite(m2))
-            FAIL(STATUS_INPUT,
-                 "the running statistics of %s make no sense: count %g, mean %g, "
-                 "sum of squares %g",
-                 reward_term_name[i % TERM_COUNT], count, mean, m2);
-        struct running_statistic *to = i < TERM_COUNT ? &s->plain[i] : &s->within[i - TERM_COUNT];
-        *to = (struct running_statistic){count, mean, m2};
-    }
+    for (int form = 0; form < 2; form++)
+        for (int64_t t = 0; t < settings->term_count; t++) {
+            const struct running_statistic *of = form ? &s->within[t] : &s->plain[t];
+            *out++ = of->count;
+            *out++ = of->mean;
+            *out++ = of->m2;
+        }
+}
+
+status running_load(const struct reward_settings *settings, struct running_statistics *s,
+                    const double *in)
+{
+    for (int form = 0; form < 2; form++)
+        for (int64_t t = 0; t < settings->term_count; t++, in += 3) {
+            double count = in[0], mean = in[1], m2 = in[2];
+            if (!(count >= 0) || !isfinite(count) || count != floor(count) || !isfinite(mean) ||
+                !(m2 >= 0) || !isfinite(m2))
+                FAIL(STATUS_INPUT,
+                     "the running statistics of %s make no sense: count %g, mean %g, "
+                     "sum of squares %g",
+                     reward_term_name(settings, t), count, mean, m2);
+            *(form ? &s->within[t] : &s->plain[t]) = (struct running_statistic){count, mean, m2};
+        }
     return NULL;
 }

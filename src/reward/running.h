@@ -4,34 +4,41 @@
 #ifndef REGARD_REWARD_RUNNING_H
 #define REGARD_REWARD_RUNNING_H
 
-#include "src/reward/terms.h"
+#include "src/reward/settings.h"
 
 struct running_statistic {
     double count, mean, m2;
 };
 
 struct running_statistics {
-    struct running_statistic plain[TERM_COUNT];
-    struct running_statistic within[TERM_COUNT];
+    struct running_statistic plain[TERM_MAX];
+    struct running_statistic within[TERM_MAX];
 };
 
 struct running_item {
     struct turn_key key;
-    struct reward_terms terms;
+    double value[TERM_MAX]; /* of the terms */
 };
 
-enum { RUNNING_SIZE = 2 * TERM_COUNT * 3 }; /* doubles of the flat form */
+enum { RUNNING_MAX = 2 * TERM_MAX * 3 };
+/* Doubles of the flat form, at most RUNNING_MAX. */
+int64_t running_size(const struct reward_settings *settings);
 
 void running_statistic_add(struct running_statistic *s, double value);
 /* Population deviation; 0 when empty. */
 double running_statistic_deviation(const struct running_statistic *s);
 /* Adds a batch in the order dialogue, turn, candidate, however the items lie.  A candidate that
  * is alone in its dialogue and turn has no value for `within` and is not counted there. */
-status running_add(struct running_statistics *s, const struct running_item *items, int64_t count);
-/* By `scale` (enum reward_scale): 1 for SCALE_NONE, below two values, or a deviation < 1e-8. */
-void running_divisors(const struct running_statistics *s, int scale, double out[TERM_COUNT]);
-/* Flat form: plain then within; a term's count, mean, M2.  Zeros are empty statistics. */
-void running_save(const struct running_statistics *s, double out[RUNNING_SIZE]);
-status running_load(struct running_statistics *s, const double in[RUNNING_SIZE]);
+status running_add(const struct reward_settings *settings, struct running_statistics *s,
+                   const struct running_item *items, int64_t count);
+/* One a term, by reward.scale: 1 with `none`, below two values, or at a deviation < 1e-8. */
+void running_divisors(const struct reward_settings *settings, const struct running_statistics *s,
+                      double out[TERM_MAX]);
+/* Flat form [running_size]: plain then within; a term's count, mean, M2.  Zeros are empty
+ * statistics. */
+void running_save(const struct reward_settings *settings, const struct running_statistics *s,
+                  double *out);
+status running_load(const struct reward_settings *settings, struct running_statistics *s,
+                    const double *in);
 
 #endif

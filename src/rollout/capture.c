@@ -68,6 +68,7 @@ int64_t capture_turns(const struct capture_batch *batch)
 static void inputs_fill(struct capture *capture, const struct config *config,
                         const struct capture_batch *batch)
 {
+    const struct reward_settings reward = reward_settings_of(config);
     int64_t at = 0;
     capture->turns = capture_turns(batch);
     for (int64_t p = 0; p < batch->prompt_count; p++) {
@@ -80,7 +81,7 @@ static void inputs_fill(struct capture *capture, const struct config *config,
     }
     for (int64_t r = 0; r < batch->replies; r++) {
         const struct prompt *prompt = &batch->prompts[batch->prompt_of[r]];
-        capture->floor[r] = (float)reward_floor(config, prompt->turn, prompt->visible_count);
+        capture->floor[r] = (float)reward_floor(&reward, prompt->turn, prompt->visible_count);
     }
     memcpy(capture->counter, batch->counters, (size_t)batch->replies * 3 * sizeof(uint32_t));
 }

@@ -66,14 +66,11 @@ status experience_turn_fill(const struct config *config, int64_t dialogue, int32
     }
     turn->extra[0] = reply->count ? special / (double)reply->count : 0;
     turn->extra[1] = reply->count ? entropy / (double)reply->count : 0;
-    struct reward_terms terms;
-    TRY(reply_terms(config, (struct turn_key){dialogue, prompt->turn, candidate}, prompt, reply,
-                    &terms));
-    turn->coverage = terms.coverage;
-    turn->focus = terms.focus;
-    turn->repetition_history = terms.rep_hist;
-    turn->repetition_self = terms.rep_self;
-    turn->reward = reward_combine(config, &terms, NULL, reply->count);
+    const struct reward_settings reward = reward_settings_of(config);
+    TRY(reply_terms(&reward, (struct turn_key){dialogue, prompt->turn, candidate}, prompt, reply,
+                    turn->terms));
+    turn->term_count = (int32_t)reward.term_count;
+    turn->reward = reward_combine(&reward, turn->terms, NULL, reply->count);
     return NULL;
 }
 
@@ -171,15 +168,14 @@ static status user_says(struct rollout *rollout, const struct conversation *talk
 static int64_t best_candidate(const struct rollout *rollout, struct experience_turn *turns,
                               int64_t count)
 {
-    double divisors[TERM_COUNT];
-    running_divisors(&rollout->statistics, rollout->config->reward.scale, divisors);
+    const struct reward_settings settings = reward_settings_of(rollout->config);
+    double divisors[TERM_MAX];
+    running_divisors(&settings, &rollout->statistics, divisors);
     int64_t best = 0;
     double best_reward = -INFINITY;
     for (int64_t k = 0; k < count; k++) {
-        const struct reward_terms terms = {turns[k].coverage, turns[k].focus,
-                                           turns[k].repetition_history, turns[k].repetition_self};
         const double reward =
-            reward_combine(rollout->config, &terms, divisors, turns[k].reply_length);
+            reward_combine(&settings, turns[k].terms, divisors, turns[k].reply_length);
         if (reward > best_reward) {
             best_reward = reward;
             best = k;

@@ -61,7 +61,8 @@ static bool turn_sizes_fit(const struct experience_turn *t)
 {
     return t->history_length >= 0 && t->history_length <= EXPERIENCE_LENGTH_MAX &&
            t->reply_length >= 0 && t->reply_length <= EXPERIENCE_LENGTH_MAX && t->earlier >= 0 &&
-           t->earlier <= EXPERIENCE_EARLIER_MAX && t->top >= 0 && t->top <= EXPERIENCE_TOP_MAX;
+           t->earlier <= EXPERIENCE_EARLIER_MAX && t->top >= 0 && t->top <= EXPERIENCE_TOP_MAX &&
+           t->term_count >= 0 && t->term_count <= TERM_MAX;
 }
 
 /* Bytes of a turn's arrays: what must be left before anything is allocated. */
@@ -84,10 +85,9 @@ static void walk_turn(struct walk *w, struct experience_turn *t)
     walk_bytes(w, &t->top, 4);
     walk_bytes(w, &t->visible_count, 4);
     walk_bytes(w, &t->salient_count, 4);
-    walk_bytes(w, &t->coverage, 8);
-    walk_bytes(w, &t->focus, 8);
-    walk_bytes(w, &t->repetition_history, 8);
-    walk_bytes(w, &t->repetition_self, 8);
+    walk_bytes(w, &t->term_count, 4);
+    if (t->term_count < 0 || t->term_count > TERM_MAX) w->failed = true;
+    if (!w->failed) walk_bytes(w, t->terms, (size_t)t->term_count * sizeof *t->terms);
     walk_bytes(w, &t->reward, 8);
     walk_bytes(w, t->extra, sizeof t->extra);
     if (w->mode == WALK_READ) {
@@ -250,9 +250,9 @@ status experience_unpack(const void *message, size_t size, const char *sender,
     if (message_checksum(message, header) != header.checksum)
         FAIL(STATUS_INTERNAL, "%s: experience message with a wrong checksum (dialogue %lld)",
              sender, (long long)header.dialogue);
-    /* A turn takes at least 107 bytes, so a count that lies is found before it is allocated. */
+    /* A turn takes at least 79 bytes, so a count that lies is found before it is allocated. */
     if (header.turn_count < 0 || header.turn_count > EXPERIENCE_TURN_MAX ||
-        (uint64_t)header.turn_count * 107 > size)
+        (uint64_t)header.turn_count * 79 > size)
         FAIL(STATUS_INTERNAL, "%s: experience of dialogue %lld says %lld turns", sender,
              (long long)header.dialogue, (long long)header.turn_count);
     struct experience *e =

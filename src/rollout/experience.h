@@ -6,13 +6,14 @@
 #define REGARD_ROLLOUT_EXPERIENCE_H
 
 #include "src/base/status.h"
+#include "src/reward/term.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-    EXPERIENCE_VERSION = 1,
+    EXPERIENCE_VERSION = 2,
     EXPERIENCE_TOP_MAX = 64,         /* positions a token in the attention summary */
     EXPERIENCE_TURN_MAX = 1 << 20,   /* limits of a message: a bigger one is refused */
     EXPERIENCE_LENGTH_MAX = 1 << 24, /* tokens of one history or one reply */
@@ -45,9 +46,10 @@ struct experience_turn {
     int32_t *top_position; /* [reply, top] history positions, -1: fewer than top visible */
     uint8_t *top_weight;   /* [reply, top] 8-bit log weights */
 
-    double coverage, focus, repetition_history, repetition_self; /* raw terms */
-    double reward;                                               /* raw, before scaling */
-    double extra[4]; /* for the rollout's own use, carried as they are; 0 by default */
+    int32_t term_count;     /* of the reward settings, at most TERM_MAX */
+    double terms[TERM_MAX]; /* raw, in the settings' order; the rest is 0 */
+    double reward;          /* raw, before scaling */
+    double extra[4];        /* for the rollout's own use, carried as they are; 0 by default */
 };
 
 struct experience {

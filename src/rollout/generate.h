@@ -41,7 +41,7 @@ status score_replies(struct generator *generator, const struct config *config,
                      struct reply *replies);
 
 /* The raw reward terms of a reply; key names it in errors. */
-status reply_terms(const struct config *config, struct turn_key key, const struct prompt *prompt,
-                   const struct reply *reply, struct reward_terms *out);
+status reply_terms(const struct reward_settings *reward, struct turn_key key,
+                   const struct prompt *prompt, const struct reply *reply, double terms[TERM_MAX]);
 
 #endif

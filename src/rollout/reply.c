@@ -38,8 +38,8 @@ void reply_free(struct reply *reply)
     memset(reply, 0, sizeof *reply);
 }
 
-status reply_terms(const struct config *config, struct turn_key key, const struct prompt *prompt,
-                   const struct reply *reply, struct reward_terms *out)
+status reply_terms(const struct reward_settings *reward, struct turn_key key,
+                   const struct prompt *prompt, const struct reply *reply, double terms[TERM_MAX])
 {
     const struct reward_turn turn = {.key = key,
                                      .entropy_floored = reply->entropy_floored,
@@ -50,5 +50,5 @@ status reply_terms(const struct config *config, struct turn_key key, const struc
                                      .reply_count = reply->count,
                                      .history = prompt->tokens,
                                      .history_count = prompt->count};
-    return reward_terms_compute(config, &turn, out);
+    return reward_terms_compute(reward, &turn, terms);
 }

@@ -219,12 +219,15 @@ static void the_share_within_histories_is_of_squares(void **state)
                                           {{0, 1, 1}, {2, 2, 0, 5}},
                                           {{0, 2, 0}, {4, 1, 0, 6}},
                                           {{0, 2, 1}, {6, 2, 0, 6}}};
-    double share[TERM_COUNT];
-    assert_done(terms_within_share(items, 4, share));
-    assert_close(share[TERM_COVERAGE], 0.2);
-    assert_close(share[TERM_FOCUS], 1);
-    assert_close(share[TERM_REP_HIST], 0);
-    assert_close(share[TERM_REP_SELF], 0);
+    double share[4];
+    for (size_t t = 0; t < 4; t++)
+        assert_done(share_within(items, sizeof *items,
+                                 offsetof(struct running_item, value) + t * sizeof(double), 4,
+                                 &share[t]));
+    assert_close(share[0], 0.2);
+    assert_close(share[1], 1);
+    assert_close(share[2], 0);
+    assert_close(share[3], 0);
 }
 
 int main(void)

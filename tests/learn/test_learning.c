@@ -130,10 +130,10 @@ static double batch_rig(struct experience *batch[DIALOGUES])
     for (int d = 0; d < DIALOGUES; d++)
         for (int64_t k = 0; k < batch[d]->turn_count; k++, turns++) {
             struct experience_turn *turn = &batch[d]->turns[k];
-            turn->coverage = 0;
+            turn->terms[0] = 0;
             for (int32_t t = 0; t < turn->reply_length; t++)
-                turn->coverage += turn->reply_tokens[t] == LETTER;
-            sum += turn->coverage;
+                turn->terms[0] += turn->reply_tokens[t] == LETTER;
+            sum += turn->terms[0];
         }
     assert_int_equal(turns, DIALOGUES * CANDIDATES * TURNS);
     return sum / (double)turns;

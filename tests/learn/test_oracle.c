@@ -87,6 +87,7 @@ static void *upload(struct queue *q, const void *host, size_t bytes)
 static void summarize(struct queue *q, const struct config *config, int64_t turn, const json_t *one,
                       struct summary *out)
 {
+    const struct reward_settings reward = reward_settings_of(config);
     const json_t *rows = member(one, "rows");
     const int64_t m = (int64_t)json_array_size(rows);
     int32_t wide[2][MOST], zeros[MOST] = {0}, bounds[2] = {0, 0}, steps[MOST];
@@ -107,7 +108,7 @@ static void summarize(struct queue *q, const struct config *config, int64_t turn
     for (int64_t s = 0; s < m; s++) {
         const json_t *row = json_array_get(rows, (size_t)s);
         steps[s] = (int32_t)s;
-        floors[s] = (float)reward_floor(config, turn, out->visible);
+        floors[s] = (float)reward_floor(&reward, turn, out->visible);
         for (int64_t j = 0; j < n; j++)
             weights[s * n + j] = (float)json_number_value(json_array_get(row, (size_t)j));
     }
@@ -172,7 +173,7 @@ static void terms_of_every_form_are_the_oracles(void **state)
         const json_t *settings = member(one, "settings");
         struct config config;
         struct summary summary;
-        struct reward_terms terms;
+        double terms[TERM_MAX];
         int32_t reply[MOST], history[MOST];
         config_defaults(&config);
         set_text(&config, "coverage.form", settings, "coverage");
@@ -191,6 +192,7 @@ static void terms_of_every_form_are_the_oracles(void **state)
         check_list(summary.entropy, member(want, "entropy"), "entropy", at);
         check_list(summary.floored, member(want, "entropy_floored"), "entropy_floored", at);
         check_list(summary.mass, member(want, "salient_mass"), "salient_mass", at);
+        const struct reward_settings reward = reward_settings_of(&config);
         struct reward_turn turn = {.key = {(int64_t)at, (int32_t)place, 0},
                                    .entropy_floored = summary.floored,
                                    .salient_mass = summary.mass,
@@ -200,11 +202,13 @@ static void terms_of_every_form_are_the_oracles(void **state)
                                    .history = history};
         turn.reply_count = integers(member(one, "reply"), reply);
         turn.history_count = integers(member(one, "history"), history);
-        assert_done(reward_terms_compute(&config, &turn, &terms));
-        for (int t = 0; t < TERM_COUNT; t++)
-            close_to(reward_terms_get(&terms, (enum reward_term)t),
-                     number(want, reward_term_name[t]), rounding, reward_term_name[t], at);
-        close_to(reward_combine(&config, &terms, NULL, turn.reply_count), number(want, "reward"),
+        assert_done(reward_terms_compute(&reward, &turn, terms));
+        assert_int_equal(reward.term_count, 4);
+        for (int64_t t = 0; t < reward.term_count; t++) {
+            const char *name = reward_term_name(&reward, t);
+            close_to(terms[t], number(want, name), rounding, name, at);
+        }
+        close_to(reward_combine(&reward, terms, NULL, turn.reply_count), number(want, "reward"),
                  rounding, "reward", at);
     }
     q->op->destroy(q);
@@ -227,26 +231,26 @@ static void divisors_after_every_batch_are_the_oracles(void **state)
         struct config config;
         config_defaults(&config);
         set_text(&config, "reward.scale", one, "form");
+        const struct reward_settings reward = reward_settings_of(&config);
         seen[config.reward.scale]++;
         for (size_t b = 0; b < json_array_size(batches); b++) {
             const json_t *batch = json_array_get(batches, b), *items = member(batch, "items");
             const size_t count = json_array_size(items);
             struct running_item list[MOST];
-            double divisors[TERM_COUNT];
+            double divisors[TERM_MAX];
             assert_true(count <= MOST);
             for (size_t i = 0; i < count; i++) {
                 const json_t *item = json_array_get(items, i);
                 list[i].key = key_of(item);
-                list[i].terms =
-                    (struct reward_terms){number(item, "coverage"), number(item, "focus"),
-                                          number(item, "rep_hist"), number(item, "rep_self")};
+                for (int64_t t = 0; t < reward.term_count; t++)
+                    list[i].value[t] = number(item, reward_term_name(&reward, t));
             }
-            assert_done(running_add(&statistics, list, (int64_t)count));
-            running_divisors(&statistics, config.reward.scale, divisors);
-            for (int t = 0; t < TERM_COUNT; t++)
+            assert_done(running_add(&reward, &statistics, list, (int64_t)count));
+            running_divisors(&reward, &statistics, divisors);
+            for (int64_t t = 0; t < reward.term_count; t++)
                 close_to(divisors[t],
                          json_number_value(json_array_get(member(batch, "divisors"), (size_t)t)),
-                         1e-12, reward_term_name[t], at * 10 + b);
+                         1e-12, reward_term_name(&reward, t), at * 10 + b);
         }
     }
     assert_true(seen[SCALE_RUNNING] && seen[SCALE_WITHIN]);
@@ -282,7 +286,8 @@ static void returns_advantages_and_targets_are_the_oracles(void **state)
                                               .reward = number(item, "reward"),
                                               .chosen = json_is_true(member(item, "chosen"))};
         }
-        assert_done(returns_compute(&config, returns, (int64_t)count));
+        const struct reward_settings reward = reward_settings_of(&config);
+        assert_done(returns_compute(&reward, returns, (int64_t)count));
         for (size_t i = 0; i < count; i++)
             list[i] = (struct advantage_item){.key = returns[i].key,
                                               .reward = returns[i].reward,

@@ -96,9 +96,9 @@ static double batch_make(struct fixture *f, int64_t update, struct experience *o
             CHECK(
                 experience_turn_fill(&f->config, out[p]->dialogue, k, &f->prompts[p], reply, turn));
             turn->dialogue_over = turn->chosen = true;
-            turn->coverage = 0;
-            for (int64_t t = 0; t < reply->count; t++) turn->coverage += reply->tokens[t] == WANTED;
-            mean += turn->coverage / ROWS;
+            turn->terms[0] = 0;
+            for (int64_t t = 0; t < reply->count; t++) turn->terms[0] += reply->tokens[t] == WANTED;
+            mean += turn->terms[0] / ROWS;
             reply_free(reply);
         }
     }
@@ -190,7 +190,7 @@ static void the_critic_learns_a_reward_that_stays(void **state)
         batch_make(&f, u, batch);
         /* What the history is worth, and a little that nobody can foresee. */
         for (int p = 0; p < PROMPTS; p++)
-            for (int k = 0; k < CANDIDATES; k++) batch[p]->turns[k].coverage = p + 0.2 * (k % 2);
+            for (int k = 0; k < CANDIDATES; k++) batch[p]->turns[k].terms[0] = p + 0.2 * (k % 2);
         CHECK(ppo_update(f.learner, batch, PROMPTS, PROMPTS, u, &metrics));
         if (!u) start = metrics.explained_variance;
         explained = metrics.explained_variance;
@@ -206,7 +206,7 @@ static void a_batch_counts_in_the_deviations_that_divide_its_own_rewards(void **
     (void)state;
     struct fixture f;
     open_fixture(&f, "group", 0);
-    f.config.reward.scale = SCALE_RUNNING;
+    f.learner->reward.scale = SCALE_RUNNING;
     double count = 0, sum = 0, squares = 0;
     for (int u = 0; u < 3; u++) {
         struct experience *batch[PROMPTS];
@@ -216,7 +216,7 @@ static void a_batch_counts_in_the_deviations_that_divide_its_own_rewards(void **
         for (int p = 0; p < PROMPTS; p++)
             for (int k = 0; k < CANDIDATES; k++) {
                 const float value = (float)(1 << 2 * u) * (float)(p + k % 3);
-                batch[p]->turns[k].coverage = value;
+                batch[p]->turns[k].terms[0] = value;
                 mean += (double)value / ROWS;
                 count++;
                 sum += (double)value;
@@ -225,11 +225,11 @@ static void a_batch_counts_in_the_deviations_that_divide_its_own_rewards(void **
         const double want = mean / sqrt(squares / count - sum / count * (sum / count));
         CHECK(ppo_update(f.learner, batch, PROMPTS, PROMPTS, u, &metrics));
         /* Float64 throughout; the deviation is by another formula. */
-        if (!(fabs(metrics.scaled[TERM_COVERAGE] - want) < 1e-9 * want))
-            fail_msg("update %d: coverage scaled to %.12g, by hand %.12g", u,
-                     metrics.scaled[TERM_COVERAGE], want);
-        if (!(fabs(metrics.scaled_reward - want) < 1e-9 * want))
-            fail_msg("update %d: a reward of %.12g, by hand %.12g", u, metrics.scaled_reward, want);
+        if (!(fabs(metrics.scaled[0] - want) < 1e-9 * want))
+            fail_msg("update %d: coverage scaled to %.12g, by hand %.12g", u, metrics.scaled[0],
+                     want);
+        if (!(fabs(metrics.reward_scaled - want) < 1e-9 * want))
+            fail_msg("update %d: a reward of %.12g, by hand %.12g", u, metrics.reward_scaled, want);
         batch_free(batch);
     }
     close_fixture(&f);

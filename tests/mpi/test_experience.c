@@ -43,7 +43,9 @@ static struct experience *example(void)
             t->top_position[i] = i % t->history_length;
             t->top_weight[i] = (uint8_t)(255 - i);
         }
-        t->coverage = 0.1 * k;
+        t->term_count = 2;
+        t->terms[0] = 0.1 * k;
+        t->terms[1] = -3;
         t->reward = 1.0 / 3.0;
         t->extra[3] = NAN;
     }
@@ -67,6 +69,8 @@ static void a_message_comes_back_to_the_same_bytes(void **state)
     assert_int_equal(back->turns[1].reply_tokens[5], 8);
     assert_true(back->turns[1].chosen && !back->turns[1].ended);
     assert_true(back->turns[0].reward == 1.0 / 3.0);
+    assert_int_equal(back->turns[2].term_count, 2);
+    assert_true(back->turns[2].terms[0] == 0.1 * 2 && back->turns[2].terms[1] == -3);
     free(one);
     free(two);
     experience_destroy(e);

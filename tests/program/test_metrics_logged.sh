@@ -5,8 +5,8 @@ source tests/program/common.sh
 
 # Each term raw, scaled, and its share of variance within a history's candidates.
 terms="coverage focus rep_hist rep_self"
-updates="reward scaled_reward within_share_reward"
-for term in $terms; do updates="$updates $term scaled_$term within_share_$term"; done
+updates="reward reward_scaled within_share_reward"
+for term in $terms; do updates="$updates $term ${term}_scaled within_share_$term"; done
 # |I| / |V|, turns without a salient token, what exclude_special removed; replies.
 updates="$updates salient_share salient_empty sink_mass reply_length end_rate distinct_2"
 # KL by the loss's estimator and of the sampled tokens; the policy's step.

@@ -3,32 +3,26 @@
 
 #include "src/reward/returns.h"
 
-static struct config config_of(void)
+static struct reward_settings settings_of(void)
 {
-    struct config c;
-    memset(&c, 0, sizeof c);
-    c.turns.discount = 0.5;
-    c.turns.lambda[0] = 1;
-    c.turns.lambda[1] = 2;
-    c.turns.lambda_count = 2;
-    return c;
+    return (struct reward_settings){.discount = 0.5, .lambda = {1, 2}, .lambda_count = 2};
 }
 
 static void the_last_turn_weight_goes_on_and_none_means_one(void **state)
 {
     (void)state;
-    struct config c = config_of();
+    struct reward_settings c = settings_of();
     assert_close(turn_lambda(&c, 1), 1);
     assert_close(turn_lambda(&c, 2), 2);
     assert_close(turn_lambda(&c, 7), 2);
-    c.turns.lambda_count = 0;
+    c.lambda_count = 0;
     assert_close(turn_lambda(&c, 7), 1);
 }
 
 static void each_candidate_is_a_dialogue_of_its_own(void **state)
 {
     (void)state;
-    struct config c = config_of();
+    struct reward_settings c = settings_of();
     /* Candidate 1 ends after turn 2; dialogue 4 is another one. */
     struct return_item items[] = {
         {{3, 3, 0}, 5, false, 0}, {{3, 1, 0}, 1, false, 0}, {{3, 1, 1}, 10, false, 0},
@@ -46,8 +40,8 @@ static void each_candidate_is_a_dialogue_of_its_own(void **state)
 static void with_best_all_candidates_share_what_followed_the_chosen_one(void **state)
 {
     (void)state;
-    struct config c = config_of();
-    c.rollout.continue_with = CONTINUE_BEST;
+    struct reward_settings c = settings_of();
+    c.continue_best = true;
     struct return_item items[] = {
         {{3, 1, 0}, 1, false, 0},
         {{3, 1, 1}, 2, true, 0},
@@ -64,8 +58,8 @@ static void with_best_all_candidates_share_what_followed_the_chosen_one(void **s
 static void with_best_a_turn_without_one_chosen_candidate_is_refused(void **state)
 {
     (void)state;
-    struct config c = config_of();
-    c.rollout.continue_with = CONTINUE_BEST;
+    struct reward_settings c = settings_of();
+    c.continue_best = true;
     struct return_item items[] = {
         {{3, 1, 0}, 1, true, 0}, {{3, 2, 0}, 6, false, 0}, {{3, 2, 1}, 5, false, 0}};
     assert_fails_with(returns_compute(&c, items, 3), "dialogue 3, turn 2", "0 candidates");
@@ -76,7 +70,7 @@ static void with_best_a_turn_without_one_chosen_candidate_is_refused(void **stat
 static void a_turn_that_is_missing_is_refused(void **state)
 {
     (void)state;
-    struct config c = config_of();
+    struct reward_settings c = settings_of();
     struct return_item items[] = {{{3, 1, 0}, 1, true, 0}, {{3, 3, 0}, 6, false, 0}};
     assert_fails_with(returns_compute(&c, items, 2), "dialogue 3", "turn 1 is followed by turn 3");
 }
@@ -84,8 +78,8 @@ static void a_turn_that_is_missing_is_refused(void **state)
 static void in_single_turn_the_return_is_the_reward(void **state)
 {
     (void)state;
-    struct config c = config_of();
-    c.task = TASK_SINGLE_TURN;
+    struct reward_settings c = settings_of();
+    c.single_turn = true;
     struct return_item items[] = {{{3, 1, 0}, 1.5, false, 0}, {{3, 2, 0}, 6, false, 0}};
     assert_done(returns_compute(&c, items, 2));
     assert_close(items[0].result, 1.5);
@@ -95,12 +89,12 @@ static void in_single_turn_the_return_is_the_reward(void **state)
 static void kl_in_the_reward_sums_over_tokens(void **state)
 {
     (void)state;
-    struct config c = config_of();
+    struct reward_settings c = settings_of();
     const float logp[2] = {-1.0f, -2.5f}, reference[2] = {-1.5f, -2.25f}; /* k1: 0.5, -0.25 */
-    c.kl.coef = 0.2;
-    c.kl.estimator = KL_K1;
+    c.kl_coef = 0.2;
+    c.kl_estimator = KL_K1;
     assert_close(reward_kl(&c, logp, reference, 2), 0.2 * 0.25);
-    c.kl.estimator = KL_K3;
+    c.kl_estimator = KL_K3;
     assert_close(reward_kl(&c, logp, reference, 2),
                  0.2 * (exp(-0.5) - 1 + 0.5 + exp(0.25) - 1 - 0.25));
     assert_close(reward_kl(&c, logp, reference, 0), 0);

@@ -148,12 +148,14 @@ static void scores_match(const struct golden *g, const char *setting, const stru
                                          .reply_count = reply->count,
                                          .history = prompts[i].tokens,
                                          .history_count = prompts[i].count};
-        struct reward_terms saw;
-        CHECK(reward_terms_compute(config, &turn, &saw));
-        for (int t = 0; t < TERM_COUNT; t++)
-            check_number(reward_terms_get(&saw, (enum reward_term)t),
-                         json_number_value(member(terms, reward_term_name[t])), g->folder, setting,
-                         i, reward_term_name[t], 0);
+        const struct reward_settings reward = reward_settings_of(config);
+        double saw[TERM_MAX];
+        CHECK(reward_terms_compute(&reward, &turn, saw));
+        for (int64_t t = 0; t < reward.term_count; t++) {
+            const char *name = reward_term_name(&reward, t);
+            check_number(saw[t], json_number_value(member(terms, name)), g->folder, setting, i,
+                         name, 0);
+        }
     }
     inputs_free(in.count, prompts, replies);
     lines_free(&in);

@@ -49,10 +49,10 @@ def log_check(out):
             if name.startswith("length"):
                 scaled, raw = -row["reply_length"] / 64, -row["reply_length"] / 64
             else:
-                scaled = (row["scaled_coverage"] + beta * row["scaled_focus"]
-                          - gamma * row["scaled_rep_hist"])
+                scaled = (row["coverage_scaled"] + beta * row["focus_scaled"]
+                          - gamma * row["rep_hist_scaled"])
                 raw = row["coverage"] + beta * row["focus"] - gamma * row["rep_hist"]
-            scaled_error = max(scaled_error, abs(scaled - row["scaled_reward"]))
+            scaled_error = max(scaled_error, abs(scaled - row["reward_scaled"]))
             raw_error = max(raw_error, abs(raw - row["reward"]))
         ratio = max(row["ratio_deviation_first"] for row in rows)
         last = rows[-20:]

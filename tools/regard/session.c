@@ -11,14 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static status statistics_open(const char *folder, struct running_statistics *statistics)
+static status statistics_open(const char *folder, const struct reward_settings *reward,
+                              struct running_statistics *statistics)
 {
     if (!model_is_checkpoint(folder) || !checkpoint_has_state(folder, "running")) return NULL;
     double *values;
     int64_t count;
     TRY(checkpoint_read_state(folder, "running", CHECKPOINT_DOUBLES, (void **)&values, &count));
-    status s = count == RUNNING_SIZE
-                   ? running_load(statistics, values)
+    status s = count == running_size(reward)
+                   ? running_load(reward, statistics, values)
                    : ERROR(STATUS_INPUT, "%s/state.h5: bad running statistics", folder);
     free(values);
     return s;
@@ -39,7 +40,8 @@ status session_open(const struct command *command, bool with_gradients, struct s
     if (!s) s = language_fits(session->language, model_shape(session->model)->vocabulary);
     if (!s) s = generator_create(session->model, &session->generator);
     session->statistics = memory_allocate(sizeof *session->statistics);
-    if (!s) s = statistics_open(command->model, session->statistics);
+    const struct reward_settings reward = reward_settings_of(config);
+    if (!s) s = statistics_open(command->model, &reward, session->statistics);
     if (s) session_close(session);
     return s;
 }
@@ -107,12 +109,11 @@ status reply_line_write(FILE *out, const struct command *command, const struct s
 {
     const struct prompt *prompt = line->prompt;
     const struct reply *reply = line->reply;
-    const struct config *config = &command->config;
-    struct reward_terms terms;
-    TRY(reply_terms(config, (struct turn_key){line->line, prompt->turn, line->candidate}, prompt,
-                    reply, &terms));
-    double divisors[TERM_COUNT];
-    running_divisors(session->statistics, config->reward.scale, divisors);
+    const struct reward_settings settings = reward_settings_of(&command->config);
+    double terms[TERM_MAX], divisors[TERM_MAX];
+    TRY(reply_terms(&settings, (struct turn_key){line->line, prompt->turn, line->candidate}, prompt,
+                    reply, terms));
+    running_divisors(&settings, session->statistics, divisors);
     if (line->id)
         fprintf(out, "{\"id\":%s", line->id);
     else
@@ -139,20 +140,12 @@ status reply_line_write(FILE *out, const struct command *command, const struct s
         fprintf(out, ",\"%s\":", lists[i].name);
         json_write_floats(out, lists[i].values, reply->count);
     }
-    const double reward = reward_combine(config, &terms, divisors, reply->count);
-    const struct {
-        const char *name;
-        double value;
-    } numbers[] = {{"coverage", terms.coverage},
-                   {"focus", terms.focus},
-                   {"rep_hist", terms.rep_hist},
-                   {"rep_self", terms.rep_self},
-                   {"reward", reward}};
-    for (int i = 0; i < 5; i++) {
-        char text[40];
-        json_double_text(text, numbers[i].value);
-        fprintf(out, ",\"%s\":%s", numbers[i].name, text);
+    char text[40];
+    for (int64_t t = 0; t < settings.term_count; t++) {
+        json_double_text(text, terms[t]);
+        fprintf(out, ",\"%s\":%s", reward_term_name(&settings, t), text);
     }
-    fputs("}\n", out);
+    json_double_text(text, reward_combine(&settings, terms, divisors, reply->count));
+    fprintf(out, ",\"reward\":%s}\n", text);
     return NULL;
 }

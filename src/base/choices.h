@@ -1,0 +1,27 @@
+/* What the keys of the configuration choose among, in the order of config_keys.c: for layers whose
+ * settings hold a choice but that know nothing of the configuration. */
+#ifndef REGARD_BASE_CHOICES_H
+#define REGARD_BASE_CHOICES_H
+
+enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
+enum precision_kind { PRECISION_AUTO, PRECISION_FP32, PRECISION_BF16 };
+enum rounding_kind { ROUNDING_NEAREST, ROUNDING_STOCHASTIC };
+enum task_kind { TASK_DIALOGUE, TASK_SINGLE_TURN };
+enum continue_kind { CONTINUE_EACH, CONTINUE_BEST };
+enum user_kind { USER_REPLAY, USER_RULE, USER_MODEL };
+enum coverage_form { COVERAGE_PAPER, COVERAGE_MASS, COVERAGE_LIFT };
+enum focus_form { FOCUS_PAPER, FOCUS_NORMALIZED };
+enum floor_form { FLOOR_VALUE, FLOOR_MIX, FLOOR_NONE };
+enum reward_scale { SCALE_NONE, SCALE_RUNNING, SCALE_WITHIN };
+enum advantage_kind { ADVANTAGE_TURN, ADVANTAGE_GAE, ADVANTAGE_GROUP };
+enum group_form { GROUP_RLOO, GROUP_MEAN, GROUP_GRPO };
+enum critic_target { CRITIC_TARGET_ALL, CRITIC_TARGET_BEST };
+enum ppo_loss { PPO_LOSS_TOKEN, PPO_LOSS_SEQUENCE };
+enum kl_place { KL_IN_LOSS, KL_IN_REWARD };
+enum kl_estimator { KL_K3, KL_K1 };
+enum scorer_kind { SCORER_LIVE, SCORER_FROZEN };
+enum control_kind { CONTROL_NONE, CONTROL_RANDOM_SALIENCE, CONTROL_SHUFFLED, CONTROL_LENGTH };
+enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE };
+enum data_format { DATA_AUTO, DATA_DIALOGUE, DATA_TOKENS };
+
+#endif

@@ -1,0 +1,66 @@
+/* The table of terms and the keys of the reward; see settings.h. */
+#include "src/reward/settings.h"
+
+#include "src/base/config.h"
+
+#include <string.h>
+
+extern const struct term term_coverage, term_focus, term_rep_hist, term_rep_self;
+
+/* Every term, with the key that weighs it.  Sums and names go in this order. */
+static const struct {
+    const struct term *term;
+    size_t weight; /* where in struct config */
+    double sign;
+} table[] = {
+    {&term_coverage, offsetof(struct config, reward.alpha), 1},
+    {&term_focus, offsetof(struct config, reward.beta), 1},
+    {&term_rep_hist, offsetof(struct config, reward.gamma), -1},
+    {&term_rep_self, offsetof(struct config, reward.gamma_self), -1},
+};
+
+enum { TERMS = sizeof table / sizeof *table };
+_Static_assert((int)TERMS <= (int)TERM_MAX, "more terms than arrays over terms hold");
+_Static_assert(sizeof((struct reward_settings *)0)->lambda ==
+                   sizeof((struct config *)0)->turns.lambda,
+               "turns.lambda must fit");
+
+struct reward_settings reward_settings_of(const struct config *config)
+{
+    struct reward_settings s = {.term_count = TERMS,
+                                .length_only = config->control == CONTROL_LENGTH,
+                                .scale = config->reward.scale,
+                                .coverage_form = config->coverage.form,
+                                .focus_form = config->focus.form,
+                                .repetition_n = config->repetition.n,
+                                .floor_form = config->floor.form,
+                                .floor_delta0 = config->floor.delta0,
+                                .floor_kappa = config->floor.kappa,
+                                .single_turn = config->task == TASK_SINGLE_TURN,
+                                .continue_best = config->rollout.continue_with == CONTINUE_BEST,
+                                .discount = config->turns.discount,
+                                .lambda_count = config->turns.lambda_count,
+                                .kl_coef = config->kl.coef,
+                                .kl_estimator = config->kl.estimator};
+    memcpy(s.lambda, config->turns.lambda, sizeof s.lambda);
+    for (int t = 0; t < TERMS; t++) {
+        double weight;
+        memcpy(&weight, (const char *)config + table[t].weight, sizeof weight);
+        s.terms[t] = (struct weighted_term){table[t].term, table[t].sign * weight};
+    }
+    return s;
+}
+
+status reward_settings_add(struct reward_settings *settings, const struct term *term, double weight)
+{
+    if (settings->term_count >= TERM_MAX)
+        FAIL(STATUS_INTERNAL, "no room for the term %s: there are %d already", term->name,
+             TERM_MAX);
+    settings->terms[settings->term_count++] = (struct weighted_term){term, weight};
+    return NULL;
+}
+
+const char *reward_term_name(const struct reward_settings *settings, int64_t t)
+{
+    return settings->terms[t].term->name;
+}
