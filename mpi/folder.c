@@ -22,11 +22,9 @@ static status resume_check(const struct run_folder *folder)
     status s = config_read_text(&before, name, text, (size_t)count);
     free(text);
     TRY(s);
-    const char *key = config_resume_conflict(&before, &folder->options->config);
-    if (key)
-        FAIL(STATUS_INPUT,
-             "%s: key %s differs from the run that is resumed; set it back or start a new --run",
-             folder->checkpoint, key);
+    const struct config_changes none = {.count = 0};
+    s = config_resume_check(&before, &folder->options->config, &none);
+    if (s) return status_context(s, "%s", folder->checkpoint);
     char *kind;
     TRY(checkpoint_read_state(folder->checkpoint, "kind", CHECKPOINT_TEXT, (void **)&kind, &count));
     if (strcmp(kind, folder->kind) != 0)

@@ -1,10 +1,9 @@
-/* The parser, printer and checks over the table in config_keys.c.  A file is read into a copy,
+/* The parser over the table in config_keys.c.  A file is read into a copy,
  * so that one with a mistake changes nothing. */
 #include "src/base/config.h"
 
 #include "src/base/config_keys.h"
 #include "src/base/file.h"
-#include "src/base/json.h"
 #include "src/base/memory.h"
 
 #include <assert.h>
@@ -15,70 +14,13 @@
 
 #include <yaml.h>
 
-enum { NAME_MAX_BYTES = 128, SECTION_MAX = 64, KEY_MAX = 256 };
-
-static const struct config_key *key_find(const char *name)
-{
-    for (int i = 0; i < config_key_count; i++)
-        if (!strcmp(config_keys[i].name, name)) return &config_keys[i];
-    return NULL;
-}
-
-static bool section_exists(const char *name)
-{
-    size_t length = strlen(name);
-    for (int i = 0; i < config_key_count; i++)
-        if (!strncmp(config_keys[i].name, name, length) && config_keys[i].name[length] == '.')
-            return true;
-    return false;
-}
-
-/* Levenshtein distance; names are short. */
-static int edit_distance(const char *a, const char *b)
-{
-    int row[NAME_MAX_BYTES + 1];
-    int length = (int)strlen(b);
-    if (length > NAME_MAX_BYTES) return NAME_MAX_BYTES;
-    for (int j = 0; j <= length; j++) row[j] = j;
-    for (int i = 1; a[i - 1]; i++) {
-        int corner = row[0];
-        row[0] = i;
-        for (int j = 1; j <= length; j++) {
-            int best = corner + (a[i - 1] != b[j - 1]);
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            corner = row[j];
-            row[j] = best;
-        }
-    }
-    return row[length];
-}
-
-/* The key most like name, also when only its last part was written; NULL when none is. */
-static const char *key_nearest(const char *name)
-{
-    const char *nearest = NULL;
-    int least = (int)strlen(name) / 3 + 2;
-    for (int i = 0; i < config_key_count; i++) {
-        const char *key = config_keys[i].name;
-        const char *last = strrchr(key, '.');
-        int distance = edit_distance(name, key);
-        if (last && !strchr(name, '.')) {
-            int other = edit_distance(name, last + 1) + 1;
-            if (other < distance) distance = other;
-        }
-        if (distance < least) {
-            least = distance;
-            nearest = key;
-        }
-    }
-    return nearest;
-}
+enum { NAME_MAX_BYTES = 128, SECTION_MAX = 64 };
 
 static status unknown_key(const char *where, const char *name)
 {
-    const char *nearest = key_nearest(name);
-    if (nearest) FAIL(STATUS_INPUT, "%s: unknown key %s; did you mean %s?", where, name, nearest);
+    char meant[256];
+    if (config_suggest(name, meant))
+        FAIL(STATUS_INPUT, "%s: unknown key %s; did you mean %s?", where, name, meant);
     FAIL(STATUS_INPUT, "%s: unknown key %s (`regard --help` lists them)", where, name);
 }
 
@@ -132,6 +74,15 @@ static int choice_index(const char *choices, const char *text)
     }
 }
 
+static void list_apply(struct config *config, const struct config_key *key, const double *values,
+                       int64_t count)
+{
+    char *member = (char *)config + key->offset;
+    memset(member, 0, key->size);
+    memcpy(member, values, (size_t)count * sizeof *values);
+    *(int64_t *)(void *)((char *)config + key->count_offset) = count;
+}
+
 static status scalar_apply(struct config *config, const struct config_key *key, const char *where,
                            const char *text, bool plain)
 {
@@ -172,27 +123,34 @@ static status scalar_apply(struct config *config, const struct config_key *key, 
     case KEY_LIST: { /* one value is a list of one */
         double value;
         TRY(number_parse(key, where, text, plain, &value));
-        memset(config->turns.lambda, 0, sizeof config->turns.lambda);
-        config->turns.lambda[0] = value;
-        config->turns.lambda_count = 1;
+        list_apply(config, key, &value, 1);
         break;
     }
     }
     return NULL;
 }
 
-/* Values that follow the task until they are given. */
-static void defaults_follow_task(struct config *config)
-{
-    bool single = config->task == TASK_SINGLE_TURN;
-    if (!config->gamma_given) config->reward.gamma = single ? 0 : 1;
-    if (!config->gamma_self_given) config->reward.gamma_self = single ? 1 : 0;
-}
-
 static void mark_given(struct config *config, const struct config_key *key)
 {
-    if (!strcmp(key->name, "reward.gamma")) config->gamma_given = true;
-    if (!strcmp(key->name, "reward.gamma_self")) config->gamma_self_given = true;
+    if (key->single_turn) config->given[key - config_keys] = true;
+}
+
+/* Values that follow the task until they are given. */
+static status defaults_follow_task(struct config *config)
+{
+    for (int i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        if (!config_follows_task(config, key)) continue;
+        const bool single = config->task == TASK_SINGLE_TURN;
+        TRY(scalar_apply(config, key, "default", single ? key->single_turn : key->default_text,
+                         true));
+    }
+    return NULL;
+}
+
+bool config_follows_task(const struct config *config, const struct config_key *key)
+{
+    return key->single_turn && !config->given[key - config_keys];
 }
 
 /* One YAML text being read, by the event API. */
@@ -201,8 +159,8 @@ struct reader {
     struct config *config;
     const char *file; /* or "--set key=value", which has no lines */
     bool lines;
-    bool seen[KEY_MAX];
-    int seen_line[KEY_MAX];
+    bool seen[CONFIG_KEY_MAX];
+    int seen_line[CONFIG_KEY_MAX];
     char sections[SECTION_MAX][NAME_MAX_BYTES];
     int section_line[SECTION_MAX], section_count;
 };
@@ -274,8 +232,7 @@ static status read_list(struct reader *reader, const struct config_key *key)
         TRY(s);
         if (type == YAML_SEQUENCE_END_EVENT) break;
     }
-    memcpy(reader->config->turns.lambda, values, sizeof values);
-    reader->config->turns.lambda_count = count;
+    list_apply(reader->config, key, values, count);
     return NULL;
 }
 
@@ -309,7 +266,7 @@ static status read_entry(struct reader *reader, const char *name, yaml_mark_t ma
     yaml_event_t event;
     TRY(next_event(reader, &event));
     status s = NULL;
-    const struct config_key *key = key_find(name);
+    const struct config_key *key = config_key_find(name);
     if (key) {
         int index = (int)(key - config_keys);
         if (reader->seen[index])
@@ -318,7 +275,7 @@ static status read_entry(struct reader *reader, const char *name, yaml_mark_t ma
         reader->seen[index] = true;
         reader->seen_line[index] = (int)mark.line + 1;
         if (!s) s = read_value(reader, key, &event);
-    } else if (!section_exists(name))
+    } else if (!config_section_exists(name))
         s = unknown_key(where, name);
     else if (event.type == YAML_MAPPING_START_EVENT) {
         for (int i = 0; i < reader->section_count && !s; i++)
@@ -416,7 +373,7 @@ static struct reader *reader_open(const char *file, const char *text, size_t siz
                                   const struct config *config)
 {
     struct reader *reader = memory_allocate(sizeof *reader);
-    assert(config_key_count <= KEY_MAX);
+    assert(config_key_count <= CONFIG_KEY_MAX);
     reader->file = file;
     reader->config = memory_allocate(sizeof *config);
     *reader->config = *config;
@@ -428,10 +385,8 @@ static struct reader *reader_open(const char *file, const char *text, size_t siz
 /* On success the copy becomes the configuration. */
 static status reader_close(struct reader *reader, status s, struct config *config)
 {
-    if (!s) {
-        *config = *reader->config;
-        defaults_follow_task(config);
-    }
+    if (!s) s = defaults_follow_task(reader->config);
+    if (!s) *config = *reader->config;
     yaml_parser_delete(&reader->parser);
     free(reader->config);
     free(reader);
@@ -480,7 +435,7 @@ status config_set(struct config *config, const char *assignment)
     if ((size_t)(equals - assignment) >= sizeof name) FAIL(STATUS_INPUT, "%s: unknown key", where);
     memcpy(name, assignment, (size_t)(equals - assignment));
     name[equals - assignment] = 0;
-    const struct config_key *key = key_find(name);
+    const struct config_key *key = config_key_find(name);
     if (!key) return unknown_key(where, name);
     struct reader *reader = reader_open(where, equals + 1, strlen(equals + 1), config);
     return reader_close(reader, read_assigned(reader, key), config);
@@ -497,187 +452,5 @@ void config_defaults(struct config *config)
         assert(!s); /* a default of our own table that cannot be read */
         status_free(s);
     }
-    config->gamma_given = config->gamma_self_given = false;
-}
-
-static bool power_of_two(int64_t value)
-{
-    return value > 0 && !(value & (value - 1));
-}
-
-status config_check(const struct config *config, enum config_scope scope)
-{
-    if (strcmp(config->sft.role, "assistant") && strcmp(config->sft.role, "user"))
-        FAIL(STATUS_INPUT, "sft.role must be assistant or user, not \"%s\"", config->sft.role);
-    if (!power_of_two(config->learn.microbatches))
-        FAIL(STATUS_INPUT, "learn.microbatches must be a power of two, not %lld",
-             (long long)config->learn.microbatches);
-    if (config->learn.microbatches % config->roles.learners)
-        FAIL(STATUS_INPUT, "learn.microbatches (%lld) must be a multiple of roles.learners (%lld)",
-             (long long)config->learn.microbatches, (long long)config->roles.learners);
-    if (config->kl.estimator == KL_K1 && config->kl.in == KL_IN_LOSS)
-        FAIL(STATUS_INPUT, "kl.estimator: k1 with kl.in: loss has no useful gradient; take "
-                           "kl.estimator: k3 or kl.in: reward");
-    if (config->precision == PRECISION_BF16 && config->device == DEVICE_CPU)
-        FAIL(STATUS_INPUT, "precision: bf16 needs device: cuda; the CPU's is fp32");
-    if (config->rounding == ROUNDING_STOCHASTIC && config->precision == PRECISION_FP32)
-        FAIL(STATUS_INPUT, "rounding: stochastic rounds to bf16, but precision is fp32");
-    if (scope == CONFIG_INFERENCE) return NULL;
-
-    const char *verb = scope == CONFIG_SFT ? "sft" : "train";
-    bool shape = config->model.d_model > 0;
-    if (!config->model.path[0] && !shape)
-        FAIL(STATUS_INPUT,
-             "%s needs a model: give model.path (--model), or model.d_model for a new one", verb);
-    if (!config->data.train[0])
-        FAIL(STATUS_INPUT, "%s needs data: give data.train (a JSONL file)", verb);
-    if (!config->model.path[0] && !config->tokenizer.path[0] && !config->model.vocabulary)
-        FAIL(STATUS_INPUT, "a new model needs tokenizer.path or model.vocabulary");
-    if (scope == CONFIG_SFT) return NULL;
-
-    if (config->advantage == ADVANTAGE_GROUP && config->rollout.candidates == 1)
-        FAIL(STATUS_INPUT,
-             "advantage: group needs rollout.candidates of 2 or more: a candidate alone has no "
-             "baseline");
-    if (config->reward.scale == SCALE_WITHIN && config->rollout.candidates == 1)
-        FAIL(STATUS_INPUT, "reward.scale: within needs rollout.candidates of 2 or more");
-    if (config->rollout.temperature == 0)
-        FAIL(STATUS_INPUT,
-             "train needs rollout.temperature above 0: greedy replies do not explore");
-    if (config->rollout.user == USER_MODEL && !config->model.user_path[0])
-        FAIL(STATUS_INPUT, "rollout.user: model needs model.user_path");
-    if (config->guard.patience && (!config->eval.every || !config->data.valid[0]))
-        FAIL(STATUS_INPUT, "guard.patience needs eval.every and data.valid");
-    return NULL;
-}
-
-/* Shortest that reads back, with a point so that every YAML reader takes it as a number. */
-static void number_text(char out[48], double value)
-{
-    json_double_text(out, value);
-    char *exponent = strchr(out, 'e');
-    if (!exponent || strchr(out, '.')) return;
-    memmove(exponent + 2, exponent, strlen(exponent) + 1);
-    memcpy(exponent, ".0", 2);
-}
-
-static void value_print(const struct config *config, const struct config_key *key, FILE *out)
-{
-    const char *member = (const char *)config + key->offset;
-    char text[48];
-    switch (key->type) {
-    case KEY_INTEGER:
-        fprintf(out, "%lld", (long long)*(const int64_t *)(const void *)member);
-        break;
-    case KEY_NUMBER:
-        number_text(text, *(const double *)(const void *)member);
-        fputs(text, out);
-        break;
-    case KEY_SWITCH:
-        fputs(*(const bool *)member ? "true" : "false", out);
-        break;
-    case KEY_TEXT:
-        json_write_text(out, member); /* JSON's quoted text is YAML's */
-        break;
-    case KEY_CHOICE: {
-        const char *choice = key->choices;
-        for (int i = *(const int *)(const void *)member; i > 0; i--)
-            choice = strchr(choice, '|') + 1;
-        fprintf(out, "%.*s", (int)strcspn(choice, "|"), choice);
-        break;
-    }
-    case KEY_LIST:
-        fputc('[', out);
-        for (int64_t i = 0; i < config->turns.lambda_count; i++) {
-            number_text(text, config->turns.lambda[i]);
-            fprintf(out, "%s%s", i ? ", " : "", text);
-        }
-        fputc(']', out);
-        break;
-    }
-}
-
-status config_print(const struct config *config, FILE *out)
-{
-    char section[NAME_MAX_BYTES] = "";
-    for (int i = 0; i < config_key_count; i++) {
-        const struct config_key *key = &config_keys[i];
-        const char *dot = strchr(key->name, '.');
-        const char *name = dot ? dot + 1 : key->name;
-        if (dot) {
-            size_t length = (size_t)(dot - key->name);
-            if (strlen(section) != length || strncmp(section, key->name, length)) {
-                memcpy(section, key->name, length);
-                section[length] = 0;
-                fprintf(out, "%s:\n", section);
-            }
-        }
-        bool follows = (!strcmp(key->name, "reward.gamma") && !config->gamma_given) ||
-                       (!strcmp(key->name, "reward.gamma_self") && !config->gamma_self_given);
-        fprintf(out, "%s%s%s: ", dot ? "  " : "", follows ? "# " : "", name);
-        value_print(config, key, out);
-        fputs(follows ? " (as task has it)\n" : "\n", out);
-    }
-    if (ferror(out)) FAIL(STATUS_INPUT, "cannot write the configuration");
-    return NULL;
-}
-
-void config_help(FILE *out)
-{
-    for (int i = 0; i < config_key_count; i++) {
-        const struct config_key *key = &config_keys[i];
-        fprintf(out, "  %-26s ", key->name);
-        if (key->type == KEY_INTEGER)
-            fprintf(out, "integer %.17g..%.17g", key->least, key->most);
-        else if (key->type == KEY_NUMBER)
-            fprintf(out, "number %.10g..%.10g", key->least, key->most);
-        else if (key->type == KEY_LIST)
-            fprintf(out, "list of numbers %.10g..%.10g", key->least, key->most);
-        else if (key->type == KEY_SWITCH)
-            fputs("true|false", out);
-        else
-            fputs(key->type == KEY_CHOICE ? key->choices : "text", out);
-        fprintf(out, " [%s]\n      %s\n", *key->default_text ? key->default_text : "\"\"",
-                key->help);
-    }
-}
-
-static bool value_equal(const struct config *a, const struct config *b,
-                        const struct config_key *key)
-{
-    const char *left = (const char *)a + key->offset, *right = (const char *)b + key->offset;
-    switch (key->type) {
-    case KEY_TEXT:
-        return !strcmp(left, right);
-    case KEY_NUMBER:
-        return *(const double *)(const void *)left == *(const double *)(const void *)right;
-    case KEY_LIST:
-        if (a->turns.lambda_count != b->turns.lambda_count) return false;
-        for (int64_t i = 0; i < a->turns.lambda_count; i++)
-            if (a->turns.lambda[i] != b->turns.lambda[i]) return false;
-        return true;
-    default:
-        return !memcmp(left, right, key->size);
-    }
-}
-
-const char *config_resume_conflict(const struct config *before, const struct config *now)
-{
-    for (int i = 0; i < config_key_count; i++) {
-        const struct config_key *key = &config_keys[i];
-        if (key->resume == RESUME_FREE || value_equal(before, now, key)) continue;
-        const char *was = (const char *)before + key->offset, *is = (const char *)now + key->offset;
-        /* Files may have moved; a generated set is its name. */
-        if (key->resume == RESUME_FREE_BUT_SYNTHETIC && strncmp(was, "synthetic:", 10) &&
-            strncmp(is, "synthetic:", 10))
-            continue;
-        /* A limit changes numbers when a schedule or an early stop is reckoned from it. */
-        bool evaluation = !strncmp(key->name, "eval.", 5);
-        if (key->resume == RESUME_LIMIT &&
-            (evaluation ? !before->guard.patience && !before->sft.patience
-                        : before->policy.schedule == SCHEDULE_CONSTANT))
-            continue;
-        return key->name;
-    }
-    return NULL;
+    memset(config->given, 0, sizeof config->given);
 }

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { CONFIG_TEXT_MAX = 1024, CONFIG_LIST_MAX = 64 };
+enum { CONFIG_TEXT_MAX = 1024, CONFIG_LIST_MAX = 64, CONFIG_KEY_MAX = 256 };
 
 struct config {
     int64_t seed, threads;
@@ -138,8 +138,8 @@ struct config {
     struct {
         double seconds; /* no wait is longer */
     } watchdog;
-    /* Not keys: until they are given, reward.gamma and reward.gamma_self follow the task. */
-    bool gamma_given, gamma_self_given;
+    /* Not a key: of the keys whose default follows the task, which were given. */
+    bool given[CONFIG_KEY_MAX];
 };
 
 enum config_scope { CONFIG_INFERENCE, CONFIG_SFT, CONFIG_TRAIN };
@@ -155,11 +155,31 @@ status config_set(struct config *config, const char *assignment);
 status config_check(const struct config *config, enum config_scope scope);
 /* The resolved configuration as YAML that config_read takes back to the same values. */
 status config_print(const struct config *config, FILE *out);
-/* Every key with type, bounds, default and help. */
-void config_help(FILE *out);
-/* On resume: NULL, or the name of the first key that differs and may not
- * (roles.*, threads, instructions, device, tune, watchdog.*, checkpoint.*, paths and limits may).
- */
-const char *config_resume_conflict(const struct config *before, const struct config *now);
+/* Keys with type, bounds, default and help: all (topic NULL), those of a section ("policy";
+ * "general": those without one) or one key.  False: there is no such topic, nothing printed. */
+bool config_help(FILE *out, const char *topic);
+void config_help_topics(FILE *out); /* the sections, a line each */
+/* Keys that someone who wrote `name` may have meant: "policy.lr, sft.lr or critic.lr"; false: none
+ * is near. */
+bool config_suggest(const char *name, char out[256]);
+
+/* Keys that --change names, for a resumed run. */
+enum { CONFIG_CHANGES_MAX = 16 };
+struct config_changes {
+    int key[CONFIG_CHANGES_MAX]; /* in the table */
+    int count;
+};
+/* One --change argument, "key=value": as config_set; refused where no run may change that key. */
+status config_change(struct config *config, struct config_changes *changes, const char *assignment);
+/* On resume: an error that names the first key that differs and may not.  Ranks, threads, devices,
+ * paths, limits and how often things happen may; learning rates and the like when --change names
+ * them. */
+status config_resume_check(const struct config *before, const struct config *now,
+                           const struct config_changes *changes);
+/* Of the keys in changes those whose value is another now: *name, and both values as YAML; false
+ * where change number i is none. */
+bool config_changed(const struct config *before, const struct config *now,
+                    const struct config_changes *changes, int i, const char **name, char was[64],
+                    char is[64]);
 
 #endif

@@ -1,29 +1,37 @@
 /* Every key of the configuration.  Rows of one section stand together; the printout and the
- * help keep this order.  Defaults are reward.md's and the issue's; others are ours. */
+ * help keep this order.  docs/reward.md gives the reward's defaults. */
 #include "src/base/config_keys.h"
+
+#include <string.h>
 
 enum { MANY = 1 << 30 };
 
-#define MEMBER(member) offsetof(struct config, member), sizeof(((struct config *)0)->member)
-#define INTEGER(name, member, least, most, value, resume, help)                                    \
+#define MEMBER(member)                                                                             \
+    .offset = offsetof(struct config, member), .size = sizeof(((struct config *)0)->member)
+#define INTEGER(key, member, low, high, value, resumed, words)                                     \
     {                                                                                              \
-        name, KEY_INTEGER, MEMBER(member), least, most, NULL, value, resume, help, NULL            \
+        .name = key, .type = KEY_INTEGER, MEMBER(member), .least = low, .most = high,              \
+        .default_text = value, .resume = resumed, .help = words                                    \
     }
-#define NUMBER(name, member, least, most, value, resume, help)                                     \
+#define NUMBER(key, member, low, high, value, resumed, words)                                      \
     {                                                                                              \
-        name, KEY_NUMBER, MEMBER(member), least, most, NULL, value, resume, help, NULL             \
+        .name = key, .type = KEY_NUMBER, MEMBER(member), .least = low, .most = high,               \
+        .default_text = value, .resume = resumed, .help = words                                    \
     }
-#define SWITCH(name, member, value, help)                                                          \
+#define SWITCH(key, member, value, resumed, words)                                                 \
     {                                                                                              \
-        name, KEY_SWITCH, MEMBER(member), 0, 1, NULL, value, RESUME_SAME, help, NULL               \
+        .name = key, .type = KEY_SWITCH, MEMBER(member), .default_text = value, .resume = resumed, \
+        .help = words                                                                              \
     }
-#define TEXT(name, member, value, resume, help)                                                    \
+#define TEXT(key, member, value, resumed, words)                                                   \
     {                                                                                              \
-        name, KEY_TEXT, MEMBER(member), 0, 0, NULL, value, resume, help, NULL                      \
+        .name = key, .type = KEY_TEXT, MEMBER(member), .default_text = value, .resume = resumed,   \
+        .help = words                                                                              \
     }
-#define CHOICE(name, member, choices, value, resume, help)                                         \
+#define CHOICE(key, member, words, value, resumed, meaning)                                        \
     {                                                                                              \
-        name, KEY_CHOICE, MEMBER(member), 0, 0, choices, value, resume, help, NULL                 \
+        .name = key, .type = KEY_CHOICE, MEMBER(member), .choices = words, .default_text = value,  \
+        .resume = resumed, .help = meaning                                                         \
     }
 
 const struct config_key config_keys[] = {
@@ -32,22 +40,27 @@ const struct config_key config_keys[] = {
     TEXT("instructions", instructions, "auto", RESUME_FREE,
          "the processor's: avx512, avx2, c or auto, the widest; the numbers are the same"),
     CHOICE("device", device, "auto|cpu|cuda", "auto", RESUME_FREE, "where tensors live"),
-    {"precision", KEY_CHOICE, MEMBER(precision), 0, 0, "auto|fp32|bf16", "auto", RESUME_SAME,
-     "of activations and of the weights in products; auto: bf16 on CUDA, fp32 on the CPU",
-     "fp16: T5's activations overflow in fp16; take bf16"},
+    {.name = "precision",
+     .type = KEY_CHOICE,
+     MEMBER(precision),
+     .choices = "auto|fp32|bf16",
+     .default_text = "auto",
+     .resume = RESUME_SAME,
+     .help = "of activations and of the weights in products; auto: bf16 on CUDA, fp32 on the CPU",
+     .refused = "fp16: T5's activations overflow in fp16; take bf16"},
     CHOICE("rounding", rounding, "nearest|stochastic", "nearest", RESUME_SAME,
            "of fp32 weights to bf16 in training; stochastic: up as often as they lie above"),
-    SWITCH("exact", exact, "false",
+    SWITCH("exact", exact, "false", RESUME_SAME,
            "on CUDA a row's bits do not depend on the rows beside it, as on the CPU"),
-    {"tune", KEY_SWITCH, MEMBER(tune), 0, 1, NULL, "true", RESUME_FREE,
-     "on CUDA the first product of a shape times several algorithms; not with exact: true", NULL},
+    SWITCH("tune", tune, "true", RESUME_FREE,
+           "on CUDA the first product of a shape times several algorithms; not with exact: true"),
     CHOICE("task", task, "dialogue|single_turn", "dialogue", RESUME_SAME,
            "single_turn scores each turn on its own prompt"),
     CHOICE("scorer", scorer, "live|frozen", "live", RESUME_SAME,
            "whose attention is read: the sampling policy's or the reference's"),
     CHOICE("control", control, "none|random_salience|shuffled|length", "none", RESUME_SAME,
            "a null to hold the run against"),
-    SWITCH("history_coverage", history_coverage, "true",
+    SWITCH("history_coverage", history_coverage, "true", RESUME_SAME,
            "salient tokens of the whole history; false: of the current prompt only"),
     CHOICE("advantage", advantage, "turn|gae|group", "turn", RESUME_SAME,
            "turn: return less the critic's value; gae: over turns; group: no critic"),
@@ -65,8 +78,8 @@ const struct config_key config_keys[] = {
             "encoder layers"),
     INTEGER("model.decoder_layers", model.decoder_layers, 1, 1024, "2", RESUME_SAME,
             "decoder layers"),
-    SWITCH("model.gated", model.gated, "true", "gated GELU (T5 v1.1); false: ReLU"),
-    SWITCH("model.tied", model.tied, "false", "the output matrix is the embedding"),
+    SWITCH("model.gated", model.gated, "true", RESUME_SAME, "gated GELU (T5 v1.1); false: ReLU"),
+    SWITCH("model.tied", model.tied, "false", RESUME_SAME, "the output matrix is the embedding"),
     INTEGER("model.vocabulary", model.vocabulary, 0, 16777216, "0", RESUME_SAME,
             "ids of a new model; 0: the tokenizer's"),
     TEXT("tokenizer.path", tokenizer.path, "", RESUME_FREE,
@@ -83,24 +96,26 @@ const struct config_key config_keys[] = {
          "a JSONL file, or synthetic:SEED:COUNT"),
     TEXT("data.valid", data.valid, "", RESUME_FREE_BUT_SYNTHETIC,
          "held out, likewise; empty: no evaluation"),
-    INTEGER("train.updates", train.updates, 0, MANY, "200", RESUME_LIMIT, "updates of `train`"),
+    INTEGER("train.updates", train.updates, 0, MANY, "200", RESUME_UNLESS_SCHEDULE,
+            "updates of `train`"),
     INTEGER("checkpoint.every", checkpoint.every, 0, MANY, "20", RESUME_FREE,
             "updates between checkpoints; 0: only at the end"),
     INTEGER("checkpoint.keep", checkpoint.keep, 1, MANY, "3", RESUME_FREE,
             "newest checkpoints kept, beside the best"),
-    INTEGER("eval.every", eval.every, 0, MANY, "10", RESUME_LIMIT,
+    INTEGER("eval.every", eval.every, 0, MANY, "10", RESUME_UNLESS_PATIENCE,
             "updates between evaluations; 0: never"),
-    INTEGER("eval.dialogues", eval.dialogues, 0, MANY, "32", RESUME_LIMIT,
+    INTEGER("eval.dialogues", eval.dialogues, 0, MANY, "32", RESUME_UNLESS_PATIENCE,
             "held-out dialogues evaluated; 0: all"),
     NUMBER("eval.temperature", eval.temperature, 0, 100, "0", RESUME_SAME,
            "of the replies that are evaluated; 0: greedy"),
     INTEGER("infer.batch", infer.batch, 1, 65536, "32", RESUME_FREE,
             "rows at once in score and generate; a row is one candidate"),
-    INTEGER("sft.updates", sft.updates, 0, MANY, "1000", RESUME_LIMIT, "updates of `sft`"),
+    INTEGER("sft.updates", sft.updates, 0, MANY, "1000", RESUME_UNLESS_SCHEDULE,
+            "updates of `sft`"),
     INTEGER("sft.batch", sft.batch, 1, 1048576, "32", RESUME_SAME, "dialogue turns an update"),
-    INTEGER("sft.patience", sft.patience, 0, MANY, "0", RESUME_SAME,
+    INTEGER("sft.patience", sft.patience, 0, MANY, "0", RESUME_CHANGE,
             "evaluations without a better loss before it stops; 0: off"),
-    NUMBER("sft.lr", sft.lr, 0, 10, "1e-3", RESUME_SAME, "learning rate"),
+    NUMBER("sft.lr", sft.lr, 0, 10, "1e-3", RESUME_CHANGE, "learning rate"),
     NUMBER("sft.label_smoothing", sft.label_smoothing, 0, 0.99, "0", RESUME_SAME,
            "probability spread over the vocabulary"),
     TEXT("sft.role", sft.role, "assistant", RESUME_SAME,
@@ -127,7 +142,7 @@ const struct config_key config_keys[] = {
             "the newest tokens stay"),
     INTEGER("attention.layers", attention.layers, 1, 1024, "1", RESUME_SAME,
             "last decoder layers read (L')"),
-    SWITCH("attention.exclude_special", attention.exclude_special, "true",
+    SWITCH("attention.exclude_special", attention.exclude_special, "true", RESUME_SAME,
            "leave out end-of-sequence tokens and role markers"),
     CHOICE("coverage.form", coverage.form, "paper|mass|lift", "paper", RESUME_SAME,
            "paper: mass / |I|; mass: not divided; lift: mass |V| / |I|"),
@@ -139,41 +154,62 @@ const struct config_key config_keys[] = {
     INTEGER("repetition.n", repetition.n, 1, 64, "3", RESUME_SAME, "length of the n-grams"),
     NUMBER("reward.alpha", reward.alpha, -1e6, 1e6, "1", RESUME_SAME, "weight of coverage"),
     NUMBER("reward.beta", reward.beta, -1e6, 1e6, "0.5", RESUME_SAME, "weight of focus"),
-    NUMBER("reward.gamma", reward.gamma, -1e6, 1e6, "1", RESUME_SAME,
-           "weight of repHist, taken off; 0 in task: single_turn unless given"),
-    NUMBER("reward.gamma_self", reward.gamma_self, -1e6, 1e6, "0", RESUME_SAME,
-           "weight of repSelf, taken off; 1 in task: single_turn unless given"),
+    {.name = "reward.gamma",
+     .type = KEY_NUMBER,
+     MEMBER(reward.gamma),
+     .least = -1e6,
+     .most = 1e6,
+     .default_text = "1",
+     .single_turn = "0",
+     .resume = RESUME_SAME,
+     .help = "weight of repHist, taken off"},
+    {.name = "reward.gamma_self",
+     .type = KEY_NUMBER,
+     MEMBER(reward.gamma_self),
+     .least = -1e6,
+     .most = 1e6,
+     .default_text = "0",
+     .single_turn = "1",
+     .resume = RESUME_SAME,
+     .help = "weight of repSelf, taken off"},
     CHOICE("reward.scale", reward.scale, "none|running|within", "running", RESUME_SAME,
            "divisor of each term: 1, its running deviation, or that within candidates"),
     NUMBER("salience.idf_quantile", salience.idf_quantile, 0, 1, "0.8", RESUME_SAME,
            "words at or above this quantile of idf are salient"),
     TEXT("salience.keywords", salience.keywords, "", RESUME_FREE,
          "a file of salient words, one a line"),
-    SWITCH("salience.entities", salience.entities, "true",
+    SWITCH("salience.entities", salience.entities, "true", RESUME_SAME,
            "digits and capitals inside a sentence are salient"),
-    {"turns.lambda", KEY_LIST, offsetof(struct config, turns.lambda), 0, -1e6, 1e6, NULL, "[]",
-     RESUME_SAME, "a turn's weight, as a list; the last goes on; empty: 1", NULL},
+    {.name = "turns.lambda",
+     .type = KEY_LIST,
+     MEMBER(turns.lambda),
+     .count_offset = offsetof(struct config, turns.lambda_count),
+     .least = -1e6,
+     .most = 1e6,
+     .default_text = "[]",
+     .resume = RESUME_SAME,
+     .help = "a turn's weight, as a list; the last goes on; empty: 1"},
     NUMBER("turns.discount", turns.discount, 0, 1, "1", RESUME_SAME, "of later turns"),
     NUMBER("gae.lambda", gae.lambda, 0, 1, "0.95", RESUME_SAME, "of advantage: gae"),
     CHOICE("group.form", group.form, "rloo|mean|grpo", "rloo", RESUME_SAME,
            "baseline of advantage: group"),
     INTEGER("ppo.epochs", ppo.epochs, 1, 1000, "3", RESUME_SAME, "optimizer steps an update"),
-    NUMBER("ppo.clip", ppo.clip, 0, 10, "0.1", RESUME_SAME, "epsilon of the clipped ratio"),
-    SWITCH("ppo.whiten", ppo.whiten, "true", "whiten the advantages over the batch"),
+    NUMBER("ppo.clip", ppo.clip, 0, 10, "0.1", RESUME_CHANGE, "epsilon of the clipped ratio"),
+    SWITCH("ppo.whiten", ppo.whiten, "true", RESUME_SAME, "whiten the advantages over the batch"),
     CHOICE("ppo.loss", ppo.loss, "token|sequence", "token", RESUME_SAME,
            "mean over tokens, or over each turn's tokens first"),
-    NUMBER("kl.coef", kl.coef, 0, 1e6, "0.2", RESUME_SAME, "weight of KL to the reference"),
+    NUMBER("kl.coef", kl.coef, 0, 1e6, "0.2", RESUME_CHANGE, "weight of KL to the reference"),
     CHOICE("kl.in", kl.in, "loss|reward", "loss", RESUME_SAME, "where KL is taken off"),
     CHOICE("kl.estimator", kl.estimator, "k3|k1", "k3", RESUME_SAME,
            "k1 = logp - logp_ref; k3 = exp(-k1) - 1 + k1"),
-    NUMBER("policy.lr", policy.lr, 0, 10, "2e-5", RESUME_SAME, "learning rate"),
-    NUMBER("policy.clip_norm", policy.clip_norm, 0, 1e9, "1", RESUME_SAME,
+    NUMBER("policy.lr", policy.lr, 0, 10, "2e-5", RESUME_CHANGE, "learning rate"),
+    NUMBER("policy.clip_norm", policy.clip_norm, 0, 1e9, "1", RESUME_CHANGE,
            "norm the gradient is clipped at; 0: not"),
-    INTEGER("policy.warmup", policy.warmup, 0, MANY, "0", RESUME_SAME,
+    INTEGER("policy.warmup", policy.warmup, 0, MANY, "0", RESUME_CHANGE,
             "updates over which learning rates rise"),
-    CHOICE("policy.schedule", policy.schedule, "constant|cosine", "constant", RESUME_SAME,
+    CHOICE("policy.schedule", policy.schedule, "constant|cosine", "constant", RESUME_CHANGE,
            "of learning rates after the warm-up"),
-    NUMBER("critic.lr", critic.lr, 0, 10, "1e-5", RESUME_SAME, "learning rate"),
+    NUMBER("critic.lr", critic.lr, 0, 10, "1e-5", RESUME_CHANGE, "learning rate"),
     INTEGER("critic.warmup", critic.warmup, 0, MANY, "0", RESUME_SAME,
             "so many updates move only the critic"),
     CHOICE("critic.target", critic.target, "all|best", "all", RESUME_SAME,
@@ -184,13 +220,13 @@ const struct config_key config_keys[] = {
             "most tokens of replies in one pass; a microbatch's gradient adds up over passes"),
     INTEGER("learn.history_tokens", learn.history_tokens, 1, MANY, "8192", RESUME_SAME,
             "most tokens of histories in one pass"),
-    {"learn.recompute", KEY_SWITCH, MEMBER(learn.recompute), 0, 1, NULL, "false", RESUME_FREE,
-     "keep only the layers' inputs and run each layer twice: less memory, the same numbers", NULL},
+    SWITCH("learn.recompute", learn.recompute, "false", RESUME_FREE,
+           "keep only the layers' inputs and run each layer twice: less memory, the same numbers"),
     INTEGER("roles.learners", roles.learners, 1, 65536, "1", RESUME_FREE,
             "ranks that learn; the others generate"),
     INTEGER("pipeline.lag", pipeline.lag, 0, 1, "0", RESUME_SAME,
             "batch b is generated with the weights of update b - lag"),
-    INTEGER("guard.patience", guard.patience, 0, MANY, "0", RESUME_SAME,
+    INTEGER("guard.patience", guard.patience, 0, MANY, "0", RESUME_CHANGE,
             "falling evaluations before the run stops; 0: off"),
     TEXT("guard.metric", guard.metric, "ROUGE-L", RESUME_SAME,
          "the held-out metric watched, a row of eval's table"),
@@ -198,3 +234,55 @@ const struct config_key config_keys[] = {
 };
 
 const int config_key_count = (int)(sizeof config_keys / sizeof config_keys[0]);
+
+const struct config_section config_sections[] = {
+    {"general", "seed, device, precision, the task, the control, the advantage"},
+    {"model", "the model's folder, or the shape of a new one"},
+    {"tokenizer", "the tokenizer's folder, or the size of a new one"},
+    {"text", "markers put before what is said"},
+    {"data", "what is trained on and what is held out"},
+    {"train", "how long `train` runs"},
+    {"checkpoint", "how often, and how many stay"},
+    {"eval", "held-out evaluations during a run"},
+    {"infer", "score and generate"},
+    {"sft", "supervised fine-tuning"},
+    {"rollout", "dialogues that are generated: how many, how long, how sampled"},
+    {"history", "how much of a dialogue the model sees"},
+    {"attention", "which attention is read"},
+    {"coverage", "the form of the term coverage"},
+    {"focus", "the form of the term focus"},
+    {"floor", "the entropy floor of focus"},
+    {"repetition", "the n-grams of rep_hist and rep_self"},
+    {"reward", "weights of the terms, and how they are scaled"},
+    {"salience", "which words of a history count as salient"},
+    {"turns", "weights of a dialogue's turns"},
+    {"gae", "advantage: gae"},
+    {"group", "advantage: group"},
+    {"ppo", "clipping, epochs, the loss's mean"},
+    {"kl", "distance to the reference"},
+    {"policy", "the policy's learning rate, its schedule, clipping of gradients"},
+    {"critic", "the critic's learning rate and target"},
+    {"learn", "microbatches and passes of an update"},
+    {"roles", "which ranks learn"},
+    {"pipeline", "how old the sampling weights may be"},
+    {"guard", "early stop by a held-out metric"},
+    {"watchdog", "the longest wait for another rank"},
+};
+
+const int config_section_count = (int)(sizeof config_sections / sizeof config_sections[0]);
+
+const struct config_key *config_key_find(const char *name)
+{
+    for (int i = 0; i < config_key_count; i++)
+        if (!strcmp(config_keys[i].name, name)) return &config_keys[i];
+    return NULL;
+}
+
+bool config_section_exists(const char *name)
+{
+    const size_t length = strlen(name);
+    for (int i = 0; i < config_key_count; i++)
+        if (!strncmp(config_keys[i].name, name, length) && config_keys[i].name[length] == '.')
+            return true;
+    return false;
+}

@@ -8,15 +8,24 @@
 
 enum key_type { KEY_INTEGER, KEY_NUMBER, KEY_SWITCH, KEY_TEXT, KEY_CHOICE, KEY_LIST };
 /* Whether a resumed run may have another value. */
-enum key_resume { RESUME_SAME, RESUME_FREE, RESUME_FREE_BUT_SYNTHETIC, RESUME_LIMIT };
+enum key_resume {
+    RESUME_SAME,
+    RESUME_FREE,
+    RESUME_FREE_BUT_SYNTHETIC, /* files may have moved; a generated set is its name */
+    RESUME_CHANGE,             /* when --change asks for it */
+    RESUME_UNLESS_SCHEDULE,    /* a limit; as RESUME_CHANGE where a schedule is reckoned from it */
+    RESUME_UNLESS_PATIENCE     /* not where an early stop is reckoned from it */
+};
 
 struct config_key {
     const char *name;
     enum key_type type;
-    size_t offset, size;      /* of the member; size counts a text's bytes */
+    size_t offset, size;      /* of the member; size: of a text or a list, in bytes */
+    size_t count_offset;      /* of a list's int64_t count */
     double least, most;       /* inclusive, of integers, numbers and a list's items */
     const char *choices;      /* "one|two", in the order of the enumeration */
     const char *default_text; /* YAML */
+    const char *single_turn;  /* the default in task: single_turn, where it is another; or NULL */
     enum key_resume resume;
     const char *help;
     const char *refused; /* "value: why it is none", of a value that one may well try; or NULL */
@@ -24,5 +33,21 @@ struct config_key {
 
 extern const struct config_key config_keys[];
 extern const int config_key_count;
+
+/* The keys before a dot, and what they are about. */
+struct config_section {
+    const char *name, *help;
+};
+extern const struct config_section config_sections[];
+extern const int config_section_count;
+
+const struct config_key *config_key_find(const char *name); /* NULL: none */
+bool config_section_exists(const char *name);
+/* The value as YAML. */
+void config_value_print(const struct config *config, const struct config_key *key, FILE *out);
+bool config_value_equal(const struct config *a, const struct config *b,
+                        const struct config_key *key);
+/* Whether its default is another in another task, and none was given. */
+bool config_follows_task(const struct config *config, const struct config_key *key);
 
 #endif

@@ -100,7 +100,9 @@ static void contradictions_are_refused(void **unused)
         {{"model.path="}, "train needs a model", CONFIG_TRAIN},
         {{"data.train="}, "sft needs data", CONFIG_SFT},
         {{"learn.microbatches=6"}, "power of two", CONFIG_TRAIN},
-        {{"roles.learners=8"}, "multiple of roles.learners", CONFIG_TRAIN},
+        {{"roles.learners=8"},
+         "roles.learners (8) must divide learn.microbatches (4): 1, 2 or 4",
+         CONFIG_TRAIN},
         {{"kl.estimator=k1"}, "k1 with kl.in: loss", CONFIG_TRAIN},
         {{"advantage=group", "rollout.candidates=1"}, "advantage: group", CONFIG_TRAIN},
         {{"rollout.user=model"}, "model.user_path", CONFIG_TRAIN},
@@ -164,32 +166,131 @@ static void the_printout_reads_back_to_the_same_values(void **unused)
     assert_null(s);
     free(text);
     assert_memory_equal(&back, &config, sizeof config);
-    assert_null(config_resume_conflict(&config, &back));
+    static const struct config_changes none;
+    assert_null(config_resume_check(&config, &back, &none));
 }
 
 static void a_resumed_run_may_differ_in_ranks_and_paths_alone(void **unused)
 {
     (void)unused;
+    static const struct config_changes none;
     struct config config, now;
     config_defaults(&config);
     now = config;
-    static const char *const free_keys[] = {"roles.learners=2", "threads=3",    "data.train=x",
-                                            "train.updates=9",  "model.path=y", NULL};
+    static const char *const free_keys[] = {
+        "roles.learners=2", "threads=3",    "data.train=x", "train.updates=9",
+        "model.path=y",     "eval.every=7", "tune=false",   NULL};
     assert_null(set_all(&now, free_keys));
-    assert_null(config_resume_conflict(&config, &now));
+    assert_null(config_resume_check(&config, &now, &none));
+    static const struct {
+        const char *set, *key;
+    } table[] = {{"seed=9", "key seed differs"},
+                 {"precision=fp32", "key precision differs"},
+                 {"exact=true", "key exact differs"},
+                 {"turns.lambda=[1, 2]", "key turns.lambda differs"},
+                 {"data.train=synthetic:1:9", "key data.train differs"}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        now = config;
+        assert_null(config_set(&now, table[i].set));
+        expect_error(config_resume_check(&config, &now, &none), table[i].key);
+    }
+    /* Limits that something is reckoned from. */
+    assert_null(config_set(&config, "policy.schedule=cosine"));
+    assert_null(config_set(&config, "guard.patience=2"));
+    now = config;
+    assert_null(config_set(&now, "train.updates=9"));
+    expect_error(config_resume_check(&config, &now, &none), "--change train.updates=VALUE");
+    now = config;
+    assert_null(config_set(&now, "eval.every=9"));
+    expect_error(config_resume_check(&config, &now, &none), "eval.every differs");
+}
+
+static void a_learning_rate_changes_on_resume_when_it_is_asked_for(void **unused)
+{
+    (void)unused;
+    struct config_changes changes = {.count = 0};
+    struct config config, now;
+    config_defaults(&config);
+    now = config;
     assert_null(config_set(&now, "policy.lr=0.5"));
-    assert_string_equal(config_resume_conflict(&config, &now), "policy.lr");
-    now = config;
-    assert_null(config_set(&now, "precision=fp32"));
-    assert_string_equal(config_resume_conflict(&config, &now), "precision");
-    now = config;
-    assert_null(config_set(&now, "tune=false")); /* of how fast, not of what */
-    assert_null(config_resume_conflict(&config, &now));
-    assert_null(config_set(&now, "exact=true"));
-    assert_string_equal(config_resume_conflict(&config, &now), "exact");
-    now = config;
-    assert_null(config_set(&now, "data.train=synthetic:1:9"));
-    assert_string_equal(config_resume_conflict(&config, &now), "data.train");
+    expect_error(config_resume_check(&config, &now, &changes),
+                 "key policy.lr differs from the run that is resumed; set it back, or ask for it: "
+                 "--change policy.lr=VALUE");
+    assert_null(config_change(&now, &changes, "policy.lr=0.25"));
+    assert_null(config_change(&now, &changes, "policy.schedule=cosine"));
+    assert_null(config_change(&now, &changes, "kl.coef=0.2")); /* as it was */
+    assert_null(config_resume_check(&config, &now, &changes));
+    const char *name;
+    char was[64], is[64];
+    assert_int_equal(changes.count, 3);
+    assert_true(config_changed(&config, &now, &changes, 0, &name, was, is));
+    assert_string_equal(name, "policy.lr");
+    assert_string_equal(was, "2.0e-05");
+    assert_string_equal(is, "0.25");
+    assert_true(config_changed(&config, &now, &changes, 1, &name, was, is));
+    assert_string_equal(was, "constant");
+    assert_string_equal(is, "cosine");
+    assert_false(config_changed(&config, &now, &changes, 2, &name, was, is));
+    expect_error(config_change(&now, &changes, "seed=2"), "seed stays as the run began");
+    expect_error(config_change(&now, &changes, "policy.rate=2"), "unknown key policy.rate");
+}
+
+static void a_wrong_name_gets_the_keys_that_may_be_meant(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *name, *keys;
+    } table[] = {
+        {"learning_rate", "policy.lr, sft.lr or critic.lr"},
+        {"learning-rate", "policy.lr, sft.lr or critic.lr"},
+        {"policy.learning_rate", "policy.lr, sft.lr or critic.lr"},
+        {"lr", "sft.lr, policy.lr or critic.lr"},
+        {"sede", "seed"},
+        {"reward.alpah", "reward.alpha"},
+        {"alpah", "reward.alpha"},
+        {"num_generations", "rollout.candidates"},
+        {"temperature", "eval.temperature or rollout.temperature"},
+    };
+    char text[256];
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        assert_true(config_suggest(table[i].name, text));
+        assert_string_equal(text, table[i].keys);
+    }
+    assert_false(config_suggest("zzzzzzzzzz", text));
+}
+
+static void help_has_a_topic_for_every_section(void **unused)
+{
+    (void)unused;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    assert_true(config_help(out, "policy"));
+    assert_false(config_help(out, "nothing"));
+    fflush(out);
+    assert_non_null(strstr(text, "policy.lr "));
+    assert_null(strstr(text, "critic.lr"));
+    rewind(out);
+    assert_true(config_help(out, "general"));
+    fflush(out);
+    assert_non_null(strstr(text, "seed "));
+    rewind(out);
+    config_help_topics(out);
+    fclose(out);
+    struct config config;
+    config_defaults(&config);
+    char *all = NULL, section[64], heading[80];
+    FILE *keys = open_memstream(&all, &size);
+    assert_null(config_print(&config, keys));
+    fclose(keys);
+    for (char *line = strtok(all, "\n"); line; line = strtok(NULL, "\n")) {
+        if (*line == ' ' || line[strlen(line) - 1] != ':') continue; /* not a section */
+        snprintf(section, sizeof section, "%.*s", (int)strlen(line) - 1, line);
+        snprintf(heading, sizeof heading, "  %s ", section);
+        if (!strstr(text, heading)) fail_msg("no topic %s", section);
+    }
+    free(all);
+    free(text);
 }
 
 int main(void)
@@ -200,6 +301,9 @@ int main(void)
         cmocka_unit_test(the_penalties_follow_the_task_until_they_are_given),
         cmocka_unit_test(the_printout_reads_back_to_the_same_values),
         cmocka_unit_test(a_resumed_run_may_differ_in_ranks_and_paths_alone),
+        cmocka_unit_test(a_learning_rate_changes_on_resume_when_it_is_asked_for),
+        cmocka_unit_test(a_wrong_name_gets_the_keys_that_may_be_meant),
+        cmocka_unit_test(help_has_a_topic_for_every_section),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

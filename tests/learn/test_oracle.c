@@ -186,7 +186,6 @@ static void terms_of_every_form_are_the_oracles(void **state)
         config.reward.beta = number(settings, "beta");
         config.reward.gamma = number(settings, "gamma");
         config.reward.gamma_self = number(settings, "gamma_self");
-        config.gamma_given = config.gamma_self_given = true;
         const int64_t place = integer(settings, "turn");
         summarize(q, &config, place, one, &summary);
         check_list(summary.entropy, member(want, "entropy"), "entropy", at);

@@ -15,6 +15,13 @@ bad() { # "TEXT|TEXT" ARGUMENTS...: bad input
 
 # The command line.
 wrong "no verb"
+wrong "there are tokenizer, sft, train"
+wrong "did you mean train?" trian
+wrong "did you mean --samples?" eval --sample x
+wrong "did you mean --out?" generate -o x
+wrong "did you mean --set with policy.lr, sft.lr or critic.lr?" train --learning-rate 1
+wrong "did you mean --set with model.path?" train --model x
+wrong "did you mean policy?" --help polcy
 wrong fly fly
 wrong --wings train --wings 2
 wrong --run train --config $tiny
@@ -26,6 +33,19 @@ for arguments in "--help" "train --help" "--version"; do
     [ ! -s "$work/err" ] || fail "something on stderr of $arguments"
 done
 
+# Help by topic: a section's keys, a key, a verb and its section, all keys.
+topic() { # TEXT WITHOUT TOPIC
+    expect_status 0 "$regard" --help ${3:+"$3"}
+    grep -qF -- "$1" "$work/out" || fail "--help $3 does not say $1"
+    ! grep -qF -- "$2" "$work/out" || fail "--help $3 says $2"
+}
+topic policy.lr critic.lr policy
+topic policy.lr policy.warmup policy.lr
+topic train.updates policy.lr train
+topic --resume policy.lr train
+topic watchdog.seconds --resume keys
+topic "  watchdog " policy.lr ""
+
 # The configuration: line and key.
 config() { # LINE KEY TEXT...: that configuration is refused there
     local texts="$work/bad.yaml:$1|$2"
@@ -36,6 +56,8 @@ config 2 policy.speed "policy:" "  speed: 1"
 config 2 seed "seed: 1" "seed: 2"
 config 1 seed "seed: soon"
 config 2 rollout.top_p "rollout:" "  top_p: 7"
+bad "policy.lr, sft.lr or critic.lr" train --config $tiny --set learning_rate=1 --run "$work/none"
+bad "1, 2 or 4" train --config $tiny --set roles.learners=3 --run "$work/none"
 bad reward.alpha train --config $tiny --set reward.alpha=much --run "$work/none"
 bad model.path train --set data.train=synthetic:1:9 --run "$work/none"
 bad data.train train --config $tiny --set data.train= --run "$work/none"

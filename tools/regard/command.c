@@ -1,49 +1,44 @@
 /* The command line's parser; see command.h. */
 #include "tools/regard/command.h"
 
-#include "mpi/transport.h"
 #include "src/base/file.h"
-#include "src/base/version.h"
-#include "src/checkpoint/store.h"
+#include "src/base/suggest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-#include <openssl/crypto.h>
-#include <yaml.h>
+static const struct option options[] = {
+    {"--config", "FILE", "settings as YAML"},
+    {"--set", "KEY=VALUE", "one setting, after those of --config; may be repeated"},
+    {"--model", "DIR", "a model folder or a checkpoint"},
+    {"--data", "FILE", "JSON Lines, - (standard input) or synthetic:SEED:COUNT"},
+    {"--out", "PATH", "what is written; -: a file goes to standard output"},
+    {"--run", "DIR", "the run's folder: settings, metrics, checkpoints"},
+    {"--resume", "[=auto]",
+     "go on from the newest checkpoint; =auto: or start where there is none"},
+    {"--dry-run", NULL, "check everything, print settings, roles and memory, write nothing"},
+    {"--role", "ROLE", "whose turns are learned: assistant or user; short for --set sft.role=ROLE"},
+    {"--spm", "FILE", "a SentencePiece model"},
+    {"--samples", "FILE", "write every reply beside the gold one, as JSON Lines"},
+    {"--compare", "BEFORE AFTER", "two files that eval wrote, side by side"},
+    {"--shape", "SHAPE",
+     "of a random model and its batches: tiny, small (T5-small's layers) or large (T5-large)"},
+};
+enum { OPTION_COUNT = sizeof options / sizeof *options };
 
-static void version_print(void)
+const struct option *option_find(const char *name)
 {
-    char mpi[LIBRARY_VERSION_TEXT], hdf5[LIBRARY_VERSION_TEXT];
-    transport_library_version(mpi);
-    store_library_version(hdf5);
-    printf("regard %s\n%s\n%s\nJansson %s\nlibyaml %s\n%s\n", version_text, mpi, hdf5,
-           JANSSON_VERSION, yaml_get_version_string(), OpenSSL_version(OPENSSL_VERSION));
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (!strcmp(options[i].name, name)) return &options[i];
+    return NULL;
 }
 
-static void help_print(const struct verb *verb)
+const struct verb *verb_find(const char *name)
 {
-    if (!verb) {
-        printf("regard: reinforcement fine-tuning with a reward read off attention\n\n"
-               "usage: regard VERB [options]    (mpirun -np N regard train ...)\n\n");
-        for (int i = 0; i < verb_count; i++) printf("  %-10s %s\n", verbs[i].name, verbs[i].help);
-        printf("\n  regard VERB --help lists a verb's options; regard --version\n"
-               "\nKeys of --config FILE and --set key=value:\n\n");
-        config_help(stdout);
-        return;
-    }
-    printf("regard %s: %s\n", verb->name, verb->help);
-    if (verb->needs[0]) printf("  needs:  %s\n", verb->needs);
-    if (verb->allows[0]) printf("  allows: %s\n", verb->allows);
-    if (!strcmp(verb->name, "tokenizer"))
-        printf("  tokenizer train --data FILE.jsonl --out DIR\n"
-               "  tokenizer encode|decode --model DIR | --spm FILE.model --data FILE --out FILE\n");
-    if (!strcmp(verb->name, "bench"))
-        printf("  --shape: of a random model and its batches: tiny, small (T5-small's layers) or "
-               "large (T5-large)\n");
-    printf("  --set key=value may be repeated; regard --help lists the keys\n");
+    for (int i = 0; i < verb_count; i++)
+        if (!strcmp(verbs[i].name, name)) return &verbs[i];
+    return NULL;
 }
 
 enum { VALUE_MAX_BYTES = 700 };
@@ -78,6 +73,51 @@ struct text_list {
     int count;
 };
 
+/* Names that other programs use. */
+static const struct {
+    const char *name, *ours;
+} option_alias[] = {
+    {"output-dir", "--out"},
+    {"output", "--out"},
+    {"o", "--out"},
+    {"output-dir", "--run"},
+    {"dataset", "--data"},
+    {"input", "--data"},
+    {"train-file", "--set"},
+    {"model-path", "--model"},
+    {"model-name-or-path", "--model"},
+    {"checkpoint", "--model"},
+    {"conf", "--config"},
+    {"c", "--config"},
+    {"resume-from-checkpoint", "--resume"},
+};
+
+static status option_unknown(const struct verb *verb, const char *bare)
+{
+    char plain[64];
+    snprintf(plain, sizeof plain, "%s", bare + strspn(bare, "-"));
+    for (char *at = plain; *at; at++)
+        if (*at == '_') *at = '-';
+    const char *meant = NULL;
+    struct nearest nearest = nearest_begin(bare);
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (listed(verb->needs, options[i].name) || listed(verb->allows, options[i].name))
+            nearest_offer(&nearest, options[i].name);
+    meant = nearest.best;
+    for (size_t i = 0; i < sizeof option_alias / sizeof *option_alias; i++)
+        if (!strcmp(plain, option_alias[i].name) && (listed(verb->needs, option_alias[i].ours) ||
+                                                     listed(verb->allows, option_alias[i].ours)))
+            meant = option_alias[i].ours;
+    char key[256];
+    if (meant)
+        USAGE("%s does not know %s; did you mean %s? See regard %s --help", verb->name, bare, meant,
+              verb->name);
+    if (listed(verb->allows, "--set") && config_suggest(plain, key))
+        USAGE("%s does not know %s; did you mean --set with %s? See regard %s --help", verb->name,
+              bare, key, verb->name);
+    USAGE("%s does not know %s; see regard %s --help", verb->name, bare, verb->name);
+}
+
 static status option_take(struct command *c, const struct verb *verb, int argc, char **argv,
                           int *at, struct text_list *sets)
 {
@@ -87,7 +127,7 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
     snprintf(bare, sizeof bare, "%.*s", (int)(equals ? equals - name : 60), name);
     if (equals) value = equals + 1;
     if (!listed(verb->needs, bare) && !listed(verb->allows, bare))
-        USAGE("%s does not know %s; see regard %s --help", verb->name, bare, verb->name);
+        return option_unknown(verb, bare);
     if (!strcmp(bare, "--dry-run")) {
         if (value) USAGE("--dry-run takes no value; see regard %s --help", verb->name);
         c->dry_run = true;
@@ -143,33 +183,48 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
     return NULL;
 }
 
+static status verb_missing(void)
+{
+    char list[256];
+    size_t used = 0;
+    for (int i = 0; i < verb_count; i++)
+        used +=
+            (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", verbs[i].name);
+    USAGE("no verb given; there are %s; see regard --help", list);
+}
+
+static status verb_unknown(const char *name)
+{
+    struct nearest nearest = nearest_begin(name);
+    for (int i = 0; i < verb_count; i++) nearest_offer(&nearest, verbs[i].name);
+    if (*name && nearest.best)
+        USAGE("unknown verb %s; did you mean %s? See regard --help", name, nearest.best);
+    USAGE("unknown verb %s; see regard --help", name);
+}
+
 status command_parse(int argc, char **argv, struct command *c, const struct verb **out)
 {
     *c = (struct command){.argc = NULL};
     *out = NULL;
-    if (argc < 2) USAGE("no verb given; see regard --help");
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-        help_print(NULL);
-        return NULL;
-    }
+    if (argc < 2) return verb_missing();
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+        return help_print(argc > 2 ? argv[2] : NULL);
     if (!strcmp(argv[1], "--version")) {
         version_print();
         return NULL;
     }
-    const struct verb *verb = NULL;
-    for (int i = 0; i < verb_count; i++)
-        if (!strcmp(argv[1], verbs[i].name)) verb = &verbs[i];
-    if (!verb) USAGE("unknown verb %s; see regard --help", argv[1]);
+    const struct verb *verb = verb_find(argv[1]);
+    if (!verb) return verb_unknown(argv[1]);
     c->verb = verb->name;
     *out = verb;
     struct text_list sets = {.count = 0};
     for (int at = 2; at < argc; at++) {
         if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h")) {
-            help_print(verb);
+            verb_help_print(verb);
             *out = NULL;
             return NULL;
         }
-        if (!strncmp(argv[at], "--", 2))
+        if (argv[at][0] == '-' && argv[at][1])
             TRY(option_take(c, verb, argc, argv, &at, &sets));
         else if (!strcmp(verb->name, "tokenizer") && !c->subverb)
             c->subverb = argv[at];

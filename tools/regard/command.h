@@ -26,9 +26,23 @@ struct command {
 struct verb {
     const char *name, *help, *needs, *allows; /* options, blank-separated */
     status (*run)(struct command *command);
+    const char *what; /* of the word that is no option: DIR or WHAT; NULL: there is none */
+    const char *more; /* the end of its help: usage, formats of files; lines, or NULL */
 };
 extern const struct verb verbs[];
 extern const int verb_count;
+const struct verb *verb_find(const char *name); /* NULL: none */
+
+/* An option of any verb; value: what stands for its value in help, NULL of a flag. */
+struct option {
+    const char *name, *value, *help;
+};
+const struct option *option_find(const char *name); /* NULL: none */
+
+void version_print(void);
+void verb_help_print(const struct verb *verb);
+/* topic: a verb, a section of the settings or a key; NULL: verbs and topics. */
+status help_print(const char *topic);
 
 /* STATUS_USAGE for a wrong line; *verb is NULL when it names none, or when help or the version
  * was printed. */
@@ -36,6 +50,9 @@ status command_parse(int argc, char **argv, struct command *command, const struc
 
 /* The one line of an error; nothing where its message is empty. */
 void error_print(status s);
+
+/* Ends of verbs' help (struct verb's more). */
+extern const char tokenizer_usage[];
 
 status verb_tokenizer(struct command *command);
 status verb_sft(struct command *command);

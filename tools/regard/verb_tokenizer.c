@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char tokenizer_usage[] =
+    "regard tokenizer train --data FILE.jsonl --out DIR\n"
+    "regard tokenizer encode|decode --model DIR | --spm FILE.model --data FILE --out FILE\n";
+
 static status train(struct command *command)
 {
     const struct config *config = &command->config;

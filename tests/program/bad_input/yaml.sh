@@ -71,7 +71,7 @@ against "within one" 'reward.scale: within needs rollout.candidates' reward.scal
     rollout.candidates=1
 against "k1 in the loss" 'kl.estimator: k1 with kl.in: loss' kl.estimator=k1
 against "three microbatches" 'learn.microbatches must be a power of two, not 3' learn.microbatches=3
-against "more learners than microbatches" 'learn.microbatches \(4\) must be a multiple of roles.learners \(8\)' \
+against "more learners than microbatches" 'roles.learners \(8\) must divide learn.microbatches \(4\): 1, 2 or 4' \
     roles.learners=8
 against "greedy exploration" 'train needs rollout.temperature above 0' rollout.temperature=0
 against "no user model" 'rollout.user: model needs model.user_path' rollout.user=model

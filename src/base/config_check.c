@@ -1,0 +1,70 @@
+/* Keys that contradict each other; see config.h. */
+#include "src/base/config.h"
+
+#include <string.h>
+
+static bool power_of_two(int64_t value)
+{
+    return value > 0 && !(value & (value - 1));
+}
+
+/* "1, 2 or 4": the divisors of a power of two. */
+static void learners_allowed(int64_t microbatches, char out[128])
+{
+    size_t used = 0;
+    for (int64_t n = 1; n <= microbatches; n *= 2)
+        used += (size_t)snprintf(out + used, 128 - used, "%s%lld",
+                                 n == 1              ? ""
+                                 : n == microbatches ? " or "
+                                                     : ", ",
+                                 (long long)n);
+}
+
+status config_check(const struct config *config, enum config_scope scope)
+{
+    if (strcmp(config->sft.role, "assistant") && strcmp(config->sft.role, "user"))
+        FAIL(STATUS_INPUT, "sft.role must be assistant or user, not \"%s\"", config->sft.role);
+    if (!power_of_two(config->learn.microbatches))
+        FAIL(STATUS_INPUT, "learn.microbatches must be a power of two, not %lld",
+             (long long)config->learn.microbatches);
+    if (config->learn.microbatches % config->roles.learners) {
+        char allowed[128];
+        learners_allowed(config->learn.microbatches, allowed);
+        FAIL(STATUS_INPUT, "roles.learners (%lld) must divide learn.microbatches (%lld): %s",
+             (long long)config->roles.learners, (long long)config->learn.microbatches, allowed);
+    }
+    if (config->kl.estimator == KL_K1 && config->kl.in == KL_IN_LOSS)
+        FAIL(STATUS_INPUT, "kl.estimator: k1 with kl.in: loss has no useful gradient; take "
+                           "kl.estimator: k3 or kl.in: reward");
+    if (config->precision == PRECISION_BF16 && config->device == DEVICE_CPU)
+        FAIL(STATUS_INPUT, "precision: bf16 needs device: cuda; the CPU's is fp32");
+    if (config->rounding == ROUNDING_STOCHASTIC && config->precision == PRECISION_FP32)
+        FAIL(STATUS_INPUT, "rounding: stochastic rounds to bf16, but precision is fp32");
+    if (scope == CONFIG_INFERENCE) return NULL;
+
+    const char *verb = scope == CONFIG_SFT ? "sft" : "train";
+    bool shape = config->model.d_model > 0;
+    if (!config->model.path[0] && !shape)
+        FAIL(STATUS_INPUT,
+             "%s needs a model: give model.path (--model), or model.d_model for a new one", verb);
+    if (!config->data.train[0])
+        FAIL(STATUS_INPUT, "%s needs data: give data.train (a JSONL file)", verb);
+    if (!config->model.path[0] && !config->tokenizer.path[0] && !config->model.vocabulary)
+        FAIL(STATUS_INPUT, "a new model needs tokenizer.path or model.vocabulary");
+    if (scope == CONFIG_SFT) return NULL;
+
+    if (config->advantage == ADVANTAGE_GROUP && config->rollout.candidates == 1)
+        FAIL(STATUS_INPUT,
+             "advantage: group needs rollout.candidates of 2 or more: a candidate alone has no "
+             "baseline");
+    if (config->reward.scale == SCALE_WITHIN && config->rollout.candidates == 1)
+        FAIL(STATUS_INPUT, "reward.scale: within needs rollout.candidates of 2 or more");
+    if (config->rollout.temperature == 0)
+        FAIL(STATUS_INPUT,
+             "train needs rollout.temperature above 0: greedy replies do not explore");
+    if (config->rollout.user == USER_MODEL && !config->model.user_path[0])
+        FAIL(STATUS_INPUT, "rollout.user: model needs model.user_path");
+    if (config->guard.patience && (!config->eval.every || !config->data.valid[0]))
+        FAIL(STATUS_INPUT, "guard.patience needs eval.every and data.valid");
+    return NULL;
+}
