@@ -23,14 +23,14 @@ status exchange_connect(struct exchange *exchange, int64_t size)
     struct queue *queue = exchange->queue;
     TRY(gpu_group_open(world, queue, GPU_LEARNERS, size, &exchange->learners));
     /* Where all ranks have both roles, each has the weights already. */
-    if (world->learners < world->size) {
+    if (world->roles.learners < world->size) {
         const bool device = strcmp(queue->op->name, "cpu") != 0;
         int64_t cannot;
         TRY(gpu_group_open(world, queue, GPU_WEIGHTS, size, &exchange->weights));
         TRY(world_maximum(world, !(device && transport_reads_devices()), &cannot));
         exchange->weights_direct = !cannot;
     }
-    if (!world->is_learner || exchange->learners) return NULL;
+    if (!world->roles.is_learner || exchange->learners) return NULL;
     return staging_open(&exchange->staging, world, queue);
 }
 
@@ -87,7 +87,7 @@ static int ranges_cut(int64_t begin, int64_t end, int64_t size, int learners,
 static void reduce_ready(void *context, int64_t offset)
 {
     struct exchange *exchange = context;
-    const int learners = exchange->world->learners;
+    const int learners = exchange->world->roles.learners;
     if (!exchange->learners || exchange->error) return;
     struct collective_range *ranges = memory_allocate((size_t)learners * sizeof *ranges);
     while (!exchange->error && exchange->left > offset &&
@@ -116,7 +116,7 @@ static status reduce_finish(void *context)
 static status gather_values(void *context, float *values, int64_t size)
 {
     struct exchange *exchange = context;
-    const int learners = exchange->world->learners;
+    const int learners = exchange->world->roles.learners;
     if (!exchange->learners)
         return learners_gather_values(exchange->world, &exchange->staging, values, size);
     struct collective_range *ranges = memory_allocate((size_t)learners * sizeof *ranges);
@@ -134,7 +134,7 @@ static status gather_bytes(void *context, const void *mine, size_t bytes, void *
     size_t *sizes;
     TRY(learners_allgather_bytes(world, mine, bytes, &data, &sizes));
     *total = 0;
-    for (int i = 0; i < world->learners; i++) *total += sizes[i];
+    for (int i = 0; i < world->roles.learners; i++) *total += sizes[i];
     free(sizes);
     *all = data;
     return NULL;
@@ -145,10 +145,10 @@ struct learner_exchange exchange_of_learner(struct exchange *exchange)
     struct world *world = exchange->world;
     struct learner_exchange out;
     learner_exchange_alone(&out);
-    if (world->learners > 1)
+    if (world->roles.learners > 1)
         out = (struct learner_exchange){.context = exchange,
-                                        .rank = world->learner,
-                                        .count = world->learners,
+                                        .rank = world->roles.learner,
+                                        .count = world->roles.learners,
                                         .reduce_begin = reduce_begin,
                                         .reduce_ready = reduce_ready,
                                         .reduce_finish = reduce_finish,

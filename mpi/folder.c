@@ -4,6 +4,7 @@
 #include "src/base/file.h"
 #include "src/base/log.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -85,20 +86,20 @@ static status about_write(const struct run_folder *folder)
     snprintf(path, sizeof path, "%s/about.txt", options->folder);
     struct file_writer writer;
     TRY(file_begin(&writer, path));
-    fprintf(writer.stream,
-            "A run of `regard %s`, %s, on %s with %d ranks, %d of them learners.\n"
-            "%s%s\n\n"
-            "config.yaml         the resolved configuration\n"
-            "metrics.jsonl       a JSON object an update; eval_* and valid_* are held out\n"
-            "events.out.*        the same for TensorBoard: tensorboard --logdir %s\n"
-            "checkpoints/        step-NNNNNN after so many updates; each serves as --model\n"
-            "samples/            replies at the evaluations (train)\n\n"
-            "Go on:    regard %s --config %s/config.yaml --run %s --resume\n"
-            "Look in:  regard inspect %s/checkpoints/step-NNNNNN\n",
-            folder->kind, options->version, host, folder->world->size, folder->world->learners,
-            folder->checkpoint[0] ? "Resumed from " : "Started at the beginning",
-            folder->checkpoint, options->folder, folder->kind, options->folder, options->folder,
-            options->folder);
+    fprintf(
+        writer.stream,
+        "A run of `regard %s`, %s, on %s with %d ranks, %d of them learners.\n"
+        "%s%s\n\n"
+        "config.yaml         the resolved configuration\n"
+        "metrics.jsonl       a JSON object an update; eval_* and valid_* are held out\n"
+        "events.out.*        the same for TensorBoard: tensorboard --logdir %s\n"
+        "checkpoints/        step-NNNNNN after so many updates; each serves as --model\n"
+        "samples/            replies at the evaluations (train)\n\n"
+        "Go on:    regard %s --config %s/config.yaml --run %s --resume\n"
+        "Look in:  regard inspect %s/checkpoints/step-NNNNNN\n",
+        folder->kind, options->version, host, folder->world->size, folder->world->roles.learners,
+        folder->checkpoint[0] ? "Resumed from " : "Started at the beginning", folder->checkpoint,
+        options->folder, folder->kind, options->folder, options->folder, options->folder);
     status s = file_commit(&writer);
     file_abandon(&writer);
     return s;
@@ -154,7 +155,7 @@ status run_folder_report(struct run_folder *folder, int64_t step, double seconds
 
 bool run_folder_judge(struct run_folder *folder, int64_t step, double score, int64_t patience)
 {
-    if (folder->best < 0 || score > folder->best_metric) {
+    if (!isnan(score) && (folder->best < 0 || score > folder->best_metric)) {
         folder->best = step;
         folder->best_metric = score;
         folder->worse = 0;

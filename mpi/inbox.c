@@ -4,7 +4,6 @@
 
 #include "mpi/experience.h"
 #include "src/base/memory.h"
-#include "src/base/slices.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +16,9 @@ struct slot {
 struct inbox {
     struct world *world;
     struct inbox_rules rules;
-    int64_t batch;        /* that is due */
-    int64_t first, count; /* this learner's slice of a batch */
-    struct slot *slots;   /* [lag + 1, count]; batch b has row b mod (lag + 1) */
+    int64_t batch;      /* that is due */
+    struct slice slice; /* this learner's of a batch */
+    struct slot *slots; /* [lag + 1, count]; batch b has row b mod (lag + 1) */
 };
 
 struct inbox *inbox_create(struct world *world, const struct inbox_rules *rules, int64_t batch)
@@ -28,17 +27,16 @@ struct inbox *inbox_create(struct world *world, const struct inbox_rules *rules,
     inbox->world = world;
     inbox->rules = *rules;
     inbox->batch = batch;
-    inbox->first = slice_first(world->learner, rules->dialogues, world->learners);
-    inbox->count =
-        slice_first(world->learner + 1, rules->dialogues, world->learners) - inbox->first;
-    inbox->slots = memory_allocate((size_t)((rules->lag + 1) * inbox->count) * sizeof(struct slot));
+    inbox->slice = roles_learned(&world->roles, rules->dialogues);
+    inbox->slots =
+        memory_allocate((size_t)((rules->lag + 1) * inbox->slice.count) * sizeof(struct slot));
     return inbox;
 }
 
 void inbox_destroy(struct inbox *inbox)
 {
     if (!inbox) return;
-    for (int64_t i = 0; i < (inbox->rules.lag + 1) * inbox->count; i++)
+    for (int64_t i = 0; i < (inbox->rules.lag + 1) * inbox->slice.count; i++)
         experience_destroy(inbox->slots[i].experience);
     free(inbox->slots);
     free(inbox);
@@ -46,12 +44,12 @@ void inbox_destroy(struct inbox *inbox)
 
 int64_t inbox_count(const struct inbox *inbox)
 {
-    return inbox->count;
+    return inbox->slice.count;
 }
 
 static struct slot *inbox_row(const struct inbox *inbox, int64_t batch)
 {
-    return inbox->slots + batch % (inbox->rules.lag + 1) * inbox->count;
+    return inbox->slots + batch % (inbox->rules.lag + 1) * inbox->slice.count;
 }
 
 static bool tokens_fit(const int32_t *tokens, int64_t count, int64_t vocabulary)
@@ -89,10 +87,10 @@ static status experience_check(const struct inbox *inbox, const struct experienc
         FAIL(STATUS_INTERNAL, "rank %d: dialogue %lld is of batch %lld, due are %lld to %lld",
              sender, dialogue, (long long)batch, (long long)inbox->batch,
              (long long)(inbox->batch + rules->lag));
-    const int64_t owner = slice_owner(place, rules->dialogues, world->learners);
-    if (owner != world->learner)
-        FAIL(STATUS_INTERNAL, "rank %d: dialogue %lld is learner %lld's and came to learner %d",
-             sender, dialogue, (long long)owner, world->learner);
+    const int owner = roles_owner(&world->roles, place, rules->dialogues);
+    if (owner != world->roles.learner)
+        FAIL(STATUS_INTERNAL, "rank %d: dialogue %lld is learner %d's and came to learner %d",
+             sender, dialogue, owner, world->roles.learner);
     const int64_t version = batch > rules->lag ? batch - rules->lag : 0;
     if (one->weight_version != version)
         FAIL(STATUS_INTERNAL,
@@ -104,7 +102,7 @@ static status experience_check(const struct inbox *inbox, const struct experienc
     if (bad >= 0)
         FAIL(STATUS_INTERNAL, "rank %d: dialogue %lld: its turn number %lld is not one of this run",
              sender, dialogue, (long long)bad + 1);
-    const struct slot *slot = inbox_row(inbox, batch) + (place - inbox->first);
+    const struct slot *slot = inbox_row(inbox, batch) + (place - inbox->slice.first);
     if (slot->experience)
         FAIL(STATUS_INTERNAL, "rank %d: dialogue %lld came twice, before from rank %d", sender,
              dialogue, slot->sender);
@@ -120,7 +118,7 @@ status inbox_put(struct inbox *inbox, struct experience *experience, int sender)
     }
     const int64_t dialogues = inbox->rules.dialogues;
     struct slot *row = inbox_row(inbox, experience->dialogue / dialogues);
-    row[experience->dialogue % dialogues - inbox->first] = (struct slot){experience, sender};
+    row[experience->dialogue % dialogues - inbox->slice.first] = (struct slot){experience, sender};
     return NULL;
 }
 
@@ -134,18 +132,18 @@ static bool row_full(const struct slot *row, int64_t count)
 status inbox_receive(struct inbox *inbox, struct experience **slots)
 {
     struct slot *row = inbox_row(inbox, inbox->batch);
-    memset(slots, 0, (size_t)inbox->count * sizeof *slots);
-    while (!row_full(row, inbox->count)) {
+    memset(slots, 0, (size_t)inbox->slice.count * sizeof *slots);
+    while (!row_full(row, inbox->slice.count)) {
         struct experience *next;
         int sender;
         status s = experience_receive(inbox->world, &next, &sender);
         if (!s) s = inbox_put(inbox, next, sender);
         if (s)
-            return status_context(s, "learner %d, batch %lld", inbox->world->learner,
+            return status_context(s, "learner %d, batch %lld", inbox->world->roles.learner,
                                   (long long)inbox->batch);
     }
-    for (int64_t i = 0; i < inbox->count; i++) slots[i] = row[i].experience;
-    memset(row, 0, (size_t)inbox->count * sizeof *row);
+    for (int64_t i = 0; i < inbox->slice.count; i++) slots[i] = row[i].experience;
+    memset(row, 0, (size_t)inbox->slice.count * sizeof *row);
     inbox->batch++;
     return NULL;
 }

@@ -8,7 +8,7 @@
 status learners_barrier(struct world *world)
 {
     MPI_Request request;
-    if (world->learners == 1) return NULL;
+    if (world->roles.learners == 1) return NULL;
     TRY(transport_check(MPI_Ibarrier(world->groups->learners, &request), "learners' barrier"));
     return transport_wait_all(world, &request, 1, "learners' barrier");
 }
@@ -19,17 +19,19 @@ status learners_allgather_bytes(struct world *world, const void *data, size_t si
     MPI_Comm comm = world->groups->learners;
     const char *what = "learners' gather";
     size_t total = 0;
-    *sizes = memory_allocate((size_t)world->learners * sizeof **sizes);
+    *sizes = memory_allocate((size_t)world->roles.learners * sizeof **sizes);
     *all = NULL;
     status s = NULL;
-    for (int l = 0; l < world->learners && !s; l++) {
+    for (int l = 0; l < world->roles.learners && !s; l++) {
         uint64_t wide = size;
-        if (world->learners > 1) s = transport_broadcast(world, comm, &wide, sizeof wide, l, what);
+        if (world->roles.learners > 1)
+            s = transport_broadcast(world, comm, &wide, sizeof wide, l, what);
         if (s) break;
         (*sizes)[l] = wide;
         *all = memory_resize(*all, total + wide + 1);
-        if (l == world->learner && size) memcpy(*all + total, data, size);
-        if (world->learners > 1) s = transport_broadcast(world, comm, *all + total, wide, l, what);
+        if (l == world->roles.learner && size) memcpy(*all + total, data, size);
+        if (world->roles.learners > 1)
+            s = transport_broadcast(world, comm, *all + total, wide, l, what);
         total += wide;
     }
     if (s) {

@@ -12,12 +12,8 @@
 static struct world world_of_rank(const struct world *world, int rank)
 {
     struct world other = *world;
-    const bool all_learn = world->learners == world->size;
     other.rank = rank;
-    other.is_learner = rank < world->learners;
-    other.is_actor = all_learn || !other.is_learner;
-    other.learner = other.is_learner ? rank : -1;
-    other.actor = all_learn ? rank : rank - world->learners;
+    other.roles = roles_of(rank, world->size, world->roles.learners);
     other.groups = NULL;
     return other;
 }

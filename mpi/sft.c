@@ -1,12 +1,9 @@
 /* Supervised fine-tuning over learners: the loss is on the replies alone, batches come in prompt
  * order, and the gradient tree makes the bits those of any number of learners. */
-#include "mpi/exchange.h"
-#include "mpi/plan.h"
 #include "mpi/run.h"
 #include "mpi/run_checkpoint.h"
+#include "mpi/run_loop.h"
 #include "mpi/setup.h"
-#include "mpi/signals.h"
-#include "src/base/clock.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/base/slices.h"
@@ -18,16 +15,9 @@
 #include <string.h>
 
 struct tuner {
-    const struct config *config;
-    struct world *world;
-    struct run_folder folder;
-    struct queue *queue;
-    struct dataset *data, *valid;
-    struct language *language;
+    struct run run;
     struct example_list examples, held_out;
     struct model *policy;
-    struct exchange exchange;
-    struct learner *learner;
 };
 
 /* The largest of the examples that are learned from or held out. */
@@ -42,27 +32,27 @@ static struct learn_limits tuner_limits(const struct tuner *t)
                 limits.longest_history = one->history_count;
             if (one->reply_count > limits.longest_reply) limits.longest_reply = one->reply_count;
         }
-    limits.turns = t->config->sft.batch;
+    limits.turns = t->run.config->sft.batch;
     if (t->held_out.count > limits.turns) limits.turns = t->held_out.count;
     return limits;
 }
 
 static status tuner_models(struct tuner *t, const struct learner_exchange *exchange)
 {
-    TRY(run_model_open(t->config, t->queue, true, t->language, &t->policy));
-    TRY(language_fits(t->language, model_shape(t->policy)->vocabulary));
-    return learner_create(t->config, exchange, t->policy, NULL, false, &t->learner);
+    TRY(run_model_open(t->run.config, t->run.queue, true, t->run.language, &t->policy));
+    TRY(language_fits(t->run.language, model_shape(t->policy)->vocabulary));
+    return learner_create(t->run.config, exchange, t->policy, NULL, false, &t->run.learner);
 }
 
 static status tuner_reserve(struct tuner *t)
 {
     const struct learn_limits limits = tuner_limits(t);
-    return learner_reserve(t->learner, &limits);
+    return learner_reserve(t->run.learner, &limits);
 }
 
 static void tuner_models_close(struct tuner *t)
 {
-    learner_free(t->learner);
+    learner_free(t->run.learner);
     if (t->policy) model_destroy(t->policy);
 }
 
@@ -70,64 +60,80 @@ static void tuner_models_close(struct tuner *t)
 static status tuner_plan(void *context, const struct world *world, struct queue *plan)
 {
     struct tuner planned = *(const struct tuner *)context;
-    const struct learner_exchange exchange = {.rank = world->learner, .count = world->learners};
-    planned.queue = plan;
+    const struct learner_exchange exchange = {.rank = world->roles.learner,
+                                              .count = world->roles.learners};
+    planned.run.queue = plan;
     planned.policy = NULL;
-    planned.learner = NULL;
+    planned.run.learner = NULL;
     status s = tuner_models(&planned, &exchange);
     if (!s) s = tuner_reserve(&planned);
     tuner_models_close(&planned);
     return s;
 }
 
-static status examples_open(const struct tuner *t, const struct dataset *data,
+static status examples_open(const struct run *run, const struct dataset *data,
                             enum dialogue_role role, struct example_list *out)
 {
-    TRY(examples_make(&t->language->history, data, role, out));
-    if (out->overlong && t->world->rank == 0)
+    TRY(examples_make(&run->language->history, data, role, out));
+    if (out->overlong && run->world->rank == 0)
         log_line(
             LOG_WARNING,
             "%s: %lld turns are left out, the first in line %lld: their prompt alone is longer "
             "than history.max_tokens (%lld)",
             data->path, (long long)out->overlong, (long long)out->overlong_line,
-            (long long)t->config->history.max_tokens);
+            (long long)run->config->history.max_tokens);
     return NULL;
 }
 
-static status tuner_open(struct tuner *t)
+static status tuner_open(struct run *run)
 {
-    const struct config *config = t->config;
+    struct tuner *t = (struct tuner *)run;
+    const struct config *config = run->config;
     const enum dialogue_role role = !strcmp(config->sft.role, "user") ? ROLE_USER : ROLE_ASSISTANT;
-    TRY(queue_open(config, t->world->local_rank, &t->queue));
-    TRY(dataset_read(config->data.train, DATASET_TRAIN, &t->data));
-    if (config->data.valid[0]) TRY(dataset_read(config->data.valid, DATASET_TRAIN, &t->valid));
-    TRY(language_open(config, config->model.path, t->data, &t->language));
-    TRY(examples_open(t, t->data, role, &t->examples));
-    if (t->valid) TRY(examples_open(t, t->valid, role, &t->held_out));
+    TRY(run_open(run));
+    TRY(examples_open(run, run->data, role, &t->examples));
+    if (run->valid) TRY(examples_open(run, run->valid, role, &t->held_out));
     if (config->sft.batch > t->examples.count)
         FAIL(STATUS_INPUT, "sft.batch is %lld but %s has %lld turns to learn from; lower it",
-             (long long)config->sft.batch, t->data->path, (long long)t->examples.count);
-    TRY(plan_reserve(t->queue, t->world, tuner_plan, t));
-    exchange_open(&t->exchange, t->world, t->queue);
-    const struct learner_exchange exchange = exchange_of_learner(&t->exchange);
+             (long long)config->sft.batch, run->data->path, (long long)t->examples.count);
+    TRY(plan_reserve(run->queue, run->world, tuner_plan, t));
+    const struct learner_exchange exchange = exchange_of_learner(&run->exchange);
     TRY(tuner_models(t, &exchange));
-    if (plan_wanted(t->queue)) TRY(tuner_reserve(t));
-    plan_log_use(t->queue, "update", t->folder.start);
+    run->parameter_count = model_parameters(t->policy)->size;
+    if (plan_wanted(run->queue)) TRY(tuner_reserve(t));
+    plan_log_use(run->queue, "update", run->folder.start);
     return NULL;
 }
 
-static status tuner_close(struct tuner *t)
+static status tuner_describe(struct run *run, FILE *out)
 {
-    status s = exchange_close(&t->exchange);
-    run_folder_close(&t->folder);
+    const struct tuner *t = (const struct tuner *)run;
+    TRY(plan_print(run->queue, run->world, tuner_plan, run, out));
+    fprintf(out, "# %lld parameters, %lld turns to learn from, %d learners\n",
+            (long long)run->parameter_count, (long long)t->examples.count,
+            run->world->roles.learners);
+    return NULL;
+}
+
+static status tuner_resume(struct run *run)
+{
+    return run->folder.checkpoint[0] ? run_checkpoint_load(&run->folder, run->learner, NULL) : NULL;
+}
+
+static status tuner_connect(struct run *run)
+{
+    return exchange_connect(&run->exchange, run->parameter_count);
+}
+
+static status tuner_close(struct run *run)
+{
+    struct tuner *t = (struct tuner *)run;
+    /* The queue's memory goes before the queue. */
+    status s = exchange_close(&run->exchange);
     tuner_models_close(t);
     examples_free(&t->examples);
     examples_free(&t->held_out);
-    language_close(t->language);
-    if (t->data) dataset_free(t->data);
-    if (t->valid) dataset_free(t->valid);
-    if (t->queue) t->queue->op->destroy(t->queue);
-    return s;
+    return status_first(s, run_close(run));
 }
 
 static struct learn_turn example_turn(const struct example *e)
@@ -142,9 +148,9 @@ static struct learn_turn example_turn(const struct example *e)
  * microbatches of it. */
 static status batch_learn(struct tuner *t, int64_t step, struct step_metrics *out, int64_t *tokens)
 {
-    const struct config *config = t->config;
-    const int64_t batch = config->sft.batch, mine = learner_microbatches(t->learner);
-    const int64_t first = mine * t->learner->exchange.rank;
+    const struct config *config = t->run.config;
+    const int64_t batch = config->sft.batch, mine = learner_microbatches(t->run.learner);
+    const int64_t first = mine * t->run.learner->exchange.rank;
     struct learn_turn *turns = memory_allocate((size_t)batch * sizeof *turns);
     int64_t *begin = memory_allocate((size_t)(mine + 1) * sizeof *begin);
     *tokens = 0;
@@ -164,7 +170,7 @@ static status batch_learn(struct tuner *t, int64_t step, struct step_metrics *ou
                                            .all_turns = batch};
     const double lr = schedule_rate(config->policy.schedule, config->sft.lr, config->policy.warmup,
                                     step, config->sft.updates);
-    status s = sft_step(t->learner, &mine_batch, lr, out);
+    status s = sft_step(t->run.learner, &mine_batch, lr, out);
     free(turns);
     free(begin);
     return s;
@@ -178,9 +184,9 @@ struct loss_part {
 /* Held-out loss a token, shared among the learners: contiguous slices, added in order. */
 static status held_out_loss(struct tuner *t, double *loss)
 {
-    const int64_t rank = t->learner->exchange.rank, learners = t->learner->exchange.count;
+    const int64_t rank = t->run.learner->exchange.rank, learners = t->run.learner->exchange.count;
     const int64_t limit = t->held_out.count;
-    const int64_t mine = learner_microbatches(t->learner), all = mine * learners;
+    const int64_t mine = learner_microbatches(t->run.learner), all = mine * learners;
     struct loss_part *parts = memory_allocate((size_t)mine * sizeof *parts);
     status s = NULL;
     for (int64_t i = 0; !s && i < mine; i++) {
@@ -189,14 +195,14 @@ static status held_out_loss(struct tuner *t, double *loss)
         struct learn_turn *turns = memory_allocate((size_t)(end - begin + 1) * sizeof *turns);
         for (int64_t k = begin; k < end; k++)
             turns[k - begin] = example_turn(&t->held_out.examples[k]);
-        s = sft_loss(t->learner, turns, end - begin, &parts[i].sum, &parts[i].tokens);
+        s = sft_loss(t->run.learner, turns, end - begin, &parts[i].sum, &parts[i].tokens);
         free(turns);
     }
     void *gathered = NULL;
     size_t bytes = 0;
     if (!s)
-        s = t->learner->exchange.gather(t->learner->exchange.context, parts,
-                                        (size_t)mine * sizeof *parts, &gathered, &bytes);
+        s = t->run.learner->exchange.gather(t->run.learner->exchange.context, parts,
+                                            (size_t)mine * sizeof *parts, &gathered, &bytes);
     const struct loss_part *all_parts = gathered;
     double sum = 0;
     int64_t tokens = 0;
@@ -210,80 +216,63 @@ static status held_out_loss(struct tuner *t, double *loss)
     return s;
 }
 
-/* Evaluation and early stop: the same numbers on every learner, so the same decision. */
-static status held_out_check(struct tuner *t, int64_t step, bool *stop)
+static status tuner_step(struct run *run, int64_t step, struct metric_list *metrics,
+                         int64_t *tokens)
 {
-    double loss;
-    TRY(held_out_loss(t, &loss));
-    *stop = run_folder_judge(&t->folder, step, -loss, t->config->sft.patience);
-    if (t->world->rank != 0) return NULL;
-    const struct metric list[] = {{"valid_loss", loss}, {"valid_perplexity", exp(loss)}};
-    TRY(run_folder_record(&t->folder, step, list, 2));
-    log_line(LOG_INFO, "sft update %lld: validation loss %.4f, perplexity %.3f%s", (long long)step,
-             loss, exp(loss), *stop ? "; no longer falling, stopping" : "");
+    struct step_metrics done;
+    TRY(batch_learn((struct tuner *)run, step, &done, tokens));
+    metric_list_add(metrics, done.loss, "loss");
+    metric_list_add(metrics, done.gradient_norm, "gradient_norm");
+    metric_list_add(metrics, done.skipped, "skipped");
     return NULL;
 }
 
-static status updates_run(struct tuner *t, bool *signalled)
+static bool tuner_evaluates(const struct run *run, int64_t step)
 {
-    const struct config *config = t->config;
-    const int64_t updates = config->sft.updates;
-    bool stop = false;
-    for (int64_t step = t->folder.start; step < updates && !stop; step++) {
-        const double begun = seconds_now();
-        t->world->step = step;
-        struct step_metrics metrics;
-        int64_t tokens;
-        TRY(batch_learn(t, step, &metrics, &tokens));
-        if (t->world->rank == 0) {
-            const struct metric list[] = {{"loss", metrics.loss},
-                                          {"gradient_norm", metrics.gradient_norm},
-                                          {"skipped", metrics.skipped}};
-            TRY(run_folder_report(&t->folder, step + 1, seconds_now() - begun, (double)tokens, list,
-                                  3));
-        }
-        plan_log_use(t->queue, "update", step + 1);
-        const bool last = step + 1 == updates;
-        if (t->held_out.count &&
-            (last || (config->eval.every > 0 && (step + 1) % config->eval.every == 0)))
-            TRY(held_out_check(t, step + 1, &stop));
-        TRY(world_stop_requested(t->world, signalled));
-        if (*signalled) stop = true;
-        if (run_checkpoint_due(config, step + 1, stop || last))
-            TRY(run_checkpoint_save(&t->folder, t->learner, t->language, step + 1, NULL));
-    }
+    const int64_t every = run->config->eval.every;
+    return ((const struct tuner *)run)->held_out.count > 0 &&
+           (step == run->updates || (every > 0 && step % every == 0));
+}
+
+static status tuner_evaluate(struct run *run, int64_t step, struct metric_list *metrics)
+{
+    double loss;
+    (void)step;
+    TRY(held_out_loss((struct tuner *)run, &loss));
+    metric_list_add(metrics, loss, "valid_loss");
+    metric_list_add(metrics, exp(loss), "valid_perplexity");
     return NULL;
+}
+
+static struct run_watch tuner_watch(const struct run *run)
+{
+    return (struct run_watch){
+        .metric = "valid_loss", .lower_is_better = true, .patience = run->config->sft.patience};
+}
+
+static status tuner_save(struct run *run, int64_t step)
+{
+    return run_checkpoint_save(&run->folder, run->learner, run->language, step, NULL);
 }
 
 status sft_run(struct world *world, const struct run_options *options)
 {
-    struct tuner t = {.config = &options->config, .world = world};
-    bool signalled = false;
-    if (!world->is_learner || world->learners != world->size)
+    static const struct run_kind kind = {.name = "sft",
+                                         .open = tuner_open,
+                                         .describe = tuner_describe,
+                                         .resume = tuner_resume,
+                                         .connect = tuner_connect,
+                                         .step = tuner_step,
+                                         .evaluates = tuner_evaluates,
+                                         .evaluate = tuner_evaluate,
+                                         .watch = tuner_watch,
+                                         .save = tuner_save,
+                                         .close = tuner_close};
+    if (world->roles.learners != world->size)
         FAIL(STATUS_INPUT, "sft has no actors: set roles.learners to the number of ranks, %d",
              world->size);
-    status s = run_folder_open(world, options, "sft", &t.folder);
-    if (!s) s = world_agree(world, tuner_open(&t));
-    if (!s && options->dry) {
-        if (world->rank == 0) {
-            s = config_print(t.config, stdout);
-            if (!s) s = plan_print(t.queue, world, tuner_plan, &t, stdout);
-            printf("# %lld parameters, %lld turns to learn from, %d learners\n",
-                   (long long)model_parameters(t.policy)->size, (long long)t.examples.count,
-                   world->learners);
-        }
-    } else if (!s) {
-        /* A resume that is refused has written nothing. */
-        if (t.folder.checkpoint[0])
-            s = world_agree(world, run_checkpoint_load(&t.folder, t.learner, NULL));
-        if (!s) s = world_agree(world, run_folder_start(&t.folder, t.config->sft.updates));
-        if (!s)
-            s = world_agree(world, exchange_connect(&t.exchange, model_parameters(t.policy)->size));
-        if (!s) {
-            s = updates_run(&t, &signalled);
-            if (s) world_abort(world, s);
-        }
-        if (!s && signalled) s = run_stopped();
-    }
-    return status_first(s, tuner_close(&t));
+    struct tuner t = {.run = {.config = &options->config,
+                              .world = world,
+                              .updates = options->config.sft.updates}};
+    return run_loop(&t.run, options, &kind);
 }

@@ -1,17 +1,17 @@
-/* The reinforcement loop over ranks.  Batch b is generated with the weights of update
- * b - pipeline.lag, always.  Version v of the weights exists after v updates.  In order:
- *   actor:   X(w0)  generate b  [S(v) X(v)]  generate b+1 ...
- *   learner: X(w0)  receive b, update, S(v), save, X(v) ...
- * S(v) is where all ranks agree on stopping, X(v) the exchange of version v. */
-#include "mpi/plan.h"
+/* Reinforcement learning over ranks, as a kind of run.  Batch b is generated with the weights of
+ * update b - pipeline.lag, always.  Version v of the weights exists after v updates; X(v) is its
+ * way to the actors.  With lag 0 step b is, on
+ *   actors:   X(b)  generate b
+ *   learners: X(b)  receive b, update
+ * and with lag 1, after X(b - 1) and batch b were done before (train_begin or step b - 1),
+ *   actors:   X(b)  generate b + 1
+ *   learners: X(b)  receive b, update
+ * Ranks that have both roles do not generate ahead: step b is X(b - lag), generate b, update. */
 #include "mpi/run.h"
-#include "mpi/signals.h"
 #include "mpi/trainer.h"
 #include "mpi/weights.h"
-#include "src/base/clock.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
-#include "src/base/slices.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,19 +19,19 @@
 /* Learner 0 and the actors, between their GPUs or through the host. */
 static status weights_send(struct trainer *t, int64_t version, float *values)
 {
-    struct world *world = t->world;
-    const struct ops *op = t->queue->op;
-    const int64_t size = t->parameter_count;
-    const bool by_host = !exchange_takes_weights(&t->exchange);
-    float *to = world->is_actor ? model_parameters(t->actor_model)->values : NULL;
+    struct world *world = t->run.world;
+    const struct ops *op = t->run.queue->op;
+    const int64_t size = t->run.parameter_count;
+    const bool by_host = !exchange_takes_weights(&t->run.exchange);
+    float *to = world->roles.is_actor ? model_parameters(t->actor_model)->values : NULL;
     if (by_host && values) {
-        op->download(t->queue, t->wire, values, (size_t)size * sizeof *values);
-        TRY(op->synchronize(t->queue));
+        op->download(t->run.queue, t->wire, values, (size_t)size * sizeof *values);
+        TRY(op->synchronize(t->run.queue));
     }
     TRY(weights_exchange(world, t->wire, t->wire_count, version));
-    if (!by_host) TRY(exchange_weights(&t->exchange, values ? values : to, size));
+    if (!by_host) TRY(exchange_weights(&t->run.exchange, values ? values : to, size));
     if (!to) return NULL;
-    if (by_host) op->upload(t->queue, to, t->wire, (size_t)size * sizeof *to);
+    if (by_host) op->upload(t->run.queue, to, t->wire, (size_t)size * sizeof *to);
     return model_refresh_update(t->actor_model, version);
 }
 
@@ -45,20 +45,21 @@ static float *policy_values(const struct trainer *t)
  * pure actors are NULL. */
 static status weights_pass(struct trainer *t, int64_t version, float *values)
 {
-    struct world *world = t->world;
+    struct world *world = t->run.world;
     float *statistics_wire = t->wire + t->wire_count - 2 * running_size(&t->reward);
     double statistics[RUNNING_MAX];
     const size_t bytes = (size_t)running_size(&t->reward) * sizeof *statistics;
     world->step = version;
+    t->version = version;
     if (values) {
-        running_save(&t->reward, &t->learner->statistics, statistics);
+        running_save(&t->reward, &t->run.learner->statistics, statistics);
         memcpy(statistics_wire, statistics, bytes);
     }
-    if (trainer_has_both_roles(t))
+    if (roles_both(&world->roles))
         model_take_values(t->actor_model, values, version); /* every learner has the same */
-    else if (world->is_actor || world->rank == 0)
+    else if (world->roles.is_actor || world->rank == 0)
         TRY(weights_send(t, version, values));
-    if (!world->is_actor) return NULL;
+    if (!world->roles.is_actor) return NULL;
     memcpy(statistics, statistics_wire, bytes);
     return running_load(&t->reward, &t->rollout.statistics, statistics);
 }
@@ -83,88 +84,147 @@ static status version_check(const struct model *model, int64_t due)
          (long long)version.update, (long long)version.step, (long long)due);
 }
 
-/* Actor: its slice of batch b, each dialogue to its owner. */
+/* Actor: its slice of a batch, each dialogue to its owner. */
 static status batch_generate(struct trainer *t, int64_t batch, int64_t version)
 {
-    struct world *world = t->world;
-    const int64_t dialogues = t->config->rollout.dialogues;
-    const int64_t first = slice_first(world->actor, dialogues, world->actors);
-    const int64_t count = slice_first(world->actor + 1, dialogues, world->actors) - first;
-    if (!count) return NULL;
+    struct world *world = t->run.world;
+    const int64_t dialogues = t->run.config->rollout.dialogues;
+    const struct slice slice = roles_generated(&world->roles, dialogues);
+    if (!slice.count) return NULL;
     TRY(version_check(t->actor_model, version));
-    int64_t *ids = memory_allocate((size_t)count * sizeof *ids);
-    struct experience **made = memory_allocate((size_t)count * sizeof *made);
-    for (int64_t i = 0; i < count; i++) ids[i] = batch * dialogues + first + i;
-    status s = rollout_dialogues(&t->rollout, ids, count, version, made);
+    int64_t *ids = memory_allocate((size_t)slice.count * sizeof *ids);
+    struct experience **made = memory_allocate((size_t)slice.count * sizeof *made);
+    for (int64_t i = 0; i < slice.count; i++) ids[i] = batch * dialogues + slice.first + i;
+    status s = rollout_dialogues(&t->rollout, ids, slice.count, version, made);
     /* Sends go on while the next batch is generated: a learner takes this one only after the
      * exchange of weights that comes before it. */
     if (!s) s = outbox_empty(t);
     if (!s) t->outbox = experience_outbox_create(world);
-    for (int64_t i = 0; !s && i < count; i++) {
+    for (int64_t i = 0; !s && i < slice.count; i++) {
         if (world->size == 1) {
             s = inbox_put(t->inbox, made[i], 0);
             made[i] = NULL;
         } else
             s = experience_outbox_add(t->outbox, made[i],
-                                      (int)slice_owner(first + i, dialogues, world->learners));
+                                      roles_owner(&world->roles, slice.first + i, dialogues));
     }
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < slice.count; i++)
         if (made[i]) experience_destroy(made[i]);
     free(made);
     free(ids);
     return s;
 }
 
-/* Learner: one update from batch b. */
-static status batch_learn(struct trainer *t, int64_t batch, bool *guard)
+/* Learner: one update from a batch. */
+static status batch_learn(struct trainer *t, int64_t batch, struct metric_list *list,
+                          int64_t *tokens)
 {
-    const double begun = seconds_now();
-    const int64_t count = inbox_count(t->inbox);
+    const struct config *config = t->run.config;
+    const int64_t count = inbox_count(t->inbox), every = config->eval.every;
     struct experience **slots = memory_allocate((size_t)count * sizeof *slots);
-    t->world->step = batch;
+    t->run.world->step = batch;
     status s = version_check(t->policy, batch);
     if (!s) s = inbox_receive(t->inbox, slots);
     if (!s && t->previous)
-        t->queue->op->copy(t->queue, t->previous, policy_values(t),
-                           (size_t)t->parameter_count * sizeof *t->previous);
+        t->run.queue->op->copy(t->run.queue, t->previous, policy_values(t),
+                               (size_t)t->run.parameter_count * sizeof *t->previous);
     struct update_metrics metrics;
-    if (!s) s = ppo_update(t->learner, slots, count, t->config->rollout.dialogues, batch, &metrics);
-    if (!s && (metrics.policy.skipped || metrics.critic.skipped) && t->world->rank == 0)
-        log_line(LOG_WARNING, "update %lld: a gradient was not finite, the step was skipped",
-                 (long long)batch + 1);
-    const int64_t every = t->config->eval.every;
-    const bool look = every > 0 && (batch + 1) % every == 0;
-    if (!s && t->world->rank == 0)
-        s = trainer_report(t, batch + 1, seconds_now() - begun, &metrics);
-    plan_log_use(t->queue, "update", batch + 1);
-    if (!s && look) s = trainer_write_samples(t, batch + 1, slots, count);
-    if (!s && look && t->valid && t->world->rank == 0) s = trainer_evaluate(t, batch + 1, guard);
+    if (!s)
+        s = ppo_update(t->run.learner, slots, count, config->rollout.dialogues, batch, &metrics);
+    if (!s) {
+        if ((metrics.policy.skipped || metrics.critic.skipped) && t->run.world->rank == 0)
+            log_line(LOG_WARNING, "update %lld: a gradient was not finite, the step was skipped",
+                     (long long)batch + 1);
+        trainer_measure(t, &metrics, list);
+        *tokens = metrics.tokens;
+        if (every > 0 && (batch + 1) % every == 0)
+            s = trainer_write_samples(t, batch + 1, slots, count);
+    }
     for (int64_t i = 0; i < count; i++) experience_destroy(slots[i]);
     free(slots);
     return s;
 }
 
-/* S(v): all ranks agree on stopping.  *stop: 0 go on, 1 the guard, 2 a signal. */
-static status stop_agree(struct trainer *t, int64_t version, bool guard, int64_t *stop)
+/* The checkpoint, where there is one. */
+static status train_resume(struct run *run)
 {
-    t->world->step = version;
-    int64_t mine = guard ? 1 : 0;
-    bool asked = false;
-    TRY(world_stop_requested(t->world, &asked));
-    return world_maximum(t->world, asked ? 2 : mine, stop);
+    struct trainer *t = (struct trainer *)run;
+    if (run->world->roles.is_learner && run->folder.checkpoint[0])
+        TRY(run_checkpoint_load(&run->folder, run->learner, &t->lagging));
+    if (run->config->pipeline.lag > 0 && run->folder.start > 0 &&
+        run->folder.start < run->updates && run->world->rank == 0 && !t->lagging)
+        FAIL(STATUS_INPUT,
+             "%s was saved as a run's last step at pipeline.lag 1; it has no weights to go on "
+             "with",
+             run->folder.checkpoint);
+    return NULL;
 }
 
-static status learner_save(struct trainer *t, int64_t version, int64_t stop)
+static status train_begin(struct run *run)
 {
-    const int64_t updates = t->config->train.updates;
-    if (!run_checkpoint_due(t->config, version, stop || version == updates)) return NULL;
-    const bool lag = t->config->pipeline.lag > 0 && version < updates;
-    return run_checkpoint_save(&t->folder, t->learner, t->language, version,
+    struct trainer *t = (struct trainer *)run;
+    const int64_t start = run->folder.start, lag = run->config->pipeline.lag;
+    if (t->previous && t->lagging)
+        run->queue->op->upload(run->queue, t->previous, t->lagging,
+                               (size_t)run->parameter_count * sizeof *t->lagging);
+    TRY(run->queue->op->synchronize(run->queue));
+    free(t->lagging);
+    t->lagging = NULL;
+    if (lag == 0 || roles_both(&run->world->roles)) return NULL;
+    const int64_t version = start > lag ? start - lag : 0;
+    TRY(weights_pass(t, version, version < start ? t->previous : policy_values(t)));
+    return run->world->roles.is_actor ? batch_generate(t, start, version) : NULL;
+}
+
+static status train_step(struct run *run, int64_t step, struct metric_list *metrics,
+                         int64_t *tokens)
+{
+    struct trainer *t = (struct trainer *)run;
+    const int64_t lag = run->config->pipeline.lag;
+    const bool both = roles_both(&run->world->roles);
+    if (both) {
+        const int64_t version = step > lag ? step - lag : 0;
+        TRY(weights_pass(t, version, version < step ? t->previous : policy_values(t)));
+        TRY(batch_generate(t, step, version));
+    } else if (step + lag < run->updates) {
+        if (t->version != step) TRY(weights_pass(t, step, policy_values(t)));
+        if (run->world->roles.is_actor) TRY(batch_generate(t, step + lag, step));
+    }
+    return run->world->roles.is_learner ? batch_learn(t, step, metrics, tokens) : NULL;
+}
+
+static bool train_evaluates(const struct run *run, int64_t step)
+{
+    const int64_t every = run->config->eval.every;
+    return run->valid && every > 0 && step % every == 0;
+}
+
+static status train_evaluate(struct run *run, int64_t step, struct metric_list *metrics)
+{
+    (void)step;
+    return run->world->rank == 0 ? trainer_evaluate((struct trainer *)run, metrics) : NULL;
+}
+
+static struct run_watch train_watch(const struct run *run)
+{
+    const char *metric = run->config->guard.metric;
+    struct run_watch watch = {.lower_is_better = !strcmp(metric, "perplexity"),
+                              .patience = run->config->guard.patience};
+    snprintf(watch.metric, sizeof watch.metric, "eval_%.48s", metric);
+    return watch;
+}
+
+static status train_save(struct run *run, int64_t step)
+{
+    const struct trainer *t = (const struct trainer *)run;
+    if (!run->world->roles.is_learner) return NULL;
+    const bool lag = run->config->pipeline.lag > 0 && step < run->updates;
+    return run_checkpoint_save(&run->folder, run->learner, run->language, step,
                                lag ? t->previous : NULL);
 }
 
 /* Lag 1, at a stop: the next batch was generated already; its messages are taken and dropped. */
-static status batch_drain(struct trainer *t)
+static status batch_drop(struct trainer *t)
 {
     const int64_t count = inbox_count(t->inbox);
     struct experience **slots = memory_allocate((size_t)count * sizeof *slots);
@@ -174,114 +234,35 @@ static status batch_drain(struct trainer *t)
     return s;
 }
 
-static status actor_loop(struct trainer *t, int64_t start, int64_t *stop)
+static status train_finish(struct run *run, int64_t done)
 {
-    const int64_t updates = t->config->train.updates, lag = t->config->pipeline.lag;
-    int64_t version = start > lag ? start - lag : 0;
-    TRY(weights_pass(t, version, NULL));
-    for (int64_t batch = start; batch < updates; batch++) {
-        while (version < batch - lag) {
-            version++;
-            if (version > start) TRY(stop_agree(t, version, false, stop));
-            if (*stop) return NULL;
-            TRY(weights_pass(t, version, NULL));
-        }
-        TRY(batch_generate(t, batch, version));
-    }
-    while (!*stop && version < updates)
-        if (++version > start) TRY(stop_agree(t, version, false, stop));
-    return NULL;
-}
-
-static status learner_loop(struct trainer *t, int64_t start, int64_t *stop)
-{
-    const int64_t updates = t->config->train.updates, lag = t->config->pipeline.lag;
-    const int64_t first = start > lag ? start - lag : 0;
-    float *values = policy_values(t);
-    if (start < updates || start == 0)
-        TRY(weights_pass(t, first, first < start ? t->previous : values));
-    if (first < start && start + lag < updates) TRY(weights_pass(t, start, values));
-    for (int64_t batch = start; batch < updates && !*stop; batch++) {
-        bool guard = false;
-        TRY(batch_learn(t, batch, &guard));
-        const int64_t version = batch + 1;
-        TRY(stop_agree(t, version, guard, stop));
-        TRY(learner_save(t, version, *stop));
-        if (*stop && lag > 0 && version < updates) TRY(batch_drain(t));
-        if (!*stop && version + lag < updates) TRY(weights_pass(t, version, values));
-    }
-    return NULL;
-}
-
-/* Every rank generates, then learns. */
-static status both_loop(struct trainer *t, int64_t start, int64_t *stop)
-{
-    const int64_t updates = t->config->train.updates, lag = t->config->pipeline.lag;
-    for (int64_t batch = start; batch < updates && !*stop; batch++) {
-        const int64_t version = batch > lag ? batch - lag : 0;
-        TRY(weights_pass(t, version, version < batch ? t->previous : policy_values(t)));
-        TRY(batch_generate(t, batch, version));
-        bool guard = false;
-        TRY(batch_learn(t, batch, &guard));
-        TRY(stop_agree(t, batch + 1, guard, stop));
-        TRY(learner_save(t, batch + 1, *stop));
-    }
-    return NULL;
-}
-
-/* The checkpoint, where there is one; *lagging: its weights of one update before, or NULL. */
-static status trainer_resume(struct trainer *t, float **lagging)
-{
-    const int64_t start = t->folder.start;
-    if (t->world->is_learner && t->folder.checkpoint[0])
-        TRY(run_checkpoint_load(&t->folder, t->learner, lagging));
-    if (t->config->pipeline.lag > 0 && start > 0 && start < t->config->train.updates &&
-        t->world->rank == 0 && !*lagging)
-        FAIL(STATUS_INPUT,
-             "%s was saved as a run's last step at pipeline.lag 1; it has no weights to go on "
-             "with",
-             t->folder.checkpoint);
-    return NULL;
-}
-
-static status loops_run(struct trainer *t, const float *lagging, int64_t *stop)
-{
-    const int64_t start = t->folder.start;
-    if (start >= t->config->train.updates) return NULL;
-    if (t->previous && lagging)
-        t->queue->op->upload(t->queue, t->previous, lagging,
-                             (size_t)t->parameter_count * sizeof *lagging);
-    status s = t->queue->op->synchronize(t->queue);
-    if (!s)
-        s = trainer_has_both_roles(t) ? both_loop(t, start, stop)
-            : t->world->is_learner    ? learner_loop(t, start, stop)
-                                      : actor_loop(t, start, stop);
-    if (!s) s = outbox_empty(t);
-    if (s) world_abort(t->world, s); /* others wait for this rank: end them all */
-    return NULL;
+    struct trainer *t = (struct trainer *)run;
+    const struct roles *roles = &run->world->roles;
+    if (roles->is_learner && !roles_both(roles) && run->config->pipeline.lag > 0 &&
+        done < run->updates)
+        TRY(batch_drop(t));
+    return outbox_empty(t);
 }
 
 status train_run(struct world *world, const struct run_options *options)
 {
-    struct trainer t = {
-        .config = &options->config, .reward = reward_settings_of(&options->config), .world = world};
-    int64_t stop = 0;
-    status s = run_folder_open(world, options, "train", &t.folder);
-    if (!s) s = world_agree(world, trainer_open(&t));
-    if (!s && options->dry) {
-        if (world->rank == 0) {
-            s = config_print(t.config, stdout);
-            if (!s) s = trainer_print_roles(&t, stdout);
-        }
-    } else if (!s) {
-        /* A resume that is refused has written nothing. */
-        float *lagging = NULL;
-        s = world_agree(world, trainer_resume(&t, &lagging));
-        if (!s) s = world_agree(world, run_folder_start(&t.folder, t.config->train.updates));
-        if (!s) s = world_agree(world, trainer_connect(&t));
-        if (!s) s = loops_run(&t, lagging, &stop);
-        free(lagging);
-        if (!s && stop == 2) s = run_stopped();
-    }
-    return status_first(s, trainer_close(&t));
+    static const struct run_kind kind = {.name = "train",
+                                         .open = trainer_open,
+                                         .describe = trainer_describe,
+                                         .resume = train_resume,
+                                         .connect = trainer_connect,
+                                         .begin = train_begin,
+                                         .step = train_step,
+                                         .evaluates = train_evaluates,
+                                         .evaluate = train_evaluate,
+                                         .watch = train_watch,
+                                         .save = train_save,
+                                         .finish = train_finish,
+                                         .close = trainer_close};
+    struct trainer t = {.run = {.config = &options->config,
+                                .world = world,
+                                .updates = options->config.train.updates},
+                        .reward = reward_settings_of(&options->config),
+                        .version = -1};
+    return run_loop(&t.run, options, &kind);
 }

@@ -13,7 +13,7 @@
 /* The turns of a dialogue as JSON lines. */
 static status sample_print(const struct trainer *t, const struct experience *one, FILE *out)
 {
-    const struct tokenizer *tokenizer = t->language->tokenizer;
+    const struct tokenizer *tokenizer = t->run.language->tokenizer;
     status s = NULL;
     for (int64_t k = 0; !s && k < one->turn_count; k++) {
         const struct experience_turn *turn = &one->turns[k];
@@ -46,16 +46,16 @@ status trainer_write_samples(const struct trainer *t, int64_t step,
     FILE *stream = memory_stream(&mine, &size);
     status s = NULL;
     for (int64_t e = 0; !s && e < count; e++)
-        if (dialogues[e]->dialogue % t->config->rollout.dialogues < 2)
+        if (dialogues[e]->dialogue % t->run.config->rollout.dialogues < 2)
             s = sample_print(t, dialogues[e], stream);
     memory_stream_close(stream);
     void *all = NULL;
-    const struct learner_exchange *exchange = &t->learner->exchange;
+    const struct learner_exchange *exchange = &t->run.learner->exchange;
     if (!s) s = exchange->gather(exchange->context, mine, size, &all, &bytes);
-    if (!s && t->world->rank == 0) {
-        snprintf(path, sizeof path, "%s/samples", t->folder.options->folder);
+    if (!s && t->run.world->rank == 0) {
+        snprintf(path, sizeof path, "%s/samples", t->run.folder.options->folder);
         s = directory_create(path);
-        snprintf(path, sizeof path, "%s/samples/step-%06lld.jsonl", t->folder.options->folder,
+        snprintf(path, sizeof path, "%s/samples/step-%06lld.jsonl", t->run.folder.options->folder,
                  (long long)step);
         if (!s) s = file_write(path, all, bytes);
     }
@@ -64,80 +64,50 @@ status trainer_write_samples(const struct trainer *t, int64_t step,
     return s;
 }
 
-enum { METRIC_MOST = 64 };
-
-status trainer_report(struct trainer *t, int64_t step, double seconds,
-                      const struct update_metrics *m)
+void trainer_measure(const struct trainer *t, const struct update_metrics *m,
+                     struct metric_list *metrics)
 {
-    struct metric list[METRIC_MOST];
-    char names[METRIC_MOST][64];
-    int64_t n = 0;
-/* text is read before n moves: it may be names[n]. */
-#define ADD(text, number) (list[n] = (struct metric){text, number}, n++)
-    ADD("reward", m->reward);
-    ADD("kl", m->policy.kl);
-    ADD("reply_length", m->reply_length);
-    ADD("loss", m->policy.loss);
-    ADD("reward_scaled", m->reward_scaled);
+    metric_list_add(metrics, m->reward, "reward");
+    metric_list_add(metrics, m->policy.kl, "kl");
+    metric_list_add(metrics, m->reply_length, "reply_length");
+    metric_list_add(metrics, m->policy.loss, "loss");
+    metric_list_add(metrics, m->reward_scaled, "reward_scaled");
     for (int64_t k = 0; k < t->reward.term_count; k++) {
         const char *term = reward_term_name(&t->reward, k);
-        snprintf(names[n], sizeof names[n], "%s", term);
-        ADD(names[n], m->terms[k]);
-        snprintf(names[n], sizeof names[n], "%s_scaled", term);
-        ADD(names[n], m->scaled[k]);
-        snprintf(names[n], sizeof names[n], "within_share_%s", term);
-        ADD(names[n], m->within_share[k]);
+        metric_list_add(metrics, m->terms[k], "%s", term);
+        metric_list_add(metrics, m->scaled[k], "%s_scaled", term);
+        metric_list_add(metrics, m->within_share[k], "within_share_%s", term);
     }
-    ADD("within_share_reward", m->reward_within_share);
-    ADD("gradient_norm", m->policy.gradient_norm);
-    ADD("clip_fraction", m->policy.clip_fraction);
-    ADD("skipped", m->policy.skipped || m->critic.skipped);
-    ADD("ratio_deviation_first", m->first_ratio_deviation);
-    ADD("kl_behaviour", m->kl_behaviour);
-    ADD("token_entropy", m->token_entropy);
-    ADD("salient_share", m->salient_share);
-    ADD("salient_empty", m->salient_empty);
-    ADD("sink_mass", m->special_mass);
-    ADD("end_rate", m->end_rate);
-    ADD("distinct_2", m->distinct_2);
-    ADD("advantage_deviation", m->advantage_deviation);
-    if (t->learner->critic) {
-        ADD("critic_loss", m->critic.loss);
-        ADD("critic_gradient_norm", m->critic.gradient_norm);
-        ADD("explained_variance", m->explained_variance);
+    metric_list_add(metrics, m->reward_within_share, "within_share_reward");
+    metric_list_add(metrics, m->policy.gradient_norm, "gradient_norm");
+    metric_list_add(metrics, m->policy.clip_fraction, "clip_fraction");
+    metric_list_add(metrics, m->policy.skipped || m->critic.skipped, "skipped");
+    metric_list_add(metrics, m->first_ratio_deviation, "ratio_deviation_first");
+    metric_list_add(metrics, m->kl_behaviour, "kl_behaviour");
+    metric_list_add(metrics, m->token_entropy, "token_entropy");
+    metric_list_add(metrics, m->salient_share, "salient_share");
+    metric_list_add(metrics, m->salient_empty, "salient_empty");
+    metric_list_add(metrics, m->special_mass, "sink_mass");
+    metric_list_add(metrics, m->end_rate, "end_rate");
+    metric_list_add(metrics, m->distinct_2, "distinct_2");
+    metric_list_add(metrics, m->advantage_deviation, "advantage_deviation");
+    if (t->run.learner->critic) {
+        metric_list_add(metrics, m->critic.loss, "critic_loss");
+        metric_list_add(metrics, m->critic.gradient_norm, "critic_gradient_norm");
+        metric_list_add(metrics, m->explained_variance, "explained_variance");
     }
-#undef ADD
-    return run_folder_report(&t->folder, step, seconds, (double)m->tokens, list, n);
 }
 
-/* The guard watches one of the metrics. */
-status trainer_evaluate(struct trainer *t, int64_t step, bool *stop)
+status trainer_evaluate(struct trainer *t, struct metric_list *metrics)
 {
     struct evaluation evaluation;
-    TRY(evaluate(t->evaluator, t->config, t->language, t->valid, t->config->eval.dialogues, NULL,
+    const struct config *config = t->run.config;
+    TRY(evaluate(t->evaluator, config, t->run.language, t->run.valid, config->eval.dialogues, NULL,
                  &evaluation));
-    if (!t->overlong_told) evaluation_warn(&evaluation, t->config, t->valid);
+    if (!t->overlong_told) evaluation_warn(&evaluation, config, t->run.valid);
     t->overlong_told = true;
-    struct metric list[EVAL_COUNT];
-    char names[EVAL_COUNT][64];
-    int64_t n = 0;
-    double watched = 0;
-    for (int k = 0; k < EVAL_COUNT; k++) {
-        if (!strcmp(evaluation_name[k], t->config->guard.metric)) watched = evaluation.value[k];
-        if (!isfinite(evaluation.value[k])) continue;
-        snprintf(names[n], sizeof names[n], "eval_%s", evaluation_name[k]);
-        list[n] = (struct metric){names[n], evaluation.value[k]};
-        n++;
-    }
-    TRY(run_folder_record(&t->folder, step, list, n));
-    const bool lower = !strcmp(t->config->guard.metric, "perplexity");
-    const double score = lower ? -watched : watched;
-    *stop = run_folder_judge(&t->folder, step, score, t->config->guard.patience);
-    if (*stop)
-        log_line(LOG_WARNING,
-                 "update %lld: held-out %s has not risen for %lld evaluations; "
-                 "stopping (guard.patience), the best is step %lld",
-                 (long long)step, t->config->guard.metric, (long long)t->folder.worse,
-                 (long long)t->folder.best);
+    for (int k = 0; k < EVAL_COUNT; k++)
+        if (isfinite(evaluation.value[k]))
+            metric_list_add(metrics, evaluation.value[k], "eval_%s", evaluation_name[k]);
     return NULL;
 }

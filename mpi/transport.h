@@ -4,6 +4,7 @@
 #ifndef REGARD_MPI_TRANSPORT_H
 #define REGARD_MPI_TRANSPORT_H
 
+#include "mpi/roles.h"
 #include "src/base/status.h"
 #include "src/base/version.h"
 
@@ -15,18 +16,15 @@ struct world_groups; /* communicators, transport_mpi.c's */
 
 struct world {
     int rank, size;
-    int learners; /* ranks 0 .. learners - 1 learn, a power of two */
-    int actors;   /* ranks that generate */
-    bool is_learner, is_actor;
-    int learner, actor; /* index among them, -1: is none */
-    int local_rank;     /* among the ranks of this host */
-    double patience;    /* watchdog.seconds */
-    int64_t step;       /* named by the watchdog; set by the caller */
+    struct roles roles;
+    int local_rank;  /* among the ranks of this host */
+    double patience; /* watchdog.seconds */
+    int64_t step;    /* named by the watchdog; set by the caller */
     struct world_groups *groups;
 };
 
-/* MPI_Init (once a process); rank and size are known, roles not yet: every rank is an actor
- * and there is one learner, rank 0.  patience: 600 s until world_roles. */
+/* MPI_Init (once a process); rank and size are known, roles are those of one learner and
+ * patience is 600 s until world_roles. */
 status world_create(int *argc, char ***argv, struct world **out);
 /* learners: a power of two, at most the size.  When all ranks learn, all are actors too.
  * Collective; patience in seconds. */

@@ -108,12 +108,7 @@ status world_create(int *argc, char ***argv, struct world **out)
                         "communicator of the host"));
     TRY(rank_in(host, &world->local_rank, &host_size));
     MPI_Comm_free(&host);
-    world->learners = 1;
-    world->actors = world->size;
-    world->is_learner = world->rank == 0;
-    world->is_actor = true;
-    world->learner = world->is_learner ? 0 : -1;
-    world->actor = world->rank;
+    world->roles = roles_of(world->rank, world->size, 1);
     *out = world;
     return NULL;
 }
@@ -124,19 +119,13 @@ status world_roles(struct world *world, int64_t learners, double patience)
         FAIL(STATUS_INPUT, "roles.learners: %lld must be a power of two and at most the %d ranks",
              (long long)learners, world->size);
     world->patience = patience;
-    world->learners = (int)learners;
-    bool all_learn = world->learners == world->size;
-    world->is_learner = world->rank < world->learners;
-    world->is_actor = all_learn || !world->is_learner;
-    world->actors = all_learn ? world->size : world->size - world->learners;
-    world->learner = world->is_learner ? world->rank : -1;
-    world->actor = all_learn ? world->rank : world->is_actor ? world->rank - world->learners : -1;
+    world->roles = roles_of(world->rank, world->size, (int)learners);
     /* Splitting blocks without a deadline, so it begins when all are known to be there. */
     TRY(world_barrier(world, "roles"));
     if (world->groups->learners != MPI_COMM_NULL) MPI_Comm_free(&world->groups->learners);
     if (world->groups->weights != MPI_COMM_NULL) MPI_Comm_free(&world->groups->weights);
-    TRY(split(world, world->is_learner, &world->groups->learners));
-    return split(world, world->is_actor || world->rank == 0, &world->groups->weights);
+    TRY(split(world, world->roles.is_learner, &world->groups->learners));
+    return split(world, world->roles.is_actor || world->rank == 0, &world->groups->weights);
 }
 
 void world_destroy(struct world *world)

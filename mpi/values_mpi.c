@@ -13,7 +13,7 @@ status staging_open(struct staging *staging, const struct world *world, struct q
 {
     const struct ops *op = queue->op;
     *staging = (struct staging){.queue = queue};
-    if (world->learners == 1) return NULL;
+    if (world->roles.learners == 1) return NULL;
     /* The CPU's memory is the host's. */
     staging->direct = !strcmp(op->name, "cpu") || transport_reads_devices();
     const size_t bytes = CHUNK * sizeof(float);
@@ -82,7 +82,7 @@ static status piece_swap(struct world *world, struct staging *staging, struct sw
 static status level_swap(struct world *world, struct staging *staging, float *values, int64_t size,
                          int bit, bool reducing)
 {
-    const int learners = world->learners, me = world->learner, partner = me ^ bit;
+    const int learners = world->roles.learners, me = world->roles.learner, partner = me ^ bit;
     const int mask = 2 * bit - 1;
     for (int k = 0; k < learners; k += 2 * bit) {
         /* Reducing, mine is what I go on with; gathering, it is what I have. */
@@ -110,9 +110,9 @@ static status level_swap(struct world *world, struct staging *staging, float *va
 
 status learners_reduce(struct world *world, struct staging *staging, float *gradient, int64_t size)
 {
-    if (world->learners == 1) return NULL;
+    if (world->roles.learners == 1) return NULL;
     TRY(staging->queue->op->synchronize(staging->queue));
-    for (int bit = 1; bit < world->learners; bit <<= 1)
+    for (int bit = 1; bit < world->roles.learners; bit <<= 1)
         TRY(level_swap(world, staging, gradient, size, bit, true));
     return NULL;
 }
@@ -120,9 +120,9 @@ status learners_reduce(struct world *world, struct staging *staging, float *grad
 status learners_gather_values(struct world *world, struct staging *staging, float *values,
                               int64_t size)
 {
-    if (world->learners == 1) return NULL;
+    if (world->roles.learners == 1) return NULL;
     TRY(staging->queue->op->synchronize(staging->queue));
-    for (int bit = world->learners / 2; bit > 0; bit >>= 1)
+    for (int bit = world->roles.learners / 2; bit > 0; bit >>= 1)
         TRY(level_swap(world, staging, values, size, bit, false));
     return NULL;
 }

@@ -43,7 +43,7 @@ static status header_check(const struct world *world, const struct weights_heade
 
 status weights_exchange(struct world *world, float *values, int64_t count, int64_t version)
 {
-    if (world->size == 1 || !(world->is_actor || world->rank == 0)) return NULL;
+    if (world->size == 1 || !(world->roles.is_actor || world->rank == 0)) return NULL;
     struct weights_header header;
     memset(&header, 0xff, sizeof header); /* bytes that stay away must not pass for zeros */
     if (world->rank == 0) {

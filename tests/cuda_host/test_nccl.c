@@ -65,10 +65,10 @@ static void check_gradient(struct world *world, struct exchange *exchange, struc
     const struct learner_exchange calls = exchange_of_learner(exchange);
     static float host[SIZE], got[SIZE];
     static const int64_t told[] = {9990, 7003, 6999, 6500, 160, 0};
-    const int learners = world->learners;
+    const int learners = world->roles.learners;
     memset(host, 0, sizeof host);
     float *g = device_floats(world, queue, host);
-    for (int64_t i = 0; i < SIZE; i++) host[i] = part_at(world->learner, i);
+    for (int64_t i = 0; i < SIZE; i++) host[i] = part_at(world->roles.learner, i);
     GOOD(calls.reduce_begin(calls.context, g, SIZE));
     int64_t end = SIZE;
     for (size_t t = 0; t < sizeof told / sizeof *told; t++) {
@@ -80,8 +80,8 @@ static void check_gradient(struct world *world, struct exchange *exchange, struc
     GOOD(calls.reduce_finish(calls.context));
     queue->op->download(queue, got, g, sizeof got);
     GOOD(queue->op->synchronize(queue));
-    for (int64_t i = slice_floats(world->learner, SIZE, learners);
-         i < slice_floats(world->learner + 1, SIZE, learners); i++)
+    for (int64_t i = slice_floats(world->roles.learner, SIZE, learners);
+         i < slice_floats(world->roles.learner + 1, SIZE, learners); i++)
         CHECK(got[i] == sum_at(learners, i));
     GOOD(calls.gather_values(calls.context, g, SIZE));
     queue->op->download(queue, got, g, sizeof got);
@@ -95,7 +95,7 @@ static void check_weights(struct world *world, struct exchange *exchange, struct
     static float host[SIZE];
     for (int64_t i = 0; i < SIZE; i++) host[i] = world->rank ? -1.0f : (float)i;
     float *w = device_floats(world, queue, host);
-    const bool takes_part = world->learners < world->size && (world->is_actor || world->rank == 0);
+    const bool takes_part = world->roles.learners < world->size && (world->roles.is_actor || world->rank == 0);
     if (takes_part && exchange_takes_weights(exchange)) {
         GOOD(exchange_weights(exchange, w, SIZE));
         queue->op->download(queue, host, w, sizeof host);
@@ -115,8 +115,8 @@ static void check_exchange(struct world *world, struct queue *queue, int learner
     exchange_open(&exchange, world, queue);
     exchange.bucket = BUCKET;
     GOOD(exchange_connect(&exchange, SIZE));
-    const bool gradients = world->is_learner && learners > 1;
-    const bool weights = learners < world->size && (world->is_actor || world->rank == 0);
+    const bool gradients = world->roles.is_learner && learners > 1;
+    const bool weights = learners < world->size && (world->roles.is_actor || world->rank == 0);
     CHECK((exchange.learners != NULL) == (gradients_by_nccl && gradients));
     CHECK((exchange.weights != NULL) == (weights_by_nccl && weights));
     /* An MPI that takes devices' memory: the shim's is the host's while it is not closed. */

@@ -56,13 +56,13 @@ static void check_bytes(struct world *world)
 /* Every learner's bytes, of another length each, in their order. */
 static void check_gather(struct world *world)
 {
-    if (!world->is_learner) return;
+    if (!world->roles.is_learner) return;
     const char letters[] = "abcd";
     char mine[4], *all;
-    size_t *sizes, size = (size_t)world->learner + 1, total = 0;
-    memset(mine, letters[world->learner], sizeof mine);
+    size_t *sizes, size = (size_t)world->roles.learner + 1, total = 0;
+    memset(mine, letters[world->roles.learner], sizeof mine);
     GOOD(learners_allgather_bytes(world, mine, size, &all, &sizes));
-    for (int l = 0; l < world->learners; l++) {
+    for (int l = 0; l < world->roles.learners; l++) {
         CHECK(sizes[l] == (size_t)l + 1);
         total += sizes[l];
     }
@@ -92,7 +92,7 @@ static void check_values(struct world *world, struct queue *queue, bool direct, 
 {
     struct staging staging;
     GOOD(staging_open(&staging, world, queue));
-    if (!direct && world->learners > 1) {
+    if (!direct && world->roles.learners > 1) {
         CHECK(staging.direct);
         staging.direct = false; /* as on a device of whose memory MPI knows nothing */
         GOOD(
@@ -100,15 +100,15 @@ static void check_values(struct world *world, struct queue *queue, bool direct, 
         GOOD(queue->op->host_allocate(queue, STAGING_FLOATS * sizeof(float), (void **)&staging.in));
     }
     float *g = malloc((size_t)size * sizeof *g + 1);
-    for (int64_t i = 0; i < size; i++) g[i] = part_at(world->learner, i);
+    for (int64_t i = 0; i < size; i++) g[i] = part_at(world->roles.learner, i);
     GOOD(learners_reduce(world, &staging, g, size));
-    const int64_t begin = slice_floats(world->learner, size, world->learners);
-    const int64_t end = slice_floats(world->learner + 1, size, world->learners);
-    for (int64_t i = begin; i < end; i++) CHECK(g[i] == tree_at(world->learners, i));
+    const int64_t begin = slice_floats(world->roles.learner, size, world->roles.learners);
+    const int64_t end = slice_floats(world->roles.learner + 1, size, world->roles.learners);
+    for (int64_t i = begin; i < end; i++) CHECK(g[i] == tree_at(world->roles.learners, i));
     for (int64_t i = 0; i < size; i++)
         if (i < begin || i >= end) g[i] = -1;
     GOOD(learners_gather_values(world, &staging, g, size));
-    for (int64_t i = 0; i < size; i++) CHECK(g[i] == tree_at(world->learners, i));
+    for (int64_t i = 0; i < size; i++) CHECK(g[i] == tree_at(world->roles.learners, i));
     free(g);
     staging_close(&staging);
 }
@@ -116,7 +116,7 @@ static void check_values(struct world *world, struct queue *queue, bool direct, 
 static void check_sum(struct world *world, int learners)
 {
     GOOD(world_roles(world, learners, 20));
-    if (!world->is_learner) return;
+    if (!world->roles.is_learner) return;
     struct queue *queue;
     GOOD(cpu_queue_create(1, "auto", &queue));
     /* More than a chunk a slice; slices of unlike sizes; some of none. */
@@ -132,10 +132,10 @@ static void check_weights(struct world *world)
     float values[100];
     for (int i = 0; i < 100; i++) values[i] = world->rank == 0 ? (float)i : -1.0f;
     GOOD(weights_exchange(world, values, 100, 7));
-    if (world->is_actor || world->rank == 0) CHECK(values[99] == 99.0f);
+    if (world->roles.is_actor || world->rank == 0) CHECK(values[99] == 99.0f);
     /* An actor that is due another version refuses. */
     status s = weights_exchange(world, values, 100, world->rank == 0 ? 8 : 9);
-    if (world->is_actor && world->rank != 0)
+    if (world->roles.is_actor && world->rank != 0)
         CHECK(s && strstr(status_message(s), "of update 8"));
     else
         CHECK(!s);
@@ -149,20 +149,20 @@ static void check_experience(struct world *world)
     const struct inbox_rules rules = {
         .dialogues = DIALOGUES, .turns = 1, .candidates = 1, .vocabulary = 10};
     struct experience_outbox *outbox = experience_outbox_create(world);
-    for (int64_t d = 0; d < DIALOGUES && world->is_actor; d++) {
-        if (d % world->actors != world->actor) continue;
+    for (int64_t d = 0; d < DIALOGUES && world->roles.is_actor; d++) {
+        if (d % world->roles.actors != world->roles.actor) continue;
         struct experience *e = experience_create(DIALOGUES + d, 1, 1);
         experience_turn_allocate(&e->turns[0], 40000, 3, 0, 0);
-        GOOD(experience_outbox_add(outbox, e, (int)slice_owner(d, DIALOGUES, world->learners)));
+        GOOD(experience_outbox_add(outbox, e, (int)slice_owner(d, DIALOGUES, world->roles.learners)));
         experience_destroy(e);
     }
-    if (world->is_learner) {
+    if (world->roles.is_learner) {
         struct inbox *inbox = inbox_create(world, &rules, 1);
         struct experience *slots[DIALOGUES];
-        CHECK(inbox_count(inbox) == DIALOGUES / world->learners);
+        CHECK(inbox_count(inbox) == DIALOGUES / world->roles.learners);
         GOOD(inbox_receive(inbox, slots));
         for (int64_t i = 0; i < inbox_count(inbox); i++) {
-            CHECK(slots[i]->dialogue == DIALOGUES + world->learner * inbox_count(inbox) + i);
+            CHECK(slots[i]->dialogue == DIALOGUES + world->roles.learner * inbox_count(inbox) + i);
             CHECK(slots[i]->turns[0].history_length == 40000);
             experience_destroy(slots[i]);
         }

@@ -37,12 +37,8 @@ static struct net *net_create(int size, int learners)
     struct net *net = memory_allocate(sizeof *net);
     for (int r = 0; r < size; r++) {
         struct world *w = &net->ranks[r];
-        *w = (struct world){.rank = r, .size = size, .learners = learners, .patience = 1};
-        w->is_learner = r < learners;
-        w->is_actor = !w->is_learner;
-        w->actors = size - learners;
-        w->learner = w->is_learner ? r : -1;
-        w->actor = w->is_actor ? r - learners : -1;
+        *w = (struct world){
+            .rank = r, .size = size, .roles = roles_of(r, size, learners), .patience = 1};
         w->groups = memory_allocate(sizeof *w->groups);
         w->groups->net = net;
     }
@@ -141,7 +137,7 @@ status actors_broadcast(struct world *world, void *data, size_t size, const char
     struct net *net = world->groups->net;
     if (world->rank == 0) {
         for (int r = 1; r < world->size; r++)
-            if (net->ranks[r].is_actor) net_send(net, 0, r, -1, data, size);
+            if (net->ranks[r].roles.is_actor) net_send(net, 0, r, -1, data, size);
         return NULL;
     }
     struct net_message *message = net_take(net, world->rank, -1);

@@ -1,0 +1,76 @@
+/* The loop under every kind of run: resume, then step, report, evaluate, agree on stopping and save
+ * until the updates are done.  A kind (train.c, sft.c) supplies what differs as a table of
+ * functions.  All of them are called by all ranks, each rank doing what its roles ask. */
+#ifndef REGARD_MPI_RUN_LOOP_H
+#define REGARD_MPI_RUN_LOOP_H
+
+#include "mpi/exchange.h"
+#include "mpi/folder.h"
+#include "mpi/plan.h"
+#include "src/learn/learner.h"
+#include "src/report/metric_list.h"
+#include "src/rollout/language.h"
+
+#include <stdio.h>
+
+/* What every kind of run has on every rank.  A kind's own struct begins with it. */
+struct run {
+    const struct config *config;
+    struct world *world;
+    int64_t updates; /* of the whole run */
+    struct run_folder folder;
+    struct queue *queue;
+    struct dataset *data, *valid; /* valid NULL: none */
+    struct language *language;
+    struct exchange exchange;
+    int64_t parameter_count;
+    struct learner *learner; /* NULL on a rank that does not learn */
+};
+
+/* A held-out evaluation that decides when a run stops.  The metric's name is the one in
+ * metrics.jsonl. */
+struct run_watch {
+    char metric[64];
+    bool lower_is_better;
+    int64_t
+        patience; /* evaluations in a row that are not better end the run; 0: any number may be */
+};
+
+struct run_kind {
+    const char *name; /* the verb; stands in checkpoints */
+    /* Data, models, optimizer: all that may fail before anything is written. */
+    status (*open)(struct run *run);
+    /* --dry-run: lines that begin with '#'. */
+    status (*describe)(struct run *run, FILE *out);
+    /* Reads folder.checkpoint, where there is one. */
+    status (*resume)(struct run *run);
+    /* Connects ranks, once it is sure that the run begins. */
+    status (*connect)(struct run *run);
+    /* Before the first step, where there is one to do; NULL: nothing. */
+    status (*begin)(struct run *run);
+    /* Update number `step`, counted from 0.  Rank 0 fills in the update's metrics; tokens is how
+     * many were learned from. */
+    status (*step)(struct run *run, int64_t step, struct metric_list *metrics, int64_t *tokens);
+    /* Whether the held-out metrics are due after so many updates. */
+    bool (*evaluates)(const struct run *run, int64_t step);
+    /* Held-out metrics; rank 0 fills them in. */
+    status (*evaluate)(struct run *run, int64_t step, struct metric_list *metrics);
+    /* What decides about stopping. */
+    struct run_watch (*watch)(const struct run *run);
+    /* Learners: a checkpoint after so many updates. */
+    status (*save)(struct run *run, int64_t step);
+    /* Once, after the last step, of which `done` have been made then; before the last of the run
+     * after a stop.  NULL: nothing.  What was sent ahead is taken. */
+    status (*finish)(struct run *run, int64_t done);
+    /* Whatever of it was opened. */
+    status (*close)(struct run *run);
+};
+
+/* Collective over all ranks.  run is all zeros but for config, world and updates. */
+status run_loop(struct run *run, const struct run_options *options, const struct run_kind *kind);
+
+/* For open and close: the queue, data.train, data.valid, tokenizer. */
+status run_open(struct run *run);
+status run_close(struct run *run);
+
+#endif
