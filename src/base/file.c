@@ -184,6 +184,11 @@ void file_abandon(struct file_writer *writer)
     if (writer->temporary[0]) unlink(writer->temporary);
 }
 
+size_t text_bom(const char *text, size_t size)
+{
+    return size >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+}
+
 status file_write(const char *path, const void *data, size_t size)
 {
     struct file_writer writer;

@@ -12,6 +12,8 @@
 
 /* The whole file, NUL-terminated after *size bytes; the caller frees *data. */
 status file_read(const char *path, char **data, size_t *size);
+/* Bytes of a UTF-8 byte order mark at the start of a text: 3 or 0. */
+size_t text_bom(const char *text, size_t size);
 /* Writes path as a whole or not at all. */
 status file_write(const char *path, const void *data, size_t size);
 bool file_exists(const char *path);

@@ -2,16 +2,76 @@
 #include "src/base/json.h"
 
 #include "src/base/file.h"
+#include "src/base/memory.h"
 
+#include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* A copy of the text where integers beyond 64 bits, which jansson refuses, are reals ("...0.0");
+ * NULL where there are none.  Integers that fit stay integers. */
+static char *with_big_integers_as_reals(const char *text, size_t size, size_t *out_size)
+{
+    char *out = memory_allocate(2 * size + 1);
+    bool inside = false, changed = false; /* inside: a string */
+    size_t used = 0;
+    for (size_t i = 0; i < size;) {
+        const bool number = !inside && (text[i] == '-' || (text[i] >= '0' && text[i] <= '9'));
+        if (!number) {
+            if (inside && text[i] == '\\' && i + 1 < size)
+                out[used++] = text[i++];
+            else if (text[i] == '"')
+                inside = !inside;
+            out[used++] = text[i++];
+            continue;
+        }
+        const size_t begin = i;
+        bool whole = true;
+        for (; i < size && text[i] && strchr("+-.eE0123456789", text[i]); i++) {
+            whole = whole && !strchr(".eE", text[i]);
+            out[used++] = text[i];
+        }
+        char digits[64];
+        snprintf(digits, sizeof digits, "%.*s", (int)(i - begin < 63 ? i - begin : 63),
+                 text + begin);
+        errno = 0;
+        strtoll(digits, NULL, 10);
+        if (whole && errno == ERANGE) {
+            memcpy(out + used, ".0", 2);
+            used += 2;
+            changed = true;
+        }
+    }
+    *out_size = used;
+    if (changed) return out;
+    free(out);
+    return NULL;
+}
+
+static json_t *load(const char *text, size_t size, size_t flags, json_error_t *error)
+{
+    json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES | flags, error);
+    if (value || json_error_code(error) != json_error_numeric_overflow) return value;
+    size_t new_size;
+    char *reals = with_big_integers_as_reals(text, size, &new_size);
+    if (!reals) return NULL;
+    value = json_loadb(reals, new_size, JSON_REJECT_DUPLICATES | flags, error);
+    free(reals);
+    return value;
+}
+
 status json_parse(const char *text, size_t size, const char *where, json_t **out)
 {
     json_error_t error;
-    *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    *out = load(text, size, 0, &error);
+    if (!*out && text_bom(text, size))
+        FAIL(STATUS_INPUT,
+             "%s: bad JSON: a byte order mark (bytes 0 to 2), which only a file's start "
+             "may have; remove it",
+             where);
     if (!*out) FAIL(STATUS_INPUT, "%s: bad JSON: %s (byte %d)", where, error.text, error.position);
     return NULL;
 }
@@ -19,7 +79,8 @@ status json_parse(const char *text, size_t size, const char *where, json_t **out
 status json_parse_file(const char *text, size_t size, const char *path, size_t flags, json_t **out)
 {
     json_error_t error;
-    *out = json_loadb(text, size, JSON_REJECT_DUPLICATES | flags, &error);
+    const size_t mark = text_bom(text, size);
+    *out = load(text + mark, size - mark, flags, &error);
     if (!*out)
         FAIL(STATUS_INPUT, "%s:%d: bad JSON: %s (column %d)", path, error.line, error.text,
              error.column);

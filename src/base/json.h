@@ -1,4 +1,5 @@
-/* Jansson with our errors: strict UTF-8, duplicate names refused, floats that come back. */
+/* Jansson with our errors: strict UTF-8, duplicate names refused, floats that come back.  Integers
+ * beyond 64 bits are read as reals. */
 #ifndef REGARD_BASE_JSON_H
 #define REGARD_BASE_JSON_H
 

@@ -65,12 +65,12 @@ static struct dialogue *dataset_add(struct dataset *dataset, int64_t *capacity)
     return dialogue;
 }
 
-/* Lines end at \n alone; blank lines are skipped. */
+/* Lines end at \n alone; blank lines are skipped, and a byte order mark at the start. */
 static status read_lines(struct dataset *dataset, const char *path, const char *text, size_t size,
                          enum dataset_need need)
 {
     int64_t capacity = 0, line = 0;
-    for (size_t start = 0; start < size;) {
+    for (size_t start = text_bom(text, size); start < size;) {
         const char *newline = memchr(text + start, '\n', size - start);
         const size_t end = newline ? (size_t)(newline - text) : size;
         size_t blank = start;

@@ -16,6 +16,8 @@ static status read_id(const json_t *line, const char *where, struct dialogue *ou
     if (!id || json_is_null(id)) return NULL;
     if (!json_is_string(id) && !json_is_number(id))
         FAIL(STATUS_INPUT, "%s: \"id\" must be text or a number", where);
+    if (json_is_real(id) && fabs(json_real_value(id)) >= 0x1p63)
+        FAIL(STATUS_INPUT, "%s: \"id\" is a number beyond 64 bits; write it as text", where);
     char *text = json_dumps(id, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
     out->id = memory_text(text ? text : "null");
     free(text);

@@ -221,7 +221,7 @@ bool sentencepiece_decode(const struct sp_model *model, const int32_t *ids, size
 }
 
 bool sentencepiece_train(const char *const *texts, size_t count, int64_t vocabulary,
-                         const char *symbols_csv, void **model, size_t *size,
+                         const char *symbols_csv, bool keep_spaces, void **model, size_t *size,
                          char error[SENTENCEPIECE_ERROR])
 {
     try {
@@ -241,9 +241,10 @@ bool sentencepiece_train(const char *const *texts, size_t count, int64_t vocabul
             {"num_threads", "1"},
             {"input_sentence_size", "0"},
             {"shuffle_input_sentence", "false"},
-            {"max_sentence_length", "65536"},
+            {"max_sentence_length", std::to_string(SENTENCEPIECE_TEXT_MAX)},
             {"minloglevel", "4"},
         };
+        if (keep_spaces) options["remove_extra_whitespaces"] = "false";
         if (*symbols_csv) options["user_defined_symbols"] = symbols_csv;
         Texts iterator(texts, count);
         std::string serialized;

@@ -38,9 +38,11 @@ bool sentencepiece_encode(const struct sp_model *model, const char *text, size_t
 bool sentencepiece_decode(const struct sp_model *model, const int32_t *ids, size_t count,
                           bool strip_first, sentencepiece_visit visit, void *context, char **text,
                           size_t *size, char error[SENTENCEPIECE_ERROR]);
-/* Unigram, T5's id layout (pad 0, end 1, unk 2, no begin); *model is malloc'ed. */
+/* Unigram, T5's id layout (pad 0, end 1, unk 2, no begin); *model is malloc'ed.  Longer texts than
+ * SENTENCEPIECE_TEXT_MAX bytes are left out.  keep_spaces: a run of spaces stays one. */
+enum { SENTENCEPIECE_TEXT_MAX = 65536 };
 bool sentencepiece_train(const char *const *texts, size_t count, int64_t vocabulary,
-                         const char *symbols_csv, void **model, size_t *size,
+                         const char *symbols_csv, bool keep_spaces, void **model, size_t *size,
                          char error[SENTENCEPIECE_ERROR]);
 
 #ifdef __cplusplus

@@ -42,7 +42,8 @@ int32_t tokenizer_piece(const struct tokenizer *tokenizer, const char *piece);
 status tokenizer_save(const struct tokenizer *tokenizer, const char *folder);
 
 /* Trains a unigram model with T5's id layout (pad 0, end 1, unk 2, no begin), the markers as
- * user-defined symbols; deterministic.  texts: count NUL-terminated strings. */
+ * user-defined symbols; deterministic.  Newlines, tabs and runs of spaces survive where texts hold
+ * any.  texts: count NUL-terminated strings, of any length. */
 status tokenizer_train(const char *const *texts, int64_t count, int64_t vocabulary,
                        const char *const *symbols, int64_t symbol_count, const char *folder,
                        int64_t extra_ids);

@@ -63,6 +63,24 @@ static void mistakes_are_named_with_their_line(void **state)
     refused(GOOD, DATASET_UPDATE, "no \"history_tokens\"");
 }
 
+static void integers_beyond_64_bits_and_a_byte_order_mark_are_read(void **state)
+{
+    (void)state;
+    struct dataset *dataset;
+    /* The digits in the text stay; those of a field that nobody reads may be too many. */
+    assert_null(read_text("\xef\xbb\xbf{\"row\":18446744073709551615,\"messages\":["
+                          "{\"role\":\"user\",\"content\":\"is \\\" 18446744073709551615?\"}," REPLY
+                          "],\"id\":-9223372036854775808}\n" GOOD,
+                          DATASET_TRAIN, &dataset));
+    assert_int_equal(dataset->count, 2);
+    assert_string_equal(dataset->dialogues[0].messages[0].content, "is \" 18446744073709551615?");
+    assert_string_equal(dataset->dialogues[0].id, "-9223372036854775808");
+    dataset_free(dataset);
+    refused(GOOD "\xef\xbb\xbf" GOOD, DATASET_TRAIN, ":2: bad JSON: a byte order mark");
+    refused("{\"id\":9223372036854775808}", DATASET_TRAIN, "beyond 64 bits");
+    refused("{\"row\":1e999}", DATASET_TRAIN, "bad JSON");
+}
+
 static void token_lines_are_checked(void **state)
 {
     (void)state;
@@ -175,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mistakes_are_named_with_their_line),
+        cmocka_unit_test(integers_beyond_64_bits_and_a_byte_order_mark_are_read),
         cmocka_unit_test(token_lines_are_checked),
         cmocka_unit_test(a_token_line_keeps_its_id_and_numbers),
         cmocka_unit_test(update_lines_hold_behaviour_and_advantage),

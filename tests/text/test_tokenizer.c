@@ -203,6 +203,176 @@ static void training_is_deterministic_and_saves_what_opens(void **state)
     assert_null(directory_remove(folder));
 }
 
+static void write_text(const char *folder, const char *name, const char *text)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_null(file_write(path, text, strlen(text)));
+}
+
+/* The fixture's SentencePiece model in a new folder with these files. */
+static void folder_with(char *folder, const char *config, const char *added)
+{
+    char path[600];
+    strcpy(folder, "/tmp/regard-tokenizer-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/spiece.model", folder);
+    assert_null(file_copy(FIXTURE "spiece.model", path));
+    if (config) write_text(folder, "tokenizer_config.json", config);
+    if (added) write_text(folder, "added_tokens.json", added);
+}
+
+#define ADDED(id, text, special, left, right)                                                      \
+    "\"" id "\":{\"content\":\"" text "\",\"special\":" special ",\"lstrip\":" left                \
+    ",\"rstrip\":" right ",\"normalized\":false,\"single_word\":false}"
+
+#define ADDED_TOKENS                                                                               \
+    ADDED("0", "<pad>", "true", "false", "false")                                                  \
+    "," ADDED("700", "\\n", "false", "false", "false") "," ADDED(                                  \
+        "701", "{", "false", "false",                                                              \
+        "false") "," ADDED("702", "<ORG>", "true", "true",                                         \
+                           "false") "," ADDED("703", "<ORG>x", "false", "false", "true")
+
+/* Ids and texts of Transformers 4.57.6's slow T5Tokenizer with the same tokens added. */
+static void check_added(const struct tokenizer *tokenizer)
+{
+    static const struct {
+        const char *text, *ids, *decoded, *skipped;
+    } cases[] = {
+        {"Call <ORG> now", "359 307 702 334", "Call <ORG> now", "Call now"},
+        {"a\nb {x} <ORG>xyz <ORG>x  y",
+         "271 700 261 594 701 261 362 130 703 261 280 127 703 261 280",
+         "a \n b { x} <ORG>x yz <ORG>x y", "a \n b { x} <ORG>x yz <ORG>x y"},
+        {"a <extra_id_0> \n <pad> {", "271 699 700 0 701", "a <extra_id_0> \n <pad> {", "a \n {"},
+        {"  {  a", "701 271", "{ a", "{ a"},
+        {"\n\n- one", "700 700 261 434 281 269", "\n \n - one", "\n \n - one"},
+    };
+    assert_int_equal(tokenizer_size(tokenizer), 704);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct token_list tokens = {0};
+        char got[1024], *back;
+        assert_null(tokenizer_encode(tokenizer, cases[i].text, strlen(cases[i].text), &tokens));
+        ids_text(&tokens, got);
+        assert_string_equal(got, cases[i].ids);
+        assert_null(tokenizer_decode(tokenizer, tokens.ids, tokens.count, false, &back));
+        assert_string_equal(back, cases[i].decoded);
+        free(back);
+        assert_null(tokenizer_decode(tokenizer, tokens.ids, tokens.count, true, &back));
+        assert_string_equal(back, cases[i].skipped);
+        free(back);
+        token_list_free(&tokens);
+    }
+}
+
+static void added_tokens_are_one_id_and_saved(void **state)
+{
+    (void)state;
+    static const char config[] = "{\"tokenizer_class\":\"T5Tokenizer\",\"extra_ids\":100,"
+                                 "\"added_tokens_decoder\":{" ADDED_TOKENS "}}";
+    char folder[64];
+    struct tokenizer *tokenizer;
+    folder_with(folder, config, "{\"<ORG>\":702,\"<extra_id_0>\":699}");
+    assert_null(tokenizer_open(folder, &tokenizer));
+    check_added(tokenizer);
+    int32_t ids[] = {359, 307, 701, 702, 334}, begin[5], end[5];
+    char *text;
+    size_t size;
+    assert_null(tokenizer_decode_ranges(tokenizer, ids, 5, &text, &size, begin, end));
+    assert_int_equal(end[2] - begin[2], 1); /* "{" is text, <ORG> is special */
+    assert_int_equal(text[begin[2]], '{');
+    assert_int_equal(begin[3], end[3]);
+    free(text);
+    assert_null(tokenizer_save(tokenizer, folder));
+    tokenizer_close(tokenizer);
+    assert_null(tokenizer_open(folder, &tokenizer));
+    check_added(tokenizer);
+    tokenizer_close(tokenizer);
+    assert_null(directory_remove(folder));
+}
+
+static void expect_refused(const char *config, const char *added, const char *words)
+{
+    char folder[64];
+    struct tokenizer *tokenizer;
+    folder_with(folder, config, added);
+    status s = tokenizer_open(folder, &tokenizer);
+    assert_int_equal(status_code(s), STATUS_INPUT);
+    if (!strstr(status_message(s), words))
+        fail_msg("\"%s\" does not say \"%s\"", status_message(s), words);
+    assert_null(tokenizer);
+    status_free(s);
+    assert_null(directory_remove(folder));
+}
+
+static void added_tokens_that_cannot_be_are_refused_by_name(void **state)
+{
+    (void)state;
+    expect_refused(NULL, "{\"<ORG>\":5}", "\"<ORG>\" has id 5");
+    expect_refused(NULL, "{\"<ORG>\":700.5}", "\"<ORG>\" has no whole number");
+    expect_refused(NULL, "{\"<A>\":700,\"<B>\":700}", "\"<A>\" with id 700");
+    expect_refused("{\"added_tokens_decoder\":{\"700\":{\"content\":\"a\",\"single_word\":true}}}",
+                   NULL, "\"a\" is single_word");
+    expect_refused("{\"added_tokens_decoder\":{\"x\":{\"content\":\"a\"}}}", NULL,
+                   "\"x\" is not an id");
+}
+
+static void tokenizer_json_alone_is_refused(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/regard-tokenizer-XXXXXX";
+    struct tokenizer *tokenizer;
+    assert_non_null(mkdtemp(folder));
+    write_text(folder, "tokenizer_config.json", "{\"tokenizer_class\":\"TokenizersBackend\"}");
+    write_text(folder, "tokenizer.json", "{}");
+    status s = tokenizer_open(folder, &tokenizer);
+    assert_int_equal(status_code(s), STATUS_INPUT);
+    assert_non_null(strstr(status_message(s), "copy spiece.model"));
+    assert_non_null(strstr(status_message(s), folder));
+    status_free(s);
+    assert_null(directory_remove(folder));
+}
+
+/* What a vocabulary trained on `texts` makes of a text, there and back. */
+static void expect_comes_back(const char *const *texts, int64_t count, const char *text)
+{
+    char folder[] = "/tmp/regard-tokenizer-XXXXXX", *back;
+    const char *symbols[] = {"user: ", "assistant: "};
+    struct tokenizer *tokenizer;
+    struct token_list tokens = {0};
+    assert_non_null(mkdtemp(folder));
+    assert_null(tokenizer_train(texts, count, 80, symbols, 2, folder, 10));
+    assert_null(tokenizer_open(folder, &tokenizer));
+    assert_null(tokenizer_encode(tokenizer, text, strlen(text), &tokens));
+    assert_null(tokenizer_decode(tokenizer, tokens.ids, tokens.count, true, &back));
+    assert_string_equal(back, text);
+    free(back);
+    token_list_free(&tokens);
+    tokenizer_close(tokenizer);
+    assert_null(directory_remove(folder));
+}
+
+static void newlines_tabs_and_indents_come_back(void **state)
+{
+    (void)state;
+    const char *texts[] = {"- one\n- two\n    x = 1", "a\tb\n\tc", "hello there user", "- two"};
+    expect_comes_back(texts, 4, "- one\n- two\n    x = 1");
+    expect_comes_back(texts, 4, "a\tb\n\n\tc");
+}
+
+static void texts_of_any_length_are_trained_on(void **state)
+{
+    (void)state;
+    enum { SIZE = 150000 };
+    char *spaced = malloc(SIZE + 1), *solid = malloc(SIZE + 1);
+    for (int i = 0; i < SIZE; i++) spaced[i] = "zebra quartz "[i % 13];
+    for (int i = 0; i < SIZE; i += 2) memcpy(solid + i, i % 6 ? "\xc3\xa9" : "\xc3\xb8", 2);
+    spaced[SIZE] = solid[SIZE] = 0;
+    const char *texts[] = {spaced, solid, "where is it"};
+    expect_comes_back(texts, 3, "zebra quartz \xc3\xb8\xc3\xa9");
+    free(spaced);
+    free(solid);
+}
+
 static void what_sentencepiece_refuses_is_an_error(void **state)
 {
     (void)state;
@@ -256,6 +426,11 @@ int main(void)
         cmocka_unit_test(decoded_ranges_cover_the_words_of_the_tokens),
         cmocka_unit_test(bytes_are_utf8_plus_three),
         cmocka_unit_test(training_is_deterministic_and_saves_what_opens),
+        cmocka_unit_test(added_tokens_are_one_id_and_saved),
+        cmocka_unit_test(added_tokens_that_cannot_be_are_refused_by_name),
+        cmocka_unit_test(tokenizer_json_alone_is_refused),
+        cmocka_unit_test(newlines_tabs_and_indents_come_back),
+        cmocka_unit_test(texts_of_any_length_are_trained_on),
         cmocka_unit_test(what_sentencepiece_refuses_is_an_error),
         cmocka_unit_test(the_real_models_open_and_come_back),
     };

@@ -40,8 +40,11 @@ second score "a zero byte" 'bad JSON: .*byte' '{"id":"a\000b"}'
 second score "an escaped zero byte" 'bad JSON: .*u0000.*byte' '{"id":"\\u0000"}'
 second score "a control character" 'bad JSON: control character 0x1.*byte' '{"id":"\001"}'
 second score "NaN" 'bad JSON: invalid token.*byte' '{"turn":NaN}'
-second score "a number too big" 'bad JSON: too big integer.*byte' '{"turn":99999999999999999999}'
-second score "a byte order mark" 'bad JSON: .*byte' "\357\273\277{$history}"
+second score "a number too big" '"turn" must be a whole number' \
+    '{"turn":99999999999999999999,"history_tokens":[1],"reply_tokens":[1]}'
+second score "an id beyond 64 bits" '"id" is a number beyond 64 bits; write it as text' \
+    '{"id":99999999999999999999,"history_tokens":[1],"reply_tokens":[1]}'
+second score "a byte order mark" 'bad JSON: a byte order mark.*remove it' "\357\273\277{$history}"
 second score "brackets without end" 'bad JSON: maximum parsing depth.*byte' \
     "$(head -c 5000 /dev/zero | tr '\0' '[')"
 second score "a list" 'not a JSON object' '[1]'
