@@ -4,7 +4,7 @@
  * is no error.  Several processes may write at once: each adds its own to what lies there and
  * renames a whole file into place; what is lost between two of them is searched again some day. */
 #pragma once
-#include "blas_shape.cuh"
+#include "product.cuh"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -31,8 +31,8 @@ struct blas_cache_header {
     char identity[232];
 };
 
-static const char blas_cache_magic[8] = {'r', 'e', 'g', 'b', 'l', 'a', 's', '1'};
-enum { blas_cache_most = 1 << 16 };
+static const char blas_cache_magic[8] = {'r', 'e', 'g', 'b', 'l', 'a', 's', '2'};
+enum { blas_cache_max = 1 << 16 };
 
 /* What was chosen for the shape, or NULL. */
 static const struct blas_algorithm *blas_cache_find(const struct blas_cache *cache,
@@ -46,7 +46,7 @@ static const struct blas_algorithm *blas_cache_find(const struct blas_cache *cac
 
 static bool blas_cache_append(struct blas_cache *cache, const struct blas_choice *choice)
 {
-    if (cache->count >= blas_cache_most) return false;
+    if (cache->count >= blas_cache_max) return false;
     struct blas_choice *more =
         (struct blas_choice *)realloc(cache->choices, (size_t)(cache->count + 1) * sizeof *more);
     if (!more) return false;
@@ -65,7 +65,7 @@ static void blas_cache_read(struct blas_cache *cache)
     bool good = fread(&header, sizeof header, 1, file) == 1 &&
                 !memcmp(header.magic, blas_cache_magic, sizeof header.magic) &&
                 !memcmp(header.identity, cache->identity, sizeof header.identity) &&
-                header.count <= blas_cache_most;
+                header.count <= blas_cache_max;
     if (good) choices = (struct blas_choice *)malloc((size_t)header.count * sizeof *choices + 1);
     good = good && choices && fread(choices, sizeof *choices, header.count, file) == header.count &&
            fgetc(file) == EOF &&

@@ -17,14 +17,12 @@
  * No algorithm is chosen by the clock here, and none gets a workspace that could hold parts of
  * sums: ranks with the same GPU, library and driver choose the same. */
 #pragma once
-#include "blas_plan.cuh"
+#include "blas.cuh"
 
 static constexpr int64_t blas_block = 128;               /* the reference's rows */
 static constexpr int64_t blas_step = 256;                /* of larger products */
 static constexpr int64_t blas_most_rows = 8192;          /* in one product */
 static constexpr int64_t blas_tried_elements = 16 << 20; /* of a factor or result on trial */
-static constexpr int32_t blas_exact_alignment =
-    16; /* bytes: more is worth nothing to 16-byte loads */
 enum { blas_probe_threads = 256 };
 
 /* A number of a counter: as many bits as its type has, 24 or 8, and 8 exponents, so that fp32
@@ -49,14 +47,16 @@ static __device__ int64_t blas_probe_partner(int64_t k, int64_t half)
     return (k - half + half / 3 + 1) % half;
 }
 
-/* Fills [outer, depth], or [depth, outer] where turned; with `same`, all outer ones are equal. */
+/* Fills [outer, depth], or [depth, outer] where transposed; with `same`, all outer ones are equal.
+ */
 template <class T>
 static __global__ void __launch_bounds__(blas_probe_threads)
-    blas_probe_kernel(T *to, int64_t outer, int64_t depth, bool turned, bool same)
+    blas_probe_kernel(T *to, int64_t outer, int64_t depth, bool transposed, bool same)
 {
     const int64_t at = (int64_t)blockIdx.x * blas_probe_threads + threadIdx.x;
     if (at >= outer * depth) return;
-    const int64_t i = turned ? at % outer : at / depth, k = turned ? at / outer : at % depth;
+    const int64_t i = transposed ? at % outer : at / depth,
+                  k = transposed ? at / outer : at % depth;
     const int64_t half = depth / 2;
     const bool second = k >= half && k < 2 * half;
     const int64_t from = second ? blas_probe_partner(k, half) : k;
@@ -86,12 +86,12 @@ static size_t blas_bytes(int64_t rows, int64_t columns, int64_t element_bytes)
     return (size_t)cuda_divide_up(rows * columns * element_bytes, 256) * 256;
 }
 
-static void blas_probe_fill(struct queue *q, void *to, int64_t outer, int64_t depth, bool turned,
-                            bool same)
+static void blas_probe_fill(struct queue *q, void *to, int64_t outer, int64_t depth,
+                            bool transposed, bool same)
 {
     cuda_with_element(q, cuda_launch(q, blas_probe_kernel<element>,
                                      cuda_divide_up(outer * depth, blas_probe_threads),
-                                     blas_probe_threads, 0, (element *)to, outer, depth, turned,
+                                     blas_probe_threads, 0, (element *)to, outer, depth, transposed,
                                      same));
 }
 
@@ -114,7 +114,7 @@ static bool blas_probe_open(struct queue *q, const struct blas_shape *s, struct 
     probe->want = probe->c + c;
     probe->differs = (int *)(probe->want + want);
     blas_probe_fill(q, probe->left, most, s->depth, false, true);
-    blas_probe_fill(q, probe->right, s->columns, s->depth, !s->right_turned, false);
+    blas_probe_fill(q, probe->right, s->columns, s->depth, !s->right_transposed, false);
     return true;
 }
 
@@ -156,11 +156,11 @@ static bool blas_probe_equal(struct queue *q, const struct blas_shape *s,
 static bool blas_exact_search(struct queue *q, struct blas *blas, const struct blas_shape *s,
                               const struct blas_plan *reference, struct blas_algorithm *algorithm)
 {
-    struct blas_algorithm suggested[blas_most_suggested + 1];
+    struct blas_algorithm suggested[blas_max_suggested + 1];
     struct blas_probe probe;
     const char *message;
     bool found = false;
-    int count = blas_library_suggest(&blas->library, s, suggested, blas_most_suggested, &message);
+    int count = blas_library_suggest(&blas->library, s, suggested, blas_max_suggested, &message);
     if (reference && blas_library_takes(&blas->library, s, &reference->algorithm))
         suggested[count++] = reference->algorithm;
     if (!count || !blas_probe_open(q, s, &probe)) return false;
@@ -178,8 +178,8 @@ static bool blas_exact_search(struct queue *q, struct blas *blas, const struct b
 }
 
 /* The shape whose bits are the weight's, or NULL (and the error is kept). */
-static const struct blas_plan *blas_reference(struct queue *q, struct blas *blas,
-                                              const struct blas_shape *s)
+static struct blas_plan *blas_reference(struct queue *q, struct blas *blas,
+                                        const struct blas_shape *s)
 {
     struct blas_shape shape = *s;
     shape.rows = blas_block;
@@ -201,19 +201,22 @@ static const struct blas_plan *blas_reference(struct queue *q, struct blas *blas
     return plan;
 }
 
-/* An algorithm for the shape's own rows with the reference's bits, or NULL. */
-static const struct blas_algorithm *blas_exact_choose(struct queue *q, struct blas *blas,
-                                                      const struct blas_shape *s,
-                                                      const struct blas_plan *reference)
+/* A plan for the shape's own rows with the reference's bits, or NULL. */
+static const struct blas_plan *blas_exact_choose(struct queue *q, struct blas *blas,
+                                                 const struct blas_shape *s,
+                                                 struct blas_plan *reference)
 {
-    if (s->rows == blas_block) return &reference->algorithm;
-    struct blas_plan *plan = blas_plan_find(blas->plan, blas_plans, blas_probes, s);
+    struct blas_plan *plan = reference;
+    if (s->rows != blas_block) plan = blas_plan_find(blas->plan, blas_plans, blas_probes, s);
     if (!blas_plan_is(plan, s)) {
+        struct blas_algorithm algorithm = {};
         if (blas_is_recording(q)) return NULL;
-        plan->refused = !blas_exact_search(q, blas, s, reference, &plan->algorithm);
-        plan->shape = *s;
+        const bool found = blas_exact_search(q, blas, s, reference, &algorithm);
+        blas_plan_set(plan, s, &algorithm, s->rows);
+        plan->refused = !found;
     }
-    return plan->refused ? NULL : &plan->algorithm;
+    plan->calls++;
+    return plan->refused ? NULL : plan;
 }
 
 /* What a row of left and of c takes, in bytes. */
@@ -234,11 +237,11 @@ static bool blas_exact_takes(const struct blas_shape *s, const void *left, const
 }
 
 /* At most 128 rows by the reference, through padded memory where they are fewer. */
-static const char *blas_exact_block(struct queue *q, struct blas *blas,
-                                    const struct blas_plan *reference, int64_t rows,
-                                    const void *left, const void *right, void *c)
+static const char *blas_exact_block(struct queue *q, struct blas *blas, struct blas_plan *reference,
+                                    int64_t rows, const void *left, const void *right, void *c)
 {
     const struct blas_shape *s = &reference->shape;
+    reference->blocks++;
     if (rows == blas_block && blas_exact_takes(s, left, c))
         return blas_library_run(q, &blas->library, s, &reference->algorithm, left, right, c);
     const size_t left_bytes = (size_t)(rows * blas_left_bytes(s));
@@ -284,26 +287,25 @@ static int64_t blas_exact_cut(const struct blas_shape *s, int64_t rows)
     return rows > most ? most : rows / blas_step * blas_step;
 }
 
-static void blas_exact_multiply(struct queue *q, struct blas *blas, const struct blas_product *p)
+static void blas_exact_multiply(struct queue *q, struct blas *blas, const struct product *p)
 {
     struct blas_shape s = blas_shape_of(q, p);
     s.exact = 1;
-    s.alignment[0] = blas_alignment((uint64_t)blas_left_bytes(&s), blas_exact_alignment);
+    s.alignment[0] = blas_alignment((uint64_t)blas_left_bytes(&s));
     s.alignment[1] =
-        blas_alignment((uint64_t)((p->right_turned ? p->depth : p->columns) * s.element_bytes),
-                       blas_exact_alignment);
-    s.alignment[2] = blas_alignment((uint64_t)blas_c_bytes(&s), blas_exact_alignment);
-    const struct blas_plan *reference = blas_reference(q, blas, &s);
+        blas_alignment((uint64_t)((p->right_transposed ? p->depth : p->columns) * s.element_bytes));
+    s.alignment[2] = blas_alignment((uint64_t)blas_c_bytes(&s));
+    struct blas_plan *reference = blas_reference(q, blas, &s);
     if (!reference) return;
     const char *message = NULL;
     for (int64_t row = 0, rows; row < p->rows && !message; row += rows) {
         const char *left = (const char *)p->left + row * blas_left_bytes(&s);
         char *c = (char *)p->c + row * blas_c_bytes(&s);
         rows = s.rows = blas_exact_cut(&s, p->rows - row);
-        const struct blas_algorithm *algorithm =
+        const struct blas_plan *plan =
             blas_exact_takes(&s, left, c) ? blas_exact_choose(q, blas, &s, reference) : NULL;
-        if (algorithm) {
-            message = blas_library_run(q, &blas->library, &s, algorithm, left, p->right, c);
+        if (plan) {
+            message = blas_library_run(q, &blas->library, &s, &plan->algorithm, left, p->right, c);
             continue;
         }
         for (int64_t done = 0; done < rows && !message; done += blas_block)

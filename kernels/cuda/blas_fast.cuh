@@ -3,7 +3,7 @@
  * blas_cache.cuh too.  Batches of nearly the same size share a choice: what a learner packs has
  * another number of rows each time, and a search costs some thirty products. */
 #pragma once
-#include "blas_plan.cuh"
+#include "blas.cuh"
 
 enum { blas_timed_runs = 3, blas_cold_rows = 256 };
 
@@ -17,8 +17,8 @@ struct blas_trial {
     cudaEvent_t begin, end;
 };
 
-static bool blas_trial_open(struct queue *q, const struct blas_product *p,
-                            const struct blas_shape *s, struct blas_trial *trial)
+static bool blas_trial_open(struct queue *q, const struct product *p, const struct blas_shape *s,
+                            struct blas_trial *trial)
 {
     const size_t c_bytes =
         p->accumulate ? (size_t)cuda_divide_up(p->rows * p->columns * s->c_bytes, 256) * 256 : 0;
@@ -47,7 +47,7 @@ static void blas_trial_close(struct queue *q, struct blas_trial *trial)
 
 /* Milliseconds of one run, or a negative number where it fails. */
 static float blas_trial_run(struct queue *q, struct blas *blas, const struct blas_shape *s,
-                            const struct blas_algorithm *algorithm, const struct blas_product *p,
+                            const struct blas_algorithm *algorithm, const struct product *p,
                             const struct blas_trial *trial)
 {
     cudaStream_t stream = cuda_queue_of(q)->stream;
@@ -64,8 +64,7 @@ static float blas_trial_run(struct queue *q, struct blas *blas, const struct bla
 /* The place of the fastest of them: of the least of some runs, the first of which does not count.
  */
 static int blas_fastest(struct queue *q, struct blas *blas, const struct blas_shape *s,
-                        const struct blas_algorithm *algorithms, int count,
-                        const struct blas_product *p)
+                        const struct blas_algorithm *algorithms, int count, const struct product *p)
 {
     struct blas_trial trial;
     int fastest = 0;
@@ -93,60 +92,81 @@ static int64_t blas_size_class(int64_t size)
     return cuda_divide_up(size, step) * step;
 }
 
-/* The algorithm for this call in *algorithm; returns a message where there is none. */
+/* The plan for the call: that of its class of sizes, or of this size alone where the class's choice
+ * does not take it.  NULL where the library must be asked first, which only happens while nothing
+ * is recorded: recorded calls trust the class's choice. */
+static struct blas_plan *blas_fast_planned(struct queue *q, struct blas *blas,
+                                           const struct blas_shape *key,
+                                           const struct blas_shape *shape, int64_t batch)
+{
+    struct blas_plan *plan = blas_plan_find(blas->plan, blas_plans, blas_probes, key);
+    if (!blas_plan_is(plan, key)) return NULL;
+    if (plan->taken == batch) return plan;
+    struct blas_plan *own = blas_plan_find(blas->plan, blas_plans, blas_probes, shape);
+    if (blas_plan_is(own, shape) && own->taken == batch) return own;
+    if (blas_is_recording(q)) return plan;
+    if (!blas_library_takes(&blas->library, shape, &plan->algorithm)) return NULL;
+    plan->taken = batch;
+    return plan;
+}
+
+/* Asks the library: *algorithm gets its first, or what a search finds or has found before. */
+static const char *blas_fast_ask(struct queue *q, struct blas *blas, const struct blas_shape *key,
+                                 const struct blas_shape *shape, const struct product *p,
+                                 bool search, struct blas_algorithm *algorithm)
+{
+    struct blas_algorithm suggested[blas_max_suggested];
+    const char *message = NULL;
+    const struct blas_algorithm *known = search ? blas_cache_find(&blas->cache, key) : NULL;
+    if (known && blas_library_takes(&blas->library, shape, known)) {
+        *algorithm = *known;
+        return NULL;
+    }
+    const int count = blas_library_suggest(&blas->library, shape, suggested,
+                                           search ? blas_max_suggested : 1, &message);
+    if (!count) return message;
+    *algorithm = suggested[search ? blas_fastest(q, blas, shape, suggested, count, p) : 0];
+    if (count > 1 && !known) blas_cache_add(&blas->cache, key, algorithm);
+    return NULL;
+}
+
+/* The plan for this call in *plan; returns a message where there is none. */
 static const char *blas_fast_choose(struct queue *q, struct blas *blas, const struct blas_shape *s,
-                                    const struct blas_product *p, struct blas_algorithm *algorithm)
+                                    const struct product *p, struct blas_plan **plan)
 {
     const bool tune = cuda_queue_of(q)->tune && !q->exact;
     const int64_t batch = p->by_rows ? p->rows : p->depth;
     struct blas_shape key = *s;
     if (tune) *(p->by_rows ? &key.rows : &key.depth) = blas_size_class(batch);
-    struct blas_plan *plan = blas_plan_find(blas->plan, blas_plans, blas_probes, &key);
-    const bool planned = blas_plan_is(plan, &key);
-    if (planned &&
-        (plan->taken == batch || blas_library_takes(&blas->library, s, &plan->algorithm))) {
-        plan->taken = batch;
-        *algorithm = plan->algorithm;
-        return NULL;
-    }
+    *plan = blas_fast_planned(q, blas, &key, s, batch);
+    if (*plan) return NULL;
+    if (blas_is_recording(q)) return "met for the first time while calls are recorded";
 
-    struct blas_algorithm suggested[blas_most_suggested];
-    const bool search = tune && !planned && !blas_is_recording(q);
-    const struct blas_algorithm *known = search ? blas_cache_find(&blas->cache, &key) : NULL;
-    if (known && blas_library_takes(&blas->library, s, known)) {
-        *algorithm = *known;
-    } else {
-        const char *message = NULL;
-        const int count = blas_library_suggest(&blas->library, s, suggested,
-                                               search ? blas_most_suggested : 1, &message);
-        if (!count) return message;
-        const int best = search ? blas_fastest(q, blas, s, suggested, count, p) : 0;
-        *algorithm = suggested[best];
-        if (count > 1 && !known) blas_cache_add(&blas->cache, &key, algorithm);
-    }
-    /* A class's choice that does not take this size stays for the others, and the library's first
-     * is asked for again each time; while calls are recorded nothing is kept, so that a later call
-     * searches. */
-    if (!planned && search == tune) {
-        plan->shape = key;
-        plan->algorithm = *algorithm;
-        plan->taken = batch;
-    }
+    struct blas_plan *of_class = blas_plan_find(blas->plan, blas_plans, blas_probes, &key);
+    const bool planned = blas_plan_is(of_class, &key); /* and does not take this size */
+    struct blas_algorithm algorithm;
+    const char *message = blas_fast_ask(q, blas, &key, s, p, tune && !planned, &algorithm);
+    if (message) return message;
+    *plan = planned ? blas_plan_find(blas->plan, blas_plans, blas_probes, s) : of_class;
+    blas_plan_set(*plan, planned ? s : &key, &algorithm, batch);
     return NULL;
 }
 
-static void blas_fast_multiply(struct queue *q, struct blas *blas, const struct blas_product *p)
+static void blas_fast_multiply(struct queue *q, struct blas *blas, const struct product *p)
 {
     const struct blas_shape shape = blas_shape_of(q, p);
-    struct blas_algorithm algorithm;
+    struct blas_plan *plan;
     if (cuda_queue_of(q)->tune && !blas->cache_is_open) {
         char identity[200];
         blas_library_identity(q, identity, sizeof identity);
         blas_cache_open(&blas->cache, identity);
         blas->cache_is_open = true;
     }
-    const char *message = blas_fast_choose(q, blas, &shape, p, &algorithm);
-    if (!message)
-        message = blas_library_run(q, &blas->library, &shape, &algorithm, p->left, p->right, p->c);
+    const char *message = blas_fast_choose(q, blas, &shape, p, &plan);
+    if (!message) {
+        plan->calls++;
+        message =
+            blas_library_run(q, &blas->library, &shape, &plan->algorithm, p->left, p->right, p->c);
+    }
     if (message) blas_fail(q, &shape, message);
 }

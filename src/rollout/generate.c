@@ -20,7 +20,7 @@ status generator_create(struct model *model, struct generator **out)
     struct generator *g = memory_allocate(sizeof *g);
     struct queue *q = model_queue(model);
     g->model = model;
-    g->graphs = g->recordable = q->op->graph_begin != NULL;
+    g->graphs = q->op->graph_begin != NULL;
     capture_create(&g->capture, q);
     results_create(&g->results, q);
     step_graphs_create(&g->recorded, q);
@@ -234,7 +234,7 @@ static struct step_key step_key_of(const struct generator *g, const struct chunk
                              .top_p = config->rollout.top_p};
 }
 
-/* What cannot be recorded is run call by call. */
+/* A kind of step that cannot be recorded is run call by call; others are not concerned. */
 static status step_record(struct generator *g, const struct chunk *chunk, struct step_graph *entry)
 {
     struct queue *q = model_queue(g->model);
@@ -243,10 +243,11 @@ static status step_record(struct generator *g, const struct chunk *chunk, struct
     step_calls(g, chunk);
     status s = q->op->graph_end(q, &entry->graph);
     if (s) {
-        log_line(LOG_WARNING, "decoding without graphs, which is slower: %s", status_message(s));
+        log_line(LOG_WARNING, "decode steps of %lld rows run call by call, which is slower: %s",
+                 (long long)chunk->active_count, status_message(s));
         status_free(s);
         entry->graph = NULL;
-        g->recordable = false;
+        entry->refused = true;
     } else {
         g->recorded.recordings++;
     }
@@ -260,10 +261,10 @@ static status step_run(struct generator *g, const struct chunk *chunk)
     struct queue *q = model_queue(g->model);
     TRY(model_decoder_count(g->decoder));
     struct step_graph *entry = NULL;
-    if (g->graphs && g->recordable) {
+    if (g->graphs) {
         const struct step_key key = step_key_of(g, chunk);
         entry = step_graphs_find(&g->recorded, &key);
-        if (!entry->graph && entry->met > 1) TRY(step_record(g, chunk, entry));
+        if (!entry->graph && !entry->refused && entry->met > 1) TRY(step_record(g, chunk, entry));
     }
     if (entry && entry->graph)
         q->op->graph_launch(q, entry->graph);

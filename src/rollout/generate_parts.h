@@ -20,7 +20,7 @@ struct generator {
     struct results results;
     struct buffer key_begin, history, step; /* of scoring */
     /* Where the queue has graphs: steps are recorded, and the limits only grow. */
-    bool graphs, recordable;
+    bool graphs;
     struct generator_limits limits;
     int64_t layout; /* changes with the limits and when memory moves */
     struct step_graphs recorded;

@@ -15,6 +15,7 @@ struct step_key {
 struct step_graph {
     struct step_key key;
     struct graph *graph;     /* NULL: not recorded yet */
+    bool refused;            /* recording it failed: it is not tried again */
     int64_t met, last_asked; /* how often asked for; when last; 0: not in use */
 };
 

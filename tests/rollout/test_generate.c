@@ -255,6 +255,14 @@ static void generate_with(struct fixture *f, struct generator *generator,
         generate_replies(generator, config, RANDOM_SAMPLING, f->prompts, f->rows, count, replies));
 }
 
+/* Kinds of steps whose recording failed. */
+static int64_t refused_count(const struct generator *generator)
+{
+    int64_t count = 0;
+    for (int i = 0; i < STEP_GRAPHS_MAX; i++) count += generator->recorded.entry[i].refused;
+    return count;
+}
+
 /* Numbers of rows that are no bucket, rows that leave in the middle, one row, every row in one
  * batch; the second turn finds what the first has recorded. */
 static void recorded_steps_have_the_bits_of_calls_and_are_recorded_once(void **state)
@@ -289,11 +297,56 @@ static void recorded_steps_have_the_bits_of_calls_and_are_recorded_once(void **s
                 if (turn == 0 && c == 0) assert_true(graphs->recorded.recordings > 1);
                 if (turn == 2) assert_int_equal(graphs->recorded.recordings, before);
             }
-        assert_true(graphs->recordable);
+        assert_int_equal(refused_count(graphs), 0);
         if (reserved) assert_int_equal(graphs->layout, layout);
         generator_destroy(graphs);
     }
     replies_free(want);
+    generator_destroy(calls);
+}
+
+/* The queue's table with a graph_end that refuses the first recording. */
+static const struct ops *whole_table;
+static int64_t recordings_ended;
+
+static status first_recording_fails(struct queue *q, struct graph **out)
+{
+    TRY(whole_table->graph_end(q, out));
+    if (recordings_ended++ > 0) return NULL;
+    whole_table->graph_destroy(q, *out);
+    *out = NULL;
+    FAIL(STATUS_INTERNAL, "recording calls: refused by the test");
+}
+
+static void a_step_that_cannot_be_recorded_costs_its_own_kind_alone(void **state)
+{
+    struct fixture *f = *state;
+    if (!f->q->op->graph_begin) skip();
+    struct config config = f->config;
+    struct reply want[ROWS], saw[ROWS];
+    struct generator *calls, *graphs;
+    config.infer.batch = ROWS;
+    config.rollout.max_new_tokens = 2 * STEPS;
+    CHECK(generator_create(f->model, &calls));
+    generator_use_graphs(calls, false);
+    generate_with(f, calls, &config, ROWS, want);
+    CHECK(generator_create(f->model, &graphs));
+    struct ops table = *f->q->op;
+    table.graph_end = first_recording_fails;
+    whole_table = f->q->op;
+    recordings_ended = 0;
+    f->q->op = &table;
+    for (int turn = 0; turn < 2; turn++) {
+        generate_with(f, graphs, &config, ROWS, saw);
+        check_equal(saw, want);
+        replies_free(saw);
+        assert_int_equal(refused_count(graphs), 1);
+        assert_true(graphs->recorded.recordings > 0);
+        assert_int_equal(graphs->recorded.recordings, recordings_ended - 1);
+    }
+    f->q->op = whole_table;
+    replies_free(want);
+    generator_destroy(graphs);
     generator_destroy(calls);
 }
 
@@ -397,6 +450,7 @@ int main(void)
         cmocka_unit_test(a_frozen_scorer_of_equal_weights_sees_what_the_live_one_does),
         cmocka_unit_test(an_empty_reply_is_scored_as_empty_between_others),
         cmocka_unit_test(recorded_steps_have_the_bits_of_calls_and_are_recorded_once),
+        cmocka_unit_test(a_step_that_cannot_be_recorded_costs_its_own_kind_alone),
         cmocka_unit_test(steps_are_recorded_anew_when_limits_grow_or_settings_change),
         cmocka_unit_test(a_batch_whose_rows_all_end_at_once_stops),
         cmocka_unit_test(more_layers_than_the_decoder_has_are_refused),

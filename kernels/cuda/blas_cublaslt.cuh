@@ -1,13 +1,11 @@
-/* The library of blas.cuh: cuBLASLt.  It counts in columns: our row-major c is its c transposed, so
- * the factors change places.
+/* The library of blas.cuh, which alone includes this: cuBLASLt.  It counts in columns: our
+ * row-major c is its c transposed, so the factors change places.
  *
  * Epilogues: ReLU is cuBLASLt's.  The gated GELU is a product of two halves of a row, gelu(gate) *
  * up, which lie n/2 columns apart and thus in different tiles: no epilogue sees both, and GELU of
  * one half alone would still leave a pass over everything for the other (docs/decisions.md, also
  * about DRELU). */
 #pragma once
-#include "blas.cuh"
-
 #include <cublasLt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,23 +77,23 @@ static const char *blas_describe(const struct blas_shape *s, struct blas_call *c
 {
     const cudaDataType element = s->element_bytes == 2 ? CUDA_R_16BF : CUDA_R_32F;
     const cudaDataType c = s->c_bytes == 2 ? CUDA_R_16BF : CUDA_R_32F;
-    const cublasOperation_t a_turn = s->right_turned ? CUBLAS_OP_T : CUBLAS_OP_N;
-    const cublasOperation_t b_turn = s->left_turned ? CUBLAS_OP_T : CUBLAS_OP_N;
+    const cublasOperation_t a_as = s->right_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+    const cublasOperation_t b_as = s->left_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
     const cublasLtEpilogue_t epilogue =
         s->relu ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT;
     const uint64_t m = (uint64_t)s->columns, n = (uint64_t)s->rows, k = (uint64_t)s->depth;
     BLAS_TRY(cublasLtMatmulDescInit(&call->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
-    BLAS_TRY(cublasLtMatmulDescSetAttribute(&call->operation, CUBLASLT_MATMUL_DESC_TRANSA, &a_turn,
-                                            sizeof a_turn));
-    BLAS_TRY(cublasLtMatmulDescSetAttribute(&call->operation, CUBLASLT_MATMUL_DESC_TRANSB, &b_turn,
-                                            sizeof b_turn));
+    BLAS_TRY(cublasLtMatmulDescSetAttribute(&call->operation, CUBLASLT_MATMUL_DESC_TRANSA, &a_as,
+                                            sizeof a_as));
+    BLAS_TRY(cublasLtMatmulDescSetAttribute(&call->operation, CUBLASLT_MATMUL_DESC_TRANSB, &b_as,
+                                            sizeof b_as));
     BLAS_TRY(cublasLtMatmulDescSetAttribute(&call->operation, CUBLASLT_MATMUL_DESC_EPILOGUE,
                                             &epilogue, sizeof epilogue));
-    if (s->right_turned)
+    if (s->right_transposed)
         BLAS_TRY(cublasLtMatrixLayoutInit(&call->a, element, k, m, s->depth));
     else
         BLAS_TRY(cublasLtMatrixLayoutInit(&call->a, element, m, k, s->columns));
-    if (s->left_turned)
+    if (s->left_transposed)
         BLAS_TRY(cublasLtMatrixLayoutInit(&call->b, element, n, k, s->rows));
     else
         BLAS_TRY(cublasLtMatrixLayoutInit(&call->b, element, k, n, s->depth));
@@ -142,10 +140,10 @@ static bool blas_is_split(const cublasLtMatmulAlgo_t *algorithm)
 }
 
 static int blas_library_suggest(struct blas_library *library, const struct blas_shape *shape,
-                                struct blas_algorithm *algorithms, int most, const char **message)
+                                struct blas_algorithm *algorithms, int max, const char **message)
 {
     cublasLtMatmulPreferenceOpaque_t preference;
-    cublasLtMatmulHeuristicResult_t results[blas_most_suggested];
+    cublasLtMatmulHeuristicResult_t results[blas_max_suggested];
     struct blas_call call;
     int found = 0, count = 0;
     *message = blas_describe(shape, &call);
@@ -153,8 +151,8 @@ static int blas_library_suggest(struct blas_library *library, const struct blas_
     if (*message) return 0;
     const cublasStatus_t error =
         cublasLtMatmulAlgoGetHeuristic(library->handle, &call.operation, &call.a, &call.b, &call.c,
-                                       &call.c, &preference, blas_most_suggested, results, &found);
-    for (int i = 0; error == CUBLAS_STATUS_SUCCESS && i < found && count < most; i++)
+                                       &call.c, &preference, blas_max_suggested, results, &found);
+    for (int i = 0; error == CUBLAS_STATUS_SUCCESS && i < found && count < max; i++)
         if (results[i].state == CUBLAS_STATUS_SUCCESS && !blas_is_split(&results[i].algo))
             memcpy(&algorithms[count++], &results[i].algo, sizeof *algorithms);
     if (!count)
@@ -173,6 +171,40 @@ static bool blas_library_takes(struct blas_library *library, const struct blas_s
            cublasLtMatmulAlgoCheck(library->handle, &call.operation, &call.a, &call.b, &call.c,
                                    &call.c, &algo, &result) == CUBLAS_STATUS_SUCCESS &&
            result.workspaceSize <= (size_t)(shape->exact ? blas_workspace_exact : blas_workspace);
+}
+
+static int32_t blas_configuration(const cublasLtMatmulAlgo_t *algorithm,
+                                  cublasLtMatmulAlgoConfigAttributes_t name, size_t bytes)
+{
+    int32_t value = 0; /* a narrower one fills its low bytes */
+    size_t written;
+    (void)cublasLtMatmulAlgoConfigGetAttribute(algorithm, name, &value, bytes, &written);
+    return value;
+}
+
+static void blas_library_describe(const struct blas_algorithm *algorithm, char *words, size_t size)
+{
+    static const struct {
+        const char *name;
+        cublasLtMatmulAlgoConfigAttributes_t of;
+        size_t bytes;
+    } values[] = {{"id", CUBLASLT_ALGO_CONFIG_ID, 4},
+                  {"tile", CUBLASLT_ALGO_CONFIG_TILE_ID, 4},
+                  {"stages", CUBLASLT_ALGO_CONFIG_STAGES_ID, 4},
+                  {"inner", CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID, 2},
+                  {"cluster", CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, 2},
+                  {"swizzle", CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, 4},
+                  {"option", CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, 4},
+                  {"split", CUBLASLT_ALGO_CONFIG_SPLITK_NUM, 4}};
+    cublasLtMatmulAlgo_t algo;
+    size_t length = 0;
+    memcpy(&algo, algorithm, sizeof algo);
+    words[0] = 0;
+    for (const auto &value : values) {
+        if (length >= size) return;
+        length += (size_t)snprintf(words + length, size - length, "%s%s %d", length ? ", " : "",
+                                   value.name, blas_configuration(&algo, value.of, value.bytes));
+    }
 }
 
 static const char *blas_library_run(struct queue *q, struct blas_library *library,

@@ -7,8 +7,6 @@
  * Other queues get the good one alone or, with CUDA_HOST_ALGORITHMS=many, several of its kind, the
  * first of which dawdles. */
 #pragma once
-#include "blas.cuh"
-
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -46,7 +44,7 @@ static size_t blas_library_cached_bytes(struct queue *)
 }
 
 static int blas_library_suggest(struct blas_library *, const struct blas_shape *shape,
-                                struct blas_algorithm *algorithms, int most, const char **)
+                                struct blas_algorithm *algorithms, int max, const char **)
 {
     static const enum blas_order offered[3][4] = {
         {BLAS_HALVES, BLAS_DESCENDING, BLAS_BY_PLACE, BLAS_ASCENDING},
@@ -55,7 +53,7 @@ static int blas_library_suggest(struct blas_library *, const struct blas_shape *
     const char *many = getenv("CUDA_HOST_ALGORITHMS");
     const int given = shape->exact ? 4 : many && !strcmp(many, "many") ? 3 : 1;
     int count = 0;
-    for (; count < given && count < most; count++) {
+    for (; count < given && count < max; count++) {
         algorithms[count] = (struct blas_algorithm){};
         if (shape->exact) /* of 128 rows the second list */
             algorithms[count].data[0] = offered[(shape->rows + 2) % 3][count];
@@ -84,12 +82,12 @@ BLAS_UNCHECKED static float blas_get(const float *from, int64_t at)
 
 /* to[rows, columns], from as it is or stored the other way round */
 template <class T>
-static void blas_read(float *to, const T *from, int64_t rows, int64_t columns, bool turned)
+static void blas_read(float *to, const T *from, int64_t rows, int64_t columns, bool transposed)
 {
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < columns; j++)
             blas_put(to, i * columns + j,
-                     element_load(from + (turned ? j * rows + i : i * columns + j)));
+                     element_load(from + (transposed ? j * rows + i : i * columns + j)));
 }
 
 /* to[columns] += left[depth] right[depth, columns] over k = first, first + step, ... */
@@ -135,8 +133,8 @@ static __global__ void blas_kernel(C *c, const T *left, const T *right, struct b
     float *sum = (float *)calloc((size_t)(s.rows * s.columns), sizeof *sum);
     if (!a || !b || !sum) cuda_host::fault("no memory for a product");
     if (algorithm.data[1]) usleep(2000);
-    blas_read(a, left, s.rows, s.depth, s.left_turned);
-    blas_read(b, right, s.depth, s.columns, s.right_turned);
+    blas_read(a, left, s.rows, s.depth, s.left_transposed);
+    blas_read(b, right, s.depth, s.columns, s.right_transposed);
     blas_add_products(sum, a, b, &s, (enum blas_order)algorithm.data[0]);
     for (int64_t i = 0; i < s.rows * s.columns; i++) {
         float x = blas_get(sum, i) + (s.accumulate ? element_load(c + i) : 0.0f);
@@ -155,6 +153,13 @@ static void blas_launch(struct queue *q, const struct blas_shape *s,
 {
     cuda_launch(q, (blas_kernel<T, C>), 1, 1, 0, (C *)c, (const T *)left, (const T *)right, *s,
                 *algorithm);
+}
+
+static void blas_library_describe(const struct blas_algorithm *algorithm, char *words, size_t size)
+{
+    static const char *const names[] = {"ascending", "descending", "halves", "by place"};
+    snprintf(words, size, "%s%s", names[algorithm->data[0] % 4],
+             algorithm->data[1] ? ", dawdles" : "");
 }
 
 static const char *blas_library_run(struct queue *q, struct blas_library *,
