@@ -5,7 +5,7 @@
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/data/corpus.h"
-#include "src/report/text_metrics.h"
+#include "src/evaluate/text_metrics.h"
 #include "src/reward/terms.h"
 #include "src/task/history_walk.h"
 

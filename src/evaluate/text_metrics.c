@@ -1,13 +1,15 @@
 /* BLEU, ROUGE-L, distinct-n; see text_metrics.h.  Texts are UTF-8 and read as bytes wherever
  * the answer is the same. */
-#include "src/report/text_metrics.h"
+#include "src/evaluate/text_metrics.h"
 
 #include "src/base/memory.h"
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 struct words {
     char *text; /* words end in zero bytes */
@@ -28,6 +30,74 @@ static void words_free(struct words *words)
 {
     free(words->text);
     free(words->word);
+}
+
+/* Is it a character of a script that is written without spaces between words? */
+static bool is_unspaced(utf8proc_int32_t c)
+{
+    static const struct {
+        utf8proc_int32_t first, last;
+    } ranges[] = {{0x0E00, 0x0EFF},   /* Thai, Lao */
+                  {0x1000, 0x109F},   /* Myanmar */
+                  {0x1780, 0x17FF},   /* Khmer */
+                  {0x2E80, 0x2FDF},   /* radicals */
+                  {0x3005, 0x3007},   /* Han marks and zero */
+                  {0x3040, 0x30FF},   /* Hiragana, Katakana */
+                  {0x31F0, 0x31FF},   /* small Katakana */
+                  {0x3400, 0x4DBF},   /* Han */
+                  {0x4E00, 0x9FFF},   /* Han */
+                  {0xF900, 0xFAFF},   /* Han for compatibility */
+                  {0xFF66, 0xFF9F},   /* half-width Katakana */
+                  {0x20000, 0x323AF}, /* Han */
+                  {0, 0}};
+    for (int i = 0; ranges[i].last; i++)
+        if (c >= ranges[i].first && c <= ranges[i].last) return true;
+    return false;
+}
+
+/* The character at text and its bytes; a byte that is no UTF-8 is taken by itself, as -1. */
+static size_t character(const char *text, size_t size, utf8proc_int32_t *c)
+{
+    const utf8proc_ssize_t length =
+        utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)size, c);
+    if (length > 0) return (size_t)length;
+    *c = -1;
+    return 1;
+}
+
+static bool is_mark(utf8proc_int32_t c)
+{
+    const utf8proc_category_t category = c < 0 ? UTF8PROC_CATEGORY_CN : utf8proc_category(c);
+    return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME;
+}
+
+static bool is_letter_or_digit(utf8proc_int32_t c)
+{
+    const utf8proc_category_t category = c < 0 ? UTF8PROC_CATEGORY_CN : utf8proc_category(c);
+    return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO) ||
+           category == UTF8PROC_CATEGORY_ND;
+}
+
+/* A copy with a space on either side of each unspaced character and the marks that follow it. */
+static char *spaced_out(const char *text)
+{
+    const size_t size = strlen(text);
+    char *copy = memory_allocate(2 * size + 1), *out = copy;
+    bool alone = false; /* the last character was unspaced */
+    for (size_t at = 0; at < size;) {
+        utf8proc_int32_t c;
+        const size_t length = character(text + at, size - at, &c);
+        if (!is_mark(c)) {
+            const bool unspaced = is_unspaced(c);
+            if (unspaced || alone) *out++ = ' ';
+            alone = unspaced;
+        }
+        memcpy(out, text + at, length);
+        out += length;
+        at += length;
+    }
+    *out = 0;
+    return copy;
 }
 
 /* Bytes of the white space (Python's str.isspace) that starts at c; 0 when none does. */
@@ -143,8 +213,9 @@ static char *pass_13a(char *text, int pass)
     return result;
 }
 
-static struct words words_13a(const char *text)
+static struct words words_13a(const char *reply)
 {
+    char *text = spaced_out(reply);
     size_t size = strlen(text);
     char *line = memory_allocate(size + 3);
     /* The trailing white space goes before anything else (sacrebleu's rstrip). */
@@ -156,6 +227,7 @@ static struct words words_13a(const char *text)
     }
     line[0] = ' ';
     memcpy(line + 1, text, keep);
+    free(text);
     replace_all(line + 1, "<skipped>", "");
     replace_all(line + 1, "-\n", "");
     replace_all(line + 1, "\n", " ");
@@ -238,26 +310,23 @@ double text_bleu(const char *const *replies, const char *const *references, int6
     return brevity * exp(sum / ORDER);
 }
 
-/* Runs of a-z0-9 after lower-casing, as rouge_score's regular expression has it. */
-static struct words words_rouge(const char *text)
+/* Runs of letters, marks and digits, lower-cased character by character. */
+static struct words words_rouge(const char *reply)
 {
-    size_t size = strlen(text);
-    char *line = memory_allocate(size + 1), *out = line;
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if ((*c >= 'a' && *c <= 'z') || is_digit(*c))
-            *out++ = (char)*c;
-        else if (*c >= 'A' && *c <= 'Z')
-            *out++ = (char)(*c - 'A' + 'a');
-        else if (c[0] == 0xe2 && c[1] == 0x84 && c[2] == 0xaa) { /* the Kelvin sign: k */
-            *out++ = 'k';
-            c += 2;
-        } else if (c[0] == 0xc4 && c[1] == 0xb0) { /* dotted I: i and a combining dot */
-            *out++ = 'i';
-            *out++ = ' ';
-            c++;
-        } else
+    char *text = spaced_out(reply);
+    const size_t size = strlen(text);
+    char *line = memory_allocate(2 * size + 1), *out = line;
+    for (size_t at = 0; at < size;) {
+        utf8proc_int32_t c;
+        at += character(text + at, size - at, &c);
+        if (c == 0x130) /* dotted I: i and a combining dot */
+            out += sprintf(out, "i\xcc\x87");
+        else if (is_letter_or_digit(c) || is_mark(c))
+            out += utf8proc_encode_char(utf8proc_tolower(c), (utf8proc_uint8_t *)out);
+        else
             *out++ = ' ';
     }
+    free(text);
     return words_split(line);
 }
 
@@ -302,7 +371,7 @@ double text_distinct(const char *const *replies, int64_t count, int n)
     struct words *words = memory_allocate((size_t)count * sizeof *words);
     int64_t positions = 0, distinct = 0;
     for (int64_t i = 0; i < count; i++) {
-        words[i] = words_split(memory_text(replies[i]));
+        words[i] = words_split(spaced_out(replies[i]));
         if (words[i].count >= n) positions += words[i].count - n + 1;
     }
     struct ngram *list = memory_allocate((size_t)positions * sizeof *list);
