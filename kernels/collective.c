@@ -11,7 +11,7 @@ const struct collectives *collectives_of(const struct queue *q)
 {
     Dl_info info;
     void *inside;
-    if (!strcmp(q->op->name, "cpu")) return NULL;
+    if (q->on_host) return NULL;
     memcpy(&inside, &q->op->allocate, sizeof inside); /* C has no cast from a function */
     if (!dladdr(inside, &info) || !info.dli_fname) return NULL;
     void *module = dlopen(info.dli_fname, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);

@@ -77,21 +77,21 @@ static status cpu_create(const struct queue_options *options, struct queue **out
                             options->instructions ? options->instructions : "auto", out);
 }
 
-/* cuda: what holds where the queue is CUDA's; cpu: where it is the CPU's. */
-static status queue_create_either(const struct queue_options *cuda, const struct queue_options *cpu,
-                                  struct queue **out)
+status queue_create(const struct queue_options *options, struct queue **out)
 {
     *out = NULL;
-    const char *device = cuda->device ? cuda->device : "auto";
+    struct queue_options cuda = *options;
+    if (options->narrow_on_cuda) cuda.real_bytes = 2;
+    const char *device = options->device ? options->device : "auto";
     int number;
-    if (device_is(device, "cuda", &number)) return cuda_queue_create(number, cuda, out);
-    if (device_is(device, "cpu", &number)) return cpu_create(cpu, out);
+    if (device_is(device, "cuda", &number)) return cuda_queue_create(number, &cuda, out);
+    if (device_is(device, "cpu", &number)) return cpu_create(options, out);
     if (!device_is(device, "auto", &number))
         FAIL(STATUS_INPUT, "device: \"%s\" is none of auto, cpu, cuda", device);
-    status s = cuda_queue_create(number, cuda, out);
+    status s = cuda_queue_create(number, &cuda, out);
     if (!s) return NULL;
-    if (cpu->real_bytes == 2) {
-        status refused = status_context(cpu_create(cpu, out), "%s", status_message(s));
+    if (options->real_bytes == 2) {
+        status refused = status_context(cpu_create(options, out), "%s", status_message(s));
         status_free(s);
         return refused;
     }
@@ -99,29 +99,5 @@ static status queue_create_either(const struct queue_options *cuda, const struct
     const bool expected = !getenv("REGARD_CUDA_MODULE") && !library_loads(driver_name);
     log_line(expected ? LOG_DEBUG : LOG_INFO, "%s; running on the CPU", status_message(s));
     status_free(s);
-    return cpu_create(cpu, out);
-}
-
-status queue_create(const struct queue_options *options, struct queue **out)
-{
-    return queue_create_either(options, options, out);
-}
-
-status queue_open(const struct config *config, int local_rank, struct queue **out)
-{
-    static const char *const names[] = {
-        [DEVICE_AUTO] = "auto", [DEVICE_CPU] = "cpu", [DEVICE_CUDA] = "cuda"};
-    char device[32];
-    snprintf(device, sizeof device, "%s:%d", names[config->device], local_rank);
-    const struct queue_options options = {
-        .device = device,
-        .threads = (int)config->threads,
-        .instructions = config->instructions,
-        .real_bytes = config->precision == PRECISION_BF16 ? 2 : 4,
-        .exact = config->exact,
-        .tune = config->tune,
-    };
-    struct queue_options cuda = options;
-    if (config->precision == PRECISION_AUTO) cuda.real_bytes = 2;
-    return queue_create_either(&cuda, &options, out);
+    return cpu_create(options, out);
 }

@@ -4,13 +4,9 @@
 #define REGARD_KERNELS_LOAD_H
 
 #include "kernels/ops.h"
-#include "src/base/config.h"
 
 /* device "auto" is CUDA where it works and the CPU elsewhere, with a line in the log.
  * REGARD_CUDA_MODULE names another module than regard_cuda.so beside the program. */
 status queue_create(const struct queue_options *options, struct queue **out);
-
-/* The queue that the configuration asks for, of the local_rank-th rank of a machine. */
-status queue_open(const struct config *config, int local_rank, struct queue **out);
 
 #endif

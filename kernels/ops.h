@@ -37,6 +37,8 @@ struct queue {
     int threads;
     size_t real_bytes; /* 4 or 2 */
     bool exact;        /* a product's algorithm does not depend on the rows: always on the CPU */
+    bool on_host;      /* the CPU's: device memory is host memory, and calls have finished when they
+                        * return */
 };
 
 /* How a queue is to be made; 0 and NULL are the defaults. */
@@ -46,6 +48,7 @@ struct queue_options {
     int threads;              /* the CPU's; 0: 1 */
     const char *instructions; /* the CPU's: "auto", "avx512", "avx2" or "c" */
     size_t real_bytes;        /* of a `real`: 4 or, on CUDA alone, 2; 0: 4 */
+    bool narrow_on_cuda;      /* 2 bytes where the queue is CUDA's, real_bytes where the CPU's */
     bool exact;               /* CUDA: a row's bits do not depend on the rows beside it; the CPU's
                                * never do */
     bool tune;                /* CUDA: a shape's first product times several algorithms; not where
@@ -132,7 +135,11 @@ struct result_places {
     int64_t stride;
 };
 
-/* Reduction of captured rows to the attention summary (reward.md, Terms). */
+/* What is done to a row whose entropy is below its floor: nothing; the entropy alone is raised to
+ * the floor; the row is mixed with the uniform one until its entropy is the floor. */
+enum row_floor { ROW_FLOOR_NONE, ROW_FLOOR_VALUE, ROW_FLOOR_MIX };
+
+/* Reduction of captured rows to the attention summary (docs/reward.md, Terms). */
 struct attention_summary {
     int64_t rows;
     const float *capture; /* [rows, capture_stride], sum over layers and heads */
@@ -144,17 +151,18 @@ struct attention_summary {
     const uint8_t *salient;             /* 1: in I (a subset of V); per history token */
     const uint8_t *turn;                /* per history token: earlier turn it belongs to, from 0 */
     const float *floor_delta;           /* [replies] nats, already at most log|V| */
-    int floor_form;                     /* enum floor_form of base/config.h */
-    bool shuffle;                       /* control: shuffled */
-    uint32_t key[2];                    /* Philox key of the shuffle */
-    const uint32_t *counter;            /* [replies, 3]: dialogue, turn, candidate */
-    const int32_t *step;                /* [rows]: counter word 3 */
-    struct result_places at;            /* of the rows in floor_delta, counter and the outputs */
-    int64_t turns, top;                 /* sizes of the optional outputs */
+    enum row_floor floor;
+    bool shuffle;            /* weights change places over V at random: step[row] of the
+                              * reply's own Philox stream */
+    uint32_t key[2];         /* Philox key of the shuffle */
+    const uint32_t *counter; /* [replies, 3]: words 0 to 2 of the reply's counter */
+    const int32_t *step;     /* [rows]: word 3 */
+    struct result_places at; /* of the rows in floor_delta, counter and the outputs */
+    int64_t turns, top;      /* sizes of the optional outputs */
     /* Entries of tokens, as floor_delta and counter are entries of replies. */
     float *entropy;         /* of a, before the floor */
-    float *entropy_floored; /* as focus takes it: after the floor's form */
-    float *salient_mass;    /* of the row that coverage uses (mixed with `mix`) */
+    float *entropy_floored; /* after the floor */
+    float *salient_mass;    /* of the row after ROW_FLOOR_MIX, else of the row as it is */
     float *special_mass;    /* what leaving V out removed, before renormalizing */
     float *turn_mass;       /* [entries, turns], or NULL */
     int32_t *top_position;  /* [entries, top], -1 where there are fewer; or NULL */
@@ -178,7 +186,7 @@ struct sampling {
     float *token_entropy;    /* of the full softmax; or NULL */
 };
 
-/* The clipped surrogate of a batch's reply tokens (reward.md, PPO). All [tokens]. */
+/* The clipped surrogate of a batch's reply tokens (docs/reward.md, PPO). All [tokens]. */
 struct ppo_tokens {
     int64_t tokens;
     const float *logp_new, *logp_old;
@@ -280,7 +288,7 @@ struct ops {
     void (*add)(struct queue *q, float *y, const float *a, const float *b, int64_t count);
     /* y = a * factor; y may be a */
     void (*scale)(struct queue *q, real *y, const real *a, float factor, int64_t count);
-    void (*relu)(struct queue *q, real *y, const real *x, int64_t count);
+    /* dx = dy where x > 0, else 0; x: what went into the relu, or what came out of it */
     void (*relu_backward)(struct queue *q, real *dx, const real *dy, const real *x, int64_t count);
     /* x is [m, 2f]: gate then up.  y[m,f] = gelu_tanh(gate) * up */
     void (*gated_gelu)(struct queue *q, real *y, const real *x, int64_t m, int64_t f);

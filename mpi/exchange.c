@@ -24,7 +24,7 @@ status exchange_connect(struct exchange *exchange, int64_t size)
     TRY(gpu_group_open(world, queue, GPU_LEARNERS, size, &exchange->learners));
     /* Where all ranks have both roles, each has the weights already. */
     if (world->roles.learners < world->size) {
-        const bool device = strcmp(queue->op->name, "cpu") != 0;
+        const bool device = !queue->on_host;
         int64_t cannot;
         TRY(gpu_group_open(world, queue, GPU_WEIGHTS, size, &exchange->weights));
         TRY(world_maximum(world, !(device && transport_reads_devices()), &cannot));

@@ -61,7 +61,7 @@ static status card_fill(const struct collectives *calls, struct queue *queue, in
     memset(card, 0, sizeof *card);
     host_name(card->host);
     card->size = size;
-    card->gpu = strcmp(queue->op->name, "cpu") != 0;
+    card->gpu = !queue->on_host;
     card->off = wish && !strcmp(wish, "off");
     card->force = wish && !strcmp(wish, "force");
     if (calls) TRY(calls->device_name(queue, card->device));

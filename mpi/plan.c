@@ -32,7 +32,7 @@ status plan_count(struct queue *like, const struct world *world, int rank, plan_
 
 bool plan_wanted(const struct queue *queue)
 {
-    return strcmp(queue->op->name, "cpu") != 0;
+    return !queue->on_host;
 }
 
 enum { TABLE_LINE = 256 };

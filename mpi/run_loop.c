@@ -1,8 +1,8 @@
 /* See run_loop.h. */
 #include "mpi/run_loop.h"
 
-#include "kernels/load.h"
 #include "mpi/run_checkpoint.h"
+#include "mpi/setup.h"
 #include "mpi/signals.h"
 #include "src/base/clock.h"
 #include "src/base/log.h"

@@ -3,6 +3,24 @@
 
 #include "kernels/plan.h"
 
+status queue_open(const struct config *config, int local_rank, struct queue **out)
+{
+    static const char *const names[] = {
+        [DEVICE_AUTO] = "auto", [DEVICE_CPU] = "cpu", [DEVICE_CUDA] = "cuda"};
+    char device[32];
+    snprintf(device, sizeof device, "%s:%d", names[config->device], local_rank);
+    const struct queue_options options = {
+        .device = device,
+        .threads = (int)config->threads,
+        .instructions = config->instructions,
+        .real_bytes = config->precision == PRECISION_BF16 ? 2 : 4,
+        .narrow_on_cuda = config->precision == PRECISION_AUTO,
+        .exact = config->exact,
+        .tune = config->tune,
+    };
+    return queue_create(&options, out);
+}
+
 /* A model whose values are there, as the configuration wants it rounded. */
 static status model_round(const struct config *config, struct model *model)
 {

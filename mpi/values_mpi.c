@@ -14,8 +14,7 @@ status staging_open(struct staging *staging, const struct world *world, struct q
     const struct ops *op = queue->op;
     *staging = (struct staging){.queue = queue};
     if (world->roles.learners == 1) return NULL;
-    /* The CPU's memory is the host's. */
-    staging->direct = !strcmp(op->name, "cpu") || transport_reads_devices();
+    staging->direct = queue->on_host || transport_reads_devices();
     const size_t bytes = CHUNK * sizeof(float);
     TRY(op->allocate(queue, MEMORY_OPTIMIZER, bytes, (void **)&staging->theirs));
     if (staging->direct) return NULL;

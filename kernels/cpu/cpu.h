@@ -78,7 +78,6 @@ void cpu_rmsnorm_backward(struct queue *q, real *dx, float *dw, const real *dy, 
                           bool accumulate);
 void cpu_add(struct queue *q, float *y, const float *a, const float *b, int64_t count);
 void cpu_scale(struct queue *q, real *y, const real *a, float factor, int64_t count);
-void cpu_relu(struct queue *q, real *y, const real *x, int64_t count);
 void cpu_relu_backward(struct queue *q, real *dx, const real *dy, const real *x, int64_t count);
 void cpu_gated_gelu(struct queue *q, real *y, const real *x, int64_t m, int64_t f);
 void cpu_gated_gelu_backward(struct queue *q, real *dx, const real *dy, const real *x, int64_t m,

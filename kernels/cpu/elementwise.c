@@ -26,16 +26,6 @@ void cpu_scale(struct queue *q, real *y_, const real *a_, float factor, int64_t 
     for (int64_t i = 0; i < count; i++) y[i] = a[i] * factor;
 }
 
-/* y = max(x, 0); a NaN stays one, so that checks further on see it. */
-void cpu_relu(struct queue *q, real *y_, const real *x_, int64_t count)
-{
-    float *y = y_;
-    const float *x = x_;
-    const int threads = threads_for(q, count);
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t i = 0; i < count; i++) y[i] = x[i] <= 0.0f ? 0.0f : x[i];
-}
-
 /* dx = dy where x > 0, else 0; x: relu's input or its output. */
 void cpu_relu_backward(struct queue *q, real *dx_, const real *dy_, const real *x_, int64_t count)
 {

@@ -292,11 +292,19 @@ void cpu_matmul(struct queue *q, real *y_, const real *x_, const struct packed_m
     product(q, &a, &w->forward, y, accumulate);
 }
 
+/* A NaN stays one, so that checks further on see it. */
+static void relu(struct queue *q, float *y, int64_t count)
+{
+    const int threads = count < 1 << 15 ? 1 : q->threads;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < count; i++) y[i] = y[i] <= 0.0f ? 0.0f : y[i];
+}
+
 void cpu_matmul_relu(struct queue *q, real *y, const real *x, const struct packed_matrix *w,
                      int64_t m)
 {
     cpu_matmul(q, y, x, w, m, false);
-    cpu_relu(q, y, y, m * w->n);
+    relu(q, y, m * w->n);
 }
 
 void cpu_matmul_float(struct queue *q, float *y, const real *x, const struct packed_matrix *w,

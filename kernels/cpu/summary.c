@@ -1,8 +1,7 @@
-/* The attention summary of captured rows (reward.md, Terms): restriction to V, the shuffle
+/* The attention summary of captured rows (docs/reward.md, Terms): restriction to V, the shuffle
  * control, entropy, entropy floor, salient mass, mass a turn, top positions.  In float64 and in
  * ascending order of positions; a row depends on itself alone. */
 #include "kernels/cpu/cpu.h"
-#include "src/base/config.h"
 #include "src/base/philox.h"
 
 #include <math.h>
@@ -115,8 +114,8 @@ static void row_summary(const struct attention_summary *s, int64_t row, double *
     double delta = (double)s->floor_delta[reply];
     if (count > 0 && delta >= (double)(float)log((double)count)) delta = log((double)count);
     double floored = entropy, keep = 1.0, uniform = 0.0;
-    if (count > 0 && entropy < delta && s->floor_form == FLOOR_VALUE) floored = delta;
-    if (count > 0 && entropy < delta && s->floor_form == FLOOR_MIX) {
+    if (count > 0 && entropy < delta && s->floor == ROW_FLOOR_VALUE) floored = delta;
+    if (count > 0 && entropy < delta && s->floor == ROW_FLOOR_MIX) {
         const double w = mix_weight(a, count, delta);
         keep = 1.0 - w;
         uniform = w / (double)count;

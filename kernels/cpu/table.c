@@ -43,7 +43,6 @@ static const struct ops cpu_ops = {
     .rmsnorm_backward = cpu_rmsnorm_backward,
     .add = cpu_add,
     .scale = cpu_scale,
-    .relu = cpu_relu,
     .relu_backward = cpu_relu_backward,
     .gated_gelu = cpu_gated_gelu,
     .gated_gelu_backward = cpu_gated_gelu_backward,
@@ -216,7 +215,8 @@ status cpu_queue_create(int threads, const char *instructions, struct queue **ou
         free(scratch);
         FAIL(STATUS_INTERNAL, "no memory for a queue");
     }
-    cpu->base = (struct queue){.op = &cpu_ops, .threads = threads, .real_bytes = 4, .exact = true};
+    cpu->base = (struct queue){
+        .op = &cpu_ops, .threads = threads, .real_bytes = 4, .exact = true, .on_host = true};
     cpu->scratch = scratch;
     status error = instructions_choose(cpu, instructions);
     if (error) {

@@ -1,12 +1,9 @@
-/* The attention summary of captured rows (reward.md, Terms): restriction to V, the shuffle control,
- * entropy, entropy floor, salient mass, mass a turn, top positions.  In float64, one block a row,
- * each sum in one fixed order. */
+/* The attention summary of captured rows (docs/reward.md, Terms): restriction to V, the shuffle
+ * control, entropy, entropy floor, salient mass, mass a turn, top positions.  In float64, one block
+ * a row, each sum in one fixed order. */
 #include "cuda.cuh"
 #include "philox.cuh"
 #include "reduce.cuh"
-extern "C" {
-#include "src/base/config.h"
-}
 
 enum { threads = 128, warps = threads / 32, shared_limit = 40 << 10 };
 
@@ -168,8 +165,8 @@ static __global__ void __launch_bounds__(threads)
     if (row.count > 0 && delta >= (double)(float)log((double)row.count))
         delta = log((double)row.count);
     double floored = entropy, keep = 1.0, uniform = 0.0;
-    if (row.count > 0 && entropy < delta && s.floor_form == FLOOR_VALUE) floored = delta;
-    if (row.count > 0 && entropy < delta && s.floor_form == FLOOR_MIX) {
+    if (row.count > 0 && entropy < delta && s.floor == ROW_FLOOR_VALUE) floored = delta;
+    if (row.count > 0 && entropy < delta && s.floor == ROW_FLOOR_MIX) {
         const double w = mix_weight(row, delta);
         keep = 1.0 - w;
         uniform = w / (double)row.count;

@@ -143,7 +143,7 @@ static __device__ inline void mistake_raise(int *mistake, int kind)
                     of(matrix_destroy) of(matrix_pack) of(matmul) of(matmul_relu) of(matmul_float) \
                         of(matmul_input_gradient) of(matmul_weight_gradient) of(narrow)            \
                             of(embedding) of(embedding_backward) of(rmsnorm) of(rmsnorm_backward)  \
-                                of(add) of(scale) of(relu) of(relu_backward) of(gated_gelu)        \
+                                of(add) of(scale) of(relu_backward) of(gated_gelu)                 \
                                     of(gated_gelu_backward) of(relative_bias)                      \
                                         of(relative_bias_backward) of(attention)                   \
                                             of(attention_backward) of(attention_summary)           \

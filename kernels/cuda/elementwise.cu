@@ -74,12 +74,6 @@ void cuda_scale(struct queue *q, real *y, const real *a, float factor, int64_t c
                       map(q, (element *)y, from, from, count, scaled{factor}));
 }
 
-void cuda_relu(struct queue *q, real *y, const real *x, int64_t count)
-{
-    cuda_with_element(q, const element *from = (const element *)x;
-                      map(q, (element *)y, from, from, count, gated()));
-}
-
 /* dx = dy where x > 0, else 0; x: relu's input or its output. */
 void cuda_relu_backward(struct queue *q, real *dx, const real *dy, const real *x, int64_t count)
 {

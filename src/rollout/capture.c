@@ -100,6 +100,13 @@ status capture_begin(struct capture *capture, const struct config *config,
     return NULL;
 }
 
+enum row_floor row_floor_of(enum floor_form form)
+{
+    return form == FLOOR_VALUE ? ROW_FLOOR_VALUE
+           : form == FLOOR_MIX ? ROW_FLOOR_MIX
+                               : ROW_FLOOR_NONE;
+}
+
 void capture_reduce(const struct capture *capture, const struct config *config,
                     const struct results *results, const struct attention_summary *from)
 {
@@ -109,7 +116,7 @@ void capture_reduce(const struct capture *capture, const struct config *config,
     summary.salient = capture->salient;
     summary.turn = capture->earlier;
     summary.floor_delta = capture->floor;
-    summary.floor_form = config->floor.form;
+    summary.floor = row_floor_of(config->floor.form);
     summary.shuffle = config->control == CONTROL_SHUFFLED;
     summary.key[0] = (uint32_t)config->seed;
     summary.key[1] = RANDOM_SHUFFLED_CONTROL;

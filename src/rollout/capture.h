@@ -36,6 +36,8 @@ int64_t capture_turns(const struct capture_batch *batch);
 /* Uploads what belongs to a batch, laid out for `tokens` and `replies`, at least the batch's. */
 status capture_begin(struct capture *capture, const struct config *config,
                      const struct capture_batch *batch, int64_t tokens, int64_t replies);
+/* What the operation does for the configuration's form of the floor. */
+enum row_floor row_floor_of(enum floor_form form);
 /* Reduces captured rows into the results.  summary: rows, capture, capture_stride, weight,
  * history_of_row, key_begin, key_end, step and at are set. */
 void capture_reduce(const struct capture *capture, const struct config *config,

@@ -373,14 +373,6 @@ static void mirror_scale(struct queue *q, real *y, const real *a, float factor, 
     mirror_end(&call);
 }
 
-static void mirror_relu(struct queue *q, real *y, const real *x, int64_t count)
-{
-    struct mirror_call call = mirror_begin(q);
-    call.inner->op->relu(call.inner, mirror_out_real(&call, y, count),
-                         mirror_in_real(&call, x, count), count);
-    mirror_end(&call);
-}
-
 static void mirror_relu_backward(struct queue *q, real *dx, const real *dy, const real *x,
                                  int64_t count)
 {
@@ -681,7 +673,6 @@ static const struct ops mirror_ops = {
     .rmsnorm_backward = mirror_rmsnorm_backward,
     .add = mirror_add,
     .scale = mirror_scale,
-    .relu = mirror_relu,
     .relu_backward = mirror_relu_backward,
     .gated_gelu = mirror_gated_gelu,
     .gated_gelu_backward = mirror_gated_gelu_backward,

@@ -421,6 +421,20 @@ static void an_input_gradient_that_was_not_asked_for_is_an_error(void **state)
     queues_free(&all);
 }
 
+static void a_nan_goes_through_the_relu_of_a_product(void **state)
+{
+    (void)state;
+    struct queues all = queues_new();
+    const float a[3] = {NAN, -1, 2}, b[1] = {1};
+    for (int i = 0; i < all.count; i++) {
+        float *c = floats_new(3);
+        multiply(all.q[i], with_relu, c, a, b, (struct shape){3, 1, 1}, false);
+        assert_true(isnan(c[0]) && c[1] == 0 && c[2] == 2);
+        guarded_free(c, "relu");
+    }
+    queues_free(&all);
+}
+
 static void instructions_and_threads_are_checked(void **state)
 {
     (void)state;
@@ -453,6 +467,7 @@ int main(void)
         cmocka_unit_test(a_search_keeps_the_fastest_and_later_queues_find_it),
         cmocka_unit_test(no_rows_is_no_work_and_an_empty_sum_is_zero),
         cmocka_unit_test(an_input_gradient_that_was_not_asked_for_is_an_error),
+        cmocka_unit_test(a_nan_goes_through_the_relu_of_a_product),
         cmocka_unit_test(instructions_and_threads_are_checked),
     };
     return cmocka_run_group_tests_name("matmul", tests, NULL, NULL);

@@ -1,7 +1,6 @@
 /* The attention summary against the definitions of reward.md. */
 #include "kernel_test.h"
 
-#include "src/base/config.h"
 #include "src/base/philox.h"
 
 enum { histories = 3, tokens = 83, rows = 9, stride = 50, turns = 3, top = 4 };
@@ -60,7 +59,7 @@ static struct problem *problem_new(int form, bool shuffle)
         .salient = p->salient,
         .turn = p->turn,
         .floor_delta = p->floor_delta,
-        .floor_form = form,
+        .floor = form,
         .shuffle = shuffle,
         .key = {77, RANDOM_SHUFFLED_CONTROL},
         .counter = p->counter,
@@ -130,7 +129,7 @@ static void every_term_is_the_one_defined(void **state)
 {
     (void)state;
     struct queues all = queues_new();
-    for (int form = FLOOR_VALUE; form <= FLOOR_NONE; form++) {
+    for (int form = ROW_FLOOR_NONE; form <= ROW_FLOOR_MIX; form++) {
         struct problem *p = problem_new(form, false);
         run(all.q[0], p);
         bool raised = false;
@@ -156,8 +155,8 @@ static void every_term_is_the_one_defined(void **state)
                 check_close(p->top_weight + i * top + t, a + best, 1, off, off, "top_weight");
             }
             double floored = entropy;
-            if (form == FLOOR_VALUE && entropy < delta) floored = delta;
-            if (form == FLOOR_MIX && entropy < delta) {
+            if (form == ROW_FLOOR_VALUE && entropy < delta) floored = delta;
+            if (form == ROW_FLOOR_MIX && entropy < delta) {
                 /* The smallest w by fine search, from above. */
                 double low = 0, high = 1, mixed[stride];
                 for (int n = 0; n < 60; n++) {
@@ -178,7 +177,7 @@ static void every_term_is_the_one_defined(void **state)
             check_close(p->floored + i, &floored, 1, off, off, "entropy_floored");
             check_close(p->salient_mass + i, &salient, 1, off, off, "salient_mass");
         }
-        assert_true(raised == (form == FLOOR_MIX));
+        assert_true(raised == (form == ROW_FLOOR_MIX));
         problem_free(p);
     }
     queues_free(&all);
@@ -189,8 +188,8 @@ static void bits_do_not_depend_on_the_queue_or_the_other_rows(void **state)
     (void)state;
     struct queues all = queues_new();
     for (int shuffle = 0; shuffle < 2; shuffle++) {
-        struct problem *p = problem_new(FLOOR_MIX, shuffle),
-                       *other = problem_new(FLOOR_MIX, shuffle);
+        struct problem *p = problem_new(ROW_FLOOR_MIX, shuffle),
+                       *other = problem_new(ROW_FLOOR_MIX, shuffle);
         run(all.q[0], p);
         for (int i = 1; i < all.count; i++) {
             run(all.q[i], other);
@@ -224,7 +223,7 @@ static void the_shuffle_permutes_over_the_visible(void **state)
     (void)state;
     struct queues all = queues_new();
     const int steps = all.cuda ? 600 : 6000; /* the shim is slow */
-    struct problem *p = problem_new(FLOOR_NONE, true);
+    struct problem *p = problem_new(ROW_FLOOR_NONE, true);
     const int row = 1, begin = p->key_begin[p->history_of_row[row]];
     const int keys = p->key_end[p->history_of_row[row]] - begin;
     double a[stride], special;
@@ -255,7 +254,7 @@ static void edge_cases_have_their_defined_values(void **state)
 {
     (void)state;
     struct queues all = queues_new();
-    struct problem *p = problem_new(FLOOR_VALUE, false);
+    struct problem *p = problem_new(ROW_FLOOR_VALUE, false);
     /* Row 0 and 3, 6 read history 1 (32 tokens).  All its weight outside V: uniform. */
     for (int j = 0; j < 32; j++) p->capture[j] = p->visible[1 + j] ? 0.0f : 1.0f;
     run(all.q[0], p);
@@ -292,7 +291,7 @@ static void wide_rows_change_no_bits(void **state)
     (void)state;
     enum { wide = 5003 };
     struct queues all = queues_new();
-    struct problem *p = problem_new(FLOOR_MIX, true), *other = problem_new(FLOOR_MIX, true);
+    struct problem *p = problem_new(ROW_FLOOR_MIX, true), *other = problem_new(ROW_FLOOR_MIX, true);
     float *capture = floats_new(rows * wide);
     for (int i = 0; i < rows; i++)
         memcpy(capture + i * wide, p->capture + i * stride, stride * sizeof *capture);
@@ -317,7 +316,7 @@ static void results_go_to_the_places_of_slot_and_step(void **state)
     (void)state;
     enum { slots = 2 * rows, steps = rows };
     struct queues all = queues_new();
-    struct problem *plain = problem_new(FLOOR_MIX, true), *p = problem_new(FLOOR_MIX, true);
+    struct problem *plain = problem_new(ROW_FLOOR_MIX, true), *p = problem_new(ROW_FLOOR_MIX, true);
     float floors[slots], *results[5];
     uint32_t counter[3 * slots];
     int32_t slot[rows], *position = guarded_new(slots * steps * top * 4);

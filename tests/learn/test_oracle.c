@@ -10,6 +10,7 @@
 #include "src/learn/advantage.h"
 #include "src/reward/returns.h"
 #include "src/reward/terms.h"
+#include "src/rollout/capture.h"
 
 enum { MOST = 64 };
 
@@ -136,7 +137,7 @@ static void summarize(struct queue *q, const struct config *config, int64_t turn
                                               .visible = device[3],
                                               .salient = device[4],
                                               .floor_delta = device[5],
-                                              .floor_form = config->floor.form,
+                                              .floor = row_floor_of(config->floor.form),
                                               .counter = device[6],
                                               .step = device[7],
                                               .entropy = device[8],

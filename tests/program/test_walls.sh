@@ -61,6 +61,7 @@ no() {
 no 'mpi\.h' src kernels tools
 no '(hdf5|H5)' src/base src/text src/data src/model src/reward src/rollout src/learn src/report kernels mpi tools
 no '(cuda|cublas|nccl)' src mpi tools kernels/ops.h kernels/cpu
+no 'src/base/config' kernels src/model
 
 # Circles: tsort names the members of each.
 circles=$(includes | sed -E 's/\.(c|h|cc|inl|cu|cuh)( |$)/\2/g' | awk '$1 != $2' | sort -u |

@@ -1,6 +1,6 @@
 /* The kernels' figures: matrix products of the model's shapes, attention, the fused loss and
  * the norm, each beside the matrix rate and the copy bandwidth of the same run. */
-#include "kernels/load.h"
+#include "mpi/setup.h"
 #include "src/base/memory.h"
 #include "tools/regard/bench.h"
 

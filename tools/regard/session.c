@@ -1,5 +1,5 @@
 /* An opened model for inference, and the lines that score and generate write. */
-#include "kernels/load.h"
+#include "mpi/setup.h"
 #include "src/base/json.h"
 #include "src/base/memory.h"
 #include "src/checkpoint/checkpoint.h"

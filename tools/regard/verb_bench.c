@@ -1,7 +1,7 @@
 /* bench: figures as JSON, each beside the matrix rate or the bandwidth measured in the same run.
  * Seconds are told, never asserted. */
-#include "kernels/load.h"
 #include "kernels/memory_kinds.h"
+#include "mpi/setup.h"
 #include "src/base/version.h"
 #include "tools/regard/bench.h"
 
