@@ -1,5 +1,5 @@
 /* The ranks of a run and what they say to each other.  Everything that waits does so by
- * testing and sleeping (cluster.md: a blocked rank burns a core), and no wait is longer than
+ * testing and sleeping (docs/pitfalls.md: a blocked rank burns a core), and no wait is longer than
  * the watchdog: the error names rank, operation and step.  World size 1 needs no mpirun. */
 #ifndef REGARD_MPI_TRANSPORT_H
 #define REGARD_MPI_TRANSPORT_H

@@ -1,5 +1,5 @@
-/* Advantages and critic targets of a batch (reward.md, Turns, returns, advantages), in float64,
- * every sum in the order dialogue, turn, candidate.  Deviations are the population's. */
+/* Advantages and critic targets of a batch (docs/reward.md, Turns, returns, advantages), in
+ * float64, every sum in the order dialogue, turn, candidate.  Deviations are the population's. */
 #ifndef REGARD_LEARN_ADVANTAGE_H
 #define REGARD_LEARN_ADVANTAGE_H
 

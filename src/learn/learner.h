@@ -76,7 +76,7 @@ status learner_logp(struct learner *learner, struct model_run *run, const struct
 status learner_values(struct learner *learner, const struct learn_turn *turns, int64_t count,
                       double *values);
 
-/* One optimizer step of the clipped surrogate over the whole batch (reward.md, PPO). */
+/* One optimizer step of the clipped surrogate over the whole batch (docs/reward.md, PPO). */
 status ppo_policy_step(struct learner *learner, const struct learn_batch *batch, double lr,
                        struct step_metrics *out);
 /* One optimizer step of the critic: mean over turns of (V - target)^2. */

@@ -27,7 +27,7 @@ struct optimizer {
 
 /* The parts of a norm in a run of so many microbatches, of which the learners are a divisor. */
 int64_t optimizer_parts(int64_t microbatches);
-/* Moments 0; betas 0.9 and 0.999, eps 1e-8, no decay (reward.md, PPO).  share NULL: alone. */
+/* Moments 0; betas 0.9 and 0.999, eps 1e-8, no decay (docs/reward.md, PPO).  share NULL: alone. */
 status optimizer_create(struct queue *queue, int64_t size, const struct optimizer_share *share,
                         double clip_norm, struct optimizer **out);
 void optimizer_free(struct optimizer *o);

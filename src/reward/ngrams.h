@@ -16,11 +16,11 @@ void ngram_set_free(struct ngram_set *set);
 bool ngram_set_add(struct ngram_set *set, const int32_t *ids);
 bool ngram_set_contains(const struct ngram_set *set, const int32_t *ids);
 
-/* repHist (reward.md): share of the reply's n-gram positions whose n-gram occurs in the
+/* repHist (docs/reward.md): share of the reply's n-gram positions whose n-gram occurs in the
  * history; 0 for a reply shorter than n. */
 status ngram_share_in_history(const int32_t *reply, int64_t reply_count, const int32_t *history,
                               int64_t history_count, int64_t n, double *out);
-/* repSelf (reward.md): 1 - distinct / positions; 0 for a reply shorter than n. */
+/* repSelf (docs/reward.md): 1 - distinct / positions; 0 for a reply shorter than n. */
 status ngram_share_repeated(const int32_t *reply, int64_t count, int64_t n, double *out);
 
 #endif

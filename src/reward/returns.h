@@ -1,4 +1,4 @@
-/* Weights of turns and returns G(t) (reward.md, Turns, returns, advantages). */
+/* Weights of turns and returns G(t) (docs/reward.md, Turns, returns, advantages). */
 #ifndef REGARD_REWARD_RETURNS_H
 #define REGARD_REWARD_RETURNS_H
 

@@ -1,6 +1,6 @@
-/* Running deviations of the reward terms (reward.md, reward.scale): Welford over all turns seen,
- * of the values themselves (`running`) and of what is left of them within the candidates of one
- * dialogue and turn (`within`).  Part of the checkpoint; goes to actors with the weights. */
+/* Running deviations of the reward terms (docs/reward.md, reward.scale): Welford over all turns
+ * seen, of the values themselves (`running`) and of what is left of them within the candidates of
+ * one dialogue and turn (`within`).  Part of the checkpoint; goes to actors with the weights. */
 #ifndef REGARD_REWARD_RUNNING_H
 #define REGARD_REWARD_RUNNING_H
 

@@ -1,4 +1,4 @@
-/* control random_salience (reward.md, Controls): the null model of salience. */
+/* control random_salience (docs/reward.md, Controls): the null model of salience. */
 #ifndef REGARD_REWARD_SALIENCE_CONTROL_H
 #define REGARD_REWARD_SALIENCE_CONTROL_H
 

@@ -1,4 +1,4 @@
-/* A prompt: H(t) as the encoder takes it, with the masks V(t) and I(t) of reward.md. */
+/* A prompt: H(t) as the encoder takes it, with the masks V(t) and I(t) of docs/reward.md. */
 #ifndef REGARD_ROLLOUT_PROMPT_H
 #define REGARD_ROLLOUT_PROMPT_H
 

@@ -1,5 +1,5 @@
 /* A dialogue's history as the encoder's input tokens ("History as tokens" and "History limits"
- * in reward.md): message by message the role's marker and what was said, each encoded by
+ * in docs/reward.md): message by message the role's marker and what was said, each encoded by
  * itself, and one end token at the end. */
 #ifndef REGARD_TEXT_HISTORY_H
 #define REGARD_TEXT_HISTORY_H

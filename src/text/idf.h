@@ -1,5 +1,5 @@
 /* How rare words are: document frequencies over a training set (a document is one dialogue),
- * idf(w) = log((1+D)/(1+df(w))) + 1, and its quantiles over word occurrences (reward.md). */
+ * idf(w) = log((1+D)/(1+df(w))) + 1, and its quantiles over word occurrences (docs/reward.md). */
 #ifndef REGARD_TEXT_IDF_H
 #define REGARD_TEXT_IDF_H
 

@@ -1,5 +1,5 @@
 /* Which words, and so which tokens, of a message are salient: rules 1 to 3 of "Salience" in
- * reward.md. */
+ * docs/reward.md. */
 #ifndef REGARD_TEXT_SALIENCE_H
 #define REGARD_TEXT_SALIENCE_H
 

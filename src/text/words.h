@@ -1,5 +1,5 @@
 /* Words of a text, as salience counts them: maximal runs of Unicode letters (L*) and decimal
- * digits (Nd), lower-cased; see "Salience" in reward.md. */
+ * digits (Nd), lower-cased; see "Salience" in docs/reward.md. */
 #ifndef REGARD_TEXT_WORDS_H
 #define REGARD_TEXT_WORDS_H
 

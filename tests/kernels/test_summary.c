@@ -1,4 +1,4 @@
-/* The attention summary against the definitions of reward.md. */
+/* The attention summary against the definitions of docs/reward.md. */
 #include "kernel_test.h"
 
 #include "src/base/philox.h"

@@ -283,7 +283,7 @@ static void given_make(struct given *g, struct learner *learner, float spread)
                                     .all_turns = TURNS};
 }
 
-/* reward.md's loss from forward log-probabilities, in float64. */
+/* docs/reward.md's loss from forward log-probabilities, in float64. */
 struct loss_of {
     struct learner *learner;
     struct given *given;

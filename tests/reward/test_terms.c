@@ -1,4 +1,5 @@
-/* Coverage, focus, repetitions, the entropy floor and their sum, by hand (reward.md, Terms). */
+/* Coverage, focus, repetitions, the entropy floor and their sum, by hand (docs/reward.md, Terms).
+ */
 #include "tests/reward/reward_test.h"
 
 #include "src/reward/ngrams.h"

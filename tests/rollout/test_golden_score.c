@@ -1,5 +1,5 @@
 /* score and generate against the golden models: what Transformers and the float64 terms of
- * reward.md make of the same lines. */
+ * docs/reward.md make of the same lines. */
 #include <dirent.h>
 
 #include "src/base/file.h"

@@ -1,7 +1,7 @@
 """A turn as Transformers makes it: generate(output_attentions=True), and from what it returns the
 statistics that regard captures: of the last layer's cross-attention, averaged over the heads, the
 entropy of each new token's row over the visible history and the mass on its salient tokens
-(reward.md, Terms).  Same shape as `regard bench generate --shape large`, random weights, bf16."""
+(docs/reward.md, Terms).  Same shape as `regard bench generate --shape large`, random weights, bf16."""
 import torch
 
 import common

@@ -68,7 +68,7 @@ def log_check(out):
 
 
 def group_advantages(rewards, groups):
-    """rloo among the candidates of a group, over its root mean square (reward.md)."""
+    """rloo among the candidates of a group, over its root mean square (docs/reward.md)."""
     rewards, groups = numpy.asarray(rewards, float), numpy.asarray(groups)
     out = numpy.zeros(len(rewards))
     for group in set(groups.tolist()):

@@ -1,4 +1,4 @@
-"""Float64 oracle of reward.md; writes tests/golden/reward.json with random cases.
+"""Float64 oracle of docs/reward.md; writes tests/golden/reward.json with random cases.
 
     /opt/regard-ref/bin/python tools/reference/reward_oracle.py tests/golden/reward.json
 

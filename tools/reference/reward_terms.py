@@ -1,4 +1,4 @@
-"""The terms of reward.md in float64: the plain
+"""The terms of docs/reward.md in float64: the plain
 oracle that the C code and the fixtures are held against."""
 import math
 
