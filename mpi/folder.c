@@ -125,14 +125,15 @@ status run_folder_start(struct run_folder *folder, int64_t total)
     if (s) return s;
     TRY(about_write(folder));
     TRY(tensorboard_open(&folder->board, options->folder));
-    progress_begin(&folder->progress, stderr, folder->kind, folder->start, total);
+    progress_begin(&folder->progress, folder->kind, folder->start, total,
+                   options->config.log.every);
     return NULL;
 }
 
 void run_folder_close(struct run_folder *folder)
 {
     if (folder->world->rank != 0 || !folder->metrics) return;
-    progress_end(&folder->progress);
+    progress_end();
     metrics_close(folder->metrics);
     if (folder->board) tensorboard_close(folder->board);
     folder->metrics = NULL;
@@ -148,7 +149,7 @@ status run_folder_record(struct run_folder *folder, int64_t step, const struct m
 status run_folder_report(struct run_folder *folder, int64_t step, double seconds, double tokens,
                          const struct metric *list, int64_t count)
 {
-    TRY(run_folder_record(folder, step, list, count));
+    if (progress_due(&folder->progress, step)) TRY(run_folder_record(folder, step, list, count));
     progress_step(&folder->progress, step, seconds, tokens, list, count < 4 ? count : 4);
     return NULL;
 }

@@ -43,6 +43,9 @@ struct config {
         int64_t updates;
     } train;
     struct {
+        int64_t every;
+    } log;
+    struct {
         int64_t every, keep;
     } checkpoint;
     struct {

@@ -49,6 +49,11 @@ status config_check(const struct config *config, enum config_scope scope)
              "%s needs a model: give model.path (--model), or model.d_model for a new one", verb);
     if (!config->data.train[0])
         FAIL(STATUS_INPUT, "%s needs data: give data.train (a JSONL file)", verb);
+    if (!strcmp(config->data.train, "-") || !strcmp(config->data.valid, "-"))
+        FAIL(STATUS_INPUT,
+             "%s reads its data on every rank and again on resume: data.train and "
+             "data.valid are files, not - (standard input)",
+             verb);
     if (!config->model.path[0] && !config->tokenizer.path[0] && !config->model.vocabulary)
         FAIL(STATUS_INPUT, "a new model needs tokenizer.path or model.vocabulary");
     if (scope == CONFIG_SFT) return NULL;

@@ -99,6 +99,7 @@ static const struct {
     {"save_steps", "checkpoint.every"},
     {"save_total_limit", "checkpoint.keep"},
     {"eval_steps", "eval.every"},
+    {"logging_steps", "log.every"},
     {"early_stopping_patience", "guard.patience (train) or sft.patience (sft)"},
     {"dtype", "precision"},
     {"bf16", "precision"},

@@ -15,16 +15,37 @@
 
 #include <openssl/evp.h>
 
+/* -: standard input or output. */
+static bool is_standard(const char *path)
+{
+    return !strcmp(path, "-");
+}
+
+const char *file_read_name(const char *path)
+{
+    return is_standard(path) ? "standard input" : path;
+}
+
+static FILE *open_to_read(const char *path)
+{
+    if (!is_standard(path)) return fopen(path, "rb");
+    const int descriptor = dup(STDIN_FILENO);
+    return descriptor < 0 ? NULL : fdopen(descriptor, "rb");
+}
+
 status file_read(const char *path, char **data, size_t *size)
 {
     *data = NULL;
     *size = 0;
     struct stat information;
-    if (stat(path, &information)) FAIL(STATUS_INPUT, "cannot read %s: %s", path, strerror(errno));
-    if (S_ISDIR(information.st_mode))
-        FAIL(STATUS_INPUT, "cannot read %s: it is a directory, not a file", path);
-    FILE *stream = fopen(path, "rb");
+    FILE *stream = open_to_read(path);
+    path = file_read_name(path);
     if (!stream) FAIL(STATUS_INPUT, "cannot read %s: %s", path, strerror(errno));
+    if (fstat(fileno(stream), &information)) information = (struct stat){.st_size = 0};
+    if (S_ISDIR(information.st_mode)) {
+        fclose(stream);
+        FAIL(STATUS_INPUT, "cannot read %s: it is a directory, not a file", path);
+    }
     size_t capacity = information.st_size > 0 ? (size_t)information.st_size + 1 : 65536;
     char *buffer = memory_allocate(capacity);
     size_t used = 0;
@@ -132,6 +153,11 @@ status file_begin(struct file_writer *writer, const char *path)
     if (strlen(path) >= sizeof writer->path)
         FAIL(STATUS_INPUT, "cannot write %s: the name is too long", path);
     strcpy(writer->path, path);
+    if (is_standard(path)) {
+        strcpy(writer->path, "standard output");
+        writer->stream = stdout;
+        return NULL;
+    }
     struct stat information;
     bool there = stat(path, &information) == 0;
     if (there && S_ISDIR(information.st_mode))
@@ -157,10 +183,11 @@ static status parent_sync(const char *path)
 status file_commit(struct file_writer *writer)
 {
     bool renamed = writer->temporary[0] != 0;
+    const bool standard = writer->stream == stdout;
     bool failed = ferror(writer->stream) || fflush(writer->stream) ||
                   (renamed && fsync(fileno(writer->stream)));
     int reason = errno;
-    if (fclose(writer->stream) && !failed) {
+    if (!standard && fclose(writer->stream) && !failed) {
         failed = true;
         reason = errno;
     }
@@ -179,7 +206,7 @@ status file_commit(struct file_writer *writer)
 void file_abandon(struct file_writer *writer)
 {
     if (!writer->stream) return;
-    fclose(writer->stream);
+    if (writer->stream != stdout) fclose(writer->stream);
     writer->stream = NULL;
     if (writer->temporary[0]) unlink(writer->temporary);
 }

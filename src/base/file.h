@@ -10,10 +10,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* The whole file, NUL-terminated after *size bytes; the caller frees *data. */
+/* The whole file (-: standard input), NUL-terminated after *size bytes; the caller frees *data. */
 status file_read(const char *path, char **data, size_t *size);
 /* Bytes of a UTF-8 byte order mark at the start of a text: 3 or 0. */
 size_t text_bom(const char *text, size_t size);
+const char *file_read_name(const char *path); /* for messages: path, or "standard input" */
 /* Writes path as a whole or not at all. */
 status file_write(const char *path, const void *data, size_t size);
 bool file_exists(const char *path);
@@ -24,7 +25,7 @@ status directory_sync(const char *path);
 status directory_remove(const char *path); /* with all it holds */
 status file_copy(const char *from, const char *to);
 
-/* A file that appears under its name only when file_commit succeeds. */
+/* A file that appears under its name only when file_commit succeeds; -: standard output. */
 struct file_writer {
     FILE *stream;
     char path[1024], temporary[1088];

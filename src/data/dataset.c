@@ -141,7 +141,7 @@ status dataset_read(const char *path, enum dataset_need need, struct dataset **o
     struct dataset *dataset = memory_allocate(sizeof *dataset);
     status s;
     *out = NULL;
-    snprintf(dataset->path, sizeof dataset->path, "%s", path);
+    snprintf(dataset->path, sizeof dataset->path, "%s", file_read_name(path));
     if (strncmp(path, SYNTHETIC, strlen(SYNTHETIC)) == 0) {
         s = read_synthetic(dataset, path, need);
     } else {
@@ -149,7 +149,7 @@ status dataset_read(const char *path, enum dataset_need need, struct dataset **o
         size_t size;
         s = file_read(path, &text, &size);
         if (!s) {
-            s = read_lines(dataset, path, text, size, need);
+            s = read_lines(dataset, dataset->path, text, size, need);
             free(text);
         }
     }

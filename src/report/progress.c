@@ -4,8 +4,7 @@
 #include "src/base/clock.h"
 #include "src/base/log.h"
 
-#include <string.h>
-#include <unistd.h>
+#include <stdio.h>
 
 void progress_duration(char out[32], double seconds)
 {
@@ -20,12 +19,16 @@ void progress_duration(char out[32], double seconds)
         snprintf(out, 32, "%llds", whole);
 }
 
-void progress_begin(struct progress *progress, FILE *out, const char *what, int64_t first,
-                    int64_t total)
+void progress_begin(struct progress *progress, const char *what, int64_t first, int64_t total,
+                    int64_t every)
 {
-    *progress = (struct progress){.out = out, .what = what, .first = first, .total = total};
-    progress->terminal = isatty(fileno(out)) == 1;
-    progress->begun = seconds_now();
+    *progress = (struct progress){
+        .what = what, .first = first, .total = total, .every = every, .begun = seconds_now()};
+}
+
+bool progress_due(const struct progress *progress, int64_t step)
+{
+    return step % progress->every == 0 || step == progress->total;
 }
 
 void progress_step(struct progress *progress, int64_t step, double seconds, double tokens,
@@ -47,20 +50,13 @@ void progress_step(struct progress *progress, int64_t step, double seconds, doub
         used +=
             (size_t)snprintf(line + used, sizeof line - used, ", %.0f tokens/s", tokens / seconds);
     if (used < sizeof line) snprintf(line + used, sizeof line - used, ", %s left", left);
-    if (!progress->terminal) {
+    if (log_terminal())
+        log_foot(line);
+    else if (progress_due(progress, step))
         log_line(LOG_INFO, "%s", line);
-        return;
-    }
-    int width = (int)strlen(line);
-    /* Blanks cover what a longer line left. */
-    fprintf(progress->out, "\r%s%*s", line, progress->width > width ? progress->width - width : 0,
-            "");
-    fflush(progress->out);
-    progress->width = width;
 }
 
-void progress_end(struct progress *progress)
+void progress_end(void)
 {
-    if (progress->terminal && progress->width) fputc('\n', progress->out);
-    progress->width = 0;
+    log_foot("");
 }

@@ -5,25 +5,25 @@
 #include "src/report/metrics.h"
 
 #include <stdbool.h>
-#include <stdio.h>
+#include <stdint.h>
 
 struct progress {
-    FILE *out;
-    bool terminal;
     const char *what; /* "train", "sft" */
-    int64_t first, total;
+    int64_t first, total, every;
     double begun; /* monotonic seconds */
-    int width;    /* of the line last written on a terminal */
 };
 
-/* Steps first+1 .. total are to come; first is not 0 after a resume. */
-void progress_begin(struct progress *progress, FILE *out, const char *what, int64_t first,
-                    int64_t total);
+/* Steps first+1 .. total are to come; first is not 0 after a resume.  A log line every so many
+ * steps and for the last one; on a terminal every step shows. */
+void progress_begin(struct progress *progress, const char *what, int64_t first, int64_t total,
+                    int64_t every);
+/* Whether a step is one of those that are written down. */
+bool progress_due(const struct progress *progress, int64_t step);
 /* After a step: list is shown as it is; tokens is the number of tokens of this step, 0 if none.
  * seconds: what the step took. */
 void progress_step(struct progress *progress, int64_t step, double seconds, double tokens,
                    const struct metric *list, int64_t count);
-void progress_end(struct progress *progress); /* ends a terminal's line */
+void progress_end(void); /* ends a terminal's line */
 
 /* "1h02m", "3m05s", "12s" */
 void progress_duration(char out[32], double seconds);

@@ -119,6 +119,14 @@ for folder in "$work/words" "$model"; do
     ! grep -q '[a-z]' "$work/ids" || fail "ids: $(cat "$work/ids")"
     expect_equal_files "$work/text" "$work/back"
 done
+# Standard input and output.
+"$regard" tokenizer encode --model "$model" --data - --out - <"$work/text" |
+    "$regard" tokenizer decode --model "$model" --data - --out - >"$work/back" || fail "no pipe"
+expect_equal_files "$work/text" "$work/back"
+printf '%s\n5\n' "$good" >"$work/in.jsonl"
+bad "standard input:2" score --model "$model" --data - --out "$work/o.jsonl" <"$work/in.jsonl"
+bad "--out -|folder" export --model "$model" --out -
+bad "standard input" train --config $tiny --set data.train=- --run "$work/none"
 echo "5 x" >"$work/ids"
 bad "$work/ids:1" tokenizer decode --model "$model" --data "$work/ids" --out "$work/back"
 

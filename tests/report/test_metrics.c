@@ -1,5 +1,6 @@
 /* metrics.jsonl, TensorBoard's frames and the durations of the progress line. */
 #include "src/base/file.h"
+#include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/report/progress.h"
 #include "src/report/tensorboard.h"
@@ -11,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -133,6 +135,53 @@ static void durations_read_well(void **unused)
     assert_string_equal(text, "1h02m");
 }
 
+/* What fills(context) writes to stderr; the caller frees it. */
+static char *stderr_of(void (*fills)(void))
+{
+    char path[] = "/tmp/regard-stderr-XXXXXX", *text;
+    size_t size;
+    const int file = mkstemp(path), old = dup(STDERR_FILENO);
+    assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
+    fills();
+    dup2(old, STDERR_FILENO);
+    close(old);
+    close(file);
+    assert_null(file_read(path, &text, &size));
+    unlink(path);
+    return text;
+}
+
+static void three_steps(void)
+{
+    const struct metric list[] = {{"loss", 0.5}};
+    struct progress progress;
+    progress_begin(&progress, "sft", 0, 3, 2);
+    for (int step = 1; step <= 3; step++) {
+        progress_step(&progress, step, 2, 10, list, 1);
+        if (step == 1) log_line(LOG_INFO, "between");
+    }
+    progress_end();
+}
+
+static void progress_is_one_line_on_a_terminal_and_log_lines_elsewhere(void **unused)
+{
+    (void)unused;
+    setenv("REGARD_TERMINAL", "24", 1);
+    setenv("TERM", "xterm", 1);
+    char *text = stderr_of(three_steps);
+    assert_string_equal(text, "\r\033[Ksft 1/3 loss 0.5, 2.00 "
+                              "\r\033[Kregard[0] info: between\nsft 1/3 loss 0.5, 2.00 "
+                              "\r\033[Ksft 2/3 loss 0.5, 2.00 "
+                              "\r\033[Ksft 3/3 loss 0.5, 2.00 \n");
+    free(text);
+    unsetenv("REGARD_TERMINAL");
+    text = stderr_of(three_steps);
+    assert_string_equal(text, "regard[0] info: between\n"
+                              "regard[0] info: sft 2/3 loss 0.5, 2.00 s, 5 tokens/s, 0s left\n"
+                              "regard[0] info: sft 3/3 loss 0.5, 2.00 s, 5 tokens/s, 0s left\n");
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +191,7 @@ int main(void)
                                         folder_make, folder_drop),
         cmocka_unit_test(a_run_folder_that_is_missing_is_an_error),
         cmocka_unit_test(durations_read_well),
+        cmocka_unit_test(progress_is_one_line_on_a_terminal_and_log_lines_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -267,6 +267,7 @@ status output_begin(const char *path, struct folder_writer *writer)
             FAIL(STATUS_INPUT, "--out %s: the folder %s does not exist; make it first", path,
                  parent);
     }
+    if (!strcmp(path, "-")) FAIL(STATUS_INPUT, "--out -: a folder is wanted, not a file");
     if (file_exists(path)) FAIL(STATUS_INPUT, "--out %s is a file; a folder is wanted", path);
     return folder_begin(writer, path);
 }

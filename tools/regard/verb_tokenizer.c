@@ -91,7 +91,7 @@ static status convert(struct command *command, bool encode)
         line++;
         s = encode ? line_encode(tokenizer, begin, length, writer.stream)
                    : line_decode(tokenizer, begin, length, writer.stream);
-        if (s) s = status_context(s, "%s:%lld", command->data, (long long)line);
+        if (s) s = status_context(s, "%s:%lld", file_read_name(command->data), (long long)line);
         if (!s) fputc('\n', writer.stream);
         at += length + 1;
     }
