@@ -126,7 +126,7 @@ expect_equal_files "$work/text" "$work/back"
 printf '%s\n5\n' "$good" >"$work/in.jsonl"
 bad "standard input:2" score --model "$model" --data - --out "$work/o.jsonl" <"$work/in.jsonl"
 bad "--out -|folder" export --model "$model" --out -
-bad "standard input" train --config $tiny --set data.train=- --run "$work/none"
+bad "standard input" train --config $tiny --set 'data.train="-"' --run "$work/none"
 echo "5 x" >"$work/ids"
 bad "$work/ids:1" tokenizer decode --model "$model" --data "$work/ids" --out "$work/back"
 
