@@ -31,20 +31,22 @@ status transport_check(int code, const char *what)
 
 void transport_wait_begin(struct transport_wait *wait)
 {
-    *wait = (struct transport_wait){.since = seconds_now(), .sleep_us = 50};
+    *wait = (struct transport_wait){.sleep_us = 50};
+    wait->since = wait->last = seconds_now();
 }
 
 /* A few tests without sleep, since most answers are there already; then longer and longer. */
 status transport_wait_more(const struct world *world, struct transport_wait *wait, const char *what)
 {
     if (++wait->tests < 50) return NULL;
+    const double now = seconds_now();
+    /* A rank that was stopped itself, as a whole job may be, has not waited in that time. */
+    if (now - wait->last > world->patience / 4) wait->since += now - wait->last;
+    wait->last = now;
+    const struct waiting waiting = {
+        .what = what, .step = world->step, .patience = world->patience, .since = wait->since};
+    TRY(watchdog_poll(world->groups->watchdog, &waiting));
     const struct timespec pause = {0, wait->sleep_us * 1000};
-    const double waited = seconds_now() - wait->since;
-    if (waited > world->patience)
-        FAIL(STATUS_INTERNAL,
-             "rank %d waited %.0f s for %s at step %lld (watchdog.seconds): another rank is dead, "
-             "stopped or cut off",
-             world->rank, waited, what, (long long)world->step);
     nanosleep(&pause, NULL);
     wait->sleep_us += wait->sleep_us / 8;
     if (wait->sleep_us > 1000) wait->sleep_us = 1000;
@@ -101,6 +103,7 @@ status world_create(int *argc, char ***argv, struct world **out)
     TRY(transport_check(MPI_Comm_dup(MPI_COMM_WORLD, &world->groups->world), "communicator"));
     TRY(transport_check(MPI_Comm_dup(MPI_COMM_WORLD, &world->groups->messages), "communicator"));
     TRY(rank_in(world->groups->world, &world->rank, &world->size));
+    TRY(watchdog_open(world->groups->world, &world->groups->watchdog));
     MPI_Comm host;
     int host_size;
     TRY(transport_check(MPI_Comm_split_type(world->groups->world, MPI_COMM_TYPE_SHARED, world->rank,
@@ -134,6 +137,7 @@ void world_destroy(struct world *world)
     transport_self_free(world);
     if (world->groups->learners != MPI_COMM_NULL) MPI_Comm_free(&world->groups->learners);
     if (world->groups->weights != MPI_COMM_NULL) MPI_Comm_free(&world->groups->weights);
+    watchdog_close(world->groups->watchdog);
     MPI_Comm_free(&world->groups->messages);
     MPI_Comm_free(&world->groups->world);
     free(world->groups);
@@ -144,7 +148,8 @@ void world_destroy(struct world *world)
 _Noreturn void world_abort(struct world *world, status s)
 {
     int code = s ? status_code(s) : STATUS_INTERNAL;
-    fprintf(stderr, "regard: %s\n", s ? status_message(s) : "aborted");
+    const char *message = s ? status_message(s) : "aborted";
+    if (message[0]) fprintf(stderr, "regard: %s\n", message);
     fflush(stderr);
     /* Giving up NCCL could itself hang: then this rank ends by the alarm. */
     alarm(30);

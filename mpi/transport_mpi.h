@@ -3,6 +3,7 @@
 #define REGARD_MPI_TRANSPORT_MPI_H
 
 #include "mpi/transport.h"
+#include "mpi/watchdog.h"
 
 #include <mpi.h>
 
@@ -16,7 +17,8 @@ struct world_groups {
     MPI_Comm messages;          /* world_send_begin and world_receive */
     MPI_Comm learners, weights; /* MPI_COMM_NULL on ranks outside */
     struct self_message *self;  /* from this rank to itself, oldest first */
-    struct gpu_group *gpus[2];  /* by enum gpu_members; NULL: MPI.  For world_abort alone */
+    struct watchdog *watchdog;
+    struct gpu_group *gpus[2]; /* by enum gpu_members; NULL: MPI.  For world_abort alone */
 };
 
 status transport_check(int code, const char *what);
@@ -24,7 +26,7 @@ status transport_check(int code, const char *what);
 /* Waiting: begin, and after every test that said "not yet" more, which sleeps, or fails once
  * the watchdog's time is over. */
 struct transport_wait {
-    double since; /* seconds_now */
+    double since, last; /* seconds_now: of its begin, and of the test before */
     int64_t tests;
     long sleep_us;
 };

@@ -1,6 +1,6 @@
 /* The transport under mpirun -np 1 and 4: the program starts itself again as the ranks.
- * Sums are of values whose tree order shows in the bits.  At last a run with a damaged message,
- * which must end, with one line. */
+ * Sums are of values whose tree order shows in the bits.  At last runs that must end, with one
+ * line: of a damaged message, of a rank that stopped, of ranks that wait for each other. */
 #include "mpi/experience.h"
 #include "mpi/inbox.h"
 #include "mpi/signals.h"
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
@@ -24,6 +25,12 @@
     do {                                                                                           \
         status good_ = (expression);                                                               \
         if (good_) world_abort(world, good_);                                                      \
+    } while (0)
+
+#define GOOD_START(expression)                                                                     \
+    do {                                                                                           \
+        status good_ = (expression);                                                               \
+        if (good_) world_abort(NULL, good_);                                                       \
     } while (0)
 
 static void check_agreement(struct world *world)
@@ -196,31 +203,10 @@ static void check_prefix(struct world *world)
     }
 }
 
-static void check_watchdog(struct world *world)
-{
-    if (world->size == 1) return;
-    GOOD(world_barrier(world, "test"));
-    double patience = world->patience;
-    world->patience = 0.3;
-    world->step = 42;
-    if (world->rank == 1) {
-        void *data;
-        int sender;
-        size_t size;
-        status s = world_receive(world, 5, "a word", &data, &size, &sender);
-        CHECK(s && strstr(status_message(s), "rank 1") && strstr(status_message(s), "a word") &&
-              strstr(status_message(s), "step 42"));
-        status_free(s);
-    }
-    world->patience = patience;
-    GOOD(world_barrier(world, "test"));
-}
-
 static int rank_main(int argc, char **argv)
 {
     struct world *world;
-    status s = world_create(&argc, &argv, &world);
-    if (s) world_abort(NULL, s);
+    GOOD_START(world_create(&argc, &argv, &world));
     GOOD(signals_install());
     for (int learners = 1; learners <= world->size; learners *= 2) {
         check_sum(world, learners);
@@ -228,12 +214,11 @@ static int rank_main(int argc, char **argv)
         check_weights(world);
         check_experience(world);
     }
-    s = world_roles(world, 3, 20);
+    status s = world_roles(world, 3, 20);
     CHECK(status_code(s) == STATUS_INPUT);
     status_free(s);
     check_bytes(world);
     check_prefix(world);
-    check_watchdog(world);
     check_agreement(world);
     world_destroy(world);
     return 0;
@@ -246,8 +231,7 @@ static int bad_main(int argc, char **argv)
         .dialogues = 4, .turns = 1, .candidates = 1, .vocabulary = 10};
     struct experience *slots[4];
     struct world *world;
-    status s = world_create(&argc, &argv, &world);
-    if (s) world_abort(NULL, s);
+    GOOD_START(world_create(&argc, &argv, &world));
     GOOD(world_roles(world, 1, 20));
     if (world->rank == world->size - 1) {
         struct experience *e = experience_create(3, 0, 1);
@@ -265,27 +249,116 @@ static int bad_main(int argc, char **argv)
     return 0;
 }
 
-static int failing_run_check(const char *program)
+/* Rank 2 stops; the others wait for different things. */
+static int stopped_main(int argc, char **argv)
 {
-    char command[4096], line[512];
-    snprintf(command, sizeof command,
-             "mpirun -np 3 --oversubscribe --bind-to none '%s' bad 2>&1 >/dev/null", program);
-    FILE *said = popen(command, "r");
-    int lines = 0, ours = 0;
-    while (fgets(line, sizeof line, said)) {
-        lines += !strncmp(line, "regard: ", 8);
-        ours += !strcmp(line, "regard: learner 0, batch 0: rank 2: experience message with a wrong "
-                              "checksum (dialogue 3)\n");
+    struct world *world;
+    GOOD_START(world_create(&argc, &argv, &world));
+    GOOD(world_roles(world, 1, 2));
+    world->step = 42;
+    if (world->rank == 2) raise(SIGSTOP);
+    void *data;
+    size_t size;
+    int sender;
+    if (world->rank == 1) GOOD(world_receive(world, 5, "a word", &data, &size, &sender));
+    GOOD(world_barrier(world, "a meeting"));
+    return 0;
+}
+
+/* Every rank waits for another, in a circle. */
+static int circle_main(int argc, char **argv)
+{
+    struct world *world;
+    GOOD_START(world_create(&argc, &argv, &world));
+    GOOD(world_roles(world, 1, 2));
+    world->step = 42;
+    void *data;
+    size_t size;
+    int sender;
+    if (world->rank == 1) GOOD(world_receive(world, 5, "a word", &data, &size, &sender));
+    GOOD(world_barrier(world, "a meeting"));
+    return 0;
+}
+
+/* All ranks are stopped for longer than their patience, as a job may be, and go on. */
+static int suspended_main(int argc, char **argv)
+{
+    struct world *world;
+    GOOD_START(world_create(&argc, &argv, &world));
+    GOOD(world_roles(world, 1, 2));
+    GOOD(world_barrier(world, "test"));
+    const pid_t rank = getpid();
+    if (!fork()) {
+        usleep(200000);
+        kill(rank, SIGSTOP);
+        sleep(3);
+        kill(rank, SIGCONT);
+        _exit(0);
     }
-    const int code = pclose(said);
-    printf("a damaged message: %d lines, %d as wanted, status %d\n", lines, ours,
-           WEXITSTATUS(code));
-    return !(lines == 1 && ours == 1 && WEXITSTATUS(code) == STATUS_INTERNAL);
+    if (world->rank == 0) sleep(4); /* in which it is stopped, and the others wait */
+    GOOD(world_barrier(world, "a meeting"));
+    wait(NULL);
+    world_destroy(world);
+    return 0;
+}
+
+/* Runs the program as `ranks` ranks of a kind.  *ours: its lines, *wanted: those with the text. */
+static int ranks_run(const char *program, const char *kind, int ranks, const char *want, int *ours,
+                     int *wanted)
+{
+    char command[4096], line[2048];
+    snprintf(command, sizeof command,
+             "mpirun -np %d --oversubscribe --bind-to none '%s' %s 2>&1 >/dev/null", ranks, program,
+             kind);
+    FILE *said = popen(command, "r");
+    *ours = *wanted = 0;
+    while (fgets(line, sizeof line, said)) {
+        if (strncmp(line, "regard: ", 8) != 0) continue;
+        *ours += 1;
+        *wanted += strstr(line, want) != NULL;
+    }
+    const int code = WEXITSTATUS(pclose(said));
+    printf("%s: %d lines, %d as wanted, status %d\n", kind, *ours, *wanted, code);
+    fflush(stdout);
+    return code;
+}
+
+static int failing_runs_check(const char *program)
+{
+    char host[64] = "", want[512];
+    gethostname(host, sizeof host - 1);
+    int ours, wanted;
+    int code = ranks_run(program, "bad", 3,
+                         "learner 0, batch 0: rank 2: experience message with a wrong checksum "
+                         "(dialogue 3)\n",
+                         &ours, &wanted);
+    if (ours != 1 || wanted != 1 || code != STATUS_INTERNAL) return 1;
+
+    snprintf(want, sizeof want, "regard: rank 2 (%s) did not come to a ", host);
+    code = ranks_run(program, "stopped", 4, want, &ours, &wanted);
+    if (ours != 1 || wanted != 1 || code != STATUS_INTERNAL) return 1;
+
+    code = ranks_run(program, "circle", 3,
+                     "at step 42 (watchdog.seconds), though every rank answers; rank ", &ours,
+                     &wanted);
+    if (ours != 1 || wanted != 1 || code != STATUS_INTERNAL) return 1;
+
+    code = ranks_run(program, "suspended", 3, "", &ours, &wanted);
+    return ours != 0 || code != 0;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc > 1) return strcmp(argv[1], "bad") ? rank_main(argc, argv) : bad_main(argc, argv);
+    static const struct {
+        const char *name;
+        int (*run)(int, char **);
+    } kinds[] = {{"rank", rank_main},
+                 {"bad", bad_main},
+                 {"stopped", stopped_main},
+                 {"circle", circle_main},
+                 {"suspended", suspended_main}};
+    for (size_t i = 0; argc > 1 && i < sizeof kinds / sizeof *kinds; i++)
+        if (!strcmp(argv[1], kinds[i].name)) return kinds[i].run(argc, argv);
     char command[4096];
     setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
     setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
@@ -299,5 +372,5 @@ int main(int argc, char **argv)
     snprintf(command, sizeof command, "mpirun -np 4 --oversubscribe --bind-to none '%s' rank",
              argv[0]);
     if (system(command) != 0) return 1;
-    return failing_run_check(argv[0]);
+    return failing_runs_check(argv[0]);
 }
