@@ -85,7 +85,7 @@ static status state_write(struct run_folder *folder, struct learner *learner,
                                  learner->critic ? learner->critic_optimizer->step : 0,
                                  folder->best, folder->worse, learner->critic != NULL};
     double statistics[RUNNING_MAX];
-    running_save(&learner->reward, &learner->statistics, statistics);
+    running_save(&learner->settings.reward, &learner->statistics, statistics);
     char reference[65] = "";
     if (!s && learner->reference)
         s = parameters_hash(model_parameters(learner->reference), reference);
@@ -94,7 +94,7 @@ static status state_write(struct run_folder *folder, struct learner *learner,
         {"config", CHECKPOINT_TEXT, text, (int64_t)size},
         {"counters", CHECKPOINT_INTEGERS, counters, 5},
         {"best_metric", CHECKPOINT_DOUBLES, &folder->best_metric, 1},
-        {"running", CHECKPOINT_DOUBLES, statistics, running_size(&learner->reward)},
+        {"running", CHECKPOINT_DOUBLES, statistics, running_size(&learner->settings.reward)},
         {"reference", CHECKPOINT_TEXT, reference, (int64_t)strlen(reference)},
         {"lagging", CHECKPOINT_FLOATS, older, older ? parameters->size : 0}};
     if (!s) s = checkpoint_write_state(path, entries, sizeof entries / sizeof *entries);
@@ -227,9 +227,9 @@ status run_checkpoint_load(struct run_folder *folder, struct learner *learner, f
     double *doubles = NULL;
     if (!s)
         s = checkpoint_read_state(path, "running", CHECKPOINT_DOUBLES, (void **)&doubles, &count);
-    if (!s && count != running_size(&learner->reward))
+    if (!s && count != running_size(&learner->settings.reward))
         s = ERROR(STATUS_INPUT, "%s/state.h5: bad running statistics", path);
-    if (!s) s = running_load(&learner->reward, &learner->statistics, doubles);
+    if (!s) s = running_load(&learner->settings.reward, &learner->statistics, doubles);
     free(doubles);
     doubles = NULL;
     if (!s)

@@ -8,6 +8,7 @@
 #include "src/base/memory.h"
 #include "src/base/slices.h"
 #include "src/learn/schedule.h"
+#include "src/learn/step.h"
 #include "src/task/examples.h"
 
 #include <math.h>
@@ -41,7 +42,8 @@ static status tuner_models(struct tuner *t, const struct learner_exchange *excha
 {
     TRY(run_model_open(t->run.config, t->run.queue, true, t->run.language, &t->policy));
     TRY(language_fits(t->run.language, model_shape(t->policy)->vocabulary));
-    return learner_create(t->run.config, exchange, t->policy, NULL, false, &t->run.learner);
+    const struct learn_settings settings = learn_settings_of(t->run.config);
+    return learner_create(&settings, exchange, t->policy, NULL, false, &t->run.learner);
 }
 
 static status tuner_reserve(struct tuner *t)
@@ -160,9 +162,10 @@ static status batch_learn(struct tuner *t, int64_t step, struct step_metrics *ou
             &t->examples.examples[prompt_order(config->seed, place / n, place % n, n)]);
         *tokens += turns[i].reply_count;
     }
-    const int64_t base = microbatch_first(config, batch, first);
+    const int64_t microbatches = config->learn.microbatches;
+    const int64_t base = microbatch_first(microbatches, batch, first);
     for (int64_t i = 0; i <= mine; i++)
-        begin[i] = microbatch_first(config, batch, first + i) - base;
+        begin[i] = microbatch_first(microbatches, batch, first + i) - base;
     const struct learn_batch mine_batch = {.turns = turns + base,
                                            .turn_count = begin[mine],
                                            .begin = begin,
@@ -170,7 +173,7 @@ static status batch_learn(struct tuner *t, int64_t step, struct step_metrics *ou
                                            .all_turns = batch};
     const double lr = schedule_rate(config->policy.schedule, config->sft.lr, config->policy.warmup,
                                     step, config->sft.updates);
-    status s = sft_step(t->run.learner, &mine_batch, lr, out);
+    status s = learner_step(t->run.learner, &loss_sft, &mine_batch, lr, out);
     free(turns);
     free(begin);
     return s;
@@ -195,7 +198,7 @@ static status held_out_loss(struct tuner *t, double *loss)
         struct learn_turn *turns = memory_allocate((size_t)(end - begin + 1) * sizeof *turns);
         for (int64_t k = begin; k < end; k++)
             turns[k - begin] = example_turn(&t->held_out.examples[k]);
-        s = sft_loss(t->run.learner, turns, end - begin, &parts[i].sum, &parts[i].tokens);
+        s = loss_sft_held_out(t->run.learner, turns, end - begin, &parts[i].sum, &parts[i].tokens);
         free(turns);
     }
     void *gathered = NULL;

@@ -42,7 +42,8 @@ static status learner_models(struct trainer *t, const struct learner_exchange *e
     TRY(run_model_open(config, t->run.queue, true, t->run.language, &t->policy));
     /* With kl.coef 0 too: every run logs how far it went. */
     TRY(run_model_open(config, t->run.queue, false, t->run.language, &t->reference));
-    TRY(learner_create(config, exchange, t->policy, t->reference,
+    const struct learn_settings settings = learn_settings_of(config);
+    TRY(learner_create(&settings, exchange, t->policy, t->reference,
                        config->advantage != ADVANTAGE_GROUP, &t->run.learner));
     return t->run.world->rank == 0 ? generator_create(t->policy, &t->evaluator) : NULL;
 }

@@ -7,6 +7,7 @@
 #include "mpi/run_checkpoint.h"
 #include "mpi/run_loop.h"
 #include "src/evaluate/evaluate.h"
+#include "src/learn/update.h"
 #include "src/rollout/dialogues.h"
 
 struct trainer {

@@ -146,7 +146,7 @@ static status replies_measure(const struct config *config, struct held_out *h,
     for (int64_t i = 0; i < h->count; i++) {
         const struct prompt *prompt = &h->prompts[i];
         const struct reply *reply = &h->replies[i];
-        TRY(reply_terms(&reward, (struct turn_key){h->line[i], prompt->turn, 0}, prompt, reply,
+        TRY(reply_terms(&reward, (struct turn_key){h->line[i], prompt->turn, 0, 0}, prompt, reply,
                         h->terms[i]));
         value[EVAL_REWARD] += reward_combine(&reward, h->terms[i], NULL, reply->count);
         for (int64_t t = 0; t < reward.term_count; t++) {

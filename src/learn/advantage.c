@@ -16,40 +16,54 @@ static void advantage_turn(struct advantage_item *items, int64_t count)
 /* d(t) = lambda(t) R(t) + discount V(t+1) - V(t); A(t) = d(t) + discount gae.lambda A(t+1), V and
  * A after the end 0 (Schulman et al. 2016, eq. 16, over turns).  In task single_turn every turn
  * ends by itself and has weight 1. */
-static void advantage_gae(const struct config *config, const struct reward_settings *reward,
-                          struct advantage_item *items, int64_t count, const int64_t *order,
-                          const int64_t *next)
+static void advantage_gae(const struct learn_settings *settings, struct advantage_item *items,
+                          int64_t count, const int64_t *order, const int64_t *next)
 {
-    double discount = config->turns.discount;
+    double discount = settings->reward.discount;
     for (int64_t place = count - 1; place >= 0; place--) {
         struct advantage_item *item = &items[order[place]];
         int64_t after = next[order[place]];
-        double weight = reward->single_turn ? 1 : turn_lambda(reward, item->key.turn);
-        item->advantage = weight * item->reward - item->value;
+        item->advantage =
+            turn_lambda(&settings->reward, item->key.turn) * item->reward - item->value;
         if (after < 0) continue;
         item->advantage += discount * items[after].value;
-        item->advantage += discount * config->gae.lambda * items[after].advantage;
+        item->advantage += discount * settings->gae_lambda * items[after].advantage;
     }
 }
 
-/* One dialogue and turn's n candidates: rloo, R minus the mean of the others; mean, R minus the
- * mean; grpo, that over deviation + 1e-6. */
+/* One dialogue and turn's candidates, of which n spans: rloo, R minus the mean of the others; mean,
+ * R minus the mean; grpo, that over deviation + 1e-6.  R is the sum over a reply's spans, which all
+ * get its advantage. */
 static void advantage_of_group(int form, struct advantage_item *items, const int64_t *order,
                                int64_t n)
 {
-    double sum = 0, squares = 0;
-    for (int64_t i = 0; i < n; i++) sum += items[order[i]].reward;
-    double mean = sum / (double)n;
+    double sum = 0, squares = 0, replies = 0;
+    for (int64_t i = 0, end; i < n; i = end) {
+        struct advantage_item *first = &items[order[i]];
+        first->advantage = first->reward;
+        for (end = i + 1; end < n && turn_key_same_reply(&items[order[end]].key, &first->key);
+             end++)
+            first->advantage += items[order[end]].reward;
+        sum += first->advantage;
+        replies++;
+    }
+    double mean = sum / replies;
     for (int64_t i = 0; i < n; i++) {
         struct advantage_item *item = &items[order[i]];
-        item->advantage = n == 1 ? 0 : item->reward - mean;
+        if (item->key.span != 0) continue;
+        item->advantage = replies == 1 ? 0 : item->advantage - mean;
         squares += item->advantage * item->advantage;
     }
-    if (n == 1 || form == GROUP_MEAN) return;
-    /* R - (sum - R) / (n - 1) = (R - mean) n / (n - 1) */
+    /* R - (sum - R) / (N - 1) = (R - mean) N / (N - 1) */
     double factor =
-        form == GROUP_GRPO ? 1 / (sqrt(squares / (double)n) + 1e-6) : (double)n / (double)(n - 1);
-    for (int64_t i = 0; i < n; i++) items[order[i]].advantage *= factor;
+        form == GROUP_GRPO ? 1 / (sqrt(squares / replies) + 1e-6) : replies / (replies - 1);
+    for (int64_t i = 0; i < n; i++) {
+        struct advantage_item *item = &items[order[i]];
+        if (item->key.span != 0)
+            item->advantage = items[order[i - 1]].advantage;
+        else if (replies > 1 && form != GROUP_MEAN)
+            item->advantage *= factor;
+    }
 }
 
 /* Minus the mean (when centered), over the root of the mean square about it + 1e-8. */
@@ -67,8 +81,8 @@ static void whiten(struct advantage_item *items, int64_t count, const int64_t *o
 }
 
 /* G(t), or the largest of the turn's candidates. */
-static void set_targets(const struct config *config, struct advantage_item *items, int64_t count,
-                        const int64_t *order)
+static void set_targets(const struct learn_settings *settings, struct advantage_item *items,
+                        int64_t count, const int64_t *order)
 {
     for (int64_t begin = 0, end; begin < count; begin = end) {
         end = turn_group_end(items, sizeof *items, count, order, begin);
@@ -76,38 +90,37 @@ static void set_targets(const struct config *config, struct advantage_item *item
         for (int64_t i = begin; i < end; i++) best = fmax(best, items[order[i]].return_);
         for (int64_t i = begin; i < end; i++) {
             struct advantage_item *item = &items[order[i]];
-            item->target = config->critic.target == CRITIC_TARGET_BEST ? best : item->return_;
+            item->target = settings->critic_target == CRITIC_TARGET_BEST ? best : item->return_;
         }
     }
 }
 
-static status compute(const struct config *config, struct advantage_item *items, int64_t count,
-                      int64_t *order, int64_t *next)
+static status compute(const struct learn_settings *settings, struct advantage_item *items,
+                      int64_t count, int64_t *order, int64_t *next)
 {
-    const struct reward_settings reward = reward_settings_of(config);
     TRY(turn_order(items, sizeof *items, count, order));
-    TRY(turn_successors(&reward, items, sizeof *items, offsetof(struct advantage_item, chosen),
-                        count, next));
-    bool group = config->advantage == ADVANTAGE_GROUP;
-    if (config->advantage == ADVANTAGE_TURN) advantage_turn(items, count);
-    if (config->advantage == ADVANTAGE_GAE)
-        advantage_gae(config, &reward, items, count, order, next);
+    TRY(turn_successors(&settings->reward, items, sizeof *items,
+                        offsetof(struct advantage_item, chosen), count, next));
+    bool group = settings->advantage == ADVANTAGE_GROUP;
+    if (settings->advantage == ADVANTAGE_TURN) advantage_turn(items, count);
+    if (settings->advantage == ADVANTAGE_GAE) advantage_gae(settings, items, count, order, next);
     for (int64_t begin = 0, end; group && begin < count; begin = end) {
         end = turn_group_end(items, sizeof *items, count, order, begin);
-        advantage_of_group(config->group.form, items, order + begin, end - begin);
+        advantage_of_group(settings->group_form, items, order + begin, end - begin);
     }
-    if (config->ppo.whiten && !(group && config->group.form == GROUP_GRPO))
+    if (settings->whiten && !(group && settings->group_form == GROUP_GRPO))
         whiten(items, count, order, !group);
-    set_targets(config, items, count, order);
+    set_targets(settings, items, count, order);
     return NULL;
 }
 
-status advantage_compute(const struct config *config, struct advantage_item *items, int64_t count)
+status advantage_compute(const struct learn_settings *settings, struct advantage_item *items,
+                         int64_t count)
 {
     if (count == 0) return NULL;
     int64_t *order = malloc(2 * (size_t)count * sizeof *order);
     if (!order) FAIL(STATUS_INTERNAL, "out of memory for the advantages of a batch");
-    status failed = compute(config, items, count, order, order + count);
+    status failed = compute(settings, items, count, order, order + count);
     free(order);
     return failed;
 }

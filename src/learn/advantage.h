@@ -3,22 +3,23 @@
 #ifndef REGARD_LEARN_ADVANTAGE_H
 #define REGARD_LEARN_ADVANTAGE_H
 
-#include "src/base/config.h"
+#include "src/learn/settings.h"
 #include "src/reward/running.h"
 
 struct advantage_item {
     struct turn_key key;
-    double reward;    /* R(t), scaled, KL taken off */
+    double reward;    /* R of the span, scaled, KL taken off */
     double return_;   /* G(t), of returns_compute */
-    double value;     /* V_old(H(t)); unused by `group` */
+    double value;     /* V_old before the span; unused by `group` */
     bool chosen;      /* as in struct return_item */
     double advantage; /* out */
     double target;    /* out: what the critic learns */
 };
 
-/* Fills advantage and target by config's advantage, gae.lambda, group.form, ppo.whiten,
+/* Fills advantage and target by the keys advantage, gae.lambda, group.form, ppo.whiten,
  * critic.target, turns.* and rollout.continue.  Items may lie in any order. */
-status advantage_compute(const struct config *config, struct advantage_item *items, int64_t count);
+status advantage_compute(const struct learn_settings *settings, struct advantage_item *items,
+                         int64_t count);
 
 /* 1 - var(target - value) / var(target); 0 when the targets do not vary. */
 status critic_explained_variance(const struct advantage_item *items, int64_t count, double *out);

@@ -3,43 +3,42 @@
 
 #include "src/base/memory.h"
 #include "src/learn/pack.h"
-#include "src/learn/step.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 int64_t learner_microbatches(const struct learner *learner)
 {
-    return learner->config->learn.microbatches / learner->exchange.count;
+    return learner->settings.microbatches / learner->exchange.count;
 }
 
-status learner_create(const struct config *config, const struct learner_exchange *exchange,
-                      struct model *policy, struct model *reference, bool with_critic,
-                      struct learner **out)
+status learner_create(const struct learn_settings *settings,
+                      const struct learner_exchange *exchange, struct model *policy,
+                      struct model *reference, bool with_critic, struct learner **out)
 {
     struct learner *l = memory_allocate(sizeof *l);
-    *l = (struct learner){.config = config,
-                          .reward = reward_settings_of(config),
+    *l = (struct learner){.settings = *settings,
                           .exchange = *exchange,
                           .queue = model_queue(policy),
                           .policy = policy,
-                          .reference = reference};
-    const int64_t size = model_parameters(policy)->size;
+                          .reference = reference,
+                          .policy_parameters = model_parameters(policy),
+                          .tokens = {.queue = model_queue(policy)}};
+    const int64_t size = l->policy_parameters->size;
     const int64_t leaves = learner_microbatches(l);
     const struct optimizer_share share = {exchange->rank, exchange->count,
-                                          optimizer_parts(config->learn.microbatches)};
+                                          optimizer_parts(settings->microbatches)};
     status s = model_run_create(policy, &l->policy_run);
     if (!s && reference) s = model_run_create(reference, &l->reference_run);
-    if (!s)
-        s = optimizer_create(l->queue, size, &share, config->policy.clip_norm,
-                             &l->policy_optimizer);
+    if (!s) s = optimizer_create(l->queue, size, &share, settings->clip_norm, &l->policy_optimizer);
     if (!s) s = gradient_tree_create(l->queue, size, leaves, &l->policy_tree);
     if (!s && with_critic) {
         s = critic_create(l->queue, model_shape(policy), &l->critic);
         if (!s) s = critic_start_from(l->critic, policy);
-        const int64_t critic_size = s ? 0 : critic_parameters(l->critic)->size;
+        if (!s) l->critic_parameters = critic_parameters(l->critic);
+        const int64_t critic_size = s ? 0 : l->critic_parameters->size;
         if (!s)
-            s = optimizer_create(l->queue, critic_size, &share, config->policy.clip_norm,
+            s = optimizer_create(l->queue, critic_size, &share, settings->clip_norm,
                                  &l->critic_optimizer);
         if (!s) s = gradient_tree_create(l->queue, critic_size, leaves, &l->critic_tree);
     }
@@ -54,8 +53,7 @@ status learner_create(const struct config *config, const struct learner_exchange
 void learner_free(struct learner *l)
 {
     if (!l) return;
-    buffer_release(l->queue, &l->tokens);
-    host_buffer_release(l->queue, &l->host_tokens);
+    token_arrays_release(&l->tokens);
     if (l->policy_run) model_run_destroy(l->policy_run);
     if (l->reference_run) model_run_destroy(l->reference_run);
     if (l->policy_optimizer) optimizer_free(l->policy_optimizer);
@@ -66,54 +64,38 @@ void learner_free(struct learner *l)
     free(l);
 }
 
-struct learn_limits learn_limits_of(const struct config *config)
-{
-    return (struct learn_limits){.turns = config->rollout.dialogues * config->rollout.turns *
-                                          config->rollout.candidates,
-                                 .longest_history = config->history.max_tokens,
-                                 .longest_reply = config->rollout.max_new_tokens};
-}
-
 enum model_keep learner_keep(const struct learner *l)
 {
-    return l->config->learn.recompute ? MODEL_KEEP_INPUTS : MODEL_KEEP_ALL;
+    return l->settings.recompute ? MODEL_KEEP_INPUTS : MODEL_KEEP_ALL;
 }
 
 status learner_reserve(struct learner *l, const struct learn_limits *limits)
 {
-    struct model_limits pass = pack_limits(l->config, limits);
-    TRY(tokens_reserve(l, pass.reply_tokens));
+    struct model_limits pass = pack_limits(&l->settings, limits);
+    TRY(token_arrays_reserve(&l->tokens, pass.reply_tokens));
     if (l->reference_run) TRY(model_run_reserve(l->reference_run, &pass));
     pass.keep = learner_keep(l);
     TRY(model_run_reserve(l->policy_run, &pass));
     return l->critic ? critic_reserve(l->critic, &pass) : NULL;
 }
 
-float learner_temperature(const struct learner *l)
-{
-    return l->config->rollout.temperature > 0 ? (float)l->config->rollout.temperature : 1.0f;
-}
-
 status learner_logp(struct learner *l, struct model_run *run, const struct learn_turn *turns,
                     int64_t count, float *const *logp)
 {
-    const struct ops *op = l->queue->op;
     for (int64_t at = 0; at < count;) {
-        const int64_t n = pack_chunk(l->config, turns + at, count - at);
+        const int64_t n = pack_chunk(&l->settings, turns + at, count - at);
         struct packed_batch packed;
         packed_batch_make(&packed, turns + at, n);
-        const size_t bytes = (size_t)packed.tokens * sizeof(float);
         status s = NULL;
         if (packed.tokens) {
-            s = tokens_reserve(l, packed.tokens);
+            s = token_arrays_begin(&l->tokens, packed.tokens);
             if (!s) s = model_forward(run, &packed.batch, MODEL_KEEP_NOTHING, 0);
-            if (!s) s = model_run_logp(run, learner_temperature(l), l->tokens.data, NULL, NULL);
-            if (!s) {
-                op->download(l->queue, l->host_tokens.data, l->tokens.data, bytes);
-                s = op->synchronize(l->queue);
-            }
+            if (!s)
+                s = model_run_logp(run, (float)l->settings.temperature,
+                                   token_device(&l->tokens, TOKEN_LOGP), NULL, NULL);
+            if (!s) s = token_arrays_download(&l->tokens, TOKEN_LOGP, TOKEN_LSE);
         }
-        const float *from = l->host_tokens.data;
+        const float *from = packed.tokens ? token_host(&l->tokens, TOKEN_LOGP) : NULL;
         for (int64_t i = 0; !s && i < n; i++) {
             if (!turns[at + i].reply_count) continue;
             memcpy(logp[at + i], from, (size_t)turns[at + i].reply_count * sizeof *from);
@@ -130,7 +112,7 @@ status learner_values(struct learner *l, const struct learn_turn *turns, int64_t
                       double *values)
 {
     for (int64_t at = 0; at < count;) {
-        const int64_t n = pack_chunk(l->config, turns + at, count - at);
+        const int64_t n = pack_chunk(&l->settings, turns + at, count - at);
         struct packed_batch packed;
         packed_batch_make(&packed, turns + at, n);
         float *host = memory_allocate((size_t)packed.batch.histories * sizeof *host + 4);

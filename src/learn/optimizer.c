@@ -105,19 +105,3 @@ status optimizer_step(struct optimizer *o, float *values, const float *gradient,
                         o->end - o->begin, &settings);
     return NULL;
 }
-
-status optimizer_download(const struct optimizer *o, float *host_m, float *host_v)
-{
-    const size_t bytes = (size_t)(o->end - o->begin) * sizeof(float);
-    o->queue->op->download(o->queue, host_m, o->m, bytes);
-    o->queue->op->download(o->queue, host_v, o->v, bytes);
-    return o->queue->op->synchronize(o->queue);
-}
-
-status optimizer_upload(struct optimizer *o, const float *host_m, const float *host_v)
-{
-    const size_t bytes = (size_t)(o->end - o->begin) * sizeof(float);
-    o->queue->op->upload(o->queue, o->m, host_m, bytes);
-    o->queue->op->upload(o->queue, o->v, host_v, bytes);
-    return o->queue->op->synchronize(o->queue);
-}

@@ -43,9 +43,5 @@ double optimizer_norm(const double *sums, int64_t parts);
  * learner's slice of both.  A non-finite norm is an internal error; nothing is changed then. */
 status optimizer_step(struct optimizer *o, float *values, const float *gradient, double norm,
                       double lr);
-/* Moments of the slice, [end - begin] each, to and from host memory.  `step` is the caller's to
- * save and set. */
-status optimizer_download(const struct optimizer *o, float *host_m, float *host_v);
-status optimizer_upload(struct optimizer *o, const float *host_m, const float *host_v);
 
 #endif

@@ -12,41 +12,42 @@ static bool same_history(const struct learn_turn *a, const struct learn_turn *b)
            !memcmp(a->history, b->history, (size_t)a->history_count * sizeof *a->history);
 }
 
-int64_t pack_chunk(const struct config *config, const struct learn_turn *turns, int64_t count)
+int64_t pack_chunk(const struct learn_settings *settings, const struct learn_turn *turns,
+                   int64_t count)
 {
     int64_t replies = 0, histories = 0, n = 0;
     while (n < count) {
         replies += turns[n].reply_count;
         if (!n || !same_history(&turns[n], &turns[n - 1])) histories += turns[n].history_count;
-        if (n && (replies > config->learn.reply_tokens || histories > config->learn.history_tokens))
-            break;
+        if (n && (replies > settings->reply_tokens || histories > settings->history_tokens)) break;
         n++;
     }
     return n;
 }
 
-static int64_t least(int64_t a, int64_t b)
+static int64_t smaller(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
 
-/* `most` tokens in all, or one sequence alone; no more than all turns have. */
-static int64_t tokens_at_most(int64_t most, int64_t longest, int64_t turns)
+/* Up to `bound` tokens in all, or one sequence alone; no more than all turns have. */
+static int64_t tokens_of_pass(int64_t bound, int64_t longest, int64_t turns)
 {
-    if (longest > most) return longest;
-    return turns > most / longest ? most : turns * longest;
+    if (longest > bound) return longest;
+    return turns > bound / longest ? bound : turns * longest;
 }
 
-struct model_limits pack_limits(const struct config *config, const struct learn_limits *limits)
+struct model_limits pack_limits(const struct learn_settings *settings,
+                                const struct learn_limits *limits)
 {
     struct model_limits pass = {.longest_history = limits->longest_history,
                                 .longest_reply = limits->longest_reply};
     pass.history_tokens =
-        tokens_at_most(config->learn.history_tokens, limits->longest_history, limits->turns);
+        tokens_of_pass(settings->history_tokens, limits->longest_history, limits->turns);
     pass.reply_tokens =
-        tokens_at_most(config->learn.reply_tokens, limits->longest_reply, limits->turns);
-    pass.histories = least(limits->turns, pass.history_tokens);
-    pass.replies = least(limits->turns, pass.reply_tokens);
+        tokens_of_pass(settings->reply_tokens, limits->longest_reply, limits->turns);
+    pass.histories = smaller(limits->turns, pass.history_tokens);
+    pass.replies = smaller(limits->turns, pass.reply_tokens);
     return pass;
 }
 

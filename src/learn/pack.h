@@ -2,7 +2,9 @@
 #ifndef REGARD_LEARN_PACK_H
 #define REGARD_LEARN_PACK_H
 
-#include "src/learn/learner.h"
+#include "src/learn/batch.h"
+#include "src/learn/settings.h"
+#include "src/model/model.h"
 
 struct packed_batch {
     struct model_batch batch;
@@ -13,9 +15,11 @@ struct packed_batch {
 
 /* How many of the next turns go into one pass: learn.reply_tokens and learn.history_tokens bound
  * it, at least one turn.  It depends on the turns alone, so every number of learners cuts alike. */
-int64_t pack_chunk(const struct config *config, const struct learn_turn *turns, int64_t count);
+int64_t pack_chunk(const struct learn_settings *settings, const struct learn_turn *turns,
+                   int64_t count);
 /* The largest pass there can be of turns within the limits. */
-struct model_limits pack_limits(const struct config *config, const struct learn_limits *limits);
+struct model_limits pack_limits(const struct learn_settings *settings,
+                                const struct learn_limits *limits);
 /* Turns with an empty reply are left out of the replies. */
 void packed_batch_make(struct packed_batch *packed, const struct learn_turn *turns, int64_t count);
 void packed_batch_free(struct packed_batch *packed);

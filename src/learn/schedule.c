@@ -1,7 +1,7 @@
 /* Warm-up, then constant or cosine. */
 #include "src/learn/schedule.h"
 
-#include "src/base/config.h"
+#include "src/base/choices.h"
 
 #include <math.h>
 

@@ -47,7 +47,7 @@ static status norm_gather(struct learner *l, struct optimizer *optimizer, const 
 }
 
 /* The clip and the step, by the learner that owns the slice.  The norm is the same on all
- * learners, so they agree on skipping it without a word. */
+ * learners, so they all skip it or none does. */
 static status gradient_apply(struct learner *l, const float *gradient, struct optimizer *optimizer,
                              struct parameters *parameters, double lr, struct step_metrics *out)
 {
@@ -58,39 +58,39 @@ static status gradient_apply(struct learner *l, const float *gradient, struct op
     return l->exchange.gather_values(l->exchange.context, parameters->values, parameters->size);
 }
 
-/* Told by the last backward pass of the step: what is final of the last leaf is so of the sum, and
- * leaves for the other learners while the pass goes on. */
-struct leaving {
+/* Called by the last backward pass of the step: what is final of the last leaf is final of the sum,
+ * and is sent to the other learners while the pass goes on. */
+struct sending {
     const struct learner_exchange *exchange;
     struct gradient_tree *tree;
 };
 
 static void gradient_ready(void *context, int64_t offset)
 {
-    const struct leaving *leaving = context;
-    gradient_tree_ready(leaving->tree, offset);
-    leaving->exchange->reduce_ready(leaving->exchange->context, offset);
+    const struct sending *sending = context;
+    gradient_tree_ready(sending->tree, offset);
+    sending->exchange->reduce_ready(sending->exchange->context, offset);
 }
 
 /* A microbatch, chunk by chunk, into a leaf of the tree. */
-static status microbatch_run(struct learner *l, const struct learn_batch *batch, int64_t microbatch,
-                             chunk_function *chunk, struct gradient_tree *tree,
-                             const struct parameters *parameters, struct partial *partial)
+static status microbatch_run(struct learner *l, const struct loss *loss,
+                             const struct learn_batch *batch, int64_t microbatch,
+                             struct partial *partial)
 {
+    struct gradient_tree *tree = loss->of_critic ? l->critic_tree : l->policy_tree;
+    const int64_t size = (loss->of_critic ? l->critic_parameters : l->policy_parameters)->size;
     float *leaf = NULL;
     TRY(gradient_tree_leaf(tree, &leaf));
     const bool last = gradient_tree_ends(tree);
-    struct leaving leaving = {&l->exchange, tree};
-    if (last)
-        TRY(l->exchange.reduce_begin(l->exchange.context, gradient_tree_sum(tree),
-                                     parameters->size));
+    struct sending sending = {&l->exchange, tree};
+    if (last) TRY(l->exchange.reduce_begin(l->exchange.context, gradient_tree_sum(tree), size));
     const int64_t end = batch->begin[microbatch + 1];
     status s = NULL;
     for (int64_t at = batch->begin[microbatch]; !s && at < end;) {
-        const int64_t n = pack_chunk(l->config, batch->turns + at, end - at);
+        const int64_t n = pack_chunk(&l->settings, batch->turns + at, end - at);
         if (last && at + n == end)
-            l->watermark = (struct model_watermark){gradient_ready, &leaving};
-        s = chunk(l, batch, batch->turns + at, n, leaf, partial);
+            l->watermark = (struct model_watermark){gradient_ready, &sending};
+        s = loss->chunk(l, batch, batch->turns + at, n, leaf, partial);
         at += n;
     }
     l->watermark = (struct model_watermark){0};
@@ -99,21 +99,21 @@ static status microbatch_run(struct learner *l, const struct learn_batch *batch,
     return s;
 }
 
-status learner_step_run(struct learner *l, const struct learn_batch *batch, chunk_function *chunk,
-                        struct gradient_tree *tree, struct optimizer *optimizer,
-                        struct parameters *parameters, double lr, struct step_metrics *out)
+status learner_step(struct learner *l, const struct loss *loss, const struct learn_batch *batch,
+                    double lr, struct step_metrics *out)
 {
     memset(out, 0, sizeof *out);
     const int64_t mine = learner_microbatches(l);
     struct partial *partials = memory_allocate((size_t)mine * sizeof *partials);
     float *gradient = NULL;
     status s = NULL;
-    for (int64_t i = 0; !s && i < mine; i++)
-        s = microbatch_run(l, batch, i, chunk, tree, parameters, &partials[i]);
-    if (!s) s = gradient_tree_result(tree, &gradient);
+    for (int64_t i = 0; !s && i < mine; i++) s = microbatch_run(l, loss, batch, i, &partials[i]);
+    if (!s) s = gradient_tree_result(loss->of_critic ? l->critic_tree : l->policy_tree, &gradient);
     if (!s) s = partials_gather(l, partials, out);
     if (!s) s = l->exchange.reduce_finish(l->exchange.context);
     free(partials);
-    if (s) return s;
-    return gradient_apply(l, gradient, optimizer, parameters, lr, out);
+    if (!s)
+        s = gradient_apply(l, gradient, loss->of_critic ? l->critic_optimizer : l->policy_optimizer,
+                           loss->of_critic ? l->critic_parameters : l->policy_parameters, lr, out);
+    return s ? s : loss->refresh(l);
 }

@@ -1,25 +1,17 @@
-/* One optimizer step over a batch, whatever its loss: what learner.c's losses share. */
+/* One optimizer step over a batch, whatever its loss. */
 #ifndef REGARD_LEARN_STEP_H
 #define REGARD_LEARN_STEP_H
 
-#include "src/learn/learner.h"
+#include "src/learn/loss.h"
 
-/* Sums that a microbatch contributes; added over microbatches in ascending order. */
-struct partial {
-    double loss, kl, clipped, entropy, deviation;
+struct step_metrics {
+    double loss, gradient_norm, kl, clip_fraction, entropy;
+    double ratio_deviation; /* largest |logp_new - logp_old| */
+    bool skipped;           /* the gradient was not finite: nothing was changed */
 };
 
-/* One chunk of a microbatch: forward, backward into the leaf, its share of the metrics. */
-typedef status chunk_function(struct learner *l, const struct learn_batch *batch,
-                              const struct learn_turn *turns, int64_t n, float *leaf,
-                              struct partial *partial);
-
-/* Room for the per-token arrays of a pass of m reply tokens. */
-status tokens_reserve(struct learner *l, int64_t m);
-
-/* One optimizer step over the whole batch: every microbatch of this learner is a leaf. */
-status learner_step_run(struct learner *l, const struct learn_batch *batch, chunk_function *chunk,
-                        struct gradient_tree *tree, struct optimizer *optimizer,
-                        struct parameters *parameters, double lr, struct step_metrics *out);
+/* All learners together: every microbatch of this learner is a leaf of the gradient's sum. */
+status learner_step(struct learner *learner, const struct loss *loss,
+                    const struct learn_batch *batch, double lr, struct step_metrics *out);
 
 #endif

@@ -1,29 +1,14 @@
-/* A whole PPO update: gathers the batch's turns in dialogue order, scales rewards, computes
- * advantages (the same on every learner), then takes ppo.epochs steps on its own slice. */
+/* A whole PPO update: gathers the batch's rewards in dialogue order, computes advantages (the same
+ * on every learner), then takes ppo.epochs steps on its own slice. */
+#include "src/learn/update.h"
+
 #include "src/base/memory.h"
-#include "src/learn/learner.h"
+#include "src/learn/credit.h"
 #include "src/learn/schedule.h"
 #include "src/reward/returns.h"
-#include "src/reward/terms.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What learners tell each other of a turn: fixed size, begins with its key. */
-struct batch_item {
-    struct turn_key key;
-    int64_t reply_tokens, visible, salient;
-    double terms[TERM_MAX]; /* raw */
-    double kl_reward, value, special_mass, token_entropy, distinct_2, kl_sum;
-    double scaled, return_, advantage, target;
-    bool chosen, ended;
-};
-
-int64_t microbatch_first(const struct config *config, int64_t dialogues, int64_t microbatch)
-{
-    return microbatch * dialogues / config->learn.microbatches;
-}
 
 /* Distinct bigrams over bigrams, of token ids; 1 for a reply without any. */
 static double distinct_bigrams(const int32_t *tokens, int64_t count)
@@ -38,135 +23,103 @@ static double distinct_bigrams(const int32_t *tokens, int64_t count)
     return count < 2 ? 1 : (double)distinct / (double)(count - 1);
 }
 
-static void item_fill(const struct learner *l, const struct experience *experience,
-                      const struct experience_turn *turn, const struct learn_turn *learn,
-                      double value, struct batch_item *item)
+/* A turn's reward: one span over its whole reply. */
+static struct batch_item item_of_turn(const struct learner *l, const struct experience *experience,
+                                      const struct experience_turn *turn,
+                                      const struct learn_turn *learn, double value)
 {
-    *item =
-        (struct batch_item){.key = {experience->dialogue, turn->turn + 1, turn->candidate},
-                            .reply_tokens = turn->reply_length,
-                            .visible = turn->visible_count,
-                            .salient = turn->salient_count,
-                            .value = value,
-                            .special_mass = turn->extra[0],
-                            .token_entropy = turn->extra[1],
-                            .distinct_2 = distinct_bigrams(turn->reply_tokens, turn->reply_length),
-                            .chosen = turn->chosen,
-                            .ended = turn->ended};
-    memcpy(item->terms, turn->terms, sizeof item->terms);
-    if (!learn->logp_ref) return;
-    for (int32_t t = 0; t < turn->reply_length; t++)
-        item->kl_sum += (double)learn->logp_old[t] - (double)learn->logp_ref[t];
-    if (l->config->kl.in == KL_IN_REWARD)
-        item->kl_reward =
-            reward_kl(&l->reward, learn->logp_old, learn->logp_ref, turn->reply_length);
+    struct batch_item item = {.key = {experience->dialogue, turn->turn + 1, turn->candidate, 0},
+                              .span = {.begin = 0, .end = turn->reply_length},
+                              .reply_tokens = turn->reply_length,
+                              .visible = turn->visible_count,
+                              .salient = turn->salient_count,
+                              .value = value,
+                              .special_mass = turn->extra[0],
+                              .token_entropy = turn->extra[1],
+                              .distinct_2 =
+                                  distinct_bigrams(turn->reply_tokens, turn->reply_length),
+                              .chosen = turn->chosen,
+                              .ended = turn->ended};
+    memcpy(item.terms, turn->terms, sizeof item.terms);
+    for (int32_t t = 0; learn->logp_ref && t < turn->reply_length; t++)
+        item.kl_sum += (double)learn->logp_old[t] - (double)learn->logp_ref[t];
+    if (learn->logp_ref && l->settings.kl_in == KL_IN_REWARD)
+        item.kl_reward =
+            reward_kl(&l->settings.reward, learn->logp_old, learn->logp_ref, turn->reply_length);
+    return item;
 }
 
-/* Running statistics, scaled rewards, returns and advantages of the whole batch. */
-static status items_score(struct learner *l, struct batch_item *items, int64_t count,
-                          double divisors[TERM_MAX])
+/* This learner's part of the batch; all arrays owned. */
+struct slice {
+    int64_t turn_count, item_count;
+    struct learn_turn *turns;
+    float *advantages;        /* what the turns' point into */
+    float *refs, **logp_refs; /* refs NULL without a reference */
+    double *values;           /* [turn_count] */
+    struct batch_item *items; /* a turn's spans lie together, in the turns' order */
+    int64_t *begin;
+};
+
+static void slice_free(struct slice *slice)
 {
-    const struct config *config = l->config;
-    const size_t n = (size_t)count + 1;
-    struct running_item *running = memory_allocate(n * sizeof *running);
-    struct return_item *returns = memory_allocate(n * sizeof *returns);
-    struct advantage_item *advantages = memory_allocate(n * sizeof *advantages);
-    for (int64_t i = 0; i < count; i++) {
-        running[i].key = items[i].key;
-        memcpy(running[i].value, items[i].terms, sizeof running[i].value);
-    }
-    status s = running_add(&l->reward, &l->statistics, running, count);
-    running_divisors(&l->reward, &l->statistics, divisors);
-    for (int64_t i = 0; i < count; i++) {
-        items[i].scaled =
-            reward_combine(&l->reward, items[i].terms, divisors, items[i].reply_tokens);
-        returns[i] = (struct return_item){.key = items[i].key,
-                                          .reward = items[i].scaled - items[i].kl_reward,
-                                          .chosen = items[i].chosen};
-    }
-    if (!s) s = returns_compute(&l->reward, returns, count);
-    for (int64_t i = 0; i < count; i++)
-        advantages[i] = (struct advantage_item){.key = items[i].key,
-                                                .reward = returns[i].reward,
-                                                .return_ = returns[i].result,
-                                                .value = items[i].value,
-                                                .chosen = items[i].chosen};
-    if (!s) s = advantage_compute(config, advantages, count);
-    for (int64_t i = 0; i < count; i++) {
-        items[i].return_ = returns[i].result;
-        items[i].advantage = advantages[i].advantage;
-        items[i].target = advantages[i].target;
-        if (!s && !(isfinite(items[i].advantage) && isfinite(items[i].target)))
-            s = ERROR(STATUS_INTERNAL, "dialogue %lld turn %d candidate %d: advantage %g",
-                      (long long)items[i].key.dialogue, items[i].key.turn, items[i].key.candidate,
-                      items[i].advantage);
-    }
-    free(running);
-    free(returns);
-    free(advantages);
-    return s;
+    free(slice->turns);
+    free(slice->advantages);
+    free(slice->refs);
+    free(slice->logp_refs);
+    free(slice->values);
+    free(slice->items);
+    free(slice->begin);
 }
 
-static status items_measure(const struct learner *l, const struct batch_item *items, int64_t count,
-                            const double divisors[TERM_MAX], struct update_metrics *out)
+/* begin[i] of this learner's microbatches, by the place of each experience in the batch. */
+static void slice_cut(const struct learner *l, struct experience *const *experiences, int64_t count,
+                      int64_t dialogues, int64_t *begin)
 {
-    struct advantage_item *values = memory_allocate(((size_t)count + 1) * sizeof *values);
-    const double share = count ? 1.0 / (double)count : 0;
-    double squares = 0, mean = 0;
-    out->turns = count;
-    for (int64_t i = 0; i < count; i++) {
-        const struct batch_item *item = &items[i];
-        const double raw = reward_combine(&l->reward, item->terms, NULL, item->reply_tokens);
-        values[i] =
-            (struct advantage_item){.key = item->key, .value = item->value, .target = item->target};
-        out->tokens += item->reply_tokens;
-        out->reward += share * raw;
-        out->reward_scaled += share * item->scaled;
-        for (int64_t t = 0; t < l->reward.term_count; t++) {
-            out->terms[t] += share * item->terms[t];
-            out->scaled[t] += share * item->terms[t] / divisors[t];
+    const int64_t mine = learner_microbatches(l), first = mine * l->exchange.rank;
+    const int64_t all = l->settings.microbatches, base = microbatch_first(all, dialogues, first);
+    int64_t at = 0, place = 0;
+    begin[0] = 0;
+    for (int64_t i = 0; i < mine; i++) {
+        const int64_t end = microbatch_first(all, dialogues, first + i + 1) - base;
+        for (; place < end && place < count; place++) at += experiences[place]->turn_count;
+        begin[i + 1] = at;
+    }
+}
+
+/* The experiences as turns; references, values and items are still to be made. */
+static void slice_open(const struct learner *l, struct experience *const *experiences,
+                       int64_t count, int64_t dialogues, struct slice *slice)
+{
+    int64_t turn_count = 0, tokens = 0;
+    for (int64_t e = 0; e < count; e++)
+        for (int64_t k = 0; k < experiences[e]->turn_count; k++, turn_count++)
+            tokens += experiences[e]->turns[k].reply_length;
+    const size_t n = (size_t)turn_count + 1, bytes = (size_t)tokens * sizeof(float) + 4;
+    *slice = (struct slice){
+        .turn_count = turn_count,
+        .item_count = turn_count,
+        .turns = memory_allocate(n * sizeof *slice->turns),
+        .advantages = memory_allocate(bytes),
+        .refs = l->reference ? memory_allocate(bytes) : NULL,
+        .logp_refs = memory_allocate(n * sizeof *slice->logp_refs),
+        .values = memory_allocate(n * sizeof *slice->values),
+        .items = memory_allocate(n * sizeof *slice->items),
+        .begin = memory_allocate((size_t)(learner_microbatches(l) + 1) * sizeof *slice->begin)};
+    int64_t i = 0, at = 0;
+    for (int64_t e = 0; e < count; e++)
+        for (int64_t k = 0; k < experiences[e]->turn_count; k++, i++) {
+            const struct experience_turn *turn = &experiences[e]->turns[k];
+            slice->logp_refs[i] = slice->refs ? slice->refs + at : NULL;
+            slice->turns[i] = (struct learn_turn){.history = turn->history_tokens,
+                                                  .reply = turn->reply_tokens,
+                                                  .history_count = turn->history_length,
+                                                  .reply_count = turn->reply_length,
+                                                  .logp_old = turn->logp,
+                                                  .logp_ref = slice->logp_refs[i],
+                                                  .advantage = slice->advantages + at};
+            at += turn->reply_length;
         }
-        out->salient_share +=
-            item->visible ? share * (double)item->salient / (double)item->visible : 0;
-        out->special_mass += share * item->special_mass;
-        out->reply_length += share * (double)item->reply_tokens;
-        out->end_rate += share * item->ended;
-        out->salient_empty += item->salient == 0;
-        out->distinct_2 += share * item->distinct_2;
-        out->token_entropy += share * item->token_entropy;
-        out->kl_behaviour += item->kl_sum;
-        mean += share * item->advantage;
-        squares += share * item->advantage * item->advantage;
-    }
-    if (out->tokens) out->kl_behaviour /= (double)out->tokens;
-    out->advantage_deviation = sqrt(fmax(0, squares - mean * mean));
-    status s = share_within(items, sizeof *items, offsetof(struct batch_item, scaled), count,
-                            &out->reward_within_share);
-    for (int64_t t = 0; !s && t < l->reward.term_count; t++)
-        s = share_within(items, sizeof *items,
-                         offsetof(struct batch_item, terms) + (size_t)t * sizeof items->terms[t],
-                         count, &out->within_share[t]);
-    if (!s) s = critic_explained_variance(values, count, &out->explained_variance);
-    free(values);
-    return s;
-}
-
-static status epochs_run(struct learner *l, const struct learn_batch *batch, int64_t step,
-                         struct update_metrics *out)
-{
-    const struct config *config = l->config;
-    const double policy_lr = schedule_rate(config->policy.schedule, config->policy.lr,
-                                           config->policy.warmup, step, config->train.updates);
-    const double critic_lr = schedule_rate(config->policy.schedule, config->critic.lr,
-                                           config->policy.warmup, step, config->train.updates);
-    for (int64_t epoch = 0; epoch < config->ppo.epochs; epoch++) {
-        if (!(l->critic && step < config->critic.warmup)) {
-            TRY(ppo_policy_step(l, batch, policy_lr, &out->policy));
-            if (!epoch) out->first_ratio_deviation = out->policy.ratio_deviation;
-        }
-        if (l->critic) TRY(ppo_critic_step(l, batch, critic_lr, &out->critic));
-    }
-    return NULL;
+    slice_cut(l, experiences, count, dialogues, slice->begin);
 }
 
 /* Every turn has the terms that are summed here. */
@@ -182,102 +135,99 @@ static status terms_check(const struct reward_settings *reward,
     return NULL;
 }
 
-/* The slice's turns as learn_turns; logp_ref points into refs. */
-static int64_t slice_turns(struct experience *const *experiences, int64_t count,
-                           struct learn_turn *turns, float *refs)
+/* What the reference and the critic say of the turns, and the items made of it. */
+static status slice_read(struct learner *l, struct experience *const *experiences, int64_t count,
+                         struct slice *slice)
 {
-    int64_t n = 0;
+    TRY(terms_check(&l->settings.reward, experiences, count));
+    if (slice->refs)
+        TRY(learner_logp(l, l->reference_run, slice->turns, slice->turn_count, slice->logp_refs));
+    if (l->critic) TRY(learner_values(l, slice->turns, slice->turn_count, slice->values));
+    int64_t i = 0;
     for (int64_t e = 0; e < count; e++)
-        for (int64_t k = 0; k < experiences[e]->turn_count; k++) {
-            const struct experience_turn *turn = &experiences[e]->turns[k];
-            turns[n++] = (struct learn_turn){.history = turn->history_tokens,
-                                             .reply = turn->reply_tokens,
-                                             .history_count = turn->history_length,
-                                             .reply_count = turn->reply_length,
-                                             .logp_old = turn->logp,
-                                             .logp_ref = refs};
-            if (refs) refs += turn->reply_length;
-        }
-    return n;
+        for (int64_t k = 0; k < experiences[e]->turn_count; k++, i++)
+            slice->items[i] = item_of_turn(l, experiences[e], &experiences[e]->turns[k],
+                                           &slice->turns[i], slice->values[i]);
+    return NULL;
 }
 
-/* begin[i] of this learner's microbatches, by the place of each experience in the batch. */
-static void slice_cut(const struct learner *l, struct experience *const *experiences, int64_t count,
-                      int64_t dialogues, int64_t *begin)
+/* Advantages and targets of my turns from all learners' items, among which mine lie together and
+ * in the same order. */
+static status slice_credit(struct slice *slice, const struct batch_item *all, int64_t count)
 {
-    const int64_t mine = learner_microbatches(l), first = mine * l->exchange.rank;
-    const int64_t base = microbatch_first(l->config, dialogues, first);
-    int64_t at = 0, place = 0;
-    begin[0] = 0;
-    for (int64_t i = 0; i < mine; i++) {
-        const int64_t end = microbatch_first(l->config, dialogues, first + i + 1) - base;
-        for (; place < end && place < count; place++) at += experiences[place]->turn_count;
-        begin[i + 1] = at;
+    int64_t from = 0, at = 0;
+    while (slice->item_count && from < count &&
+           !turn_key_same_reply(&all[from].key, &slice->items[0].key))
+        from++;
+    struct span *spans = memory_allocate(((size_t)slice->item_count + 1) * sizeof *spans);
+    float *advantages = slice->advantages;
+    status s = NULL;
+    for (int64_t i = 0; !s && i < slice->turn_count; i++) {
+        const struct batch_item *first = &all[from + at];
+        int64_t n = 0;
+        do spans[n++] = all[from + at++].span;
+        while (at < slice->item_count && turn_key_same_reply(&all[from + at].key, &first->key));
+        s = spans_expand(spans, n, slice->turns[i].reply_count, advantages);
+        advantages += slice->turns[i].reply_count;
+        slice->turns[i].target = first->target;
     }
+    free(spans);
+    return s;
+}
+
+static status epochs_run(struct learner *l, const struct learn_batch *batch, int64_t step,
+                         struct update_metrics *out)
+{
+    const struct learn_settings *s = &l->settings;
+    const double policy_lr = schedule_rate(s->schedule, s->policy_lr, s->warmup, step, s->updates);
+    const double critic_lr = schedule_rate(s->schedule, s->critic_lr, s->warmup, step, s->updates);
+    for (int64_t epoch = 0; epoch < s->epochs; epoch++) {
+        if (!(l->critic && step < s->critic_warmup)) {
+            TRY(learner_step(l, &loss_ppo, batch, policy_lr, &out->policy));
+            if (!epoch) out->first_ratio_deviation = out->policy.ratio_deviation;
+        }
+        if (l->critic) TRY(learner_step(l, &loss_critic, batch, critic_lr, &out->critic));
+    }
+    TRY(model_refresh_update(l->policy, step + 1));
+    return l->critic ? critic_refresh_update(l->critic, step + 1) : NULL;
+}
+
+/* Everybody's items; the caller frees *all. */
+static status items_gather(struct learner *l, const struct slice *slice, struct batch_item **all,
+                           int64_t *count)
+{
+    void *bytes = NULL;
+    size_t size = 0;
+    TRY(l->exchange.gather(l->exchange.context, slice->items,
+                           (size_t)slice->item_count * sizeof *slice->items, &bytes, &size));
+    *all = bytes;
+    *count = (int64_t)(size / sizeof **all);
+    return NULL;
 }
 
 status ppo_update(struct learner *l, struct experience *const *experiences, int64_t count,
                   int64_t dialogues, int64_t step, struct update_metrics *out)
 {
     memset(out, 0, sizeof *out);
-    int64_t turn_count = 0, tokens = 0;
-    for (int64_t e = 0; e < count; e++)
-        for (int64_t k = 0; k < experiences[e]->turn_count; k++, turn_count++)
-            tokens += experiences[e]->turns[k].reply_length;
-    const size_t n = (size_t)turn_count + 1;
-    struct learn_turn *turns = memory_allocate(n * sizeof *turns);
-    float **logp = memory_allocate(n * sizeof *logp);
-    float *refs = l->reference ? memory_allocate((size_t)tokens * sizeof *refs + 4) : NULL;
-    double *values = memory_allocate(n * sizeof *values);
-    struct batch_item *mine = memory_allocate(n * sizeof *mine);
-    int64_t *begin = memory_allocate((size_t)(learner_microbatches(l) + 1) * sizeof *begin);
-    void *all = NULL;
-    size_t bytes = 0;
-
-    slice_turns(experiences, count, turns, refs);
-    for (int64_t i = 0; i < turn_count; i++) logp[i] = turns[i].logp_ref;
-    status s = terms_check(&l->reward, experiences, count);
-    if (!s && refs) s = learner_logp(l, l->reference_run, turns, turn_count, logp);
-    if (!s && l->critic) s = learner_values(l, turns, turn_count, values);
-    for (int64_t e = 0, i = 0; e < count; e++)
-        for (int64_t k = 0; k < experiences[e]->turn_count; k++, i++)
-            item_fill(l, experiences[e], &experiences[e]->turns[k], &turns[i], values[i], &mine[i]);
-    if (!s)
-        s = l->exchange.gather(l->exchange.context, mine, (size_t)turn_count * sizeof *mine, &all,
-                               &bytes);
+    struct slice slice;
+    struct batch_item *all = NULL;
+    int64_t all_count = 0;
+    double divisors[TERM_MAX];
+    slice_open(l, experiences, count, dialogues, &slice);
+    status s = slice_read(l, experiences, count, &slice);
+    if (!s) s = items_gather(l, &slice, &all, &all_count);
+    if (!s) s = credit_assign(&l->settings, &l->statistics, all, all_count, divisors);
+    if (!s) s = update_metrics_fill(&l->settings.reward, all, all_count, divisors, out);
+    if (!s) s = slice_credit(&slice, all, all_count);
     if (!s) {
-        struct batch_item *items = all;
-        const int64_t item_count = (int64_t)(bytes / sizeof *items);
-        double divisors[TERM_MAX];
-        s = items_score(l, items, item_count, divisors);
-        if (!s) s = items_measure(l, items, item_count, divisors, out);
-        /* My own turns lie together, in the same order. */
-        int64_t from = 0;
-        while (turn_count && from < item_count &&
-               memcmp(&items[from].key, &mine[0].key, sizeof mine[0].key) != 0)
-            from++;
-        for (int64_t i = 0; !s && i < turn_count; i++) {
-            turns[i].advantage = items[from + i].advantage;
-            turns[i].target = items[from + i].target;
-        }
-    }
-    if (!s) {
-        slice_cut(l, experiences, count, dialogues, begin);
-        const struct learn_batch batch = {.turns = turns,
-                                          .turn_count = turn_count,
-                                          .begin = begin,
+        const struct learn_batch batch = {.turns = slice.turns,
+                                          .turn_count = slice.turn_count,
+                                          .begin = slice.begin,
                                           .all_tokens = out->tokens ? out->tokens : 1,
                                           .all_turns = out->turns ? out->turns : 1};
         s = epochs_run(l, &batch, step, out);
-        if (!s) s = model_refresh_update(l->policy, step + 1);
-        if (!s && l->critic) s = critic_refresh_update(l->critic, step + 1);
     }
     free(all);
-    free(begin);
-    free(mine);
-    free(values);
-    free(refs);
-    free(logp);
-    free(turns);
+    slice_free(&slice);
     return s;
 }

@@ -21,7 +21,13 @@ static int compare(const void *left, const void *right, void *context)
     if (a->dialogue != b->dialogue) return a->dialogue < b->dialogue ? -1 : 1;
     if (a->turn != b->turn) return a->turn < b->turn ? -1 : 1;
     if (a->candidate != b->candidate) return a->candidate < b->candidate ? -1 : 1;
+    if (a->span != b->span) return a->span < b->span ? -1 : 1;
     return 0;
+}
+
+bool turn_key_same_reply(const struct turn_key *a, const struct turn_key *b)
+{
+    return a->dialogue == b->dialogue && a->turn == b->turn && a->candidate == b->candidate;
 }
 
 status turn_order(const void *items, size_t stride, int64_t count, int64_t *order)
@@ -32,8 +38,9 @@ status turn_order(const void *items, size_t stride, int64_t count, int64_t *orde
     for (int64_t i = 1; i < count; i++) {
         if (compare(&order[i - 1], &order[i], &view) == 0) {
             const struct turn_key *key = key_at(&view, order[i]);
-            FAIL(STATUS_INTERNAL, "dialogue %" PRId64 ", turn %d, candidate %d is there twice",
-                 key->dialogue, key->turn, key->candidate);
+            FAIL(STATUS_INTERNAL,
+                 "dialogue %" PRId64 ", turn %d, candidate %d, span %d is there twice",
+                 key->dialogue, key->turn, key->candidate, key->span);
         }
     }
     return NULL;

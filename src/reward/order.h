@@ -1,5 +1,5 @@
-/* The order in which a batch's turns are counted: dialogue, turn, candidate.  Every mean and
- * running statistic adds in it, so that ranks and message order change no bit. */
+/* The order in which a batch's rewards are counted: dialogue, turn, candidate, span.  Every mean
+ * and running statistic adds in it, so that ranks and message order change no bit. */
 #ifndef REGARD_REWARD_ORDER_H
 #define REGARD_REWARD_ORDER_H
 
@@ -9,12 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Names one reply of a batch.  dialogue is unique in the batch; turn counts from 1,
- * candidate from 0. */
+/* Names one reward of a batch: that of a span of a reply (span.h).  dialogue is unique in the
+ * batch; turn counts from 1, candidate and span from 0. */
 struct turn_key {
     int64_t dialogue;
-    int32_t turn, candidate;
+    int32_t turn, candidate, span;
 };
+
+/* Whether both are of one reply. */
+bool turn_key_same_reply(const struct turn_key *a, const struct turn_key *b);
 
 /* order[i] is the index of the i-th item.  Items are `stride` bytes apart and begin with their
  * struct turn_key.  Two items with one key are an internal error that names it. */

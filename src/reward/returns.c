@@ -8,7 +8,7 @@
 double turn_lambda(const struct reward_settings *settings, int64_t turn)
 {
     int64_t count = settings->lambda_count;
-    if (count == 0) return 1;
+    if (count == 0 || settings->single_turn) return 1;
     return settings->lambda[turn <= count ? turn - 1 : count - 1];
 }
 
@@ -28,12 +28,18 @@ static bool chosen_at(const struct batch *b, int64_t place)
     return *(const bool *)(b->items + b->stride * (size_t)b->order[place] + b->chosen_offset);
 }
 
-/* The chosen one among places [begin, end): exactly one. */
+/* Whether the item at a place is the first span of its reply. */
+static bool begins_reply(const struct batch *b, int64_t place)
+{
+    return key_at(b, place)->span == 0;
+}
+
+/* The first span of the chosen reply among places [begin, end): exactly one. */
 static status chosen_of(const struct batch *b, int64_t begin, int64_t end, int64_t *place)
 {
     int64_t found = 0;
     for (int64_t i = begin; i < end; i++) {
-        if (!chosen_at(b, i)) continue;
+        if (!chosen_at(b, i) || !begins_reply(b, i)) continue;
         *place = i;
         found++;
     }
@@ -44,18 +50,28 @@ static status chosen_of(const struct batch *b, int64_t begin, int64_t end, int64
     return NULL;
 }
 
-/* Successors of the group at places [begin, end), whose next turn is [end, next_end). */
+/* What follows the replies at places [begin, end) in the next turn, [end, next_end). */
 static status link_group(const struct batch *b, bool best, int64_t begin, int64_t end,
                          int64_t next_end, int64_t *next)
 {
     int64_t chosen = -1;
     if (best) TRY(chosen_of(b, end, next_end, &chosen));
     for (int64_t i = begin; i < end; i++) {
+        if (next[b->order[i]] >= 0) continue; /* a span of the same reply */
         if (best) next[b->order[i]] = b->order[chosen];
         for (int64_t j = end; !best && j < next_end; j++)
-            if (key_at(b, j)->candidate == key_at(b, i)->candidate) next[b->order[i]] = b->order[j];
+            if (begins_reply(b, j) && key_at(b, j)->candidate == key_at(b, i)->candidate)
+                next[b->order[i]] = b->order[j];
     }
     return NULL;
+}
+
+/* A span is followed by the next one of its reply. */
+static void link_spans(const struct batch *b, int64_t count, int64_t *next)
+{
+    for (int64_t i = 0; i + 1 < count; i++)
+        if (turn_key_same_reply(key_at(b, i), key_at(b, i + 1)))
+            next[b->order[i]] = b->order[i + 1];
 }
 
 static status link_batch(const struct reward_settings *settings, const struct batch *b,
@@ -79,12 +95,13 @@ status turn_successors(const struct reward_settings *settings, const void *items
                        size_t chosen_offset, int64_t count, int64_t *next)
 {
     for (int64_t i = 0; i < count; i++) next[i] = -1;
-    if (count == 0 || settings->single_turn) return NULL;
+    if (count == 0) return NULL;
     int64_t *order = malloc((size_t)count * sizeof *order);
     if (!order) FAIL(STATUS_INTERNAL, "out of memory for the order of a batch");
     struct batch batch = {items, stride, chosen_offset, order};
     status failed = turn_order(items, stride, count, order);
-    if (!failed) failed = link_batch(settings, &batch, count, next);
+    if (!failed) link_spans(&batch, count, next);
+    if (!failed && !settings->single_turn) failed = link_batch(settings, &batch, count, next);
     free(order);
     return failed;
 }
@@ -96,8 +113,7 @@ static void fill(const struct reward_settings *settings, struct return_item *ite
     for (int64_t place = count - 1; place >= 0; place--) {
         struct return_item *item = &items[order[place]];
         int64_t after = next[order[place]];
-        item->result = settings->single_turn ? item->reward
-                                             : turn_lambda(settings, item->key.turn) * item->reward;
+        item->result = turn_lambda(settings, item->key.turn) * item->reward;
         if (after >= 0) item->result += settings->discount * items[after].result;
     }
 }

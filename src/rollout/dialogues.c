@@ -67,7 +67,7 @@ status experience_turn_fill(const struct config *config, int64_t dialogue, int32
     turn->extra[0] = reply->count ? special / (double)reply->count : 0;
     turn->extra[1] = reply->count ? entropy / (double)reply->count : 0;
     const struct reward_settings reward = reward_settings_of(config);
-    TRY(reply_terms(&reward, (struct turn_key){dialogue, prompt->turn, candidate}, prompt, reply,
+    TRY(reply_terms(&reward, (struct turn_key){dialogue, prompt->turn, candidate, 0}, prompt, reply,
                     turn->terms));
     turn->term_count = (int32_t)reward.term_count;
     turn->reward = reward_combine(&reward, turn->terms, NULL, reply->count);

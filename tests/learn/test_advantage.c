@@ -2,25 +2,22 @@
 #include "tests/reward/reward_test.h"
 
 #include "src/learn/advantage.h"
+#include "src/reward/returns.h"
 
-static struct config config_of(int kind)
+static struct learn_settings settings_of(int kind)
 {
-    struct config c;
-    memset(&c, 0, sizeof c);
-    c.advantage = kind;
-    c.turns.discount = 0.5;
-    c.gae.lambda = 0.8;
-    return c;
+    return (struct learn_settings){
+        .advantage = kind, .gae_lambda = 0.8, .reward = {.discount = 0.5}};
 }
 
 /* Two candidates over two turns of one dialogue: rewards 1 3 / 2 -1, values 0.5 0.5 / 1 2. */
 static void fill(struct advantage_item items[4])
 {
     const struct advantage_item four[4] = {
-        {.key = {0, 1, 0}, .reward = 1, .return_ = 2, .value = 0.5},
-        {.key = {0, 1, 1}, .reward = 3, .return_ = 2.5, .value = 0.5, .chosen = true},
-        {.key = {0, 2, 0}, .reward = 2, .return_ = 2, .value = 1, .chosen = true},
-        {.key = {0, 2, 1}, .reward = -1, .return_ = -1, .value = 2},
+        {.key = {0, 1, 0, 0}, .reward = 1, .return_ = 2, .value = 0.5},
+        {.key = {0, 1, 1, 0}, .reward = 3, .return_ = 2.5, .value = 0.5, .chosen = true},
+        {.key = {0, 2, 0, 0}, .reward = 2, .return_ = 2, .value = 1, .chosen = true},
+        {.key = {0, 2, 1, 0}, .reward = -1, .return_ = -1, .value = 2},
     };
     memcpy(items, four, sizeof four);
 }
@@ -28,7 +25,7 @@ static void fill(struct advantage_item items[4])
 static void turn_advantage_is_return_less_value(void **state)
 {
     (void)state;
-    struct config c = config_of(ADVANTAGE_TURN);
+    struct learn_settings c = settings_of(ADVANTAGE_TURN);
     struct advantage_item items[4];
     fill(items);
     assert_done(advantage_compute(&c, items, 4));
@@ -39,8 +36,8 @@ static void turn_advantage_is_return_less_value(void **state)
 static void whitening_takes_mean_and_population_deviation_of_the_batch(void **state)
 {
     (void)state;
-    struct config c = config_of(ADVANTAGE_TURN);
-    c.ppo.whiten = true;
+    struct learn_settings c = settings_of(ADVANTAGE_TURN);
+    c.whiten = true;
     struct advantage_item items[4];
     fill(items);
     assert_done(advantage_compute(&c, items, 4));
@@ -53,10 +50,10 @@ static void whitening_takes_mean_and_population_deviation_of_the_batch(void **st
 static void gae_of_each_follows_the_candidate(void **state)
 {
     (void)state;
-    struct config c = config_of(ADVANTAGE_GAE);
-    c.turns.lambda[0] = 1;
-    c.turns.lambda[1] = 2;
-    c.turns.lambda_count = 2;
+    struct learn_settings c = settings_of(ADVANTAGE_GAE);
+    c.reward.lambda[0] = 1;
+    c.reward.lambda[1] = 2;
+    c.reward.lambda_count = 2;
     struct advantage_item items[4];
     fill(items);
     assert_done(advantage_compute(&c, items, 4));
@@ -69,8 +66,8 @@ static void gae_of_each_follows_the_candidate(void **state)
 static void gae_of_best_follows_the_chosen_candidate(void **state)
 {
     (void)state;
-    struct config c = config_of(ADVANTAGE_GAE);
-    c.rollout.continue_with = CONTINUE_BEST;
+    struct learn_settings c = settings_of(ADVANTAGE_GAE);
+    c.reward.continue_best = true;
     struct advantage_item items[4];
     fill(items);
     assert_done(advantage_compute(&c, items, 4));
@@ -83,8 +80,8 @@ static void gae_of_best_follows_the_chosen_candidate(void **state)
 static void gae_in_single_turn_ends_with_every_turn(void **state)
 {
     (void)state;
-    struct config c = config_of(ADVANTAGE_GAE);
-    c.task = TASK_SINGLE_TURN;
+    struct learn_settings c = settings_of(ADVANTAGE_GAE);
+    c.reward.single_turn = true;
     struct advantage_item items[4];
     fill(items);
     assert_done(advantage_compute(&c, items, 4));
@@ -95,18 +92,18 @@ static void gae_in_single_turn_ends_with_every_turn(void **state)
 /* A group of three, rewards 1 2 6 (mean 3), and a candidate alone. */
 static void fill_group(struct advantage_item items[4])
 {
-    const struct advantage_item four[4] = {{.key = {0, 1, 0}, .reward = 1},
-                                           {.key = {0, 1, 1}, .reward = 2},
-                                           {.key = {0, 1, 2}, .reward = 6},
-                                           {.key = {1, 1, 0}, .reward = 50}};
+    const struct advantage_item four[4] = {{.key = {0, 1, 0, 0}, .reward = 1},
+                                           {.key = {0, 1, 1, 0}, .reward = 2},
+                                           {.key = {0, 1, 2, 0}, .reward = 6},
+                                           {.key = {1, 1, 0, 0}, .reward = 50}};
     memcpy(items, four, sizeof four);
 }
 
 static void assert_group(int form, bool whiten, const double wanted[4])
 {
-    struct config c = config_of(ADVANTAGE_GROUP);
-    c.group.form = form;
-    c.ppo.whiten = whiten;
+    struct learn_settings c = settings_of(ADVANTAGE_GROUP);
+    c.group_form = form;
+    c.whiten = whiten;
     struct advantage_item items[4];
     fill_group(items);
     assert_done(advantage_compute(&c, items, 4));
@@ -134,13 +131,34 @@ static void whitened_groups_are_divided_by_the_root_mean_square_grpo_is_not(void
     assert_group(GROUP_GRPO, true, grpo);
 }
 
+/* The group above, with the third candidate's 6 in two spans: both get its advantage. */
+static void a_groups_baseline_is_of_whole_replies(void **state)
+{
+    (void)state;
+    const double rloo[3] = {1 - 4, 2 - 3.5, 6 - 1.5}, mean[3] = {-2, -1, 3};
+    for (int form = GROUP_RLOO; form <= GROUP_MEAN; form++) {
+        struct learn_settings c = settings_of(ADVANTAGE_GROUP);
+        c.group_form = form;
+        struct advantage_item items[5] = {{.key = {0, 1, 0, 0}, .reward = 1},
+                                          {.key = {0, 1, 1, 0}, .reward = 2},
+                                          {.key = {0, 1, 2, 0}, .reward = 5},
+                                          {.key = {0, 1, 2, 1}, .reward = 1},
+                                          {.key = {1, 1, 0, 0}, .reward = 50}};
+        assert_done(advantage_compute(&c, items, 5));
+        const double *wanted = form == GROUP_RLOO ? rloo : mean;
+        for (int i = 0; i < 3; i++) assert_close(items[i].advantage, wanted[i]);
+        assert_close(items[3].advantage, wanted[2]);
+        assert_close(items[4].advantage, 0);
+    }
+}
+
 static void rewards_that_are_all_equal_give_no_advantage(void **state)
 {
     (void)state;
     for (int form = GROUP_RLOO; form <= GROUP_GRPO; form++) {
-        struct config c = config_of(ADVANTAGE_GROUP);
-        c.group.form = form;
-        c.ppo.whiten = true;
+        struct learn_settings c = settings_of(ADVANTAGE_GROUP);
+        c.group_form = form;
+        c.whiten = true;
         struct advantage_item items[4];
         fill_group(items);
         for (int i = 0; i < 4; i++) items[i].reward = 0.5;
@@ -152,13 +170,13 @@ static void rewards_that_are_all_equal_give_no_advantage(void **state)
 static void the_critic_learns_every_return_or_the_best_of_the_turn(void **state)
 {
     (void)state;
-    struct config c = config_of(ADVANTAGE_TURN);
+    struct learn_settings c = settings_of(ADVANTAGE_TURN);
     struct advantage_item items[4];
     fill(items);
     assert_done(advantage_compute(&c, items, 4));
     const double all[4] = {2, 2.5, 2, -1}, best[4] = {2.5, 2.5, 2, 2};
     for (int i = 0; i < 4; i++) assert_close(items[i].target, all[i]);
-    c.critic.target = CRITIC_TARGET_BEST;
+    c.critic_target = CRITIC_TARGET_BEST;
     assert_done(advantage_compute(&c, items, 4));
     for (int i = 0; i < 4; i++) assert_close(items[i].target, best[i]);
 }
@@ -167,12 +185,12 @@ static void the_order_in_which_items_lie_changes_no_bit(void **state)
 {
     (void)state;
     for (int kind = ADVANTAGE_TURN; kind <= ADVANTAGE_GROUP; kind++) {
-        struct config c = config_of(kind);
-        c.ppo.whiten = true;
+        struct learn_settings c = settings_of(kind);
+        c.whiten = true;
         struct advantage_item items[30], turned[30];
         memset(items, 0, sizeof items);
         for (int i = 0; i < 30; i++) {
-            items[i].key = (struct turn_key){i / 10, 1 + i / 5 % 2, i % 5};
+            items[i].key = (struct turn_key){i / 10, 1 + i / 5 % 2, i % 5, 0};
             items[i].reward = sin(i * 1.3);
             items[i].return_ = sin(i * 2.1);
             items[i].value = sin(i * 0.7);
@@ -215,10 +233,10 @@ static void the_share_within_histories_is_of_squares(void **state)
 {
     (void)state;
     /* Groups (0, 2) and (4, 6): within 4, about the mean 3: 9 + 1 + 1 + 9. */
-    const struct running_item items[4] = {{{0, 1, 0}, {0, 1, 0, 5}},
-                                          {{0, 1, 1}, {2, 2, 0, 5}},
-                                          {{0, 2, 0}, {4, 1, 0, 6}},
-                                          {{0, 2, 1}, {6, 2, 0, 6}}};
+    const struct running_item items[4] = {{{0, 1, 0, 0}, {0, 1, 0, 5}},
+                                          {{0, 1, 1, 0}, {2, 2, 0, 5}},
+                                          {{0, 2, 0, 0}, {4, 1, 0, 6}},
+                                          {{0, 2, 1, 0}, {6, 2, 0, 6}}};
     double share[4];
     for (size_t t = 0; t < 4; t++)
         assert_done(share_within(items, sizeof *items,
@@ -240,6 +258,7 @@ int main(void)
         cmocka_unit_test(gae_in_single_turn_ends_with_every_turn),
         cmocka_unit_test(group_baselines_are_the_others_all_or_all_over_deviation),
         cmocka_unit_test(whitened_groups_are_divided_by_the_root_mean_square_grpo_is_not),
+        cmocka_unit_test(a_groups_baseline_is_of_whole_replies),
         cmocka_unit_test(rewards_that_are_all_equal_give_no_advantage),
         cmocka_unit_test(the_critic_learns_every_return_or_the_best_of_the_turn),
         cmocka_unit_test(the_order_in_which_items_lie_changes_no_bit),

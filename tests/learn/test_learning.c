@@ -1,7 +1,7 @@
 /* Learning is real: whole dialogues of the built-in corpus go the way that train goes (rollout,
  * message, advantages, PPO steps), with the reward overwritten by one that can be counted.  What
  * should rise rises, what should stay stays, and the log says so. */
-#include "src/learn/learner.h"
+#include "src/learn/update.h"
 #include "src/rollout/dialogues.h"
 #include "src/rollout/language.h"
 #include "src/task/examples.h"
@@ -84,7 +84,8 @@ static void trainee_open(struct trainee *f, const struct school *school)
     f->policy = model_new(school, true);
     f->reference = model_new(school, false);
     CHECK(generator_create(f->policy, &f->generator));
-    CHECK(learner_create(&f->config, &alone, f->policy, f->reference,
+    const struct learn_settings settings = learn_settings_of(&f->config);
+    CHECK(learner_create(&settings, &alone, f->policy, f->reference,
                          f->config.advantage != ADVANTAGE_GROUP, &f->learner));
     f->rollout = (struct rollout){.config = &f->config,
                                   .policy = f->generator,
@@ -268,9 +269,11 @@ static void of_two_tokens_the_better_gains_what_the_other_loses(void **state)
             CHECK(model_create(q, &shape, true, &model));
             CHECK(model_initialize(model, 7));
             CHECK(model_refresh(model));
-            CHECK(learner_create(&config, &alone, model, NULL, false, &learner));
+            const struct learn_settings settings = learn_settings_of(&config);
+            CHECK(learner_create(&settings, &alone, model, NULL, false, &learner));
             const int32_t history[2] = {0, 1}, reply[2] = {0, 1};
             float old[2], now[2], *old_rows[2] = {old, old + 1}, *now_rows[2] = {now, now + 1};
+            static const float advantage[2] = {-1, 1};
             struct learn_turn turns[2];
             for (int i = 0; i < 2; i++)
                 turns[i] = (struct learn_turn){.history = history,
@@ -278,13 +281,13 @@ static void of_two_tokens_the_better_gains_what_the_other_loses(void **state)
                                                .history_count = 2,
                                                .reply_count = 1,
                                                .logp_old = old + i,
-                                               .advantage = i == better ? 1 : -1};
+                                               .advantage = &advantage[i == better]};
             CHECK(learner_logp(learner, learner->policy_run, turns, 2, old_rows));
             struct learn_turn *given = only ? &turns[1 - better] : turns;
             const int64_t count = only ? 1 : 2, begin[5] = {0, count, count, count, count};
             const struct learn_batch batch = {given, count, begin, count, count};
             struct step_metrics metrics;
-            CHECK(ppo_policy_step(learner, &batch, 1e-3, &metrics));
+            CHECK(learner_step(learner, &loss_ppo, &batch, 1e-3, &metrics));
             assert_true(metrics.ratio_deviation == 0);
             CHECK(learner_logp(learner, learner->policy_run, turns, 2, now_rows));
             if (!(now[better] > old[better] + 1e-4f && now[1 - better] < old[1 - better] - 1e-4f))
@@ -302,20 +305,15 @@ static void of_two_tokens_the_better_gains_what_the_other_loses(void **state)
 static void microbatches_are_even_slices_in_order(void **state)
 {
     (void)state;
-    struct config config;
-    config_defaults(&config);
     static const int64_t ten_in_four[5] = {0, 2, 5, 7, 10},
                          three_in_eight[9] = {0, 0, 0, 1, 1, 1, 2, 2, 3};
-    config.learn.microbatches = 4;
-    for (int i = 0; i <= 4; i++) assert_int_equal(microbatch_first(&config, 10, i), ten_in_four[i]);
-    config.learn.microbatches = 8;
-    for (int i = 0; i <= 8; i++)
-        assert_int_equal(microbatch_first(&config, 3, i), three_in_eight[i]);
+    for (int i = 0; i <= 4; i++) assert_int_equal(microbatch_first(4, 10, i), ten_in_four[i]);
+    for (int i = 0; i <= 8; i++) assert_int_equal(microbatch_first(8, 3, i), three_in_eight[i]);
     /* Learner l of L has dialogues [l B / L, (l + 1) B / L): whole microbatches, whatever B. */
     for (int64_t dialogues = 1; dialogues <= 40; dialogues++)
         for (int64_t learners = 1; learners <= 8; learners *= 2)
             for (int64_t l = 0; l <= learners; l++)
-                assert_int_equal(microbatch_first(&config, dialogues, l * 8 / learners),
+                assert_int_equal(microbatch_first(8, dialogues, l * 8 / learners),
                                  l * dialogues / learners);
 }
 
@@ -351,7 +349,8 @@ static int school_open(void **state)
     CHECK(model_initialize(model, 3));
     CHECK(model_refresh(model));
     learner_exchange_alone(&alone);
-    CHECK(learner_create(&config, &alone, model, NULL, false, &learner));
+    const struct learn_settings settings = learn_settings_of(&config);
+    CHECK(learner_create(&settings, &alone, model, NULL, false, &learner));
     for (int64_t step = 0; step < LESSONS; step++) {
         struct learn_turn turns[CLASS];
         int64_t begin[5], tokens = 0;
@@ -364,9 +363,9 @@ static int school_open(void **state)
                                            .reply_count = e->reply_count};
             tokens += e->reply_count;
         }
-        for (int64_t i = 0; i <= 4; i++) begin[i] = microbatch_first(&config, CLASS, i);
+        for (int64_t i = 0; i <= 4; i++) begin[i] = microbatch_first(4, CLASS, i);
         const struct learn_batch batch = {turns, CLASS, begin, tokens, CLASS};
-        CHECK(sft_step(learner, &batch, 1e-2, &metrics));
+        CHECK(learner_step(learner, &loss_sft, &batch, 1e-2, &metrics));
     }
     print_message("sft: loss %.3f\n", metrics.loss);
     assert_true(metrics.loss < 3.3);

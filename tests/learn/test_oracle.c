@@ -193,7 +193,7 @@ static void terms_of_every_form_are_the_oracles(void **state)
         check_list(summary.floored, member(want, "entropy_floored"), "entropy_floored", at);
         check_list(summary.mass, member(want, "salient_mass"), "salient_mass", at);
         const struct reward_settings reward = reward_settings_of(&config);
-        struct reward_turn turn = {.key = {(int64_t)at, (int32_t)place, 0},
+        struct reward_turn turn = {.key = {(int64_t)at, (int32_t)place, 0, 0},
                                    .entropy_floored = summary.floored,
                                    .salient_mass = summary.mass,
                                    .visible = summary.visible,
@@ -217,7 +217,7 @@ static void terms_of_every_form_are_the_oracles(void **state)
 static struct turn_key key_of(const json_t *item)
 {
     return (struct turn_key){integer(item, "dialogue"), (int32_t)integer(item, "turn"),
-                             (int32_t)integer(item, "candidate")};
+                             (int32_t)integer(item, "candidate"), 0};
 }
 
 static void divisors_after_every_batch_are_the_oracles(void **state)
@@ -294,7 +294,8 @@ static void returns_advantages_and_targets_are_the_oracles(void **state)
                                               .return_ = returns[i].result,
                                               .value = number(json_array_get(items, i), "value"),
                                               .chosen = returns[i].chosen};
-        assert_done(advantage_compute(&config, list, (int64_t)count));
+        const struct learn_settings learn = learn_settings_of(&config);
+        assert_done(advantage_compute(&learn, list, (int64_t)count));
         for (size_t i = 0; i < count; i++) {
             const json_t *item = json_array_get(items, i);
             close_to(list[i].return_, number(item, "return"), 1e-12, "return", at);

@@ -1,7 +1,8 @@
 /* How a batch is cut into passes, and what a pass may cost: bounds on tokens, memory reserved for
  * the largest pass, activations computed again; none of it changes what is learned. */
-#include "src/learn/learner.h"
+#include "src/base/config.h"
 #include "src/learn/pack.h"
+#include "src/learn/step.h"
 #include "tests/model/model_test.h"
 
 enum { TURNS = 12, LONGEST_HISTORY = 15, LONGEST_REPLY = 9, TOKENS = TURNS * LONGEST_HISTORY };
@@ -10,7 +11,7 @@ enum { TURNS = 12, LONGEST_HISTORY = 15, LONGEST_REPLY = 9, TOKENS = TURNS * LON
 struct course {
     struct learn_turn turns[TURNS];
     int32_t history[TOKENS], reply[TOKENS];
-    float old[TOKENS], ref[TOKENS];
+    float old[TOKENS], ref[TOKENS], advantage[TOKENS];
     int64_t begin[3], tokens;
 };
 
@@ -22,6 +23,7 @@ static void course_fill(struct course *c)
         c->reply[i] = 2 + (int32_t)(uniform_at(2, i) * 21);
         c->old[i] = -3 + uniform_at(3, i);
         c->ref[i] = -3 + uniform_at(4, i);
+        c->advantage[i] = uniform_at(5, i / LONGEST_REPLY) - 0.5f;
     }
     for (int i = 0; i < TURNS; i++) {
         const int64_t reply = i % 5 == 3 ? 0 : 1 + (i * 5) % LONGEST_REPLY;
@@ -32,7 +34,7 @@ static void course_fill(struct course *c)
             .reply_count = reply,
             .logp_old = c->old + i * LONGEST_REPLY,
             .logp_ref = c->ref + i * LONGEST_REPLY,
-            .advantage = (double)uniform_at(5, (uint32_t)i) - 0.5,
+            .advantage = c->advantage + i * LONGEST_REPLY,
             .target = (double)uniform_at(6, (uint32_t)i),
         };
         c->tokens += reply;
@@ -64,7 +66,8 @@ static void pupil_open(struct pupil *p, const char *set)
     p->reference = tiny_model(p->q, true);
     parameters_stir(model_parameters(p->reference), 9);
     CHECK(model_refresh(p->reference));
-    CHECK(learner_create(&p->config, &alone, p->policy, p->reference, true, &p->learner));
+    const struct learn_settings settings = learn_settings_of(&p->config);
+    CHECK(learner_create(&settings, &alone, p->policy, p->reference, true, &p->learner));
     p->start =
         host_of(p->q, model_parameters(p->policy)->values, model_parameters(p->policy)->size);
     course_fill(&p->course);
@@ -94,26 +97,25 @@ static struct step_metrics pupil_step(struct pupil *p)
     for (int i = 0; i < TURNS; i++) ref[i] = c->turns[i].logp_ref;
     CHECK(learner_logp(p->learner, p->learner->reference_run, c->turns, TURNS, ref));
     CHECK(learner_values(p->learner, c->turns, TURNS, values));
-    CHECK(ppo_policy_step(p->learner, &batch, 1e-3, &policy));
-    CHECK(ppo_critic_step(p->learner, &batch, 1e-3, &critic));
+    CHECK(learner_step(p->learner, &loss_ppo, &batch, 1e-3, &policy));
+    CHECK(learner_step(p->learner, &loss_critic, &batch, 1e-3, &critic));
     return policy;
 }
 
 static void a_pass_keeps_to_the_bounds_on_tokens(void **state)
 {
     (void)state;
-    struct config config;
+    struct learn_settings settings = {0};
     struct course c;
-    config_defaults(&config);
     course_fill(&c);
     const struct learn_limits limits = {TURNS, LONGEST_HISTORY, LONGEST_REPLY};
     for (int reply_tokens = 1; reply_tokens <= 80; reply_tokens += 3)
         for (int history_tokens = 1; history_tokens <= 90; history_tokens += 4) {
-            config.learn.reply_tokens = reply_tokens;
-            config.learn.history_tokens = history_tokens;
-            const struct model_limits pass = pack_limits(&config, &limits);
+            settings.reply_tokens = reply_tokens;
+            settings.history_tokens = history_tokens;
+            const struct model_limits pass = pack_limits(&settings, &limits);
             for (int64_t at = 0, n; at < TURNS; at += n) {
-                n = pack_chunk(&config, c.turns + at, TURNS - at);
+                n = pack_chunk(&settings, c.turns + at, TURNS - at);
                 assert_true(n >= 1 && at + n <= TURNS);
                 struct packed_batch packed;
                 packed_batch_make(&packed, c.turns + at, n);
@@ -126,8 +128,8 @@ static void a_pass_keeps_to_the_bounds_on_tokens(void **state)
             }
         }
     /* No more is asked for than all turns have. */
-    config.learn.reply_tokens = config.learn.history_tokens = 1 << 30;
-    const struct model_limits pass = pack_limits(&config, &limits);
+    settings.reply_tokens = settings.history_tokens = 1 << 30;
+    const struct model_limits pass = pack_limits(&settings, &limits);
     assert_int_equal(pass.history_tokens, TURNS * LONGEST_HISTORY);
     assert_int_equal(pass.reply_tokens, TURNS * LONGEST_REPLY);
     assert_int_equal(pass.histories, TURNS);

@@ -3,7 +3,7 @@
 #include <pthread.h>
 
 #include "src/base/slices.h"
-#include "src/learn/learner.h"
+#include "src/learn/update.h"
 #include "src/rollout/dialogues.h"
 #include "tests/model/model_test.h"
 
@@ -52,7 +52,8 @@ static void open_fixture(struct fixture *f, const char *advantage, double kl)
     CHECK(generator_create(f->policy, &f->generator));
     struct learner_exchange alone;
     learner_exchange_alone(&alone);
-    CHECK(learner_create(&f->config, &alone, f->policy, f->reference,
+    const struct learn_settings settings = learn_settings_of(&f->config);
+    CHECK(learner_create(&settings, &alone, f->policy, f->reference,
                          f->config.advantage != ADVANTAGE_GROUP, &f->learner));
     for (int p = 0; p < PROMPTS; p++) {
         const int64_t count = 3 + 2 * p;
@@ -181,8 +182,8 @@ static void the_critic_learns_a_reward_that_stays(void **state)
     (void)state;
     struct fixture f;
     open_fixture(&f, "turn", 0);
-    f.config.critic.warmup = 1000; /* the policy stays */
-    f.config.policy.lr = 0;
+    f.learner->settings.critic_warmup = 1000; /* the policy stays */
+    f.learner->settings.policy_lr = 0;
     double explained = 0, start = 0;
     for (int u = 0; u < 60; u++) {
         struct experience *batch[PROMPTS];
@@ -206,7 +207,7 @@ static void a_batch_counts_in_the_deviations_that_divide_its_own_rewards(void **
     (void)state;
     struct fixture f;
     open_fixture(&f, "group", 0);
-    f.learner->reward.scale = SCALE_RUNNING;
+    f.learner->settings.reward.scale = SCALE_RUNNING;
     double count = 0, sum = 0, squares = 0;
     for (int u = 0; u < 3; u++) {
         struct experience *batch[PROMPTS];
@@ -240,7 +241,7 @@ static void a_batch_counts_in_the_deviations_that_divide_its_own_rewards(void **
 enum { TURNS = 8 };
 struct given {
     int32_t history[TURNS][9], reply[TURNS][6];
-    float old[TURNS][6], ref[TURNS][6];
+    float old[TURNS][6], ref[TURNS][6], advantage[TURNS][6];
     struct learn_turn turns[TURNS];
     int64_t begin[5]; /* of four microbatches */
     struct learn_batch batch;
@@ -256,6 +257,8 @@ static void given_make(struct given *g, struct learner *learner, float spread)
         const int64_t n = 2 + (i * 3) % 7, m = 1 + (i * 5) % 6;
         for (int64_t j = 0; j < n; j++)
             g->history[i][j] = 2 + (int32_t)(uniform_at(40, (uint32_t)(i * 16 + j)) * 21);
+        /* Every token has an advantage of its own. */
+        for (int64_t j = 0; j < m; j++) g->advantage[i][j] = (float)(i % 3 - 0.8 + 0.1 * (double)j);
         for (int64_t j = 0; j < m; j++)
             g->reply[i][j] = 1 + (int32_t)(uniform_at(41, (uint32_t)(i * 16 + j)) * 22);
         g->turns[i] = (struct learn_turn){.history = g->history[i],
@@ -264,7 +267,7 @@ static void given_make(struct given *g, struct learner *learner, float spread)
                                           .reply_count = m,
                                           .logp_old = g->old[i],
                                           .logp_ref = learner->reference ? g->ref[i] : NULL,
-                                          .advantage = i % 3 - 0.8,
+                                          .advantage = g->advantage[i],
                                           .target = 0.3 * i - 1};
         logp[i] = g->old[i];
         tokens += m;
@@ -292,7 +295,7 @@ static double loss_by_hand(void *context)
 {
     const struct loss_of *of = context;
     const struct given *g = of->given;
-    const struct config *config = of->learner->config;
+    const struct learn_settings *settings = &of->learner->settings;
     float logp[TURNS][6], *rows[TURNS];
     double loss = 0;
     for (int i = 0; i < TURNS; i++) rows[i] = logp[i];
@@ -300,16 +303,17 @@ static double loss_by_hand(void *context)
     CHECK(learner_logp(of->learner, of->learner->policy_run, g->turns, TURNS, rows));
     for (int i = 0; i < TURNS; i++) {
         const struct learn_turn *turn = &g->turns[i];
-        const double weight = config->ppo.loss == PPO_LOSS_SEQUENCE
+        const double weight = settings->ppo_loss == PPO_LOSS_SEQUENCE
                                   ? 1.0 / TURNS / (double)turn->reply_count
                                   : 1.0 / (double)g->batch.all_tokens;
         for (int64_t j = 0; j < turn->reply_count; j++) {
             const double ratio = exp((double)logp[i][j] - (double)turn->logp_old[j]);
-            const double cut = fmin(fmax(ratio, 1 - config->ppo.clip), 1 + config->ppo.clip);
-            loss -= weight * fmin(ratio * turn->advantage, cut * turn->advantage);
+            const double advantage = (double)turn->advantage[j];
+            const double cut = fmin(fmax(ratio, 1 - settings->clip), 1 + settings->clip);
+            loss -= weight * fmin(ratio * advantage, cut * advantage);
             if (!turn->logp_ref) continue;
             const double k1 = (double)logp[i][j] - (double)turn->logp_ref[j];
-            loss += weight * config->kl.coef * (exp(-k1) - 1 + k1);
+            loss += weight * settings->kl_coef * (exp(-k1) - 1 + k1);
         }
     }
     return loss;
@@ -324,14 +328,13 @@ static void the_step_follows_the_gradient_of_the_loss(void **state)
         struct step_metrics metrics;
         float *gradients;
         open_fixture(&f, "group", 0.5);
-        f.config.rollout.temperature = kind ? 1.3 : 1;
-        f.config.ppo.loss = kind ? PPO_LOSS_SEQUENCE : PPO_LOSS_TOKEN;
-        f.config.ppo.clip = 0.2;
-        f.config.policy.clip_norm = 0;
+        f.learner->settings.temperature = kind ? 1.3 : 1;
+        f.learner->settings.ppo_loss = kind ? PPO_LOSS_SEQUENCE : PPO_LOSS_TOKEN;
+        f.learner->settings.clip = 0.2;
         given_make(&g, f.learner, 0.05f);
         struct loss_of of = {f.learner, &g};
         const double want = loss_by_hand(&of);
-        CHECK(ppo_policy_step(f.learner, &g.batch, 0, &metrics));
+        CHECK(learner_step(f.learner, &loss_ppo, &g.batch, 0, &metrics));
         /* fp32 log-probabilities near 3: 1e-6 of their differences. */
         if (!(fabs(metrics.loss - want) < 1e-5))
             fail_msg("the loss is %.8g, by hand %.8g", metrics.loss, want);
@@ -354,7 +357,7 @@ static void the_loss_and_the_share_clipped_are_right_far_from_the_behaviour(void
     given_make(&g, f.learner, 0.5f);
     struct loss_of of = {f.learner, &g};
     const double want = loss_by_hand(&of);
-    CHECK(ppo_policy_step(f.learner, &g.batch, 0, &metrics));
+    CHECK(learner_step(f.learner, &loss_ppo, &g.batch, 0, &metrics));
     if (!(fabs(metrics.loss - want) < 1e-5))
         fail_msg("the loss is %.8g, by hand %.8g", metrics.loss, want);
     assert_true(metrics.clip_fraction > 0.1 && metrics.clip_fraction < 0.95);
@@ -370,6 +373,7 @@ static void a_good_reply_becomes_likelier_and_a_bad_one_less(void **state)
     open_fixture(&f, "group", 0);
     const int32_t history[2] = {5, 1}, reply[2][1] = {{6}, {9}};
     float old[2], now[2], *old_rows[2] = {old, old + 1}, *now_rows[2] = {now, now + 1};
+    const float advantage[2] = {1, -1};
     struct learn_turn turns[2];
     for (int i = 0; i < 2; i++)
         turns[i] = (struct learn_turn){.history = history,
@@ -377,11 +381,11 @@ static void a_good_reply_becomes_likelier_and_a_bad_one_less(void **state)
                                        .history_count = 2,
                                        .reply_count = 1,
                                        .logp_old = old + i,
-                                       .advantage = i ? -1 : 1};
+                                       .advantage = &advantage[i]};
     CHECK(learner_logp(f.learner, f.learner->policy_run, turns, 2, old_rows));
     const int64_t begin[5] = {0, 1, 2, 2, 2};
     const struct learn_batch batch = {turns, 2, begin, 2, 2};
-    CHECK(ppo_policy_step(f.learner, &batch, 1e-3, &metrics));
+    CHECK(learner_step(f.learner, &loss_ppo, &batch, 1e-3, &metrics));
     CHECK(learner_logp(f.learner, f.learner->policy_run, turns, 2, now_rows));
     if (!(now[0] > old[0] + 1e-3f && now[1] < old[1] - 1e-3f))
         fail_msg("advantage 1: %g became %g; -1: %g became %g", old[0], now[0], old[1], now[1]);
@@ -517,10 +521,11 @@ static void *worker_run(void *context)
         parameters_stir(model_parameters(policy), 5);
         s = model_refresh(policy);
     }
-    if (!s) s = learner_create(&config, &exchange, policy, NULL, true, &learner);
+    const struct learn_settings settings = learn_settings_of(&config);
+    if (!s) s = learner_create(&settings, &exchange, policy, NULL, true, &learner);
     const int64_t mine = config.learn.microbatches / count;
-    const int64_t first = microbatch_first(&config, PROMPTS, mine * rank);
-    const int64_t end = microbatch_first(&config, PROMPTS, mine * (rank + 1));
+    const int64_t first = microbatch_first(config.learn.microbatches, PROMPTS, mine * rank);
+    const int64_t end = microbatch_first(config.learn.microbatches, PROMPTS, mine * (rank + 1));
     for (int u = 0; !s && u < 2; u++)
         s = ppo_update(learner, w->batch + first, end - first, PROMPTS, u, &w->metrics);
     if (s) {

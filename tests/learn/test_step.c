@@ -1,5 +1,5 @@
-/* One optimizer step's way through microbatches and chunks, with a loss that only adds to the
- * gradient: what is told to the exchange, when, and that it is final then. */
+/* One optimizer step's way through microbatches and chunks, with a loss of this test's own that
+ * only adds to the gradient: what the exchange hears, when, and that it is final then. */
 #include "tests/reward/reward_test.h"
 
 #include "src/base/memory.h"
@@ -11,7 +11,7 @@ enum { SIZE = 64, MICROBATCHES = 4, TURNS = 3, CHUNK_TOKENS = 1024 };
 
 /* What the exchange saw of one reduction; the queue is the CPU's, so pointers are the host's. */
 struct seen {
-    int begun, ready, finished, gathered, chunks;
+    int begun, ready, finished, gathered, chunks, refreshed;
     int64_t final;
     const float *gradient;
     float left[SIZE];
@@ -79,14 +79,20 @@ static status adding_chunk(struct learner *l, const struct learn_batch *batch,
     return NULL;
 }
 
+static status nothing_to_refresh(struct learner *l)
+{
+    ((struct seen *)l->exchange.context)->refreshed++;
+    return NULL;
+}
+
+static const struct loss adding = {
+    .name = "adding", .chunk = adding_chunk, .refresh = nothing_to_refresh};
+
 /* turns: of the last microbatch; the others have three. */
 static void step_run(int64_t turns, struct seen *seen, struct step_metrics *metrics)
 {
     struct queue *queue;
     assert_done(cpu_queue_create(1, "auto", &queue));
-    struct config config;
-    memset(&config, 0, sizeof config);
-    config.learn.microbatches = MICROBATCHES;
     const struct learner_exchange exchange = {.context = seen,
                                               .count = 1,
                                               .reduce_begin = seen_begin,
@@ -94,13 +100,14 @@ static void step_run(int64_t turns, struct seen *seen, struct step_metrics *metr
                                               .reduce_finish = seen_finish,
                                               .gather_values = seen_gather,
                                               .gather = bytes_gather};
-    struct learner learner = {.config = &config, .exchange = exchange, .queue = queue};
-    struct gradient_tree *tree;
-    struct optimizer *optimizer;
-    assert_done(gradient_tree_create(queue, SIZE, MICROBATCHES, &tree));
-    assert_done(optimizer_create(queue, SIZE, NULL, 0, &optimizer));
     float values[SIZE] = {0};
     struct parameters parameters = {.queue = queue, .size = SIZE, .values = values};
+    struct learner learner = {.settings = {.microbatches = MICROBATCHES},
+                              .exchange = exchange,
+                              .queue = queue,
+                              .policy_parameters = &parameters};
+    assert_done(gradient_tree_create(queue, SIZE, MICROBATCHES, &learner.policy_tree));
+    assert_done(optimizer_create(queue, SIZE, NULL, 0, &learner.policy_optimizer));
     static const int32_t tokens[CHUNK_TOKENS];
     struct learn_turn turn[MICROBATCHES * TURNS];
     int64_t begin[MICROBATCHES + 1] = {0};
@@ -110,12 +117,12 @@ static void step_run(int64_t turns, struct seen *seen, struct step_metrics *metr
         turn[i] = (struct learn_turn){
             .history = tokens, .reply = tokens, .history_count = 1, .reply_count = CHUNK_TOKENS};
     const struct learn_batch batch = {turn, begin[MICROBATCHES], begin, 1, 1};
-    assert_done(learner_step_run(&learner, &batch, adding_chunk, tree, optimizer, &parameters, 0.1,
-                                 metrics));
+    assert_done(learner_step(&learner, &adding, &batch, 0.1, metrics));
+    assert_int_equal(seen->refreshed, 1);
     assert_null(learner.watermark.ready);
     for (int i = 0; i < SIZE; i++) assert_true(values[i] < 0);
-    gradient_tree_free(tree);
-    optimizer_free(optimizer);
+    gradient_tree_free(learner.policy_tree);
+    optimizer_free(learner.policy_optimizer);
     queue->op->destroy(queue);
 }
 

@@ -281,7 +281,7 @@ enum { AT_VERSION = 4, AT_SIZE = 8, AT_HEADER_SIZE = 20, AT_TURN_COUNT = 48, AT_
 
 static void other_format(uint8_t *data, uint64_t *state)
 {
-    data[AT_VERSION] = (uint8_t)(2 + draw_below(state, 200));
+    data[AT_VERSION] = (uint8_t)(EXPERIENCE_VERSION + 1 + draw_below(state, 200));
 }
 
 static void other_size(uint8_t *data, uint64_t *state)

@@ -31,7 +31,7 @@ enum { EVEN = 4 }; /* behind the four of src/reward */
 
 static const float entropy[4] = {1, 2, 3, 2}, mass[4] = {0.5f, 0.25f, 0.25f, 0};
 static const int32_t reply[4] = {2, 3, 4, 6}, history[3] = {8, 9, 1};
-static const struct reward_turn turn = {.key = {5, 1, 2},
+static const struct reward_turn turn = {.key = {5, 1, 2, 0},
                                         .entropy_floored = entropy,
                                         .salient_mass = mass,
                                         .visible = 3,
@@ -77,8 +77,9 @@ static void an_own_terms_statistics_go_through_the_flat_form(void **state)
     struct reward_settings settings = settings_of(&even, 1);
     settings.scale = SCALE_RUNNING;
     struct running_statistics s = {0}, back = {0};
-    const struct running_item items[] = {
-        {{0, 1, 0}, {1, 2, 3, 4, 1}}, {{0, 1, 1}, {1, 2, 3, 4, 2}}, {{1, 1, 0}, {1, 2, 3, 4, 6}}};
+    const struct running_item items[] = {{{0, 1, 0, 0}, {1, 2, 3, 4, 1}},
+                                         {{0, 1, 1, 0}, {1, 2, 3, 4, 2}},
+                                         {{1, 1, 0, 0}, {1, 2, 3, 4, 6}}};
     double flat[RUNNING_MAX], divisors[TERM_MAX];
     assert_done(running_add(&settings, &s, items, 3));
     assert_int_equal(running_size(&settings), 2 * 5 * 3);

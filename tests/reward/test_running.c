@@ -19,7 +19,7 @@ static void divide(const struct running_statistics *s, int scale, double out[TER
 
 static struct running_item item(int64_t dialogue, int32_t turn, int32_t candidate, double value)
 {
-    return (struct running_item){{dialogue, turn, candidate}, {value, -value, 0.5, 2 * value}};
+    return (struct running_item){{dialogue, turn, candidate, 0}, {value, -value, 0.5, 2 * value}};
 }
 
 static void plain_divisors_are_population_deviations(void **state)

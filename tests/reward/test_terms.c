@@ -29,7 +29,7 @@ enum { COVERAGE, FOCUS, REP_HIST, REP_SELF };
 
 static struct reward_turn turn_of(void)
 {
-    return (struct reward_turn){.key = {41, 2, 3},
+    return (struct reward_turn){.key = {41, 2, 3, 0},
                                 .entropy_floored = entropy,
                                 .salient_mass = mass,
                                 .visible = 10,

@@ -139,7 +139,7 @@ static void scores_match(const struct golden *g, const char *setting, const stru
                    "entropy");
         check_list(reply->salient_mass, reply->count, member(terms, "salient_mass"), g->folder,
                    setting, i, "salient_mass");
-        const struct reward_turn turn = {.key = {i, 1, 0},
+        const struct reward_turn turn = {.key = {i, 1, 0, 0},
                                          .entropy_floored = reply->entropy_floored,
                                          .salient_mass = reply->salient_mass,
                                          .visible = prompts[i].visible_count,

@@ -1,7 +1,7 @@
 /* One update of the policy, supervised and PPO, beside the matrix rate of the same run. */
 #include "src/base/clock.h"
 #include "src/base/memory.h"
-#include "src/learn/learner.h"
+#include "src/learn/step.h"
 #include "tools/regard/bench.h"
 
 #include <stdlib.h>
@@ -15,6 +15,7 @@ struct update {
     struct bench_prompts prompts;
     int32_t *replies; /* [rows, reply_tokens] */
     float *logp;      /* the same */
+    float *advantage; /* the same */
     struct learn_turn *turns;
     int64_t *begin;
     struct learn_batch batch;
@@ -27,6 +28,7 @@ static void update_close(struct update *u)
     bench_prompts_free(&u->prompts);
     free(u->replies);
     free(u->logp);
+    free(u->advantage);
     free(u->turns);
     free(u->begin);
 }
@@ -38,6 +40,7 @@ static status turns_make(struct update *u)
     const int64_t rows = u->prompts.row_count, length = scale->reply_tokens;
     u->replies = memory_allocate((size_t)(rows * length) * sizeof *u->replies);
     u->logp = memory_allocate((size_t)(rows * length) * sizeof *u->logp);
+    u->advantage = memory_allocate((size_t)(rows * length) * sizeof *u->advantage);
     u->turns = memory_allocate((size_t)rows * sizeof *u->turns);
     u->begin = memory_allocate((size_t)(scale->microbatches + 1) * sizeof *u->begin);
     bench_ids(u->replies, rows * length, 3, (int32_t)model_shape(u->model)->vocabulary, 9);
@@ -45,15 +48,16 @@ static status turns_make(struct update *u)
     for (int64_t r = 0; r < rows; r++) {
         const struct prompt *prompt = &u->prompts.prompts[u->prompts.rows[r].prompt];
         logp[r] = u->logp + r * length;
+        for (int64_t i = 0; i < length; i++) u->advantage[r * length + i] = r % 2 ? 1 : -1;
         u->turns[r] = (struct learn_turn){.history = prompt->tokens,
                                           .history_count = prompt->count,
                                           .reply = u->replies + r * length,
                                           .reply_count = length,
                                           .logp_old = logp[r],
-                                          .advantage = r % 2 ? 1 : -1};
+                                          .advantage = u->advantage + r * length};
     }
     for (int64_t m = 0; m <= scale->microbatches; m++)
-        u->begin[m] = microbatch_first(&u->config, rows, m);
+        u->begin[m] = microbatch_first(scale->microbatches, rows, m);
     u->batch = (struct learn_batch){.turns = u->turns,
                                     .turn_count = rows,
                                     .begin = u->begin,
@@ -76,7 +80,8 @@ static status update_open(const struct bench *b, struct update *u)
     if (!s)
         s = bench_prompts_make(&u->config, model_shape(u->model), b->scale->update_histories,
                                b->scale->history_tokens, b->scale->update_candidates, &u->prompts);
-    if (!s) s = learner_create(&u->config, &exchange, u->model, NULL, false, &u->learner);
+    const struct learn_settings settings = learn_settings_of(&u->config);
+    if (!s) s = learner_create(&settings, &exchange, u->model, NULL, false, &u->learner);
     if (!s) s = turns_make(u);
     if (s) update_close(u);
     return s;
@@ -121,8 +126,8 @@ static status step_run(struct update *u, bool ppo, double *seconds)
 {
     struct step_metrics metrics;
     const double start = seconds_now();
-    TRY(ppo ? ppo_policy_step(u->learner, &u->batch, u->config.policy.lr, &metrics)
-            : sft_step(u->learner, &u->batch, u->config.policy.lr, &metrics));
+    TRY(learner_step(u->learner, ppo ? &loss_ppo : &loss_sft, &u->batch, u->config.policy.lr,
+                     &metrics));
     TRY(u->bench->queue->op->synchronize(u->bench->queue));
     *seconds = seconds_now() - start;
     if (metrics.skipped)

@@ -111,8 +111,8 @@ status reply_line_write(FILE *out, const struct command *command, const struct s
     const struct reply *reply = line->reply;
     const struct reward_settings settings = reward_settings_of(&command->config);
     double terms[TERM_MAX], divisors[TERM_MAX];
-    TRY(reply_terms(&settings, (struct turn_key){line->line, prompt->turn, line->candidate}, prompt,
-                    reply, terms));
+    TRY(reply_terms(&settings, (struct turn_key){line->line, prompt->turn, line->candidate, 0},
+                    prompt, reply, terms));
     running_divisors(&settings, session->statistics, divisors);
     if (line->id)
         fprintf(out, "{\"id\":%s", line->id);

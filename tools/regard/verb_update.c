@@ -2,7 +2,7 @@
 #include "src/base/json.h"
 #include "src/base/memory.h"
 #include "src/checkpoint/model_folder.h"
-#include "src/learn/learner.h"
+#include "src/learn/step.h"
 #include "tools/regard/command.h"
 
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static void step_print(int64_t step, const struct step_metrics *m)
 
 /* A batch of the file's lines: cut into learn.microbatches runs of lines. */
 static void batch_make(const struct config *config, const struct dataset *data, float *refs,
-                       struct learn_turn *turns, float **logp, int64_t *begin,
+                       float *advantages, struct learn_turn *turns, float **logp, int64_t *begin,
                        struct learn_batch *batch)
 {
     *batch = (struct learn_batch){
@@ -42,12 +42,14 @@ static void batch_make(const struct config *config, const struct dataset *data, 
                                        .reply_count = line->reply_count,
                                        .logp_old = line->logp,
                                        .logp_ref = refs ? refs + batch->all_tokens : NULL,
-                                       .advantage = line->advantage};
+                                       .advantage = advantages + batch->all_tokens};
+        for (int64_t t = 0; t < line->reply_count; t++)
+            advantages[batch->all_tokens + t] = (float)line->advantage;
         logp[i] = turns[i].logp_ref;
         batch->all_tokens += line->reply_count;
     }
     for (int64_t m = 0; m <= config->learn.microbatches; m++)
-        begin[m] = microbatch_first(config, data->count, m);
+        begin[m] = microbatch_first(config->learn.microbatches, data->count, m);
 }
 
 static status update_run(const struct command *command, const struct session *session,
@@ -57,28 +59,31 @@ static status update_run(const struct command *command, const struct session *se
     struct learner_exchange exchange;
     learner_exchange_alone(&exchange);
     struct learner *learner;
-    TRY(learner_create(config, &exchange, session->model, reference, false, &learner));
+    const struct learn_settings settings = learn_settings_of(config);
+    TRY(learner_create(&settings, &exchange, session->model, reference, false, &learner));
     int64_t tokens = 0;
     for (int64_t i = 0; i < data->count; i++) tokens += data->dialogues[i].reply_count;
     const size_t n = (size_t)data->count;
     struct learn_turn *turns = memory_allocate(n * sizeof *turns);
     float **logp = memory_allocate(n * sizeof *logp);
+    float *advantages = memory_allocate((size_t)tokens * sizeof *advantages + 4);
     float *refs = reference ? memory_allocate((size_t)tokens * sizeof *refs + 4) : NULL;
     int64_t *begin = memory_allocate((size_t)(config->learn.microbatches + 1) * sizeof *begin);
     struct learn_batch batch;
-    batch_make(config, data, refs, turns, logp, begin, &batch);
+    batch_make(config, data, refs, advantages, turns, logp, begin, &batch);
     status s = NULL;
     if (!batch.all_tokens) s = ERROR(STATUS_INPUT, "%s: no reply tokens to learn from", data->path);
     if (!s && reference)
         s = learner_logp(learner, learner->reference_run, turns, data->count, logp);
     for (int64_t epoch = 0; !s && epoch < config->ppo.epochs; epoch++) {
         struct step_metrics metrics;
-        s = ppo_policy_step(learner, &batch, config->policy.lr, &metrics);
+        s = learner_step(learner, &loss_ppo, &batch, config->policy.lr, &metrics);
         if (!s) step_print(epoch + 1, &metrics);
     }
     free(turns);
     free(logp);
     free(refs);
+    free(advantages);
     free(begin);
     learner_free(learner);
     return s;

@@ -1,0 +1,29 @@
+/* What a learner learns from: turns, in microbatches. */
+#ifndef REGARD_LEARN_BATCH_H
+#define REGARD_LEARN_BATCH_H
+
+#include <stdint.h>
+
+/* A history and a reply to learn from; all arrays the caller's.  What a loss does not need may be
+ * NULL. */
+struct learn_turn {
+    const int32_t *history, *reply;
+    int64_t history_count, reply_count;
+    const float *logp_old;  /* [reply_count] the behaviour policy's; PPO */
+    float *logp_ref;        /* [reply_count] the reference's; PPO with KL */
+    const float *advantage; /* [reply_count] every token's own; PPO */
+    double target;          /* of V(history); critic */
+};
+
+/* This learner's part of a batch: microbatch i holds turns [begin[i], begin[i+1]). */
+struct learn_batch {
+    struct learn_turn *turns;
+    int64_t turn_count;
+    const int64_t *begin;          /* [microbatches of this learner + 1] */
+    int64_t all_tokens, all_turns; /* of the whole batch, all learners */
+};
+
+/* First dialogue of microbatch `microbatch` of `microbatches` in a batch of `dialogues`. */
+int64_t microbatch_first(int64_t microbatches, int64_t dialogues, int64_t microbatch);
+
+#endif

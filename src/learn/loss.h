@@ -1,0 +1,36 @@
+/* A loss that a learner can take an optimizer step of: one file a loss, loss_NAME.c. */
+#ifndef REGARD_LEARN_LOSS_H
+#define REGARD_LEARN_LOSS_H
+
+#include "src/learn/learner.h"
+
+/* Sums that a microbatch contributes; added over microbatches in ascending order. */
+struct partial {
+    double loss, kl, clipped, entropy;
+    double deviation; /* the largest, not a sum */
+};
+
+struct loss {
+    const char *name;
+    bool of_critic; /* it trains the critic, not the policy */
+    /* Some of a microbatch's turns: forward, backward into the leaf (a gradient that is added to),
+     * and what they contribute. */
+    status (*chunk)(struct learner *learner, const struct learn_batch *batch,
+                    const struct learn_turn *turns, int64_t count, float *leaf,
+                    struct partial *partial);
+    /* After the parameters have changed: what is made of them is made again. */
+    status (*refresh)(struct learner *learner);
+};
+
+/* The clipped surrogate with the KL penalty, over the batch's reply tokens (docs/reward.md). */
+extern const struct loss loss_ppo;
+/* Mean over turns of (V - target)^2. */
+extern const struct loss loss_critic;
+/* Supervised: mean over tokens of -logp at temperature 1, smoothed by sft.label_smoothing. */
+extern const struct loss loss_sft;
+
+/* Sum of -logp over the replies at temperature 1, without learning. */
+status loss_sft_held_out(struct learner *learner, const struct learn_turn *turns, int64_t count,
+                         double *sum, int64_t *tokens);
+
+#endif

@@ -1,0 +1,42 @@
+/* The keys of learning; see settings.h. */
+#include "src/learn/settings.h"
+
+#include "src/base/config.h"
+
+struct learn_settings learn_settings_of(const struct config *config)
+{
+    return (struct learn_settings){
+        .reward = reward_settings_of(config),
+        .temperature = config->rollout.temperature > 0 ? config->rollout.temperature : 1,
+        .advantage = config->advantage,
+        .group_form = config->group.form,
+        .critic_target = config->critic.target,
+        .gae_lambda = config->gae.lambda,
+        .whiten = config->ppo.whiten,
+        .epochs = config->ppo.epochs,
+        .clip = config->ppo.clip,
+        .ppo_loss = config->ppo.loss,
+        .kl_in = config->kl.in,
+        .kl_coef = config->kl.coef,
+        .policy_lr = config->policy.lr,
+        .critic_lr = config->critic.lr,
+        .clip_norm = config->policy.clip_norm,
+        .warmup = config->policy.warmup,
+        .critic_warmup = config->critic.warmup,
+        .updates = config->train.updates,
+        .schedule = config->policy.schedule,
+        .label_smoothing = config->sft.label_smoothing,
+        .microbatches = config->learn.microbatches,
+        .reply_tokens = config->learn.reply_tokens,
+        .history_tokens = config->learn.history_tokens,
+        .recompute = config->learn.recompute,
+    };
+}
+
+struct learn_limits learn_limits_of(const struct config *config)
+{
+    return (struct learn_limits){.turns = config->rollout.dialogues * config->rollout.turns *
+                                          config->rollout.candidates,
+                                 .longest_history = config->history.max_tokens,
+                                 .longest_reply = config->rollout.max_new_tokens};
+}

@@ -1,0 +1,41 @@
+/* What learning is made with, by its keys.  Made at the edge from the configuration; settings.c
+ * alone of this folder knows it. */
+#ifndef REGARD_LEARN_SETTINGS_H
+#define REGARD_LEARN_SETTINGS_H
+
+#include "src/reward/settings.h"
+
+struct learn_settings {
+    struct reward_settings reward;
+    double temperature; /* of log-probabilities: rollout.temperature, 1 where that is greedy */
+    /* advantage */
+    int advantage, group_form, critic_target; /* enum advantage_kind, group_form, critic_target */
+    double gae_lambda;
+    bool whiten;
+    /* PPO */
+    int64_t epochs;
+    double clip;
+    int ppo_loss, kl_in; /* enum ppo_loss, kl_place */
+    double kl_coef;
+    /* rates and schedule of `train`: step updates of `updates` */
+    double policy_lr, critic_lr, clip_norm;
+    int64_t warmup, critic_warmup, updates;
+    int schedule; /* enum schedule_kind */
+    /* SFT */
+    double label_smoothing;
+    /* passes */
+    int64_t microbatches, reply_tokens, history_tokens;
+    bool recompute;
+};
+
+/* What a learner is given at most: turns in one call, tokens of a turn's history and reply. */
+struct learn_limits {
+    int64_t turns, longest_history, longest_reply;
+};
+
+struct config;
+struct learn_settings learn_settings_of(const struct config *config);
+/* Those of `train`'s rollouts. */
+struct learn_limits learn_limits_of(const struct config *config);
+
+#endif

@@ -1,0 +1,69 @@
+/* The batch in numbers; see update_metrics.h. */
+#include "src/learn/update_metrics.h"
+
+#include "src/base/memory.h"
+#include "src/learn/advantage.h"
+#include "src/reward/terms.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static void rewards_add(const struct reward_settings *settings, const struct batch_item *item,
+                        const double divisors[TERM_MAX], double share, struct update_metrics *out)
+{
+    out->reward += share * reward_combine(settings, item->terms, NULL, item->reply_tokens);
+    out->reward_scaled += share * item->scaled;
+    for (int64_t t = 0; t < settings->term_count; t++) {
+        out->terms[t] += share * item->terms[t];
+        out->scaled[t] += share * item->terms[t] / divisors[t];
+    }
+}
+
+static void replies_add(const struct batch_item *item, double share, struct update_metrics *out)
+{
+    out->tokens += item->reply_tokens;
+    out->salient_share += item->visible ? share * (double)item->salient / (double)item->visible : 0;
+    out->special_mass += share * item->special_mass;
+    out->reply_length += share * (double)item->reply_tokens;
+    out->end_rate += share * item->ended;
+    out->salient_empty += item->salient == 0;
+    out->distinct_2 += share * item->distinct_2;
+    out->token_entropy += share * item->token_entropy;
+    out->kl_behaviour += item->kl_sum;
+}
+
+static status explained_variance(const struct batch_item *items, int64_t count, double *out)
+{
+    struct advantage_item *values = memory_allocate(((size_t)count + 1) * sizeof *values);
+    for (int64_t i = 0; i < count; i++)
+        values[i] = (struct advantage_item){
+            .key = items[i].key, .value = items[i].value, .target = items[i].target};
+    status s = critic_explained_variance(values, count, out);
+    free(values);
+    return s;
+}
+
+status update_metrics_fill(const struct reward_settings *settings, const struct batch_item *items,
+                           int64_t count, const double divisors[TERM_MAX],
+                           struct update_metrics *out)
+{
+    const double share = count ? 1.0 / (double)count : 0;
+    double squares = 0, mean = 0;
+    out->turns = count;
+    for (int64_t i = 0; i < count; i++) {
+        const double advantage = items[i].span.value;
+        rewards_add(settings, &items[i], divisors, share, out);
+        replies_add(&items[i], share, out);
+        mean += share * advantage;
+        squares += share * advantage * advantage;
+    }
+    if (out->tokens) out->kl_behaviour /= (double)out->tokens;
+    out->advantage_deviation = sqrt(fmax(0, squares - mean * mean));
+    TRY(share_within(items, sizeof *items, offsetof(struct batch_item, scaled), count,
+                     &out->reward_within_share));
+    for (int64_t t = 0; t < settings->term_count; t++)
+        TRY(share_within(items, sizeof *items,
+                         offsetof(struct batch_item, terms) + (size_t)t * sizeof items->terms[t],
+                         count, &out->within_share[t]));
+    return explained_variance(items, count, &out->explained_variance);
+}

@@ -1,0 +1,27 @@
+/* What an update did, in numbers that every run logs (docs/reward.md, Controls). */
+#ifndef REGARD_LEARN_UPDATE_METRICS_H
+#define REGARD_LEARN_UPDATE_METRICS_H
+
+#include "src/learn/batch_item.h"
+#include "src/learn/step.h"
+
+/* Means over the batch's turns, unless said. */
+struct update_metrics {
+    struct step_metrics policy, critic; /* the last epoch's */
+    double first_ratio_deviation;       /* of the first epoch: 0 when sampler and trainer agree */
+    double reward, reward_scaled;       /* raw, and as the advantages have it */
+    double terms[TERM_MAX], scaled[TERM_MAX]; /* one a term of the reward settings */
+    double within_share[TERM_MAX], reward_within_share;
+    double salient_share, special_mass, reply_length, end_rate, distinct_2, token_entropy;
+    double salient_empty; /* turns without a salient token */
+    double kl_behaviour;  /* a token */
+    double explained_variance, advantage_deviation;
+    int64_t turns, tokens; /* of the batch */
+};
+
+/* Fills all but what the steps give, from the items of a whole batch after credit_assign. */
+status update_metrics_fill(const struct reward_settings *settings, const struct batch_item *items,
+                           int64_t count, const double divisors[TERM_MAX],
+                           struct update_metrics *out);
+
+#endif
