@@ -70,7 +70,13 @@ static status read_lines(struct dataset *dataset, const char *path, const char *
                          enum dataset_need need)
 {
     int64_t capacity = 0, line = 0;
-    for (size_t start = text_bom(text, size); start < size;) {
+    const size_t first = text_bom(text, size);
+    if (text[first + strspn(text + first, " \t\r\n")] == '[')
+        FAIL(STATUS_INPUT,
+             "%s: a JSON list, not JSON Lines; regard import-data --data FILE --out NEW makes it "
+             "lines",
+             path);
+    for (size_t start = first; start < size;) {
         const char *newline = memchr(text + start, '\n', size - start);
         const size_t end = newline ? (size_t)(newline - text) : size;
         size_t blank = start;

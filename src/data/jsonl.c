@@ -1,8 +1,9 @@
 /* Dialogues and token lines from JSON, each mistake named with its line; see dialogue.h. */
 #include "src/data/jsonl.h"
 
-#include "src/base/memory.h"
 #include "src/base/json.h"
+#include "src/base/memory.h"
+#include "src/data/foreign.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -70,8 +71,9 @@ static status read_message(const json_t *message, const char *where, int64_t ind
     const bool user = strcmp(name, "user") == 0;
     if (!user && strcmp(name, "assistant") != 0)
         FAIL(STATUS_INPUT,
-             "%s: message %" PRId64 ": unknown role \"%s\" (there are user and assistant)", where,
-             index + 1, name);
+             "%s: message %" PRId64 ": unknown role \"%s\" (there are user and assistant)%s", where,
+             index + 1, name,
+             strcmp(name, "system") ? "" : "; regard import-data puts it before the user's words");
     if (user != (wanted == ROLE_USER)) {
         if (index == 0)
             FAIL(STATUS_INPUT, "%s: a dialogue starts with the user, not the assistant", where);
@@ -215,6 +217,11 @@ static status read_line(const json_t *line, const char *where, enum dataset_need
     const json_t *messages = json_object_get(line, "messages");
     if (need == DATASET_UPDATE || (!messages && json_object_get(line, "reply_tokens")))
         FAIL(STATUS_INPUT, "%s: no \"history_tokens\"", where);
+    if (foreign_format(line))
+        FAIL(STATUS_INPUT,
+             "%s: this is %s, not \"messages\"; regard import-data --data FILE --out NEW converts "
+             "it",
+             where, foreign_format(line));
     if (!messages)
         FAIL(STATUS_INPUT, "%s: no \"messages\"%s", where,
              need == DATASET_TRAIN ? "" : " and no \"history_tokens\"");

@@ -56,7 +56,7 @@ static void mistakes_are_named_with_their_line(void **state)
     refused("{\"messages\":[{\"content\":\"x\"}]}", DATASET_TRAIN, "no \"role\"");
     refused("{\"messages\":[{\"role\":\"user\",\"content\":\" \"}]}", DATASET_TRAIN, "empty");
     refused("{\"messages\":[{\"role\":\"user\",\"content\":3}]}", DATASET_TRAIN, "must be text");
-    refused("[1]", DATASET_TRAIN, "not a JSON object");
+    refused("[1]", DATASET_TRAIN, "a JSON list, not JSON Lines");
     refused("{}", DATASET_TRAIN, "no \"messages\"");
     refused("{\"messages\":[" USER "]}", DATASET_TRAIN, "ends in an assistant's");
     refused(GOOD, DATASET_GENERATE, "ends in a user's");

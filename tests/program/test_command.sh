@@ -130,6 +130,18 @@ bad "standard input" train --config $tiny --set 'data.train="-"' --run "$work/no
 echo "5 x" >"$work/ids"
 bad "$work/ids:1" tokenizer decode --model "$model" --data "$work/ids" --out "$work/back"
 
+# Dialogues of other programs.
+cat >"$work/share.json" <<'END'
+[{"id": "x", "conversations": [{"from": "system", "value": "Be kind."}, {"from": "human", "value": "Open?"},
+  {"from": "gpt", "value": "Yes."}]}]
+END
+bad "share.json|JSON list|regard import-data" generate --model "$model" --data "$work/share.json" --out "$work/o"
+expect_status 0 "$regard" import-data --data - --out "$work/ours.jsonl" <"$work/share.json"
+expect_said "1 of 1 dialogues written"
+expect_same "the line" '{"id":"x","messages":[{"role":"user","content":"Be kind.\nOpen?"},{"role":"assistant","content":"Yes."}]}' \
+    "$(cat "$work/ours.jsonl")"
+expect_status 0 "$regard" score --model "$model" --data "$work/ours.jsonl" --out "$work/o.jsonl"
+
 # Evaluation.
 head -4 "$work/d.jsonl" >"$work/e.jsonl"
 expect_status 0 "$regard" eval --model "$model" --data "$work/e.jsonl" --out "$work/e.json" \

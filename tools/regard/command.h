@@ -52,7 +52,7 @@ status command_parse(int argc, char **argv, struct command *command, const struc
 void error_print(status s);
 
 /* Ends of verbs' help (struct verb's more). */
-extern const char tokenizer_usage[];
+extern const char tokenizer_usage[], import_data_formats[];
 
 status verb_tokenizer(struct command *command);
 status verb_sft(struct command *command);
@@ -62,6 +62,7 @@ status verb_score(struct command *command);
 status verb_generate(struct command *command);
 status verb_eval(struct command *command);
 status verb_import(struct command *command);
+status verb_import_data(struct command *command);
 status verb_export(struct command *command);
 status verb_inspect(struct command *command);
 status verb_bench(struct command *command);

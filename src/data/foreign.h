@@ -1,0 +1,27 @@
+/* Dialogues as other programs write them, and their conversion to our lines of "messages". */
+#ifndef REGARD_DATA_FOREIGN_H
+#define REGARD_DATA_FOREIGN_H
+
+#include "src/base/json.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+/* The format of a line that is not ours: "ShareGPT (conversations)"; NULL: none that we know. */
+const char *foreign_format(const json_t *line);
+
+struct import_counts {
+    int64_t read, written;
+    int64_t shortened;         /* written without an assistant's opening or a user's last words */
+    int64_t left_out;          /* without a user's and an assistant's turn, or with other roles */
+    char first_left_out[1400]; /* "FILE:LINE: why" of the first */
+};
+
+/* Reads JSON Lines or a JSON list: ShareGPT, prompt and completion, instruction and output,
+ * messages with a system role; each dialogue becomes a line of "messages" with the turns of user
+ * and assistant in turn, the user's first and the assistant's last.  What the system says goes
+ * before the user's first words, messages in a row by the same side become one, each by a line
+ * break.  path -: standard input. */
+status dialogues_import(const char *path, FILE *out, struct import_counts *counts);
+
+#endif

@@ -1,0 +1,158 @@
+/* Other programs' dialogues become ours: each format, what is cut off, what is left out. */
+#include "src/base/file.h"
+#include "src/data/foreign.h"
+#include "src/data/jsonl.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define LINE(user, assistant)                                                                      \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"" user                                        \
+    "\"},{\"role\":\"assistant\",\"content\":\"" assistant "\"}]}\n"
+
+/* The lines made of a file with that text; the caller frees them. */
+static char *import_text(const char *text, struct import_counts *counts, status *s)
+{
+    char path[] = "/tmp/regard-foreign-XXXXXX", *made = NULL;
+    size_t size = 0;
+    close(mkstemp(path));
+    assert_null(file_write(path, text, strlen(text)));
+    FILE *out = open_memstream(&made, &size);
+    *s = dialogues_import(path, out, counts);
+    fclose(out);
+    unlink(path);
+    return made;
+}
+
+static void each_format_becomes_a_line_of_messages(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *text, *made;
+        int shortened;
+    } table[] = {
+        {"{\"conversations\":[{\"from\":\"human\",\"value\":\"a\"},{\"from\":\"gpt\",\"value\":"
+         "\"b\"}]}",
+         LINE("a", "b"), 0},
+        {"{\"conversations\":[{\"from\":\"gpt\",\"value\":\"hello\"},{\"from\":\"human\",\"value\":"
+         "\"a\"},"
+         "{\"from\":\"gpt\",\"value\":\"b\"},{\"from\":\"human\",\"value\":\"bye\"}]}",
+         LINE("a", "b"), 1},
+        {"{\"conversation\":[{\"role\":\"User\",\"content\":\"a\"},{\"role\":\"Assistant\","
+         "\"content\":\"b\"}]}",
+         LINE("a", "b"), 0},
+        {"{\"prompt\":\"a\",\"completion\":\"b\"}", LINE("a", "b"), 0},
+        {"{\"prompt\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":"
+         "\"a\"}],"
+         "\"completion\":[{\"role\":\"assistant\",\"content\":\"b\"}]}",
+         LINE("s\\na", "b"), 0},
+        {"{\"instruction\":\"a\",\"input\":\"\",\"output\":\"b\"}", LINE("a", "b"), 0},
+        {"{\"instruction\":\"a\",\"input\":\"c\",\"output\":\"b\"}", LINE("a\\nc", "b"), 0},
+        {"{\"question\":\"a\",\"answer\":\"b\"}", LINE("a", "b"), 0},
+        {"{\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":"
+         "\"a\"},"
+         "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"c\"}]},"
+         "{\"role\":\"assistant\",\"content\":\"b\"}]}",
+         LINE("s\\na\\nc", "b"), 0},
+        {"[{\"prompt\":\"a\",\"response\":\"b\"},\n {\"prompt\":\"c\",\"response\":\"d\"}]",
+         LINE("a", "b") LINE("c", "d"), 0},
+        {"\xef\xbb\xbf{\"prompt\":\"a\",\"completion\":\"b\"}\n\n{\"prompt\":\"c\",\"completion\":"
+         "\"d\"}\n",
+         LINE("a", "b") LINE("c", "d"), 0},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct import_counts counts;
+        status s;
+        char *made = import_text(table[i].text, &counts, &s);
+        if (s) print_error("%s\n", status_message(s));
+        assert_null(s);
+        assert_string_equal(made, table[i].made);
+        assert_int_equal(counts.shortened, table[i].shortened);
+        assert_int_equal(counts.left_out, 0);
+        struct dialogue dialogue;
+        const size_t first = strcspn(made, "\n");
+        assert_null(dialogue_parse(made, first, "made:1", DATASET_TRAIN, &dialogue));
+        dialogue_clear(&dialogue);
+        free(made);
+    }
+}
+
+static void what_cannot_be_a_dialogue_is_left_out_and_counted(void **unused)
+{
+    (void)unused;
+    struct import_counts counts;
+    status s;
+    char *made = import_text("{\"id\":7,\"prompt\":\"a\",\"completion\":\"b\"}\n"
+                             "{\"prompt\":\"a\",\"completion\":\" \"}\n"
+                             "{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}\n",
+                             &counts, &s);
+    assert_null(s);
+    assert_int_equal(counts.read, 3);
+    assert_int_equal(counts.written, 1);
+    assert_int_equal(counts.left_out, 2);
+    assert_non_null(strstr(counts.first_left_out, ":2: no user's turn with an answer to it"));
+    assert_int_equal(strncmp(made, "{\"id\":7,\"messages\"", 18), 0);
+    free(made);
+}
+
+static void a_file_without_a_dialogue_is_an_error_with_its_line(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *text, *part;
+    } table[] = {
+        {"{\"text\":\"a\"}\n", ":1: no format that is known"},
+        {"{\"prompt\":\"a\",\"completion\":\"b\"}\n{\"prompt\"\n", ":2: bad JSON"},
+        {"[{\"prompt\":\"a\",\"completion\":\"b\"}, 3]", ", item 2: no format that is known"},
+        {"{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}\n",
+         "no dialogue in it that can be used; the first: "},
+        {"", "no dialogue in it that can be used"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct import_counts counts;
+        status s;
+        free(import_text(table[i].text, &counts, &s));
+        if (!s || !strstr(status_message(s), table[i].part))
+            fail_msg("found \"%s\", wanted \"%s\"", s ? status_message(s) : "", table[i].part);
+        status_free(s);
+    }
+}
+
+static void readers_of_messages_name_the_conversion(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *line, *part;
+    } table[] = {
+        {"{\"conversations\":[]}",
+         "this is ShareGPT (conversations), not \"messages\"; regard import-data"},
+        {"{\"prompt\":\"a\",\"completion\":\"b\"}", "this is prompt and completion"},
+        {"{\"messages\":[{\"role\":\"system\",\"content\":\"s\"}]}", "regard import-data"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct dialogue dialogue;
+        status s =
+            dialogue_parse(table[i].line, strlen(table[i].line), "f:1", DATASET_TRAIN, &dialogue);
+        if (!s || !strstr(status_message(s), table[i].part))
+            fail_msg("found \"%s\", wanted \"%s\"", s ? status_message(s) : "", table[i].part);
+        status_free(s);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_format_becomes_a_line_of_messages),
+        cmocka_unit_test(what_cannot_be_a_dialogue_is_left_out_and_counted),
+        cmocka_unit_test(a_file_without_a_dialogue_is_an_error_with_its_line),
+        cmocka_unit_test(readers_of_messages_name_the_conversion),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,35 @@
+/* import-data: dialogues of other programs' formats to lines of "messages". */
+#include "src/base/log.h"
+#include "src/data/foreign.h"
+#include "tools/regard/command.h"
+
+const char import_data_formats[] =
+    "Reads JSON Lines or a JSON list, whichever of these each line is:\n"
+    "  {\"conversations\":[{\"from\":\"human\",\"value\":..},{\"from\":\"gpt\",\"value\":..}]}  "
+    "ShareGPT\n"
+    "  "
+    "{\"messages\":[{\"role\":\"system\",\"content\":..},{\"role\":\"user\",\"content\":..},..]}\n"
+    "  {\"prompt\":..,\"completion\":..}  {\"instruction\":..,\"input\":..,\"output\":..}\n"
+    "  {\"question\":..,\"answer\":..}\n"
+    "and writes a line a dialogue, as sft, train, eval and tokenizer train read them:\n"
+    "  "
+    "{\"messages\":[{\"role\":\"user\",\"content\":..},{\"role\":\"assistant\",\"content\":..}]}\n"
+    "What the system says goes before the user's first words.  An assistant's opening and a "
+    "user's\n"
+    "last words are cut off; dialogues with other roles (tools) are left out, and counted.\n";
+
+status verb_import_data(struct command *command)
+{
+    struct file_writer out;
+    struct import_counts counts;
+    TRY(file_begin(&out, command->out));
+    status s = dialogues_import(command->data, out.stream, &counts);
+    if (!s) s = file_commit(&out);
+    file_abandon(&out);
+    if (s) return s;
+    log_line(LOG_INFO, "%lld of %lld dialogues written, %lld of them shortened, %lld left out%s%s",
+             (long long)counts.written, (long long)counts.read, (long long)counts.shortened,
+             (long long)counts.left_out, counts.left_out ? "; the first: " : "",
+             counts.first_left_out);
+    return NULL;
+}
