@@ -49,11 +49,6 @@ void idf_add_document(struct idf_table *table, const char *const *texts, int64_t
     word_list_free(&list);
 }
 
-int64_t idf_documents(const struct idf_table *table)
-{
-    return table->documents;
-}
-
 static double idf_of(const struct idf_table *table, int64_t documents)
 {
     return log((1.0 + (double)table->documents) / (1.0 + (double)documents)) + 1.0;

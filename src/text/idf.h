@@ -17,7 +17,6 @@ struct idf_table *idf_create(void);
 void idf_add_document(struct idf_table *table, const char *const *texts, int64_t count);
 void idf_free(struct idf_table *table);
 
-int64_t idf_documents(const struct idf_table *table);
 /* word: lower-cased and NUL-terminated; one never seen has document frequency 0. */
 double idf_value(const struct idf_table *table, const char *word);
 /* The q quantile (0..1) of idf over the occurrences of words, the lower of two neighbours:

@@ -27,8 +27,6 @@ int32_t sentencepiece_pad(const struct sp_model *model);
 int32_t sentencepiece_end(const struct sp_model *model);
 int32_t sentencepiece_unknown(const struct sp_model *model);
 int32_t sentencepiece_id(const struct sp_model *model, const char *piece); /* -1: none */
-const char *sentencepiece_piece(const struct sp_model *model, int32_t id);
-bool sentencepiece_is_control(const struct sp_model *model, int32_t id);
 
 bool sentencepiece_encode(const struct sp_model *model, const char *text, size_t size,
                           sentencepiece_visit visit, void *context,
