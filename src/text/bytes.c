@@ -1,4 +1,5 @@
-/* ByT5: a token is a byte of UTF-8 plus 3; pad 0, end 1, unknown 2, extra ids from 259 up. */
+/* The byte tokenizer: a token is a byte of UTF-8 plus 3; pad 0, end 1, unknown 2, extra ids from
+ * 259 up. */
 #include "src/base/memory.h"
 #include "src/text/tokenizer_data.h"
 

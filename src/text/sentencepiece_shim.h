@@ -32,12 +32,13 @@ bool sentencepiece_encode(const struct sp_model *model, const char *text, size_t
                           sentencepiece_visit visit, void *context,
                           char error[SENTENCEPIECE_ERROR]);
 /* *text is malloc'ed and NUL-terminated; visit may be NULL.  strip_first: the first piece
- * loses its leading space symbol before decoding (Transformers' slow T5Tokenizer). */
+ * loses its leading space symbol before decoding (TOKENIZER_EXTRA). */
 bool sentencepiece_decode(const struct sp_model *model, const int32_t *ids, size_t count,
                           bool strip_first, sentencepiece_visit visit, void *context, char **text,
                           size_t *size, char error[SENTENCEPIECE_ERROR]);
-/* Unigram, T5's id layout (pad 0, end 1, unk 2, no begin); *model is malloc'ed.  Longer texts than
- * SENTENCEPIECE_TEXT_MAX bytes are left out.  keep_spaces: a run of spaces stays one. */
+/* Unigram, ids as encoder-decoders have them (pad 0, end 1, unk 2, no begin); *model is malloc'ed.
+ * Longer texts than SENTENCEPIECE_TEXT_MAX bytes are left out.  keep_spaces: a run of spaces stays
+ * one. */
 enum { SENTENCEPIECE_TEXT_MAX = 65536 };
 bool sentencepiece_train(const char *const *texts, size_t count, int64_t vocabulary,
                          const char *symbols_csv, bool keep_spaces, void **model, size_t *size,

@@ -20,7 +20,7 @@ static const struct added_token *added_of(const struct tokenizer *tokenizer, int
     return NULL;
 }
 
-/* T5 counts its extra ids down from the highest id; Transformers' ByT5Tokenizer counts up. */
+/* Extra ids behind pieces count down from the highest id, those behind bytes count up. */
 static int64_t extra_number(const struct tokenizer *tokenizer, int64_t position)
 {
     return tokenizer->kind == TOKENIZER_BYTES ? position : tokenizer->extra_ids - 1 - position;
@@ -52,10 +52,10 @@ bool special_is_skipped(const struct tokenizer *tokenizer, int32_t id)
     return !added || added->special;
 }
 
-/* T5Tokenizer strips round its extra ids, ByT5Tokenizer round pad, end and unknown. */
+/* With pieces white space vanishes round extra ids, with bytes round pad, end and unknown. */
 static bool strips_both(const struct tokenizer *tokenizer, int32_t id)
 {
-    return id >= 0 && is_extra(tokenizer, id) == (tokenizer->kind == TOKENIZER_T5);
+    return id >= 0 && is_extra(tokenizer, id) == (tokenizer->kind == TOKENIZER_EXTRA);
 }
 
 bool special_strips_before(const struct tokenizer *tokenizer, int32_t id)

@@ -1,9 +1,9 @@
 /* Encoding and decoding as SentencePiece and, with extra ids,
- * as Transformers' slow T5Tokenizer (legacy) do. */
+ * as Transformers' slow tokenizers (legacy) do; tokenizer_folder.c names their classes. */
 #include "src/text/tokenizer.h"
 
-#include "src/base/memory.h"
 #include "src/base/file.h"
+#include "src/base/memory.h"
 #include "src/text/tokenizer_data.h"
 
 #include <stdlib.h>
@@ -20,7 +20,7 @@ status tokenizer_open_pieces(const char *file, int64_t extra_ids, struct tokeniz
         FAIL(STATUS_INPUT, "%s: not a SentencePiece model (%s)", file, error);
     }
     struct tokenizer *tokenizer = memory_allocate(sizeof *tokenizer);
-    tokenizer->kind = extra_ids < 0 ? TOKENIZER_SPM : TOKENIZER_T5;
+    tokenizer->kind = extra_ids < 0 ? TOKENIZER_SPM : TOKENIZER_EXTRA;
     tokenizer->model = model;
     tokenizer->file = data;
     tokenizer->file_size = size;
@@ -30,7 +30,7 @@ status tokenizer_open_pieces(const char *file, int64_t extra_ids, struct tokeniz
     tokenizer->end = sentencepiece_end(model);
     tokenizer->unknown = sentencepiece_unknown(model);
     tokenizer->size = tokenizer->pieces + tokenizer->extra_ids;
-    if (tokenizer->kind == TOKENIZER_T5) {
+    if (tokenizer->kind == TOKENIZER_EXTRA) {
         /* By name, as Transformers does; what the model lacks comes after the extra ids. */
         tokenizer->end = sentencepiece_id(model, "</s>");
         tokenizer->unknown = sentencepiece_id(model, "<unk>");
@@ -141,7 +141,7 @@ static status decode_run(const struct tokenizer *tokenizer, const int32_t *ids, 
     return NULL;
 }
 
-/* T5Tokenizer.convert_tokens_to_string: pad, end and unknown stand as their names, with a space
+/* convert_tokens_to_string: pad, end and unknown stand as their names, with a space
  * before the text that leads to them; the whole is stripped. */
 static status decode_stretch(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
                              struct text_buffer *out)
@@ -174,8 +174,8 @@ static status decode_stretch(const struct tokenizer *tokenizer, const int32_t *i
 }
 
 /* PreTrainedTokenizer._decode: stretches between extra ids and added tokens, joined by spaces. */
-static status decode_t5(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
-                        bool skip_special, struct text_buffer *out)
+static status decode_stretches(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
+                               bool skip_special, struct text_buffer *out)
 {
     int32_t *kept = memory_allocate((size_t)(count + 1) * sizeof *kept);
     int64_t kept_count = 0;
@@ -216,8 +216,8 @@ status tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, i
         return bytes_decode(tokenizer, ids, count, skip_special, text);
     struct text_buffer out = {0};
     text_append(&out, "", 0);
-    status s = tokenizer->kind == TOKENIZER_T5
-                   ? decode_t5(tokenizer, ids, count, skip_special, &out)
+    status s = tokenizer->kind == TOKENIZER_EXTRA
+                   ? decode_stretches(tokenizer, ids, count, skip_special, &out)
                    : decode_run(tokenizer, ids, count, false, &out);
     if (s)
         free(out.data);

@@ -1,4 +1,4 @@
-/* Text to token ids and back: SentencePiece (with T5's extra ids) and ByT5's bytes. */
+/* Text to token ids and back: SentencePiece, with or without extra ids, and bytes. */
 #ifndef REGARD_TEXT_TOKENIZER_H
 #define REGARD_TEXT_TOKENIZER_H
 
@@ -11,7 +11,7 @@
 
 struct tokenizer;
 
-/* From a folder: tokenizer_config.json says ByT5Tokenizer -> bytes; else spiece.model
+/* From a folder: tokenizer_config.json may say bytes; else spiece.model
  * (extra ids from tokenizer_config.json's extra_ids, 100 when absent).  Tokens that were added
  * (added_tokens_decoder, added_tokens.json) are single ids.  *out is NULL when the folder holds no
  * tokenizer; one that cannot be read is an error (tokenizer.json without spiece.model). */
@@ -41,7 +41,7 @@ int32_t tokenizer_piece(const struct tokenizer *tokenizer, const char *piece);
  * special_tokens_map.json), as Transformers reads them. */
 status tokenizer_save(const struct tokenizer *tokenizer, const char *folder);
 
-/* Trains a unigram model with T5's id layout (pad 0, end 1, unk 2, no begin), the markers as
+/* Trains a unigram model (ids pad 0, end 1, unk 2, no begin), the markers as
  * user-defined symbols; deterministic.  Newlines, tabs and runs of spaces survive where texts hold
  * any.  texts: count NUL-terminated strings, of any length. */
 status tokenizer_train(const char *const *texts, int64_t count, int64_t vocabulary,

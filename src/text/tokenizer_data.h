@@ -10,9 +10,9 @@
 #include <stdbool.h>
 
 enum tokenizer_kind {
-    TOKENIZER_SPM,  /* SentencePiece alone */
-    TOKENIZER_T5,   /* with extra ids, as Transformers' slow T5Tokenizer */
-    TOKENIZER_BYTES /* as ByT5Tokenizer */
+    TOKENIZER_SPM,   /* SentencePiece alone */
+    TOKENIZER_EXTRA, /* SentencePiece with extra ids */
+    TOKENIZER_BYTES  /* bytes of UTF-8 with extra ids */
 };
 
 /* A token beyond the model's own pieces and extra ids: its text becomes its one id. */
@@ -56,7 +56,7 @@ bool special_strips_behind(const struct tokenizer *tokenizer, int32_t id);
 size_t space_at_start(const char *text, size_t size);
 size_t space_at_end(const char *text, size_t size);
 
-/* ByT5: a token is a byte of UTF-8 plus 3; pad 0, end 1, unknown 2, extra ids from 259 up. */
+/* A token is a byte of UTF-8 plus 3; pad 0, end 1, unknown 2, extra ids from 259 up. */
 enum { BYTES_OFFSET = 3, BYTES_PIECES = 256 + BYTES_OFFSET };
 void bytes_encode(const char *text, size_t size, int32_t offset, struct token_list *out);
 status bytes_decode(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,

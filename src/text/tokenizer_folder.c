@@ -1,4 +1,5 @@
-/* Tokenizers' folders, Hugging Face's files: read, written, and made from texts. */
+/* Tokenizers' folders, Hugging Face's files: read, written, and made from texts.  Of Transformers'
+ * classes T5Tokenizer (SentencePiece with extra ids) and ByT5Tokenizer (bytes) are known. */
 #include "src/base/file.h"
 #include "src/base/json.h"
 #include "src/base/memory.h"
@@ -13,8 +14,8 @@
 #include <string.h>
 
 enum {
-    T5_EXTRA_IDS = 100,
-    BYT5_EXTRA_IDS = 125,
+    PIECES_EXTRA_IDS = 100, /* where the config names none */
+    BYTES_EXTRA_IDS = 125,
     EXTRA_IDS_MAX = 100000,
     ADDED_ID_MAX = (1 << 24) - 1
 };
@@ -196,11 +197,11 @@ static status open_pieces_of(const char *folder, int64_t extra_ids, struct token
 static status open_by_config(const char *folder, const json_t *config, const char *path,
                              struct tokenizer **out)
 {
-    int64_t extra_ids = T5_EXTRA_IDS;
+    int64_t extra_ids = PIECES_EXTRA_IDS;
     bool bytes = false;
     if (config) {
         TRY(class_read(config, path, &bytes));
-        TRY(extra_ids_of(config, path, bytes ? BYT5_EXTRA_IDS : T5_EXTRA_IDS, &extra_ids));
+        TRY(extra_ids_of(config, path, bytes ? BYTES_EXTRA_IDS : PIECES_EXTRA_IDS, &extra_ids));
     }
     if (bytes)
         *out = tokenizer_bytes(extra_ids);
