@@ -222,5 +222,6 @@ static const char *blas_library_run(struct queue *q, struct blas_library *librar
                             &before, c, &call.c, c, &call.c, &algo, library->workspace,
                             (size_t)(shape->exact ? blas_workspace_exact : blas_workspace),
                             cuda_queue_of(q)->stream));
+    cuda_node(q, "product", shape->rows, shape->columns, shape->depth);
     return NULL;
 }

@@ -30,9 +30,10 @@ struct cuda_queue {
     struct memory memory;
     void *scratch; /* device */
     size_t scratch_bytes;
-    int64_t moves;    /* how often working space that graphs may use has moved */
-    bool recording;   /* between graph_begin and graph_end */
-    bool tune;        /* products try several algorithms */
+    int64_t moves;             /* how often working space that graphs may use has moved */
+    bool recording;            /* between graph_begin and graph_end */
+    struct graph_times *times; /* of the graph being recorded; NULL: they are not asked for */
+    bool tune;                 /* products try several algorithms */
     int block_shared; /* bytes of shared memory that a block can have: 227 KB on an H200, 163 on an
                        * A100, 99 on smaller GPUs */
     const void *large_kernel[64]; /* those allowed more than kernel_shared_default so far */
@@ -70,6 +71,13 @@ void *cuda_scratch(struct queue *q, size_t bytes);
 /* Frees what a queue's memory rests on; what was not released stays lost. */
 void cuda_memory_destroy(struct memory *memory);
 
+/* See graph_times.cu.  cuda_node: behind each call that may be recorded; the sizes are a product's,
+ * else 0, the name is kept. */
+void cuda_node(struct queue *q, const char *name, int64_t rows, int64_t columns, int64_t depth);
+struct graph_times *graph_times_begin(struct queue *q);            /* NULL: not asked for */
+void graph_times_read(struct queue *q, struct graph_times *times); /* waits for a launch */
+void graph_times_end(struct graph_times *times);                   /* NULL: nothing to end */
+
 /* Before a launch: a kernel that wants more than kernel_shared_default is allowed all there is, at
  * its first such launch on this queue. */
 void cuda_allow_shared(struct queue *q, const void *kernel, size_t bytes);
@@ -81,7 +89,8 @@ void cuda_allow_shared(struct queue *q, const void *kernel, size_t bytes);
      cuda_check(q,                                                                                 \
                 kernel_launch(kernel, {grid, block, size_t(shared), cuda_queue_of(q)->stream},     \
                               __VA_ARGS__),                                                        \
-                #kernel))
+                #kernel),                                                                          \
+     cuda_node(q, #kernel, 0, 0, 0))
 
 /* Runs the statement with `element` as the type of `real` on this queue. */
 #define cuda_with_element(q, ...)                                                                  \

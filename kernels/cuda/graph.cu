@@ -8,6 +8,7 @@
 struct graph {
     cudaGraphExec_t exec;
     int64_t moves; /* of the queue, when it was recorded */
+    struct graph_times *times;
 };
 
 /* Other threads may allocate and wait meanwhile; this one must not. */
@@ -17,6 +18,7 @@ void cuda_graph_begin(struct queue *q)
     cuda_check(q, cudaStreamBeginCapture(cuda->stream, cudaStreamCaptureModeThreadLocal),
                "cudaStreamBeginCapture");
     cuda->recording = true;
+    cuda->times = graph_times_begin(q);
 }
 
 static status recorded_take(struct queue *q, struct graph *graph)
@@ -24,6 +26,8 @@ static status recorded_take(struct queue *q, struct graph *graph)
     struct cuda_queue *cuda = cuda_queue_of(q);
     cudaGraph_t recorded = NULL;
     cuda->recording = false;
+    graph->times = cuda->times;
+    cuda->times = NULL;
     cuda_check(q, cudaStreamEndCapture(cuda->stream, &recorded), "cudaStreamEndCapture");
     if (recorded && !cuda->error) {
         cuda_check(q, cudaGraphInstantiate(&graph->exec, recorded, 0), "cudaGraphInstantiate");
@@ -34,6 +38,7 @@ static status recorded_take(struct queue *q, struct graph *graph)
     graph->moves = cuda->moves;
     if (!cuda->error) return NULL;
     if (graph->exec) (void)cudaGraphExecDestroy(graph->exec);
+    graph_times_end(graph->times);
     (void)cudaGetLastError(); /* a call that cannot be recorded breaks nothing else */
     status error = cuda->error;
     cuda->error = NULL;
@@ -48,6 +53,7 @@ status cuda_graph_end(struct queue *q, struct graph **out)
     *out = (struct graph *)malloc(sizeof **out);
     if (!*out) {
         (void)cudaGraphExecDestroy(recorded.exec);
+        graph_times_end(recorded.times);
         FAIL(STATUS_INTERNAL, "no memory for a graph");
     }
     **out = recorded;
@@ -66,6 +72,7 @@ void cuda_graph_launch(struct queue *q, struct graph *graph)
         return;
     }
     cuda_check(q, cudaGraphLaunch(graph->exec, cuda_queue_of(q)->stream), "cudaGraphLaunch");
+    if (graph->times) graph_times_read(q, graph->times);
 }
 
 /* Waits: the graph may still run. */
@@ -74,5 +81,6 @@ void cuda_graph_destroy(struct queue *q, struct graph *graph)
     if (!graph) return;
     cuda_check(q, cudaStreamSynchronize(cuda_queue_of(q)->stream), "cudaStreamSynchronize");
     cuda_check(q, cudaGraphExecDestroy(graph->exec), "cudaGraphExecDestroy");
+    graph_times_end(graph->times);
     free(graph);
 }

@@ -50,8 +50,9 @@ void cuda_host_release(struct queue *q, void *memory)
 static void copy(struct queue *q, void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                  const char *what)
 {
-    if (bytes)
-        cuda_check(q, cudaMemcpyAsync(to, from, bytes, kind, cuda_queue_of(q)->stream), what);
+    if (!bytes) return;
+    cuda_check(q, cudaMemcpyAsync(to, from, bytes, kind, cuda_queue_of(q)->stream), what);
+    cuda_node(q, what, 0, 0, 0);
 }
 
 void cuda_upload(struct queue *q, void *to, const void *host_from, size_t bytes)
@@ -71,7 +72,9 @@ void cuda_copy(struct queue *q, void *to, const void *from, size_t bytes)
 
 void cuda_zero(struct queue *q, void *to, size_t bytes)
 {
-    if (bytes) cuda_check(q, cudaMemsetAsync(to, 0, bytes, cuda_queue_of(q)->stream), "zero");
+    if (!bytes) return;
+    cuda_check(q, cudaMemsetAsync(to, 0, bytes, cuda_queue_of(q)->stream), "zero");
+    cuda_node(q, "zero", 0, 0, 0);
 }
 
 static status mistake_status(int mistake)

@@ -346,6 +346,13 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
         event->reached = ticket, event->time = std::chrono::steady_clock::now();
     });
 }
+/* External: captured, it becomes a node that records the event at each launch. */
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags)
+{
+    if (flags != cudaEventRecordExternal || !stream->graph) return cudaEventRecord(event, stream);
+    return enqueue(stream,
+                   [event](CUstream_st *) { event->time = std::chrono::steady_clock::now(); });
+}
 static void event_await(cudaEvent_t event, uint64_t ticket)
 {
     while (event->reached < ticket && !event->stream->queue.empty())
