@@ -54,6 +54,21 @@ static status failed(const struct store *store, const char *what, const char *na
                  reason ? ": " : "", reason ? strerror(reason) : "");
 }
 
+/* HDF5's locks are of no use to checkpoints, which have one writer and are whole once they have
+ * their name, and many file systems of clusters have none (NFS without lockd, some Lustre): there
+ * HDF5 would refuse every file.  HDF5_USE_FILE_LOCKING in the environment still decides where it is
+ * set. */
+static hid_t access_list(void)
+{
+    hid_t list = H5Pcreate(H5P_FILE_ACCESS);
+#if (H5_VERSION_GE(1, 10, 7) && !H5_VERSION_GE(1, 12, 0)) || H5_VERSION_GE(1, 12, 1)
+    if (list >= 0) H5Pset_file_locking(list, false, true);
+#else
+    setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
+#endif
+    return list;
+}
+
 static status store_begin(const char *path, bool writing, struct store **out)
 {
     *out = NULL;
@@ -64,8 +79,10 @@ static status store_begin(const char *path, bool writing, struct store **out)
     struct store *store = memory_allocate(sizeof *store);
     store->writing = writing;
     snprintf(store->path, sizeof store->path, "%s", path);
-    store->file = writing ? H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT)
-                          : H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    const hid_t list = access_list();
+    store->file = writing ? H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list)
+                          : H5Fopen(path, H5F_ACC_RDONLY, list);
+    if (list >= 0) H5Pclose(list);
     if (store->file < 0) {
         status s = failed(store, writing ? "create" : "open", "the file");
         free(store);
