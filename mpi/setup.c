@@ -3,6 +3,8 @@
 
 #include "kernels/plan.h"
 
+#include <stdlib.h>
+
 status queue_open(const struct config *config, int local_rank, struct queue **out)
 {
     static const char *const names[] = {
@@ -42,26 +44,25 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
     if (config->model.vocabulary && config->model.vocabulary < size)
         FAIL(STATUS_INPUT, "model.vocabulary is %lld but the tokenizer has %lld ids",
              (long long)config->model.vocabulary, (long long)size);
-    const struct model_shape shape = {
-        .vocabulary = config->model.vocabulary ? config->model.vocabulary : size,
-        .d_model = config->model.d_model,
-        .d_kv = config->model.d_kv,
-        .d_ff = config->model.d_ff,
-        .heads = config->model.heads,
-        .encoder_layers = config->model.encoder_layers,
-        .decoder_layers = config->model.decoder_layers,
-        .buckets = 32,
-        .max_distance = 128,
-        .gated = config->model.gated,
-        .tied = config->model.tied,
-        .scale_logits = config->model.tied,
-        .eps = 1e-6f,
-        .pad = tokenizer_pad(language->tokenizer),
-        .end = tokenizer_end(language->tokenizer),
-        .decoder_start = tokenizer_pad(language->tokenizer)};
-    TRY(model_create(queue, &shape, with_gradients, out));
-    if (queue_is_plan(queue)) return NULL;
-    status s = model_initialize(*out, config->seed);
+    const struct tokenizer *tokenizer = language->tokenizer;
+    const struct model_setting settings[] = {
+        {"vocabulary", (double)(config->model.vocabulary ? config->model.vocabulary : size)},
+        {"d_model", (double)config->model.d_model},
+        {"d_kv", (double)config->model.d_kv},
+        {"d_ff", (double)config->model.d_ff},
+        {"heads", (double)config->model.heads},
+        {"encoder_layers", (double)config->model.encoder_layers},
+        {"decoder_layers", (double)config->model.decoder_layers},
+        {"gated", config->model.gated},
+        {"tied", config->model.tied},
+        {"pad", tokenizer_pad(tokenizer)},
+        {"end", tokenizer_end(tokenizer)}};
+    struct model_shape *shape;
+    TRY(model_shape_from_settings(NULL, settings, sizeof settings / sizeof *settings, &shape));
+    status s = model_create(queue, shape, with_gradients, out);
+    free(shape);
+    if (s || queue_is_plan(queue)) return s;
+    s = model_initialize(*out, config->seed);
     if (!s) s = model_round(config, *out);
     if (s) {
         model_destroy(*out);

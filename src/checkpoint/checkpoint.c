@@ -124,23 +124,14 @@ static status store_finish(struct store *store, status s)
 status checkpoint_write_model(const char *folder, const struct parameters *parameters,
                               const float *host, const struct model_shape *shape)
 {
-    char path[LONG_PATH], eps[32], text[1024];
+    char path[LONG_PATH];
     struct store *store;
     snprintf(path, sizeof path, "%s/model.h5", folder);
-    json_float_text(eps, shape->eps);
-    snprintf(text, sizeof text,
-             "{\"vocabulary\":%lld,\"d_model\":%lld,\"d_kv\":%lld,\"d_ff\":%lld,\"heads\":%lld,"
-             "\"encoder_layers\":%lld,\"decoder_layers\":%lld,\"buckets\":%lld,"
-             "\"max_distance\":%lld,\"gated\":%d,\"tied\":%d,\"scale_logits\":%d,\"eps\":%s,"
-             "\"pad\":%d,\"end\":%d,\"decoder_start\":%d}",
-             (long long)shape->vocabulary, (long long)shape->d_model, (long long)shape->d_kv,
-             (long long)shape->d_ff, (long long)shape->heads, (long long)shape->encoder_layers,
-             (long long)shape->decoder_layers, (long long)shape->buckets,
-             (long long)shape->max_distance, shape->gated, shape->tied, shape->scale_logits, eps,
-             shape->pad, shape->end, shape->decoder_start);
-    int64_t length = (int64_t)strlen(text);
     TRY(store_create(path, &store));
+    char *text = model_shape_to_json(shape);
+    const int64_t length = (int64_t)strlen(text);
     status s = store_write(store, "shape.json", STORE_BYTES, text, 1, &length);
+    free(text);
     for (int64_t i = 0; i < parameters->count && !s; i++) {
         const struct parameter *p = &parameters->list[i];
         s = store_write(store, p->name, STORE_FLOATS, host + p->offset, p->rank, p->shape);

@@ -112,7 +112,7 @@ status checkpoint_newest(const char *run, bool look_only, char folder[CHECKPOINT
 status checkpoint_steps(const char *run, int64_t **steps, int64_t *count);
 
 /* The next ones want a verified folder. */
-status checkpoint_read_shape(const char *folder, struct model_shape *shape);
+status checkpoint_read_shape(const char *folder, struct model_shape **shape);
 /* Into host [parameters' size]; a missing, unexpected or misshapen tensor is named. */
 status checkpoint_read_model(const char *folder, const struct parameters *parameters, float *host);
 /* The full flat vector put together from all slices, at any learner count; the caller frees. */

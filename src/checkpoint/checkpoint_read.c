@@ -242,45 +242,12 @@ static status read_all(struct store *store, const char *name, int type, void **v
     return s;
 }
 
-static status shape_from_json(const json_t *json, const char *where, struct model_shape *shape)
-{
-    int64_t gated, tied, scaled, pad, end, start;
-    double eps;
-    TRY(json_get_integer(json, where, "vocabulary", &shape->vocabulary));
-    TRY(json_get_integer(json, where, "d_model", &shape->d_model));
-    TRY(json_get_integer(json, where, "d_kv", &shape->d_kv));
-    TRY(json_get_integer(json, where, "d_ff", &shape->d_ff));
-    TRY(json_get_integer(json, where, "heads", &shape->heads));
-    TRY(json_get_integer(json, where, "encoder_layers", &shape->encoder_layers));
-    TRY(json_get_integer(json, where, "decoder_layers", &shape->decoder_layers));
-    TRY(json_get_integer(json, where, "buckets", &shape->buckets));
-    TRY(json_get_integer(json, where, "max_distance", &shape->max_distance));
-    TRY(json_get_integer(json, where, "gated", &gated));
-    TRY(json_get_integer(json, where, "tied", &tied));
-    TRY(json_get_integer(json, where, "scale_logits", &scaled));
-    TRY(json_get_integer(json, where, "pad", &pad));
-    TRY(json_get_integer(json, where, "end", &end));
-    TRY(json_get_integer(json, where, "decoder_start", &start));
-    TRY(json_get_number(json, where, "eps", &eps));
-    if (pad != (int32_t)pad || end != (int32_t)end || start != (int32_t)start)
-        FAIL(STATUS_INPUT, "%s: \"pad\", \"end\" or \"decoder_start\" is no token", where);
-    shape->gated = gated != 0;
-    shape->tied = tied != 0;
-    shape->scale_logits = scaled != 0;
-    shape->pad = (int32_t)pad;
-    shape->end = (int32_t)end;
-    shape->decoder_start = (int32_t)start;
-    shape->eps = (float)eps;
-    return NULL;
-}
-
-status checkpoint_read_shape(const char *folder, struct model_shape *shape)
+status checkpoint_read_shape(const char *folder, struct model_shape **shape)
 {
     struct store *store;
     void *text = NULL;
     int64_t size;
     json_t *json;
-    memset(shape, 0, sizeof *shape);
     TRY(open_in(folder, "model.h5", &store));
     TRY(close_after(store, read_all(store, "shape.json", STORE_BYTES, &text, &size)));
     char where[LONG_PATH];
@@ -288,7 +255,7 @@ status checkpoint_read_shape(const char *folder, struct model_shape *shape)
     status s = json_parse(text, (size_t)size, where, &json);
     free(text);
     if (s) return s;
-    s = shape_from_json(json, where, shape);
+    s = model_shape_from_json(json, where, shape);
     json_decref(json);
     return s;
 }

@@ -44,26 +44,34 @@ static status load_checkpoint(const char *folder, struct model *model)
     return s;
 }
 
+/* Freed with free(). */
+static status shape_read(const char *folder, struct queue *queue, struct model_shape **shape)
+{
+    const bool ours = model_is_checkpoint(folder);
+    if (!ours && holds(folder, "model.h5"))
+        FAIL(STATUS_INPUT, "%s: a checkpoint without its manifest.json is not used", folder);
+    if (ours && !queue_is_plan(queue)) TRY(checkpoint_verify(folder, NULL));
+    TRY(ours ? checkpoint_read_shape(folder, shape) : model_folder_shape(folder, shape));
+    status s = ours                   ? size_check(folder, *shape)
+               : queue_is_plan(queue) ? NULL
+                                      : model_folder_check(folder, *shape);
+    if (!s) return NULL;
+    free(*shape);
+    return s;
+}
+
 status model_open(const char *folder, struct queue *queue, bool with_gradients,
                   struct model **model)
 {
-    struct model_shape shape;
+    struct model_shape *shape;
     *model = NULL;
     if (!directory_exists(folder)) FAIL(STATUS_INPUT, "%s: no such model folder", folder);
-    bool ours = model_is_checkpoint(folder);
-    if (ours) {
-        if (!queue_is_plan(queue)) TRY(checkpoint_verify(folder, NULL));
-        TRY(checkpoint_read_shape(folder, &shape));
-        TRY(size_check(folder, &shape));
-    } else if (holds(folder, "model.h5")) {
-        FAIL(STATUS_INPUT, "%s: a checkpoint without its manifest.json is not used", folder);
-    } else {
-        TRY(model_folder_shape(folder, &shape));
-        if (!queue_is_plan(queue)) TRY(model_folder_check(folder, &shape));
-    }
-    TRY(model_create(queue, &shape, with_gradients, model));
-    if (queue_is_plan(queue)) return NULL;
-    status s = ours ? load_checkpoint(folder, *model) : model_folder_load(folder, *model);
+    TRY(shape_read(folder, queue, &shape));
+    status s = model_create(queue, shape, with_gradients, model);
+    free(shape);
+    if (s || queue_is_plan(queue)) return s;
+    s = model_is_checkpoint(folder) ? load_checkpoint(folder, *model)
+                                    : model_folder_load(folder, *model);
     if (!s) s = model_refresh(*model);
     if (s) {
         model_destroy(*model);

@@ -11,7 +11,7 @@
 #include "src/learn/settings.h"
 #include "src/learn/token_arrays.h"
 #include "src/model/critic.h"
-#include "src/model/model.h"
+#include "src/model/run.h"
 #include "src/reward/running.h"
 
 struct learner {

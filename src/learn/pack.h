@@ -4,7 +4,7 @@
 
 #include "src/learn/batch.h"
 #include "src/learn/settings.h"
-#include "src/model/model.h"
+#include "src/model/batch.h"
 
 struct packed_batch {
     struct model_batch batch;

@@ -1,14 +1,14 @@
-/* The critic: a T5 encoder of its own, mean over a history's tokens, a scalar head
- * (weight [d_model] and bias), started from the policy's encoder with a zero head. */
+/* The critic: a trunk of the policy's shape without what replies alone need, the mean of its hidden
+ * rows over each history's tokens, a value head; started from the policy with a zero head. */
 #ifndef REGARD_MODEL_CRITIC_H
 #define REGARD_MODEL_CRITIC_H
 
+#include "src/model/batch.h"
 #include "src/model/model.h"
 
 struct critic;
 
-/* shape: the policy's; its decoder is left out.  Parameters' names: the encoder's, then
- * value_head.weight [d_model], value_head.bias [1]. */
+/* shape: the policy's.  Parameters' names: the trunk's, then the head's. */
 status critic_create(struct queue *queue, const struct model_shape *shape, struct critic **out);
 void critic_destroy(struct critic *critic);
 struct parameters *critic_parameters(struct critic *critic);

@@ -1,10 +1,34 @@
-/* A model's parameters: look-up by name, hash, and the way to and from the host. */
 #include "src/model/parameters.h"
 
 #include "src/base/file.h"
+#include "src/base/memory.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { ALIGNMENT = 16 }; /* floats */
+
+int64_t parameters_append(struct parameters *p, int rank, int64_t rows, int64_t columns,
+                          const char *format, ...)
+{
+    p->list = memory_resize(p->list, (size_t)(p->count + 1) * sizeof *p->list);
+    struct parameter *one = &p->list[p->count++];
+    *one = (struct parameter){
+        .offset = p->size, .count = rows * columns, .rank = rank, .shape = {rows, columns}};
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(one->name, sizeof one->name, format, arguments);
+    va_end(arguments);
+    p->size += one->count;
+    return one->offset;
+}
+
+void parameters_align(struct parameters *p)
+{
+    p->size = (p->size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
 
 const struct parameter *parameters_find(const struct parameters *p, const char *name)
 {
@@ -28,8 +52,7 @@ status parameters_upload(struct parameters *p, const float *host)
 /* For each parameter: name with its NUL, rank and sizes as 64-bit little-endian, values. */
 status parameters_hash(const struct parameters *p, char hex[65])
 {
-    float *host = malloc((size_t)p->size * sizeof(float) + 1);
-    if (!host) FAIL(STATUS_INTERNAL, "no memory for %lld parameters", (long long)p->size);
+    float *host = memory_allocate((size_t)p->size * sizeof(float) + 1);
     status s = parameters_download(p, host);
     if (s) {
         free(host);

@@ -23,6 +23,13 @@ struct parameters {
     float *values; /* device, [size] */
 };
 
+/* Appends a parameter [rows, columns] (rank 1: columns 1) right behind the others; its offset. */
+int64_t parameters_append(struct parameters *p, int rank, int64_t rows, int64_t columns,
+                          const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* The next parameter begins aligned: a weight that is packed, alone or with those appended right
+ * behind it. */
+void parameters_align(struct parameters *p);
+
 const struct parameter *parameters_find(const struct parameters *p, const char *name);
 /* SHA-256 over names, shapes and float32 bytes in the table's order: `parameters sha256`. */
 status parameters_hash(const struct parameters *p, char hex[65]);

@@ -24,7 +24,7 @@ status generator_create(struct model *model, struct generator **out)
     capture_create(&g->capture, q);
     results_create(&g->results, q);
     step_graphs_create(&g->recorded, q);
-    status s = model_shape(model)->decoder_layers ? model_decoder_create(model, &g->decoder) : NULL;
+    status s = model_shape(model)->layers ? model_decoder_create(model, &g->decoder) : NULL;
     if (!s) s = model_run_create(model, &g->run);
     if (s) {
         generator_destroy(g);
@@ -56,7 +56,7 @@ void generator_use_graphs(struct generator *g, bool graphs)
 
 status generator_check(const struct generator *g, const struct config *config)
 {
-    const int64_t layers = model_shape(g->model)->decoder_layers;
+    const int64_t layers = model_shape(g->model)->layers;
     if (config->attention.layers > layers)
         FAIL(STATUS_INPUT,
              "attention.layers is %lld but the model's decoder has %lld layers; lower it",

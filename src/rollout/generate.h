@@ -5,7 +5,8 @@
 
 #include "src/base/config.h"
 #include "src/base/philox.h"
-#include "src/model/model.h"
+#include "src/model/decoder.h"
+#include "src/model/run.h"
 #include "src/reward/terms.h"
 #include "src/rollout/prompt.h"
 #include "src/rollout/reply.h"

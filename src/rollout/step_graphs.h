@@ -2,7 +2,7 @@
 #ifndef REGARD_ROLLOUT_STEP_GRAPHS_H
 #define REGARD_ROLLOUT_STEP_GRAPHS_H
 
-#include "src/model/model.h"
+#include "src/model/decoder.h"
 
 /* Without gaps between members: keys are compared byte by byte. */
 struct step_key {

@@ -9,6 +9,7 @@
 
 #include "src/base/memory.h"
 #include "src/checkpoint/checkpoint.h"
+#include "src/model/t5/shape.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,8 @@ static int remove_run(void **state)
 
 static struct parameter list[2] = {{"shared.weight", 0, 12, 2, {4, 3}}, {"norm", 16, 5, 1, {5, 1}}};
 static struct parameters parameters = {.list = list, .count = 2, .size = 21};
-static const struct model_shape shape = {.vocabulary = 4, .d_model = 3, .eps = 1e-6f, .end = 1};
+static const struct t5_shape shape = {
+    .common = {.family = &family_t5, .vocabulary = 4, .width = 3, .end = 1}, .eps = 1e-6f};
 
 static float value(int64_t step, int64_t i)
 {
@@ -59,7 +61,7 @@ static void write_step(int64_t step, int learners)
     checkpoint_temporary(run, step, folder);
     for (int i = 0; i < 21; i++) model[i] = value(step, i);
     for (int i = 0; i < TOTAL; i++) vector[i] = value(step, 2 * i);
-    GOOD(checkpoint_write_model(folder, &parameters, model, &shape));
+    GOOD(checkpoint_write_model(folder, &parameters, model, &shape.common));
     for (int l = 0; l < learners; l++) {
         int64_t begin = (int64_t)TOTAL * l / learners, end = (int64_t)TOTAL * (l + 1) / learners;
         struct checkpoint_vector v = {"moment", vector + begin, end - begin, TOTAL, begin};
@@ -81,14 +83,15 @@ static void write_step(int64_t step, int learners)
 static void check_step(int64_t step)
 {
     char folder[CHECKPOINT_PATH_MAX];
-    struct model_shape back;
+    struct model_shape *back;
     float model[21], *vector;
     int64_t total, count;
     void *data;
     checkpoint_folder(run, step, folder);
     GOOD(checkpoint_verify(folder, NULL));
     GOOD(checkpoint_read_shape(folder, &back));
-    assert_true(back.d_model == 3 && back.eps == 1e-6f && back.end == 1);
+    assert_memory_equal(back, &shape, sizeof shape);
+    free(back);
     GOOD(checkpoint_read_model(folder, &parameters, model));
     for (int i = 0; i < 21; i++)
         if (i < 12 || i >= 16) assert_true(model[i] == value(step, i));

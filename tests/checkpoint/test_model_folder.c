@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "src/checkpoint/model_folder.h"
+#include "src/model/t5/shape.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,30 +24,31 @@ static void an_imported_model_comes_back_and_a_changed_one_is_refused(void **sta
 {
     (void)state;
     char folder[] = "/tmp/regard-model-XXXXXX", path[128], before[65], after[65];
-    struct model_shape shape = {.vocabulary = 40,
-                                .d_model = 16,
-                                .d_kv = 8,
-                                .d_ff = 32,
-                                .heads = 2,
-                                .encoder_layers = 1,
-                                .decoder_layers = 2,
-                                .buckets = 8,
-                                .max_distance = 20,
-                                .gated = true,
-                                .eps = 1e-6f,
-                                .end = 1};
+    const struct t5_shape shape = {.common = {.family = &family_t5,
+                                              .vocabulary = 40,
+                                              .width = 16,
+                                              .layers = 2,
+                                              .heads = 2,
+                                              .end = 1},
+                                   .d_kv = 8,
+                                   .d_ff = 32,
+                                   .encoder_layers = 1,
+                                   .buckets = 8,
+                                   .max_distance = 20,
+                                   .gated = true,
+                                   .eps = 1e-6f};
     struct queue *queue;
     struct model *model, *back;
     assert_non_null(mkdtemp(folder));
     GOOD(cpu_queue_create(1, "auto", &queue));
-    GOOD(model_create(queue, &shape, false, &model));
+    GOOD(model_create(queue, &shape.common, false, &model));
     GOOD(model_initialize(model, 5));
     GOOD(model_save_imported(model, NULL, folder));
     GOOD(model_open(folder, queue, false, &back));
     GOOD(parameters_hash(model_parameters(model), before));
     GOOD(parameters_hash(model_parameters(back), after));
     assert_string_equal(before, after);
-    assert_memory_equal(&model_shape(back)->eps, &shape.eps, sizeof shape.eps);
+    assert_memory_equal(model_shape(back), &shape, sizeof shape);
     model_destroy(back);
     status s = model_save_imported(model, NULL, folder);
     assert_non_null(s); /* holds a model already */

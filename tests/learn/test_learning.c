@@ -25,7 +25,7 @@ struct school {
     struct queue *q;
     struct dataset *data;
     struct language *language;
-    struct model_shape shape;
+    struct t5_shape shape;
     float *weights;
     struct course group; /* of the group's test, for the one on KL */
 };
@@ -69,7 +69,7 @@ struct trainee {
 static struct model *model_new(const struct school *school, bool with_gradients)
 {
     struct model *model;
-    CHECK(model_create(school->q, &school->shape, with_gradients, &model));
+    CHECK(model_create(school->q, &school->shape.common, with_gradients, &model));
     CHECK(parameters_upload(model_parameters(model), school->weights));
     CHECK(model_refresh(model));
     return model;
@@ -256,17 +256,17 @@ static void of_two_tokens_the_better_gains_what_the_other_loses(void **state)
 {
     const struct school *school = *state;
     struct queue *q = school->q;
-    struct model_shape shape = tiny_shape(true);
+    struct t5_shape shape = tiny_shape(true);
     struct config config;
     struct learner_exchange alone;
     struct learner *learner;
     struct model *model;
-    shape.vocabulary = 2;
+    shape.common.vocabulary = 2;
     config_rigged(&config, ADVANTAGE_GROUP, SCALE_NONE);
     learner_exchange_alone(&alone);
     for (int better = 0; better < 2; better++)
         for (int only = 0; only < 2; only++) {
-            CHECK(model_create(q, &shape, true, &model));
+            CHECK(model_create(q, &shape.common, true, &model));
             CHECK(model_initialize(model, 7));
             CHECK(model_refresh(model));
             const struct learn_settings settings = learn_settings_of(&config);
@@ -335,17 +335,17 @@ static int school_open(void **state)
     config_small(&config);
     school->q = queue_new(1);
     school->shape = tiny_shape(true);
-    school->shape.vocabulary = 384;
-    school->shape.d_model = 32;
+    school->shape.common.vocabulary = 384;
+    school->shape.common.width = 32;
     school->shape.d_ff = 48;
-    school->shape.heads = 4;
+    school->shape.common.heads = 4;
     school->shape.d_kv = 8;
     school->shape.encoder_layers = 2;
-    school->shape.decoder_layers = 1;
+    school->shape.common.layers = 1;
     CHECK(dataset_read("synthetic:5:400", DATASET_TRAIN, &school->data));
     CHECK(language_open(&config, "", school->data, &school->language));
     CHECK(examples_make(&school->language->history, school->data, ROLE_ASSISTANT, &list));
-    CHECK(model_create(school->q, &school->shape, true, &model));
+    CHECK(model_create(school->q, &school->shape.common, true, &model));
     CHECK(model_initialize(model, 3));
     CHECK(model_refresh(model));
     learner_exchange_alone(&alone);

@@ -513,9 +513,9 @@ static void *worker_run(void *context)
                                              .reduce_finish = meeting_reduce_finish,
                                              .gather_values = meeting_gather_values,
                                              .gather = meeting_gather};
-    struct model_shape shape = tiny_shape(true);
+    struct t5_shape shape = tiny_shape(true);
     status s = cpu_queue_create(1, "auto", &q);
-    if (!s) s = model_create(q, &shape, true, &policy);
+    if (!s) s = model_create(q, &shape.common, true, &policy);
     if (!s) s = model_initialize(policy, 7);
     if (!s) {
         parameters_stir(model_parameters(policy), 5);

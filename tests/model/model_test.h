@@ -19,7 +19,10 @@
 
 #include "kernels/load.h"
 #include "src/base/philox.h"
-#include "src/model/model.h"
+#include "src/model/decoder.h"
+#include "src/model/folder.h"
+#include "src/model/run.h"
+#include "src/model/t5/shape.h"
 
 #define MODEL_TEST_UNUSED __attribute__((unused))
 
@@ -89,29 +92,40 @@ static MODEL_TEST_UNUSED float uniform_at(uint32_t seed, uint32_t index)
     return philox_uniform(out[0]);
 }
 
-static MODEL_TEST_UNUSED struct model_shape tiny_shape(bool gated_untied)
+/* model_folder_shape of a T5. */
+static MODEL_TEST_UNUSED status t5_folder_shape(const char *folder, struct t5_shape *out)
 {
-    struct model_shape tied = {.vocabulary = 23,
-                               .d_model = 16,
-                               .d_kv = 4,
-                               .d_ff = 24,
-                               .heads = 2,
-                               .encoder_layers = 2,
-                               .decoder_layers = 2,
-                               .buckets = 8,
-                               .max_distance = 16,
-                               .tied = true,
-                               .scale_logits = true,
-                               .eps = 1e-6f,
-                               .pad = 0,
-                               .end = 1,
-                               .decoder_start = 0};
-    struct model_shape untied = tied;
+    struct model_shape *shape;
+    *out = (struct t5_shape){0};
+    TRY(model_folder_shape(folder, &shape));
+    assert_ptr_equal(shape->family, &family_t5);
+    *out = *t5_shape(shape);
+    free(shape);
+    return NULL;
+}
+
+static MODEL_TEST_UNUSED struct t5_shape tiny_shape(bool gated_untied)
+{
+    struct t5_shape tied = {.common = {.family = &family_t5,
+                                       .vocabulary = 23,
+                                       .width = 16,
+                                       .layers = 2,
+                                       .heads = 2,
+                                       .end = 1},
+                            .d_kv = 4,
+                            .d_ff = 24,
+                            .encoder_layers = 2,
+                            .buckets = 8,
+                            .max_distance = 16,
+                            .tied = true,
+                            .scale_logits = true,
+                            .eps = 1e-6f};
+    struct t5_shape untied = tied;
     untied.gated = true;
     untied.tied = untied.scale_logits = false;
-    untied.heads = 3;
+    untied.common.heads = 3;
     untied.encoder_layers = 1;
-    untied.decoder_layers = 3;
+    untied.common.layers = 3;
     return gated_untied ? untied : tied;
 }
 
@@ -140,9 +154,9 @@ static MODEL_TEST_UNUSED void parameters_stir(struct parameters *p, uint32_t see
 
 static MODEL_TEST_UNUSED struct model *tiny_model(struct queue *q, bool gated_untied)
 {
-    struct model_shape shape = tiny_shape(gated_untied);
+    const struct t5_shape shape = tiny_shape(gated_untied);
     struct model *model;
-    CHECK(model_create(q, &shape, true, &model));
+    CHECK(model_create(q, &shape.common, true, &model));
     CHECK(model_initialize(model, 7));
     parameters_stir(model_parameters(model), 5);
     CHECK(model_refresh(model));

@@ -55,11 +55,11 @@ static void expect(status s, const char *what, const char *first, const char *se
 
 static status load(char hex[65])
 {
-    struct model_shape shape;
-    TRY(model_folder_shape(folder, &shape));
+    struct t5_shape shape;
+    TRY(t5_folder_shape(folder, &shape));
     struct queue *queue = queue_new(1);
     struct model *model;
-    CHECK(model_create(queue, &shape, false, &model));
+    CHECK(model_create(queue, &shape.common, false, &model));
     status s = model_folder_load(folder, model);
     if (!s && hex) s = parameters_hash(model_parameters(model), hex);
     model_destroy(model);
@@ -70,23 +70,23 @@ static status load(char hex[65])
 static void test_missing_keys_take_the_defaults_of_transformers(void **state)
 {
     (void)state;
-    struct model_shape shape;
+    struct t5_shape shape;
     folder_clear();
     write_text("config.json", "{\"model_type\": \"t5\", \"num_layers\": 3}");
-    CHECK(model_folder_shape(folder, &shape));
-    assert_int_equal(shape.vocabulary, 32128);
-    assert_int_equal(shape.d_model, 512);
+    CHECK(t5_folder_shape(folder, &shape));
+    assert_int_equal(shape.common.vocabulary, 32128);
+    assert_int_equal(shape.common.width, 512);
     assert_int_equal(shape.d_kv, 64);
     assert_int_equal(shape.d_ff, 2048);
-    assert_int_equal(shape.heads, 8);
+    assert_int_equal(shape.common.heads, 8);
     assert_int_equal(shape.encoder_layers, 3);
-    assert_int_equal(shape.decoder_layers, 3);
+    assert_int_equal(shape.common.layers, 3);
     assert_int_equal(shape.buckets, 32);
     assert_int_equal(shape.max_distance, 128);
     assert_true(shape.eps == 1e-6f && !shape.gated && shape.tied && shape.scale_logits);
-    assert_int_equal(shape.pad, 0);
-    assert_int_equal(shape.end, 1);
-    assert_int_equal(shape.decoder_start, 0);
+    assert_int_equal(shape.common.pad, 0);
+    assert_int_equal(shape.common.end, 1);
+    assert_int_equal(shape.common.start, 0);
 }
 
 static void test_bad_configs_are_refused_by_key(void **state)
@@ -118,11 +118,10 @@ static void test_bad_configs_are_refused_by_key(void **state)
         {"{\"d_ff\": 1, \"d_ff\": 2}", "duplicate", "d_ff"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct model_shape shape;
+        struct t5_shape shape;
         folder_clear();
         write_text("config.json", cases[i].config);
-        expect(model_folder_shape(folder, &shape), cases[i].config, cases[i].first,
-               cases[i].second);
+        expect(t5_folder_shape(folder, &shape), cases[i].config, cases[i].first, cases[i].second);
     }
 }
 
@@ -211,20 +210,20 @@ static void test_tensors_that_do_not_fit_are_refused_by_name(void **state)
 static void test_transformers_5_tells_the_head_by_the_file(void **state)
 {
     (void)state;
-    struct model_shape shape;
+    struct t5_shape shape;
     copy_golden("bf16"); /* separate head, unscaled */
     config_json_set("tie_word_embeddings", json_true());
     config_json_set("scale_decoder_outputs", json_false());
-    CHECK(model_folder_shape(folder, &shape));
+    CHECK(t5_folder_shape(folder, &shape));
     assert_true(!shape.tied && !shape.scale_logits);
     CHECK(load(NULL));
     config_json_set("scale_decoder_outputs", json_true());
-    CHECK(model_folder_shape(folder, &shape));
+    CHECK(t5_folder_shape(folder, &shape));
     assert_true(!shape.tied && shape.scale_logits);
     copy_golden("relu-tied"); /* a head equal to the embedding */
     config_json_set("tie_word_embeddings", json_true());
     config_json_set("scale_decoder_outputs", json_true());
-    CHECK(model_folder_shape(folder, &shape));
+    CHECK(t5_folder_shape(folder, &shape));
     assert_true(shape.tied && shape.scale_logits);
     CHECK(load(NULL));
     copy_golden("bf16"); /* the old form says tied beside another head */
@@ -281,20 +280,20 @@ static void test_a_saved_folder_loads_with_the_same_parameters(void **state)
     static const char *const models[] = {"relu-tied", "gated-untied", "bytes", "bf16"};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         char before[65], after[65];
-        struct model_shape first, second;
+        struct t5_shape first, second;
         copy_golden(models[i]);
-        CHECK(model_folder_shape(folder, &first));
+        CHECK(t5_folder_shape(folder, &first));
         struct queue *queue = queue_new(1);
         struct model *model;
-        CHECK(model_create(queue, &first, false, &model));
+        CHECK(model_create(queue, &first.common, false, &model));
         CHECK(model_folder_load(folder, model));
         CHECK(parameters_hash(model_parameters(model), before));
         folder_clear();
         CHECK(model_folder_save(model, folder));
         model_destroy(model);
         queue->op->destroy(queue);
-        CHECK(model_folder_shape(folder, &second));
-        assert_int_equal(first.vocabulary, second.vocabulary);
+        CHECK(t5_folder_shape(folder, &second));
+        assert_int_equal(first.common.vocabulary, second.common.vocabulary);
         assert_int_equal(first.max_distance, second.max_distance);
         assert_int_equal(first.buckets, second.buckets);
         assert_int_equal(first.gated, second.gated);

@@ -106,11 +106,11 @@ static int32_t append_tokens(const struct tensor *tensor, int32_t **tokens, int3
 static void golden_open(struct golden *g, const char *folder, const struct tolerances *tolerances)
 {
     char path[1024];
-    struct model_shape shape;
+    struct t5_shape shape;
     *g = (struct golden){.folder = folder, .tolerances = tolerances, .q = queue_new(2)};
     snprintf(path, sizeof path, "%s/model", folder);
-    CHECK(model_folder_shape(path, &shape));
-    CHECK(model_create(g->q, &shape, true, &g->model));
+    CHECK(t5_folder_shape(path, &shape));
+    CHECK(model_create(g->q, &shape.common, true, &g->model));
     CHECK(model_folder_load(path, g->model));
     CHECK(model_refresh(g->model));
     CHECK(model_run_create(g->model, &g->run));
@@ -154,7 +154,7 @@ static void case_matches(const struct golden *g, int c)
                                 .reply_history = reply_history};
     model_run_keep_maps(g->run, true);
     CHECK(model_forward(g->run, &batch, false, 0));
-    float *encoder = host_of_reals(g->q, model_run_encoder_output(g->run), n * shape->d_model);
+    float *encoder = host_of_reals(g->q, model_run_hidden(g->run), n * shape->width);
     check_tensor(g, encoder, find(g, "case%d.encoder_output", c), forward, 0);
     float *device_logits;
     CHECK(model_run_logits(g->run, &device_logits));
@@ -165,10 +165,10 @@ static void case_matches(const struct golden *g, int c)
     float *logp = host_of(g->q, device, m);
     check_tensor(g, logp, find(g, "case%d.logp", c), forward, g->tolerances->rounding);
     const struct tensor *tensor = find(g, "case%d.cross_attention", c);
-    assert_int_equal(tensor->count, shape->decoder_layers * shape->heads * m * n);
+    assert_int_equal(tensor->count, shape->layers * shape->heads * m * n);
     float *maps = malloc((size_t)tensor->count * sizeof(float));
     assert_non_null(maps);
-    for (int64_t i = 0; i < shape->decoder_layers * shape->heads; i++)
+    for (int64_t i = 0; i < shape->layers * shape->heads; i++)
         CHECK(model_run_map(g->run, i / shape->heads, i % shape->heads, maps + i * m * n));
     check_tensor(g, maps, tensor, g->tolerances->maps, 0);
     g->q->op->release(g->q, device);

@@ -52,22 +52,23 @@ static void parameters_narrow(struct parameters *p)
 
 static struct model *model_new(struct queue *q, int index)
 {
-    const struct model_shape shape = {.vocabulary = VOCABULARY,
-                                      .d_model = 64,
-                                      .d_kv = models[index].d_kv,
-                                      .heads = models[index].heads,
-                                      .d_ff = 160,
-                                      .encoder_layers = 2,
-                                      .decoder_layers = 2,
-                                      .buckets = 16,
-                                      .max_distance = 64,
-                                      .gated = models[index].gated,
-                                      .tied = !models[index].gated,
-                                      .scale_logits = !models[index].gated,
-                                      .eps = 1e-6f,
-                                      .end = 1};
+    const struct t5_shape shape = {.common = {.family = &family_t5,
+                                              .vocabulary = VOCABULARY,
+                                              .width = 64,
+                                              .layers = 2,
+                                              .heads = models[index].heads,
+                                              .end = 1},
+                                   .d_kv = models[index].d_kv,
+                                   .d_ff = 160,
+                                   .encoder_layers = 2,
+                                   .buckets = 16,
+                                   .max_distance = 64,
+                                   .gated = models[index].gated,
+                                   .tied = !models[index].gated,
+                                   .scale_logits = !models[index].gated,
+                                   .eps = 1e-6f};
     struct model *model;
-    CHECK(model_create(q, &shape, true, &model));
+    CHECK(model_create(q, &shape.common, true, &model));
     CHECK(model_initialize(model, 3));
     parameters_narrow(model_parameters(model));
     CHECK(model_refresh(model));

@@ -102,7 +102,7 @@ static const struct {
      "overflows", "one"},
     {"a number beyond 64 bits",
      "{\"one\":{\"dtype\":\"F32\",\"shape\":[99999999999999999999],\"data_offsets\":[0,0]}}", 0,
-     "bad JSON", ""},
+     "is not a count", "one"},
     {"negative dimension", "{\"one\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4,
      "dimension 0", "one"},
     {"fractional dimension", "{\"one\":{\"dtype\":\"F32\",\"shape\":[1.0],\"data_offsets\":[0,4]}}",

@@ -19,11 +19,11 @@ static double loss_of_run(struct problem *p, float *dlogits, float *dencoder)
 {
     struct queue *q = model_queue(p->model);
     int64_t vocabulary = model_shape(p->model)->vocabulary, m = p->tiny.reply_begin[5];
-    int64_t encoder_size = p->tiny.history_begin[4] * model_shape(p->model)->d_model;
+    int64_t encoder_size = p->tiny.history_begin[4] * model_shape(p->model)->width;
     float *device;
     CHECK(model_run_logits(p->run, &device));
     float *logits = host_of(q, device, m * vocabulary);
-    float *encoder = host_of(q, model_run_encoder_output(p->run), encoder_size);
+    float *encoder = host_of(q, model_run_hidden(p->run), encoder_size);
     double loss = 0;
     for (int64_t i = 0; i < m; i++) {
         const float *row = logits + i * vocabulary;
@@ -62,7 +62,7 @@ static void gradients_match(bool gated_untied)
     size_t bytes = (size_t)parameters->size * sizeof(float);
     const int64_t m = p.tiny.reply_begin[5];
     size_t logits = (size_t)(m * model_shape(p.model)->vocabulary);
-    size_t encoder = (size_t)(p.tiny.history_begin[4] * model_shape(p.model)->d_model);
+    size_t encoder = (size_t)(p.tiny.history_begin[4] * model_shape(p.model)->width);
     float *gradients = device_new(q, bytes);
     float *dlogits = device_new(q, logits * sizeof(float));
     float *dencoder = device_new(q, encoder * sizeof(float));
@@ -139,7 +139,7 @@ static void pass_run(struct model_run *run, struct model *model, enum model_keep
                                      0.9f, 0.0f, rows, vocabulary);
         CHECK(model_run_head_backward(run, first, rows, dlogits, sum));
     }
-    CHECK(model_backward(run, model_run_encoder_output(run), sum, NULL));
+    CHECK(model_backward(run, model_run_hidden(run), sum, NULL));
     *logp = host_of(q, device, M);
     *gradients = host_of(q, sum, size);
     q->op->release(q, device);
@@ -217,7 +217,7 @@ static void backward_run(struct model_run *run, struct queue *q, float *gradient
     tiny_batch_fill(&tiny);
     CHECK(model_forward(run, &tiny.batch, true, 1));
     CHECK(model_run_head_backward(run, 0, 22, model_run_head_forward(run, 0, 22), gradients));
-    CHECK(model_backward(run, model_run_encoder_output(run), gradients, watermark));
+    CHECK(model_backward(run, model_run_hidden(run), gradients, watermark));
     CHECK(q->op->synchronize(q));
 }
 
@@ -289,7 +289,7 @@ static void backward_without_kept_activations_is_refused(void **state)
     CHECK(model_run_create(model, &run));
     CHECK(model_forward(run, &tiny.batch, false, 0));
     float *values = model_parameters(model)->values;
-    status s = model_backward(run, model_run_encoder_output(run), values, NULL);
+    status s = model_backward(run, model_run_hidden(run), values, NULL);
     assert_int_equal(status_code(s), STATUS_INTERNAL);
     status_free(s);
     tiny.history_tokens[0] = 23;

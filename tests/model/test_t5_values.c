@@ -35,8 +35,8 @@ static void a_model_with_taken_values_has_the_others_bits(void **state)
     tiny_batch_fill(&tiny);
     for (int untied = 0; untied < 2; untied++) {
         struct model *from = tiny_model(q, untied), *to;
-        const struct model_shape shape = tiny_shape(untied);
-        CHECK(model_create(q, &shape, false, &to));
+        const struct t5_shape shape = tiny_shape(untied);
+        CHECK(model_create(q, &shape.common, false, &to));
         model_round_stochastically(from, 3); /* what is rounded at all, by version */
         model_round_stochastically(to, 3);
         struct parameters *p = model_parameters(to);

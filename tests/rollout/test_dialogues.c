@@ -21,9 +21,9 @@ static int open_fixture(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
     f->q = queue_new(2);
-    struct model_shape shape = tiny_shape(true);
-    shape.vocabulary = 384;
-    CHECK(model_create(f->q, &shape, false, &f->model));
+    struct t5_shape shape = tiny_shape(true);
+    shape.common.vocabulary = 384;
+    CHECK(model_create(f->q, &shape.common, false, &f->model));
     CHECK(model_initialize(f->model, 3));
     parameters_stir(model_parameters(f->model), 5);
     CHECK(model_refresh(f->model));
@@ -237,10 +237,9 @@ static void a_frozen_scorer_keeps_the_samplers_log_probabilities(void **state)
     struct fixture *f = *state;
     static const int whole[1] = {DIALOGUES};
     struct experience *live[DIALOGUES], *frozen[DIALOGUES];
-    struct model_shape shape = *model_shape(f->model);
     struct model *other;
     struct rollout rollout = rollout_of(f, &f->config);
-    CHECK(model_create(f->q, &shape, false, &other));
+    CHECK(model_create(f->q, model_shape(f->model), false, &other));
     CHECK(model_initialize(other, 99));
     parameters_stir(model_parameters(other), 6);
     CHECK(model_refresh(other));

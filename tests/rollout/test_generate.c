@@ -401,11 +401,11 @@ static void a_batch_whose_rows_all_end_at_once_stops(void **state)
     config.rollout.temperature = 0;
     config.infer.batch = ROWS;
     generate_with(f, f->generator, &config, CANDIDATES, first);
-    struct model_shape shape = tiny_shape(true);
-    shape.end = first[0].tokens[0];
+    struct t5_shape shape = tiny_shape(true);
+    shape.common.end = first[0].tokens[0];
     struct model *model;
     struct generator *generator;
-    CHECK(model_create(f->q, &shape, false, &model));
+    CHECK(model_create(f->q, &shape.common, false, &model));
     CHECK(model_initialize(model, 7));
     parameters_stir(model_parameters(model), 5);
     CHECK(model_refresh(model));

@@ -201,11 +201,11 @@ static void folder_matches(const char *folder)
 {
     struct golden g = {.folder = folder, .q = queue_new(2)};
     char path[1024];
-    struct model_shape shape;
+    struct t5_shape shape;
     struct config config;
     snprintf(path, sizeof path, "%s/model", folder);
-    CHECK(model_folder_shape(path, &shape));
-    CHECK(model_create(g.q, &shape, false, &g.model));
+    CHECK(t5_folder_shape(path, &shape));
+    CHECK(model_create(g.q, &shape.common, false, &g.model));
     CHECK(model_folder_load(path, g.model));
     CHECK(model_refresh(g.model));
     CHECK(generator_create(g.model, &g.generator));
@@ -215,7 +215,7 @@ static void folder_matches(const char *folder)
     config.floor.form = FLOOR_NONE;
     scores_match(&g, "layers1", &config);
     greedy_replies_match(&g, &config);
-    if (shape.decoder_layers >= 2) {
+    if (shape.common.layers >= 2) {
         config.attention.layers = 2;
         scores_match(&g, "layers2", &config);
         config.attention.layers = 1;

@@ -11,7 +11,8 @@
 /* What --shape chooses. */
 struct bench_scale {
     const char *name;
-    struct model_shape shape; /* of a random model, where no other is named */
+    /* Sizes of a random model, where no other is named. */
+    int64_t vocabulary, d_model, d_kv, d_ff, heads, layers;
     /* A turn: histories of so many tokens, candidates of each, new tokens of a reply. */
     int64_t histories, history_tokens, candidates, new_tokens;
     /* A wide decode step; its history's and its reply's tokens are a turn's. */

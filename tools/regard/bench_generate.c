@@ -185,11 +185,11 @@ static double step_weight_bytes(struct model *model)
 {
     const struct parameters *p = model_parameters(model);
     const double element = (double)model_queue(model)->real_bytes;
+    const bool tied = model_shape_number(model_shape(model), "tied") != 0;
     double bytes = 0;
     for (int64_t i = 0; i < p->count; i++) {
         const struct parameter *one = &p->list[i];
-        const bool head = model_shape(model)->tied ? !strncmp(one->name, "shared", 6)
-                                                   : !strncmp(one->name, "lm_head", 7);
+        const bool head = !strncmp(one->name, tied ? "shared" : "lm_head", 6);
         const bool history =
             strstr(one->name, "EncDecAttention.k.") || strstr(one->name, "EncDecAttention.v.");
         if (strstr(one->name, "relative_attention_bias")) continue; /* a table made at the start */
@@ -207,7 +207,8 @@ static status decode_measure(struct round *r, json_t *out)
     struct capture_times t;
     TRY(rounds_measure(r, few, &t));
     const double element = (double)b->queue->real_bytes;
-    const double token = 2 * element * (double)(shape->decoder_layers * shape->heads * shape->d_kv);
+    const double token =
+        2 * element * (double)(shape->layers * shape->heads) * model_shape_number(shape, "d_kv");
     const double weights = step_weight_bytes(r->model);
     const double cross = token * (double)(r->prompts.prompt_count * b->scale->history_tokens);
     /* Steps few + 1 to many read so many keys, their own among them. */

@@ -125,12 +125,12 @@ static json_t *kernel_line(const char *name, const struct bench_peaks *peaks, do
 static status bench_products(const struct bench *b, json_t *list)
 {
     struct queue *q = b->queue;
-    const struct model_shape *t5 = &b->scale->shape;
-    const int64_t inner = t5->heads * t5->d_kv;
-    const int64_t shapes[][2] = {{inner, t5->d_model},
-                                 {t5->d_ff, t5->d_model},
-                                 {t5->d_model, t5->d_ff},
-                                 {32128, t5->d_model}};
+    const struct bench_scale *scale = b->scale;
+    const int64_t inner = scale->heads * scale->d_kv;
+    const int64_t shapes[][2] = {{inner, scale->d_model},
+                                 {scale->d_ff, scale->d_model},
+                                 {scale->d_model, scale->d_ff},
+                                 {32128, scale->d_model}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         struct product p;
         int64_t most = 1;
@@ -166,7 +166,7 @@ static status bench_attention(const struct bench *b, json_t *list)
 {
     struct queue *q = b->queue;
     const int64_t n = b->scale->history_tokens, histories = b->scale->histories;
-    const int64_t heads = b->scale->shape.heads, d = b->scale->shape.d_kv, inner = heads * d;
+    const int64_t heads = b->scale->heads, d = b->scale->d_kv, inner = heads * d;
     int32_t *ranges = memory_allocate((size_t)(histories + 1) * sizeof *ranges);
     for (int64_t h = 0; h <= histories; h++) ranges[h] = (int32_t)(h * n);
     struct buffer qkv = {0}, bias = {0}, out = {0}, begin = {0};
@@ -257,7 +257,7 @@ static status bench_softmax(const struct bench *b, json_t *list)
 static status bench_rmsnorm(const struct bench *b, json_t *list)
 {
     struct queue *q = b->queue;
-    struct rows r = {.m = 8 * b->scale->history_tokens, .d = b->scale->shape.d_model};
+    struct rows r = {.m = 8 * b->scale->history_tokens, .d = b->scale->d_model};
     double seconds;
     char name[64];
     snprintf(name, sizeof name, "rmsnorm %lld x %lld", (long long)r.m, (long long)r.d);

@@ -8,19 +8,15 @@
 
 enum { FIRST_WORD = 3 }; /* ids below it are special */
 
-/* T5 1.0's forms. */
-#define SHAPE(vocabulary_, d_model_, d_kv_, d_ff_, heads_, layers)                                 \
-    {                                                                                              \
-        .vocabulary = vocabulary_, .d_model = d_model_, .d_kv = d_kv_, .d_ff = d_ff_,              \
-        .heads = heads_, .encoder_layers = layers, .decoder_layers = layers, .buckets = 32,        \
-        .max_distance = 128, .tied = true, .scale_logits = true, .eps = 1e-6f, .pad = 0, .end = 1, \
-        .decoder_start = 0                                                                         \
-    }
-
 /* tiny: for tests; small: T5-small's layers, for the CPU; large: T5-large, for a GPU. */
 static const struct bench_scale scales[] = {
     {.name = "tiny",
-     .shape = SHAPE(64, 32, 8, 64, 4, 2),
+     .vocabulary = 64,
+     .d_model = 32,
+     .d_kv = 8,
+     .d_ff = 64,
+     .heads = 4,
+     .layers = 2,
      .histories = 2,
      .history_tokens = 16,
      .candidates = 2,
@@ -39,7 +35,12 @@ static const struct bench_scale scales[] = {
      .rows = {1, 8},
      .rounds = 3},
     {.name = "small",
-     .shape = SHAPE(2000, 512, 64, 2048, 8, 6),
+     .vocabulary = 2000,
+     .d_model = 512,
+     .d_kv = 64,
+     .d_ff = 2048,
+     .heads = 8,
+     .layers = 6,
      .histories = 4,
      .history_tokens = 128,
      .candidates = 8,
@@ -58,7 +59,12 @@ static const struct bench_scale scales[] = {
      .rows = {1, 4, 16, 64, 256},
      .rounds = 5},
     {.name = "large",
-     .shape = SHAPE(32128, 1024, 64, 4096, 16, 24),
+     .vocabulary = 32128,
+     .d_model = 1024,
+     .d_kv = 64,
+     .d_ff = 4096,
+     .heads = 16,
+     .layers = 24,
      .histories = 4,
      .history_tokens = 512,
      .candidates = 8,
@@ -85,36 +91,45 @@ const struct bench_scale *bench_scale_find(const char *name)
     return NULL;
 }
 
-/* The scale's shape, or the one that the configuration gives with model.d_model. */
-static status shape_choose(const struct bench *b, struct model_shape *out)
+/* The scale's sizes, or those that the configuration gives with model.d_model; all layers, or one
+ * a stack. */
+static status shape_make(const struct bench *b, bool one_layer, struct model_shape **out)
 {
     const struct config *config = &b->config;
-    *out = b->scale->shape;
-    if (config->model.vocabulary) out->vocabulary = config->model.vocabulary;
-    if (out->vocabulary <= FIRST_WORD)
+    const struct bench_scale *scale = b->scale;
+    const bool given = config->model.d_model != 0;
+    const int64_t vocabulary =
+        config->model.vocabulary ? config->model.vocabulary : scale->vocabulary;
+    const int64_t encoder = given ? config->model.encoder_layers : scale->layers;
+    const int64_t decoder = given ? config->model.decoder_layers : scale->layers;
+    if (vocabulary <= FIRST_WORD)
         FAIL(STATUS_INPUT, "model.vocabulary is %lld; bench wants more than %d ids",
-             (long long)out->vocabulary, FIRST_WORD);
-    if (config->model.d_model == 0) return NULL;
-    out->d_model = config->model.d_model;
-    out->d_kv = config->model.d_kv;
-    out->d_ff = config->model.d_ff;
-    out->heads = config->model.heads;
-    out->encoder_layers = config->model.encoder_layers;
-    out->decoder_layers = config->model.decoder_layers;
-    out->gated = config->model.gated;
-    out->tied = out->scale_logits = config->model.tied;
-    return NULL;
+             (long long)vocabulary, FIRST_WORD);
+    const struct model_setting settings[] = {
+        {"vocabulary", (double)vocabulary},
+        {"d_model", (double)(given ? config->model.d_model : scale->d_model)},
+        {"d_kv", (double)(given ? config->model.d_kv : scale->d_kv)},
+        {"d_ff", (double)(given ? config->model.d_ff : scale->d_ff)},
+        {"heads", (double)(given ? config->model.heads : scale->heads)},
+        {"encoder_layers", one_layer ? 1 : (double)encoder},
+        {"decoder_layers", one_layer ? 1 : (double)decoder},
+        {"gated", given && config->model.gated},
+        {"tied", !given || config->model.tied},
+        {"pad", 0},
+        {"end", 1}};
+    return model_shape_from_settings(NULL, settings, sizeof settings / sizeof *settings, out);
 }
 
-/* T5's own initialization, which for a large model takes minutes on the host: every layer has the
- * values of a one-layer model's. */
-static status weights_repeat(struct model *model, int64_t seed)
+/* The model's own initialization, which for a large one takes minutes on the host: every layer has
+ * the values of a one-layer model's. */
+static status weights_repeat(const struct bench *b, struct model *model, int64_t seed)
 {
-    struct model_shape shape = *model_shape(model);
+    struct model_shape *shape;
     struct parameters *to = model_parameters(model);
     struct model *one = NULL;
-    shape.encoder_layers = shape.decoder_layers = 1;
-    status s = model_create(model_queue(model), &shape, false, &one);
+    TRY(shape_make(b, true, &shape));
+    status s = model_create(model_queue(model), shape, false, &one);
+    free(shape);
     if (!s) s = model_initialize(one, seed);
     float *from = NULL, *values = NULL;
     if (!s) {
@@ -153,10 +168,12 @@ status bench_model(const struct bench *b, struct queue *queue, bool with_gradien
 {
     *out = NULL;
     if (b->folder) return model_open(b->folder, queue, with_gradients, out);
-    struct model_shape shape;
-    TRY(shape_choose(b, &shape));
-    TRY(model_create(queue, &shape, with_gradients, out));
-    status s = weights_repeat(*out, b->config.seed);
+    struct model_shape *shape;
+    TRY(shape_make(b, false, &shape));
+    status s = model_create(queue, shape, with_gradients, out);
+    free(shape);
+    if (s) return s;
+    s = weights_repeat(b, *out, b->config.seed);
     if (!s) return NULL;
     model_destroy(*out);
     *out = NULL;

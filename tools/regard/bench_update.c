@@ -93,12 +93,12 @@ static void forward_flops(const struct update *u, double *weights, double *atten
 {
     const struct model_shape *shape = model_shape(u->model);
     const struct parameters *p = model_parameters(u->model);
-    const double inner = (double)(shape->heads * shape->d_kv);
+    const double inner = (double)shape->heads * model_shape_number(shape, "d_kv");
+    const bool tied = model_shape_number(shape, "tied") != 0;
     double history_weights = 0, reply_weights = 0;
     for (int64_t i = 0; i < p->count; i++) {
         const struct parameter *one = &p->list[i];
-        const bool head =
-            shape->tied ? !strncmp(one->name, "shared", 6) : !strncmp(one->name, "lm_head", 7);
+        const bool head = !strncmp(one->name, tied ? "shared" : "lm_head", 6);
         const bool history = !strncmp(one->name, "encoder.", 8) ||
                              strstr(one->name, "EncDecAttention.k.") ||
                              strstr(one->name, "EncDecAttention.v.");
@@ -115,10 +115,10 @@ static void forward_flops(const struct update *u, double *weights, double *atten
             const double n = (double)turn->history_count, k = (double)turn->reply_count;
             if (i == u->begin[m] || turn->history != turn[-1].history) {
                 *weights += 2 * history_weights * n;
-                *attention += (double)shape->encoder_layers * 4 * inner * n * n;
+                *attention += model_shape_number(shape, "encoder_layers") * 4 * inner * n * n;
             }
             *weights += 2 * reply_weights * k;
-            *attention += (double)shape->decoder_layers * 4 * inner * (k * (k + 1) / 2 + k * n);
+            *attention += (double)shape->layers * 4 * inner * (k * (k + 1) / 2 + k * n);
         }
 }
 

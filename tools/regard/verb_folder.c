@@ -59,7 +59,6 @@ status verb_inspect(struct command *command)
     struct model *model;
     const char *folder = command->what;
     TRY(model_only(command, &queue, &model));
-    const struct model_shape *shape = model_shape(model);
     char hex[SHA256_HEX];
     status s = parameters_hash(model_parameters(model), hex);
     if (!s) {
@@ -71,12 +70,9 @@ status verb_inspect(struct command *command)
                             : step < 0  ? "imported model, verified"
                                         : "checkpoint, verified");
         if (step >= 0) printf("step %lld\n", (long long)step);
-        printf("vocabulary %lld, d_model %lld, d_ff %lld, %lld heads of %lld, %lld + %lld layers, "
-               "%s, %s\n",
-               (long long)shape->vocabulary, (long long)shape->d_model, (long long)shape->d_ff,
-               (long long)shape->heads, (long long)shape->d_kv, (long long)shape->encoder_layers,
-               (long long)shape->decoder_layers, shape->gated ? "gated GELU" : "ReLU",
-               shape->tied ? "tied" : "separate head");
+        char *sizes = model_shape_describe(model_shape(model));
+        printf("%s\n", sizes);
+        free(sizes);
         printf("tensors %lld, parameters %lld\n", (long long)model_parameters(model)->count,
                (long long)model_parameters(model)->size);
         printf("parameters sha256 %s\n", hex);

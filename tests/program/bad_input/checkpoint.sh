@@ -96,9 +96,10 @@ shape "a width that the file cannot hold" 'c/model.h5: [0-9]+ bytes, its shape.j
 shape "layers that are not there" 'c/model.h5: [0-9]+ bytes, its shape.json asks' \
     's/"encoder_layers":2/"encoder_layers":9/'
 shape "no heads" 'c/model.h5: shape.json: "heads" is missing' 's/"heads"/"hands"/'
+shape "an unknown family" 'c/model.h5: shape.json: "family" is u5' 's/"family":"t5"/"family":"u5"/'
 shape "a negative pad" 'c/model.h5: the model.s shape: pad is -1' 's/"eps":1e-06,"pad":0/"eps":1e-6,"pad":-1/'
 shape "an epsilon below 0" 'c/model.h5: the model.s shape: eps is -1e-06' 's/"eps":1e-06/"eps":-1e-6/'
-shape "a shape cut" 'c/model.h5: shape.json: bad JSON: .*byte' 's/{"vocabulary"/ "vocabulary"/'
+shape "a shape cut" 'c/model.h5: shape.json: bad JSON: .*byte' 's/{"family"/ "family"/'
 # Numbers that are none: the last four of shared.weight, found by their bytes.
 rm -r c
 expect_status 0 "$regard" import --model "$golden/relu-tied/model" --out c

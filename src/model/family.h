@@ -1,0 +1,79 @@
+/* What a family of models is to the rest of src/model: one table of names, sizes and functions.
+ * A family has a folder of its own, src/model/NAME/, and a line in families.c.  Its structs begin
+ * with the common ones (struct model_shape, model, model_run, model_decoder), which src/model
+ * allocates at the sizes given here, zeroed. */
+#ifndef REGARD_MODEL_FAMILY_H
+#define REGARD_MODEL_FAMILY_H
+
+#include "kernels/ops.h"
+
+#include <jansson.h>
+
+struct model;
+struct model_decoder;
+struct model_run;
+struct model_shape;
+struct model_watermark;
+struct parameter;
+struct parameters;
+struct shape_row;
+struct workspace;
+
+struct model_family {
+    const char *name;
+    const char *const *config_types; /* config.json's model_type names, then NULL */
+
+    size_t shape_size;
+    const struct shape_row *shape_rows;
+    /* What the rows' bounds do not say. */
+    status (*shape_check)(const struct model_shape *shape);
+    /* Completes a shape whose rows are the settings'. */
+    void (*shape_from_settings)(struct model_shape *shape);
+    /* From a Hugging Face folder's config.json, an object at `path` of this family's type;
+     * the folder's weights may be looked at. */
+    status (*shape_from_config)(const json_t *config, const char *path, const char *folder,
+                                struct model_shape *shape);
+    /* The shape without what replies alone need: a critic's. */
+    void (*shape_without_replies)(struct model_shape *shape);
+
+    size_t model_size;
+    /* Appends the parameters, notes where the linear layers are (model_state.h). */
+    void (*lay_out)(struct model *model);
+    void (*release)(struct model *model); /* what lay_out allocated */
+    /* Standard deviation of a new model's parameter; 0: all ones. */
+    double (*initial_deviation)(const struct model_shape *shape, const struct parameter *one);
+
+    size_t run_size;
+    void (*run_create)(struct model_run *run); /* host memory of its own */
+    void (*run_release)(struct model_run *run);
+    /* The family's part of the run's workspace for the present batch: what forward leaves, and
+     * the gradients' places where activations are kept. */
+    void (*run_place)(struct model_run *run, struct workspace *workspace);
+    /* The pass of the present batch: fills run->hidden and, with replies, run->head_input. */
+    void (*forward)(struct model_run *run);
+    /* Gradients of a kept pass, added to `gradients`: from run->dhead_input where `replies`, plus
+     * dhidden [history tokens, width] or NULL. */
+    void (*backward)(struct model_run *run, bool replies, const real *dhidden, float *gradients,
+                     const struct model_watermark *watermark);
+
+    size_t decoder_size;
+    void (*decoder_create)(struct model_decoder *decoder);
+    void (*decoder_release)(struct model_decoder *decoder);
+    /* Room for a step's activations, but its logits; for keys and values. */
+    void (*decoder_place)(struct model_decoder *decoder, struct workspace *workspace);
+    void (*decoder_place_caches)(struct model_decoder *decoder, struct workspace *workspace);
+    /* Before the first step: the histories' run is done, all is placed. */
+    void (*decoder_begin)(struct model_decoder *decoder);
+    /* One step: from decoder->input to decoder->logits and decoder->capture. */
+    void (*decoder_step)(struct model_decoder *decoder);
+
+    /* Other names under which files store a parameter, in the order they are looked for, then
+     * NULL; which tensors of a file are passed over. */
+    const char *const *(*tensor_names)(const struct model_shape *shape, const char *parameter);
+    bool (*tensor_ignored)(const char *name);
+    /* A Hugging Face folder from parameters' values (host), which may be changed. */
+    status (*folder_save)(const struct model_shape *shape, const struct parameters *parameters,
+                          float *values, const char *folder);
+};
+
+#endif

@@ -1,0 +1,58 @@
+/* Teacher-forced passes of a model over packed batches: forward, head, backward.  A run owns the
+ * memory they work in. */
+#ifndef REGARD_MODEL_RUN_H
+#define REGARD_MODEL_RUN_H
+
+#include "src/model/batch.h"
+#include "src/model/model.h"
+
+/* What a forward pass leaves on the device, valid until the run's next forward. */
+struct model_run;
+status model_run_create(struct model *model, struct model_run **out);
+void model_run_destroy(struct model_run *run);
+/* All of a run's memory at once, by the largest batch: no pass within the limits allocates after
+ * it (but for attention maps and model_run_logits).  What the last forward pass left is lost. */
+status model_run_reserve(struct model_run *run, const struct model_limits *limits);
+
+/* Up to what the head reads.  capture_layers: 0, or how many of the last layers add their attention
+ * over the history into model_run_capture. */
+status model_forward(struct model_run *run, const struct model_batch *batch, enum model_keep keep,
+                     int64_t capture_layers);
+/* The histories behind the last norm: [history tokens, width]. */
+const real *model_run_hidden(const struct model_run *run);
+const int32_t *model_run_targets(const struct model_run *run);       /* [reply tokens], device */
+const int32_t *model_run_history_begin(const struct model_run *run); /* [histories + 1], device */
+const float *model_run_capture(const struct model_run *run,
+                               int64_t *stride); /* [reply tokens, stride] */
+
+/* The head, model_run_head_rows reply tokens at a time at most, so that the logits of all need not
+ * exist: forward gives the logits [rows, vocabulary] of tokens [first, first + rows), which are
+ * there until the next call; dlogits is a place for their gradients (theirs where `real` is fp32);
+ * backward takes those and adds the head's gradient.  Backward calls stand before model_backward,
+ * in the order of the tokens, with any number of rows. */
+int64_t model_run_head_rows(const struct model_run *run);
+float *model_run_head_forward(struct model_run *run, int64_t first, int64_t rows);
+real *model_run_dlogits(const struct model_run *run);
+status model_run_head_backward(struct model_run *run, int64_t first, int64_t rows,
+                               const real *dlogits, float *gradients);
+/* Another bound of those rows than that of memory, for tests; 0: that one. */
+void model_run_limit_head(struct model_run *run, int64_t rows);
+/* Of every reply token under softmax(logits / temperature), device [reply tokens] each; entropy
+ * and lse may be NULL. */
+status model_run_logp(struct model_run *run, float temperature, float *logp, float *entropy,
+                      float *lse);
+/* All logits [reply tokens, vocabulary] at once, for fixtures. */
+status model_run_logits(struct model_run *run, float **logits);
+
+/* From the head's input on, if model_run_head_backward has taken all rows (if none, what reads the
+ * histories alone), plus dhidden [history tokens, width], or NULL.  gradients (device, the
+ * parameters' layout) are added to; watermark may be NULL. */
+status model_backward(struct model_run *run, const real *dhidden, float *gradients,
+                      const struct model_watermark *watermark);
+
+/* For fixtures: attention of layer `layer`, head `head`, reply 0 over its history, as host
+ * [reply tokens, history tokens]; needs a forward with model_run_keep_maps. */
+void model_run_keep_maps(struct model_run *run, bool keep);
+status model_run_map(struct model_run *run, int64_t layer, int64_t head, float *host);
+
+#endif

@@ -1,0 +1,46 @@
+/* What a run holds, for the files of src/model alone.  n history tokens, m reply tokens. */
+#ifndef REGARD_MODEL_RUN_STATE_H
+#define REGARD_MODEL_RUN_STATE_H
+
+#include "src/model/batch.h"
+#include "src/model/buffer.h"
+#include "src/model/model_state.h"
+#include "src/model/workspace.h"
+
+/* A family's own struct begins with it. */
+struct model_run {
+    struct model *model;
+    bool keep_maps;
+    bool done; /* a forward pass has filled it */
+    enum model_keep keep;
+    int64_t histories, history_tokens, longest_history; /* n */
+    int64_t replies, reply_tokens, longest_reply;       /* m */
+    int64_t first_reply_tokens, first_history_tokens;
+    bool all_read; /* every history has a reply */
+    int64_t capture_layers;
+    int64_t head_row_limit;     /* rows of the head at a time; 0: as many as LOGITS_BYTES allow */
+    int64_t head_backward_rows; /* whose gradient has gone back through the head */
+    struct buffer integers, workspace, all_logits;
+    struct host_buffer image; /* of the integers, while they are uploaded */
+    /* In `integers`. */
+    int32_t *history_begin, *history_ids;       /* [histories + 1], [n] */
+    int32_t *reply_begin, *input_ids, *targets; /* [replies + 1], [m], [m] */
+    int32_t *cross_begin, *cross_end;           /* [replies] key range of the reply's history */
+    /* In `workspace`, placed by the family. */
+    real *hidden;     /* [n, width] */
+    real *head_input; /* [m, width] */
+    /* In `workspace`, placed by the run. */
+    real *dhead_input; /* [m, width], where activations are kept */
+    float *logits;     /* [model_run_head_rows, vocabulary] */
+    real *dlogits;     /* the same place where `real` is fp32 */
+    float *capture;    /* [m, longest_history] */
+    float *maps;       /* [layers, heads, m, longest_history] */
+};
+
+/* For backward passes: gradients from `offset` on are final; watermark may be NULL. */
+static inline void watermark_ready(const struct model_watermark *watermark, int64_t offset)
+{
+    if (watermark && watermark->ready) watermark->ready(watermark->context, offset);
+}
+
+#endif

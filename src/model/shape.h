@@ -1,0 +1,71 @@
+/* The sizes of a model.  What every family has is named here; a family's own struct begins with
+ * this one, and its table of rows says where each number lies, what it is called in settings and
+ * in a checkpoint's shape.json, and what it may be. */
+#ifndef REGARD_MODEL_SHAPE_H
+#define REGARD_MODEL_SHAPE_H
+
+#include "src/base/status.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct model_family;
+
+struct model_shape {
+    const struct model_family *family;
+    int64_t vocabulary;
+    int64_t width; /* of a hidden row */
+    /* Layers and heads whose attention over a history can be captured; layers 0: a model without
+     * replies (a critic's). */
+    int64_t layers, heads;
+    int32_t pad, end; /* ids */
+    int32_t start;    /* the id that a reply's first token stands behind */
+};
+
+enum shape_kind {
+    SHAPE_INTEGER,
+    SHAPE_ID,
+    SHAPE_FLAG,
+    SHAPE_REAL
+}; /* int64_t, int32_t, bool,
+    * float */
+struct shape_row {
+    const char *name; /* NULL: behind the last row */
+    size_t offset;    /* in the family's struct */
+    enum shape_kind kind;
+    double low, high;       /* of an integer or, above low, a real; ids lie in the vocabulary */
+    const char *config_key; /* Hugging Face's; NULL: the family reads it otherwise */
+    double absent;          /* where a config.json or the settings do not say */
+};
+
+/* A number by its row's name; 0 where the family has none of that name. */
+double model_shape_number(const struct model_shape *shape, const char *name);
+/* Rows' bounds, then what the family asks for; the error names the number. */
+status model_shape_check(const struct model_shape *shape);
+/* Freed with free(). */
+struct model_shape *model_shape_copy(const struct model_shape *shape);
+
+/* From named numbers, as settings give them; names that the family has not are passed over, rows
+ * not named take their value where absent.  family NULL: the first.  Freed with free(). */
+struct model_setting {
+    const char *name;
+    double value;
+};
+status model_shape_from_settings(const char *family, const struct model_setting *settings,
+                                 int64_t count, struct model_shape **out);
+
+/* A checkpoint's shape.json: "family" (absent: the first) and every row.  The text is freed with
+ * free(); so is the shape. */
+char *model_shape_to_json(const struct model_shape *shape);
+status model_shape_from_json(const json_t *json, const char *where, struct model_shape **out);
+/* One line for people; freed with free(). */
+char *model_shape_describe(const struct model_shape *shape);
+
+/* For families: a shape of the family's size, rows at their value where absent; a row's value. */
+struct model_shape *shape_new(const struct model_family *family);
+double shape_row_get(const struct model_shape *shape, const struct shape_row *row);
+void shape_row_set(struct model_shape *shape, const struct shape_row *row, double value);
+
+#endif

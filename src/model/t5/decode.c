@@ -1,0 +1,147 @@
+#include "src/model/t5/decode.h"
+
+#include "src/base/memory.h"
+#include "src/model/t5/layer.h"
+
+#include <stdlib.h>
+
+void t5_decoder_create(struct model_decoder *decoder)
+{
+    const size_t layers = (size_t)decoder->model->shape->layers;
+    t5_decoder_of(decoder)->layer = memory_allocate(layers * sizeof(struct t5_activations));
+}
+
+void t5_decoder_release(struct model_decoder *decoder)
+{
+    free(t5_decoder_of(decoder)->layer);
+}
+
+void t5_decoder_place(struct model_decoder *common, struct workspace *workspace)
+{
+    struct t5_decoder *decoder = t5_decoder_of(common);
+    const struct t5_shape *s = t5_of(common->model)->shape;
+    const int64_t rows = common->limits.rows, layers = s->common.layers, d = s->common.width;
+    decoder->bias = workspace_floats(workspace, s->common.heads * (2 * common->limits.steps - 1));
+    t5_place_inputs(workspace, s, layers, rows, MODEL_KEEP_NOTHING, decoder->layer);
+    t5_place_layers(workspace, s, true, layers, rows, 0, MODEL_KEEP_NOTHING, decoder->layer);
+    decoder->normed = workspace_reals(workspace, rows * d);
+    decoder->scaled = s->scale_logits ? workspace_reals(workspace, rows * d) : decoder->normed;
+}
+
+void t5_decoder_place_caches(struct model_decoder *common, struct workspace *workspace)
+{
+    struct t5_decoder *decoder = t5_decoder_of(common);
+    const struct t5_shape *s = t5_of(common->model)->shape;
+    const struct model_decoder_limits *limits = &common->limits;
+    const int64_t token = s->common.layers * 2 * s->common.heads * s->d_kv;
+    decoder->cross_kv = workspace_reals(workspace, token * limits->history_tokens);
+    decoder->cache = workspace_reals(workspace, token * limits->rows * limits->steps);
+}
+
+static real *layer_cross_kv(const struct t5_decoder *decoder, int64_t layer)
+{
+    const struct model_decoder *common = &decoder->common;
+    const struct t5_shape *s = t5_of(common->model)->shape;
+    return real_at(common->model->queue, decoder->cross_kv,
+                   layer * common->limits.history_tokens * 2 * s->common.heads * s->d_kv);
+}
+
+void t5_decoder_begin(struct model_decoder *common)
+{
+    struct t5_decoder *decoder = t5_decoder_of(common);
+    struct t5 *t5 = t5_of(common->model);
+    t5_relative_bias(t5, &t5->decoder, decoder->bias, common->limits.steps);
+    for (int64_t i = 0; i < t5->decoder.layers; i++)
+        linear_forward(t5->common.queue, &t5->decoder.layer[i].linear[CROSS_KV],
+                       layer_cross_kv(decoder, i), common->run->hidden,
+                       common->run->history_tokens);
+}
+
+/* One query a row, standing behind its cached keys. */
+static void self_attention(struct t5_decoder *decoder, int64_t index,
+                           const struct t5_activations *a)
+{
+    const struct model_decoder *common = &decoder->common;
+    struct queue *q = common->model->queue;
+    const struct t5_shape *s = t5_of(common->model)->shape;
+    int64_t inner = s->common.heads * s->d_kv;
+    int64_t slot_stride = common->limits.steps * 2 * inner;
+    real *cache = real_at(q, decoder->cache, index * common->limits.rows * slot_stride);
+    q->op->cache_append(q, cache, slot_stride, common->slot, common->step,
+                        real_at(q, a->qkv, inner), 3 * inner, common->rows, 2 * inner,
+                        q->real_bytes);
+    struct attention attention = {
+        .segments = common->rows,
+        .heads = s->common.heads,
+        .head_dim = s->d_kv,
+        .query_rows = common->rows,
+        .query_begin = common->self_query_begin,
+        .key_begin = common->self_key_begin,
+        .key_end = common->self_key_end,
+        .q = a->qkv,
+        .k = cache,
+        .v = real_at(q, cache, inner),
+        .q_stride = 3 * inner,
+        .k_stride = 2 * inner,
+        .v_stride = 2 * inner,
+        .bias = decoder->bias,
+        .bias_span = common->limits.steps,
+        .causal = true,
+        .out = a->self_out,
+    };
+    q->op->attention(q, &attention);
+}
+
+/* Rows side by side of one history are one segment: its keys are read once for all. */
+static void cross_attention(struct t5_decoder *decoder, int64_t index,
+                            const struct t5_activations *a)
+{
+    const struct model_decoder *common = &decoder->common;
+    struct queue *q = common->model->queue;
+    const struct t5_shape *s = t5_of(common->model)->shape;
+    int64_t inner = s->common.heads * s->d_kv, first = s->common.layers - common->capture_layers;
+    const real *kv = layer_cross_kv(decoder, index);
+    struct attention attention = {
+        .segments = common->segments,
+        .heads = s->common.heads,
+        .head_dim = s->d_kv,
+        .query_rows = common->rows,
+        .query_begin = common->cross_query_begin,
+        .key_begin = common->cross_key_begin,
+        .key_end = common->cross_key_end,
+        .q = a->cross_q,
+        .k = kv,
+        .v = real_at(q, kv, inner),
+        .q_stride = inner,
+        .k_stride = 2 * inner,
+        .v_stride = 2 * inner,
+        .out = a->cross_out,
+        .capture = index >= first ? common->capture : NULL,
+        .capture_stride = common->limits.longest_history,
+        .capture_accumulate = index > first,
+    };
+    q->op->attention(q, &attention);
+}
+
+void t5_decoder_step(struct model_decoder *common)
+{
+    struct t5_decoder *decoder = t5_decoder_of(common);
+    struct t5 *t5 = t5_of(common->model);
+    struct queue *q = t5->common.queue;
+    const int64_t rows = common->rows;
+    q->op->embedding(q, decoder->layer[0].x_in, t5->common.parameters.values + t5->common.embedding,
+                     common->input, rows, t5->shape->common.width);
+    for (int64_t i = 0; i < t5->decoder.layers; i++) {
+        const struct t5_activations *a = &decoder->layer[i];
+        const struct t5_layer *layer = &t5->decoder.layer[i];
+        t5_layer_self_project(t5, layer, a, rows);
+        self_attention(decoder, i, a);
+        t5_layer_self_close(t5, layer, a, rows);
+        t5_layer_cross_project(t5, layer, a, rows);
+        cross_attention(decoder, i, a);
+        t5_layer_cross_close(t5, layer, a, rows);
+        t5_layer_feed_forward(t5, layer, a, rows);
+    }
+    t5_head_input(t5, decoder->layer[0].x_out, decoder->normed, NULL, decoder->scaled, rows);
+    linear_forward_float(q, &t5->common.head, common->logits, decoder->scaled, rows, false);
+}

@@ -1,0 +1,93 @@
+/* What a T5, its runs and its decoders hold.  Sizes in comments: see shape.h. */
+#ifndef REGARD_MODEL_T5_STATE_H
+#define REGARD_MODEL_T5_STATE_H
+
+#include "src/model/decoder_state.h"
+#include "src/model/model_state.h"
+#include "src/model/run_state.h"
+#include "src/model/t5/shape.h"
+
+enum t5_linear_name { SELF_QKV, SELF_O, CROSS_Q, CROSS_KV, CROSS_O, FF_WI, FF_WO, T5_LINEARS };
+enum t5_norm_name { NORM_SELF, NORM_CROSS, NORM_FF, T5_NORMS };
+
+struct t5_layer {
+    struct linear linear[T5_LINEARS]; /* n 0: the layer has none */
+    int64_t norm[T5_NORMS];           /* offsets of the weights [d] */
+};
+
+struct t5_stack {
+    bool decoder;
+    int64_t layers;
+    struct t5_layer *layer;
+    int64_t relative_bias; /* offset of [buckets, heads], of block 0, used by all */
+    int64_t final_norm;
+};
+
+struct t5 {
+    struct model common;
+    const struct t5_shape *shape;
+    struct t5_stack encoder, decoder;
+};
+
+/* One layer's activations.  MODEL_KEEP_ALL: a place for each; MODEL_KEEP_INPUTS: layers share all
+ * but x_in and x_out; otherwise they share all, and x_in, x_self, x_cross and x_out are the same
+ * rows.  A layer's x_out is the next one's x_in. */
+struct t5_activations {
+    real *x_in;                                       /* [m, d] */
+    real *norm_self, *norm_cross, *norm_ff;           /* [m, d] */
+    float *inverse_self, *inverse_cross, *inverse_ff; /* [m] */
+    real *qkv;                                        /* [m, 3i] */
+    real *self_out, *cross_out;                       /* [m, i] */
+    float *self_lse, *cross_lse;                      /* [m, heads] (NULL when not kept) */
+    real *x_self;                                     /* [m, d] */
+    real *cross_q, *cross_kv;                         /* [m, i], [n, 2i] */
+    real *x_cross;                                    /* [m, d] (x_self in the encoder) */
+    real *wi, *inner; /* [m, 2f] before the gate, NULL without one; [m, f] */
+    real *x_out;      /* [m, d] */
+};
+
+/* Gradients of activations, reused by every layer. */
+struct t5_gradients {
+    real *dx, *dnorm;                     /* [rows, d], rows the larger of n and m; dx: of the
+                                           * residual stream throughout */
+    real *dout, *dqkv;                    /* [rows, i], [rows, 3i] */
+    real *dinner, *dwi;                   /* [rows, f], [rows, w] */
+    real *dcross_kv, *dencoder;           /* [n, 2i], [n, d] */
+    float *dencoder_bias, *ddecoder_bias; /* [heads, 2 span - 1] */
+    size_t bias_bytes[2];
+};
+
+struct t5_run {
+    struct model_run common;                  /* hidden: the encoder's output */
+    struct t5_activations *encoder, *decoder; /* [layers] on the host */
+    float *encoder_bias, *decoder_bias;       /* [heads, 2 span - 1] */
+    float *encoder_inverse, *decoder_inverse; /* [n], [m] of the final norms */
+    real *decoder_output;                     /* [m, d] before the scaling */
+    struct t5_gradients gradients;            /* placed where activations are kept */
+};
+
+struct t5_decoder {
+    struct model_decoder common;
+    struct t5_activations *layer; /* [layers] on the host, all the same place */
+    float *bias;                  /* [heads, 2 limits.steps - 1] */
+    real *cross_kv;               /* [layers, limits.history_tokens, 2i] */
+    real *cache;                  /* [layers, slots, limits.steps, 2i] keys, then values */
+    real *normed, *scaled;        /* [rows, d] */
+};
+
+static inline struct t5 *t5_of(struct model *model)
+{
+    return (struct t5 *)model;
+}
+
+static inline struct t5_run *t5_run_of(struct model_run *run)
+{
+    return (struct t5_run *)run;
+}
+
+static inline struct t5_decoder *t5_decoder_of(struct model_decoder *decoder)
+{
+    return (struct t5_decoder *)decoder;
+}
+
+#endif
