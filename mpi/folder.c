@@ -3,14 +3,43 @@
 
 #include "src/base/file.h"
 #include "src/base/log.h"
+#include "src/base/memory.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+/* What --change made otherwise: into about.txt as text, numbers into the next metrics. */
+static void changes_note(struct run_folder *folder, const struct config *before)
+{
+    const struct run_options *options = folder->options;
+    const char *name;
+    char was[64], is[64];
+    size_t used = 0;
+    for (int i = 0; i < options->changes.count; i++) {
+        if (!config_changed(before, &options->config, &options->changes, i, &name, was, is))
+            continue;
+        if (used < sizeof folder->changed)
+            used += (size_t)snprintf(folder->changed + used, sizeof folder->changed - used,
+                                     "%s%s from %s to %s", used ? ", " : "", name, was, is);
+        char *end;
+        const double value = strtod(is, &end);
+        if (*end) continue; /* a word */
+        char key[METRIC_NAME_MAX];
+        snprintf(key, sizeof key, "changed_%.40s", name);
+        for (char *c = key; *c; c++)
+            if (*c == '.') *c = '_';
+        metric_list_add(&folder->change, value, "%s", key);
+    }
+    if (used)
+        log_line(LOG_INFO, "changed from update %lld on: %s", (long long)folder->start + 1,
+                 folder->changed);
+}
+
 /* Whether the saved configuration allows to go on with the present one. */
-static status resume_check(const struct run_folder *folder)
+static status resume_check(struct run_folder *folder)
 {
     char *text;
     int64_t count;
@@ -23,9 +52,9 @@ static status resume_check(const struct run_folder *folder)
     status s = config_read_text(&before, name, text, (size_t)count);
     free(text);
     TRY(s);
-    const struct config_changes none = {.count = 0};
-    s = config_resume_check(&before, &folder->options->config, &none);
+    s = config_resume_check(&before, &folder->options->config, &folder->options->changes);
     if (s) return status_context(s, "%s", folder->checkpoint);
+    changes_note(folder, &before);
     char *kind;
     TRY(checkpoint_read_state(folder->checkpoint, "kind", CHECKPOINT_TEXT, (void **)&kind, &count));
     if (strcmp(kind, folder->kind) != 0)
@@ -77,31 +106,60 @@ status run_folder_open(struct world *world, const struct run_options *options, c
     return world_broadcast(world, &folder->start, sizeof folder->start, 0);
 }
 
-/* RUN/about.txt: what this folder is, for whoever finds it. */
+#define STARTS "\nStarts, the newest last:\n"
+
+/* The starts that an older about.txt tells of; the caller frees it. */
+static char *older_starts(const char *path)
+{
+    char *text, *starts = NULL;
+    size_t size;
+    status s = file_exists(path) ? file_read(path, &text, &size) : ERROR(STATUS_INPUT, "none");
+    if (!s) {
+        const char *at = strstr(text, STARTS);
+        if (at) starts = memory_text(at + strlen(STARTS));
+        free(text);
+    }
+    status_free(s); /* a folder without them says less */
+    return starts ? starts : memory_text("");
+}
+
+/* RUN/about.txt: what this folder is, for whoever finds it, and every start of the run. */
 static status about_write(const struct run_folder *folder)
 {
     const struct run_options *options = folder->options;
-    char path[1200], host[256] = "?";
+    const struct world *world = folder->world;
+    char path[1200], host[256] = "?", when[64] = "?";
+    const time_t now = time(NULL);
+    struct tm broken;
     gethostname(host, sizeof host - 1);
+    if (localtime_r(&now, &broken)) strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S%z", &broken);
     snprintf(path, sizeof path, "%s/about.txt", options->folder);
+    char *older = older_starts(path);
     struct file_writer writer;
-    TRY(file_begin(&writer, path));
-    fprintf(
-        writer.stream,
-        "A run of `regard %s`, %s, on %s with %d ranks, %d of them learners.\n"
-        "%s%s\n\n"
-        "config.yaml         the resolved configuration\n"
-        "metrics.jsonl       a JSON object an update; eval_* and valid_* are held out\n"
-        "events.out.*        the same for TensorBoard: tensorboard --logdir %s\n"
-        "checkpoints/        step-NNNNNN after so many updates; each serves as --model\n"
-        "samples/            replies at the evaluations (train)\n\n"
-        "Go on:    regard %s --config %s/config.yaml --run %s --resume\n"
-        "Look in:  regard inspect %s/checkpoints/step-NNNNNN\n",
-        folder->kind, options->version, host, folder->world->size, folder->world->roles.learners,
-        folder->checkpoint[0] ? "Resumed from " : "Started at the beginning", folder->checkpoint,
-        options->folder, folder->kind, options->folder, options->folder, options->folder);
-    status s = file_commit(&writer);
-    file_abandon(&writer);
+    status s = file_begin(&writer, path);
+    if (!s) {
+        fprintf(writer.stream,
+                "A run of `regard %s`.\n\n"
+                "config.yaml         the resolved configuration\n"
+                "metrics.jsonl       a JSON object an update; eval_* and valid_* are held out\n"
+                "events.out.*        the same for TensorBoard: tensorboard --logdir %s\n"
+                "checkpoints/        step-NNNNNN after so many updates; each serves as --model\n"
+                "samples/            replies at the evaluations (train)\n\n"
+                "Go on:    regard %s --config %s/config.yaml --run %s --resume\n"
+                "Look in:  regard inspect %s/checkpoints/step-NNNNNN\n" STARTS "%s",
+                folder->kind, options->folder, folder->kind, options->folder, options->folder,
+                options->folder, older);
+        fprintf(writer.stream, "%s %s, %s, %d ranks, %d of them learners, %s%s\n    %s\n", when,
+                host, options->version, world->size, world->roles.learners,
+                folder->checkpoint[0] ? "from " : "from the beginning", folder->checkpoint,
+                options->line);
+        if (folder->changed[0])
+            fprintf(writer.stream, "    changed from update %lld on: %s\n",
+                    (long long)folder->start + 1, folder->changed);
+        s = file_commit(&writer);
+        file_abandon(&writer);
+    }
+    free(older);
     return s;
 }
 
@@ -124,7 +182,8 @@ status run_folder_start(struct run_folder *folder, int64_t total)
     file_abandon(&writer);
     if (s) return s;
     TRY(about_write(folder));
-    TRY(tensorboard_open(&folder->board, options->folder));
+    /* A finished run that is resumed has no events to write. */
+    if (folder->start < total) TRY(tensorboard_open(&folder->board, options->folder));
     progress_begin(&folder->progress, folder->kind, folder->start, total,
                    options->config.log.every);
     return NULL;
@@ -143,7 +202,7 @@ status run_folder_record(struct run_folder *folder, int64_t step, const struct m
                          int64_t count)
 {
     TRY(metrics_write(folder->metrics, step, list, count));
-    return tensorboard_write(folder->board, step, list, count);
+    return folder->board ? tensorboard_write(folder->board, step, list, count) : NULL;
 }
 
 status run_folder_report(struct run_folder *folder, int64_t step, double seconds, double tokens,

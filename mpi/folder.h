@@ -4,6 +4,7 @@
 
 #include "mpi/run.h"
 #include "src/checkpoint/checkpoint.h"
+#include "src/report/metric_list.h"
 #include "src/report/metrics.h"
 #include "src/report/progress.h"
 #include "src/report/tensorboard.h"
@@ -18,6 +19,8 @@ struct run_folder {
     double best_metric;
     int64_t worse;             /* evaluations since */
     int64_t attempt;           /* rank 0: this job's fence, taken by run_folder_start */
+    char changed[1024];        /* rank 0: what --change made otherwise, as text; or empty */
+    struct metric_list change; /* rank 0: their new numbers, for the first update's metrics */
     struct metrics *metrics;   /* rank 0 */
     struct tensorboard *board; /* rank 0 */
     struct progress progress;

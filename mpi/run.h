@@ -11,8 +11,10 @@ struct run_options {
     struct config config;
     char folder[1024]; /* --run */
     enum run_resume resume;
-    bool dry;            /* --dry-run: check, print, do nothing */
-    const char *version; /* of the program, for the manifest and the log */
+    bool dry;                      /* --dry-run: check, print, do nothing */
+    struct config_changes changes; /* --change: of a resumed run's settings */
+    const char *line;              /* the command line */
+    const char *version;           /* of the program, for the manifest and the log */
 };
 
 /* Collective over all ranks of a world whose roles are set.  STATUS_STOPPED after a signal. */

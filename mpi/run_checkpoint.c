@@ -242,8 +242,9 @@ status run_checkpoint_load(struct run_folder *folder, struct learner *learner, f
         s = checkpoint_read_state(path, "reference", CHECKPOINT_TEXT, (void **)&reference, &count);
     if (!s && learner->reference) s = parameters_hash(model_parameters(learner->reference), hex);
     if (!s && reference[0] && strcmp(reference, hex) != 0) /* "": of before kl.coef 0 had one */
-        s = ERROR(STATUS_INPUT,
-                  "model.path is not the model this run began with (the reference differs)");
+        s = ERROR(STATUS_INPUT, "%s is not what this run began with: the reference differs",
+                  folder->options->config.model.reference_path[0] ? "model.reference_path"
+                                                                  : "model.path");
     free(reference);
     if (!s && lagging) {
         *lagging = NULL;

@@ -86,9 +86,17 @@ static status update(struct run *run, const struct run_kind *kind, int64_t step)
     int64_t tokens = 0;
     run->world->step = step;
     TRY(kind->step(run, step, &metrics, &tokens));
-    if (run->world->rank == 0)
-        TRY(run_folder_report(&run->folder, step + 1, seconds_now() - begun, (double)tokens,
-                              metrics.list, metrics.count));
+    const double seconds = seconds_now() - begun;
+    if (run->world->rank == 0) {
+        const struct metric_list *change = &run->folder.change;
+        for (int64_t i = 0; step == run->folder.start && i < change->count; i++)
+            metric_list_add(&metrics, change->list[i].value, "%s", change->list[i].name);
+        /* What a clock says comes last: the rest is the same on every machine. */
+        metric_list_add(&metrics, seconds, "seconds");
+        metric_list_add(&metrics, seconds > 0 ? (double)tokens / seconds : 0, "tokens_per_second");
+        TRY(run_folder_report(&run->folder, step + 1, seconds, (double)tokens, metrics.list,
+                              metrics.count));
+    }
     plan_log_use(run->queue, "update", step + 1);
     return NULL;
 }

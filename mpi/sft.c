@@ -146,6 +146,12 @@ static struct learn_turn example_turn(const struct example *e)
                                .reply_count = e->reply_count};
 }
 
+static double learning_rate(const struct config *config, int64_t step)
+{
+    return schedule_rate(config->policy.schedule, config->sft.lr, config->policy.warmup, step,
+                         config->sft.updates);
+}
+
 /* Batch `step`: places [step batch, (step + 1) batch) of the endless order; this learner's
  * microbatches of it. */
 static status batch_learn(struct tuner *t, int64_t step, struct step_metrics *out, int64_t *tokens)
@@ -171,9 +177,8 @@ static status batch_learn(struct tuner *t, int64_t step, struct step_metrics *ou
                                            .begin = begin,
                                            .all_tokens = *tokens,
                                            .all_turns = batch};
-    const double lr = schedule_rate(config->policy.schedule, config->sft.lr, config->policy.warmup,
-                                    step, config->sft.updates);
-    status s = learner_step(t->run.learner, &loss_sft, &mine_batch, lr, out);
+    status s =
+        learner_step(t->run.learner, &loss_sft, &mine_batch, learning_rate(config, step), out);
     free(turns);
     free(begin);
     return s;
@@ -227,6 +232,7 @@ static status tuner_step(struct run *run, int64_t step, struct metric_list *metr
     metric_list_add(metrics, done.loss, "loss");
     metric_list_add(metrics, done.gradient_norm, "gradient_norm");
     metric_list_add(metrics, done.skipped, "skipped");
+    metric_list_add(metrics, learning_rate(run->config, step), "learning_rate");
     return NULL;
 }
 

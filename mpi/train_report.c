@@ -4,6 +4,7 @@
 #include "src/base/json.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/learn/schedule.h"
 #include "src/reward/terms.h"
 
 #include <math.h>
@@ -96,6 +97,17 @@ void trainer_measure(const struct trainer *t, const struct update_metrics *m,
         metric_list_add(metrics, m->critic.gradient_norm, "critic_gradient_norm");
         metric_list_add(metrics, m->explained_variance, "explained_variance");
     }
+}
+
+void trainer_measure_rates(const struct trainer *t, int64_t step, struct metric_list *metrics)
+{
+    const struct learn_settings *s = &t->run.learner->settings;
+    metric_list_add(metrics, schedule_rate(s->schedule, s->policy_lr, s->warmup, step, s->updates),
+                    "learning_rate");
+    if (t->run.learner->critic)
+        metric_list_add(metrics,
+                        schedule_rate(s->schedule, s->critic_lr, s->warmup, step, s->updates),
+                        "critic_learning_rate");
 }
 
 status trainer_evaluate(struct trainer *t, struct metric_list *metrics)

@@ -15,6 +15,42 @@ static bool frozen_needed(const struct config *config)
     return config->scorer == SCORER_FROZEN;
 }
 
+/* What KL is measured to, and whose attention scorer: frozen reads. */
+static status reference_open(const struct trainer *t, struct model **out)
+{
+    const struct config *config = t->run.config;
+    const char *path = config->model.reference_path;
+    if (!path[0]) return run_model_open(config, t->run.queue, false, t->run.language, out);
+    return model_open(path, t->run.queue, false, out);
+}
+
+/* Its log-probabilities are compared with the policy's, token by token. */
+static status reference_fits(const struct trainer *t)
+{
+    const struct model *own = t->policy ? t->policy : t->actor_model;
+    const struct model *reference = t->reference ? t->reference : t->scorer_model;
+    if (!own || !reference) return NULL;
+    const int64_t mine = model_shape(own)->vocabulary, its = model_shape(reference)->vocabulary;
+    if (mine != its)
+        FAIL(STATUS_INPUT, "model.reference_path: %s has %lld ids, the policy %lld",
+             t->run.config->model.reference_path, (long long)its, (long long)mine);
+    return NULL;
+}
+
+static void reference_log(const struct run *run)
+{
+    const struct config *config = run->config;
+    if (run->world->rank != 0) return;
+    if (config->model.reference_path[0])
+        log_line(LOG_INFO, "the reference is %s (model.reference_path)",
+                 config->model.reference_path);
+    else if (config->model.path[0])
+        log_line(LOG_INFO, "the reference is the model that the run began with, %s (model.path)",
+                 config->model.path);
+    else
+        log_line(LOG_INFO, "the reference is the model of random weights that the run began with");
+}
+
 /* Models and what works on them, here and on the counting queue of a plan. */
 static status actor_models(struct trainer *t)
 {
@@ -24,7 +60,7 @@ static status actor_models(struct trainer *t)
         .config = config, .history = &t->run.language->history, .data = t->run.data};
     TRY(generator_create(t->actor_model, &t->rollout.policy));
     if (frozen_needed(config)) {
-        TRY(run_model_open(config, t->run.queue, false, t->run.language, &t->scorer_model));
+        TRY(reference_open(t, &t->scorer_model));
         TRY(generator_create(t->scorer_model, &t->rollout.scorer));
     }
     if (config->rollout.user == USER_MODEL) {
@@ -41,7 +77,7 @@ static status learner_models(struct trainer *t, const struct learner_exchange *e
     const struct config *config = t->run.config;
     TRY(run_model_open(config, t->run.queue, true, t->run.language, &t->policy));
     /* With kl.coef 0 too: every run logs how far it went. */
-    TRY(run_model_open(config, t->run.queue, false, t->run.language, &t->reference));
+    TRY(reference_open(t, &t->reference));
     const struct learn_settings settings = learn_settings_of(config);
     TRY(learner_create(&settings, exchange, t->policy, t->reference,
                        config->advantage != ADVANTAGE_GROUP, &t->run.learner));
@@ -52,6 +88,7 @@ static status models_open(struct trainer *t, const struct learner_exchange *exch
 {
     if (t->run.world->roles.is_learner) TRY(learner_models(t, exchange));
     if (t->run.world->roles.is_actor) TRY(actor_models(t));
+    TRY(reference_fits(t));
     t->run.parameter_count = model_parameters(t->policy ? t->policy : t->actor_model)->size;
     if (t->run.config->pipeline.lag == 0 ||
         !(t->run.world->rank == 0 || roles_both(&t->run.world->roles)))
@@ -159,7 +196,7 @@ static status data_check(struct run *run)
              (long long)config->rollout.dialogues, run->data->path, (long long)run->data->count);
     for (int k = 0; k < EVAL_COUNT; k++)
         if (!strcmp(evaluation_name[k], config->guard.metric)) return NULL;
-    FAIL(STATUS_INPUT, "guard.metric is \"%s\"; it is a row of eval's table, like ROUGE-L",
+    FAIL(STATUS_INPUT, "guard.metric is \"%s\"; it is a row of eval's table, like rouge_l",
          config->guard.metric);
 }
 
@@ -174,6 +211,7 @@ status trainer_open(struct run *run)
     if (run->world->roles.is_learner) inbox_open(t);
     if (plan_wanted(run->queue)) TRY(models_reserve(t));
     plan_log_use(run->queue, "update", run->folder.start);
+    reference_log(run);
     struct model *any = t->policy ? t->policy : t->actor_model;
     return language_fits(run->language, model_shape(any)->vocabulary);
 }

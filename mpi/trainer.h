@@ -38,6 +38,8 @@ status trainer_connect(struct run *run);
 status trainer_close(struct run *run);
 
 /* The measurements of an update. */
+/* The learning rates of update number `step`. */
+void trainer_measure_rates(const struct trainer *t, int64_t step, struct metric_list *metrics);
 void trainer_measure(const struct trainer *t, const struct update_metrics *m,
                      struct metric_list *metrics);
 /* Learners together: RUN/samples/step-N.jsonl, the turns of the batch's first two dialogues. */

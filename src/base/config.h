@@ -21,8 +21,9 @@ struct config {
     bool exact, tune;      /* of products on CUDA */
     bool history_coverage; /* key history_coverage */
     struct {
-        char path[CONFIG_TEXT_MAX];      /* a model folder; empty: from the shape keys below */
-        char user_path[CONFIG_TEXT_MAX]; /* model.user_path: for rollout.user: model */
+        char path[CONFIG_TEXT_MAX];           /* a model folder; empty: from the shape keys below */
+        char user_path[CONFIG_TEXT_MAX];      /* model.user_path: for rollout.user: model */
+        char reference_path[CONFIG_TEXT_MAX]; /* empty: the model that the run begins with */
         int64_t d_model, d_ff, d_kv, heads, encoder_layers, decoder_layers;
         bool gated, tied;
         int64_t vocabulary; /* 0: the tokenizer's */

@@ -114,6 +114,8 @@ static const struct {
     {"model_name_or_path", "model.path"},
     {"model", "model.path"},
     {"data", "data.train"},
+    {"ref_model", "model.reference_path"},
+    {"ref_model_path", "model.reference_path"},
     {"gpu", "device"},
     {"timeout", "watchdog.seconds"},
 };

@@ -66,6 +66,8 @@ const struct config_key config_keys[] = {
            "turn: return less the critic's value; gae: over turns; group: no critic"),
     TEXT("model.path", model.path, "", RESUME_FREE,
          "a model folder; empty: random weights of the shape below"),
+    TEXT("model.reference_path", model.reference_path, "", RESUME_FREE,
+         "the reference of KL and of scorer: frozen, a model folder; empty: as model.path"),
     TEXT("model.user_path", model.user_path, "", RESUME_FREE,
          "the user's model, for rollout.user: model"),
     INTEGER("model.d_model", model.d_model, 0, 65536, "0", RESUME_SAME,
@@ -230,7 +232,7 @@ const struct config_key config_keys[] = {
             "batch b is generated with the weights of update b - lag"),
     INTEGER("guard.patience", guard.patience, 0, MANY, "0", RESUME_CHANGE,
             "falling evaluations before the run stops; 0: off"),
-    TEXT("guard.metric", guard.metric, "ROUGE-L", RESUME_SAME,
+    TEXT("guard.metric", guard.metric, "rouge_l", RESUME_CHANGE,
          "the held-out metric watched, a row of eval's table"),
     NUMBER("watchdog.seconds", watchdog.seconds, 0.1, 1e9, "600", RESUME_FREE, "no wait is longer"),
 };

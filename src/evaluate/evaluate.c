@@ -18,14 +18,14 @@ const char *const evaluation_name[EVAL_COUNT] = {"reward",
                                                  "focus",
                                                  "rep_hist",
                                                  "rep_self",
-                                                 "BLEU",
-                                                 "ROUGE-L",
-                                                 "distinct-1",
-                                                 "distinct-2",
-                                                 "slot carry-over",
+                                                 "bleu",
+                                                 "rouge_l",
+                                                 "distinct_1",
+                                                 "distinct_2",
+                                                 "slot_carry_over",
                                                  "perplexity",
-                                                 "reply length",
-                                                 "end-of-sequence rate"};
+                                                 "reply_length",
+                                                 "end_rate"};
 
 /* The evaluated turns: prompts, sampled and gold replies, texts. */
 struct held_out {

@@ -47,6 +47,16 @@ expect_equal_files() {
     cmp "$1" "$2" || fail "$2 is not $1"
 }
 
+# expect_equal_metrics A B: metrics.jsonl of two runs, but for what a clock says.
+expect_equal_metrics() {
+    local file
+    for file in "$1" "$2"; do
+        [ -s "$file" ] || fail "$file is empty"
+        sed -E 's/,"(seconds|tokens_per_second)":[^,}]*//g' "$file" >"$work/metrics.$([ "$file" = "$1" ] && echo a || echo b)"
+    done
+    diff "$work/metrics.a" "$work/metrics.b" || fail "$2 is not $1"
+}
+
 # One line on stderr, with every text in it.
 expect_line() {
     local lines

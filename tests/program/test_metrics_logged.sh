@@ -11,8 +11,8 @@ for term in $terms; do updates="$updates $term ${term}_scaled within_share_$term
 updates="$updates salient_share salient_empty sink_mass reply_length end_rate distinct_2"
 # KL by the loss's estimator and of the sampled tokens; the policy's step.
 updates="$updates kl kl_behaviour token_entropy clip_fraction loss gradient_norm skipped
-    ratio_deviation_first advantage_deviation"
-critic="explained_variance critic_loss critic_gradient_norm"
+    ratio_deviation_first advantage_deviation learning_rate seconds tokens_per_second"
+critic="critic_learning_rate explained_variance critic_loss critic_gradient_norm"
 
 # expect_numbers FILE STEP FIRST NAMES...: the line of that step which begins with FIRST has each
 # name, and a number behind it (NaN and infinities are written as null).
@@ -28,9 +28,9 @@ expect_numbers() {
 }
 
 settings=(--config $tiny --set threads=1 --set train.updates=2 --set eval.every=1 --set eval.dialogues=2)
-held_out=(eval_reward eval_coverage eval_focus eval_rep_hist eval_rep_self eval_BLEU eval_ROUGE-L
-    eval_distinct-1 eval_distinct-2 "eval_slot carry-over" eval_perplexity "eval_reply length"
-    "eval_end-of-sequence rate")
+held_out=(eval_reward eval_coverage eval_focus eval_rep_hist eval_rep_self eval_bleu eval_rouge_l
+    eval_distinct_1 eval_distinct_2 eval_slot_carry_over eval_perplexity eval_reply_length
+    eval_end_rate)
 for kind in "turn none" "gae none" "group length"; do
     read -r advantage control <<<"$kind"
     run=$work/$advantage

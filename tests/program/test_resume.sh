@@ -36,7 +36,7 @@ interrupt() {
 expect_same_end() {
     expect_same "parameters of $2" "$(parameters_hash "$1/checkpoints/step-000040")" \
         "$(parameters_hash "$2/checkpoints/step-000040")"
-    expect_equal_files "$1/metrics.jsonl" "$2/metrics.jsonl"
+    expect_equal_metrics "$1/metrics.jsonl" "$2/metrics.jsonl"
     [ -n "$(ls "$1/samples")" ] || fail "$1 has no samples"
     diff -r "$1/samples" "$2/samples" || fail "samples of $2 differ"
 }

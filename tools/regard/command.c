@@ -18,6 +18,8 @@ static const struct option options[] = {
     {"--resume", "[=auto]",
      "go on from the newest checkpoint; =auto: or start where there is none"},
     {"--dry-run", NULL, "check everything, print settings, roles and memory, write nothing"},
+    {"--change", "KEY=VALUE",
+     "with --resume: a learning rate and the like otherwise than before (regard --help policy)"},
     {"--role", "ROLE", "whose turns are learned: assistant or user; short for --set sft.role=ROLE"},
     {"--spm", "FILE", "a SentencePiece model"},
     {"--samples", "FILE", "write every reply beside the gold one, as JSON Lines"},
@@ -119,7 +121,7 @@ static status option_unknown(const struct verb *verb, const char *bare)
 }
 
 static status option_take(struct command *c, const struct verb *verb, int argc, char **argv,
-                          int *at, struct text_list *sets)
+                          int *at, struct text_list *sets, struct text_list *changes)
 {
     char *name = argv[*at];
     char *value = NULL, *equals = strchr(name, '=');
@@ -149,6 +151,12 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
         if (*at + 1 >= argc) USAGE("--compare wants two files; see regard %s --help", verb->name);
         c->before = value;
         c->after = argv[++*at];
+        return NULL;
+    }
+    if (!strcmp(bare, "--change")) {
+        if (changes->count == CONFIG_CHANGES_MAX)
+            USAGE("more than %d --change; see regard %s --help", CONFIG_CHANGES_MAX, verb->name);
+        changes->items[changes->count++] = value;
         return NULL;
     }
     if (!strcmp(bare, "--set") || !strcmp(bare, "--role")) {
@@ -183,6 +191,16 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
     return NULL;
 }
 
+/* "regard train --set 'policy.lr=1e-3'": what a shell would not take as it is, in quotes. */
+static void line_write(int argc, char **argv, char line[2048])
+{
+    size_t used = (size_t)snprintf(line, 2048, "regard");
+    for (int i = 1; i < argc && used < 2048; i++) {
+        const bool plain = argv[i][0] && !argv[i][strcspn(argv[i], " \t\n'\"\\$`*?[](){}<>|&;#!~")];
+        used += (size_t)snprintf(line + used, 2048 - used, plain ? " %s" : " '%s'", argv[i]);
+    }
+}
+
 static status verb_missing(void)
 {
     char list[256];
@@ -204,8 +222,9 @@ static status verb_unknown(const char *name)
 
 status command_parse(int argc, char **argv, struct command *c, const struct verb **out)
 {
-    *c = (struct command){.argc = NULL};
+    *c = (struct command){.verb = NULL};
     *out = NULL;
+    line_write(argc, argv, c->line);
     if (argc < 2) return verb_missing();
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
         return help_print(argc > 2 ? argv[2] : NULL);
@@ -217,7 +236,7 @@ status command_parse(int argc, char **argv, struct command *c, const struct verb
     if (!verb) return verb_unknown(argv[1]);
     c->verb = verb->name;
     *out = verb;
-    struct text_list sets = {.count = 0};
+    struct text_list sets = {.count = 0}, changes = {.count = 0};
     for (int at = 2; at < argc; at++) {
         if (!strcmp(argv[at], "--help") || !strcmp(argv[at], "-h")) {
             verb_help_print(verb);
@@ -225,7 +244,7 @@ status command_parse(int argc, char **argv, struct command *c, const struct verb
             return NULL;
         }
         if (argv[at][0] == '-' && argv[at][1])
-            TRY(option_take(c, verb, argc, argv, &at, &sets));
+            TRY(option_take(c, verb, argc, argv, &at, &sets, &changes));
         else if (!strcmp(verb->name, "tokenizer") && !c->subverb)
             c->subverb = argv[at];
         else if ((listed(verb->needs, "DIR") || listed(verb->allows, "WHAT")) && !c->what)
@@ -237,6 +256,8 @@ status command_parse(int argc, char **argv, struct command *c, const struct verb
     config_defaults(&c->config);
     if (c->config_path) TRY(config_read(&c->config, c->config_path));
     for (int i = 0; i < sets.count; i++) TRY(config_set(&c->config, sets.items[i]));
+    for (int i = 0; i < changes.count; i++)
+        TRY(config_change(&c->config, &c->changes, changes.items[i]));
     return NULL;
 }
 

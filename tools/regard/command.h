@@ -15,10 +15,10 @@ struct command {
         *what;
     const char *resume; /* NULL, "" or "auto" */
     bool dry_run;
-    char role[64];        /* --role ROLE: short for --set sft.role=ROLE */
-    struct config config; /* defaults, --config, then --set in order */
-    int *argc;            /* for MPI */
-    char ***argv;
+    char role[64];                 /* --role ROLE: short for --set sft.role=ROLE */
+    struct config config;          /* defaults, --config, then --set in order */
+    struct config_changes changes; /* --change */
+    char line[2048];               /* the command line, as a shell takes it */
     status refused; /* verbs on ranks: what is wrong with the line, for all ranks to agree on */
 };
 

@@ -25,6 +25,8 @@ static status ranks_run(struct command *command, enum config_scope scope,
     status s = command->refused ? command->refused : config_check(&command->config, scope);
     if (s && !launched()) return s;
     options.config = command->config;
+    options.changes = command->changes;
+    options.line = command->line;
     options.dry = command->dry_run;
     options.version = version_text;
     options.resume = !command->resume     ? RUN_FRESH
