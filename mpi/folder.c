@@ -43,8 +43,7 @@ static status resume_check(struct run_folder *folder)
 {
     char *text;
     int64_t count;
-    TRY(checkpoint_read_state(folder->checkpoint, "config", CHECKPOINT_TEXT, (void **)&text,
-                              &count));
+    TRY(state_read(folder->checkpoint, "config", STATE_TEXT, (void **)&text, &count));
     char name[CHECKPOINT_PATH_MAX + 64];
     snprintf(name, sizeof name, "%s/state.h5, saved configuration", folder->checkpoint);
     struct config before;
@@ -56,7 +55,7 @@ static status resume_check(struct run_folder *folder)
     if (s) return status_context(s, "%s", folder->checkpoint);
     changes_note(folder, &before);
     char *kind;
-    TRY(checkpoint_read_state(folder->checkpoint, "kind", CHECKPOINT_TEXT, (void **)&kind, &count));
+    TRY(state_read(folder->checkpoint, "kind", STATE_TEXT, (void **)&kind, &count));
     if (strcmp(kind, folder->kind) != 0)
         s = ERROR(STATUS_INPUT, "%s is a checkpoint of `%s`, not of `%s`", folder->checkpoint, kind,
                   folder->kind);
@@ -97,8 +96,10 @@ static status folder_find(struct run_folder *folder)
 status run_folder_open(struct world *world, const struct run_options *options, const char *kind,
                        struct run_folder *folder)
 {
-    *folder = (struct run_folder){
-        .options = options, .world = world, .kind = kind, .best = -1, .best_metric = 0};
+    *folder = (struct run_folder){.options = options,
+                                  .world = world,
+                                  .kind = kind,
+                                  .evaluations = {.evaluated = -1, .best = -1, .best_saved = -1}};
     status s = NULL;
     if (world->rank == 0) s = folder_find(folder);
     TRY(world_agree(world, s));
@@ -143,7 +144,8 @@ static status about_write(const struct run_folder *folder)
                 "config.yaml         the resolved configuration\n"
                 "metrics.jsonl       a JSON object an update; eval_* and valid_* are held out\n"
                 "events.out.*        the same for TensorBoard: tensorboard --logdir %s\n"
-                "checkpoints/        step-NNNNNN after so many updates; each serves as --model\n"
+                "checkpoints/        step-NNNNNN after so many updates; each serves as --model.\n"
+                "                    best has the best held-out metric, newest is the last\n"
                 "samples/            replies at the evaluations (train)\n\n"
                 "Go on:    regard %s --config %s/config.yaml --run %s --resume\n"
                 "Look in:  regard inspect %s/checkpoints/step-NNNNNN\n" STARTS "%s",
@@ -182,6 +184,7 @@ status run_folder_start(struct run_folder *folder, int64_t total)
     file_abandon(&writer);
     if (s) return s;
     TRY(about_write(folder));
+    if (folder->checkpoint[0]) run_folder_link(folder, folder->start);
     /* A finished run that is resumed has no events to write. */
     if (folder->start < total) TRY(tensorboard_open(&folder->board, options->folder));
     progress_begin(&folder->progress, folder->kind, folder->start, total,
@@ -213,13 +216,32 @@ status run_folder_report(struct run_folder *folder, int64_t step, double seconds
     return NULL;
 }
 
-bool run_folder_judge(struct run_folder *folder, int64_t step, double score, int64_t patience)
+void run_folder_link(struct run_folder *folder, int64_t newest)
 {
-    if (!isnan(score) && (folder->best < 0 || score > folder->best_metric)) {
-        folder->best = step;
-        folder->best_metric = score;
-        folder->worse = 0;
+    const char *run = folder->options->folder;
+    status s = checkpoint_link(run, CHECKPOINT_NEWEST, newest);
+    if (!s) s = checkpoint_link(run, CHECKPOINT_BEST, folder->evaluations.best_saved);
+    if (s && !folder->unlinked) log_line(LOG_WARNING, "%s", status_message(s));
+    folder->unlinked = folder->unlinked || s;
+    status_free(s);
+}
+
+void evaluations_add(struct run_evaluations *e, int64_t step, double metric)
+{
+    e->evaluated = step;
+    e->metric = metric;
+    if (!isnan(metric) && (e->best < 0 || metric > e->best_metric)) {
+        e->best = step;
+        e->best_metric = metric;
+        e->worse = 0;
     } else
-        folder->worse++;
-    return patience > 0 && folder->worse >= patience;
+        e->worse++;
+}
+
+void evaluations_saved(struct run_evaluations *e, int64_t step)
+{
+    if (e->evaluated != step || isnan(e->metric)) return;
+    if (e->best_saved >= 0 && e->metric <= e->best_saved_metric) return;
+    e->best_saved = step;
+    e->best_saved_metric = e->metric;
 }

@@ -9,21 +9,32 @@
 #include "src/report/progress.h"
 #include "src/report/tensorboard.h"
 
+/* What the held-out evaluations came to; of the metric that is watched, higher is better here.
+ * Steps are -1 where there is none. */
+struct run_evaluations {
+    int64_t evaluated; /* the step evaluated last */
+    double metric;
+    int64_t best; /* the step that was best */
+    double best_metric;
+    int64_t worse;      /* evaluations since that were not better */
+    int64_t best_saved; /* the best of those that have a checkpoint */
+    double best_saved_metric;
+};
+
 struct run_folder {
     const struct run_options *options;
     struct world *world;
     const char *kind;                     /* "train" or "sft" */
     char checkpoint[CHECKPOINT_PATH_MAX]; /* resumed from; empty: none */
     int64_t start;                        /* updates done by it */
-    int64_t best;                         /* step of the best evaluation, -1 */
-    double best_metric;
-    int64_t worse;             /* evaluations since */
+    struct run_evaluations evaluations;
     int64_t attempt;           /* rank 0: this job's fence, taken by run_folder_start */
     char changed[1024];        /* rank 0: what --change made otherwise, as text; or empty */
     struct metric_list change; /* rank 0: their new numbers, for the first update's metrics */
     struct metrics *metrics;   /* rank 0 */
     struct tensorboard *board; /* rank 0 */
     struct progress progress;
+    bool unlinked; /* a warning that links are not possible was given */
 };
 
 /* Refuses a folder in use, finds the checkpoint to go on from (collective), checks that the
@@ -38,8 +49,12 @@ status run_folder_record(struct run_folder *folder, int64_t step, const struct m
                          int64_t count);
 status run_folder_report(struct run_folder *folder, int64_t step, double seconds, double tokens,
                          const struct metric *list, int64_t count);
-/* Keeps the best of the held-out scores (higher is better); true once `patience` in a row (0:
- * any number) were not better. */
-bool run_folder_judge(struct run_folder *folder, int64_t step, double score, int64_t patience);
+/* Rank 0: checkpoints/newest is the step, checkpoints/best the best that was saved; a file system
+ * without symbolic links costs a warning. */
+void run_folder_link(struct run_folder *folder, int64_t newest);
+/* Takes note of an evaluation at a step. */
+void evaluations_add(struct run_evaluations *e, int64_t step, double metric);
+/* Takes note that this step has a checkpoint: it may be the best of those. */
+void evaluations_saved(struct run_evaluations *e, int64_t step);
 
 #endif

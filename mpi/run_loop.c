@@ -33,16 +33,16 @@ status run_close(struct run *run)
     return NULL;
 }
 
-static status stop_agree(struct run *run, int64_t step, bool patience_over, int64_t *stop)
+/* All ranks agree on going on, after so many updates. */
+static status stop_agree(struct run *run, const struct run_kind *kind, int64_t done, int64_t *stop)
 {
-    run->world->step = step;
+    const struct run_watch watch = kind->watch(run);
+    const bool over = run->world->rank == 0 && watch.patience > 0 &&
+                      run->folder.evaluations.worse >= watch.patience;
+    run->world->step = done;
     bool asked = false;
     TRY(world_stop_requested(run->world, &asked));
-    return world_maximum(run->world,
-                         asked           ? STOP_SIGNAL
-                         : patience_over ? STOP_PATIENCE
-                                         : STOP_NOT,
-                         stop);
+    return world_maximum(run->world, asked ? STOP_SIGNAL : over ? STOP_PATIENCE : STOP_NOT, stop);
 }
 
 /* "train 40: held out: eval_reward 0.41, eval_coverage 0.57, ..." */
@@ -57,26 +57,58 @@ static void evaluation_log(const struct run_kind *kind, int64_t step,
     if (used) log_line(LOG_INFO, "%s %lld: held out: %s", kind->name, (long long)step, line);
 }
 
-/* Held-out metrics after so many updates: recorded, compared with the best so far. */
-static status evaluation(struct run *run, const struct run_kind *kind, int64_t step,
-                         bool *patience_over)
+/* Rank 0: compares an evaluation with the best so far.  The one before the first update is where a
+ * run comes from, nothing to fall back to: it is not compared. */
+static status evaluation_judge(struct run *run, const struct run_watch *watch, int64_t done,
+                               double watched, bool saved)
+{
+    struct run_evaluations *e = &run->folder.evaluations;
+    if (done == 0) {
+        e->evaluated = 0;
+        e->metric = NAN;
+        return NULL;
+    }
+    evaluations_add(e, done, watch->lower_is_better ? -watched : watched);
+    if (!saved) return NULL;
+    evaluations_saved(e, done);
+    run_folder_link(&run->folder, done);
+    return NULL;
+}
+
+/* Held-out metrics after so many updates; saved: there is a checkpoint of these. */
+static status evaluation(struct run *run, const struct run_kind *kind, int64_t done, bool saved)
 {
     struct metric_list metrics = {.count = 0};
     const struct run_watch watch = kind->watch(run);
-    TRY(kind->evaluate(run, step, &metrics));
-    if (run->world->rank != 0) return NULL;
-    TRY(run_folder_record(&run->folder, step, metrics.list, metrics.count));
-    evaluation_log(kind, step, &metrics);
-    const double watched = metric_list_value(&metrics, watch.metric);
-    *patience_over = run_folder_judge(&run->folder, step,
-                                      watch.lower_is_better ? -watched : watched, watch.patience);
-    if (*patience_over)
-        log_line(LOG_WARNING,
-                 "update %lld: %s has not improved for %lld evaluations; stopping, the best is "
-                 "step %lld",
-                 (long long)step, watch.metric, (long long)run->folder.worse,
-                 (long long)run->folder.best);
-    return NULL;
+    bool stopped = false;
+    run->world->step = done;
+    TRY(kind->evaluate(run, &metrics, &stopped));
+    if (run->world->rank != 0 || stopped) return NULL;
+    TRY(run_folder_record(&run->folder, done, metrics.list, metrics.count));
+    evaluation_log(kind, done, &metrics);
+    return evaluation_judge(run, &watch, done, metric_list_value(&metrics, watch.metric), saved);
+}
+
+/* The evaluation that is due where a run begins: before its first update, or where it was stopped
+ * between a checkpoint and the evaluation behind it.  Metrics that are recorded already are taken
+ * from there. */
+static status evaluation_first(struct run *run, const struct run_kind *kind, bool saved)
+{
+    const int64_t done = run->folder.start;
+    const struct run_watch watch = kind->watch(run);
+    int64_t missing = 0;
+    status s = NULL;
+    if (!kind->evaluates(run, done)) return NULL;
+    if (run->world->rank == 0 && run->folder.evaluations.evaluated != done) {
+        bool found;
+        double value;
+        s = metrics_find(run->folder.options->folder, done, watch.metric, &found, &value);
+        missing = !s && !found;
+        if (!s && found) s = evaluation_judge(run, &watch, done, value, saved);
+    }
+    TRY(world_agree(run->world, s));
+    TRY(world_maximum(run->world, missing, &missing));
+    return missing ? evaluation(run, kind, done, saved) : NULL;
 }
 
 static status update(struct run *run, const struct run_kind *kind, int64_t step)
@@ -101,21 +133,52 @@ static status update(struct run *run, const struct run_kind *kind, int64_t step)
     return NULL;
 }
 
-static status updates(struct run *run, const struct run_kind *kind, int64_t *stop)
+/* One update and all that is due after it. */
+static status round_run(struct run *run, const struct run_kind *kind, int64_t step, int64_t *stop)
 {
-    const int64_t last = run->updates;
-    int64_t done = run->folder.start;
-    if (done >= last) return NULL;
+    const int64_t done = step + 1;
+    const bool saved = run_checkpoint_due(run->config, done, done == run->updates);
+    TRY(update(run, kind, step));
+    if (saved) TRY(kind->save(run, done));
+    if (kind->evaluates(run, done)) TRY(evaluation(run, kind, done, saved));
+    TRY(stop_agree(run, kind, done, stop));
+    return *stop && !saved ? kind->save(run, done) : NULL;
+}
+
+static status updates(struct run *run, const struct run_kind *kind, int64_t *done, int64_t *stop)
+{
+    const bool saved = run->folder.checkpoint[0] != 0;
+    *done = run->folder.start;
+    TRY(evaluation_first(run, kind, saved));
+    TRY(stop_agree(run, kind, *done, stop));
+    if (*stop && !saved) TRY(kind->save(run, *done));
+    if (*stop || *done >= run->updates) return NULL;
     if (kind->begin) TRY(kind->begin(run));
-    while (done < last && !*stop) {
-        bool patience_over = false;
-        TRY(update(run, kind, done++));
-        if (kind->evaluates(run, done)) TRY(evaluation(run, kind, done, &patience_over));
-        TRY(stop_agree(run, done, patience_over, stop));
-        if (run_checkpoint_due(run->config, done, *stop || done == last))
-            TRY(kind->save(run, done));
-    }
-    return kind->finish ? kind->finish(run, done) : NULL;
+    while (*done < run->updates && !*stop) TRY(round_run(run, kind, (*done)++, stop));
+    return kind->finish ? kind->finish(run, *done) : NULL;
+}
+
+/* Why it ends here and which checkpoint to take. */
+static void end_log(const struct run *run, const struct run_kind *kind, int64_t done, int64_t stop)
+{
+    const struct run_watch watch = kind->watch(run);
+    const struct run_evaluations *e = &run->folder.evaluations;
+    const double sign = watch.lower_is_better ? -1 : 1;
+    if (run->world->rank != 0) return;
+    if (stop == STOP_PATIENCE)
+        log_line(
+            LOG_WARNING,
+            "%s %lld: %s has not improved for %lld evaluations, stopping; the best was %.4g at "
+            "step %lld",
+            kind->name, (long long)done, watch.metric, (long long)e->worse, sign * e->best_metric,
+            (long long)e->best);
+    if (e->best_saved >= 0)
+        log_line(LOG_INFO, "%s %lld: ends; the best checkpoint is step %lld, %s %.4g (%s)",
+                 kind->name, (long long)done, (long long)e->best_saved, watch.metric,
+                 sign * e->best_saved_metric, "checkpoints/best");
+    else
+        log_line(LOG_INFO, "%s %lld: ends; no checkpoint was evaluated, take the newest",
+                 kind->name, (long long)done);
 }
 
 static status dry_run(struct run *run, const struct run_kind *kind)
@@ -128,7 +191,7 @@ static status dry_run(struct run *run, const struct run_kind *kind)
 status run_loop(struct run *run, const struct run_options *options, const struct run_kind *kind)
 {
     struct world *world = run->world;
-    int64_t stop = STOP_NOT;
+    int64_t done = 0, stop = STOP_NOT;
     status s = run_folder_open(world, options, kind->name, &run->folder);
     if (!s) s = world_agree(world, kind->open(run));
     if (!s && options->dry)
@@ -139,8 +202,9 @@ status run_loop(struct run *run, const struct run_options *options, const struct
         if (!s) s = world_agree(world, run_folder_start(&run->folder, run->updates));
         if (!s) s = world_agree(world, kind->connect(run));
         if (!s) {
-            s = updates(run, kind, &stop);
+            s = updates(run, kind, &done, &stop);
             if (s) world_abort(world, s); /* others wait for this rank: end them all */
+            end_log(run, kind, done, stop);
         }
         if (!s && stop == STOP_SIGNAL) s = run_stopped();
     }

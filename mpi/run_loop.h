@@ -1,6 +1,9 @@
-/* The loop under every kind of run: resume, then step, report, evaluate, agree on stopping and save
- * until the updates are done.  A kind (train.c, sft.c) supplies what differs as a table of
- * functions.  All of them are called by all ranks, each rank doing what its roles ask. */
+/* The loop under every kind of run: resume, then step, report, save, evaluate and agree on stopping
+ * until the updates are done.  A checkpoint that is due is written before the evaluation that is
+ * due with it, so that an evaluation which fails or is interrupted costs no update; a run that goes
+ * on from such a checkpoint begins with the evaluation.  A kind (train.c, sft.c) supplies what
+ * differs as a table of functions.  All of them are called by all ranks, each rank doing what its
+ * roles ask. */
 #ifndef REGARD_MPI_RUN_LOOP_H
 #define REGARD_MPI_RUN_LOOP_H
 
@@ -53,8 +56,9 @@ struct run_kind {
     status (*step)(struct run *run, int64_t step, struct metric_list *metrics, int64_t *tokens);
     /* Whether the held-out metrics are due after so many updates. */
     bool (*evaluates)(const struct run *run, int64_t step);
-    /* Held-out metrics; rank 0 fills them in. */
-    status (*evaluate)(struct run *run, int64_t step, struct metric_list *metrics);
+    /* Held-out metrics; rank 0 fills them in.  *stopped, on rank 0: a signal came before they were
+     * complete. */
+    status (*evaluate)(struct run *run, struct metric_list *metrics, bool *stopped);
     /* What decides about stopping. */
     struct run_watch (*watch)(const struct run *run);
     /* Learners: a checkpoint after so many updates. */

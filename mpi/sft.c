@@ -4,6 +4,7 @@
 #include "mpi/run_checkpoint.h"
 #include "mpi/run_loop.h"
 #include "mpi/setup.h"
+#include "mpi/signals.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/base/slices.h"
@@ -189,38 +190,55 @@ struct loss_part {
     int64_t tokens;
 };
 
-/* Held-out loss a token, shared among the learners: contiguous slices, added in order. */
-static status held_out_loss(struct tuner *t, double *loss)
+/* The parts of this learner; left off once a signal asks to stop. */
+static status loss_parts(struct tuner *t, struct loss_part *parts, int64_t mine)
 {
-    const int64_t rank = t->run.learner->exchange.rank, learners = t->run.learner->exchange.count;
-    const int64_t limit = t->held_out.count;
-    const int64_t mine = learner_microbatches(t->run.learner), all = mine * learners;
-    struct loss_part *parts = memory_allocate((size_t)mine * sizeof *parts);
-    status s = NULL;
-    for (int64_t i = 0; !s && i < mine; i++) {
-        const int64_t begin = slice_first(rank * mine + i, limit, all);
-        const int64_t end = slice_first(rank * mine + i + 1, limit, all);
+    const int64_t first = mine * t->run.learner->exchange.rank;
+    const int64_t all = mine * t->run.learner->exchange.count;
+    for (int64_t i = 0; i < mine && !signals_stop_asked(); i++) {
+        const int64_t begin = slice_first(first + i, t->held_out.count, all);
+        const int64_t end = slice_first(first + i + 1, t->held_out.count, all);
         struct learn_turn *turns = memory_allocate((size_t)(end - begin + 1) * sizeof *turns);
         for (int64_t k = begin; k < end; k++)
             turns[k - begin] = example_turn(&t->held_out.examples[k]);
-        s = loss_sft_held_out(t->run.learner, turns, end - begin, &parts[i].sum, &parts[i].tokens);
+        status s =
+            loss_sft_held_out(t->run.learner, turns, end - begin, &parts[i].sum, &parts[i].tokens);
         free(turns);
+        TRY(s);
     }
-    void *gathered = NULL;
-    size_t bytes = 0;
-    if (!s)
-        s = t->run.learner->exchange.gather(t->run.learner->exchange.context, parts,
-                                            (size_t)mine * sizeof *parts, &gathered, &bytes);
-    const struct loss_part *all_parts = gathered;
+    return NULL;
+}
+
+/* All learners' parts, added in order. */
+static status loss_gather(struct tuner *t, const struct loss_part *parts, int64_t mine,
+                          double *loss)
+{
+    const struct learner_exchange *exchange = &t->run.learner->exchange;
+    void *gathered;
+    size_t bytes;
+    TRY(exchange->gather(exchange->context, parts, (size_t)mine * sizeof *parts, &gathered,
+                         &bytes));
+    const struct loss_part *all = gathered;
     double sum = 0;
     int64_t tokens = 0;
-    for (size_t i = 0; !s && i < bytes / sizeof *all_parts; i++) {
-        sum += all_parts[i].sum;
-        tokens += all_parts[i].tokens;
+    for (size_t i = 0; i < bytes / sizeof *all; i++) {
+        sum += all[i].sum;
+        tokens += all[i].tokens;
     }
     *loss = tokens ? sum / (double)tokens : 0;
-    free(parts);
     free(gathered);
+    return NULL;
+}
+
+/* Held-out loss a token, shared among the learners in contiguous slices. */
+static status held_out_loss(struct tuner *t, double *loss, bool *stopped)
+{
+    const int64_t mine = learner_microbatches(t->run.learner);
+    struct loss_part *parts = memory_allocate((size_t)mine * sizeof *parts);
+    status s = loss_parts(t, parts, mine);
+    if (!s) s = world_stop_requested(t->run.world, stopped);
+    if (!s && !*stopped) s = loss_gather(t, parts, mine, loss);
+    free(parts);
     return s;
 }
 
@@ -243,11 +261,11 @@ static bool tuner_evaluates(const struct run *run, int64_t step)
            (step == run->updates || (every > 0 && step % every == 0));
 }
 
-static status tuner_evaluate(struct run *run, int64_t step, struct metric_list *metrics)
+static status tuner_evaluate(struct run *run, struct metric_list *metrics, bool *stopped)
 {
-    double loss;
-    (void)step;
-    TRY(held_out_loss((struct tuner *)run, &loss));
+    double loss = 0;
+    TRY(held_out_loss((struct tuner *)run, &loss, stopped));
+    if (*stopped) return NULL;
     metric_list_add(metrics, loss, "valid_loss");
     metric_list_add(metrics, exp(loss), "valid_perplexity");
     return NULL;

@@ -200,10 +200,9 @@ static bool train_evaluates(const struct run *run, int64_t step)
     return run->valid && every > 0 && step % every == 0;
 }
 
-static status train_evaluate(struct run *run, int64_t step, struct metric_list *metrics)
+static status train_evaluate(struct run *run, struct metric_list *metrics, bool *stopped)
 {
-    (void)step;
-    return run->world->rank == 0 ? trainer_evaluate((struct trainer *)run, metrics) : NULL;
+    return run->world->rank == 0 ? trainer_evaluate((struct trainer *)run, metrics, stopped) : NULL;
 }
 
 static struct run_watch train_watch(const struct run *run)
@@ -219,7 +218,7 @@ static status train_save(struct run *run, int64_t step)
 {
     const struct trainer *t = (const struct trainer *)run;
     if (!run->world->roles.is_learner) return NULL;
-    const bool lag = run->config->pipeline.lag > 0 && step < run->updates;
+    const bool lag = run->config->pipeline.lag > 0 && step > 0 && step < run->updates;
     return run_checkpoint_save(&run->folder, run->learner, run->language, step,
                                lag ? t->previous : NULL);
 }

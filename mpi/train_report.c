@@ -1,4 +1,5 @@
 /* What a run of `train` tells of itself: measurements, samples, held-out metrics. */
+#include "mpi/signals.h"
 #include "mpi/trainer.h"
 #include "src/base/file.h"
 #include "src/base/json.h"
@@ -110,12 +111,14 @@ void trainer_measure_rates(const struct trainer *t, int64_t step, struct metric_
                         "critic_learning_rate");
 }
 
-status trainer_evaluate(struct trainer *t, struct metric_list *metrics)
+status trainer_evaluate(struct trainer *t, struct metric_list *metrics, bool *stopped)
 {
     struct evaluation evaluation;
     const struct config *config = t->run.config;
     TRY(evaluate(t->evaluator, config, t->run.language, t->run.valid, config->eval.dialogues, NULL,
-                 &evaluation));
+                 signals_stop_asked, &evaluation));
+    *stopped = evaluation.stopped;
+    if (*stopped) return NULL;
     if (!t->overlong_told) evaluation_warn(&evaluation, config, t->run.valid);
     t->overlong_told = true;
     for (int k = 0; k < EVAL_COUNT; k++)

@@ -45,7 +45,7 @@ void trainer_measure(const struct trainer *t, const struct update_metrics *m,
 /* Learners together: RUN/samples/step-N.jsonl, the turns of the batch's first two dialogues. */
 status trainer_write_samples(const struct trainer *t, int64_t step,
                              struct experience *const *dialogues, int64_t count);
-/* Rank 0: the held-out metrics. */
-status trainer_evaluate(struct trainer *t, struct metric_list *metrics);
+/* Rank 0: the held-out metrics; *stopped where a signal came before they were complete. */
+status trainer_evaluate(struct trainer *t, struct metric_list *metrics, bool *stopped);
 
 #endif

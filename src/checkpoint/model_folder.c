@@ -2,6 +2,7 @@
 #include "src/checkpoint/model_folder.h"
 
 #include "kernels/plan.h"
+#include "src/base/file.h"
 #include "src/base/memory.h"
 #include "src/model/folder.h"
 

@@ -12,10 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { STORE_PATH = 1200 };
+
 struct store {
     hid_t file;
     bool writing;
-    char path[1200];
+    char path[STORE_PATH];
 };
 
 static hid_t type_in_file(int type)
@@ -102,6 +104,20 @@ status store_open(const char *path, struct store **out)
     return store_begin(path, false, out);
 }
 
+status store_create_in(const char *folder, const char *name, struct store **out)
+{
+    char path[STORE_PATH];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return store_begin(path, true, out);
+}
+
+status store_open_in(const char *folder, const char *name, struct store **out)
+{
+    char path[STORE_PATH];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return store_begin(path, false, out);
+}
+
 status store_close(struct store *store)
 {
     if (!store) return NULL;
@@ -118,6 +134,11 @@ status store_close(struct store *store)
     }
     free(store);
     return s;
+}
+
+status store_close_after(struct store *store, status s)
+{
+    return status_first(s, store_close(store));
 }
 
 status store_write(struct store *store, const char *name, int type, const void *values, int rank,
@@ -181,6 +202,25 @@ status store_read(struct store *store, const char *name, int type, void *values)
         set >= 0 && H5Dread(set, type_in_memory(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
     if (set >= 0) H5Dclose(set);
     return good ? NULL : failed(store, "read", name);
+}
+
+status store_read_all(struct store *store, const char *name, int type, void **values,
+                      int64_t *count)
+{
+    static const size_t sizes[] = {
+        [STORE_BYTES] = 1, [STORE_FLOATS] = 4, [STORE_DOUBLES] = 8, [STORE_INTEGERS] = 8};
+    int rank;
+    int64_t shape[2];
+    *values = NULL;
+    TRY(store_shape(store, name, type, &rank, shape));
+    *count = shape[0] * shape[1];
+    *values = memory_allocate((size_t)*count * sizes[type] + 1);
+    status s = store_read(store, name, type, *values);
+    if (s) {
+        free(*values);
+        *values = NULL;
+    }
+    return s;
 }
 
 bool store_has(struct store *store, const char *name)

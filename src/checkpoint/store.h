@@ -16,8 +16,13 @@ struct store;
 
 status store_create(const char *path, struct store **out);
 status store_open(const char *path, struct store **out); /* for reading */
+/* The same of a file in a folder. */
+status store_create_in(const char *folder, const char *name, struct store **out);
+status store_open_in(const char *folder, const char *name, struct store **out);
 /* Flushes, closes and fsyncs what was written; frees the store in any case. */
 status store_close(struct store *store);
+/* Closes, and returns s or, where that is NULL, what closing says. */
+status store_close_after(struct store *store, status s);
 /* Contiguous; rank 1 or 2. */
 status store_write(struct store *store, const char *name, int type, const void *values, int rank,
                    const int64_t *shape);
@@ -25,6 +30,9 @@ status store_write(struct store *store, const char *name, int type, const void *
 status store_shape(struct store *store, const char *name, int type, int *rank, int64_t shape[2]);
 /* values has room for what store_shape told. */
 status store_read(struct store *store, const char *name, int type, void *values);
+/* All elements of a dataset, allocated, with a NUL after their bytes; the caller frees. */
+status store_read_all(struct store *store, const char *name, int type, void **values,
+                      int64_t *count);
 bool store_has(struct store *store, const char *name);
 int64_t store_count(struct store *store); /* datasets, -1 on failure */
 /* An integer attribute of a dataset. */

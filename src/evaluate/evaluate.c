@@ -200,9 +200,28 @@ static void samples_write(const struct config *config, const struct held_out *h,
     }
 }
 
+/* The replies of one batch after the other, sampled or (`gold`) scored; *stopped once it was asked
+ * to leave off. */
+static status replies_make(struct generator *generator, const struct config *config, bool gold,
+                           struct held_out *h, bool (*stop)(void), bool *stopped)
+{
+    const int64_t batch = config->infer.batch;
+    for (int64_t at = 0; at < h->count && !*stopped; at += batch) {
+        const int64_t count = h->count - at < batch ? h->count - at : batch;
+        if (stop && stop())
+            *stopped = true;
+        else if (gold)
+            TRY(score_replies(generator, config, h->prompts, h->rows + at, count, h->gold + at));
+        else
+            TRY(generate_replies(generator, config, RANDOM_SAMPLING, h->prompts, h->rows + at,
+                                 count, h->replies + at));
+    }
+    return NULL;
+}
+
 status evaluate(struct generator *generator, const struct config *config,
                 const struct language *language, const struct dataset *data, int64_t dialogues,
-                FILE *samples, struct evaluation *out)
+                FILE *samples, bool (*stop)(void), struct evaluation *out)
 {
     memset(out, 0, sizeof *out);
     if (!language->tokenizer)
@@ -216,11 +235,13 @@ status evaluate(struct generator *generator, const struct config *config,
     if (!s && !h.count)
         s = ERROR(STATUS_INPUT, "%s: no assistant turn to evaluate%s", data->path,
                   out->overlong ? " whose prompt fits into history.max_tokens" : "");
-    if (!s)
-        s = generate_replies(generator, &own, RANDOM_SAMPLING, h.prompts, h.rows, h.count,
-                             h.replies);
+    if (!s) s = replies_make(generator, &own, false, &h, stop, &out->stopped);
     own.rollout.temperature = 1;
-    if (!s) s = score_replies(generator, &own, h.prompts, h.rows, h.count, h.gold);
+    if (!s) s = replies_make(generator, &own, true, &h, stop, &out->stopped);
+    if (s || out->stopped) {
+        held_out_free(&h);
+        return s;
+    }
     for (int64_t i = 0; !s && i < h.count; i++)
         s = tokenizer_decode(language->tokenizer, h.replies[i].tokens, h.replies[i].count, true,
                              &h.texts[i]);

@@ -28,15 +28,17 @@ struct evaluation {
     int64_t replies;
     int64_t overlong;      /* turns left out: their prompt alone exceeds history.max_tokens */
     int64_t overlong_line; /* of the first of them */
+    bool stopped;          /* on request, before it was done: the rest holds nothing */
 };
 
 /* One reply to every assistant turn's own (gold) history of the first `dialogues` dialogues (0:
  * all), at eval.temperature.  samples: NULL, or there goes a JSON line a
- * reply: line, turn, length, raw terms, reply and gold text. */
-/* An overlong prompt is no error: its turn is left out and counted. */
+ * reply: line, turn, length, raw terms, reply and gold text.
+ * An overlong prompt is no error: its turn is left out and counted.  stop: NULL, or asked between
+ * batches (of infer.batch replies) whether to leave off. */
 status evaluate(struct generator *generator, const struct config *config,
                 const struct language *language, const struct dataset *data, int64_t dialogues,
-                FILE *samples, struct evaluation *out);
+                FILE *samples, bool (*stop)(void), struct evaluation *out);
 
 /* One warning where turns were left out. */
 void evaluation_warn(const struct evaluation *evaluation, const struct config *config,

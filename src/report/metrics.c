@@ -6,6 +6,7 @@
 #include "src/base/memory.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -83,6 +84,43 @@ status metrics_write(struct metrics *metrics, int64_t step, const struct metric 
     if (fflush(metrics->stream) || ferror(metrics->stream))
         FAIL(STATUS_INPUT, "cannot write %s: %s", metrics->path, strerror(errno));
     return NULL;
+}
+
+/* One line's: left as they are where the line is of another step or has no such metric. */
+static status line_find(const char *data, size_t length, const char *where, int64_t step,
+                        const char *name, bool *found, double *value)
+{
+    json_t *line;
+    int64_t of;
+    TRY(json_parse(data, length, where, &line));
+    status s = json_get_integer(line, where, "step", &of);
+    const json_t *metric = s || of != step ? NULL : json_object_get(line, name);
+    if (metric) {
+        *found = true;
+        *value = json_is_number(metric) ? json_number_value(metric) : NAN;
+    }
+    json_decref(line);
+    return s;
+}
+
+status metrics_find(const char *run, int64_t step, const char *name, bool *found, double *value)
+{
+    char path[1100], *data;
+    size_t size;
+    status s = NULL;
+    *found = false;
+    snprintf(path, sizeof path, "%s/metrics.jsonl", run);
+    if (!file_exists(path)) return NULL;
+    TRY(file_read(path, &data, &size));
+    for (size_t begin = 0; !s && begin < size;) {
+        const char *newline = memchr(data + begin, '\n', size - begin);
+        if (!newline) break; /* unfinished */
+        const size_t length = (size_t)(newline - data) + 1 - begin;
+        s = line_find(data + begin, length, path, step, name, found, value);
+        begin += length;
+    }
+    free(data);
+    return s;
 }
 
 status metrics_sync(struct metrics *metrics)

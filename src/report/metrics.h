@@ -4,6 +4,7 @@
 
 #include "src/base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct metric {
@@ -19,6 +20,9 @@ status metrics_open(struct metrics **out, const char *run, int64_t last_step);
 /* {"step":STEP,"name":value,...}; flushed, so that a reader sees whole lines. */
 status metrics_write(struct metrics *metrics, int64_t step, const struct metric *list,
                      int64_t count);
+/* What RUN/metrics.jsonl says of a metric at a step: *found false where no line has it; NaN where
+ * it was not finite. */
+status metrics_find(const char *run, int64_t step, const char *name, bool *found, double *value);
 /* Until here it is on the disk: before a checkpoint counts on it. */
 status metrics_sync(struct metrics *metrics);
 void metrics_close(struct metrics *metrics);

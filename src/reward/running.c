@@ -61,34 +61,48 @@ void running_divisors(const struct reward_settings *settings, const struct runni
 
 int64_t running_size(const struct reward_settings *settings)
 {
-    return 2 * settings->term_count * 3;
+    return RUNNING_TERM_SIZE * settings->term_count;
+}
+
+void running_term_save(const struct running_statistics *s, int64_t term,
+                       double out[RUNNING_TERM_SIZE])
+{
+    const struct running_statistic *forms[] = {&s->plain[term], &s->within[term]};
+    for (int form = 0; form < 2; form++) {
+        out[3 * form] = forms[form]->count;
+        out[3 * form + 1] = forms[form]->mean;
+        out[3 * form + 2] = forms[form]->m2;
+    }
+}
+
+status running_term_load(const struct reward_settings *settings, struct running_statistics *s,
+                         int64_t term, const double in[RUNNING_TERM_SIZE])
+{
+    struct running_statistic *forms[] = {&s->plain[term], &s->within[term]};
+    for (int form = 0; form < 2; form++) {
+        const double count = in[3 * form], mean = in[3 * form + 1], m2 = in[3 * form + 2];
+        if (!(count >= 0) || !isfinite(count) || count != floor(count) || !isfinite(mean) ||
+            !(m2 >= 0) || !isfinite(m2))
+            FAIL(STATUS_INPUT,
+                 "the running statistics of %s make no sense: count %g, mean %g, "
+                 "sum of squares %g",
+                 reward_term_name(settings, term), count, mean, m2);
+        *forms[form] = (struct running_statistic){count, mean, m2};
+    }
+    return NULL;
 }
 
 void running_save(const struct reward_settings *settings, const struct running_statistics *s,
                   double *out)
 {
-    for (int form = 0; form < 2; form++)
-        for (int64_t t = 0; t < settings->term_count; t++) {
-            const struct running_statistic *of = form ? &s->within[t] : &s->plain[t];
-            *out++ = of->count;
-            *out++ = of->mean;
-            *out++ = of->m2;
-        }
+    for (int64_t t = 0; t < settings->term_count; t++)
+        running_term_save(s, t, out + RUNNING_TERM_SIZE * t);
 }
 
 status running_load(const struct reward_settings *settings, struct running_statistics *s,
                     const double *in)
 {
-    for (int form = 0; form < 2; form++)
-        for (int64_t t = 0; t < settings->term_count; t++, in += 3) {
-            double count = in[0], mean = in[1], m2 = in[2];
-            if (!(count >= 0) || !isfinite(count) || count != floor(count) || !isfinite(mean) ||
-                !(m2 >= 0) || !isfinite(m2))
-                FAIL(STATUS_INPUT,
-                     "the running statistics of %s make no sense: count %g, mean %g, "
-                     "sum of squares %g",
-                     reward_term_name(settings, t), count, mean, m2);
-            *(form ? &s->within[t] : &s->plain[t]) = (struct running_statistic){count, mean, m2};
-        }
+    for (int64_t t = 0; t < settings->term_count; t++)
+        TRY(running_term_load(settings, s, t, in + RUNNING_TERM_SIZE * t));
     return NULL;
 }

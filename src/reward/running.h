@@ -20,7 +20,7 @@ struct running_item {
     double value[TERM_MAX]; /* of the terms */
 };
 
-enum { RUNNING_MAX = 2 * TERM_MAX * 3 };
+enum { RUNNING_MAX = 6 * TERM_MAX };
 /* Doubles of the flat form, at most RUNNING_MAX. */
 int64_t running_size(const struct reward_settings *settings);
 
@@ -34,8 +34,13 @@ status running_add(const struct reward_settings *settings, struct running_statis
 /* One a term, by reward.scale: 1 with `none`, below two values, or at a deviation < 1e-8. */
 void running_divisors(const struct reward_settings *settings, const struct running_statistics *s,
                       double out[TERM_MAX]);
-/* Flat form [running_size]: plain then within; a term's count, mean, M2.  Zeros are empty
- * statistics. */
+/* One term's: count, mean, M2 of plain, then of within.  Numbers that make no sense are refused. */
+enum { RUNNING_TERM_SIZE = 6 };
+void running_term_save(const struct running_statistics *s, int64_t term,
+                       double out[RUNNING_TERM_SIZE]);
+status running_term_load(const struct reward_settings *settings, struct running_statistics *s,
+                         int64_t term, const double in[RUNNING_TERM_SIZE]);
+/* Flat form [running_size]: of one term after the other.  Zeros are empty statistics. */
 void running_save(const struct reward_settings *settings, const struct running_statistics *s,
                   double *out);
 status running_load(const struct reward_settings *settings, struct running_statistics *s,

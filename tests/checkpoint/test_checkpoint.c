@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "src/base/file.h"
 #include "src/base/memory.h"
 #include "src/checkpoint/checkpoint.h"
 #include "src/model/t5/shape.h"
@@ -67,12 +68,6 @@ static void write_step(int64_t step, int learners)
         struct checkpoint_vector v = {"moment", vector + begin, end - begin, TOTAL, begin};
         GOOD(checkpoint_write_slice(folder, l, learners, &v, 1));
     }
-    double running[2] = {1.0 / 3.0, -2};
-    struct checkpoint_entry entries[] = {{"config", CHECKPOINT_TEXT, "seed: 1\n", 8},
-                                         {"step", CHECKPOINT_INTEGERS, &step, 1},
-                                         {"running", CHECKPOINT_DOUBLES, running, 2},
-                                         {"nothing", CHECKPOINT_BYTES, NULL, 0}};
-    GOOD(checkpoint_write_state(folder, entries, 4));
     struct checkpoint_file *files;
     int64_t count;
     GOOD(checkpoint_list_files(folder, &files, &count));
@@ -85,8 +80,7 @@ static void check_step(int64_t step)
     char folder[CHECKPOINT_PATH_MAX];
     struct model_shape *back;
     float model[21], *vector;
-    int64_t total, count;
-    void *data;
+    int64_t total;
     checkpoint_folder(run, step, folder);
     GOOD(checkpoint_verify(folder, NULL));
     GOOD(checkpoint_read_shape(folder, &back));
@@ -99,19 +93,6 @@ static void check_step(int64_t step)
     assert_int_equal(total, TOTAL);
     for (int i = 0; i < TOTAL; i++) assert_true(vector[i] == value(step, 2 * i));
     free(vector);
-    GOOD(checkpoint_read_state(folder, "config", CHECKPOINT_TEXT, &data, &count));
-    assert_string_equal(data, "seed: 1\n");
-    free(data);
-    GOOD(checkpoint_read_state(folder, "running", CHECKPOINT_DOUBLES, &data, &count));
-    assert_true(count == 2 && ((double *)data)[0] == 1.0 / 3.0);
-    free(data);
-    GOOD(checkpoint_read_state(folder, "nothing", CHECKPOINT_BYTES, &data, &count));
-    assert_int_equal(count, 0);
-    free(data);
-    assert_true(checkpoint_has_state(folder, "step") && !checkpoint_has_state(folder, "other"));
-    status s = checkpoint_read_state(folder, "step", CHECKPOINT_FLOATS, &data, &count);
-    assert_non_null(s);
-    status_free(s);
 }
 
 static void slices_of_any_learner_count_give_the_whole_vector(void **state)
@@ -148,7 +129,7 @@ static void a_broken_one_is_set_aside_and_when_none_is_left_that_is_an_error(voi
     write_step(5, 2);
     write_step(10, 2);
     checkpoint_folder(run, 10, folder);
-    snprintf(path, sizeof path, "%s/state.h5", folder);
+    snprintf(path, sizeof path, "%s/model.h5", folder);
     assert_int_equal(truncate(path, 100), 0);
     GOOD(checkpoint_newest(run, true, folder, &step));
     assert_int_equal(step, 5);
@@ -182,27 +163,26 @@ static void flip(const char *path, size_t bit)
 static void no_flipped_bit_and_no_cut_file_verifies(void **state)
 {
     (void)state;
-    static const char *const names[] = {"manifest.json", "model.h5", "state.h5",
-                                        "learner-0000-of-0001.h5"};
+    static const char *const names[] = {"manifest.json", "model.h5", "learner-0000-of-0001.h5"};
     char folder[CHECKPOINT_PATH_MAX], path[CHECKPOINT_PATH_MAX + 64], *data;
     uint32_t random = 12345;
     write_step(3, 1);
     checkpoint_folder(run, 3, folder);
     for (int i = 0; i < 200; i++) {
         size_t size;
-        snprintf(path, sizeof path, "%s/%s", folder, names[i % 4]);
+        snprintf(path, sizeof path, "%s/%s", folder, names[i % 3]);
         GOOD(file_read(path, &data, &size));
         random = random * 1664525u + 1013904223u;
         size_t place = (random >> 4) % (size * 8);
         flip(path, place);
         status s = checkpoint_verify(folder, NULL);
-        if (!s) fail_msg("%s: bit %zu flipped and verified", names[i % 4], place);
+        if (!s) fail_msg("%s: bit %zu flipped and verified", names[i % 3], place);
         status_free(s);
         flip(path, place);
         if (i % 20 < 4) {
             assert_int_equal(truncate(path, (off_t)(place / 8)), 0);
             s = checkpoint_verify(folder, NULL);
-            if (!s) fail_msg("%s: cut at %zu and verified", names[i % 4], place / 8);
+            if (!s) fail_msg("%s: cut at %zu and verified", names[i % 3], place / 8);
             status_free(s);
             GOOD(file_write(path, data, size));
         }
@@ -211,7 +191,7 @@ static void no_flipped_bit_and_no_cut_file_verifies(void **state)
     check_step(3);
 }
 
-static void a_file_that_the_manifest_does_not_list_is_refused(void **state)
+static void a_part_that_the_manifest_does_not_list_is_refused(void **state)
 {
     (void)state;
     char folder[CHECKPOINT_PATH_MAX], path[CHECKPOINT_PATH_MAX + 64];
@@ -222,6 +202,59 @@ static void a_file_that_the_manifest_does_not_list_is_refused(void **state)
     status s = checkpoint_verify(folder, NULL);
     assert_non_null(strstr(status_message(s), "does not list"));
     status_free(s);
+}
+
+static void a_foreign_file_is_ignored(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"eval.json", ".nfs0001", ".DS_Store", "notes"};
+    char folder[CHECKPOINT_PATH_MAX], path[CHECKPOINT_PATH_MAX + 64];
+    int64_t step;
+    write_step(3, 2);
+    checkpoint_folder(run, 3, folder);
+    for (int i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        GOOD(file_write(path, "x", 1));
+    }
+    check_step(3);
+    GOOD(checkpoint_newest(run, false, folder, &step));
+    assert_int_equal(step, 3);
+}
+
+/* What checkpoints/NAME points to; empty: it is not there. */
+static const char *linked(const char *name)
+{
+    static char target[64];
+    char path[CHECKPOINT_PATH_MAX];
+    snprintf(path, sizeof path, "%s/checkpoints/%s", run, name);
+    const ssize_t length = readlink(path, target, sizeof target - 1);
+    target[length < 0 ? 0 : length] = 0;
+    return target;
+}
+
+static void links_name_a_step_and_go_with_it(void **state)
+{
+    (void)state;
+    char folder[CHECKPOINT_PATH_MAX], tmp[CHECKPOINT_PATH_MAX];
+    int64_t *steps, count;
+    write_step(2, 1);
+    write_step(4, 1);
+    GOOD(checkpoint_link(run, CHECKPOINT_BEST, -1));
+    assert_string_equal(linked("best"), "");
+    GOOD(checkpoint_link(run, CHECKPOINT_BEST, 2));
+    assert_string_equal(linked("best"), "step-000002");
+    snprintf(tmp, sizeof tmp, "%s/checkpoints/best.tmp", run);
+    assert_int_equal(symlink("of a killed job", tmp), 0);
+    GOOD(checkpoint_link(run, CHECKPOINT_BEST, 4));
+    assert_string_equal(linked("best"), "step-000004");
+    assert_string_equal(linked("best.tmp"), "");
+    snprintf(folder, sizeof folder, "%s/checkpoints/best", run);
+    GOOD(checkpoint_verify(folder, NULL));
+    GOOD(checkpoint_steps(run, &steps, &count));
+    assert_int_equal(count, 2);
+    free(steps);
+    GOOD(checkpoint_link(run, CHECKPOINT_BEST, 6));
+    assert_string_equal(linked("best"), "");
 }
 
 static void a_job_that_was_overtaken_may_not_publish(void **state)
@@ -294,7 +327,9 @@ int main(void)
         TEST(a_half_written_folder_is_ignored),
         TEST(a_broken_one_is_set_aside_and_when_none_is_left_that_is_an_error),
         TEST(no_flipped_bit_and_no_cut_file_verifies),
-        TEST(a_file_that_the_manifest_does_not_list_is_refused),
+        TEST(a_part_that_the_manifest_does_not_list_is_refused),
+        TEST(a_foreign_file_is_ignored),
+        TEST(links_name_a_step_and_go_with_it),
         TEST(a_job_that_was_overtaken_may_not_publish),
         TEST(a_failed_save_takes_its_files_away_but_not_another_jobs),
         TEST(what_killed_jobs_left_half_done_goes_at_the_next_jobs_first_save),

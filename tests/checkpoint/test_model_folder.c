@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "src/base/file.h"
 #include "src/checkpoint/model_folder.h"
 #include "src/model/t5/shape.h"
 

@@ -36,6 +36,8 @@ for kind in "turn none" "gae none" "group length"; do
     run=$work/$advantage
     expect_status 0 "$regard" train "${settings[@]}" --set advantage=$advantage \
         --set control=$control --run "$run"
+    # Before the first update too: where the run comes from.
+    expect_numbers "$run/metrics.jsonl" 0 eval_reward "${held_out[@]}"
     for step in 1 2; do
         expect_numbers "$run/metrics.jsonl" $step reward $updates
         [ $advantage = group ] || expect_numbers "$run/metrics.jsonl" $step reward $critic

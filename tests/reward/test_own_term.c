@@ -88,7 +88,7 @@ static void an_own_terms_statistics_go_through_the_flat_form(void **state)
     assert_memory_equal(&s, &back, sizeof s);
     running_divisors(&settings, &back, divisors);
     assert_close(divisors[EVEN], sqrt((4.0 + 1 + 9) / 3)); /* about the mean 3 */
-    flat[3 * EVEN + 2] = -1;
+    flat[RUNNING_TERM_SIZE * EVEN + 2] = -1;
     assert_fails_with(running_load(&settings, &back, flat), "even_tokens", "-1");
 }
 

@@ -1,5 +1,7 @@
 /* An opened model for inference, and the lines that score and generate write. */
+#include "mpi/run_state.h"
 #include "mpi/setup.h"
+#include "src/base/file.h"
 #include "src/base/json.h"
 #include "src/base/memory.h"
 #include "src/checkpoint/checkpoint.h"
@@ -11,18 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Those of the run that a checkpoint comes from; an imported model has none. */
 static status statistics_open(const char *folder, const struct reward_settings *reward,
                               struct running_statistics *statistics)
 {
-    if (!model_is_checkpoint(folder) || !checkpoint_has_state(folder, "running")) return NULL;
-    double *values;
-    int64_t count;
-    TRY(checkpoint_read_state(folder, "running", CHECKPOINT_DOUBLES, (void **)&values, &count));
-    status s = count == running_size(reward)
-                   ? running_load(reward, statistics, values)
-                   : ERROR(STATUS_INPUT, "%s/state.h5: bad running statistics", folder);
-    free(values);
-    return s;
+    char state[1200];
+    snprintf(state, sizeof state, "%s/state.h5", folder);
+    if (reward->scale == SCALE_NONE || !model_is_checkpoint(folder) || !file_exists(state))
+        return NULL;
+    return run_state_statistics(folder, reward, statistics);
 }
 
 status session_open(const struct command *command, bool with_gradients, struct session *session)

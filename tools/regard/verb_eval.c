@@ -79,7 +79,7 @@ status verb_eval(struct command *command)
         if (!s && command->samples) s = file_begin(&samples, command->samples);
         if (!s)
             s = evaluate(session.generator, &command->config, session.language, data, 0,
-                         samples.stream, &evaluation);
+                         samples.stream, NULL, &evaluation);
         if (!s) evaluation_warn(&evaluation, &command->config, data);
         if (!s && samples.stream) s = file_commit(&samples);
         if (!s) s = evaluation_write(command->out, &evaluation);

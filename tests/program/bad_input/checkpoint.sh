@@ -48,8 +48,8 @@ printf x >>c/state.h5
 refused "a byte more" 'c/state.h5 has [0-9]+ bytes, its manifest says'
 rm c/state.h5
 refused "a file missing" 'c/state.h5 is missing'
-echo >c/extra
-refused "a file more" 'c holds extra, which its manifest does not list'
+echo >c/tokenizer.json
+refused "a part more" 'c holds tokenizer.json, which its manifest does not list'
 cp c/state.h5 c/model.h5
 refused "a file for another" 'c/model.h5 has [0-9]+ bytes'
 cp "$made/run/checkpoints/step-000001/model.h5" c
@@ -126,7 +126,7 @@ resumed "one slice of two" "$here.*learner-000[01]-of-0002.h5"
 cp c/state.h5 c/$slice && rehash $slice
 resumed "the state for a slice" "$here/$slice: policy.m is missing"
 cp c/$slice c/state.h5 && rehash state.h5
-resumed "a slice for the state" "$here/state.h5: config is missing"
+resumed "a slice for the state" "$here/state.h5 is of format 1, this regard reads 2"
 sed -i 's/seed: 1/sead: 1/' c/state.h5 && rehash state.h5
 resumed "a configuration of another program" "$here/state.h5, saved configuration:1: unknown key sead"
 unset REGARD_LOG

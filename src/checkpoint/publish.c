@@ -1,11 +1,9 @@
-/* Writing and publishing checkpoints; see checkpoint.h for the protocol. */
-#include "src/checkpoint/checkpoint.h"
+/* See publish.h. */
+#include "src/checkpoint/publish.h"
 
-#include "src/base/json.h"
-#include "src/base/log.h"
-#include "src/base/memory.h"
-#include "src/base/version.h"
-#include "src/checkpoint/store.h"
+#include "src/base/file.h"
+#include "src/checkpoint/find.h"
+#include "src/checkpoint/manifest.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,21 +15,6 @@
 #include <unistd.h>
 
 enum { LONG_PATH = CHECKPOINT_PATH_MAX + 128 };
-
-void checkpoint_folder(const char *run, int64_t step, char out[CHECKPOINT_PATH_MAX])
-{
-    snprintf(out, CHECKPOINT_PATH_MAX, "%s/checkpoints/step-%06lld", run, (long long)step);
-}
-
-void checkpoint_temporary(const char *run, int64_t step, char out[CHECKPOINT_PATH_MAX])
-{
-    snprintf(out, CHECKPOINT_PATH_MAX, "%s/checkpoints/step-%06lld.tmp", run, (long long)step);
-}
-
-void checkpoint_slice_name(int learner, int learners, char out[CHECKPOINT_NAME_MAX])
-{
-    snprintf(out, CHECKPOINT_NAME_MAX, "learner-%04d-of-%04d.h5", learner, learners);
-}
 
 /* The greatest N of the files attempt-N in a run's checkpoints. */
 static int64_t newest_attempt(const char *parent)
@@ -113,145 +96,15 @@ status checkpoint_begin(const char *run, int64_t step, int64_t *attempt)
     return directory_create(folder);
 }
 
-static status store_finish(struct store *store, status s)
-{
-    status closed = store_close(store);
-    if (!s) return closed;
-    status_free(closed);
-    return s;
-}
-
-status checkpoint_write_model(const char *folder, const struct parameters *parameters,
-                              const float *host, const struct model_shape *shape)
-{
-    char path[LONG_PATH];
-    struct store *store;
-    snprintf(path, sizeof path, "%s/model.h5", folder);
-    TRY(store_create(path, &store));
-    char *text = model_shape_to_json(shape);
-    const int64_t length = (int64_t)strlen(text);
-    status s = store_write(store, "shape.json", STORE_BYTES, text, 1, &length);
-    free(text);
-    for (int64_t i = 0; i < parameters->count && !s; i++) {
-        const struct parameter *p = &parameters->list[i];
-        s = store_write(store, p->name, STORE_FLOATS, host + p->offset, p->rank, p->shape);
-    }
-    return store_finish(store, s);
-}
-
-status checkpoint_write_slice(const char *folder, int learner, int learners,
-                              const struct checkpoint_vector *vectors, int64_t count)
-{
-    char path[LONG_PATH], name[CHECKPOINT_NAME_MAX];
-    struct store *store;
-    checkpoint_slice_name(learner, learners, name);
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    TRY(store_create(path, &store));
-    status s = NULL;
-    for (int64_t i = 0; i < count && !s; i++) {
-        const struct checkpoint_vector *v = &vectors[i];
-        s = store_write(store, v->name, STORE_FLOATS, v->values, 1, &v->count);
-        if (!s) s = store_write_mark(store, v->name, "offset", v->offset);
-        if (!s) s = store_write_mark(store, v->name, "total", v->total);
-    }
-    return store_finish(store, s);
-}
-
-status checkpoint_write_state(const char *folder, const struct checkpoint_entry *entries,
-                              int64_t count)
-{
-    static const int types[] = {STORE_BYTES, STORE_BYTES, STORE_FLOATS, STORE_DOUBLES,
-                                STORE_INTEGERS};
-    char path[LONG_PATH];
-    struct store *store;
-    snprintf(path, sizeof path, "%s/state.h5", folder);
-    TRY(store_create(path, &store));
-    status s = NULL;
-    for (int64_t i = 0; i < count && !s; i++)
-        s = store_write(store, entries[i].name, types[entries[i].kind], entries[i].values, 1,
-                        &entries[i].count);
-    return store_finish(store, s);
-}
-
 status checkpoint_copy_tokenizer(const char *from, const char *to)
 {
-    static const char *const names[] = {
-        "spiece.model",   "tokenizer_config.json", "special_tokens_map.json",
-        "tokenizer.json", "added_tokens.json",     "generation_config.json",
-        "idf.tsv"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; checkpoint_text_files[i]; i++) {
         char source[LONG_PATH], target[LONG_PATH];
-        snprintf(source, sizeof source, "%s/%s", from, names[i]);
-        snprintf(target, sizeof target, "%s/%s", to, names[i]);
+        snprintf(source, sizeof source, "%s/%s", from, checkpoint_text_files[i]);
+        snprintf(target, sizeof target, "%s/%s", to, checkpoint_text_files[i]);
         if (file_exists(source)) TRY(file_copy(source, target));
     }
     return NULL;
-}
-
-status checkpoint_file_entry(const char *folder, const char *name, struct checkpoint_file *out)
-{
-    char path[LONG_PATH];
-    struct stat about;
-    memset(out, 0, sizeof *out);
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    if (strlen(name) >= sizeof out->name) FAIL(STATUS_INPUT, "%s: name too long", path);
-    if (stat(path, &about) != 0) FAIL(STATUS_INPUT, "cannot read %s: %s", path, strerror(errno));
-    snprintf(out->name, sizeof out->name, "%s", name);
-    out->size = about.st_size;
-    return sha256_file(path, out->sha256);
-}
-
-status checkpoint_list_files(const char *folder, struct checkpoint_file **out, int64_t *count)
-{
-    struct dirent **list;
-    *out = NULL;
-    *count = 0;
-    int found = scandir(folder, &list, NULL, alphasort);
-    if (found < 0) FAIL(STATUS_INPUT, "cannot list %s: %s", folder, strerror(errno));
-    status s = NULL;
-    *out = memory_allocate((size_t)found * sizeof **out + 1);
-    for (int i = 0; i < found; i++) {
-        const char *name = list[i]->d_name;
-        bool skip = !strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, "manifest.json");
-        if (!skip && !s) s = checkpoint_file_entry(folder, name, &(*out)[*count]);
-        if (!skip && !s) ++*count;
-        free(list[i]);
-    }
-    free(list);
-    if (s) {
-        free(*out);
-        *out = NULL;
-    }
-    return s;
-}
-
-/* The last line holds the hash of all that stands before it, so that no byte of the
- * manifest itself can change unseen. */
-status checkpoint_write_manifest(const char *folder, int64_t step,
-                                 const struct checkpoint_file *files, int64_t count)
-{
-    char *text = NULL, path[LONG_PATH], hex[SHA256_HEX];
-    size_t size = 0;
-    FILE *stream = memory_stream(&text, &size);
-    fprintf(stream, "{\n\"format\": %d,\n\"regard\": \"%s\",\n\"step\": %lld,\n\"files\": [",
-            CHECKPOINT_FORMAT, version_text, (long long)step);
-    for (int64_t i = 0; i < count; i++) {
-        fprintf(stream, "%s\n{\"name\": ", i ? "," : "");
-        json_write_text(stream, files[i].name);
-        fprintf(stream, ", \"size\": %lld, \"sha256\": \"%s\"}", (long long)files[i].size,
-                files[i].sha256);
-    }
-    fprintf(stream, "],\n");
-    memory_stream_flush(stream);
-    struct sha256 *hash = sha256_begin();
-    sha256_add(hash, text, size);
-    status s = sha256_end(hash, hex);
-    fprintf(stream, "\"manifest_sha256\": \"%s\"}\n", hex);
-    memory_stream_close(stream);
-    snprintf(path, sizeof path, "%s/manifest.json", folder);
-    if (!s) s = file_write(path, text, size);
-    free(text);
-    return s;
 }
 
 /* The folder holds these files at these sizes and no others. */

@@ -1,0 +1,27 @@
+/* What a run remembers in a checkpoint besides its large arrays.  The rows stand in one table, in
+ * run_state.c: to remember one thing more, add a row there. */
+#ifndef REGARD_MPI_RUN_STATE_H
+#define REGARD_MPI_RUN_STATE_H
+
+#include "mpi/folder.h"
+#include "src/learn/learner.h"
+
+/* reward and statistics are filled in by the functions below. */
+struct run_state {
+    struct run_folder *folder;
+    struct learner *learner;
+    const float *previous; /* device: the weights one update older, to be saved; NULL: none */
+    float **lagging;       /* host: the same, allocated by loading; NULL: not wanted */
+    /* The learner's, for the rows of the running statistics. */
+    const struct reward_settings *reward;
+    struct running_statistics *statistics;
+};
+
+status run_state_save(struct run_state *state, const char *folder);
+status run_state_load(struct run_state *state, const char *folder);
+
+/* The running statistics alone, of any checkpoint: for tools that scale rewards. */
+status run_state_statistics(const char *folder, const struct reward_settings *reward,
+                            struct running_statistics *out);
+
+#endif

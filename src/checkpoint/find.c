@@ -1,0 +1,122 @@
+/* See find.h. */
+#include "src/checkpoint/find.h"
+
+#include "src/base/file.h"
+#include "src/base/log.h"
+#include "src/base/memory.h"
+#include "src/checkpoint/manifest.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LONG_PATH = CHECKPOINT_PATH_MAX + 384 };
+
+static int by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Steps of the folders step-N followed by the ending, ascending. */
+static status list_steps(const char *run, const char *ending, int64_t **steps, int64_t *count)
+{
+    char parent[LONG_PATH];
+    snprintf(parent, sizeof parent, "%s/checkpoints", run);
+    *count = 0;
+    *steps = memory_allocate(sizeof **steps);
+    if (!directory_exists(parent)) return NULL;
+    DIR *directory = opendir(parent);
+    if (!directory) {
+        free(*steps);
+        FAIL(STATUS_INPUT, "cannot list %s: %s", parent, strerror(errno));
+    }
+    for (struct dirent *e; (e = readdir(directory));) {
+        if (strncmp(e->d_name, "step-", 5) != 0) continue;
+        char *end;
+        long long step = strtoll(e->d_name + 5, &end, 10);
+        if (end == e->d_name + 5 || step < 0 || strcmp(end, ending) != 0) continue;
+        *steps = memory_resize(*steps, (size_t)(*count + 1) * sizeof **steps);
+        (*steps)[(*count)++] = step;
+    }
+    closedir(directory);
+    qsort(*steps, (size_t)*count, sizeof **steps, by_value);
+    return NULL;
+}
+
+status checkpoint_steps(const char *run, int64_t **steps, int64_t *count)
+{
+    return list_steps(run, "", steps, count);
+}
+
+static status set_aside(const char *folder, bool look_only, status why)
+{
+    char bad[LONG_PATH];
+    snprintf(bad, sizeof bad, "%s.bad", folder);
+    log_line(LOG_WARNING, "%s; %s as %s", status_message(why),
+             look_only ? "a run would set it aside" : "set aside", bad);
+    status_free(why);
+    if (look_only) return NULL;
+    if (directory_exists(bad)) TRY(directory_remove(bad));
+    if (rename(folder, bad) != 0)
+        FAIL(STATUS_INPUT, "cannot set aside %s: %s", folder, strerror(errno));
+    return NULL;
+}
+
+status checkpoint_newest(const char *run, bool look_only, char folder[CHECKPOINT_PATH_MAX],
+                         int64_t *step)
+{
+    int64_t *steps, *set, count, set_count, failed = 0;
+    *step = -1;
+    folder[0] = 0;
+    TRY(checkpoint_steps(run, &steps, &count));
+    status s = NULL;
+    for (int64_t i = count - 1; i >= 0 && !s && *step < 0; i--) {
+        int64_t found = -1;
+        checkpoint_folder(run, steps[i], folder);
+        status bad = checkpoint_verify(folder, &found);
+        if (!bad && found != steps[i])
+            bad = ERROR(STATUS_INPUT, "%s: its manifest is of step %lld", folder, (long long)found);
+        if (bad) {
+            failed += look_only;
+            s = set_aside(folder, look_only, bad);
+        } else
+            *step = steps[i];
+    }
+    free(steps);
+    if (s || *step >= 0) return s;
+    folder[0] = 0;
+    TRY(list_steps(run, ".bad", &set, &set_count));
+    free(set);
+    set_count += failed; /* not renamed */
+    if (set_count > 0)
+        FAIL(STATUS_INPUT,
+             "%s/checkpoints: %lld checkpoints, none of which verifies (step-*.bad); not starting "
+             "over: mend one or take another --run folder",
+             run, (long long)set_count);
+    return NULL;
+}
+
+/* ---- links ---- */
+
+status checkpoint_link(const char *run, const char *name, int64_t step)
+{
+    char link[LONG_PATH], temporary[LONG_PATH + 4], folder[CHECKPOINT_PATH_MAX];
+    snprintf(link, sizeof link, "%s/checkpoints/%s", run, name);
+    snprintf(temporary, sizeof temporary, "%s.tmp", link);
+    if (unlink(temporary) != 0 && errno != ENOENT)
+        FAIL(STATUS_INPUT, "cannot remove %s: %s", temporary, strerror(errno));
+    checkpoint_folder(run, step, folder);
+    if (step < 0 || !directory_exists(folder)) {
+        if (unlink(link) != 0 && errno != ENOENT)
+            FAIL(STATUS_INPUT, "cannot remove %s: %s", link, strerror(errno));
+        return NULL;
+    }
+    if (symlink(strrchr(folder, '/') + 1, temporary) != 0 || rename(temporary, link) != 0)
+        FAIL(STATUS_INPUT, "cannot make %s a symbolic link to %s: %s", link,
+             strrchr(folder, '/') + 1, strerror(errno));
+    return NULL;
+}

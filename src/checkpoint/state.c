@@ -1,0 +1,105 @@
+/* See state.h. */
+#include "src/checkpoint/state.h"
+
+#include "src/checkpoint/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char file[] = "state.h5", format_name[] = "format";
+
+static enum store_type stored_as(enum state_type type)
+{
+    switch (type) {
+    case STATE_FLOATS:
+        return STORE_FLOATS;
+    case STATE_DOUBLES:
+        return STORE_DOUBLES;
+    case STATE_INTEGERS:
+        return STORE_INTEGERS;
+    default:
+        return STORE_BYTES;
+    }
+}
+
+static status row_write(struct store *store, const struct state_row *row, const void *run)
+{
+    struct state_value value;
+    memset(&value, 0, sizeof value);
+    status s = row->get(run, row->index, &value);
+    if (!s && row->count >= 0 && value.count != row->count)
+        s = ERROR(STATUS_INTERNAL, "row %s has %lld elements, not %lld", row->name,
+                  (long long)value.count, (long long)row->count);
+    if (!s)
+        s = store_write(store, row->name, (int)stored_as(row->type), value.values, 1, &value.count);
+    free(value.owned);
+    return s;
+}
+
+status state_save(const char *folder, const struct state_row *rows, int64_t count, const void *run)
+{
+    const int64_t format = STATE_FORMAT, one = 1;
+    struct store *store;
+    TRY(store_create_in(folder, file, &store));
+    status s = store_write(store, format_name, STORE_INTEGERS, &format, 1, &one);
+    for (int64_t i = 0; i < count && !s; i++) s = row_write(store, &rows[i], run);
+    return store_close_after(store, s);
+}
+
+static status format_check(struct store *store, const char *folder)
+{
+    int64_t format = 1, *values, count;
+    if (store_has(store, format_name)) {
+        TRY(store_read_all(store, format_name, STORE_INTEGERS, (void **)&values, &count));
+        format = count == 1 ? values[0] : 0;
+        free(values);
+    }
+    if (format == STATE_FORMAT) return NULL;
+    FAIL(STATUS_INPUT,
+         "%s/%s is of format %lld, this regard reads %d: the checkpoint still serves as --model, "
+         "but "
+         "no run goes on from it",
+         folder, file, (long long)format, STATE_FORMAT);
+}
+
+static status row_read(struct store *store, const char *folder, const struct state_row *row,
+                       void *run)
+{
+    void *values;
+    int64_t count;
+    if (!row->set || (row->may_miss && !store_has(store, row->name))) return NULL;
+    TRY(store_read_all(store, row->name, (int)stored_as(row->type), &values, &count));
+    status s = NULL;
+    if (row->count >= 0 && count != row->count)
+        s = ERROR(STATUS_INPUT, "%s/%s: %s has %lld elements, not %lld", folder, file, row->name,
+                  (long long)count, (long long)row->count);
+    if (!s) s = row->set(run, row->index, values, count);
+    free(values);
+    return s;
+}
+
+status state_load(const char *folder, const struct state_row *rows, int64_t count, void *run)
+{
+    struct store *store;
+    TRY(store_open_in(folder, file, &store));
+    status s = format_check(store, folder);
+    for (int64_t i = 0; i < count && !s; i++) s = row_read(store, folder, &rows[i], run);
+    return store_close_after(store, s);
+}
+
+status state_check(const char *folder)
+{
+    return state_load(folder, NULL, 0, NULL);
+}
+
+status state_read(const char *folder, const char *name, enum state_type type, void **values,
+                  int64_t *count)
+{
+    struct store *store;
+    *values = NULL;
+    *count = 0;
+    TRY(store_open_in(folder, file, &store));
+    status s = format_check(store, folder);
+    if (!s) s = store_read_all(store, name, (int)stored_as(type), values, count);
+    return store_close_after(store, s);
+}

@@ -1,0 +1,105 @@
+# Evaluations in a run: one before the first update, its metrics on the console; what is due is saved
+# before them, so that one that is cut short costs no update; the run that goes on ends as one that was
+# never stopped; checkpoints/best and newest are right all the time, and serve as models.
+set -euo pipefail
+source tests/program/common.sh
+
+# Evaluations of some seconds, between updates of less.
+settings=(--config $tiny --set threads=1 --set train.updates=4 --set checkpoint.every=2
+    --set checkpoint.keep=1 --set eval.every=2 --set eval.dialogues=0 --set infer.batch=8)
+train=("$regard" train "${settings[@]}" --set data.valid=synthetic:1:60:200)
+
+# linked RUN NAME: what checkpoints/NAME points to.
+linked() { readlink "$1/checkpoints/$2" || echo nothing; }
+
+# The step of the best value of a metric among the steps after 0: 'max' or 'min'.
+best_step() { # METRICS NAME WHICH
+    python3 - "$@" <<'END'
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+rows = [(r[sys.argv[2]], -r["step"]) for r in rows if sys.argv[2] in r and r["step"]]
+best = max(rows) if sys.argv[3] == "max" else min((v, -s) for v, s in rows)
+print("step-%06d" % abs(best[1]))
+END
+}
+
+expect_status 0 "${train[@]}" --run "$work/whole"
+for step in 0 2 4; do expect_said "train $step: held out: eval_reward "; done
+expect_said "the best checkpoint is step "
+head -1 "$work/whole/metrics.jsonl" | grep -q '^{"step":0,"eval_reward":' || fail "no evaluation before the first update"
+expect_same newest step-000004 "$(linked "$work/whole" newest)"
+expect_same best "$(best_step "$work/whole/metrics.jsonl" eval_rouge_l max)" "$(linked "$work/whole" best)"
+
+# same_end RUN: as the run that nobody stopped.
+same_end() {
+    expect_same "parameters of $1" "$(parameters_hash "$work/whole/checkpoints/step-000004")" \
+        "$(parameters_hash "$1/checkpoints/step-000004")"
+    expect_equal_metrics "$work/whole/metrics.jsonl" "$1/metrics.jsonl"
+    expect_same newest step-000004 "$(linked "$1" newest)"
+    expect_same best "$(linked "$work/whole" best)" "$(linked "$1" best)"
+}
+
+# stop_in_evaluation RUN SIGNAL RANKS: sends the signal during the evaluation after update 2.
+stop_in_evaluation() {
+    local run=$1 signal=$2 count=$3
+    local launcher=()
+    if [ "$count" != 0 ]; then launcher=(run/mpirun -np "$count"); fi
+    "${launcher[@]}" "${train[@]}" --run "$run" >"$work/out" 2>"$work/err" &
+    job=$!
+    for _ in $(seq 3000); do
+        if [ -d "$run/checkpoints/step-000002" ]; then break; fi
+        kill -0 "$job" 2>/dev/null || fail "the run ended before its first checkpoint"
+        sleep 0.05
+    done
+    kill "-$signal" "$job"
+    status=0
+    wait "$job" 2>/dev/null || status=$?
+    ! grep -q '"step":2,"eval' "$run/metrics.jsonl" || fail "the evaluation was over before SIG$signal"
+}
+
+for count in 0 3; do
+    stop_in_evaluation "$work/term-$count" TERM $count
+    [ "$status" = 75 ] || fail "status $status, not 75, after SIGTERM in an evaluation"
+    expect_same "checkpoints" "newest step-000002" \
+        "$(ls "$work/term-$count/checkpoints" | grep -v attempt | tr '\n' ' ' | sed 's/ $//')"
+    expect_status 0 ranks $count "${train[@]}" --run "$work/term-$count" --resume
+    expect_said "train 2: held out: "
+    same_end "$work/term-$count"
+done
+
+# Killed in an evaluation: the update is not lost; and metrics that are there are not made again.
+stop_in_evaluation "$work/killed" KILL 0
+[ -d "$work/killed/checkpoints/step-000002" ] || fail "no checkpoint"
+grep '"step":2,"eval' "$work/whole/metrics.jsonl" >>"$work/killed/metrics.jsonl"
+expect_status 0 "${train[@]}" --run "$work/killed" --resume
+! grep -q "train 2: held out" "$work/err" || fail "metrics that are recorded were made again"
+same_end "$work/killed"
+
+# Nothing is left to do but the last evaluation.
+cp -r "$work/whole" "$work/last"
+sed -i '/"step":4,"eval/d' "$work/last/metrics.jsonl"
+expect_status 0 "${train[@]}" --run "$work/last" --resume
+expect_said "train 4: held out: "
+same_end "$work/last"
+
+# sft on 2 learners: the best is the lowest loss.
+sft=("$regard" sft "${settings[@]}" --set data.valid=synthetic:1:200:200 --set sft.updates=6
+    --set sft.lr=3e-2 --set roles.learners=2)
+expect_status 0 ranks 2 "${sft[@]}" --run "$work/sft"
+expect_said "sft 0: held out: valid_loss " "sft 6: ends; the best checkpoint is step "
+expect_same best "$(best_step "$work/sft/metrics.jsonl" valid_loss min)" "$(linked "$work/sft" best)"
+
+# A signal in the first evaluation, before any update: there is a checkpoint of step 0 to go on from.
+run/mpirun -np 2 "${sft[@]}" --run "$work/early" >"$work/out" 2>"$work/err" &
+job=$!
+until [ -e "$work/early/config.yaml" ]; do
+    kill -0 "$job" 2>/dev/null || fail "the run ended before it began"
+    sleep 0.02
+done
+kill -TERM "$job"
+status=0
+wait "$job" || status=$?
+[ "$status" = 75 ] || fail "status $status, not 75, after SIGTERM at the beginning"
+expect_status 0 ranks 2 "${sft[@]}" --run "$work/early" --resume
+expect_said "going on from $work/early/checkpoints/step-0"
+expect_equal_metrics "$work/sft/metrics.jsonl" "$work/early/metrics.jsonl"
