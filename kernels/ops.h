@@ -191,9 +191,10 @@ struct ppo_tokens {
     int64_t tokens;
     const float *logp_new, *logp_old;
     const float *logp_ref;  /* NULL when kl_coef is 0 */
-    const float *advantage; /* the token's turn's */
+    const float *advantage; /* the token's own */
     const float *weight;    /* the token's share of the mean: 1 / tokens of the batch */
     float clip, kl_coef;    /* k3 in the loss, with weight */
+    float kl_low, kl_high;  /* k3 and its gradient are of logp_new - logp_ref within these */
     float *loss;            /* weight * (-min(...) + kl_coef * k3) */
     float *dlogp;           /* d loss / d logp_new */
     float *clipped;         /* 1 where the clip is active (its gradient is zero) */

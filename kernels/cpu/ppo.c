@@ -8,7 +8,8 @@ enum { thread_work = 1 << 12 }; /* tokens below which one thread does all */
 
 /* r = exp(logp_new - logp_old);  surrogate = min(r A, clip(r, 1 - c, 1 + c) A), whose gradient
  * is r A where it is the first of the two, else 0.
- * k = logp_new - logp_ref;  k3 = exp(-k) - 1 + k, whose gradient is 1 - exp(-k).
+ * k = logp_new - logp_ref, cut to [kl_low, kl_high];  k3 = exp(-k) - 1 + k, whose gradient is
+ * 1 - exp(-k): beyond a bound the pull back to the reference goes on, as strong as at the bound.
  * In float64, rounded once at the end: k3 is small beside its terms. */
 static void token_loss(const struct ppo_tokens *p, int64_t i)
 {
@@ -21,7 +22,9 @@ static void token_loss(const struct ppo_tokens *p, int64_t i)
     double gradient = clipped ? 0 : -ratio * advantage;
     double k3 = 0;
     if (p->logp_ref) {
-        const double k = (double)p->logp_new[i] - (double)p->logp_ref[i];
+        const double k1 = (double)p->logp_new[i] - (double)p->logp_ref[i];
+        const double kl_low = p->kl_low, kl_high = p->kl_high;
+        const double k = k1 < kl_low ? kl_low : k1 > kl_high ? kl_high : k1;
         k3 = expm1(-k) + k;
         loss += (double)p->kl_coef * k3;
         gradient -= (double)p->kl_coef * expm1(-k);

@@ -18,7 +18,9 @@ static __global__ void __launch_bounds__(threads) ppo_loss_kernel(struct ppo_tok
     double gradient = clipped ? 0 : -ratio * advantage;
     double k3 = 0;
     if (p.logp_ref) {
-        const double k = (double)p.logp_new[i] - (double)p.logp_ref[i];
+        const double k1 = (double)p.logp_new[i] - (double)p.logp_ref[i];
+        const double kl_low = p.kl_low, kl_high = p.kl_high;
+        const double k = k1 < kl_low ? kl_low : k1 > kl_high ? kl_high : k1;
         k3 = expm1(-k) + k;
         loss += (double)p.kl_coef * k3;
         gradient -= (double)p.kl_coef * expm1(-k);

@@ -111,7 +111,7 @@ struct config {
         int loss;
     } ppo;
     struct {
-        double coef;
+        double coef, clamp;
         int in, estimator;
     } kl;
     struct {

@@ -206,6 +206,8 @@ const struct config_key config_keys[] = {
     CHOICE("kl.in", kl.in, "loss|reward", "loss", RESUME_SAME, "where KL is taken off"),
     CHOICE("kl.estimator", kl.estimator, "k3|k1", "k3", RESUME_SAME,
            "k1 = logp - logp_ref; k3 = exp(-k1) - 1 + k1"),
+    NUMBER("kl.clamp", kl.clamp, 0, 1e6, "10", RESUME_CHANGE,
+           "the most that one token's estimate may be, in nats; 0: no bound"),
     NUMBER("policy.lr", policy.lr, 0, 10, "2e-5", RESUME_CHANGE, "learning rate"),
     NUMBER("policy.clip_norm", policy.clip_norm, 0, 1e9, "1", RESUME_CHANGE,
            "norm the gradient is clipped at; 0: not"),

@@ -40,7 +40,7 @@ struct surrogate {
     struct queue *queue;
     const struct token_arrays *tokens;
     bool with_reference;
-    float clip, kl_coef;
+    float clip, kl_coef, kl_low, kl_high;
 };
 
 /* The loss of some rows: see struct head_pass. */
@@ -57,6 +57,8 @@ static void surrogate_rows(void *context, int64_t first, int64_t rows)
         .weight = token_device(t, TOKEN_WEIGHT) + first,
         .clip = s->clip,
         .kl_coef = s->kl_coef,
+        .kl_low = s->kl_low,
+        .kl_high = s->kl_high,
         .loss = token_device(t, TOKEN_LOSS) + first,
         .dlogp = token_device(t, TOKEN_DLOGP) + first,
         .clipped = token_device(t, TOKEN_CLIPPED) + first,
@@ -78,7 +80,9 @@ static status packed_learn(struct learner *l, const struct learn_batch *batch,
                                   .tokens = &l->tokens,
                                   .with_reference = turns[0].logp_ref != NULL,
                                   .clip = (float)settings->clip,
-                                  .kl_coef = kl ? (float)settings->kl_coef : 0.0f};
+                                  .kl_coef = kl ? (float)settings->kl_coef : 0.0f,
+                                  .kl_low = (float)settings->kl_bounds.low,
+                                  .kl_high = (float)settings->kl_bounds.high};
     const struct head_pass pass = {.temperature = (float)settings->temperature,
                                    .entropy = true,
                                    .rows = surrogate_rows,

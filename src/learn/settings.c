@@ -18,6 +18,7 @@ struct learn_settings learn_settings_of(const struct config *config)
         .ppo_loss = config->ppo.loss,
         .kl_in = config->kl.in,
         .kl_coef = config->kl.coef,
+        .kl_bounds = kl_bounds_of(KL_K3, config->kl.clamp),
         .policy_lr = config->policy.lr,
         .critic_lr = config->critic.lr,
         .clip_norm = config->policy.clip_norm,

@@ -17,6 +17,7 @@ struct learn_settings {
     double clip;
     int ppo_loss, kl_in; /* enum ppo_loss, kl_place */
     double kl_coef;
+    struct kl_bounds kl_bounds; /* of k3 in the loss */
     /* rates and schedule of `train`: step updates of `updates` */
     double policy_lr, critic_lr, clip_norm;
     int64_t warmup, critic_warmup, updates;

@@ -2,7 +2,6 @@
 #include "src/reward/returns.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 
 double turn_lambda(const struct reward_settings *settings, int64_t turn)
@@ -139,8 +138,8 @@ double reward_kl(const struct reward_settings *settings, const float *logp, cons
 {
     double sum = 0;
     for (int64_t i = 0; i < count; i++) {
-        double k1 = (double)logp[i] - (double)logp_ref[i];
-        sum += settings->kl_estimator == KL_K1 ? k1 : expm1(-k1) + k1;
+        double k1 = kl_bounded(&settings->kl_bounds, (double)logp[i] - (double)logp_ref[i]);
+        sum += settings->kl_estimator == KL_K1 ? k1 : kl_k3(k1);
     }
     return settings->kl_coef * sum;
 }

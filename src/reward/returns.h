@@ -25,7 +25,8 @@ status turn_successors(const struct reward_settings *settings, const void *items
 status returns_compute(const struct reward_settings *settings, struct return_item *items,
                        int64_t count);
 /* kl.in reward: kl.coef times the sum over a turn's tokens of k1 = logp - logp_ref or
- * k3 = exp(-k1) - 1 + k1, with the behaviour's logp; taken off the scaled reward. */
+ * k3 = exp(-k1) - 1 + k1, each at most kl.clamp, with the behaviour's logp; taken off the scaled
+ * reward. */
 double reward_kl(const struct reward_settings *settings, const float *logp, const float *logp_ref,
                  int64_t count);
 

@@ -41,7 +41,8 @@ struct reward_settings reward_settings_of(const struct config *config)
                                 .discount = config->turns.discount,
                                 .lambda_count = config->turns.lambda_count,
                                 .kl_coef = config->kl.coef,
-                                .kl_estimator = config->kl.estimator};
+                                .kl_estimator = config->kl.estimator,
+                                .kl_bounds = kl_bounds_of(config->kl.estimator, config->kl.clamp)};
     memcpy(s.lambda, config->turns.lambda, sizeof s.lambda);
     for (int t = 0; t < TERMS; t++) {
         double weight;

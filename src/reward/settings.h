@@ -5,6 +5,7 @@
 #define REGARD_REWARD_SETTINGS_H
 
 #include "src/base/choices.h"
+#include "src/reward/kl.h"
 #include "src/reward/term.h"
 
 enum { TURN_WEIGHTS_MAX = 64 };
@@ -30,6 +31,7 @@ struct reward_settings {
     int64_t lambda_count;            /* 0: all 1 */
     double kl_coef;                  /* of kl.in: reward */
     int kl_estimator;
+    struct kl_bounds kl_bounds; /* of that estimator */
 };
 
 struct config;

@@ -1,4 +1,4 @@
-/* The clipped surrogate and its gradient. */
+/* The clipped surrogate, the KL penalty with its bounds, and their gradient. */
 #include "kernel_test.h"
 
 enum { tokens = 5003 };
@@ -45,21 +45,32 @@ static struct ppo_tokens call_of(const struct batch *b, bool reference)
                                .weight = b->weight,
                                .clip = 0.1f,
                                .kl_coef = reference ? 0.2f : 0,
+                               .kl_low = -0.3f,
+                               .kl_high = 0.25f,
                                .loss = b->loss,
                                .dlogp = b->dlogp,
                                .clipped = b->clipped,
                                .kl = b->kl};
 }
 
-/* The paper's form, as a function of logp_new alone. */
-static double loss64(const struct ppo_tokens *p, int i, double logp_new)
+/* logp_new - logp_ref within its bounds. */
+static double bounded64(const struct ppo_tokens *p, int i, double logp_new)
+{
+    return fmin(fmax(logp_new - (double)p->logp_ref[i], (double)p->kl_low), (double)p->kl_high);
+}
+
+/* The paper's form, as a function of logp_new alone.  pull: beyond the bounds k3 goes on as a
+ * straight line, whose slope is what the gradient is of; else it stays what it is at the bound. */
+static double loss64(const struct ppo_tokens *p, int i, double logp_new, bool pull)
 {
     const double r = exp(logp_new - (double)p->logp_old[i]), a = p->advantage[i];
     const double bounded = fmin(fmax(r, 1 - (double)p->clip), 1 + (double)p->clip);
     double loss = -fmin(r * a, bounded * a);
     if (p->logp_ref) {
-        const double k = logp_new - (double)p->logp_ref[i];
+        const double k = bounded64(p, i, logp_new);
         loss += (double)p->kl_coef * (exp(-k) - 1 + k);
+        if (pull)
+            loss += (double)p->kl_coef * (1 - exp(-k)) * (logp_new - (double)p->logp_ref[i] - k);
     }
     return loss * (double)p->weight[i];
 }
@@ -73,30 +84,37 @@ static void loss_gradient_clip_and_kl_are_right(void **state)
         for (int qi = 0; qi < all.count; qi++) {
             const struct ppo_tokens p = call_of(&b, reference);
             all.q[qi]->op->ppo_loss(all.q[qi], &p);
-            int clipped = 0;
+            int clipped = 0, below = 0, above = 0;
             for (int i = 0; i < tokens; i++) {
                 const double x = b.logp_new[i], h = 1e-5;
-                const double want = loss64(&p, i, x);
+                const double want = loss64(&p, i, x, false);
                 /* one rounding to float of what is otherwise float64 */
                 if (!(fabs(b.loss[i] - want) <= 0x1p-24 * fabs(want) + 1e-14))
                     fail_msg("loss[%d] is %.9g, should be %.9g", i, b.loss[i], want);
                 /* |third derivative| <= 2.5 * 2 * e^0.6 + ... < 20: h^2 * 20 / 6, and the
                  * differences' own rounding, 1e-15 / h; the kink is kept out of reach */
                 const double r = exp(x - (double)b.logp_old[i]);
-                const double slope = (loss64(&p, i, x + h) - loss64(&p, i, x - h)) / (2 * h);
-                const bool kink = fabs(r - 0.9) < 1e-4 || fabs(r - 1.1) < 1e-4;
+                const double slope =
+                    (loss64(&p, i, x + h, true) - loss64(&p, i, x - h, true)) / (2 * h);
+                const double k1 = reference ? x - (double)b.logp_ref[i] : 0;
+                const bool kink = fabs(r - 0.9) < 1e-4 || fabs(r - 1.1) < 1e-4 ||
+                                  fabs(k1 - (double)p.kl_low) < 1e-4 ||
+                                  fabs(k1 - (double)p.kl_high) < 1e-4;
                 if (!kink && !(fabs(b.dlogp[i] - slope) <= 1e-9 + 0x1p-23 * fabs(slope)))
                     fail_msg("dlogp[%d] is %.9g, should be %.9g", i, b.dlogp[i], slope);
                 const bool active = (r > 1 + (double)p.clip && b.advantage[i] > 0) ||
                                     (r < 1 - (double)p.clip && b.advantage[i] < 0);
                 assert_true(b.clipped[i] == (active ? 1.0f : 0.0f));
                 clipped += active;
-                const double k = x - (double)b.logp_ref[i];
-                const double k3 = reference ? exp(-k) - 1 + k : 0;
+                const double k = reference ? bounded64(&p, i, x) : 0;
+                const double k3 = exp(-k) - 1 + k;
+                below += reference && k == (double)p.kl_low;
+                above += reference && k == (double)p.kl_high;
                 assert_true(fabs(b.kl[i] - k3) <= 0x1p-24 * k3 + 1e-15);
                 assert_true(b.kl[i] >= 0);
             }
             assert_in_range(clipped, tokens / 10, tokens); /* both branches were seen */
+            if (reference) assert_true(below > tokens / 50 && above > tokens / 50);
         }
     batch_free(&b);
     queues_free(&all);

@@ -312,7 +312,8 @@ static double loss_by_hand(void *context)
             const double cut = fmin(fmax(ratio, 1 - settings->clip), 1 + settings->clip);
             loss -= weight * fmin(ratio * advantage, cut * advantage);
             if (!turn->logp_ref) continue;
-            const double k1 = (double)logp[i][j] - (double)turn->logp_ref[j];
+            const double k1 =
+                kl_bounded(&settings->kl_bounds, (double)logp[i][j] - (double)turn->logp_ref[j]);
             loss += weight * settings->kl_coef * (exp(-k1) - 1 + k1);
         }
     }
@@ -363,6 +364,40 @@ static void the_loss_and_the_share_clipped_are_right_far_from_the_behaviour(void
     assert_true(metrics.clip_fraction > 0.1 && metrics.clip_fraction < 0.95);
     assert_true(metrics.ratio_deviation > 0.2 && metrics.ratio_deviation < 0.501);
     close_fixture(&f);
+}
+
+/* A sampled token that the policy all but forbids and the reference does not: without a bound its
+ * k3 of e^12 is the whole gradient. */
+static void one_token_far_from_the_reference_does_not_own_an_update(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct given g;
+    struct step_metrics near, far, farther, unbounded;
+    open_fixture(&f, "group", 0.5);
+    given_make(&g, f.learner, 0.05f);
+    struct loss_of of = {f.learner, &g};
+    CHECK(learner_step(f.learner, &loss_ppo, &g.batch, 0, &near));
+    g.ref[3][0] = g.old[3][0] + 12;
+    const double want = loss_by_hand(&of);
+    CHECK(learner_step(f.learner, &loss_ppo, &g.batch, 0, &far));
+    assert_true(fabs(far.loss - want) < 1e-5);
+    g.ref[3][0] = g.old[3][0] + 30;
+    CHECK(learner_step(f.learner, &loss_ppo, &g.batch, 0, &farther));
+    f.learner->settings.kl_bounds = kl_bounds_of(KL_K3, 0);
+    g.ref[3][0] = g.old[3][0] + 12;
+    CHECK(learner_step(f.learner, &loss_ppo, &g.batch, 0, &unbounded));
+    close_fixture(&f);
+    print_message(
+        "gradient norm %.3g, with the token %.3g, without a bound %.3g; KL %.3g, %.3g, %.3g\n",
+        near.gradient_norm, far.gradient_norm, unbounded.gradient_norm, near.kl, far.kl,
+        unbounded.kl);
+    /* Its k3 is 10 of the batch's mean, its slope 12.6 kl.coef, beside advantages near 1. */
+    assert_true(far.kl <= near.kl + 10.0 / (double)g.batch.all_tokens + 1e-6);
+    assert_true(far.gradient_norm < 20 * near.gradient_norm);
+    assert_true(unbounded.gradient_norm > 1000 * near.gradient_norm);
+    /* How far beyond the bound makes no difference. */
+    assert_true(far.loss == farther.loss && far.gradient_norm == farther.gradient_norm);
 }
 
 static void a_good_reply_becomes_likelier_and_a_bad_one_less(void **state)
@@ -599,6 +634,7 @@ int main(void)
         cmocka_unit_test(a_batch_counts_in_the_deviations_that_divide_its_own_rewards),
         cmocka_unit_test(the_step_follows_the_gradient_of_the_loss),
         cmocka_unit_test(the_loss_and_the_share_clipped_are_right_far_from_the_behaviour),
+        cmocka_unit_test(one_token_far_from_the_reference_does_not_own_an_update),
         cmocka_unit_test(a_good_reply_becomes_likelier_and_a_bad_one_less),
         cmocka_unit_test(one_two_and_four_learners_end_with_the_same_bits),
     };

@@ -5,7 +5,8 @@
 
 static struct reward_settings settings_of(void)
 {
-    return (struct reward_settings){.discount = 0.5, .lambda = {1, 2}, .lambda_count = 2};
+    return (struct reward_settings){
+        .discount = 0.5, .lambda = {1, 2}, .lambda_count = 2, .kl_bounds = {-INFINITY, INFINITY}};
 }
 
 static void the_last_turn_weight_goes_on_and_none_means_one(void **state)
