@@ -116,11 +116,26 @@ status world_create(int *argc, char ***argv, struct world **out)
     return NULL;
 }
 
+/* "1, 2 or 4" */
+static const char *learners_allowed(int ranks, char out[256])
+{
+    size_t used = 0;
+    for (int64_t n = 1; n <= ranks; n *= 2)
+        used += (size_t)snprintf(out + used, 256 - used, "%s%lld",
+                                 n == 1          ? ""
+                                 : 2 * n > ranks ? " or "
+                                                 : ", ",
+                                 (long long)n);
+    return out;
+}
+
 status world_roles(struct world *world, int64_t learners, double patience)
 {
+    char allowed[256];
     if (learners < 1 || (learners & (learners - 1)) || learners > world->size)
-        FAIL(STATUS_INPUT, "roles.learners: %lld must be a power of two and at most the %d ranks",
-             (long long)learners, world->size);
+        FAIL(STATUS_INPUT,
+             "roles.learners: %lld, of %d ranks; it is a power of two, at most the ranks: %s",
+             (long long)learners, world->size, learners_allowed(world->size, allowed));
     world->patience = patience;
     world->roles = roles_of(world->rank, world->size, (int)learners);
     /* Splitting blocks without a deadline, so it begins when all are known to be there. */
