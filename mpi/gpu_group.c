@@ -185,7 +185,7 @@ status gpu_group_open(struct world *world, struct queue *queue, enum gpu_members
         return s;
     }
     if (rank == 0) log_line(LOG_DEBUG, "%s go by NCCL", member_names[members]);
-    world->groups->gpus[members] = group;
+    world->groups->gpus[members] = (struct gpu_link){gpu_group_abort, group};
     *out = group;
     return NULL;
 }
@@ -205,7 +205,7 @@ status gpu_group_close(struct gpu_group *group)
     if (!s && group->link) s = group_wait(group, COLLECTIVE_DONE, "end of NCCL");
     if (group->link && !s) group->calls->destroy(group->link);
     if (s) gpu_group_abort(group);
-    group->world->groups->gpus[group->members] = NULL;
+    group->world->groups->gpus[group->members] = (struct gpu_link){0};
     free(group);
     return s;
 }

@@ -203,10 +203,11 @@ status run_loop(struct run *run, const struct run_options *options, const struct
         if (!s) s = world_agree(world, kind->connect(run));
         if (!s) {
             s = updates(run, kind, &done, &stop);
-            if (s) world_abort(world, s); /* others wait for this rank: end them all */
-            end_log(run, kind, done, stop);
+            if (s) world_break(world); /* others wait for this rank */
+            if (!s) end_log(run, kind, done, stop);
         }
         if (!s && stop == STOP_SIGNAL) s = run_stopped();
     }
+    if (world_is_broken(world)) return s; /* what is open ends with the process */
     return status_first(s, kind->close(run));
 }

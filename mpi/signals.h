@@ -1,4 +1,5 @@
-/* SIGTERM and SIGUSR1 ask for a checkpoint and an orderly end. */
+/* SIGTERM and SIGUSR1 ask for a checkpoint and an orderly end.  (SIGALRM is main's: it comes when
+ * MPI itself waits too long, in its start and end, where the watchdog cannot look.) */
 #ifndef REGARD_MPI_SIGNALS_H
 #define REGARD_MPI_SIGNALS_H
 

@@ -29,10 +29,19 @@ status world_create(int *argc, char ***argv, struct world **out);
 /* learners: a power of two, at most the size.  When all ranks learn, all are actors too.
  * Collective; patience in seconds. */
 status world_roles(struct world *world, int64_t learners, double patience);
-/* MPI_Finalize. */
+/* MPI_Finalize, in which ranks wait for each other; a broken world is left as it is. */
 void world_destroy(struct world *world);
-/* Prints the status's message and ends all ranks with its code. */
-_Noreturn void world_abort(struct world *world, status s);
+
+/* An error that other ranks do not share, while they may wait for this one: nothing is exchanged
+ * any more, and what NCCL has under way is given up.  What follows is freeing at most, and main,
+ * which ends all ranks.  Every error of the watchdog breaks the world. */
+void world_break(struct world *world);
+bool world_is_broken(const struct world *world);
+/* For main, as its last act: ends all ranks where MPI still runs and there are others. */
+void transport_end(int code);
+
+/* The name of a rank's host. */
+const char *world_host(const struct world *world, int rank);
 
 /* Turns a local outcome into one that all ranks share: NULL when it is NULL everywhere, else
  * on every rank an error with the greatest code and the message of the lowest rank that has

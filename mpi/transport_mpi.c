@@ -1,10 +1,8 @@
 /* The world of transport.h over MPI: set-up, waiting, what all ranks do together.  Owns the
- * communicators.  Only nonblocking calls are used after set-up; every wait tests, sleeps 50 to
- * 1000 us and gives up at the watchdog's deadline.  Sums of learners are in learners_mpi.c,
+ * communicators.  Only nonblocking calls are used between start and end; every wait tests, sleeps
+ * 50 to 1000 us and gives up at the watchdog's deadline.  Sums of learners are in learners_mpi.c,
  * messages in messages_mpi.c. */
 #include "mpi/transport_mpi.h"
-
-#include "mpi/gpu_group.h"
 
 #include "src/base/clock.h"
 #include "src/base/log.h"
@@ -19,6 +17,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+static const double start_patience = 600; /* until the settings are known to be everyone's */
 
 status transport_check(int code, const char *what)
 {
@@ -45,7 +45,11 @@ status transport_wait_more(const struct world *world, struct transport_wait *wai
     wait->last = now;
     const struct waiting waiting = {
         .what = what, .step = world->step, .patience = world->patience, .since = wait->since};
-    TRY(watchdog_poll(world->groups->watchdog, &waiting));
+    status s = watchdog_poll(world->groups->watchdog, &waiting);
+    if (s) {
+        world->groups->broken = true;
+        return s;
+    }
     const struct timespec pause = {0, wait->sleep_us * 1000};
     nanosleep(&pause, NULL);
     wait->sleep_us += wait->sleep_us / 8;
@@ -68,6 +72,17 @@ status transport_wait_all(const struct world *world, MPI_Request *requests, int 
 
 /* ---- set-up ---- */
 
+/* Around calls in which MPI waits by itself: SIGALRM comes when they take too long (signals.h). */
+static void blocking_begin(double seconds)
+{
+    alarm(seconds < 1e6 ? (unsigned)seconds + 1 : 1000000);
+}
+
+static void blocking_end(void)
+{
+    alarm(0);
+}
+
 static status rank_in(MPI_Comm comm, int *rank, int *size)
 {
     TRY(transport_check(MPI_Comm_rank(comm, rank), "rank"));
@@ -87,6 +102,7 @@ status world_create(int *argc, char ***argv, struct world **out)
 {
     *out = NULL;
     int provided = 0, started = 0;
+    blocking_begin(start_patience);
     MPI_Initialized(&started);
     if (!started)
         TRY(transport_check(MPI_Init_thread(argc, argv, MPI_THREAD_SERIALIZED, &provided),
@@ -98,7 +114,7 @@ status world_create(int *argc, char ***argv, struct world **out)
     struct world *world = memory_allocate(sizeof *world);
     world->groups = memory_allocate(sizeof *world->groups);
     world->groups->learners = world->groups->weights = MPI_COMM_NULL;
-    world->patience = 600;
+    world->patience = start_patience;
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     TRY(transport_check(MPI_Comm_dup(MPI_COMM_WORLD, &world->groups->world), "communicator"));
     TRY(transport_check(MPI_Comm_dup(MPI_COMM_WORLD, &world->groups->messages), "communicator"));
@@ -111,6 +127,7 @@ status world_create(int *argc, char ***argv, struct world **out)
                         "communicator of the host"));
     TRY(rank_in(host, &world->local_rank, &host_size));
     MPI_Comm_free(&host);
+    blocking_end();
     world->roles = roles_of(world->rank, world->size, 1);
     *out = world;
     return NULL;
@@ -138,39 +155,63 @@ status world_roles(struct world *world, int64_t learners, double patience)
              (long long)learners, world->size, learners_allowed(world->size, allowed));
     world->patience = patience;
     world->roles = roles_of(world->rank, world->size, (int)learners);
-    /* Splitting blocks without a deadline, so it begins when all are known to be there. */
-    TRY(world_barrier(world, "roles"));
+    /* Splitting blocks, so it begins when all are known to be there. */
+    TRY(world_barrier(world, "the giving out of roles"));
+    blocking_begin(patience);
     if (world->groups->learners != MPI_COMM_NULL) MPI_Comm_free(&world->groups->learners);
     if (world->groups->weights != MPI_COMM_NULL) MPI_Comm_free(&world->groups->weights);
-    TRY(split(world, world->roles.is_learner, &world->groups->learners));
-    return split(world, world->roles.is_actor || world->rank == 0, &world->groups->weights);
+    status s = split(world, world->roles.is_learner, &world->groups->learners);
+    if (!s) s = split(world, world->roles.is_actor || world->rank == 0, &world->groups->weights);
+    blocking_end();
+    return s;
 }
 
 void world_destroy(struct world *world)
 {
     if (!world) return;
+    if (world->groups->broken && world->size > 1) return;
     transport_self_free(world);
     if (world->groups->learners != MPI_COMM_NULL) MPI_Comm_free(&world->groups->learners);
     if (world->groups->weights != MPI_COMM_NULL) MPI_Comm_free(&world->groups->weights);
     watchdog_close(world->groups->watchdog);
     MPI_Comm_free(&world->groups->messages);
     MPI_Comm_free(&world->groups->world);
+    blocking_begin(world->patience);
     free(world->groups);
     free(world);
     MPI_Finalize();
+    blocking_end();
 }
 
-_Noreturn void world_abort(struct world *world, status s)
+void world_break(struct world *world)
 {
-    int code = s ? status_code(s) : STATUS_INTERNAL;
-    const char *message = s ? status_message(s) : "aborted";
-    if (message[0]) fprintf(stderr, "regard: %s\n", message);
-    fflush(stderr);
-    /* Giving up NCCL could itself hang: then this rank ends by the alarm. */
-    alarm(30);
-    for (int i = 0; world && i < 2; i++) gpu_group_abort(world->groups->gpus[i]);
-    if (world && world->size > 1) MPI_Abort(MPI_COMM_WORLD, code);
-    _Exit(code);
+    world->groups->broken = true;
+    /* Giving up NCCL could itself hang, and so could MPI_Abort after it. */
+    blocking_begin(30);
+    for (int i = 0; i < 2; i++) {
+        const struct gpu_link *link = &world->groups->gpus[i];
+        if (link->give_up) link->give_up(link->group);
+    }
+}
+
+bool world_is_broken(const struct world *world)
+{
+    return world->groups->broken;
+}
+
+void transport_end(int code)
+{
+    int started = 0, ended = 0, size = 1;
+    MPI_Initialized(&started);
+    MPI_Finalized(&ended);
+    if (!started || ended) return;
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    if (size > 1) MPI_Abort(MPI_COMM_WORLD, code);
+}
+
+const char *world_host(const struct world *world, int rank)
+{
+    return watchdog_host(world->groups->watchdog, rank);
 }
 
 /* ---- collectives ---- */
@@ -214,7 +255,7 @@ status world_broadcast(struct world *world, void *data, size_t size, int root)
 
 status world_agree(struct world *world, status local)
 {
-    if (world->size == 1) return local;
+    if (world->size == 1 || (local && world->groups->broken)) return local;
     /* The greatest code wins; among its ranks, the lowest. */
     int64_t mine = (int64_t)status_code(local) * INT_MAX + (local ? world->size - world->rank : 0);
     int64_t greatest = 0;

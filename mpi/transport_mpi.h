@@ -18,7 +18,12 @@ struct world_groups {
     MPI_Comm learners, weights; /* MPI_COMM_NULL on ranks outside */
     struct self_message *self;  /* from this rank to itself, oldest first */
     struct watchdog *watchdog;
-    struct gpu_group *gpus[2]; /* by enum gpu_members; NULL: MPI.  For world_abort alone */
+    /* How world_break gives up what GPUs exchange by themselves; give_up NULL: they do not. */
+    struct gpu_link {
+        void (*give_up)(struct gpu_group *group);
+        struct gpu_group *group;
+    } gpus[2];
+    bool broken; /* world_break */
 };
 
 status transport_check(int code, const char *what);

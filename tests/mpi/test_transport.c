@@ -8,6 +8,7 @@
 #include "mpi/values.h"
 #include "mpi/weights.h"
 #include "src/base/slices.h"
+#include "tests/mpi/rank_checks.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -15,23 +16,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            world_abort(world, ERROR(STATUS_INTERNAL, "line %d: %s", __LINE__, #condition));       \
-    } while (0)
-#define GOOD(expression)                                                                           \
-    do {                                                                                           \
-        status good_ = (expression);                                                               \
-        if (good_) world_abort(world, good_);                                                      \
-    } while (0)
-
-#define GOOD_START(expression)                                                                     \
-    do {                                                                                           \
-        status good_ = (expression);                                                               \
-        if (good_) world_abort(NULL, good_);                                                       \
-    } while (0)
 
 static void check_agreement(struct world *world)
 {
@@ -160,7 +144,8 @@ static void check_experience(struct world *world)
         if (d % world->roles.actors != world->roles.actor) continue;
         struct experience *e = experience_create(DIALOGUES + d, 1, 1);
         experience_turn_allocate(&e->turns[0], 40000, 3, 0, 0);
-        GOOD(experience_outbox_add(outbox, e, (int)slice_owner(d, DIALOGUES, world->roles.learners)));
+        GOOD(experience_outbox_add(outbox, e,
+                                   (int)slice_owner(d, DIALOGUES, world->roles.learners)));
         experience_destroy(e);
     }
     if (world->roles.is_learner) {
@@ -205,8 +190,8 @@ static void check_prefix(struct world *world)
 
 static int rank_main(int argc, char **argv)
 {
-    struct world *world;
-    GOOD_START(world_create(&argc, &argv, &world));
+    struct world *world = NULL;
+    GOOD(world_create(&argc, &argv, &world));
     GOOD(signals_install());
     for (int learners = 1; learners <= world->size; learners *= 2) {
         check_sum(world, learners);
@@ -230,8 +215,8 @@ static int bad_main(int argc, char **argv)
     const struct inbox_rules rules = {
         .dialogues = 4, .turns = 1, .candidates = 1, .vocabulary = 10};
     struct experience *slots[4];
-    struct world *world;
-    GOOD_START(world_create(&argc, &argv, &world));
+    struct world *world = NULL;
+    GOOD(world_create(&argc, &argv, &world));
     GOOD(world_roles(world, 1, 20));
     if (world->rank == world->size - 1) {
         struct experience *e = experience_create(3, 0, 1);
@@ -252,8 +237,8 @@ static int bad_main(int argc, char **argv)
 /* Rank 2 stops; the others wait for different things. */
 static int stopped_main(int argc, char **argv)
 {
-    struct world *world;
-    GOOD_START(world_create(&argc, &argv, &world));
+    struct world *world = NULL;
+    GOOD(world_create(&argc, &argv, &world));
     GOOD(world_roles(world, 1, 2));
     world->step = 42;
     if (world->rank == 2) raise(SIGSTOP);
@@ -268,8 +253,8 @@ static int stopped_main(int argc, char **argv)
 /* Every rank waits for another, in a circle. */
 static int circle_main(int argc, char **argv)
 {
-    struct world *world;
-    GOOD_START(world_create(&argc, &argv, &world));
+    struct world *world = NULL;
+    GOOD(world_create(&argc, &argv, &world));
     GOOD(world_roles(world, 1, 2));
     world->step = 42;
     void *data;
@@ -283,8 +268,8 @@ static int circle_main(int argc, char **argv)
 /* All ranks are stopped for longer than their patience, as a job may be, and go on. */
 static int suspended_main(int argc, char **argv)
 {
-    struct world *world;
-    GOOD_START(world_create(&argc, &argv, &world));
+    struct world *world = NULL;
+    GOOD(world_create(&argc, &argv, &world));
     GOOD(world_roles(world, 1, 2));
     GOOD(world_barrier(world, "test"));
     const pid_t rank = getpid();
@@ -298,6 +283,17 @@ static int suspended_main(int argc, char **argv)
     if (world->rank == 0) sleep(4); /* in which it is stopped, and the others wait */
     GOOD(world_barrier(world, "a meeting"));
     wait(NULL);
+    world_destroy(world);
+    return 0;
+}
+
+/* Rank 2 stops at the very end, where MPI itself waits: the others end by SIGALRM. */
+static int late_main(int argc, char **argv)
+{
+    struct world *world = NULL;
+    GOOD(world_create(&argc, &argv, &world));
+    GOOD(world_roles(world, 1, 2));
+    if (world->rank == 2) raise(SIGSTOP);
     world_destroy(world);
     return 0;
 }
@@ -343,6 +339,9 @@ static int failing_runs_check(const char *program)
                      &wanted);
     if (ours != 1 || wanted != 1 || code != STATUS_INTERNAL) return 1;
 
+    code = ranks_run(program, "late", 3, "", &ours, &wanted);
+    if (ours != 0 || code != 128 + SIGALRM) return 1;
+
     code = ranks_run(program, "suspended", 3, "", &ours, &wanted);
     return ours != 0 || code != 0;
 }
@@ -352,11 +351,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int, char **);
-    } kinds[] = {{"rank", rank_main},
-                 {"bad", bad_main},
-                 {"stopped", stopped_main},
-                 {"circle", circle_main},
-                 {"suspended", suspended_main}};
+    } kinds[] = {{"rank", rank_main},     {"bad", bad_main},   {"stopped", stopped_main},
+                 {"circle", circle_main}, {"late", late_main}, {"suspended", suspended_main}};
     for (size_t i = 0; argc > 1 && i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(argv[1], kinds[i].name)) return kinds[i].run(argc, argv);
     char command[4096];

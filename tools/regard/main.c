@@ -1,4 +1,5 @@
 /* regard: reads the command line, runs a verb, prints the one line of an error. */
+#include "mpi/transport.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "tools/regard/command.h"
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const struct verb verbs[] = {
     {"tokenizer", "train a SentencePiece model and the idf table; encode and decode text",
@@ -75,9 +77,21 @@ static void memory_out(const char *message)
     _Exit(STATUS_INTERNAL);
 }
 
+/* MPI waited too long in a call of its own (signals.h). */
+static void blocked_too_long(int number)
+{
+    static const char text[] =
+        "regard: MPI took too long to start, to connect or to end the ranks: "
+        "another rank is dead, stopped or cut off\n";
+    (void)number;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(STATUS_INTERNAL);
+}
+
 int main(int argc, char **argv)
 {
     memory_on_exhausted(memory_out);
+    signal(SIGALRM, blocked_too_long);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write, not a death */
     /* Freed pages stay ours: handing them back and forth cost two thirds of the time. */
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
@@ -96,5 +110,6 @@ int main(int argc, char **argv)
     const int code = status_code(s);
     error_print(s);
     status_free(s);
+    transport_end(code); /* where others still wait for this rank */
     return code;
 }

@@ -40,10 +40,11 @@ static status ranks_run(struct command *command, enum config_scope scope,
         options.config.roles.learners = world->size; /* sft has no actors */
     if (!s) s = world_roles(world, options.config.roles.learners, options.config.watchdog.seconds);
     if (!s) s = run(world, &options);
-    /* The same error everywhere: rank 0 speaks for all, and before MPI_Finalize lets any of them
-     * go, since mpirun stops listening when the first one has failed. */
+    /* The same error everywhere, unless the world is broken: rank 0 speaks for all, and before
+     * MPI_Finalize lets any of them go, since mpirun stops listening when the first one has failed.
+     */
     if (s) {
-        if (world->rank == 0) error_print(s);
+        if (world->rank == 0 || world_is_broken(world)) error_print(s);
         const int code = status_code(s);
         status_free(s);
         s = status_new(code, __FILE__, __LINE__, "%s", "");
