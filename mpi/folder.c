@@ -1,6 +1,7 @@
 /* The run folder and what is written into it besides checkpoints; see folder.h. */
 #include "mpi/folder.h"
 
+#include "mpi/folder_trial.h"
 #include "src/base/file.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
@@ -103,6 +104,7 @@ status run_folder_open(struct world *world, const struct run_options *options, c
     status s = NULL;
     if (world->rank == 0) s = folder_find(folder);
     TRY(world_agree(world, s));
+    TRY(folder_trial(world, options->folder));
     TRY(world_broadcast(world, folder->checkpoint, sizeof folder->checkpoint, 0));
     return world_broadcast(world, &folder->start, sizeof folder->start, 0);
 }

@@ -66,10 +66,20 @@ static status remove_leftovers(const char *parent)
     return s;
 }
 
-static status check_attempt(const char *parent, int64_t attempt)
+static status check_attempt(const char *run, const char *parent, int64_t attempt)
 {
     int64_t newest = newest_attempt(parent);
     if (newest == attempt) return NULL;
+    if (!directory_exists(parent))
+        FAIL(STATUS_INPUT,
+             "%s was deleted or moved while this run wrote to it; its last updates are not saved",
+             directory_exists(run) ? parent : run);
+    if (newest < attempt)
+        FAIL(
+            STATUS_INPUT,
+            "%s/attempt-%06lld was deleted while this run wrote here; without it a run cannot tell "
+            "whether another one does, and stops",
+            parent, (long long)attempt);
     FAIL(STATUS_INPUT,
          "%s: another job (attempt %lld) writes here now, this one is attempt %lld and stops",
          parent, (long long)newest, (long long)attempt);
@@ -90,7 +100,7 @@ status checkpoint_begin(const char *run, int64_t step, int64_t *attempt)
     char parent[CHECKPOINT_PATH_MAX], folder[CHECKPOINT_PATH_MAX];
     if (*attempt == 0) TRY(checkpoint_claim(run, attempt));
     snprintf(parent, sizeof parent, "%s/checkpoints", run);
-    TRY(check_attempt(parent, *attempt));
+    TRY(check_attempt(run, parent, *attempt));
     checkpoint_temporary(run, step, folder);
     if (directory_exists(folder)) TRY(directory_remove(folder));
     return directory_create(folder);
@@ -146,7 +156,7 @@ status checkpoint_publish(const char *run, int64_t step, int64_t attempt,
     TRY(check_listed(from, files, count));
     TRY(checkpoint_write_manifest(from, step, files, count));
     TRY(directory_sync(from));
-    TRY(check_attempt(parent, attempt));
+    TRY(check_attempt(run, parent, attempt));
     snprintf(old, sizeof old, "%s.old.tmp", to);
     if (directory_exists(to)) {
         if (directory_exists(old)) TRY(directory_remove(old));
@@ -162,7 +172,7 @@ void checkpoint_abandon(const char *run, int64_t step, int64_t attempt)
     char parent[CHECKPOINT_PATH_MAX], folder[CHECKPOINT_PATH_MAX];
     snprintf(parent, sizeof parent, "%s/checkpoints", run);
     checkpoint_temporary(run, step, folder);
-    status s = attempt ? check_attempt(parent, attempt) : NULL;
+    status s = attempt ? check_attempt(run, parent, attempt) : NULL;
     if (!s && attempt && directory_exists(folder)) s = directory_remove(folder);
     status_free(s); /* the save's own error is told */
 }
