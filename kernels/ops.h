@@ -343,7 +343,7 @@ struct ops {
 
 /* Slots of marks by their users.  Two of one kind on one queue may share: who waits for a slot that
  * the other has marked since waits longer, never too short. */
-enum { MARK_DECODER = 0, MARK_LOOK = 2, MARK_CAPTURE = 4, MARK_BATCH = 5, QUEUE_MARKS = 8 };
+enum { MARK_DECODER = 0, MARK_POLL = 2, MARK_CAPTURE = 4, MARK_BATCH = 5, QUEUE_MARKS = 8 };
 
 /* The CPU back end: instruction set "auto", "avx512", "avx2" or "c". */
 status cpu_queue_create(int threads, const char *instructions, struct queue **out);

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-status experience_receive(struct world *world, struct experience **out, int *sender)
+status experience_receive(struct world *world, const struct experience_format *format,
+                          struct experience **out, int *sender)
 {
     void *message;
     size_t size;
@@ -14,7 +15,7 @@ status experience_receive(struct world *world, struct experience **out, int *sen
     TRY(world_receive(world, EXPERIENCE_TAG, "experience from an actor", &message, &size, sender));
     char name[32];
     snprintf(name, sizeof name, "rank %d", *sender);
-    status s = experience_unpack(message, size, name, out);
+    status s = experience_unpack(message, size, format, name, out);
     free(message);
     return s;
 }

@@ -7,8 +7,10 @@
 
 enum { EXPERIENCE_TAG = 1000 }; /* of its messages */
 
-/* The next one from any rank; a damaged one is refused with its sender named. */
-status experience_receive(struct world *world, struct experience **out, int *sender);
+/* The next one from any rank; a damaged one, or one of another format, is refused with its sender
+ * named. */
+status experience_receive(struct world *world, const struct experience_format *format,
+                          struct experience **out, int *sender);
 
 /* Sends that go on while the caller generates: begun by add, waited for by finish. */
 struct experience_outbox;

@@ -5,6 +5,7 @@
 #include "mpi/experience.h"
 #include "src/base/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,7 +107,9 @@ static status experience_check(const struct inbox *inbox, const struct experienc
     if (slot->experience)
         FAIL(STATUS_INTERNAL, "rank %d: dialogue %lld came twice, before from rank %d", sender,
              dialogue, slot->sender);
-    return NULL;
+    char name[32];
+    snprintf(name, sizeof name, "rank %d", sender);
+    return experience_verify(one, name);
 }
 
 status inbox_put(struct inbox *inbox, struct experience *experience, int sender)
@@ -136,7 +139,7 @@ status inbox_receive(struct inbox *inbox, struct experience **slots)
     while (!row_full(row, inbox->slice.count)) {
         struct experience *next;
         int sender;
-        status s = experience_receive(inbox->world, &next, &sender);
+        status s = experience_receive(inbox->world, &inbox->rules.format, &next, &sender);
         if (!s) s = inbox_put(inbox, next, sender);
         if (s)
             return status_context(s, "learner %d, batch %lld", inbox->world->roles.learner,

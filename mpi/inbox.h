@@ -1,7 +1,8 @@
 /* A learner's inbox: the dialogues of its slice, batch by batch, in whatever order they come.
  * What is not due is refused when it arrives, with sender, dialogue and versions in the error:
  * a dialogue that is there already, of a batch that is learned or cannot have begun, of another
- * learner's slice, of other weights than the batch's, or with turns that no rollout makes. */
+ * learner's slice, of other weights than the batch's, with turns that no rollout makes, or with
+ * terms that its tokens and statistics do not give. */
 #ifndef REGARD_MPI_INBOX_H
 #define REGARD_MPI_INBOX_H
 
@@ -13,6 +14,7 @@ struct inbox_rules {
     int64_t lag;               /* pipeline.lag: batch b comes from the weights of update b - lag */
     int64_t turns, candidates; /* bounds of a dialogue */
     int64_t vocabulary;        /* bound of its tokens */
+    struct experience_format format;
 };
 
 struct inbox;

@@ -20,7 +20,8 @@ status run_open(struct run *run)
     exchange_open(&run->exchange, run->world, run->queue);
     TRY(dataset_read(config->data.train, DATASET_TRAIN, &run->data));
     if (config->data.valid[0]) TRY(dataset_read(config->data.valid, DATASET_TRAIN, &run->valid));
-    return language_open(config, config->model.path, run->data, &run->language);
+    const struct language_settings words = language_settings_of(config);
+    return language_open(&words, config->model.path, run->data, &run->language);
 }
 
 status run_close(struct run *run)

@@ -46,13 +46,13 @@ static float *policy_values(const struct trainer *t)
 static status weights_pass(struct trainer *t, int64_t version, float *values)
 {
     struct world *world = t->run.world;
-    float *statistics_wire = t->wire + t->wire_count - 2 * running_size(&t->reward);
+    float *statistics_wire = t->wire + t->wire_count - 2 * running_size(&t->settings.reward);
     double statistics[RUNNING_MAX];
-    const size_t bytes = (size_t)running_size(&t->reward) * sizeof *statistics;
+    const size_t bytes = (size_t)running_size(&t->settings.reward) * sizeof *statistics;
     world->step = version;
     t->version = version;
     if (values) {
-        running_save(&t->reward, &t->run.learner->statistics, statistics);
+        running_save(&t->settings.reward, &t->run.learner->statistics, statistics);
         memcpy(statistics_wire, statistics, bytes);
     }
     if (roles_both(&world->roles))
@@ -61,7 +61,7 @@ static status weights_pass(struct trainer *t, int64_t version, float *values)
         TRY(weights_send(t, version, values));
     if (!world->roles.is_actor) return NULL;
     memcpy(statistics, statistics_wire, bytes);
-    return running_load(&t->reward, &t->rollout.statistics, statistics);
+    return running_load(&t->settings.reward, &t->rollout.statistics, statistics);
 }
 
 /* Waits for the last batch's messages to have left. */
@@ -262,7 +262,9 @@ status train_run(struct world *world, const struct run_options *options)
     struct trainer t = {.run = {.config = &options->config,
                                 .world = world,
                                 .updates = options->config.train.updates},
-                        .reward = reward_settings_of(&options->config),
+                        .settings = rollout_settings_of(&options->config),
+                        .evaluation = evaluate_settings_of(&options->config),
                         .version = -1};
+    t.user_settings = rollout_settings_of_user(&t.settings);
     return run_loop(&t.run, options, &kind);
 }

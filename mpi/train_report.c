@@ -1,4 +1,4 @@
-/* What a run of `train` tells of itself: measurements, samples, held-out metrics. */
+/* What a run of `train` reports: measurements, samples, held-out metrics. */
 #include "mpi/signals.h"
 #include "mpi/trainer.h"
 #include "src/base/file.h"
@@ -74,8 +74,8 @@ void trainer_measure(const struct trainer *t, const struct update_metrics *m,
     metric_list_add(metrics, m->reply_length, "reply_length");
     metric_list_add(metrics, m->policy.loss, "loss");
     metric_list_add(metrics, m->reward_scaled, "reward_scaled");
-    for (int64_t k = 0; k < t->reward.term_count; k++) {
-        const char *term = reward_term_name(&t->reward, k);
+    for (int64_t k = 0; k < t->settings.reward.term_count; k++) {
+        const char *term = reward_term_name(&t->settings.reward, k);
         metric_list_add(metrics, m->terms[k], "%s", term);
         metric_list_add(metrics, m->scaled[k], "%s_scaled", term);
         metric_list_add(metrics, m->within_share[k], "within_share_%s", term);
@@ -89,7 +89,8 @@ void trainer_measure(const struct trainer *t, const struct update_metrics *m,
     metric_list_add(metrics, m->token_entropy, "token_entropy");
     metric_list_add(metrics, m->salient_share, "salient_share");
     metric_list_add(metrics, m->salient_empty, "salient_empty");
-    metric_list_add(metrics, m->special_mass, "sink_mass");
+    for (int64_t k = 0; k < m->statistics.count; k++)
+        metric_list_add(metrics, m->statistics.list[k].value, "%s", m->statistics.list[k].name);
     metric_list_add(metrics, m->end_rate, "end_rate");
     metric_list_add(metrics, m->distinct_2, "distinct_2");
     metric_list_add(metrics, m->advantage_deviation, "advantage_deviation");
@@ -115,12 +116,12 @@ status trainer_evaluate(struct trainer *t, struct metric_list *metrics, bool *st
 {
     struct evaluation evaluation;
     const struct config *config = t->run.config;
-    TRY(evaluate(t->evaluator, config, t->run.language, t->run.valid, config->eval.dialogues, NULL,
-                 signals_stop_asked, &evaluation));
+    TRY(evaluate(t->evaluator, &t->evaluation, t->run.language, t->run.valid,
+                 config->eval.dialogues, NULL, signals_stop_asked, &evaluation));
     *stopped = evaluation.stopped;
     if (*stopped) return NULL;
-    if (!t->overlong_told) evaluation_warn(&evaluation, config, t->run.valid);
-    t->overlong_told = true;
+    if (!t->overlong_logged) evaluation_warn(&evaluation, t->run.valid);
+    t->overlong_logged = true;
     for (int k = 0; k < EVAL_COUNT; k++)
         if (isfinite(evaluation.value[k]))
             metric_list_add(metrics, evaluation.value[k], "eval_%s", evaluation_name[k]);

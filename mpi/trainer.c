@@ -56,18 +56,20 @@ static status actor_models(struct trainer *t)
 {
     const struct config *config = t->run.config;
     TRY(run_model_open(config, t->run.queue, false, t->run.language, &t->actor_model));
-    t->rollout = (struct rollout){
-        .config = config, .history = &t->run.language->history, .data = t->run.data};
-    TRY(generator_create(t->actor_model, &t->rollout.policy));
+    t->rollout = (struct rollout){.settings = &t->settings,
+                                  .user_settings = &t->user_settings,
+                                  .history = &t->run.language->history,
+                                  .data = t->run.data};
+    TRY(generator_create(t->actor_model, &statistics_standard, &t->rollout.policy));
     if (frozen_needed(config)) {
         TRY(reference_open(t, &t->scorer_model));
-        TRY(generator_create(t->scorer_model, &t->rollout.scorer));
+        TRY(generator_create(t->scorer_model, &statistics_standard, &t->rollout.scorer));
     }
     if (config->rollout.user == USER_MODEL) {
         if (!config->model.user_path[0])
             FAIL(STATUS_INPUT, "rollout.user: model needs model.user_path (see sft --role user)");
         TRY(model_open(config->model.user_path, t->run.queue, false, &t->user_model));
-        TRY(generator_create(t->user_model, &t->rollout.user));
+        TRY(generator_create(t->user_model, &statistics_standard, &t->rollout.user));
     }
     return NULL;
 }
@@ -81,7 +83,9 @@ static status learner_models(struct trainer *t, const struct learner_exchange *e
     const struct learn_settings settings = learn_settings_of(config);
     TRY(learner_create(&settings, exchange, t->policy, t->reference,
                        config->advantage != ADVANTAGE_GROUP, &t->run.learner));
-    return t->run.world->rank == 0 ? generator_create(t->policy, &t->evaluator) : NULL;
+    return t->run.world->rank == 0
+               ? generator_create(t->policy, &statistics_standard, &t->evaluator)
+               : NULL;
 }
 
 static status models_open(struct trainer *t, const struct learner_exchange *exchange)
@@ -105,19 +109,15 @@ static status models_reserve(struct trainer *t)
     const struct learn_limits limits = learn_limits_of(config);
     if (t->run.learner) TRY(learner_reserve(t->run.learner, &limits));
     if (t->evaluator && config->eval.every > 0 && config->data.valid[0]) {
-        TRY(generator_reserve(t->evaluator, config, 1));
-        TRY(generator_reserve_scoring(t->evaluator, config, 1));
+        TRY(generator_reserve(t->evaluator, &t->evaluation.sampling, 1));
+        TRY(generator_reserve_scoring(t->evaluator, &t->evaluation.scoring, 1));
     }
     /* Dialogues that part after the first turn have a history a candidate. */
-    const int64_t share =
-        config->rollout.continue_with == CONTINUE_EACH ? 1 : config->rollout.candidates;
-    if (t->rollout.policy) TRY(generator_reserve(t->rollout.policy, config, share));
-    if (t->rollout.scorer) TRY(generator_reserve_scoring(t->rollout.scorer, config, share));
-    if (!t->rollout.user) return NULL;
-    struct config user = *config; /* as rollout/dialogues.c asks it: one reply at a time */
-    user.attention.layers = 1;
-    user.infer.batch = 1;
-    return generator_reserve(t->rollout.user, &user, 1);
+    const struct rollout_settings *settings = &t->settings;
+    const int64_t share = settings->continue_best ? settings->candidates : 1;
+    if (t->rollout.policy) TRY(generator_reserve(t->rollout.policy, settings, share));
+    if (t->rollout.scorer) TRY(generator_reserve_scoring(t->rollout.scorer, settings, share));
+    return t->rollout.user ? generator_reserve(t->rollout.user, &t->user_settings, 1) : NULL;
 }
 
 static void models_close(struct trainer *t)
@@ -144,7 +144,9 @@ static status models_plan(void *context, const struct world *world, struct queue
                                       .queue = plan,
                                       .data = t->run.data,
                                       .language = t->run.language},
-                              .reward = t->reward};
+                              .settings = t->settings,
+                              .user_settings = t->user_settings,
+                              .evaluation = t->evaluation};
     const struct learner_exchange exchange = {.rank = of.roles.learner, .count = of.roles.learners};
     status s = models_open(&planned, &exchange);
     if (!s) s = models_reserve(&planned);
@@ -159,7 +161,11 @@ static void inbox_open(struct trainer *t)
                                       .lag = config->pipeline.lag,
                                       .turns = config->rollout.turns,
                                       .candidates = config->rollout.candidates,
-                                      .vocabulary = model_shape(t->policy)->vocabulary};
+                                      .vocabulary = model_shape(t->policy)->vocabulary,
+                                      .format = {.statistics = &statistics_standard,
+                                                 .reward = &t->settings.reward,
+                                                 .layers = t->settings.layers,
+                                                 .heads = model_shape(t->policy)->heads}};
     t->inbox = inbox_create(t->run.world, &rules, t->run.folder.start);
 }
 
@@ -224,7 +230,7 @@ status trainer_connect(struct run *run)
     const bool takes_part = roles->is_actor || run->world->rank == 0;
     const bool by_host =
         takes_part && !roles_both(roles) && !exchange_takes_weights(&run->exchange);
-    t->wire_count = 2 * running_size(&t->reward) + (by_host ? run->parameter_count : 0);
+    t->wire_count = 2 * running_size(&t->settings.reward) + (by_host ? run->parameter_count : 0);
     return run->queue->op->host_allocate(run->queue, (size_t)t->wire_count * sizeof *t->wire,
                                          (void **)&t->wire);
 }

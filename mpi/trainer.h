@@ -1,4 +1,4 @@
-/* What a rank of `train` holds, opened from the configuration by its roles, and what it tells. */
+/* What a rank of `train` holds, opened from the configuration by its roles, and what it reports. */
 #ifndef REGARD_MPI_TRAINER_H
 #define REGARD_MPI_TRAINER_H
 
@@ -12,18 +12,19 @@
 
 struct trainer {
     struct run run;
-    struct reward_settings reward;
+    struct rollout_settings settings, user_settings; /* of the policy and of a user's model */
+    struct evaluate_settings evaluation;
     /* learner */
     struct model *policy, *reference;
     struct generator *evaluator;
-    bool overlong_told; /* the warning of the first evaluation */
-    float *previous;    /* device, lag 1: weights before the last update */
-    float *lagging;     /* host: those of the checkpoint, until the first step */
+    bool overlong_logged; /* by the first evaluation */
+    float *previous;      /* device, lag 1: weights before the last update */
+    float *lagging;       /* host: those of the checkpoint, until the first step */
     struct inbox *inbox;
     /* actor */
     struct model *actor_model, *scorer_model, *user_model;
     struct rollout rollout;
-    struct experience_outbox *outbox; /* messages that are still leaving, NULL: none */
+    struct experience_outbox *outbox; /* messages in flight, NULL: none */
     int64_t version;                  /* of the weights passed last */
     /* What goes to the actors: weights, where they go through the host, with the running
      * statistics behind them.  Pinned. */

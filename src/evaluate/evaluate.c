@@ -32,6 +32,8 @@ struct held_out {
     struct prompt *prompts;
     struct reply_row *rows;
     struct reply *replies, *gold;
+    struct given_reply *given; /* the gold ones, with tokens in gold_tokens */
+    int32_t **gold_tokens;
     double (*terms)[TERM_MAX]; /* raw, of the sampled replies */
     char **texts;
     const char **references;
@@ -46,12 +48,15 @@ static void held_out_free(struct held_out *h)
         prompt_free(&h->prompts[i]);
         reply_free(&h->replies[i]);
         reply_free(&h->gold[i]);
+        free(h->gold_tokens[i]);
         free(h->texts[i]);
     }
     free(h->prompts);
     free(h->rows);
     free(h->replies);
     free(h->gold);
+    free(h->given);
+    free(h->gold_tokens);
     free(h->terms);
     free(h->texts);
     free(h->references);
@@ -60,7 +65,7 @@ static void held_out_free(struct held_out *h)
 }
 
 struct collector {
-    const struct config *config;
+    const struct rollout_settings *settings;
     const struct language *language;
     int64_t place; /* of the dialogue in the data */
     struct held_out *held_out;
@@ -72,7 +77,6 @@ static status turn_add(void *context, const struct history *history,
                        const struct dialogue *dialogue, int64_t message)
 {
     const struct collector *collector = context;
-    const struct config *config = collector->config;
     const struct language *language = collector->language;
     struct held_out *h = collector->held_out;
     if (message == dialogue->message_count || dialogue->messages[message].role != ROLE_ASSISTANT)
@@ -84,42 +88,41 @@ static status turn_add(void *context, const struct history *history,
         return NULL;
     }
     const int64_t i = h->count;
-    TRY(prompt_from_history(history, config, &h->prompts[i]));
+    TRY(prompt_from_history(history, collector->settings, &h->prompts[i]));
     h->count++;
     h->rows[i] = (struct reply_row){(int32_t)i,
                                     {(uint32_t)collector->place, (uint32_t)h->prompts[i].turn, 0}};
-    int32_t *ids;
-    int64_t count;
-    TRY(reply_encode(language->tokenizer, dialogue->messages[message].content, &ids, &count));
-    reply_allocate(&h->gold[i], count, 1, 0);
-    memcpy(h->gold[i].tokens, ids, (size_t)count * sizeof *ids);
-    free(ids);
-    h->gold[i].ended = true;
+    TRY(reply_encode(language->tokenizer, dialogue->messages[message].content, &h->gold_tokens[i],
+                     &h->given[i].count));
+    h->given[i].tokens = h->gold_tokens[i];
+    h->given[i].ended = true;
     h->references[i] = dialogue->messages[message].content;
     h->slots[i] = dialogue->slots ? dialogue->slots[message] : NULL;
     h->line[i] = dialogue->line;
     return NULL;
 }
 
-static status held_out_make(const struct config *config, const struct language *language,
-                            const struct dataset *data, int64_t dialogues, struct held_out *h,
-                            struct evaluation *out)
+static status held_out_make(const struct rollout_settings *settings,
+                            const struct language *language, const struct dataset *data,
+                            int64_t dialogues, struct held_out *h, struct evaluation *out)
 {
-    int64_t most = 1;
+    int64_t max_turns = 1;
     const int64_t limit = dialogues > 0 && dialogues < data->count ? dialogues : data->count;
-    for (int64_t d = 0; d < limit; d++) most += data->dialogues[d].message_count;
+    for (int64_t d = 0; d < limit; d++) max_turns += data->dialogues[d].message_count;
     memset(h, 0, sizeof *h);
-    const size_t n = (size_t)most;
+    const size_t n = (size_t)max_turns;
     h->prompts = memory_allocate(n * sizeof *h->prompts);
     h->rows = memory_allocate(n * sizeof *h->rows);
     h->replies = memory_allocate(n * sizeof *h->replies);
     h->gold = memory_allocate(n * sizeof *h->gold);
+    h->given = memory_allocate(n * sizeof *h->given);
+    h->gold_tokens = memory_allocate(n * sizeof *h->gold_tokens);
     h->terms = memory_allocate(n * sizeof *h->terms);
     h->texts = memory_allocate(n * sizeof *h->texts);
     h->references = memory_allocate(n * sizeof *h->references);
     h->slots = memory_allocate(n * sizeof *h->slots);
     h->line = memory_allocate(n * sizeof *h->line);
-    struct collector collector = {config, language, 0, h, out};
+    struct collector collector = {settings, language, 0, h, out};
     for (int64_t d = 0; d < limit; d++) {
         collector.place = d;
         status s = history_walk(&language->history, &data->dialogues[d], turn_add, &collector);
@@ -136,21 +139,21 @@ static int metric_of_term(const char *name)
     return m;
 }
 
-static status replies_measure(const struct config *config, struct held_out *h,
+static status replies_measure(const struct reward_settings *reward, struct held_out *h,
                               struct evaluation *out)
 {
-    const struct reward_settings reward = reward_settings_of(config);
+
     double *value = out->value;
     double slots = 0, logp = 0;
     int64_t slot_turns = 0, gold_tokens = 0;
     for (int64_t i = 0; i < h->count; i++) {
         const struct prompt *prompt = &h->prompts[i];
         const struct reply *reply = &h->replies[i];
-        TRY(reply_terms(&reward, (struct turn_key){h->line[i], prompt->turn, 0, 0}, prompt, reply,
+        TRY(reply_terms(reward, (struct turn_key){h->line[i], prompt->turn, 0, 0}, prompt, reply,
                         h->terms[i]));
-        value[EVAL_REWARD] += reward_combine(&reward, h->terms[i], NULL, reply->count);
-        for (int64_t t = 0; t < reward.term_count; t++) {
-            const int metric = metric_of_term(reward_term_name(&reward, t));
+        value[EVAL_REWARD] += reward_combine(reward, h->terms[i], NULL, reply->count);
+        for (int64_t t = 0; t < reward->term_count; t++) {
+            const int metric = metric_of_term(reward_term_name(reward, t));
             if (metric < EVAL_COUNT) value[metric] += h->terms[i][t];
         }
         value[EVAL_LENGTH] += (double)reply->count;
@@ -179,18 +182,19 @@ static status replies_measure(const struct config *config, struct held_out *h,
     return NULL;
 }
 
-static void samples_write(const struct config *config, const struct held_out *h, FILE *samples)
+static void samples_write(const struct reward_settings *reward, const struct held_out *h,
+                          FILE *samples)
 {
-    const struct reward_settings reward = reward_settings_of(config);
+
     for (int64_t i = 0; i < h->count; i++) {
         char text[40];
-        json_double_text(text, reward_combine(&reward, h->terms[i], NULL, h->replies[i].count));
+        json_double_text(text, reward_combine(reward, h->terms[i], NULL, h->replies[i].count));
         fprintf(samples, "{\"line\":%lld,\"turn\":%d,\"length\":%lld", (long long)h->line[i],
                 h->prompts[i].turn, (long long)h->replies[i].count);
         fprintf(samples, ",\"reward\":%s", text);
-        for (int64_t t = 0; t < reward.term_count; t++) {
+        for (int64_t t = 0; t < reward->term_count; t++) {
             json_double_text(text, h->terms[i][t]);
-            fprintf(samples, ",\"%s\":%s", reward_term_name(&reward, t), text);
+            fprintf(samples, ",\"%s\":%s", reward_term_name(reward, t), text);
         }
         fputs(",\"reply\":", samples);
         json_write_text(samples, h->texts[i]);
@@ -202,42 +206,40 @@ static void samples_write(const struct config *config, const struct held_out *h,
 
 /* The replies of one batch after the other, sampled or (`gold`) scored; *stopped once it was asked
  * to leave off. */
-static status replies_make(struct generator *generator, const struct config *config, bool gold,
-                           struct held_out *h, bool (*stop)(void), bool *stopped)
+static status replies_make(struct generator *generator, const struct rollout_settings *settings,
+                           bool gold, struct held_out *h, bool (*stop)(void), bool *stopped)
 {
-    const int64_t batch = config->infer.batch;
+    const int64_t batch = settings->batch;
     for (int64_t at = 0; at < h->count && !*stopped; at += batch) {
         const int64_t count = h->count - at < batch ? h->count - at : batch;
         if (stop && stop())
             *stopped = true;
         else if (gold)
-            TRY(score_replies(generator, config, h->prompts, h->rows + at, count, h->gold + at));
+            TRY(score_replies(generator, settings, h->prompts, h->rows + at, count, h->given + at,
+                              h->gold + at));
         else
-            TRY(generate_replies(generator, config, RANDOM_SAMPLING, h->prompts, h->rows + at,
+            TRY(generate_replies(generator, settings, RANDOM_SAMPLING, h->prompts, h->rows + at,
                                  count, h->replies + at));
     }
     return NULL;
 }
 
-status evaluate(struct generator *generator, const struct config *config,
+status evaluate(struct generator *generator, const struct evaluate_settings *settings,
                 const struct language *language, const struct dataset *data, int64_t dialogues,
                 FILE *samples, bool (*stop)(void), struct evaluation *out)
 {
-    memset(out, 0, sizeof *out);
+    const struct rollout_settings *sampling = &settings->sampling;
+    *out = (struct evaluation){.max_tokens = sampling->max_history};
     if (!language->tokenizer)
         FAIL(STATUS_INPUT, "%s: evaluation needs a tokenizer; the model folder has none",
              data->path);
-    struct config own = *config;
-    own.control = CONTROL_NONE;
-    own.rollout.temperature = config->eval.temperature;
     struct held_out h;
-    status s = held_out_make(&own, language, data, dialogues, &h, out);
+    status s = held_out_make(sampling, language, data, dialogues, &h, out);
     if (!s && !h.count)
         s = ERROR(STATUS_INPUT, "%s: no assistant turn to evaluate%s", data->path,
                   out->overlong ? " whose prompt fits into history.max_tokens" : "");
-    if (!s) s = replies_make(generator, &own, false, &h, stop, &out->stopped);
-    own.rollout.temperature = 1;
-    if (!s) s = replies_make(generator, &own, true, &h, stop, &out->stopped);
+    if (!s) s = replies_make(generator, sampling, false, &h, stop, &out->stopped);
+    if (!s) s = replies_make(generator, &settings->scoring, true, &h, stop, &out->stopped);
     if (s || out->stopped) {
         held_out_free(&h);
         return s;
@@ -245,15 +247,14 @@ status evaluate(struct generator *generator, const struct config *config,
     for (int64_t i = 0; !s && i < h.count; i++)
         s = tokenizer_decode(language->tokenizer, h.replies[i].tokens, h.replies[i].count, true,
                              &h.texts[i]);
-    if (!s) s = replies_measure(&own, &h, out);
+    if (!s) s = replies_measure(&sampling->reward, &h, out);
     out->replies = h.count;
-    if (!s && samples) samples_write(&own, &h, samples);
+    if (!s && samples) samples_write(&sampling->reward, &h, samples);
     held_out_free(&h);
     return s;
 }
 
-void evaluation_warn(const struct evaluation *evaluation, const struct config *config,
-                     const struct dataset *data)
+void evaluation_warn(const struct evaluation *evaluation, const struct dataset *data)
 {
     if (!evaluation->overlong) return;
     log_line(
@@ -261,5 +262,5 @@ void evaluation_warn(const struct evaluation *evaluation, const struct config *c
         "%s: %lld turns are not evaluated, the first in line %lld: their prompt alone is longer "
         "than history.max_tokens (%lld)",
         data->path, (long long)evaluation->overlong, (long long)evaluation->overlong_line,
-        (long long)config->history.max_tokens);
+        (long long)evaluation->max_tokens);
 }

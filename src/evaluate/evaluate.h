@@ -2,8 +2,11 @@
 #ifndef REGARD_EVALUATE_EVALUATE_H
 #define REGARD_EVALUATE_EVALUATE_H
 
+#include "src/evaluate/settings.h"
 #include "src/rollout/generate.h"
 #include "src/rollout/language.h"
+
+#include <stdio.h>
 
 enum evaluation_metric {
     EVAL_REWARD, /* raw: reward.scale none, true salience whatever the control */
@@ -29,6 +32,7 @@ struct evaluation {
     int64_t overlong;      /* turns left out: their prompt alone exceeds history.max_tokens */
     int64_t overlong_line; /* of the first of them */
     bool stopped;          /* on request, before it was done: the rest holds nothing */
+    int64_t max_tokens;    /* history.max_tokens */
 };
 
 /* One reply to every assistant turn's own (gold) history of the first `dialogues` dialogues (0:
@@ -36,12 +40,11 @@ struct evaluation {
  * reply: line, turn, length, raw terms, reply and gold text.
  * An overlong prompt is no error: its turn is left out and counted.  stop: NULL, or asked between
  * batches (of infer.batch replies) whether to leave off. */
-status evaluate(struct generator *generator, const struct config *config,
+status evaluate(struct generator *generator, const struct evaluate_settings *settings,
                 const struct language *language, const struct dataset *data, int64_t dialogues,
                 FILE *samples, bool (*stop)(void), struct evaluation *out);
 
 /* One warning where turns were left out. */
-void evaluation_warn(const struct evaluation *evaluation, const struct config *config,
-                     const struct dataset *data);
+void evaluation_warn(const struct evaluation *evaluation, const struct dataset *data);
 
 #endif

@@ -14,7 +14,7 @@ struct batch_item {
     double terms[TERM_MAX]; /* raw */
     double kl_reward;       /* what kl.in: reward takes off */
     double value;           /* the critic's, of the history */
-    double special_mass, token_entropy, distinct_2;
+    double token_entropy, distinct_2;
     double kl_sum; /* over its tokens, of logp - logp_ref */
     bool chosen, ended;
     /* set by credit.c */

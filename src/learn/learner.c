@@ -18,6 +18,7 @@ status learner_create(const struct learn_settings *settings,
 {
     struct learner *l = memory_allocate(sizeof *l);
     *l = (struct learner){.settings = *settings,
+                          .table = &statistics_standard,
                           .exchange = *exchange,
                           .queue = model_queue(policy),
                           .policy = policy,

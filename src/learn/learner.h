@@ -4,6 +4,7 @@
 #ifndef REGARD_LEARN_LEARNER_H
 #define REGARD_LEARN_LEARNER_H
 
+#include "src/capture/statistics.h"
 #include "src/learn/batch.h"
 #include "src/learn/exchange.h"
 #include "src/learn/optimizer.h"
@@ -26,6 +27,7 @@ struct learner {
     struct gradient_tree *policy_tree, *critic_tree;
     struct model_watermark watermark; /* of the backward passes to come; step.c sets it */
     struct running_statistics statistics;
+    const struct statistic_table *table; /* of its experience; statistics_standard unless set */
     struct token_arrays tokens;
 };
 

@@ -26,6 +26,7 @@ struct learn_settings {
     double label_smoothing;
     /* passes */
     int64_t microbatches, reply_tokens, history_tokens;
+    int64_t captured_layers; /* that statistics of heads are read of */
     bool recompute;
 };
 

@@ -23,6 +23,11 @@ static double distinct_bigrams(const int32_t *tokens, int64_t count)
     return count < 2 ? 1 : (double)distinct / (double)(count - 1);
 }
 
+static double mean_of(const float *values, int64_t count)
+{
+    return count ? term_mean(values, count) : 0;
+}
+
 /* A turn's reward: one span over its whole reply. */
 static struct batch_item item_of_turn(const struct learner *l, const struct experience *experience,
                                       const struct experience_turn *turn,
@@ -34,8 +39,7 @@ static struct batch_item item_of_turn(const struct learner *l, const struct expe
                               .visible = turn->visible_count,
                               .salient = turn->salient_count,
                               .value = value,
-                              .special_mass = turn->extra[0],
-                              .token_entropy = turn->extra[1],
+                              .token_entropy = mean_of(turn->token_entropy, turn->reply_length),
                               .distinct_2 =
                                   distinct_bigrams(turn->reply_tokens, turn->reply_length),
                               .chosen = turn->chosen,
@@ -122,16 +126,16 @@ static void slice_open(const struct learner *l, struct experience *const *experi
     slice_cut(l, experiences, count, dialogues, slice->begin);
 }
 
-/* Every turn has the terms that are summed here. */
+/* Every dialogue has the terms that are summed here. */
 static status terms_check(const struct reward_settings *reward,
                           struct experience *const *experiences, int64_t count)
 {
     for (int64_t e = 0; e < count; e++)
-        for (int64_t k = 0; k < experiences[e]->turn_count; k++)
-            if (experiences[e]->turns[k].term_count != reward->term_count)
-                FAIL(STATUS_INTERNAL, "dialogue %lld: a reply with %d terms, %lld are summed here",
-                     (long long)experiences[e]->dialogue, experiences[e]->turns[k].term_count,
-                     (long long)reward->term_count);
+        if (experiences[e]->format.reward->term_count != reward->term_count)
+            FAIL(STATUS_INTERNAL, "dialogue %lld has %lld terms, %lld are summed here",
+                 (long long)experiences[e]->dialogue,
+                 (long long)experiences[e]->format.reward->term_count,
+                 (long long)reward->term_count);
     return NULL;
 }
 
@@ -218,6 +222,11 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
     if (!s) s = items_gather(l, &slice, &all, &all_count);
     if (!s) s = credit_assign(&l->settings, &l->statistics, all, all_count, divisors);
     if (!s) s = update_metrics_fill(&l->settings.reward, all, all_count, divisors, out);
+    const struct statistic_sizes sizes = {.layers = l->settings.captured_layers,
+                                          .heads = model_shape(l->policy)->heads};
+    if (!s)
+        s = statistic_metrics_fill(&l->exchange, l->table, &sizes, experiences, count,
+                                   &out->statistics);
     if (!s) s = slice_credit(&slice, all, all_count);
     if (!s) {
         const struct learn_batch batch = {.turns = slice.turns,

@@ -23,7 +23,6 @@ static void replies_add(const struct batch_item *item, double share, struct upda
 {
     out->tokens += item->reply_tokens;
     out->salient_share += item->visible ? share * (double)item->salient / (double)item->visible : 0;
-    out->special_mass += share * item->special_mass;
     out->reply_length += share * (double)item->reply_tokens;
     out->end_rate += share * item->ended;
     out->salient_empty += item->salient == 0;

@@ -3,6 +3,7 @@
 #define REGARD_LEARN_UPDATE_METRICS_H
 
 #include "src/learn/batch_item.h"
+#include "src/learn/statistic_metrics.h"
 #include "src/learn/step.h"
 
 /* Means over the batch's turns, unless said. */
@@ -12,11 +13,12 @@ struct update_metrics {
     double reward, reward_scaled;       /* raw, and as the advantages have it */
     double terms[TERM_MAX], scaled[TERM_MAX]; /* one a term of the reward settings */
     double within_share[TERM_MAX], reward_within_share;
-    double salient_share, special_mass, reply_length, end_rate, distinct_2, token_entropy;
+    double salient_share, reply_length, end_rate, distinct_2, token_entropy;
     double salient_empty; /* turns without a salient token */
     double kl_behaviour;  /* a token */
     double explained_variance, advantage_deviation;
-    int64_t turns, tokens; /* of the batch */
+    struct statistic_metrics statistics; /* of attention */
+    int64_t turns, tokens;               /* of the batch */
 };
 
 /* Fills all but what the steps give, from the items of a whole batch after credit_assign. */

@@ -43,7 +43,7 @@ static void inputs_cut(struct capture *capture, char *base, int64_t tokens, int6
 {
     capture->visible = (uint8_t *)base;
     capture->salient = (uint8_t *)base + padded(tokens);
-    capture->earlier = (uint8_t *)base + 2 * padded(tokens);
+    capture->turn_of = (uint8_t *)base + 2 * padded(tokens);
     capture->floor = (float *)(void *)(base + floors_offset(tokens));
     capture->counter = (uint32_t *)(void *)(base + counters_offset(tokens, replies));
 }
@@ -59,16 +59,14 @@ int64_t capture_turns(const struct capture_batch *batch)
 {
     int64_t turns = 1;
     for (int64_t p = 0; p < batch->prompt_count; p++)
-        for (int64_t i = 0; i < batch->prompts[p].count; i++)
-            if (batch->prompts[p].earlier[i] >= turns) turns = batch->prompts[p].earlier[i] + 1;
+        if (batch->prompts[p].turns > turns) turns = batch->prompts[p].turns;
     return turns;
 }
 
 /* Into the image, which the pointers name. */
-static void inputs_fill(struct capture *capture, const struct config *config,
+static void inputs_fill(struct capture *capture, const struct rollout_settings *settings,
                         const struct capture_batch *batch)
 {
-    const struct reward_settings reward = reward_settings_of(config);
     int64_t at = 0;
     capture->turns = capture_turns(batch);
     for (int64_t p = 0; p < batch->prompt_count; p++) {
@@ -76,24 +74,25 @@ static void inputs_fill(struct capture *capture, const struct config *config,
         const size_t n = (size_t)prompt->count;
         memcpy(capture->visible + at, prompt->visible, n);
         memcpy(capture->salient + at, prompt->salient, n);
-        memcpy(capture->earlier + at, prompt->earlier, n);
+        memcpy(capture->turn_of + at, prompt->turn_of, n);
         at += prompt->count;
     }
     for (int64_t r = 0; r < batch->replies; r++) {
         const struct prompt *prompt = &batch->prompts[batch->prompt_of[r]];
-        capture->floor[r] = (float)reward_floor(&reward, prompt->turn, prompt->visible_count);
+        capture->floor[r] =
+            (float)reward_floor(&settings->reward, prompt->turn, prompt->visible_count);
     }
     memcpy(capture->counter, batch->counters, (size_t)batch->replies * 3 * sizeof(uint32_t));
 }
 
-status capture_begin(struct capture *capture, const struct config *config,
+status capture_begin(struct capture *capture, const struct rollout_settings *settings,
                      const struct capture_batch *batch, int64_t tokens, int64_t replies)
 {
     struct queue *q = capture->queue;
     q->op->mark_wait(q, MARK_CAPTURE); /* the last image has been read */
     TRY(capture_reserve(capture, tokens, replies));
     inputs_cut(capture, capture->image.data, tokens, replies);
-    inputs_fill(capture, config, batch);
+    inputs_fill(capture, settings, batch);
     inputs_cut(capture, capture->inputs.data, tokens, replies);
     q->op->upload(q, capture->inputs.data, capture->image.data, inputs_bytes(tokens, replies));
     q->op->mark(q, MARK_CAPTURE);
@@ -107,28 +106,18 @@ enum row_floor row_floor_of(enum floor_form form)
                                : ROW_FLOOR_NONE;
 }
 
-void capture_reduce(const struct capture *capture, const struct config *config,
-                    const struct results *results, const struct attention_summary *from)
+void capture_reduce(const struct capture *capture, const struct rollout_settings *settings,
+                    const struct results *results, const struct attention_summary *rows)
 {
-    struct queue *q = capture->queue;
-    struct attention_summary summary = *from;
+    struct attention_summary summary = *rows;
     summary.visible = capture->visible;
     summary.salient = capture->salient;
-    summary.turn = capture->earlier;
+    summary.turn = capture->turn_of;
     summary.floor_delta = capture->floor;
-    summary.floor = row_floor_of(config->floor.form);
-    summary.shuffle = config->control == CONTROL_SHUFFLED;
-    summary.key[0] = (uint32_t)config->seed;
+    summary.floor = row_floor_of(settings->reward.floor_form);
+    summary.shuffle = settings->shuffled;
+    summary.key[0] = (uint32_t)settings->seed;
     summary.key[1] = RANDOM_SHUFFLED_CONTROL;
     summary.counter = capture->counter;
-    summary.turns = results->turns;
-    summary.top = SUMMARY_TOP;
-    summary.entropy = results->of[RESULT_ENTROPY];
-    summary.entropy_floored = results->of[RESULT_FLOORED];
-    summary.salient_mass = results->of[RESULT_MASS];
-    summary.special_mass = results->of[RESULT_SPECIAL];
-    summary.turn_mass = results->of[RESULT_TURN_MASS];
-    summary.top_position = results->of[RESULT_TOP_POSITION];
-    summary.top_weight = results->of[RESULT_TOP_WEIGHT];
-    q->op->attention_summary(q, &summary);
+    results_compute(results, &summary);
 }

@@ -3,7 +3,6 @@
 #ifndef REGARD_ROLLOUT_CAPTURE_H
 #define REGARD_ROLLOUT_CAPTURE_H
 
-#include "src/base/config.h"
 #include "src/rollout/prompt.h"
 #include "src/rollout/results.h"
 
@@ -12,7 +11,7 @@ struct capture {
     struct buffer inputs;
     struct host_buffer image; /* of the inputs */
     /* In `inputs`. */
-    uint8_t *visible, *salient, *earlier; /* per history token */
+    uint8_t *visible, *salient, *turn_of; /* per history token */
     float *floor;                         /* [replies] */
     uint32_t *counter;                    /* [replies, 3] */
     int64_t turns;                        /* of the prompts */
@@ -31,16 +30,16 @@ void capture_create(struct capture *capture, struct queue *queue);
 void capture_destroy(struct capture *capture);
 /* Room for so many history tokens and replies. */
 status capture_reserve(struct capture *capture, int64_t tokens, int64_t replies);
-/* How many earlier turns the prompts have, at least 1. */
+/* How many turns the prompts have at most, at least 1. */
 int64_t capture_turns(const struct capture_batch *batch);
 /* Uploads what belongs to a batch, laid out for `tokens` and `replies`, at least the batch's. */
-status capture_begin(struct capture *capture, const struct config *config,
+status capture_begin(struct capture *capture, const struct rollout_settings *settings,
                      const struct capture_batch *batch, int64_t tokens, int64_t replies);
 /* What the operation does for the configuration's form of the floor. */
 enum row_floor row_floor_of(enum floor_form form);
-/* Reduces captured rows into the results.  summary: rows, capture, capture_stride, weight,
- * history_of_row, key_begin, key_end, step and at are set. */
-void capture_reduce(const struct capture *capture, const struct config *config,
-                    const struct results *results, const struct attention_summary *summary);
+/* Reduces captured rows into the results.  rows: capture, capture_stride, weight, history_of_row,
+ * key_begin, key_end, step, at and their number are set. */
+void capture_reduce(const struct capture *capture, const struct rollout_settings *settings,
+                    const struct results *results, const struct attention_summary *rows);
 
 #endif

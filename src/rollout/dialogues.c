@@ -29,48 +29,43 @@ struct turn_work {
     int64_t prompt_count, row_count;
 };
 
-status experience_turn_fill(const struct config *config, int64_t dialogue, int32_t candidate,
-                            const struct prompt *prompt, const struct reply *reply,
-                            struct experience_turn *turn)
+struct experience_format rollout_format(const struct rollout *rollout)
 {
-    experience_turn_allocate(turn, (int32_t)prompt->count, (int32_t)reply->count,
-                             (int32_t)reply->turns, (int32_t)reply->top);
+    const struct statistic_sizes sizes = generator_sizes(rollout->policy, rollout->settings, 0);
+    return (struct experience_format){.statistics = generator_statistics(rollout->policy),
+                                      .reward = &rollout->settings->reward,
+                                      .layers = sizes.layers,
+                                      .heads = sizes.heads};
+}
+
+status experience_turn_fill(const struct experience_format *format, int64_t dialogue,
+                            int32_t candidate, const struct prompt *prompt,
+                            const struct reply *reply, struct experience_turn *turn)
+{
+    experience_turn_allocate(format, turn, (int32_t)prompt->count, (int32_t)reply->count,
+                             reply->statistics.sizes.turns);
     turn->candidate = candidate;
     turn->turn = prompt->turn - 1;
     turn->ended = reply->ended;
     turn->visible_count = (int32_t)prompt->visible_count;
     turn->salient_count = (int32_t)prompt->salient_count;
-    for (int64_t i = 0; i < prompt->count; i++) {
-        turn->history_tokens[i] = prompt->tokens[i];
-        turn->salient[i] = prompt->salient[i];
-        turn->visible[i] = prompt->visible[i];
-        turn->turn_of_token[i] = prompt->earlier[i];
+    const size_t history = (size_t)prompt->count, n = (size_t)reply->count;
+    if (history) {
+        memcpy(turn->history_tokens, prompt->tokens, history * sizeof *prompt->tokens);
+        memcpy(turn->salient, prompt->salient, history);
+        memcpy(turn->visible, prompt->visible, history);
+        memcpy(turn->turn_of, prompt->turn_of, history);
+        memcpy(turn->part, prompt->part, history);
     }
-    const size_t n = (size_t)reply->count;
     if (n) {
         memcpy(turn->reply_tokens, reply->tokens, n * sizeof *reply->tokens);
-        memcpy(turn->logp, reply->logp, n * sizeof(float));
-        memcpy(turn->entropy, reply->entropy_floored, n * sizeof(float));
-        memcpy(turn->salient_mass, reply->salient_mass, n * sizeof(float));
-        if (reply->turns)
-            memcpy(turn->turn_mass, reply->turn_mass, n * (size_t)reply->turns * sizeof(float));
+        memcpy(turn->logp, reply->logp, n * sizeof *reply->logp);
+        memcpy(turn->token_entropy, reply->token_entropy, n * sizeof *reply->token_entropy);
     }
-    for (int64_t i = 0; i < reply->count * reply->top; i++) {
-        turn->top_position[i] = reply->top_position[i];
-        turn->top_weight[i] = experience_weight_encode(reply->top_weight[i]);
-    }
-    double special = 0, entropy = 0;
-    for (int64_t i = 0; i < reply->count; i++) {
-        special += reply->special_mass[i];
-        entropy += reply->token_entropy[i];
-    }
-    turn->extra[0] = reply->count ? special / (double)reply->count : 0;
-    turn->extra[1] = reply->count ? entropy / (double)reply->count : 0;
-    const struct reward_settings reward = reward_settings_of(config);
-    TRY(reply_terms(&reward, (struct turn_key){dialogue, prompt->turn, candidate, 0}, prompt, reply,
-                    turn->terms));
-    turn->term_count = (int32_t)reward.term_count;
-    turn->reward = reward_combine(&reward, turn->terms, NULL, reply->count);
+    statistics_copy_rounded(&turn->statistics, &reply->statistics);
+    TRY(reply_terms(format->reward, (struct turn_key){dialogue, prompt->turn, candidate, 0}, prompt,
+                    reply, turn->terms));
+    turn->reward = reward_combine(format->reward, turn->terms, NULL, reply->count);
     return NULL;
 }
 
@@ -90,7 +85,7 @@ static void turn_work_free(struct turn_work *work)
 static status turn_prepare(const struct rollout *rollout, struct conversation *conversations,
                            int64_t count, struct turn_work *work)
 {
-    const struct config *config = rollout->config;
+    const struct rollout_settings *settings = rollout->settings;
     int64_t rows = 0;
     for (int64_t c = 0; c < count; c++)
         if (!conversations[c].over) rows += conversations[c].count;
@@ -108,9 +103,9 @@ static status turn_prepare(const struct rollout *rollout, struct conversation *c
                             history_message_count(talk->history) == 1;
         if (!shared) {
             struct prompt *prompt = &work->prompts[work->prompt_count++];
-            TRY(prompt_from_history(talk->history, config, prompt));
-            if (config->control == CONTROL_RANDOM_SALIENCE)
-                TRY(salience_randomize(config->seed, talk->id, prompt->turn, prompt->visible,
+            TRY(prompt_from_history(talk->history, settings, prompt));
+            if (settings->random_salience)
+                TRY(salience_randomize(settings->seed, talk->id, prompt->turn, prompt->visible,
                                        prompt->salient, prompt->count));
         }
         for (int32_t k = 0; k < talk->count; k++) {
@@ -131,12 +126,12 @@ static status user_says(struct rollout *rollout, const struct conversation *talk
 {
     *said = NULL;
     const int64_t spoken = history_message_count(talk->history);
-    if (rollout->config->rollout.user == USER_REPLAY) {
+    if (rollout->settings->user == USER_REPLAY) {
         if (spoken < talk->source->message_count - 1)
             *said = memory_text(talk->source->messages[spoken].content);
         return NULL;
     }
-    if (rollout->config->rollout.user == USER_RULE) {
+    if (rollout->settings->user == USER_RULE) {
         struct message *messages = memory_allocate((size_t)spoken * sizeof *messages);
         for (int64_t i = 0; i < spoken; i++)
             messages[i] = (struct message){history_message_role(talk->history, i),
@@ -145,14 +140,13 @@ static status user_says(struct rollout *rollout, const struct conversation *talk
         free(messages);
         return s;
     }
-    struct config config = *rollout->config;
-    config.control = CONTROL_NONE;
-    config.attention.layers = 1;
+    const struct rollout_settings *settings = rollout->user_settings;
     struct prompt prompt;
-    TRY(prompt_from_history(talk->history, &config, &prompt));
+    TRY(prompt_from_history(talk->history, settings, &prompt));
     const struct reply_row row = {0, {(uint32_t)talk->id, (uint32_t)turn, (uint32_t)talk->first}};
     struct reply reply = {0};
-    status s = generate_replies(rollout->user, &config, RANDOM_SIMULATOR, &prompt, &row, 1, &reply);
+    status s =
+        generate_replies(rollout->user, settings, RANDOM_SIMULATOR, &prompt, &row, 1, &reply);
     prompt_free(&prompt);
     if (!s)
         s = tokenizer_decode(rollout->history->tokenizer, reply.tokens, reply.count, true, said);
@@ -168,16 +162,16 @@ static status user_says(struct rollout *rollout, const struct conversation *talk
 static int64_t best_candidate(const struct rollout *rollout, struct experience_turn *turns,
                               int64_t count)
 {
-    const struct reward_settings settings = reward_settings_of(rollout->config);
+    const struct reward_settings *reward = &rollout->settings->reward;
     double divisors[TERM_MAX];
-    running_divisors(&settings, &rollout->statistics, divisors);
+    running_divisors(reward, &rollout->statistics, divisors);
     int64_t best = 0;
     double best_reward = -INFINITY;
     for (int64_t k = 0; k < count; k++) {
-        const double reward =
-            reward_combine(&settings, turns[k].terms, divisors, turns[k].reply_length);
-        if (reward > best_reward) {
-            best_reward = reward;
+        const double scaled =
+            reward_combine(reward, turns[k].terms, divisors, turns[k].reply_length);
+        if (scaled > best_reward) {
+            best_reward = scaled;
             best = k;
         }
     }
@@ -201,38 +195,42 @@ static struct experience_turn *turn_list_add(struct turn_list *list)
     return turn;
 }
 
-/* After the replies of a turn: files them, lets the user speak. */
+/* The reply enters the history; then the user speaks, or the conversation is over. */
+static status conversation_go_on(struct rollout *rollout, struct conversation *talk,
+                                 const struct reply *reply, int64_t turn)
+{
+    char *said = NULL;
+    talk->over = true;
+    if (turn == rollout->settings->turns) return NULL;
+    TRY(history_add_tokens(talk->history, ROLE_ASSISTANT, reply->tokens, reply->count));
+    TRY(user_says(rollout, talk, turn, &said));
+    if (!said) return NULL;
+    bool fits; /* what a model says can be too long to be answered */
+    status s = history_text_fits(rollout->history, ROLE_USER, said, &fits);
+    if (!s && fits) s = history_add_text(talk->history, ROLE_USER, said);
+    talk->over = !fits;
+    free(said);
+    return s;
+}
+
+/* The replies of a turn become experience; each conversation goes on with one of its own. */
 static status turn_finish(struct rollout *rollout, struct conversation *conversations,
                           struct turn_work *work, int64_t turn, struct turn_list *lists)
 {
-    const struct config *config = rollout->config;
+    const struct experience_format format = rollout_format(rollout);
     for (int64_t r = 0; r < work->row_count;) {
         struct conversation *talk = &conversations[work->owner[r]];
         struct turn_list *list = &lists[talk->place];
         const int64_t begin = list->count;
         for (int32_t k = 0; k < talk->count; k++)
-            TRY(experience_turn_fill(config, talk->id, talk->first + k,
+            TRY(experience_turn_fill(&format, talk->id, talk->first + k,
                                      &work->prompts[work->rows[r + k].prompt],
                                      &work->replies[r + k], turn_list_add(list)));
-        const bool choose = config->rollout.continue_with == CONTINUE_BEST;
-        const int64_t best = choose ? best_candidate(rollout, list->turns + begin, talk->count) : 0;
+        const int64_t best = rollout->settings->continue_best
+                                 ? best_candidate(rollout, list->turns + begin, talk->count)
+                                 : 0;
         list->turns[begin + best].chosen = true;
-        const struct reply *reply = &work->replies[r + best];
-        char *said = NULL;
-        if (turn < config->rollout.turns) {
-            TRY(history_add_tokens(talk->history, ROLE_ASSISTANT, reply->tokens, reply->count));
-            TRY(user_says(rollout, talk, turn, &said));
-            bool fits = true; /* what a model says can be too long to be answered */
-            if (said) TRY(history_text_fits(rollout->history, ROLE_USER, said, &fits));
-            if (!fits) {
-                free(said);
-                said = NULL;
-            }
-            if (said) TRY(history_add_text(talk->history, ROLE_USER, said));
-        }
-        talk->over = !said;
-        free(said);
-        for (int32_t k = 0; k < talk->count; k++) list->turns[begin + k].dialogue_over = talk->over;
+        TRY(conversation_go_on(rollout, talk, &work->replies[r + best], turn));
         r += talk->count;
     }
     return NULL;
@@ -246,18 +244,23 @@ static int turn_compare(const void *a, const void *b)
     return x->candidate < y->candidate ? -1 : x->candidate > y->candidate;
 }
 
+static const struct dialogue *source_of(const struct rollout *rollout, int64_t id, int64_t *index)
+{
+    const int64_t size = rollout->data->count;
+    *index = prompt_order(rollout->settings->seed, id / size, id % size, size);
+    return &rollout->data->dialogues[*index];
+}
+
 static status conversations_open(struct rollout *rollout, const int64_t *ids, int64_t count,
                                  struct conversation *conversations, int64_t *made)
 {
-    const struct config *config = rollout->config;
-    const bool best = config->rollout.continue_with == CONTINUE_BEST;
-    const int64_t a_dialogue = best ? 1 : config->rollout.candidates;
+    const bool best = rollout->settings->continue_best;
+    const int64_t candidates = rollout->settings->candidates;
+    const int64_t a_dialogue = best ? 1 : candidates;
     *made = 0;
     for (int64_t d = 0; d < count; d++) {
-        const int64_t size = rollout->data->count;
-        const struct dialogue *source =
-            &rollout->data
-                 ->dialogues[prompt_order(config->seed, ids[d] / size, ids[d] % size, size)];
+        int64_t index;
+        const struct dialogue *source = source_of(rollout, ids[d], &index);
         char name[64];
         snprintf(name, sizeof name, "dialogue %lld (line %lld)", (long long)ids[d],
                  (long long)source->line);
@@ -267,7 +270,7 @@ static status conversations_open(struct rollout *rollout, const int64_t *ids, in
                                           .id = ids[d],
                                           .place = d,
                                           .first = (int32_t)k,
-                                          .count = best ? (int32_t)config->rollout.candidates : 1};
+                                          .count = best ? (int32_t)candidates : 1};
             talk->history = history_create(rollout->history, name);
             TRY(history_add_text(talk->history, ROLE_USER, source->messages[0].content));
         }
@@ -275,64 +278,79 @@ static status conversations_open(struct rollout *rollout, const int64_t *ids, in
     return NULL;
 }
 
+/* scorer: frozen.  The reference reads the replies; log-probabilities and the softmax's entropies
+ * stay the policy's. */
+static status statistics_read(struct rollout *rollout, struct turn_work *work)
+{
+    const size_t n = (size_t)work->row_count;
+    struct given_reply *given = memory_allocate(n * sizeof *given);
+    struct reply *scored = memory_allocate(n * sizeof *scored);
+    for (size_t r = 0; r < n; r++)
+        given[r] = (struct given_reply){work->replies[r].tokens, work->replies[r].count,
+                                        work->replies[r].ended};
+    status s = score_replies(rollout->scorer, rollout->settings, work->prompts, work->rows,
+                             work->row_count, given, scored);
+    for (size_t r = 0; r < n; r++) {
+        const struct statistics own = work->replies[r].statistics;
+        if (!s) {
+            work->replies[r].statistics = scored[r].statistics;
+            scored[r].statistics = own;
+        }
+        reply_free(&scored[r]);
+    }
+    free(scored);
+    free(given);
+    return s;
+}
+
+/* One turn of all conversations that go on; *done where there is none. */
+static status turn_run(struct rollout *rollout, struct conversation *conversations, int64_t count,
+                       int64_t turn, struct turn_list *lists, bool *done)
+{
+    struct turn_work work;
+    status s = turn_prepare(rollout, conversations, count, &work);
+    *done = !work.row_count;
+    if (!s && work.row_count) {
+        s = generate_replies(rollout->policy, rollout->settings, RANDOM_SAMPLING, work.prompts,
+                             work.rows, work.row_count, work.replies);
+        if (!s && rollout->scorer) s = statistics_read(rollout, &work);
+        if (!s) s = turn_finish(rollout, conversations, &work, turn, lists);
+    }
+    turn_work_free(&work);
+    return s;
+}
+
+static struct experience *experience_of(const struct rollout *rollout, int64_t id, int64_t version,
+                                        struct turn_list *list)
+{
+    const struct experience_format format = rollout_format(rollout);
+    struct experience *one = experience_create(&format, id, version, list->count);
+    source_of(rollout, id, &one->prompt);
+    if (!list->count) return one;
+    qsort(list->turns, (size_t)list->count, sizeof *list->turns, turn_compare);
+    memcpy(one->turns, list->turns, (size_t)list->count * sizeof *list->turns);
+    return one;
+}
+
 status rollout_dialogues(struct rollout *rollout, const int64_t *ids, int64_t count,
                          int64_t weight_version, struct experience **out)
 {
-    const struct config *config = rollout->config;
-    const size_t most = (size_t)(count * config->rollout.candidates) + 1;
-    struct conversation *conversations = memory_allocate(most * sizeof *conversations);
+    const struct rollout_settings *settings = rollout->settings;
+    const size_t max_talks = (size_t)(count * settings->candidates) + 1;
+    struct conversation *conversations = memory_allocate(max_talks * sizeof *conversations);
     struct turn_list *lists = memory_allocate(((size_t)count + 1) * sizeof *lists);
     int64_t talks = 0;
+    bool done = false;
     memset(out, 0, (size_t)count * sizeof *out);
     status s = conversations_open(rollout, ids, count, conversations, &talks);
-    for (int64_t turn = 1; !s && turn <= config->rollout.turns; turn++) {
-        struct turn_work work;
-        s = turn_prepare(rollout, conversations, talks, &work);
-        if (!s && work.row_count) {
-            s = generate_replies(rollout->policy, config, RANDOM_SAMPLING, work.prompts, work.rows,
-                                 work.row_count, work.replies);
-            if (!s && rollout->scorer) {
-                struct reply *own = memory_allocate((size_t)work.row_count * sizeof *own);
-                for (int64_t r = 0; r < work.row_count; r++) {
-                    reply_allocate(&own[r], work.replies[r].count, 1, 0);
-                    memcpy(own[r].logp, work.replies[r].logp, (size_t)own[r].count * sizeof(float));
-                    memcpy(own[r].token_entropy, work.replies[r].token_entropy,
-                           (size_t)own[r].count * sizeof(float));
-                }
-                s = score_replies(rollout->scorer, config, work.prompts, work.rows, work.row_count,
-                                  work.replies);
-                for (int64_t r = 0; r < work.row_count; r++) {
-                    if (!s) {
-                        memcpy(work.replies[r].logp, own[r].logp,
-                               (size_t)own[r].count * sizeof(float));
-                        memcpy(work.replies[r].token_entropy, own[r].token_entropy,
-                               (size_t)own[r].count * sizeof(float));
-                    }
-                    reply_free(&own[r]);
-                }
-                free(own);
-            }
-            if (!s) s = turn_finish(rollout, conversations, &work, turn, lists);
-        }
-        const bool done = !work.row_count;
-        turn_work_free(&work);
-        if (done) break;
-    }
+    for (int64_t turn = 1; !s && !done && turn <= settings->turns; turn++)
+        s = turn_run(rollout, conversations, talks, turn, lists, &done);
     for (int64_t d = 0; d < count; d++) {
-        struct turn_list *list = &lists[d];
-        if (!s) {
-            qsort(list->turns, (size_t)list->count, sizeof *list->turns, turn_compare);
-            out[d] = experience_create(ids[d], weight_version, list->count);
-            memcpy(out[d]->turns, list->turns, (size_t)list->count * sizeof *list->turns);
-            out[d]->prompt = prompt_order(config->seed, ids[d] / rollout->data->count,
-                                          ids[d] % rollout->data->count, rollout->data->count);
-            free(list->turns);
-        } else if (list->count) { /* experience_destroy frees the turns' arrays */
-            struct experience *broken = experience_create(ids[d], 0, list->count);
-            memcpy(broken->turns, list->turns, (size_t)list->count * sizeof *list->turns);
-            experience_destroy(broken);
-            free(list->turns);
-        }
+        if (!s)
+            out[d] = experience_of(rollout, ids[d], weight_version, &lists[d]);
+        else
+            for (int64_t k = 0; k < lists[d].count; k++) experience_turn_free(&lists[d].turns[k]);
+        free(lists[d].turns);
     }
     for (int64_t c = 0; c < talks; c++) history_free(conversations[c].history);
     free(conversations);

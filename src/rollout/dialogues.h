@@ -9,7 +9,8 @@
 
 /* What a rollout is made with; all owned by the caller. */
 struct rollout {
-    const struct config *config;
+    const struct rollout_settings *settings;
+    const struct rollout_settings *user_settings; /* of the user's model */
     struct generator *policy;
     struct generator *scorer; /* scorer: frozen; NULL reads the policy's own attention */
     struct generator *user;   /* rollout.user: model */
@@ -24,9 +25,12 @@ struct rollout {
 status rollout_dialogues(struct rollout *rollout, const int64_t *ids, int64_t count,
                          int64_t weight_version, struct experience **out);
 
+/* The columns of its experiences. */
+struct experience_format rollout_format(const struct rollout *rollout);
+
 /* An experience's turn from a prompt and its reply, terms computed. */
-status experience_turn_fill(const struct config *config, int64_t dialogue, int32_t candidate,
-                            const struct prompt *prompt, const struct reply *reply,
-                            struct experience_turn *turn);
+status experience_turn_fill(const struct experience_format *format, int64_t dialogue,
+                            int32_t candidate, const struct prompt *prompt,
+                            const struct reply *reply, struct experience_turn *turn);
 
 #endif

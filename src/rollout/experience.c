@@ -5,20 +5,30 @@
 
 #include "src/base/file.h"
 #include "src/base/memory.h"
+#include "src/rollout/prompt.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const uint32_t experience_magic = 0x58474552; /* "REGX" */
 
-/* The header as it travels: 56 bytes without padding. */
+/* The header as it travels: 72 bytes without padding. */
 struct experience_header {
     uint32_t magic, version;
     uint64_t size;     /* of the whole message */
     uint32_t checksum; /* CRC32C of the message with this field 0 */
     uint32_t header_size;
     int64_t dialogue, prompt, weight_version, turn_count;
+    int32_t statistics, terms; /* rows of the tables, which follow */
+    int32_t layers, heads;
+};
+
+/* A row of the tables as it travels: what sender and receiver must agree on. */
+struct table_row {
+    char name[STATISTICS_NAME_MAX];
+    uint8_t per, reduction, encoding, unused;
 };
 
 enum walk_mode { WALK_MEASURE, WALK_WRITE, WALK_READ };
@@ -59,62 +69,89 @@ static void walk_flag(struct walk *w, bool *flag)
 
 static bool turn_sizes_fit(const struct experience_turn *t)
 {
+    const struct statistic_sizes *sizes = &t->statistics.sizes;
     return t->history_length >= 0 && t->history_length <= EXPERIENCE_LENGTH_MAX &&
-           t->reply_length >= 0 && t->reply_length <= EXPERIENCE_LENGTH_MAX && t->earlier >= 0 &&
-           t->earlier <= EXPERIENCE_EARLIER_MAX && t->top >= 0 && t->top <= EXPERIENCE_TOP_MAX &&
-           t->term_count >= 0 && t->term_count <= TERM_MAX;
+           t->reply_length >= 0 && t->reply_length <= EXPERIENCE_LENGTH_MAX && sizes->turns >= 0 &&
+           sizes->turns <= STATISTICS_TURNS_MAX;
 }
 
-/* Bytes of a turn's arrays: what must be left before anything is allocated. */
-static size_t turn_array_bytes(const struct experience_turn *t)
+/* Bytes of a turn's arrays in the message: what must be left before anything is allocated. */
+static size_t turn_array_bytes(const struct experience_turn *t, const struct statistic_table *table)
 {
-    size_t history = (size_t)t->history_length, reply = (size_t)t->reply_length;
-    return history * 10 + reply * 16 + reply * (size_t)t->earlier * 4 + reply * (size_t)t->top * 5;
+    const size_t history = (size_t)t->history_length, reply = (size_t)t->reply_length;
+    struct statistics statistics = t->statistics;
+    statistics.table = table;
+    statistics.tokens = t->reply_length;
+    size_t bytes = history * 8 + reply * 12;
+    for (int i = 0; i < table->count; i++)
+        bytes +=
+            (size_t)statistics_numbers(&statistics, i) * statistic_number_bytes(&table->rows[i]);
+    return bytes;
 }
 
-static void walk_turn(struct walk *w, struct experience_turn *t)
+static void walk_log8(struct walk *w, float *weights, int64_t count)
 {
+    for (int64_t i = 0; i < count; i++) {
+        uint8_t code = w->mode == WALK_WRITE ? statistic_log8(weights[i]) : 0;
+        walk_bytes(w, &code, 1);
+        if (w->mode == WALK_READ) weights[i] = statistic_from_log8(code);
+    }
+}
+
+static void walk_statistics(struct walk *w, struct statistics *statistics)
+{
+    for (int i = 0; i < statistics->table->count; i++) {
+        const int64_t numbers = statistics_numbers(statistics, i);
+        if (statistics->table->rows[i].encoding == ENCODE_LOG8)
+            walk_log8(w, statistics->array[i], numbers);
+        else
+            walk_bytes(w, statistics->array[i], (size_t)numbers * 4);
+    }
+}
+
+static void walk_turn(struct walk *w, const struct experience_format *format,
+                      struct experience_turn *t)
+{
+    int32_t turns = (int32_t)t->statistics.sizes.turns;
     walk_bytes(w, &t->candidate, 4);
     walk_bytes(w, &t->turn, 4);
     walk_flag(w, &t->ended);
-    walk_flag(w, &t->dialogue_over);
     walk_flag(w, &t->chosen);
     walk_bytes(w, &t->history_length, 4);
     walk_bytes(w, &t->reply_length, 4);
-    walk_bytes(w, &t->earlier, 4);
-    walk_bytes(w, &t->top, 4);
+    walk_bytes(w, &turns, 4);
     walk_bytes(w, &t->visible_count, 4);
     walk_bytes(w, &t->salient_count, 4);
-    walk_bytes(w, &t->term_count, 4);
-    if (t->term_count < 0 || t->term_count > TERM_MAX) w->failed = true;
-    if (!w->failed) walk_bytes(w, t->terms, (size_t)t->term_count * sizeof *t->terms);
+    walk_bytes(w, t->terms, (size_t)format->reward->term_count * sizeof *t->terms);
     walk_bytes(w, &t->reward, 8);
-    walk_bytes(w, t->extra, sizeof t->extra);
     if (w->mode == WALK_READ) {
-        if (!w->failed && (!turn_sizes_fit(t) || turn_array_bytes(t) > w->left)) w->failed = true;
+        t->statistics.sizes = (struct statistic_sizes){turns, format->layers, format->heads};
+        if (!w->failed && (!turn_sizes_fit(t) || turn_array_bytes(t, format->statistics) > w->left))
+            w->failed = true;
         if (w->failed) {
-            t->history_length = t->reply_length = t->earlier = t->top = 0;
+            t->history_length = t->reply_length = 0;
+            t->statistics = (struct statistics){0};
             return;
         }
-        experience_turn_allocate(t, t->history_length, t->reply_length, t->earlier, t->top);
+        experience_turn_allocate(format, t, t->history_length, t->reply_length, turns);
     }
-    size_t history = (size_t)t->history_length, reply = (size_t)t->reply_length;
+    const size_t history = (size_t)t->history_length, reply = (size_t)t->reply_length;
     walk_bytes(w, t->history_tokens, history * 4);
     walk_bytes(w, t->salient, history);
     walk_bytes(w, t->visible, history);
-    walk_bytes(w, t->turn_of_token, history * 4);
+    walk_bytes(w, t->turn_of, history);
+    walk_bytes(w, t->part, history);
     walk_bytes(w, t->reply_tokens, reply * 4);
     walk_bytes(w, t->logp, reply * 4);
-    walk_bytes(w, t->entropy, reply * 4);
-    walk_bytes(w, t->salient_mass, reply * 4);
-    walk_bytes(w, t->turn_mass, reply * (size_t)t->earlier * 4);
-    walk_bytes(w, t->top_position, reply * (size_t)t->top * 4);
-    walk_bytes(w, t->top_weight, reply * (size_t)t->top);
+    walk_bytes(w, t->token_entropy, reply * 4);
+    walk_statistics(w, &t->statistics);
 }
 
-struct experience *experience_create(int64_t dialogue, int64_t weight_version, int64_t turn_count)
+struct experience *experience_create(const struct experience_format *format, int64_t dialogue,
+                                     int64_t weight_version, int64_t turn_count)
 {
     struct experience *e = memory_allocate(sizeof *e);
+    e->format = *format;
     e->dialogue = dialogue;
     e->prompt = -1;
     e->weight_version = weight_version;
@@ -128,61 +165,89 @@ static void *array_allocate(size_t count, size_t size)
     return count ? memory_allocate(count * size) : NULL;
 }
 
-void experience_turn_allocate(struct experience_turn *turn, int32_t history_length,
-                              int32_t reply_length, int32_t earlier, int32_t top)
+void experience_turn_allocate(const struct experience_format *format, struct experience_turn *turn,
+                              int32_t history_length, int32_t reply_length, int64_t turns)
 {
-    size_t history = (size_t)history_length, reply = (size_t)reply_length;
+    const struct statistic_sizes sizes = {turns, format->layers, format->heads};
+    const size_t history = (size_t)history_length, reply = (size_t)reply_length;
     turn->history_length = history_length;
     turn->reply_length = reply_length;
-    turn->earlier = earlier;
-    turn->top = top;
     turn->history_tokens = array_allocate(history, 4);
     turn->salient = array_allocate(history, 1);
     turn->visible = array_allocate(history, 1);
-    turn->turn_of_token = array_allocate(history, 4);
+    turn->turn_of = array_allocate(history, 1);
+    turn->part = array_allocate(history, 1);
     turn->reply_tokens = array_allocate(reply, 4);
     turn->logp = array_allocate(reply, 4);
-    turn->entropy = array_allocate(reply, 4);
-    turn->salient_mass = array_allocate(reply, 4);
-    turn->turn_mass = array_allocate(reply * (size_t)earlier, 4);
-    turn->top_position = array_allocate(reply * (size_t)top, 4);
-    turn->top_weight = array_allocate(reply * (size_t)top, 1);
-    for (size_t i = 0; i < reply * (size_t)top; i++) turn->top_position[i] = -1;
+    turn->token_entropy = array_allocate(reply, 4);
+    statistics_allocate(&turn->statistics, format->statistics, &sizes, reply_length);
+}
+
+void experience_turn_free(struct experience_turn *turn)
+{
+    free(turn->history_tokens);
+    free(turn->salient);
+    free(turn->visible);
+    free(turn->turn_of);
+    free(turn->part);
+    free(turn->reply_tokens);
+    free(turn->logp);
+    free(turn->token_entropy);
+    statistics_free(&turn->statistics);
 }
 
 void experience_destroy(struct experience *experience)
 {
     if (!experience) return;
-    for (int64_t i = 0; i < experience->turn_count; i++) {
-        struct experience_turn *t = &experience->turns[i];
-        free(t->history_tokens);
-        free(t->salient);
-        free(t->visible);
-        free(t->turn_of_token);
-        free(t->reply_tokens);
-        free(t->logp);
-        free(t->entropy);
-        free(t->salient_mass);
-        free(t->turn_mass);
-        free(t->top_position);
-        free(t->top_weight);
-    }
+    for (int64_t i = 0; i < experience->turn_count; i++)
+        experience_turn_free(&experience->turns[i]);
     free(experience->turns);
     free(experience);
 }
 
+static struct table_row row_of_statistic(const struct statistic *statistic)
+{
+    struct table_row row = {.per = (uint8_t)statistic->per,
+                            .reduction = (uint8_t)statistic->reduction,
+                            .encoding = (uint8_t)statistic->encoding};
+    snprintf(row.name, sizeof row.name, "%s", statistic->name);
+    return row;
+}
+
+static struct table_row row_of_term(const struct reward_settings *reward, int64_t term)
+{
+    struct table_row row = {.per = 0};
+    snprintf(row.name, sizeof row.name, "%s", reward_term_name(reward, term));
+    return row;
+}
+
+/* rows [statistics + terms]: the tables of a format. */
+static int64_t table_rows(const struct experience_format *format,
+                          struct table_row rows[STATISTICS_MAX + TERM_MAX])
+{
+    int64_t n = 0;
+    for (int i = 0; i < format->statistics->count; i++)
+        rows[n++] = row_of_statistic(&format->statistics->rows[i]);
+    for (int64_t t = 0; t < format->reward->term_count; t++)
+        rows[n++] = row_of_term(format->reward, t);
+    return n;
+}
+
 status experience_pack(const struct experience *experience, void **message, size_t *size)
 {
+    const struct experience_format *format = &experience->format;
+    struct table_row rows[STATISTICS_MAX + TERM_MAX];
     *message = NULL;
     if (experience->turn_count < 0 || experience->turn_count > EXPERIENCE_TURN_MAX)
         FAIL(STATUS_INTERNAL, "experience of dialogue %lld has %lld turns",
              (long long)experience->dialogue, (long long)experience->turn_count);
     struct walk measure = {.mode = WALK_MEASURE};
+    walk_bytes(&measure, rows, (size_t)table_rows(format, rows) * sizeof *rows);
     for (int64_t i = 0; i < experience->turn_count; i++) {
         if (!turn_sizes_fit(&experience->turns[i]))
             FAIL(STATUS_INTERNAL, "experience of dialogue %lld, turn %lld: sizes out of bounds",
                  (long long)experience->dialogue, (long long)i);
-        walk_turn(&measure, &experience->turns[i]);
+        walk_turn(&measure, format, &experience->turns[i]);
     }
     struct experience_header header = {.magic = experience_magic,
                                        .version = EXPERIENCE_VERSION,
@@ -191,10 +256,16 @@ status experience_pack(const struct experience *experience, void **message, size
                                        .dialogue = experience->dialogue,
                                        .prompt = experience->prompt,
                                        .weight_version = experience->weight_version,
-                                       .turn_count = experience->turn_count};
+                                       .turn_count = experience->turn_count,
+                                       .statistics = format->statistics->count,
+                                       .terms = (int32_t)format->reward->term_count,
+                                       .layers = (int32_t)format->layers,
+                                       .heads = (int32_t)format->heads};
     uint8_t *bytes = memory_allocate(header.size);
     struct walk write = {.mode = WALK_WRITE, .at = bytes + sizeof header, .left = measure.used};
-    for (int64_t i = 0; i < experience->turn_count; i++) walk_turn(&write, &experience->turns[i]);
+    walk_bytes(&write, rows, (size_t)table_rows(format, rows) * sizeof *rows);
+    for (int64_t i = 0; i < experience->turn_count; i++)
+        walk_turn(&write, format, &experience->turns[i]);
     memcpy(bytes, &header, sizeof header);
     header.checksum = crc32c(0, bytes, header.size);
     memcpy(bytes, &header, sizeof header);
@@ -218,20 +289,52 @@ static bool turn_indices_fit(const struct experience_turn *t)
     for (int32_t i = 0; i < t->history_length; i++) {
         visible += t->visible[i];
         salient += t->salient[i];
-        if (t->history_tokens[i] < 0 || t->salient[i] > 1 || t->visible[i] > 1 ||
-            t->turn_of_token[i] < -1)
+        if (t->history_tokens[i] < 0 || t->salient[i] > t->visible[i] || t->visible[i] > 1 ||
+            t->part[i] > PART_MARKER)
             return false;
     }
     if (t->visible_count != visible || t->salient_count != salient) return false;
     for (int32_t i = 0; i < t->reply_length; i++)
         if (t->reply_tokens[i] < 0) return false;
-    for (int64_t i = 0; i < (int64_t)t->reply_length * t->top; i++)
-        if (t->top_position[i] < -1 || t->top_position[i] >= t->history_length) return false;
+    for (int i = 0; i < t->statistics.table->count; i++) {
+        if (t->statistics.table->rows[i].encoding != ENCODE_INDEX) continue;
+        const int32_t *position = statistics_indices(&t->statistics, i);
+        for (int64_t n = statistics_numbers(&t->statistics, i) - 1; n >= 0; n--)
+            if (position[n] < -1 || position[n] >= t->history_length) return false;
+    }
     return true;
 }
 
-status experience_unpack(const void *message, size_t size, const char *sender,
-                         struct experience **out)
+/* The tables of a message are those of this run, in the same order. */
+static status tables_check(struct walk *read, const struct experience_header *header,
+                           const struct experience_format *format, const char *sender)
+{
+    struct table_row rows[STATISTICS_MAX + TERM_MAX], came;
+    const int64_t count = table_rows(format, rows);
+    if (header->statistics != format->statistics->count ||
+        header->terms != format->reward->term_count)
+        FAIL(STATUS_INTERNAL,
+             "%s: experience of %d statistics and %d terms, this run has %d and %lld: all ranks "
+             "must run one program with one configuration",
+             sender, header->statistics, header->terms, format->statistics->count,
+             (long long)format->reward->term_count);
+    if (header->layers != format->layers || header->heads != format->heads)
+        FAIL(STATUS_INTERNAL,
+             "%s: experience of %d layers of %d heads, this run reads %lld of %lld", sender,
+             header->layers, header->heads, (long long)format->layers, (long long)format->heads);
+    for (int64_t i = 0; i < count; i++) {
+        walk_bytes(read, &came, sizeof came);
+        if (read->failed || memcmp(&came, &rows[i], sizeof came) != 0)
+            FAIL(STATUS_INTERNAL,
+                 "%s: experience with another %s in place of %s: all ranks must run one program "
+                 "with one configuration",
+                 sender, i < header->statistics ? "statistic" : "term", rows[i].name);
+    }
+    return NULL;
+}
+
+status experience_unpack(const void *message, size_t size, const struct experience_format *format,
+                         const char *sender, struct experience **out)
 {
     *out = NULL;
     struct experience_header header;
@@ -250,19 +353,20 @@ status experience_unpack(const void *message, size_t size, const char *sender,
     if (message_checksum(message, header) != header.checksum)
         FAIL(STATUS_INTERNAL, "%s: experience message with a wrong checksum (dialogue %lld)",
              sender, (long long)header.dialogue);
-    /* A turn takes at least 79 bytes, so a count that lies is found before it is allocated. */
+    /* A turn takes at least 38 bytes, so a count that lies is found before it is allocated. */
     if (header.turn_count < 0 || header.turn_count > EXPERIENCE_TURN_MAX ||
-        (uint64_t)header.turn_count * 79 > size)
+        (uint64_t)header.turn_count * 38 > size)
         FAIL(STATUS_INTERNAL, "%s: experience of dialogue %lld says %lld turns", sender,
              (long long)header.dialogue, (long long)header.turn_count);
-    struct experience *e =
-        experience_create(header.dialogue, header.weight_version, header.turn_count);
-    e->prompt = header.prompt;
     struct walk read = {.mode = WALK_READ,
                         .at = (uint8_t *)(uintptr_t)message + sizeof header,
                         .left = size - sizeof header};
+    TRY(tables_check(&read, &header, format, sender));
+    struct experience *e =
+        experience_create(format, header.dialogue, header.weight_version, header.turn_count);
+    e->prompt = header.prompt;
     for (int64_t i = 0; i < e->turn_count; i++) {
-        walk_turn(&read, &e->turns[i]);
+        walk_turn(&read, format, &e->turns[i]);
         if (read.failed || !turn_indices_fit(&e->turns[i])) {
             experience_destroy(e);
             FAIL(STATUS_INTERNAL, "%s: experience of dialogue %lld, turn %lld does not add up",
@@ -278,15 +382,46 @@ status experience_unpack(const void *message, size_t size, const char *sender,
     return NULL;
 }
 
-uint8_t experience_weight_encode(float weight)
+/* The learner's logarithms may round otherwise than the actor's where processors differ. */
+static bool agree(double a, double b)
 {
-    if (!(weight > 0.0f)) return 0;
-    float code = 255.0f + 16.0f * log2f(weight);
-    if (code < 1.0f) return 0;
-    return code >= 255.0f ? 255 : (uint8_t)lrintf(code);
+    return fabs(a - b) <= 1e-12 * fmax(1, fabs(b));
 }
 
-float experience_weight_decode(uint8_t code)
+static status turn_verify(const struct experience *experience, const struct experience_turn *t,
+                          const char *sender)
 {
-    return code ? exp2f((float)(code - 255) / 16.0f) : 0.0f;
+    const struct reward_settings *reward = experience->format.reward;
+    const struct reward_turn turn = {
+        .key = {experience->dialogue, t->turn + 1, t->candidate, 0},
+        .entropy_floored = statistics_floats(&t->statistics, STATISTIC_ENTROPY_FLOORED),
+        .salient_mass = statistics_floats(&t->statistics, STATISTIC_SALIENT_MASS),
+        .visible = t->visible_count,
+        .salient = t->salient_count,
+        .reply = t->reply_tokens,
+        .reply_count = t->reply_length,
+        .history = t->history_tokens,
+        .history_count = t->history_length};
+    double terms[TERM_MAX];
+    TRY(status_context(reward_terms_compute(reward, &turn, terms), "%s", sender));
+    for (int64_t i = 0; i <= reward->term_count; i++) {
+        const bool last = i == reward->term_count;
+        const double want = last ? reward_combine(reward, terms, NULL, t->reply_length) : terms[i];
+        const double said = last ? t->reward : t->terms[i];
+        if (!agree(said, want))
+            FAIL(
+                STATUS_INTERNAL,
+                "%s: dialogue %lld, turn %d, candidate %d: %s is %.17g in the message and %.17g by "
+                "its tokens and statistics",
+                sender, (long long)experience->dialogue, t->turn + 1, t->candidate,
+                last ? "the reward" : reward_term_name(reward, i), said, want);
+    }
+    return NULL;
+}
+
+status experience_verify(const struct experience *experience, const char *sender)
+{
+    for (int64_t i = 0; i < experience->turn_count; i++)
+        TRY(turn_verify(experience, &experience->turns[i], sender));
+    return NULL;
 }

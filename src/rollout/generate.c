@@ -12,17 +12,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How many steps pass between two looks at which rows have ended. */
-enum { LOOK_EVERY = 2, LOOK_EVERY_RECORDED = 4 };
+/* How many steps pass between two polls of which rows have ended. */
+enum { POLL_EVERY = 2, POLL_EVERY_RECORDED = 4 };
 
-status generator_create(struct model *model, struct generator **out)
+status generator_create(struct model *model, const struct statistic_table *statistics,
+                        struct generator **out)
 {
     struct generator *g = memory_allocate(sizeof *g);
     struct queue *q = model_queue(model);
     g->model = model;
     g->graphs = q->op->graph_begin != NULL;
     capture_create(&g->capture, q);
-    results_create(&g->results, q);
+    results_create(&g->results, q, statistics);
     step_graphs_create(&g->recorded, q);
     status s = model_shape(model)->layers ? model_decoder_create(model, &g->decoder) : NULL;
     if (!s) s = model_run_create(model, &g->run);
@@ -41,7 +42,7 @@ void generator_destroy(struct generator *g)
     step_graphs_destroy(&g->recorded);
     struct buffer *all[] = {&g->key_begin, &g->history, &g->step};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_release(q, all[i]);
-    for (int i = 0; i < 2; i++) host_buffer_release(q, &g->look[i]);
+    for (int i = 0; i < 2; i++) host_buffer_release(q, &g->polled[i]);
     capture_destroy(&g->capture);
     results_destroy(&g->results);
     if (g->decoder) model_decoder_destroy(g->decoder);
@@ -54,14 +55,26 @@ void generator_use_graphs(struct generator *g, bool graphs)
     g->graphs = graphs && model_queue(g->model)->op->graph_begin;
 }
 
-status generator_check(const struct generator *g, const struct config *config)
+status generator_check(const struct generator *g, const struct rollout_settings *settings)
 {
     const int64_t layers = model_shape(g->model)->layers;
-    if (config->attention.layers > layers)
+    if (settings->layers > layers)
         FAIL(STATUS_INPUT,
              "attention.layers is %lld but the model's decoder has %lld layers; lower it",
-             (long long)config->attention.layers, (long long)layers);
+             (long long)settings->layers, (long long)layers);
     return NULL;
+}
+
+struct statistic_sizes generator_sizes(const struct generator *g,
+                                       const struct rollout_settings *settings, int64_t turns)
+{
+    return (struct statistic_sizes){
+        .turns = turns, .layers = settings->layers, .heads = model_shape(g->model)->heads};
+}
+
+const struct statistic_table *generator_statistics(const struct generator *g)
+{
+    return g->results.table;
 }
 
 void packed_prompts_make(struct packed_prompts *packed, const struct prompt *prompts,
@@ -85,15 +98,16 @@ void packed_prompts_free(struct packed_prompts *packed)
     free(packed->tokens);
 }
 
-int64_t generator_histories(const struct config *config, int64_t candidates)
+int64_t generator_histories(const struct rollout_settings *settings, int64_t candidates)
 {
-    const int64_t rows = config->infer.batch, most = rows / candidates + 2;
+    const int64_t rows = settings->batch, most = rows / candidates + 2;
     return most < rows ? most : rows;
 }
 
 /* Lays out for `need`.  Where steps are recorded the limits only grow; `more`: to the next bucket,
  * so that it happens seldom. */
-static status limits_set(struct generator *g, const struct generator_limits *need, bool more)
+static status limits_set(struct generator *g, const struct rollout_settings *settings,
+                         const struct generator_limits *need, bool more)
 {
     const struct generator_limits *now = &g->limits;
     struct generator_limits limits = *need;
@@ -104,9 +118,10 @@ static status limits_set(struct generator *g, const struct generator_limits *nee
                                            .turns = size_grown(now->turns, need->turns, more)};
     const void *inputs = g->capture.inputs.data, *results = g->results.device.data;
     TRY(capture_reserve(&g->capture, limits.tokens, limits.rows));
-    TRY(results_reserve(&g->results, limits.rows * limits.steps, limits.turns));
+    const struct statistic_sizes sizes = generator_sizes(g, settings, limits.turns);
+    TRY(results_reserve(&g->results, limits.rows * limits.steps, &sizes));
     for (int i = 0; i < 2; i++)
-        TRY(host_buffer_reserve(model_queue(g->model), &g->look[i],
+        TRY(host_buffer_reserve(model_queue(g->model), &g->polled[i],
                                 (size_t)(limits.rows * limits.steps) * sizeof(int32_t)));
     if (inputs != g->capture.inputs.data || results != g->results.device.data ||
         memcmp(&limits, &g->limits, sizeof limits) != 0)
@@ -115,30 +130,31 @@ static status limits_set(struct generator *g, const struct generator_limits *nee
     return NULL;
 }
 
-status generator_reserve(struct generator *g, const struct config *config, int64_t candidates)
+status generator_reserve(struct generator *g, const struct rollout_settings *settings,
+                         int64_t candidates)
 {
-    const int64_t rows = g->graphs ? size_bucket(config->infer.batch) : config->infer.batch;
-    const int64_t histories = generator_histories(config, candidates);
-    const int64_t tokens = histories * config->history.max_tokens;
+    const int64_t rows = g->graphs ? size_bucket(settings->batch) : settings->batch;
+    const int64_t histories = generator_histories(settings, candidates);
+    const int64_t tokens = histories * settings->max_history;
     const struct model_decoder_limits decoder = {.histories = histories,
                                                  .history_tokens = tokens,
-                                                 .longest_history = config->history.max_tokens,
+                                                 .longest_history = settings->max_history,
                                                  .rows = rows,
-                                                 .steps = config->rollout.max_new_tokens,
-                                                 .capture_layers = config->attention.layers};
+                                                 .steps = settings->max_new_tokens,
+                                                 .capture_layers = settings->layers};
     const struct generator_limits limits = {.tokens = tokens,
                                             .rows = rows,
-                                            .steps = config->rollout.max_new_tokens,
-                                            .turns = config->rollout.turns};
-    TRY(generator_check(g, config));
+                                            .steps = settings->max_new_tokens,
+                                            .turns = settings->max_turns};
+    TRY(generator_check(g, settings));
     TRY(model_decoder_reserve(g->decoder, &decoder));
-    return limits_set(g, &limits, false);
+    return limits_set(g, settings, &limits, false);
 }
 
 /* Rows that are decoded together.  `all` of them: the replies' and, where steps are recorded, some
  * more behind them. */
 struct chunk {
-    const struct config *config;
+    const struct rollout_settings *settings;
     enum random_purpose purpose;
     int64_t replies, all, steps;
     int32_t *prompt;   /* [all] its prompt among the chunk's */
@@ -148,16 +164,16 @@ struct chunk {
     int64_t active_count;
 };
 
-static void chunk_make(struct chunk *chunk, const struct generator *g, const struct config *config,
-                       enum random_purpose purpose, const struct reply_row *rows, int64_t count,
-                       int64_t first_prompt)
+static void chunk_make(struct chunk *chunk, const struct generator *g,
+                       const struct rollout_settings *settings, enum random_purpose purpose,
+                       const struct reply_row *rows, int64_t count, int64_t first_prompt)
 {
     const int64_t all = g->graphs ? size_bucket(count) : count;
-    *chunk = (struct chunk){.config = config,
+    *chunk = (struct chunk){.settings = settings,
                             .purpose = purpose,
                             .replies = count,
                             .all = all,
-                            .steps = config->rollout.max_new_tokens,
+                            .steps = settings->max_new_tokens,
                             .active_count = all};
     chunk->prompt = memory_allocate((size_t)all * sizeof *chunk->prompt);
     chunk->counter = memory_allocate((size_t)all * 3 * sizeof *chunk->counter);
@@ -184,10 +200,10 @@ static void chunk_free(struct chunk *chunk)
 static void step_calls(struct generator *g, const struct chunk *chunk)
 {
     struct queue *q = model_queue(g->model);
-    const struct config *config = chunk->config;
+    const struct rollout_settings *settings = chunk->settings;
     const struct model_shape *shape = model_shape(g->model);
     const int64_t rows = model_decoder_rows(g->decoder);
-    const int64_t layers = config->attention.layers; /* 0: capture off, asked by bench alone */
+    const int64_t layers = settings->layers; /* 0: capture off, asked by bench alone */
     const struct result_places at = {model_decoder_slot_of_row(g->decoder), g->limits.steps};
     model_decoder_calls(g->decoder);
     if (layers > 0) {
@@ -200,38 +216,38 @@ static void step_calls(struct generator *g, const struct chunk *chunk)
                                             .step = model_decoder_step_of_row(g->decoder),
                                             .at = at};
         summary.capture = model_decoder_capture(g->decoder, &summary.capture_stride);
-        capture_reduce(&g->capture, config, &g->results, &summary);
+        capture_reduce(&g->capture, settings, &g->results, &summary);
     }
     const struct sampling sampling = {.rows = rows,
                                       .vocabulary = shape->vocabulary,
                                       .logits = model_decoder_logits(g->decoder),
-                                      .temperature = (float)config->rollout.temperature,
-                                      .top_k = config->rollout.top_k,
-                                      .top_p = (float)config->rollout.top_p,
-                                      .key = {(uint32_t)config->seed, (uint32_t)chunk->purpose},
+                                      .temperature = (float)settings->temperature,
+                                      .top_k = settings->top_k,
+                                      .top_p = (float)settings->top_p,
+                                      .key = {(uint32_t)settings->seed, (uint32_t)chunk->purpose},
                                       .counter = g->capture.counter,
                                       .step = model_decoder_step_of_row(g->decoder),
                                       .token = model_decoder_input(g->decoder),
                                       .at = at,
-                                      .token_kept = g->results.of[RESULT_TOKEN],
-                                      .logp = g->results.of[RESULT_LOGP],
-                                      .token_entropy = g->results.of[RESULT_TOKEN_ENTROPY]};
+                                      .token_kept = g->results.token,
+                                      .logp = g->results.logp,
+                                      .token_entropy = g->results.token_entropy};
     q->op->sample(q, &sampling);
 }
 
 /* All that step_calls reads on the host. */
 static struct step_key step_key_of(const struct generator *g, const struct chunk *chunk)
 {
-    const struct config *config = chunk->config;
+    const struct rollout_settings *settings = chunk->settings;
     return (struct step_key){.decoder = model_decoder_shape(g->decoder),
                              .layout = g->layout,
-                             .seed = config->seed,
+                             .seed = settings->seed,
                              .purpose = chunk->purpose,
-                             .top_k = config->rollout.top_k,
-                             .floor_form = config->floor.form,
-                             .shuffle = config->control == CONTROL_SHUFFLED,
-                             .temperature = config->rollout.temperature,
-                             .top_p = config->rollout.top_p};
+                             .top_k = settings->top_k,
+                             .floor_form = settings->reward.floor_form,
+                             .shuffle = settings->shuffled,
+                             .temperature = settings->temperature,
+                             .top_p = settings->top_p};
 }
 
 /* A kind of step that cannot be recorded is run call by call; others are not concerned. */
@@ -328,23 +344,23 @@ static status rows_drop(struct generator *g, struct chunk *chunk)
     return s;
 }
 
-/* A look takes the tokens so far to the host.  Where steps are recorded it is used one look later,
+/* A poll takes the tokens so far to the host.  Where steps are recorded it is used one poll later,
  * when the device has more steps to do. */
 static status steps_run(struct generator *g, struct chunk *chunk)
 {
     struct queue *q = model_queue(g->model);
-    const int64_t every = g->graphs ? LOOK_EVERY_RECORDED : LOOK_EVERY, late = g->graphs ? 1 : 0;
+    const int64_t every = g->graphs ? POLL_EVERY_RECORDED : POLL_EVERY, late = g->graphs ? 1 : 0;
     const size_t bytes = (size_t)(chunk->all * g->limits.steps) * sizeof(int32_t);
-    int64_t looks = 0;
+    int64_t polls = 0;
     for (int64_t step = 1; step <= chunk->steps && chunk->active_count; step++) {
         TRY(step_run(g, chunk));
         if (step % every != 0 || step == chunk->steps) continue;
-        q->op->download(q, g->look[looks % 2].data, g->results.of[RESULT_TOKEN], bytes);
-        q->op->mark(q, MARK_LOOK + (int)(looks % 2));
-        const int64_t used = looks++ - late;
+        q->op->download(q, g->polled[polls % 2].data, g->results.token, bytes);
+        q->op->mark(q, MARK_POLL + (int)(polls % 2));
+        const int64_t used = polls++ - late;
         if (used < 0) continue;
-        q->op->mark_wait(q, MARK_LOOK + (int)(used % 2));
-        ends_mark(g, chunk, g->look[used % 2].data, used * every, (used + 1) * every);
+        q->op->mark_wait(q, MARK_POLL + (int)(used % 2));
+        ends_mark(g, chunk, g->polled[used % 2].data, used * every, (used + 1) * every);
         TRY(rows_drop(g, chunk));
     }
     return NULL;
@@ -352,7 +368,7 @@ static status steps_run(struct generator *g, struct chunk *chunk)
 
 /* A reply ends at its first end token. */
 static void replies_fill(const struct generator *g, const struct chunk *chunk,
-                         struct reply *replies)
+                         const struct prompt *prompts, struct reply *replies)
 {
     const int32_t end = model_shape(g->model)->end;
     for (int64_t r = 0; r < chunk->replies; r++) {
@@ -361,7 +377,7 @@ static void replies_fill(const struct generator *g, const struct chunk *chunk,
         int64_t count = 0;
         bool ended = false;
         while (count < chunk->steps && !ended) ended = tokens[count++] == end;
-        results_reply(&g->results, first, count, g->capture.turns, &replies[r]);
+        results_reply(&g->results, first, count, prompts[chunk->prompt[r]].turns, &replies[r]);
         replies[r].ended = ended;
     }
 }
@@ -379,43 +395,44 @@ static status chunk_begin(struct generator *g, const struct chunk *chunk,
                                           .rows = chunk->all,
                                           .steps = chunk->steps,
                                           .turns = capture_turns(&batch)};
-    TRY(limits_set(g, &need, true));
-    TRY(capture_begin(&g->capture, chunk->config, &batch, g->limits.tokens, g->limits.rows));
-    TRY(results_begin(&g->results, g->limits.rows * g->limits.steps, g->limits.turns));
+    TRY(limits_set(g, chunk->settings, &need, true));
+    TRY(capture_begin(&g->capture, chunk->settings, &batch, g->limits.tokens, g->limits.rows));
+    const struct statistic_sizes sizes = generator_sizes(g, chunk->settings, g->limits.turns);
+    TRY(results_begin(&g->results, g->limits.rows * g->limits.steps, &sizes));
     TRY(model_decoder_begin(g->decoder, packed->count, packed->begin, packed->tokens, chunk->all,
-                            chunk->prompt, chunk->steps, chunk->config->attention.layers));
+                            chunk->prompt, chunk->steps, chunk->settings->layers));
     const struct step_key key = step_key_of(g, chunk);
     step_graphs_keep_layout(&g->recorded, &key);
     return NULL;
 }
 
-static status chunk_generate(struct generator *g, const struct config *config,
+static status chunk_generate(struct generator *g, const struct rollout_settings *settings,
                              enum random_purpose purpose, const struct prompt *prompts,
                              const struct reply_row *rows, int64_t row_count, struct reply *replies)
 {
     struct packed_prompts packed;
     struct chunk chunk;
     packed_prompts_make(&packed, prompts, rows, row_count);
-    chunk_make(&chunk, g, config, purpose, rows, row_count, packed.first);
+    chunk_make(&chunk, g, settings, purpose, rows, row_count, packed.first);
     status s = chunk_begin(g, &chunk, prompts, &packed);
     if (!s) s = steps_run(g, &chunk);
     if (!s) s = results_read(&g->results);
-    if (!s) replies_fill(g, &chunk, replies);
+    if (!s) replies_fill(g, &chunk, prompts + packed.first, replies);
     chunk_free(&chunk);
     packed_prompts_free(&packed);
     return s;
 }
 
-status generate_replies(struct generator *g, const struct config *config,
+status generate_replies(struct generator *g, const struct rollout_settings *settings,
                         enum random_purpose purpose, const struct prompt *prompts,
                         const struct reply_row *rows, int64_t row_count, struct reply *replies)
 {
-    TRY(generator_check(g, config));
+    TRY(generator_check(g, settings));
     memset(replies, 0, (size_t)row_count * sizeof *replies);
-    for (int64_t at = 0; at < row_count; at += config->infer.batch) {
+    for (int64_t at = 0; at < row_count; at += settings->batch) {
         const int64_t left = row_count - at;
-        TRY(chunk_generate(g, config, purpose, prompts, rows + at,
-                           left < config->infer.batch ? left : config->infer.batch, replies + at));
+        TRY(chunk_generate(g, settings, purpose, prompts, rows + at,
+                           left < settings->batch ? left : settings->batch, replies + at));
     }
     return NULL;
 }

@@ -3,14 +3,11 @@
 #ifndef REGARD_ROLLOUT_GENERATE_H
 #define REGARD_ROLLOUT_GENERATE_H
 
-#include "src/base/config.h"
 #include "src/base/philox.h"
 #include "src/model/decoder.h"
 #include "src/model/run.h"
-#include "src/reward/terms.h"
 #include "src/rollout/prompt.h"
 #include "src/rollout/reply.h"
-#include "src/rollout/results.h"
 
 /* One candidate of a prompt; counter names its random numbers (dialogue, turn, candidate). */
 struct reply_row {
@@ -20,29 +17,37 @@ struct reply_row {
 
 /* The workspace of one model. */
 struct generator;
-status generator_create(struct model *model, struct generator **out);
+/* statistics: what is read off for every token; it must outlive the generator and its replies. */
+status generator_create(struct model *model, const struct statistic_table *statistics,
+                        struct generator **out);
 void generator_destroy(struct generator *generator);
-/* Room for generate_replies, or for score_replies, with any batch that the configuration allows
- * (infer.batch rows, history.max_tokens, rollout.max_new_tokens, rollout.turns), `candidates` rows
- * a history or more: neither allocates afterwards but for longer prompts or replies than those of a
- * run.  Without it room is made when it is first needed. */
-status generator_reserve(struct generator *generator, const struct config *config,
+const struct statistic_table *generator_statistics(const struct generator *generator);
+/* What the statistics of these settings are laid out for. */
+struct statistic_sizes generator_sizes(const struct generator *generator,
+                                       const struct rollout_settings *settings, int64_t turns);
+/* Room for generate_replies, or for score_replies, with any batch that the settings allow,
+ * `candidates` rows a history or more: neither allocates afterwards but for longer prompts or
+ * replies than those of a run.  Without it room is made when it is first needed. */
+status generator_reserve(struct generator *generator, const struct rollout_settings *settings,
                          int64_t candidates);
-status generator_reserve_scoring(struct generator *generator, const struct config *config,
-                                 int64_t candidates);
+status generator_reserve_scoring(struct generator *generator,
+                                 const struct rollout_settings *settings, int64_t candidates);
 
-/* config: rollout.{temperature, top_k, top_p, max_new_tokens}, infer.batch (rows at once),
- * attention.*, floor.*, control.  replies [row_count], written; the caller frees them. */
-status generate_replies(struct generator *generator, const struct config *config,
+/* replies [row_count], written; the caller frees them. */
+status generate_replies(struct generator *generator, const struct rollout_settings *settings,
                         enum random_purpose purpose, const struct prompt *prompts,
                         const struct reply_row *rows, int64_t row_count, struct reply *replies);
-/* The same for replies whose tokens, count and ended are set: fills the rest. */
-status score_replies(struct generator *generator, const struct config *config,
-                     const struct prompt *prompts, const struct reply_row *rows, int64_t row_count,
-                     struct reply *replies);
 
-/* The raw reward terms of a reply; key names it in errors. */
-status reply_terms(const struct reward_settings *reward, struct turn_key key,
-                   const struct prompt *prompt, const struct reply *reply, double terms[TERM_MAX]);
+/* A reply that is there already. */
+struct given_reply {
+    const int32_t *tokens; /* [count] */
+    int64_t count;
+    bool ended;
+};
+/* The same of given replies [row_count], in one teacher-forced pass.  At temperature 0
+ * log-probabilities are those at 1. */
+status score_replies(struct generator *generator, const struct rollout_settings *settings,
+                     const struct prompt *prompts, const struct reply_row *rows, int64_t row_count,
+                     const struct given_reply *given, struct reply *replies);
 
 #endif

@@ -24,18 +24,18 @@ struct generator {
     struct generator_limits limits;
     int64_t layout; /* changes with the limits and when memory moves */
     struct step_graphs recorded;
-    struct host_buffer look[2]; /* tokens on their way to the host */
+    struct host_buffer polled[2]; /* tokens on their way to the host */
 };
 
 /* For tests and measurements: false decodes as a queue without graphs does. */
 void generator_use_graphs(struct generator *generator, bool graphs);
 
-/* attention.layers is not more than the decoder has. */
-status generator_check(const struct generator *generator, const struct config *config);
+/* The settings do not read more layers than the decoder has. */
+status generator_check(const struct generator *generator, const struct rollout_settings *settings);
 
 /* The histories that a batch has at most, of `candidates` rows each but for the first and the last,
  * whose others may be in other batches. */
-int64_t generator_histories(const struct config *config, int64_t candidates);
+int64_t generator_histories(const struct rollout_settings *settings, int64_t candidates);
 
 /* The prompts that rows read, in one piece. */
 struct packed_prompts {

@@ -22,19 +22,18 @@ struct idf_table *language_count_words(const struct dataset *data)
     return table;
 }
 
-status language_open(const struct config *config, const char *model_folder,
+status language_open(const struct language_settings *settings, const char *model_folder,
                      const struct dataset *data, struct language **out)
 {
     struct language *language = memory_allocate(sizeof *language);
-    language->config = *config;
-    const char *folder = config->tokenizer.path[0] ? config->tokenizer.path : model_folder;
+    language->settings = *settings;
+    const char *folder = settings->tokenizer[0] ? settings->tokenizer : model_folder;
     status s = NULL;
     if (!strcmp(folder, "bytes"))
-        language->tokenizer =
-            tokenizer_bytes(config->tokenizer.extra_ids ? config->tokenizer.extra_ids : 125);
+        language->tokenizer = tokenizer_bytes(settings->extra_ids ? settings->extra_ids : 125);
     else if (folder[0]) {
         s = tokenizer_open(folder, &language->tokenizer);
-        if (!s && !language->tokenizer && config->tokenizer.path[0])
+        if (!s && !language->tokenizer && settings->tokenizer[0])
             s = ERROR(STATUS_INPUT, "tokenizer.path: %s %s", folder,
                       directory_exists(folder) ? "holds no tokenizer" : "is no folder");
         if (!s) s = idf_load(folder, &language->idf);
@@ -42,8 +41,8 @@ status language_open(const struct config *config, const char *model_folder,
     if (!s && !language->idf && model_folder[0] && strcmp(model_folder, folder) != 0)
         s = idf_load(model_folder, &language->idf);
     if (!s && !language->idf && data) language->idf = language_count_words(data);
-    if (!s && config->salience.keywords[0])
-        s = status_context(keywords_read(config->salience.keywords, &language->keywords),
+    if (!s && settings->keywords[0])
+        s = status_context(keywords_read(settings->keywords, &language->keywords),
                            "salience.keywords");
     if (s) {
         language_close(language);
@@ -51,16 +50,15 @@ status language_open(const struct config *config, const char *model_folder,
     }
     language->history = (struct history_options){
         .tokenizer = language->tokenizer,
-        .user_marker = language->config.text.user_marker,
-        .assistant_marker = language->config.text.assistant_marker,
-        .max_tokens = config->history.max_tokens,
-        .prompt_only = config->task == TASK_SINGLE_TURN,
+        .user_marker = language->settings.user_marker,
+        .assistant_marker = language->settings.assistant_marker,
+        .max_tokens = settings->max_tokens,
+        .prompt_only = settings->prompt_only,
         .salience = {.idf = language->idf,
                      .idf_threshold =
-                         language->idf ? idf_quantile(language->idf, config->salience.idf_quantile)
-                                       : 0,
+                         language->idf ? idf_quantile(language->idf, settings->idf_quantile) : 0,
                      .keywords = language->keywords,
-                     .entities = config->salience.entities}};
+                     .entities = settings->entities}};
     *out = language;
     return NULL;
 }

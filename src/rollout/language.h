@@ -3,8 +3,8 @@
 #ifndef REGARD_ROLLOUT_LANGUAGE_H
 #define REGARD_ROLLOUT_LANGUAGE_H
 
-#include "src/base/config.h"
 #include "src/data/dialogue.h"
+#include "src/rollout/settings.h"
 #include "src/text/history.h"
 #include "src/text/idf.h"
 
@@ -12,13 +12,13 @@ struct language {
     struct tokenizer *tokenizer; /* NULL: a folder for token lines only */
     struct idf_table *idf;       /* NULL: salience by keywords and entities alone */
     struct keyword_set *keywords;
-    struct config config; /* its texts are what history points to */
+    struct language_settings settings; /* whose texts history points to */
     struct history_options history;
 };
 
-/* The tokenizer is config's tokenizer.path ("bytes": ByT5's) where set, else the folder's.
+/* The tokenizer is tokenizer.path ("bytes": ByT5's) where set, else the folder's.
  * data: builds the idf table where none lies beside the tokenizer; may be NULL. */
-status language_open(const struct config *config, const char *model_folder,
+status language_open(const struct language_settings *settings, const char *model_folder,
                      const struct dataset *data, struct language **out);
 void language_close(struct language *language);
 /* Whether the model has a row for each of the tokenizer's ids. */

@@ -13,20 +13,23 @@ static void prompt_allocate(struct prompt *prompt, int64_t count, int32_t turn)
     prompt->tokens = memory_allocate(n * sizeof *prompt->tokens);
     prompt->visible = memory_allocate(n);
     prompt->salient = memory_allocate(n);
-    prompt->earlier = memory_allocate(n);
+    prompt->turn_of = memory_allocate(n);
+    prompt->part = memory_allocate(n);
 }
 
 static void prompt_count(struct prompt *prompt)
 {
     prompt->visible_count = prompt->salient_count = 0;
+    prompt->turns = 1;
     for (int64_t i = 0; i < prompt->count; i++) {
         prompt->salient[i] = prompt->salient[i] && prompt->visible[i];
         prompt->visible_count += prompt->visible[i];
         prompt->salient_count += prompt->salient[i];
+        if (prompt->turn_of[i] >= prompt->turns) prompt->turns = prompt->turn_of[i] + 1;
     }
 }
 
-status prompt_from_history(const struct history *history, const struct config *config,
+status prompt_from_history(const struct history *history, const struct rollout_settings *settings,
                            struct prompt *out)
 {
     struct encoded_history encoded;
@@ -35,10 +38,13 @@ status prompt_from_history(const struct history *history, const struct config *c
     prompt_allocate(out, encoded.count, (int32_t)encoded.last_turn);
     for (int64_t i = 0; i < encoded.count; i++) {
         out->tokens[i] = encoded.ids[i];
-        out->visible[i] = !(config->attention.exclude_special && encoded.special[i]);
-        out->salient[i] = encoded.salient[i] && (config->history_coverage || encoded.prompt[i]);
-        int32_t turn = encoded.turn[i] - 1;
-        out->earlier[i] = (uint8_t)(turn < 0 ? 0 : turn > 255 ? 255 : turn);
+        out->visible[i] = !(settings->exclude_special && encoded.special[i]);
+        out->salient[i] = encoded.salient[i] && (settings->history_coverage || encoded.prompt[i]);
+        const int32_t turn = encoded.turn[i] - 1;
+        out->turn_of[i] = (uint8_t)(turn < 0 ? 0 : turn > 255 ? 255 : turn);
+        out->part[i] = (uint8_t)(encoded.special[i]             ? PART_MARKER
+                                 : encoded.role[i] == ROLE_USER ? PART_USER
+                                                                : PART_ASSISTANT);
     }
     prompt_count(out);
     encoded_history_free(&encoded);
@@ -46,15 +52,16 @@ status prompt_from_history(const struct history *history, const struct config *c
 }
 
 status prompt_from_tokens(const int32_t *tokens, const uint8_t *salient, int64_t count,
-                          int32_t turn, int32_t pad, int32_t end, const struct config *config,
-                          struct prompt *out)
+                          int32_t turn, int32_t pad, int32_t end,
+                          const struct rollout_settings *settings, struct prompt *out)
 {
     prompt_allocate(out, count, turn);
     for (int64_t i = 0; i < count; i++) {
         const bool special = tokens[i] == pad || tokens[i] == end;
         out->tokens[i] = tokens[i];
-        out->visible[i] = tokens[i] != pad && !(config->attention.exclude_special && special);
+        out->visible[i] = tokens[i] != pad && !(settings->exclude_special && special);
         out->salient[i] = salient && salient[i] && !special;
+        out->part[i] = special ? PART_MARKER : PART_USER;
     }
     prompt_count(out);
     return NULL;
@@ -71,6 +78,7 @@ void prompt_free(struct prompt *prompt)
     free(prompt->tokens);
     free(prompt->visible);
     free(prompt->salient);
-    free(prompt->earlier);
+    free(prompt->turn_of);
+    free(prompt->part);
     memset(prompt, 0, sizeof *prompt);
 }

@@ -2,26 +2,31 @@
 #ifndef REGARD_ROLLOUT_PROMPT_H
 #define REGARD_ROLLOUT_PROMPT_H
 
-#include "src/base/config.h"
+#include "src/rollout/settings.h"
 #include "src/text/history.h"
+
+/* What a token is of. */
+enum prompt_part { PART_USER, PART_ASSISTANT, PART_MARKER /* and other special tokens */ };
 
 struct prompt {
     int32_t *tokens;  /* [count] */
     uint8_t *visible; /* V: padding is out; with attention.exclude_special specials too */
     uint8_t *salient; /* I, a subset of V */
-    uint8_t *earlier; /* the turn a token belongs to, from 0, capped at 255 */
+    uint8_t *turn_of; /* the turn a token belongs to, from 0, capped at 255 */
+    uint8_t *part;    /* enum prompt_part */
     int64_t count, visible_count, salient_count;
-    int32_t turn; /* t, from 1 */
+    int64_t turns; /* of the tokens: 1 + the largest of turn_of */
+    int32_t turn;  /* t, from 1 */
 };
 
 /* From a dialogue's history; `history_coverage: false` keeps only the prompt's own marks. */
-status prompt_from_history(const struct history *history, const struct config *config,
+status prompt_from_history(const struct history *history, const struct rollout_settings *settings,
                            struct prompt *out);
 /* From token ids: pad and end are the special tokens; marks on them are dropped.  salient may
  * be NULL: none. */
 status prompt_from_tokens(const int32_t *tokens, const uint8_t *salient, int64_t count,
-                          int32_t turn, int32_t pad, int32_t end, const struct config *config,
-                          struct prompt *out);
+                          int32_t turn, int32_t pad, int32_t end,
+                          const struct rollout_settings *settings, struct prompt *out);
 /* Takes tokens out of V (and of I): `visible` lists 0 or 1 for each. */
 void prompt_restrict(struct prompt *prompt, const uint8_t *visible);
 void prompt_free(struct prompt *prompt);

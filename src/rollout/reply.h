@@ -2,27 +2,27 @@
 #ifndef REGARD_ROLLOUT_REPLY_H
 #define REGARD_ROLLOUT_REPLY_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "src/capture/statistics.h"
+#include "src/reward/terms.h"
+#include "src/rollout/prompt.h"
 
-/* All arrays [count] or [count, columns], owned. */
+/* All arrays [count], owned. */
 struct reply {
     int32_t *tokens;
-    float *logp;            /* full softmax at rollout.temperature */
-    float *token_entropy;   /* of that softmax */
-    float *entropy;         /* attention's, before the floor */
-    float *entropy_floored; /* as focus takes it */
-    float *salient_mass;    /* as coverage takes it */
-    float *special_mass;    /* what attention.exclude_special removed */
-    float *turn_mass;       /* [count, turns] mass an earlier turn */
-    int32_t *top_position;  /* [count, top] */
-    float *top_weight;      /* [count, top] */
-    int64_t count, turns, top;
+    float *logp;          /* full softmax at rollout.temperature */
+    float *token_entropy; /* of that softmax */
+    struct statistics statistics;
+    int64_t count;
     bool ended; /* the end token was sampled (and is the last token) */
 };
 
 /* Zeroed arrays of these sizes; tokens too. */
-void reply_allocate(struct reply *reply, int64_t count, int64_t turns, int64_t top);
+void reply_allocate(struct reply *reply, const struct statistic_table *table,
+                    const struct statistic_sizes *sizes, int64_t count);
 void reply_free(struct reply *reply);
+
+/* The raw reward terms of a reply; key names it in errors. */
+status reply_terms(const struct reward_settings *reward, struct turn_key key,
+                   const struct prompt *prompt, const struct reply *reply, double terms[TERM_MAX]);
 
 #endif

@@ -3,9 +3,10 @@
 
 #include <string.h>
 
-void results_create(struct results *results, struct queue *queue)
+void results_create(struct results *results, struct queue *queue,
+                    const struct statistic_table *table)
 {
-    *results = (struct results){.queue = queue, .device = {.kind = MEMORY_CAPTURE}};
+    *results = (struct results){.queue = queue, .table = table, .device = {.kind = MEMORY_CAPTURE}};
 }
 
 void results_destroy(struct results *results)
@@ -15,77 +16,133 @@ void results_destroy(struct results *results)
     host_buffer_release(results->queue, &results->host);
 }
 
-static int64_t width_of(int result, int64_t turns)
+/* The block's arrays, one behind the other: tokens, log-probabilities and the softmax's entropies,
+ * then the statistics. */
+enum { TOKEN_ARRAY, LOGP_ARRAY, TOKEN_ENTROPY_ARRAY, STATISTIC_ARRAYS };
+
+static int64_t width_of(const struct results *results, int array,
+                        const struct statistic_sizes *sizes)
 {
-    return result == RESULT_TURN_MASS                                     ? turns
-           : result == RESULT_TOP_POSITION || result == RESULT_TOP_WEIGHT ? SUMMARY_TOP
-                                                                          : 1;
+    return array < STATISTIC_ARRAYS
+               ? 1
+               : statistic_width(&results->table->rows[array - STATISTIC_ARRAYS], sizes);
 }
 
-/* Bytes in front of a result's array; of RESULTS: of them all. */
-static size_t offset_of(int result, int64_t entries, int64_t turns)
+/* Bytes in front of an array; of the one behind the last: of them all. */
+static size_t offset_of(const struct results *results, int array, int64_t entries,
+                        const struct statistic_sizes *sizes)
 {
     size_t bytes = 0;
-    for (int i = 0; i < result; i++)
-        bytes += ((size_t)(entries * width_of(i, turns)) * 4 + 63) / 64 * 64;
+    for (int i = 0; i < array; i++)
+        bytes += ((size_t)(entries * width_of(results, i, sizes)) * 4 + 63) / 64 * 64;
     return bytes;
 }
 
-status results_reserve(struct results *results, int64_t entries, int64_t turns)
+static int arrays_of(const struct results *results)
 {
-    const size_t bytes = offset_of(RESULTS, entries, turns);
+    return STATISTIC_ARRAYS + results->table->count;
+}
+
+status results_reserve(struct results *results, int64_t entries,
+                       const struct statistic_sizes *sizes)
+{
+    const size_t bytes = offset_of(results, arrays_of(results), entries, sizes);
     TRY(buffer_reserve(results->queue, &results->device, bytes));
     return host_buffer_reserve(results->queue, &results->host, bytes);
 }
 
-status results_begin(struct results *results, int64_t entries, int64_t turns)
+status results_begin(struct results *results, int64_t entries, const struct statistic_sizes *sizes)
 {
-    TRY(results_reserve(results, entries, turns));
+    TRY(results_reserve(results, entries, sizes));
     results->entries = entries;
-    results->turns = turns;
-    for (int i = 0; i < RESULTS; i++)
-        results->of[i] = (char *)results->device.data + offset_of(i, entries, turns);
+    results->sizes = *sizes;
+    void *array[STATISTIC_ARRAYS + STATISTICS_MAX];
+    for (int i = 0; i < arrays_of(results); i++)
+        array[i] = (char *)results->device.data + offset_of(results, i, entries, sizes);
+    results->token = array[TOKEN_ARRAY];
+    results->logp = array[LOGP_ARRAY];
+    results->token_entropy = array[TOKEN_ENTROPY_ARRAY];
+    memcpy(results->statistic, array + STATISTIC_ARRAYS,
+           (size_t)results->table->count * sizeof *array);
     results->queue->op->zero(results->queue, results->device.data,
-                             offset_of(RESULTS, entries, turns));
+                             offset_of(results, arrays_of(results), entries, sizes));
     return NULL;
+}
+
+void results_compute(const struct results *results, const struct attention_summary *rows)
+{
+    struct queue *q = results->queue;
+    struct attention_summary summary = *rows;
+    summary.turns = results->sizes.turns;
+    summary.top = STATISTICS_TOP;
+    for (int i = 0; i < results->table->count; i++) {
+        const struct statistic *row = &results->table->rows[i];
+        /* The outputs are pointers of several types and one size. */
+        if (!row->compute)
+            memcpy((char *)&summary + row->output, &results->statistic[i], sizeof(void *));
+    }
+    q->op->attention_summary(q, &summary);
+    for (int i = 0; i < results->table->count; i++) {
+        const struct statistic *row = &results->table->rows[i];
+        if (row->compute) row->compute(q, rows, &results->sizes, results->statistic[i]);
+    }
 }
 
 status results_read(struct results *results)
 {
     struct queue *q = results->queue;
     q->op->download(q, results->host.data, results->device.data,
-                    offset_of(RESULTS, results->entries, results->turns));
+                    offset_of(results, arrays_of(results), results->entries, &results->sizes));
     return q->op->synchronize(q);
 }
 
-static const char *host_of(const struct results *results, int result)
+static const char *host_of(const struct results *results, int array)
 {
-    return (const char *)results->host.data + offset_of(result, results->entries, results->turns);
+    return (const char *)results->host.data +
+           offset_of(results, array, results->entries, &results->sizes);
 }
 
 const int32_t *results_tokens(const struct results *results)
 {
-    return (const int32_t *)host_of(results, RESULT_TOKEN);
+    return (const int32_t *)(const void *)host_of(results, TOKEN_ARRAY);
+}
+
+/* [count, width] of the reply from wider rows. */
+static void rows_copy(void *to, int64_t width, const char *from, int64_t from_width, int64_t count)
+{
+    for (int64_t t = 0; t < count; t++)
+        memcpy((char *)to + t * width * 4, from + t * from_width * 4, (size_t)width * 4);
+}
+
+/* [width] of the reply: means over its tokens. */
+static void rows_mean(float *to, int64_t width, const char *from, int64_t from_width, int64_t count)
+{
+    const float *values = (const float *)(const void *)from;
+    for (int64_t i = 0; i < width; i++) {
+        double sum = 0;
+        for (int64_t t = 0; t < count; t++) sum += (double)values[t * from_width + i];
+        to[i] = count ? (float)(sum / (double)count) : 0;
+    }
 }
 
 void results_reply(const struct results *results, int64_t first, int64_t count, int64_t turns,
                    struct reply *reply)
 {
-    reply_allocate(reply, count, turns, SUMMARY_TOP);
-    void *to[RESULTS] = {[RESULT_TOKEN] = reply->tokens,
-                         [RESULT_LOGP] = reply->logp,
-                         [RESULT_TOKEN_ENTROPY] = reply->token_entropy,
-                         [RESULT_ENTROPY] = reply->entropy,
-                         [RESULT_FLOORED] = reply->entropy_floored,
-                         [RESULT_MASS] = reply->salient_mass,
-                         [RESULT_SPECIAL] = reply->special_mass,
-                         [RESULT_TURN_MASS] = reply->turn_mass,
-                         [RESULT_TOP_POSITION] = reply->top_position,
-                         [RESULT_TOP_WEIGHT] = reply->top_weight};
-    for (int i = 0; i < RESULTS; i++) {
-        const int64_t width = width_of(i, results->turns), own = width_of(i, turns);
-        const char *from = host_of(results, i) + first * width * 4;
-        for (int64_t t = 0; t < count; t++)
-            memcpy((char *)to[i] + t * own * 4, from + t * width * 4, (size_t)own * 4);
+    struct statistic_sizes sizes = results->sizes;
+    sizes.turns = turns;
+    reply_allocate(reply, results->table, &sizes, count);
+    void *const tokens[STATISTIC_ARRAYS] = {reply->tokens, reply->logp, reply->token_entropy};
+    for (int i = 0; i < arrays_of(results); i++) {
+        const int64_t from_width = width_of(results, i, &results->sizes);
+        const int64_t width = width_of(results, i, &sizes);
+        const char *from = host_of(results, i) + first * from_width * 4;
+        if (i < STATISTIC_ARRAYS)
+            rows_copy(tokens[i], width, from, from_width, count);
+        else if (results->table->rows[i - STATISTIC_ARRAYS].reduction == MEAN_OVER_TOKENS)
+            rows_mean(reply->statistics.array[i - STATISTIC_ARRAYS], width, from, from_width,
+                      count);
+        else
+            rows_copy(reply->statistics.array[i - STATISTIC_ARRAYS], width, from, from_width,
+                      count);
     }
 }

@@ -6,42 +6,35 @@
 #include "src/model/buffer.h"
 #include "src/rollout/reply.h"
 
-enum { SUMMARY_TOP = 4 }; /* history positions kept a token */
-
-enum result {
-    RESULT_TOKEN,
-    RESULT_LOGP,
-    RESULT_TOKEN_ENTROPY,
-    RESULT_ENTROPY,
-    RESULT_FLOORED,
-    RESULT_MASS,
-    RESULT_SPECIAL,
-    RESULT_TURN_MASS,    /* [entries, turns] */
-    RESULT_TOP_POSITION, /* [entries, SUMMARY_TOP], as the next */
-    RESULT_TOP_WEIGHT,
-    RESULTS
-};
-
 struct results {
     struct queue *queue;
+    const struct statistic_table *table;
     struct buffer device;
     struct host_buffer host;
-    int64_t entries, turns; /* what the block is cut for */
-    void *of[RESULTS];      /* on the device, 4 bytes a number */
+    int64_t entries; /* tokens that the block is cut for */
+    struct statistic_sizes sizes;
+    /* On the device, [entries] or [entries, width of the statistic]. */
+    int32_t *token;
+    float *logp, *token_entropy;
+    void *statistic[STATISTICS_MAX];
 };
 
-void results_create(struct results *results, struct queue *queue);
+void results_create(struct results *results, struct queue *queue,
+                    const struct statistic_table *table);
 void results_destroy(struct results *results);
-/* Room for so many tokens and turns. */
-status results_reserve(struct results *results, int64_t entries, int64_t turns);
+/* Room for so many tokens and statistics of these sizes. */
+status results_reserve(struct results *results, int64_t entries,
+                       const struct statistic_sizes *sizes);
 /* The same, and all of it zero. */
-status results_begin(struct results *results, int64_t entries, int64_t turns);
+status results_begin(struct results *results, int64_t entries, const struct statistic_sizes *sizes);
+/* Queues what computes the statistics of a set of rows: `rows` without its outputs. */
+void results_compute(const struct results *results, const struct attention_summary *rows);
 /* Copies the block to the host and waits for it. */
 status results_read(struct results *results);
 /* After results_read: the tokens of the entries. */
 const int32_t *results_tokens(const struct results *results);
-/* After results_read: a reply of `count` tokens from those of entry `first` on; its turns: the
- * first `turns` columns. */
+/* After results_read: a reply of `count` tokens from those of entry `first` on; of its turns the
+ * first `turns`. */
 void results_reply(const struct results *results, int64_t first, int64_t count, int64_t turns,
                    struct reply *reply);
 

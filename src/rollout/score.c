@@ -6,24 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-status generator_reserve_scoring(struct generator *g, const struct config *config,
+status generator_reserve_scoring(struct generator *g, const struct rollout_settings *settings,
                                  int64_t candidates)
 {
     struct queue *q = model_queue(g->model);
-    const int64_t histories = generator_histories(config, candidates);
-    const int64_t tokens = config->infer.batch * config->rollout.max_new_tokens;
+    const int64_t histories = generator_histories(settings, candidates);
+    const int64_t tokens = settings->batch * settings->max_new_tokens;
     const struct model_limits limits = {.histories = histories,
-                                        .history_tokens = histories * config->history.max_tokens,
-                                        .longest_history = config->history.max_tokens,
-                                        .replies = config->infer.batch,
+                                        .history_tokens = histories * settings->max_history,
+                                        .longest_history = settings->max_history,
+                                        .replies = settings->batch,
                                         .reply_tokens = tokens,
-                                        .longest_reply = config->rollout.max_new_tokens,
-                                        .capture_layers = config->attention.layers};
+                                        .longest_reply = settings->max_new_tokens,
+                                        .capture_layers = settings->layers};
     const size_t bytes = (size_t)tokens * sizeof(int32_t);
-    TRY(generator_check(g, config));
+    TRY(generator_check(g, settings));
     TRY(model_run_reserve(g->run, &limits));
     TRY(capture_reserve(&g->capture, limits.history_tokens, tokens));
-    TRY(results_reserve(&g->results, tokens, config->rollout.turns));
+    const struct statistic_sizes sizes = generator_sizes(g, settings, settings->max_turns);
+    TRY(results_reserve(&g->results, tokens, &sizes));
     TRY(buffer_reserve(q, &g->history, bytes));
     TRY(buffer_reserve(q, &g->step, bytes));
     return buffer_reserve(q, &g->key_begin, (size_t)(histories + 1) * sizeof(int32_t));
@@ -38,10 +39,10 @@ struct score_arrays {
 
 static void score_arrays_make(struct score_arrays *a, const struct packed_prompts *packed,
                               const struct reply_row *rows, int64_t row_count,
-                              const struct reply *replies)
+                              const struct given_reply *given)
 {
     a->total = 0;
-    for (int64_t r = 0; r < row_count; r++) a->total += replies[r].count;
+    for (int64_t r = 0; r < row_count; r++) a->total += given[r].count;
     const size_t n = (size_t)a->total + 1;
     a->reply_begin = memory_allocate((size_t)(row_count + 1) * sizeof *a->reply_begin);
     a->history = memory_allocate((size_t)row_count * sizeof *a->history);
@@ -53,8 +54,8 @@ static void score_arrays_make(struct score_arrays *a, const struct packed_prompt
     for (int64_t r = 0; r < row_count; r++) {
         a->reply_begin[r] = (int32_t)at;
         a->history[r] = rows[r].prompt - (int32_t)packed->first;
-        for (int64_t i = 0; i < replies[r].count; i++, at++) {
-            a->tokens[at] = replies[r].tokens[i];
+        for (int64_t i = 0; i < given[r].count; i++, at++) {
+            a->tokens[at] = given[r].tokens[i];
             a->prompt_of_token[at] = a->history[r];
             a->step[at] = (int32_t)i;
             memcpy(a->counter + 3 * at, rows[r].counter, sizeof rows[r].counter);
@@ -74,7 +75,7 @@ static void score_arrays_free(struct score_arrays *a)
 }
 
 /* A place for every token's results, and the call's inputs on the device. */
-static status scoring_begin(struct generator *g, const struct config *config,
+static status scoring_begin(struct generator *g, const struct rollout_settings *settings,
                             const struct prompt *prompts, const struct packed_prompts *packed,
                             const struct score_arrays *a)
 {
@@ -85,21 +86,21 @@ static status scoring_begin(struct generator *g, const struct config *config,
                                         .prompt_of = a->prompt_of_token,
                                         .counters = a->counter,
                                         .replies = a->total};
-    TRY(capture_begin(&g->capture, config, &batch, packed->begin[packed->count], a->total));
-    TRY(results_begin(&g->results, a->total, g->capture.turns));
+    TRY(capture_begin(&g->capture, settings, &batch, packed->begin[packed->count], a->total));
+    const struct statistic_sizes sizes = generator_sizes(g, settings, g->capture.turns);
+    TRY(results_begin(&g->results, a->total, &sizes));
     TRY(buffer_upload(q, &g->history, a->prompt_of_token, n * sizeof(int32_t)));
     TRY(buffer_upload(q, &g->step, a->step, n * sizeof(int32_t)));
     return buffer_upload(q, &g->key_begin, packed->begin,
                          (size_t)(packed->count + 1) * sizeof(int32_t));
 }
 
-static status batch_score(struct generator *g, const struct config *config,
+static status batch_score(struct generator *g, const struct rollout_settings *settings,
                           const struct packed_prompts *packed, const struct score_arrays *a,
                           int64_t row_count)
 {
     const struct model_shape *shape = model_shape(g->model);
-    const float temperature =
-        config->rollout.temperature > 0 ? (float)config->rollout.temperature : 1.0f;
+    const float temperature = settings->temperature > 0 ? (float)settings->temperature : 1.0f;
     const struct model_batch batch = {.histories = packed->count,
                                       .history_begin = packed->begin,
                                       .history_tokens = packed->tokens,
@@ -107,68 +108,74 @@ static status batch_score(struct generator *g, const struct config *config,
                                       .reply_begin = a->reply_begin,
                                       .reply_tokens = a->tokens,
                                       .reply_history = a->history};
-    TRY(model_forward(g->run, &batch, MODEL_KEEP_NOTHING, config->attention.layers));
+    TRY(model_forward(g->run, &batch, MODEL_KEEP_NOTHING, settings->layers));
     const int32_t *begin = g->key_begin.data;
     struct attention_summary summary = {.rows = a->total,
-                                        .weight =
-                                            1.0f / (float)(config->attention.layers * shape->heads),
+                                        .weight = 1.0f / (float)(settings->layers * shape->heads),
                                         .history_of_row = g->history.data,
                                         .key_begin = begin,
                                         .key_end = begin + 1,
                                         .step = g->step.data};
     summary.capture = model_run_capture(g->run, &summary.capture_stride);
-    TRY(model_run_logp(g->run, temperature, g->results.of[RESULT_LOGP],
-                       g->results.of[RESULT_TOKEN_ENTROPY], NULL));
-    capture_reduce(&g->capture, config, &g->results, &summary);
+    TRY(model_run_logp(g->run, temperature, g->results.logp, g->results.token_entropy, NULL));
+    capture_reduce(&g->capture, settings, &g->results, &summary);
     return results_read(&g->results);
 }
 
-static void replies_fill(const struct generator *g, const struct score_arrays *a, int64_t row_count,
-                         struct reply *replies)
+static void replies_fill(const struct generator *g, const struct score_arrays *a,
+                         const struct prompt *prompts, const struct reply_row *rows,
+                         int64_t row_count, const struct given_reply *given, struct reply *replies)
 {
     for (int64_t r = 0; r < row_count; r++) {
-        struct reply scored;
-        results_reply(&g->results, a->reply_begin[r], replies[r].count, g->capture.turns, &scored);
-        scored.ended = replies[r].ended;
-        memcpy(scored.tokens, replies[r].tokens, (size_t)scored.count * sizeof(int32_t));
-        reply_free(&replies[r]);
-        replies[r] = scored;
+        results_reply(&g->results, a->reply_begin[r], given[r].count, prompts[rows[r].prompt].turns,
+                      &replies[r]);
+        memcpy(replies[r].tokens, given[r].tokens, (size_t)given[r].count * sizeof(int32_t));
+        replies[r].ended = given[r].ended;
     }
 }
 
-static status chunk_score(struct generator *g, const struct config *config,
+static status chunk_score(struct generator *g, const struct rollout_settings *settings,
                           const struct prompt *prompts, const struct reply_row *rows,
-                          int64_t row_count, struct reply *replies)
+                          int64_t row_count, const struct given_reply *given, struct reply *replies)
 {
     struct packed_prompts packed;
     struct score_arrays a;
     packed_prompts_make(&packed, prompts, rows, row_count);
-    score_arrays_make(&a, &packed, rows, row_count, replies);
-    status s = scoring_begin(g, config, prompts, &packed, &a);
-    if (!s) s = batch_score(g, config, &packed, &a, row_count);
-    if (!s) replies_fill(g, &a, row_count, replies);
+    score_arrays_make(&a, &packed, rows, row_count, given);
+    status s = scoring_begin(g, settings, prompts, &packed, &a);
+    if (!s) s = batch_score(g, settings, &packed, &a, row_count);
+    if (!s) replies_fill(g, &a, prompts, rows, row_count, given, replies);
     score_arrays_free(&a);
     packed_prompts_free(&packed);
     return s;
 }
 
-status score_replies(struct generator *g, const struct config *config, const struct prompt *prompts,
-                     const struct reply_row *rows, int64_t row_count, struct reply *replies)
+/* Nothing is read off a reply without tokens. */
+static void empty_fill(const struct generator *g, const struct rollout_settings *settings,
+                       const struct prompt *prompt, bool ended, struct reply *reply)
 {
-    TRY(generator_check(g, config));
+    const struct statistic_sizes sizes = generator_sizes(g, settings, prompt->turns);
+    reply_allocate(reply, generator_statistics(g), &sizes, 0);
+    reply->ended = ended;
+}
+
+status score_replies(struct generator *g, const struct rollout_settings *settings,
+                     const struct prompt *prompts, const struct reply_row *rows, int64_t row_count,
+                     const struct given_reply *given, struct reply *replies)
+{
+    TRY(generator_check(g, settings));
+    memset(replies, 0, (size_t)row_count * sizeof *replies);
     int64_t at = 0;
     while (at < row_count) {
         int64_t count = 0;
-        while (at + count < row_count && count < config->infer.batch &&
-               replies[at + count].count > 0)
+        while (at + count < row_count && count < settings->batch && given[at + count].count > 0)
             count++;
-        if (count) TRY(chunk_score(g, config, prompts, rows + at, count, replies + at));
+        if (count)
+            TRY(chunk_score(g, settings, prompts, rows + at, count, given + at, replies + at));
         at += count;
-        if (at < row_count && replies[at].count == 0) {
-            const bool ended = replies[at].ended;
-            reply_free(&replies[at]);
-            reply_allocate(&replies[at], 0, 1, SUMMARY_TOP);
-            replies[at++].ended = ended;
+        if (at < row_count && given[at].count == 0) {
+            empty_fill(g, settings, &prompts[rows[at].prompt], given[at].ended, &replies[at]);
+            at++;
         }
     }
     return NULL;

@@ -229,10 +229,11 @@ static status find_cut(const struct history *history, const struct token_list ma
     return NULL;
 }
 
-static void add_token(struct encoded_history *out, int32_t id, int32_t turn, bool special,
-                      bool salient, bool prompt)
+static void add_token(struct encoded_history *out, int32_t id, enum dialogue_role role,
+                      int32_t turn, bool special, bool salient, bool prompt)
 {
     out->ids[out->count] = id;
+    out->role[out->count] = (uint8_t)role;
     out->turn[out->count] = turn;
     out->special[out->count] = special;
     out->salient[out->count] = salient;
@@ -246,6 +247,7 @@ static void fill_encoded(const struct history *history, const struct token_list 
     const struct tokenizer *tokenizer = history->options->tokenizer;
     const size_t total = (size_t)cut->total;
     out->ids = memory_allocate(total * sizeof *out->ids);
+    out->role = memory_allocate(total);
     out->turn = memory_allocate(total * sizeof *out->turn);
     out->special = memory_allocate(total);
     out->salient = memory_allocate(total);
@@ -254,13 +256,14 @@ static void fill_encoded(const struct history *history, const struct token_list 
         const struct history_message *message = &history->messages[i];
         const struct token_list *marker = &markers[message->role];
         for (int64_t m = 0; m < marker->count; m++)
-            add_token(out, marker->ids[m], message->turn, true, false, false);
+            add_token(out, marker->ids[m], message->role, message->turn, true, false, false);
         for (int64_t t = i == cut->first ? cut->skip : 0; t < message->count; t++)
-            add_token(out, message->ids[t], message->turn,
+            add_token(out, message->ids[t], message->role, message->turn,
                       tokenizer_is_special(tokenizer, message->ids[t]), message->salient[t],
                       i == history->count - 1);
     }
-    add_token(out, tokenizer_end(tokenizer), (int32_t)history_turn(history), true, false, false);
+    add_token(out, tokenizer_end(tokenizer), history->messages[history->count - 1].role,
+              (int32_t)history_turn(history), true, false, false);
     out->dropped = cut->dropped;
     out->last_turn = history_turn(history);
 }
@@ -285,6 +288,7 @@ status history_encode(const struct history *history, struct encoded_history *out
 void encoded_history_free(struct encoded_history *encoded)
 {
     free(encoded->ids);
+    free(encoded->role);
     free(encoded->turn);
     free(encoded->special);
     free(encoded->salient);

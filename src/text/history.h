@@ -45,6 +45,7 @@ struct encoded_history {
     uint8_t *special; /* role markers, end and other special tokens: attention.exclude_special */
     uint8_t *salient;
     uint8_t *prompt; /* of the last message: x(t), its marker not included, nor the end token */
+    uint8_t *role;   /* enum dialogue_role of its message (the end token: of the last) */
     int32_t *turn;   /* the turn a token belongs to, from 1 (the end token: the last turn) */
     int64_t count, dropped; /* dropped: tokens that history.max_tokens cut off */
     int64_t salient_count;

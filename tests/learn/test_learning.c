@@ -60,6 +60,7 @@ static void config_rigged(struct config *config, int advantage, int scale)
 struct trainee {
     const struct school *school;
     struct config config;
+    struct rollout_settings settings;
     struct model *policy, *reference;
     struct generator *generator;
     struct learner *learner;
@@ -81,13 +82,14 @@ static void trainee_open(struct trainee *f, const struct school *school)
     struct learner_exchange alone;
     learner_exchange_alone(&alone);
     f->school = school;
+    f->settings = rollout_settings_of(&f->config);
     f->policy = model_new(school, true);
     f->reference = model_new(school, false);
-    CHECK(generator_create(f->policy, &f->generator));
+    CHECK(generator_create(f->policy, &statistics_standard, &f->generator));
     const struct learn_settings settings = learn_settings_of(&f->config);
     CHECK(learner_create(&settings, &alone, f->policy, f->reference,
                          f->config.advantage != ADVANTAGE_GROUP, &f->learner));
-    f->rollout = (struct rollout){.config = &f->config,
+    f->rollout = (struct rollout){.settings = &f->settings,
                                   .policy = f->generator,
                                   .history = &school->language->history,
                                   .data = school->data};
@@ -106,13 +108,14 @@ static void batch_make(struct trainee *f, int64_t update, struct experience *bat
 {
     int64_t ids[DIALOGUES];
     struct experience *made[DIALOGUES];
+    const struct experience_format format = rollout_format(&f->rollout);
     for (int d = 0; d < DIALOGUES; d++) ids[d] = update * DIALOGUES + d;
     CHECK(rollout_dialogues(&f->rollout, ids, DIALOGUES, update, made));
     for (int d = 0; d < DIALOGUES; d++) {
         void *message;
         size_t size;
         CHECK(experience_pack(made[d], &message, &size));
-        CHECK(experience_unpack(message, size, "the actor", &batch[d]));
+        CHECK(experience_unpack(message, size, &format, "the actor", &batch[d]));
         free(message);
         experience_destroy(made[d]);
     }
@@ -343,7 +346,8 @@ static int school_open(void **state)
     school->shape.encoder_layers = 2;
     school->shape.common.layers = 1;
     CHECK(dataset_read("synthetic:5:400", DATASET_TRAIN, &school->data));
-    CHECK(language_open(&config, "", school->data, &school->language));
+    const struct language_settings words = language_settings_of(&config);
+    CHECK(language_open(&words, "", school->data, &school->language));
     CHECK(examples_make(&school->language->history, school->data, ROLE_ASSISTANT, &list));
     CHECK(model_create(school->q, &school->shape.common, true, &model));
     CHECK(model_initialize(model, 3));

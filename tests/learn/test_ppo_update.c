@@ -15,6 +15,7 @@ struct fixture {
     struct generator *generator;
     struct learner *learner;
     struct config config;
+    struct rollout_settings settings;
     struct prompt prompts[PROMPTS];
     struct reply_row rows[ROWS];
 };
@@ -48,8 +49,9 @@ static void open_fixture(struct fixture *f, const char *advantage, double kl)
     f->config.kl.coef = kl;
     f->config.reward.beta = f->config.reward.gamma = 0;
     f->config.reward.alpha = 1;
+    f->settings = rollout_settings_of(&f->config);
     if (kl > 0) f->reference = tiny_model(f->q, true);
-    CHECK(generator_create(f->policy, &f->generator));
+    CHECK(generator_create(f->policy, &statistics_standard, &f->generator));
     struct learner_exchange alone;
     learner_exchange_alone(&alone);
     const struct learn_settings settings = learn_settings_of(&f->config);
@@ -64,7 +66,7 @@ static void open_fixture(struct fixture *f, const char *advantage, double kl)
             salient[i] = i % 3 == 0;
         }
         tokens[count - 1] = 1;
-        CHECK(prompt_from_tokens(tokens, salient, count, 1, 0, 1, &f->config, &f->prompts[p]));
+        CHECK(prompt_from_tokens(tokens, salient, count, 1, 0, 1, &f->settings, &f->prompts[p]));
     }
 }
 
@@ -82,21 +84,22 @@ static void close_fixture(struct fixture *f)
 static double batch_make(struct fixture *f, int64_t update, struct experience *out[PROMPTS])
 {
     struct reply replies[ROWS];
+    const struct experience_format format = {&statistics_standard, &f->settings.reward,
+                                             f->settings.layers, model_shape(f->policy)->heads};
     double mean = 0;
     for (int r = 0; r < ROWS; r++)
         f->rows[r] = (struct reply_row){
             r / CANDIDATES,
             {(uint32_t)(update * PROMPTS + r / CANDIDATES), 1, (uint32_t)(r % CANDIDATES)}};
-    CHECK(generate_replies(f->generator, &f->config, RANDOM_SAMPLING, f->prompts, f->rows, ROWS,
+    CHECK(generate_replies(f->generator, &f->settings, RANDOM_SAMPLING, f->prompts, f->rows, ROWS,
                            replies));
     for (int p = 0; p < PROMPTS; p++) {
-        out[p] = experience_create(update * PROMPTS + p, update, CANDIDATES);
+        out[p] = experience_create(&format, update * PROMPTS + p, update, CANDIDATES);
         for (int k = 0; k < CANDIDATES; k++) {
             struct reply *reply = &replies[p * CANDIDATES + k];
             struct experience_turn *turn = &out[p]->turns[k];
-            CHECK(
-                experience_turn_fill(&f->config, out[p]->dialogue, k, &f->prompts[p], reply, turn));
-            turn->dialogue_over = turn->chosen = true;
+            CHECK(experience_turn_fill(&format, out[p]->dialogue, k, &f->prompts[p], reply, turn));
+            turn->chosen = true;
             turn->terms[0] = 0;
             for (int64_t t = 0; t < reply->count; t++) turn->terms[0] += reply->tokens[t] == WANTED;
             mean += turn->terms[0] / ROWS;

@@ -13,9 +13,11 @@
 #include "mpi/experience.h"
 #include "mpi/inbox.h"
 #include "mpi/weights.h"
+#include "src/base/config.h"
 #include "src/base/file.h"
 #include "src/base/slices.h"
 
+#include <math.h>
 #include <stdio.h>
 
 enum {
@@ -27,8 +29,13 @@ enum {
     LAG = 1,
     TRIALS = 1000
 };
-static const struct inbox_rules rules = {
-    .dialogues = DIALOGUES, .lag = LAG, .turns = 2, .candidates = 2, .vocabulary = 50};
+static struct reward_settings reward;
+static const struct inbox_rules rules = {.dialogues = DIALOGUES,
+                                         .lag = LAG,
+                                         .turns = 2,
+                                         .candidates = 2,
+                                         .vocabulary = 50,
+                                         .format = {&statistics_standard, &reward, 1, 1}};
 
 static uint64_t draw(uint64_t *state) /* SplitMix64 */
 {
@@ -43,21 +50,43 @@ static int64_t draw_below(uint64_t *state, int64_t limit)
     return (int64_t)(draw(state) % (uint64_t)limit);
 }
 
+static float *floats(struct experience_turn *turn, int statistic)
+{
+    return turn->statistics.array[statistic];
+}
+
+/* As an actor computes them. */
+static void terms_make(int64_t id, struct experience_turn *t)
+{
+    const struct reward_turn turn = {.key = {id, t->turn + 1, t->candidate, 0},
+                                     .entropy_floored = floats(t, STATISTIC_ENTROPY_FLOORED),
+                                     .salient_mass = floats(t, STATISTIC_SALIENT_MASS),
+                                     .visible = t->visible_count,
+                                     .salient = t->salient_count,
+                                     .reply = t->reply_tokens,
+                                     .reply_count = t->reply_length,
+                                     .history = t->history_tokens,
+                                     .history_count = t->history_length};
+    assert_null(reward_terms_compute(&reward, &turn, t->terms));
+    t->reward = reward_combine(&reward, t->terms, NULL, t->reply_length);
+}
+
 /* What an actor generates: sizes and contents by the id alone. */
 static struct experience *dialogue_make(int64_t id)
 {
     uint64_t state = (uint64_t)id * 77 + 1;
     const int64_t batch = id / DIALOGUES, turns = 1 + draw_below(&state, 4);
-    struct experience *e = experience_create(id, batch > LAG ? batch - LAG : 0, turns);
+    struct experience *e =
+        experience_create(&rules.format, id, batch > LAG ? batch - LAG : 0, turns);
     e->prompt = id;
     for (int k = 0; k < turns; k++) {
         struct experience_turn *t = &e->turns[k];
-        experience_turn_allocate(t, (int32_t)(3 + draw_below(&state, 20)),
-                                 (int32_t)(1 + draw_below(&state, 6)), 2, 3);
+        const int32_t history = (int32_t)(3 + draw_below(&state, 20));
+        experience_turn_allocate(&rules.format, t, history, (int32_t)(1 + draw_below(&state, 6)),
+                                 2);
         t->turn = k / 2;
         t->candidate = k % 2;
         t->chosen = t->ended = k % 2 == 0;
-        t->reward = (double)draw_below(&state, 1000);
         for (int i = 0; i < t->history_length; i++) {
             t->history_tokens[i] = (int32_t)draw_below(&state, rules.vocabulary);
             t->visible[i] = (uint8_t)(draw(&state) % 2);
@@ -68,7 +97,10 @@ static struct experience *dialogue_make(int64_t id)
         for (int i = 0; i < t->reply_length; i++) {
             t->reply_tokens[i] = (int32_t)draw_below(&state, rules.vocabulary);
             t->logp[i] = -0.125f * (float)i;
+            floats(t, STATISTIC_ENTROPY_FLOORED)[i] = (float)draw_below(&state, 1000) / 300;
+            floats(t, STATISTIC_SALIENT_MASS)[i] = (float)draw_below(&state, 1000) / 1000;
         }
+        terms_make(id, t);
     }
     return e;
 }
@@ -277,7 +309,14 @@ static void no_experience_of_other_weights_is_accepted(void **unused)
 /* ---- messages with a right checksum that say what cannot be ---- */
 
 /* Offsets in a message: the header's fields, then the first turn's. */
-enum { AT_VERSION = 4, AT_SIZE = 8, AT_HEADER_SIZE = 20, AT_TURN_COUNT = 48, AT_SIZES = 67 };
+/* The tables, 36 bytes a row, lie between the header and the turns. */
+enum {
+    AT_VERSION = 4,
+    AT_SIZE = 8,
+    AT_HEADER_SIZE = 20,
+    AT_TURN_COUNT = 48,
+    AT_SIZES = 72 + 36 * (STATISTICS_STANDARD + 4) + 10
+};
 
 static void other_format(uint8_t *data, uint64_t *state)
 {
@@ -286,7 +325,7 @@ static void other_format(uint8_t *data, uint64_t *state)
 
 static void other_size(uint8_t *data, uint64_t *state)
 {
-    static const uint64_t sizes[] = {0, 1, 55, 56, UINT64_MAX, (uint64_t)1 << 63, UINT32_MAX};
+    static const uint64_t sizes[] = {0, 1, 71, 72, UINT64_MAX, (uint64_t)1 << 63, UINT32_MAX};
     memcpy(data + AT_SIZE, &sizes[draw_below(state, 7)], 8);
 }
 
@@ -307,13 +346,13 @@ static void other_turn_count(uint8_t *data, uint64_t *state)
     memcpy(data + AT_TURN_COUNT, &count, 8);
 }
 
-/* One of history_length, reply_length, earlier, top, visible_count, salient_count. */
+/* One of history_length, reply_length, turns, visible_count, salient_count. */
 static void other_turn_size(uint8_t *data, uint64_t *state)
 {
     static const int32_t sizes[] = {
         -1,        0,         1,  2,  1 << 16, (1 << 16) + 1, 1 << 24, (1 << 24) + 1, 1 << 30,
         INT32_MAX, INT32_MIN, 64, 65, 7};
-    uint8_t *at = data + AT_SIZES + 4 * draw_below(state, 6);
+    uint8_t *at = data + AT_SIZES + 4 * draw_below(state, 5);
     int32_t before, size;
     memcpy(&before, at, 4);
     do size = sizes[draw_below(state, sizeof sizes / sizeof *sizes)];
@@ -364,7 +403,8 @@ static void turns_in_another_order(struct experience *e, uint64_t *state)
 static void position_after_the_history(struct experience *e, uint64_t *state)
 {
     struct experience_turn *t = &e->turns[draw_below(state, e->turn_count)];
-    t->top_position[draw_below(state, (int64_t)t->reply_length * t->top)] = t->history_length;
+    int32_t *position = t->statistics.array[STATISTIC_TOP_POSITION];
+    position[draw_below(state, (int64_t)t->reply_length * STATISTICS_TOP)] = t->history_length;
 }
 static void other_count_of_salient(struct experience *e, uint64_t *state)
 {
@@ -390,6 +430,64 @@ static void turns_that_no_rollout_makes_are_refused(void **unused)
                                        .state = trial,
                                        .change = changes[trial % (uint64_t)kinds]},
                        dialogue, "turn");
+    }
+}
+
+/* What a forger can change while sizes and sums still fit. */
+static void forged_term(struct experience *e, uint64_t *state)
+{
+    struct experience_turn *t = &e->turns[draw_below(state, e->turn_count)];
+    t->terms[draw_below(state, reward.term_count)] += 1e-6;
+}
+static void forged_reward(struct experience *e, uint64_t *state)
+{
+    e->turns[draw_below(state, e->turn_count)].reward += 1e-6;
+}
+static void term_that_is_no_number(struct experience *e, uint64_t *state)
+{
+    e->turns[draw_below(state, e->turn_count)].terms[0] = NAN;
+}
+static void forged_entropy(struct experience *e, uint64_t *state)
+{
+    floats(&e->turns[draw_below(state, e->turn_count)], STATISTIC_ENTROPY_FLOORED)[0] += 0.01f;
+}
+static void forged_mass(struct experience *e, uint64_t *state)
+{
+    floats(&e->turns[draw_below(state, e->turn_count)], STATISTIC_SALIENT_MASS)[0] += 0.01f;
+}
+
+static bool has_marks(const struct experience *e)
+{
+    for (int64_t k = 0; k < e->turn_count; k++)
+        if (e->turns[k].salient_count < 2) return false;
+    return true;
+}
+
+static void terms_that_the_message_does_not_give_are_refused(void **unused)
+{
+    (void)unused;
+    static const struct {
+        void (*change)(struct experience *, uint64_t *);
+        const char *words;
+    } table[] = {{forged_term, "in the message and"},
+                 {forged_reward, "the reward is"},
+                 {term_that_is_no_number, "coverage is nan in the message"},
+                 {forged_entropy, "focus is"},
+                 {forged_mass, "coverage is"}};
+    const uint64_t kinds = sizeof table / sizeof *table;
+    for (uint64_t trial = 0; trial < 20 * kinds; trial++) {
+        char dialogue[64];
+        const int64_t target = (int64_t)(trial / kinds * 7) % MESSAGES;
+        struct experience *made = dialogue_make(target);
+        const bool marked = has_marks(made);
+        experience_destroy(made);
+        if (!marked) continue; /* without salient tokens coverage is 0 whatever their mass */
+        snprintf(dialogue, sizeof dialogue, "dialogue %d, turn ", (int)target);
+        expect_refused(&(struct fault){.kind = CHANGE,
+                                       .target = target,
+                                       .state = trial,
+                                       .change = table[trial % kinds].change},
+                       dialogue, table[trial % kinds].words);
     }
 }
 
@@ -576,6 +674,9 @@ static void weights_of_another_size_are_refused_before_their_values(void **unuse
 
 int main(void)
 {
+    struct config config;
+    config_defaults(&config);
+    reward = reward_settings_of(&config);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slices_tile_and_each_place_has_its_owner),
         cmocka_unit_test(batches_arrive_whole_in_any_order),
@@ -585,6 +686,7 @@ int main(void)
         cmocka_unit_test(no_experience_of_other_weights_is_accepted),
         cmocka_unit_test(sealed_messages_that_contradict_themselves_are_refused),
         cmocka_unit_test(turns_that_no_rollout_makes_are_refused),
+        cmocka_unit_test(terms_that_the_message_does_not_give_are_refused),
         cmocka_unit_test(dialogues_that_are_not_due_are_refused),
         cmocka_unit_test(no_flipped_cut_or_repeated_weights_are_accepted),
         cmocka_unit_test(no_weights_of_another_update_are_accepted),

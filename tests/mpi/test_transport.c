@@ -137,13 +137,17 @@ static void check_weights(struct world *world)
 static void check_experience(struct world *world)
 {
     enum { DIALOGUES = 8 };
-    const struct inbox_rules rules = {
-        .dialogues = DIALOGUES, .turns = 1, .candidates = 1, .vocabulary = 10};
+    struct reward_settings reward = {.term_count = 0};
+    const struct inbox_rules rules = {.dialogues = DIALOGUES,
+                                      .turns = 1,
+                                      .candidates = 1,
+                                      .vocabulary = 10,
+                                      .format = {&statistics_standard, &reward, 1, 1}};
     struct experience_outbox *outbox = experience_outbox_create(world);
     for (int64_t d = 0; d < DIALOGUES && world->roles.is_actor; d++) {
         if (d % world->roles.actors != world->roles.actor) continue;
-        struct experience *e = experience_create(DIALOGUES + d, 1, 1);
-        experience_turn_allocate(&e->turns[0], 40000, 3, 0, 0);
+        struct experience *e = experience_create(&rules.format, DIALOGUES + d, 1, 1);
+        experience_turn_allocate(&rules.format, &e->turns[0], 40000, 3, 1);
         GOOD(experience_outbox_add(outbox, e,
                                    (int)slice_owner(d, DIALOGUES, world->roles.learners)));
         experience_destroy(e);
@@ -212,18 +216,22 @@ static int rank_main(int argc, char **argv)
 /* The last rank sends a damaged message of experience to learner 0, whose error ends all. */
 static int bad_main(int argc, char **argv)
 {
-    const struct inbox_rules rules = {
-        .dialogues = 4, .turns = 1, .candidates = 1, .vocabulary = 10};
+    struct reward_settings reward = {.term_count = 0};
+    const struct inbox_rules rules = {.dialogues = 4,
+                                      .turns = 1,
+                                      .candidates = 1,
+                                      .vocabulary = 10,
+                                      .format = {&statistics_standard, &reward, 1, 1}};
     struct experience *slots[4];
     struct world *world = NULL;
     GOOD(world_create(&argc, &argv, &world));
     GOOD(world_roles(world, 1, 20));
     if (world->rank == world->size - 1) {
-        struct experience *e = experience_create(3, 0, 1);
+        struct experience *e = experience_create(&rules.format, 3, 0, 1);
         struct sending *sending;
         void *message;
         size_t size;
-        experience_turn_allocate(&e->turns[0], 40, 3, 0, 0);
+        experience_turn_allocate(&rules.format, &e->turns[0], 40, 3, 1);
         GOOD(experience_pack(e, &message, &size));
         ((char *)message)[size - 5] ^= 4;
         GOOD(world_send_begin(world, message, size, 0, EXPERIENCE_TAG, &sending));

@@ -14,6 +14,7 @@ struct fixture {
     struct dataset *data;
     struct language *language;
     struct config config;
+    struct rollout_settings settings; /* of the last rollout: experience points to its terms */
 };
 
 static int open_fixture(void **state)
@@ -27,7 +28,7 @@ static int open_fixture(void **state)
     CHECK(model_initialize(f->model, 3));
     parameters_stir(model_parameters(f->model), 5);
     CHECK(model_refresh(f->model));
-    CHECK(generator_create(f->model, &f->generator));
+    CHECK(generator_create(f->model, &statistics_standard, &f->generator));
     CHECK(dataset_read("synthetic:5:4", DATASET_TRAIN, &f->data));
     config_defaults(&f->config);
     CHECK(config_set(&f->config, "tokenizer.path=bytes"));
@@ -35,7 +36,8 @@ static int open_fixture(void **state)
     f->config.rollout.turns = TURNS;
     f->config.rollout.max_new_tokens = 8;
     f->config.rollout.temperature = 1;
-    CHECK(language_open(&f->config, "", f->data, &f->language));
+    const struct language_settings words = language_settings_of(&f->config);
+    CHECK(language_open(&words, "", f->data, &f->language));
     *state = f;
     return 0;
 }
@@ -54,7 +56,8 @@ static int close_fixture(void **state)
 
 static struct rollout rollout_of(struct fixture *f, const struct config *config)
 {
-    return (struct rollout){.config = config,
+    f->settings = rollout_settings_of(config);
+    return (struct rollout){.settings = &f->settings,
                             .policy = f->generator,
                             .history = &f->language->history,
                             .data = f->data};
@@ -84,8 +87,9 @@ static void check_same_bytes(struct experience *saw, struct experience *want)
     CHECK(experience_pack(want, &b, &b_size));
     if (a_size != b_size || memcmp(a, b, a_size) != 0) {
         for (int64_t k = 0; k < saw->turn_count && k < want->turn_count; k++)
-            print_error("turn %lld: earlier %d, %d; %d, %d tokens; reward %.9g, %.9g\n",
-                        (long long)k, saw->turns[k].earlier, want->turns[k].earlier,
+            print_error("turn %lld: turns %lld, %lld; %d, %d tokens; reward %.9g, %.9g\n",
+                        (long long)k, (long long)saw->turns[k].statistics.sizes.turns,
+                        (long long)want->turns[k].statistics.sizes.turns,
                         saw->turns[k].reply_length, want->turns[k].reply_length,
                         saw->turns[k].reward, want->turns[k].reward);
         fail_msg("dialogue %lld: %zu bytes are not the %zu of another split",
@@ -171,7 +175,6 @@ static void each_candidate_goes_its_own_way(void **state)
                 assert_int_equal(turn->turn, t);
                 assert_int_equal(turn->candidate, k);
                 assert_true(turn->chosen);
-                assert_int_equal(turn->dialogue_over, t == TURNS - 1);
                 assert_true(turn->reply_length >= 1 && turn->reply_length <= 8);
                 assert_int_equal(turn->ended, turn->reply_tokens[turn->reply_length - 1] == 1);
                 if (t) check_follows(turn, turn_find(e, t - 1, k));
@@ -203,7 +206,6 @@ static void best_goes_on_with_the_highest_reward(void **state)
                 /* Empty statistics: divisors 1, the raw reward decides. */
                 if (turn->reward > turn_find(list[d], t, best)->reward) best = k;
                 if (before) check_follows(turn, before);
-                assert_int_equal(turn->dialogue_over, t == TURNS - 1);
             }
             for (int k = 0; k < CANDIDATES; k++)
                 assert_int_equal(turn_find(list[d], t, k)->chosen, k == best);
@@ -226,8 +228,6 @@ static void a_replay_ends_with_its_dialogue(void **state)
     for (int d = 0; d < DIALOGUES; d++) {
         const int64_t turns = f->data->dialogues[list[d]->prompt].message_count / 2;
         assert_int_equal(list[d]->turn_count, turns * CANDIDATES);
-        for (int64_t k = 0; k < list[d]->turn_count; k++)
-            assert_int_equal(list[d]->turns[k].dialogue_over, list[d]->turns[k].turn == turns - 1);
     }
     experiences_free(list);
 }
@@ -243,7 +243,7 @@ static void a_frozen_scorer_keeps_the_samplers_log_probabilities(void **state)
     CHECK(model_initialize(other, 99));
     parameters_stir(model_parameters(other), 6);
     CHECK(model_refresh(other));
-    CHECK(generator_create(other, &rollout.scorer));
+    CHECK(generator_create(other, &statistics_standard, &rollout.scorer));
     dialogues_run(f, &f->config, whole, live);
     CHECK(rollout_dialogues(&rollout, ids, DIALOGUES, 17, frozen));
     int64_t differ = 0;
@@ -255,7 +255,8 @@ static void a_frozen_scorer_keeps_the_samplers_log_probabilities(void **state)
             assert_memory_equal(a->reply_tokens, b->reply_tokens,
                                 (size_t)a->reply_length * sizeof(int32_t));
             check_bits(a->logp, b->logp, a->reply_length, "logp", k);
-            assert_true(a->ended == b->ended && a->extra[1] == b->extra[1]);
+            assert_true(a->ended == b->ended);
+            check_bits(a->token_entropy, b->token_entropy, a->reply_length, "token_entropy", k);
             differ += a->terms[0] != b->terms[0];
         }
     }

@@ -23,7 +23,7 @@ static int open_fixture(void **state)
     assert_non_null(f);
     f->q = queue_new(2);
     f->model = tiny_model(f->q, true);
-    CHECK(generator_create(f->model, &f->generator));
+    CHECK(generator_create(f->model, &statistics_standard, &f->generator));
     config_defaults(&f->config);
     f->config.seed = 11;
     f->config.rollout.temperature = 1;
@@ -40,10 +40,12 @@ static int open_fixture(void **state)
             salient[i] = i % 3 == 1;
         }
         if (lengths[p] > 1) tokens[lengths[p] - 1] = 1;
-        CHECK(prompt_from_tokens(tokens, salient, lengths[p], 1 + p % 3, 0, 1, &f->config,
+        const struct rollout_settings settings = rollout_settings_of(&f->config);
+        CHECK(prompt_from_tokens(tokens, salient, lengths[p], 1 + p % 3, 0, 1, &settings,
                                  &f->prompts[p]));
         for (int64_t i = lengths[p] / 2; i < lengths[p]; i++)
-            f->prompts[p].earlier[i] = (uint8_t)(p % 3);
+            f->prompts[p].turn_of[i] = (uint8_t)(p % 3);
+        f->prompts[p].turns = 1 + p % 3;
     }
     for (int r = 0; r < ROWS; r++)
         f->rows[r] = (struct reply_row){
@@ -71,25 +73,22 @@ static void replies_free(struct reply *replies)
 static void generate(struct fixture *f, const struct config *config, int64_t batch,
                      struct reply *replies)
 {
-    struct config own = *config;
-    own.infer.batch = batch;
+    struct rollout_settings own = rollout_settings_of(config);
+    own.batch = batch;
     CHECK(
         generate_replies(f->generator, &own, RANDOM_SAMPLING, f->prompts, f->rows, ROWS, replies));
 }
 
-/* Scores copies of the tokens of `from` with the generator given. */
+/* Scores the tokens of `from` with the generator given. */
 static void score(struct fixture *f, struct generator *generator, const struct config *config,
                   int64_t batch, const struct reply *from, struct reply *replies)
 {
-    struct config own = *config;
-    own.infer.batch = batch;
-    for (int r = 0; r < ROWS; r++) {
-        replies[r] = (struct reply){0};
-        reply_allocate(&replies[r], from[r].count, 1, 0);
-        memcpy(replies[r].tokens, from[r].tokens, (size_t)from[r].count * sizeof(int32_t));
-        replies[r].ended = from[r].ended;
-    }
-    CHECK(score_replies(generator, &own, f->prompts, f->rows, ROWS, replies));
+    struct rollout_settings own = rollout_settings_of(config);
+    struct given_reply given[ROWS];
+    own.batch = batch;
+    for (int r = 0; r < ROWS; r++)
+        given[r] = (struct given_reply){from[r].tokens, from[r].count, from[r].ended};
+    CHECK(score_replies(generator, &own, f->prompts, f->rows, ROWS, given, replies));
 }
 
 static void check_integers(const int32_t *saw, const int32_t *want, int64_t count, const char *what,
@@ -100,11 +99,24 @@ static void check_integers(const int32_t *saw, const int32_t *want, int64_t coun
             fail_msg("row %d: %s[%lld] is %d, not %d", row, what, (long long)i, saw[i], want[i]);
 }
 
-/* Every array but turn_mass, whose columns depend on the prompts in the chunk: those that
- * both have are equal, and what only one has is zero. */
-static void check_equal(const struct reply *saw, const struct reply *want)
+static void check_statistics(const struct statistics *a, const struct statistics *b, int row)
 {
-    for (int r = 0; r < ROWS; r++) {
+    assert_ptr_equal(a->table, b->table);
+    assert_memory_equal(&a->sizes, &b->sizes, sizeof a->sizes);
+    for (int i = 0; i < a->table->count; i++) {
+        const char *name = a->table->rows[i].name;
+        if (a->table->rows[i].encoding == ENCODE_INDEX)
+            check_integers(statistics_indices(a, i), statistics_indices(b, i),
+                           statistics_numbers(a, i), name, row);
+        else
+            check_bits(statistics_floats(a, i), statistics_floats(b, i), statistics_numbers(a, i),
+                       name, row);
+    }
+}
+
+static void check_equal_rows(const struct reply *saw, const struct reply *want, int64_t rows)
+{
+    for (int r = 0; r < rows; r++) {
         const struct reply *a = &saw[r], *b = &want[r];
         if (a->count != b->count)
             fail_msg("row %d has %lld tokens, not %lld", r, (long long)a->count,
@@ -113,22 +125,13 @@ static void check_equal(const struct reply *saw, const struct reply *want)
         check_integers(a->tokens, b->tokens, a->count, "tokens", r);
         check_bits(a->logp, b->logp, a->count, "logp", r);
         check_bits(a->token_entropy, b->token_entropy, a->count, "token_entropy", r);
-        check_bits(a->entropy, b->entropy, a->count, "entropy", r);
-        check_bits(a->entropy_floored, b->entropy_floored, a->count, "entropy_floored", r);
-        check_bits(a->salient_mass, b->salient_mass, a->count, "salient_mass", r);
-        check_bits(a->special_mass, b->special_mass, a->count, "special_mass", r);
-        assert_int_equal(a->top, b->top);
-        check_integers(a->top_position, b->top_position, a->count * a->top, "top_position", r);
-        check_bits(a->top_weight, b->top_weight, a->count * a->top, "top_weight", r);
-        for (int64_t t = 0; t < a->count; t++)
-            for (int64_t c = 0; c < a->turns || c < b->turns; c++) {
-                const float x = c < a->turns ? a->turn_mass[t * a->turns + c] : 0;
-                const float y = c < b->turns ? b->turn_mass[t * b->turns + c] : 0;
-                if (memcmp(&x, &y, sizeof x) != 0)
-                    fail_msg("row %d, token %lld: turn_mass[%lld] is %.9g, not %.9g", r,
-                             (long long)t, (long long)c, x, y);
-            }
+        check_statistics(&a->statistics, &b->statistics, r);
     }
+}
+
+static void check_equal(const struct reply *saw, const struct reply *want)
+{
+    check_equal_rows(saw, want, ROWS);
 }
 
 /* What the replies must be like for their equality to say something. */
@@ -201,11 +204,14 @@ static void shuffled_rows_are_the_same_in_both_and_other_than_unshuffled(void **
         check_integers(shuffled[r].tokens, plain[r].tokens, plain[r].count, "tokens", r);
         if (f->prompts[f->rows[r].prompt].visible_count < 5) continue;
         for (int64_t t = 0; t < plain[r].count; t++, all++) {
-            other += plain[r].salient_mass[t] != shuffled[r].salient_mass[t];
+            other += statistics_floats(&plain[r].statistics, STATISTIC_SALIENT_MASS)[t] !=
+                     statistics_floats(&shuffled[r].statistics, STATISTIC_SALIENT_MASS)[t];
             /* A permutation keeps the entropy but for the order of the sum. */
-            if (!(fabsf(plain[r].entropy[t] - shuffled[r].entropy[t]) < 1e-5f))
-                fail_msg("row %d, token %lld: entropy %g became %g", r, (long long)t,
-                         plain[r].entropy[t], shuffled[r].entropy[t]);
+            const float before = statistics_floats(&plain[r].statistics, STATISTIC_ENTROPY)[t];
+            const float after = statistics_floats(&shuffled[r].statistics, STATISTIC_ENTROPY)[t];
+            if (!(fabsf(before - after) < 1e-5f))
+                fail_msg("row %d, token %lld: entropy %g became %g", r, (long long)t, before,
+                         after);
         }
     }
     if (other * 10 < all * 8)
@@ -219,7 +225,7 @@ static void a_frozen_scorer_of_equal_weights_sees_what_the_live_one_does(void **
     struct fixture *f = *state;
     struct model *reference = tiny_model(f->q, true);
     struct generator *scorer;
-    CHECK(generator_create(reference, &scorer));
+    CHECK(generator_create(reference, &statistics_standard, &scorer));
     struct reply live[ROWS], frozen[ROWS];
     generate(f, &f->config, 8, live);
     score(f, scorer, &f->config, 3, live, frozen);
@@ -236,9 +242,9 @@ static void an_empty_reply_is_scored_as_empty_between_others(void **state)
     struct reply want[ROWS], saw[ROWS];
     generate(f, &f->config, 8, want);
     for (int r = 0; r < ROWS; r += 5) {
+        const struct statistic_sizes sizes = want[r].statistics.sizes;
         reply_free(&want[r]);
-        want[r] = (struct reply){0};
-        reply_allocate(&want[r], 0, 1, SUMMARY_TOP);
+        reply_allocate(&want[r], &statistics_standard, &sizes, 0);
     }
     score(f, f->generator, &f->config, 8, want, saw);
     check_equal(saw, want);
@@ -250,9 +256,10 @@ static void an_empty_reply_is_scored_as_empty_between_others(void **state)
 static void generate_with(struct fixture *f, struct generator *generator,
                           const struct config *config, int64_t count, struct reply *replies)
 {
+    const struct rollout_settings settings = rollout_settings_of(config);
     memset(replies, 0, ROWS * sizeof *replies);
-    CHECK(
-        generate_replies(generator, config, RANDOM_SAMPLING, f->prompts, f->rows, count, replies));
+    CHECK(generate_replies(generator, &settings, RANDOM_SAMPLING, f->prompts, f->rows, count,
+                           replies));
 }
 
 /* Kinds of steps whose recording failed. */
@@ -273,7 +280,7 @@ static void recorded_steps_have_the_bits_of_calls_and_are_recorded_once(void **s
     struct config config = f->config;
     struct reply want[ROWS], saw[ROWS];
     struct generator *calls;
-    CHECK(generator_create(f->model, &calls));
+    CHECK(generator_create(f->model, &statistics_standard, &calls));
     generator_use_graphs(calls, false);
     config.infer.batch = ROWS;
     config.rollout.max_new_tokens = 2 * STEPS; /* so that rows leave more than once */
@@ -282,17 +289,15 @@ static void recorded_steps_have_the_bits_of_calls_and_are_recorded_once(void **s
     assert_int_equal(calls->recorded.recordings, 0);
     for (int reserved = 0; reserved < 2; reserved++) {
         struct generator *graphs;
-        CHECK(generator_create(f->model, &graphs));
-        if (reserved) CHECK(generator_reserve(graphs, &config, CANDIDATES));
+        CHECK(generator_create(f->model, &statistics_standard, &graphs));
+        const struct rollout_settings settings = rollout_settings_of(&config);
+        if (reserved) CHECK(generator_reserve(graphs, &settings, CANDIDATES));
         const int64_t layout = graphs->layout;
         for (int c = 0; c < 3; c += 1 + reserved)
             for (int turn = 0; turn < 3; turn++) {
                 const int64_t before = graphs->recorded.recordings;
-                struct reply first[ROWS];
-                memcpy(first, want, sizeof first);
-                memset(first + cases[c], 0, (size_t)(ROWS - cases[c]) * sizeof *first);
                 generate_with(f, graphs, &config, cases[c], saw);
-                check_equal(saw, first);
+                check_equal_rows(saw, want, cases[c]);
                 replies_free(saw);
                 if (turn == 0 && c == 0) assert_true(graphs->recorded.recordings > 1);
                 if (turn == 2) assert_int_equal(graphs->recorded.recordings, before);
@@ -327,10 +332,10 @@ static void a_step_that_cannot_be_recorded_costs_its_own_kind_alone(void **state
     struct generator *calls, *graphs;
     config.infer.batch = ROWS;
     config.rollout.max_new_tokens = 2 * STEPS;
-    CHECK(generator_create(f->model, &calls));
+    CHECK(generator_create(f->model, &statistics_standard, &calls));
     generator_use_graphs(calls, false);
     generate_with(f, calls, &config, ROWS, want);
-    CHECK(generator_create(f->model, &graphs));
+    CHECK(generator_create(f->model, &statistics_standard, &graphs));
     struct ops table = *f->q->op;
     table.graph_end = first_recording_fails;
     whole_table = f->q->op;
@@ -360,7 +365,7 @@ static void two_turns_agree(struct fixture *f, struct generator *graphs,
     generator_use_graphs(f->generator, true);
     for (int turn = 0; turn < 2; turn++) {
         generate_with(f, graphs, config, rows, saw);
-        check_equal(saw, want);
+        check_equal_rows(saw, want, rows);
         replies_free(saw);
     }
     replies_free(want);
@@ -374,7 +379,7 @@ static void steps_are_recorded_anew_when_limits_grow_or_settings_change(void **s
     if (!f->q->op->graph_begin) skip();
     struct config config = f->config;
     struct generator *graphs;
-    CHECK(generator_create(f->model, &graphs));
+    CHECK(generator_create(f->model, &statistics_standard, &graphs));
     config.infer.batch = ROWS;
     for (int64_t rows = 4; rows <= ROWS; rows *= 3)
         for (int warm = 0; warm < 2; warm++) {
@@ -385,10 +390,14 @@ static void steps_are_recorded_anew_when_limits_grow_or_settings_change(void **s
             assert_true(warm ? graphs->layout == layout : graphs->layout > layout);
         }
     two_turns_agree(f, graphs, &config, CANDIDATES);
-    const uint8_t earlier = f->prompts[0].earlier[4];
-    f->prompts[0].earlier[4] = 7;
+    struct prompt *prompt = &f->prompts[0];
+    const uint8_t turn_of = prompt->turn_of[4];
+    const int64_t turns = prompt->turns;
+    prompt->turn_of[4] = 7;
+    prompt->turns = 8;
     two_turns_agree(f, graphs, &config, CANDIDATES);
-    f->prompts[0].earlier[4] = earlier;
+    prompt->turn_of[4] = turn_of;
+    prompt->turns = turns;
     generator_destroy(graphs);
 }
 
@@ -409,7 +418,7 @@ static void a_batch_whose_rows_all_end_at_once_stops(void **state)
     CHECK(model_initialize(model, 7));
     parameters_stir(model_parameters(model), 5);
     CHECK(model_refresh(model));
-    CHECK(generator_create(model, &generator));
+    CHECK(generator_create(model, &statistics_standard, &generator));
     config.rollout.max_new_tokens = 200;
     for (int turn = 0; turn < 3; turn++) {
         generate_with(f, generator, &config, CANDIDATES, saw);
@@ -419,7 +428,7 @@ static void a_batch_whose_rows_all_end_at_once_stops(void **state)
             check_bits(saw[r].logp, first[r].logp, 1, "logp", r);
         }
         replies_free(saw);
-        /* Two looks' steps, of which the first is seen after the second. */
+        /* Two polls' steps, of which the first is seen after the second. */
         assert_true(model_decoder_steps(generator->decoder) <= 8);
     }
     replies_free(first);
@@ -433,7 +442,8 @@ static void more_layers_than_the_decoder_has_are_refused(void **state)
     struct config config = f->config;
     struct reply replies[ROWS];
     config.attention.layers = 4;
-    status s = generate_replies(f->generator, &config, RANDOM_SAMPLING, f->prompts, f->rows, ROWS,
+    const struct rollout_settings settings = rollout_settings_of(&config);
+    status s = generate_replies(f->generator, &settings, RANDOM_SAMPLING, f->prompts, f->rows, ROWS,
                                 replies);
     assert_non_null(s);
     assert_int_equal(status_code(s), STATUS_INPUT);

@@ -84,8 +84,8 @@ struct golden {
 
 /* The lines' histories as prompts and, with replies, their given tokens. */
 static void inputs_make(const struct golden *g, const struct lines *lines,
-                        const struct config *config, struct prompt *prompts, struct reply_row *rows,
-                        struct reply *replies)
+                        const struct rollout_settings *settings, struct prompt *prompts,
+                        struct reply_row *rows, struct given_reply *given)
 {
     const struct model_shape *shape = model_shape(g->model);
     for (int i = 0; i < lines->count; i++) {
@@ -97,17 +97,14 @@ static void inputs_make(const struct golden *g, const struct lines *lines,
         assert_non_null(salient);
         for (int64_t j = 0; j < marks; j++) salient[j] = (uint8_t)wide[j];
         CHECK(prompt_from_tokens(tokens, list ? salient : NULL, count, 1, shape->pad, shape->end,
-                                 config, &prompts[i]));
+                                 settings, &prompts[i]));
         rows[i] = (struct reply_row){i, {(uint32_t)i + 1, 1, 0}};
         free(tokens);
         free(wide);
         free(salient);
-        if (!replies) continue;
+        if (!given) continue;
         tokens = integers(member(lines->line[i], "reply_tokens"), &count);
-        replies[i] = (struct reply){0};
-        reply_allocate(&replies[i], count, 1, 0);
-        memcpy(replies[i].tokens, tokens, (size_t)count * sizeof *tokens);
-        free(tokens);
+        given[i] = (struct given_reply){.tokens = tokens, .count = count};
     }
 }
 
@@ -126,38 +123,33 @@ static void scores_match(const struct golden *g, const char *setting, const stru
     struct prompt prompts[MOST_LINES];
     struct reply_row rows[MOST_LINES];
     struct reply replies[MOST_LINES];
+    struct given_reply given[MOST_LINES];
     lines_read(&in, g->folder, "score.jsonl");
     lines_read(&want, g->folder, "score.expected.jsonl");
     assert_int_equal(in.count, want.count);
-    inputs_make(g, &in, config, prompts, rows, replies);
-    CHECK(score_replies(g->generator, config, prompts, rows, in.count, replies));
+    const struct rollout_settings settings = rollout_settings_of(config);
+    inputs_make(g, &in, &settings, prompts, rows, given);
+    CHECK(score_replies(g->generator, &settings, prompts, rows, in.count, given, replies));
     for (int i = 0; i < in.count; i++) {
         const json_t *line = want.line[i], *terms = member(line, setting);
         const struct reply *reply = &replies[i];
         check_list(reply->logp, reply->count, member(line, "logp"), g->folder, setting, i, "logp");
-        check_list(reply->entropy, reply->count, member(terms, "entropy"), g->folder, setting, i,
-                   "entropy");
-        check_list(reply->salient_mass, reply->count, member(terms, "salient_mass"), g->folder,
-                   setting, i, "salient_mass");
-        const struct reward_turn turn = {.key = {i, 1, 0, 0},
-                                         .entropy_floored = reply->entropy_floored,
-                                         .salient_mass = reply->salient_mass,
-                                         .visible = prompts[i].visible_count,
-                                         .salient = prompts[i].salient_count,
-                                         .reply = reply->tokens,
-                                         .reply_count = reply->count,
-                                         .history = prompts[i].tokens,
-                                         .history_count = prompts[i].count};
-        const struct reward_settings reward = reward_settings_of(config);
+        const struct statistics *s = &reply->statistics;
+        check_list(statistics_floats(s, STATISTIC_ENTROPY), reply->count, member(terms, "entropy"),
+                   g->folder, setting, i, "entropy");
+        check_list(statistics_floats(s, STATISTIC_SALIENT_MASS), reply->count,
+                   member(terms, "salient_mass"), g->folder, setting, i, "salient_mass");
+        const struct reward_settings *reward = &settings.reward;
         double saw[TERM_MAX];
-        CHECK(reward_terms_compute(&reward, &turn, saw));
-        for (int64_t t = 0; t < reward.term_count; t++) {
-            const char *name = reward_term_name(&reward, t);
+        CHECK(reply_terms(reward, (struct turn_key){i, 1, 0, 0}, &prompts[i], reply, saw));
+        for (int64_t t = 0; t < reward->term_count; t++) {
+            const char *name = reward_term_name(reward, t);
             check_number(saw[t], json_number_value(member(terms, name)), g->folder, setting, i,
                          name, 0);
         }
     }
     inputs_free(in.count, prompts, replies);
+    for (int i = 0; i < in.count; i++) free((void *)given[i].tokens);
     lines_free(&in);
     lines_free(&want);
 }
@@ -174,9 +166,10 @@ static void greedy_replies_match(const struct golden *g, const struct config *ba
     assert_int_equal(in.count, want.count);
     config.rollout.temperature = 0;
     config.rollout.max_new_tokens = 24;
-    inputs_make(g, &in, &config, prompts, rows, NULL);
-    CHECK(
-        generate_replies(g->generator, &config, RANDOM_SAMPLING, prompts, rows, in.count, replies));
+    const struct rollout_settings settings = rollout_settings_of(&config);
+    inputs_make(g, &in, &settings, prompts, rows, NULL);
+    CHECK(generate_replies(g->generator, &settings, RANDOM_SAMPLING, prompts, rows, in.count,
+                           replies));
     for (int i = 0; i < in.count; i++) {
         int64_t count;
         int32_t *tokens = integers(member(want.line[i], "reply_tokens"), &count);
@@ -208,7 +201,7 @@ static void folder_matches(const char *folder)
     CHECK(model_create(g.q, &shape.common, false, &g.model));
     CHECK(model_folder_load(path, g.model));
     CHECK(model_refresh(g.model));
-    CHECK(generator_create(g.model, &g.generator));
+    CHECK(generator_create(g.model, &statistics_standard, &g.generator));
     config_defaults(&config);
     config.rollout.temperature = 1;
     config.infer.batch = 3;

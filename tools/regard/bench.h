@@ -66,7 +66,7 @@ struct bench_prompts {
     struct reply_row *rows;
     int64_t row_count;
 };
-status bench_prompts_make(const struct config *config, const struct model_shape *shape,
+status bench_prompts_make(const struct rollout_settings *settings, const struct model_shape *shape,
                           int64_t histories, int64_t tokens, int64_t candidates,
                           struct bench_prompts *out);
 void bench_prompts_free(struct bench_prompts *prompts);

@@ -33,17 +33,18 @@ static status side_open(const struct bench *b, bool exact, struct side *side)
                                           .tune = b->config.tune};
     status s = queue_create(&options, &side->queue);
     if (!s) s = bench_model(b, side->queue, false, &side->model);
-    if (!s) s = generator_create(side->model, &side->generator);
+    if (!s) s = generator_create(side->model, &statistics_standard, &side->generator);
     if (s) side_close(side);
     return s;
 }
 
-static status replies_make(const struct side *side, struct config *config, int64_t new_tokens,
-                           const struct bench_prompts *prompts, int64_t rows, struct reply *replies)
+static status replies_make(const struct side *side, struct rollout_settings *settings,
+                           int64_t new_tokens, const struct bench_prompts *prompts, int64_t rows,
+                           struct reply *replies)
 {
-    config->infer.batch = rows;
-    config->rollout.max_new_tokens = new_tokens;
-    return generate_replies(side->generator, config, RANDOM_SAMPLING, prompts->prompts,
+    settings->batch = rows;
+    settings->max_new_tokens = new_tokens;
+    return generate_replies(side->generator, settings, RANDOM_SAMPLING, prompts->prompts,
                             prompts->rows, rows, replies);
 }
 
@@ -52,13 +53,19 @@ static void replies_free(struct reply *replies, int64_t count)
     for (int64_t i = 0; i < count; i++) reply_free(&replies[i]);
 }
 
+static bool same_numbers(const struct reply *a, const struct reply *b, int statistic)
+{
+    return !memcmp(statistics_floats(&a->statistics, statistic),
+                   statistics_floats(&b->statistics, statistic), (size_t)a->count * sizeof(float));
+}
+
 static bool same_bits(const struct reply *a, const struct reply *b)
 {
     const size_t floats = (size_t)a->count * sizeof(float);
     return a->count == b->count &&
            !memcmp(a->tokens, b->tokens, (size_t)a->count * sizeof(int32_t)) &&
-           !memcmp(a->logp, b->logp, floats) && !memcmp(a->entropy, b->entropy, floats) &&
-           !memcmp(a->salient_mass, b->salient_mass, floats);
+           !memcmp(a->logp, b->logp, floats) && same_numbers(a, b, STATISTIC_ENTROPY) &&
+           same_numbers(a, b, STATISTIC_SALIENT_MASS);
 }
 
 /* Rows whose bits differ between a batch of n and the largest batch, over n = 1 .. all. */
@@ -68,17 +75,17 @@ static status mismatches_count(const struct side *side, const struct bench *b, i
     enum { CANDIDATES = 8, TOKENS = 4 };
     const int64_t all = b->scale->exact_batches;
     const int64_t length = b->scale->history_tokens < 64 ? b->scale->history_tokens : 64;
-    struct config config = b->config;
+    struct rollout_settings settings = rollout_settings_of(&b->config);
     struct bench_prompts prompts;
     struct reply *want = memory_allocate((size_t)all * sizeof *want);
     struct reply *got = memory_allocate((size_t)all * sizeof *got);
     *compared = *different = 0;
     status s =
-        bench_prompts_make(&config, model_shape(side->model), (all + CANDIDATES - 1) / CANDIDATES,
+        bench_prompts_make(&settings, model_shape(side->model), (all + CANDIDATES - 1) / CANDIDATES,
                            length, CANDIDATES, &prompts);
-    if (!s) s = replies_make(side, &config, TOKENS, &prompts, all, want);
+    if (!s) s = replies_make(side, &settings, TOKENS, &prompts, all, want);
     for (int64_t n = 1; !s && n < all; n++) {
-        s = replies_make(side, &config, TOKENS, &prompts, n, got);
+        s = replies_make(side, &settings, TOKENS, &prompts, n, got);
         for (int64_t i = 0; !s && i < n; i++) {
             ++*compared;
             *different += !same_bits(&got[i], &want[i]);
@@ -96,11 +103,11 @@ static status mismatches_count(const struct side *side, const struct bench *b, i
 static status turn_time(const struct side *side, const struct bench *b,
                         const struct bench_prompts *prompts, double *seconds)
 {
-    struct config config = b->config;
+    struct rollout_settings settings = rollout_settings_of(&b->config);
     struct reply *replies = memory_allocate((size_t)prompts->row_count * sizeof *replies);
     const double start = seconds_now();
     status s =
-        replies_make(side, &config, b->scale->new_tokens, prompts, prompts->row_count, replies);
+        replies_make(side, &settings, b->scale->new_tokens, prompts, prompts->row_count, replies);
     *seconds = seconds_now() - start;
     replies_free(replies, prompts->row_count);
     free(replies);
@@ -113,7 +120,8 @@ static status turns_measure(const struct side sides[2], const struct bench *b, j
     enum { MOST = 16 };
     double times[2][MOST], ratio[MOST], warm;
     struct bench_prompts prompts;
-    TRY(bench_prompts_make(&b->config, model_shape(sides[0].model), b->scale->histories,
+    const struct rollout_settings settings = rollout_settings_of(&b->config);
+    TRY(bench_prompts_make(&settings, model_shape(sides[0].model), b->scale->histories,
                            b->scale->history_tokens, b->scale->candidates, &prompts));
     status s = NULL;
     for (int i = 0; !s && i < 4; i++) s = turn_time(&sides[i % 2], b, &prompts, &warm);

@@ -11,7 +11,7 @@
  * for one is of no use to the other; and the replies of the last round. */
 struct round {
     const struct bench *bench;
-    struct config config;
+    struct rollout_settings settings;
     struct model *model;
     struct generator *generator[2];
     struct bench_prompts prompts;
@@ -30,12 +30,13 @@ static void round_close(struct round *r)
 static status round_open(const struct bench *b, int64_t histories, int64_t candidates,
                          struct round *r)
 {
-    *r = (struct round){.bench = b, .config = b->config};
-    r->config.infer.batch = histories * candidates;
+    *r = (struct round){.bench = b, .settings = rollout_settings_of(&b->config)};
+    r->settings.batch = histories * candidates;
     status s = bench_model(b, b->queue, false, &r->model);
-    for (int i = 0; !s && i < 2; i++) s = generator_create(r->model, &r->generator[i]);
+    for (int i = 0; !s && i < 2; i++)
+        s = generator_create(r->model, &statistics_standard, &r->generator[i]);
     if (!s)
-        s = bench_prompts_make(&r->config, model_shape(r->model), histories,
+        s = bench_prompts_make(&r->settings, model_shape(r->model), histories,
                                b->scale->history_tokens, candidates, &r->prompts);
     r->replies = memory_allocate((size_t)(histories * candidates) * sizeof *r->replies);
     if (s) round_close(r);
@@ -48,10 +49,10 @@ static status round_run(struct round *r, int64_t layers, int64_t new_tokens, dou
 {
     const int64_t rows = r->prompts.row_count;
     struct reply *fresh = memory_allocate((size_t)rows * sizeof *fresh);
-    r->config.attention.layers = layers;
-    r->config.rollout.max_new_tokens = new_tokens;
+    r->settings.layers = layers;
+    r->settings.max_new_tokens = new_tokens;
     const double start = seconds_now();
-    status s = generate_replies(r->generator[layers > 0], &r->config, RANDOM_SAMPLING,
+    status s = generate_replies(r->generator[layers > 0], &r->settings, RANDOM_SAMPLING,
                                 r->prompts.prompts, r->prompts.rows, rows, fresh);
     *seconds = seconds_now() - start;
     bool same = true; /* sampling does not look at capture, nor at how many tokens are to come */
@@ -127,9 +128,9 @@ static json_t *round_line(const struct round *r)
                         json_integer(r->prompts.row_count / r->prompts.prompt_count));
     json_object_set_new(line, "new_tokens", json_integer(scale->new_tokens));
     json_object_set_new(line, "capture_layers", json_integer(r->bench->config.attention.layers));
-    json_object_set_new(line, "temperature", json_real(r->config.rollout.temperature));
-    json_object_set_new(line, "top_k", json_integer(r->config.rollout.top_k));
-    json_object_set_new(line, "top_p", json_real(r->config.rollout.top_p));
+    json_object_set_new(line, "temperature", json_real(r->settings.temperature));
+    json_object_set_new(line, "top_k", json_integer(r->settings.top_k));
+    json_object_set_new(line, "top_p", json_real(r->settings.top_p));
     json_object_set_new(line, "rounds", json_integer(scale->rounds));
     return line;
 }

@@ -180,7 +180,7 @@ status bench_model(const struct bench *b, struct queue *queue, bool with_gradien
     return s;
 }
 
-status bench_prompts_make(const struct config *config, const struct model_shape *shape,
+status bench_prompts_make(const struct rollout_settings *settings, const struct model_shape *shape,
                           int64_t histories, int64_t tokens, int64_t candidates,
                           struct bench_prompts *out)
 {
@@ -193,7 +193,7 @@ status bench_prompts_make(const struct config *config, const struct model_shape 
     status s = NULL;
     for (int64_t h = 0; !s && h < histories; h++) {
         bench_ids(ids, tokens, FIRST_WORD, (int32_t)shape->vocabulary, 16 + (uint32_t)h);
-        s = prompt_from_tokens(ids, salient, tokens, 1, shape->pad, shape->end, config,
+        s = prompt_from_tokens(ids, salient, tokens, 1, shape->pad, shape->end, settings,
                                &out->prompts[h]);
     }
     for (int64_t r = 0; r < out->row_count; r++)

@@ -73,13 +73,13 @@ struct session {
     struct model *model;
     struct language *language;
     struct generator *generator;
+    struct rollout_settings settings;
     struct running_statistics *statistics; /* the checkpoint's, or empty ones */
 };
 status session_open(const struct command *command, bool with_gradients, struct session *session);
 void session_close(struct session *session);
 /* Refuses token ids outside the vocabulary and histories that are empty or too long. */
-status session_check_tokens(const struct session *session, const struct config *config,
-                            const struct dataset *data);
+status session_check_tokens(const struct session *session, const struct dataset *data);
 
 /* One evaluated reply as a JSON line: what score and generate write. */
 struct reply_line {
@@ -90,8 +90,7 @@ struct reply_line {
     int32_t candidate; /* generate; -1: score */
     const char *text;  /* generate, NULL: none */
 };
-status reply_line_write(FILE *out, const struct command *command, const struct session *session,
-                        const struct reply_line *line);
+status reply_line_write(FILE *out, const struct session *session, const struct reply_line *line);
 
 /* Refuses an output folder that holds a model. */
 status output_free(const char *path);

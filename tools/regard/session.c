@@ -35,12 +35,13 @@ status session_open(const struct command *command, bool with_gradients, struct s
         model_round_stochastically(session->model, config->seed);
         s = model_refresh(session->model);
     }
-    if (!s) s = language_open(config, command->model, NULL, &session->language);
+    const struct language_settings words = language_settings_of(config);
+    session->settings = rollout_settings_of(config);
+    if (!s) s = language_open(&words, command->model, NULL, &session->language);
     if (!s) s = language_fits(session->language, model_shape(session->model)->vocabulary);
-    if (!s) s = generator_create(session->model, &session->generator);
+    if (!s) s = generator_create(session->model, &statistics_standard, &session->generator);
     session->statistics = memory_allocate(sizeof *session->statistics);
-    const struct reward_settings reward = reward_settings_of(config);
-    if (!s) s = statistics_open(command->model, &reward, session->statistics);
+    if (!s) s = statistics_open(command->model, &session->settings.reward, session->statistics);
     if (s) session_close(session);
     return s;
 }
@@ -65,8 +66,7 @@ static status tokens_check(const char *path, const struct dialogue *dialogue, co
     return NULL;
 }
 
-status session_check_tokens(const struct session *session, const struct config *config,
-                            const struct dataset *data)
+status session_check_tokens(const struct session *session, const struct dataset *data)
 {
     const int64_t vocabulary = model_shape(session->model)->vocabulary;
     for (int64_t d = 0; d < data->count; d++) {
@@ -82,12 +82,12 @@ status session_check_tokens(const struct session *session, const struct config *
         if (dialogue->history_count == 0)
             FAIL(STATUS_INPUT, "%s:%lld: history_tokens is empty", data->path,
                  (long long)dialogue->line);
-        if (dialogue->history_count > config->history.max_tokens)
+        if (dialogue->history_count > session->settings.max_history)
             FAIL(STATUS_INPUT,
                  "%s:%lld: %lld history_tokens, more than history.max_tokens (%lld); token lines "
                  "are never cut",
                  data->path, (long long)dialogue->line, (long long)dialogue->history_count,
-                 (long long)config->history.max_tokens);
+                 (long long)session->settings.max_history);
         TRY(tokens_check(data->path, dialogue, "history_tokens", dialogue->history_tokens,
                          dialogue->history_count, vocabulary));
         TRY(tokens_check(data->path, dialogue, "reply_tokens", dialogue->reply_tokens,
@@ -103,16 +103,15 @@ static void marks_write(FILE *out, const char *key, const uint8_t *marks, int64_
     fputc(']', out);
 }
 
-status reply_line_write(FILE *out, const struct command *command, const struct session *session,
-                        const struct reply_line *line)
+status reply_line_write(FILE *out, const struct session *session, const struct reply_line *line)
 {
     const struct prompt *prompt = line->prompt;
     const struct reply *reply = line->reply;
-    const struct reward_settings settings = reward_settings_of(&command->config);
+    const struct reward_settings *settings = &session->settings.reward;
     double terms[TERM_MAX], divisors[TERM_MAX];
-    TRY(reply_terms(&settings, (struct turn_key){line->line, prompt->turn, line->candidate, 0},
+    TRY(reply_terms(settings, (struct turn_key){line->line, prompt->turn, line->candidate, 0},
                     prompt, reply, terms));
-    running_divisors(&settings, session->statistics, divisors);
+    running_divisors(settings, session->statistics, divisors);
     if (line->id)
         fprintf(out, "{\"id\":%s", line->id);
     else
@@ -133,18 +132,19 @@ status reply_line_write(FILE *out, const struct command *command, const struct s
     const struct {
         const char *name;
         const float *values;
-    } lists[] = {
-        {"logp", reply->logp}, {"entropy", reply->entropy}, {"salient_mass", reply->salient_mass}};
+    } lists[] = {{"logp", reply->logp},
+                 {"entropy", statistics_floats(&reply->statistics, STATISTIC_ENTROPY)},
+                 {"salient_mass", statistics_floats(&reply->statistics, STATISTIC_SALIENT_MASS)}};
     for (int i = 0; i < 3; i++) {
         fprintf(out, ",\"%s\":", lists[i].name);
         json_write_floats(out, lists[i].values, reply->count);
     }
     char text[40];
-    for (int64_t t = 0; t < settings.term_count; t++) {
+    for (int64_t t = 0; t < settings->term_count; t++) {
         json_double_text(text, terms[t]);
-        fprintf(out, ",\"%s\":%s", reward_term_name(&settings, t), text);
+        fprintf(out, ",\"%s\":%s", reward_term_name(settings, t), text);
     }
-    json_double_text(text, reward_combine(&settings, terms, divisors, reply->count));
+    json_double_text(text, reward_combine(settings, terms, divisors, reply->count));
     fprintf(out, ",\"reward\":%s}\n", text);
     return NULL;
 }

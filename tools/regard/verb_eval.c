@@ -75,12 +75,13 @@ status verb_eval(struct command *command)
     status s = session_open(command, false, &session);
     if (!s) {
         struct evaluation evaluation;
-        s = session_check_tokens(&session, &command->config, data);
+        const struct evaluate_settings settings = evaluate_settings_of(&command->config);
+        s = session_check_tokens(&session, data);
         if (!s && command->samples) s = file_begin(&samples, command->samples);
         if (!s)
-            s = evaluate(session.generator, &command->config, session.language, data, 0,
-                         samples.stream, NULL, &evaluation);
-        if (!s) evaluation_warn(&evaluation, &command->config, data);
+            s = evaluate(session.generator, &settings, session.language, data, 0, samples.stream,
+                         NULL, &evaluation);
+        if (!s) evaluation_warn(&evaluation, data);
         if (!s && samples.stream) s = file_commit(&samples);
         if (!s) s = evaluation_write(command->out, &evaluation);
         file_abandon(&samples);

@@ -25,7 +25,8 @@ status verb_export(struct command *command)
     TRY(output_free(command->out));
     TRY(model_only(command, &queue, &model));
     struct language *language = NULL;
-    status s = language_open(&command->config, command->model, NULL, &language);
+    const struct language_settings words = language_settings_of(&command->config);
+    status s = language_open(&words, command->model, NULL, &language);
     if (!s) {
         s = output_begin(command->out, &out);
         if (!s) s = language_save(language, out.temporary);

@@ -14,7 +14,7 @@ enum { BLOCK_ROWS = 256 };
 struct block {
     struct prompt *prompts;
     struct reply_row *rows;
-    struct reply *replies;
+    struct given_reply *given; /* score: of the rows; their tokens are the block's */
     const struct dialogue **source;
     int64_t prompt_count, row_count, capacity;
 };
@@ -25,14 +25,15 @@ static void block_create(struct block *block, int64_t capacity)
     *block = (struct block){.capacity = capacity};
     block->prompts = memory_allocate(n * sizeof *block->prompts);
     block->rows = memory_allocate(n * sizeof *block->rows);
-    block->replies = memory_allocate(n * sizeof *block->replies);
+    block->given = memory_allocate(n * sizeof *block->given);
     block->source = memory_allocate(n * sizeof *block->source);
 }
 
 static void block_clear(struct block *block)
 {
     for (int64_t i = 0; i < block->prompt_count; i++) prompt_free(&block->prompts[i]);
-    for (int64_t i = 0; i < block->row_count; i++) reply_free(&block->replies[i]);
+    for (int64_t i = 0; i < block->row_count; i++) free((void *)block->given[i].tokens);
+    memset(block->given, 0, (size_t)block->row_count * sizeof *block->given);
     block->prompt_count = block->row_count = 0;
 }
 
@@ -41,7 +42,7 @@ static void block_destroy(struct block *block)
     block_clear(block);
     free(block->prompts);
     free(block->rows);
-    free(block->replies);
+    free(block->given);
     free(block->source);
 }
 
@@ -54,19 +55,11 @@ static void block_row(struct block *block, const struct dialogue *source, int64_
                            {(uint32_t)source->line, (uint32_t)prompt->turn, (uint32_t)candidate}};
 }
 
-static status block_write(struct block *block, const struct command *command,
-                          struct session *session, FILE *out)
+static status replies_write(const struct block *block, const struct session *session, bool score,
+                            const struct reply *replies, FILE *out)
 {
-    const bool score = !strcmp(command->verb, "score");
-    const struct config *config = &command->config;
-    if (score)
-        TRY(score_replies(session->generator, config, block->prompts, block->rows, block->row_count,
-                          block->replies));
-    else
-        TRY(generate_replies(session->generator, config, RANDOM_SAMPLING, block->prompts,
-                             block->rows, block->row_count, block->replies));
     for (int64_t r = 0; r < block->row_count; r++) {
-        const struct reply *reply = &block->replies[r];
+        const struct reply *reply = &replies[r];
         char *text = NULL;
         if (!score && session->language->tokenizer)
             TRY(tokenizer_decode(session->language->tokenizer, reply->tokens, reply->count, true,
@@ -78,38 +71,52 @@ static status block_write(struct block *block, const struct command *command,
                                         .candidate =
                                             score ? -1 : (int32_t)block->rows[r].counter[2],
                                         .text = text};
-        status s = reply_line_write(out, command, session, &line);
+        status s = reply_line_write(out, session, &line);
         free(text);
         if (s) return s;
     }
-    block_clear(block);
     return NULL;
 }
 
-static status token_prompt(const struct session *session, const struct config *config,
-                           const struct dialogue *dialogue, struct block *block)
+static status block_write(struct block *block, struct session *session, bool score, FILE *out)
+{
+    const int64_t rows = block->row_count;
+    struct reply *replies = memory_allocate((size_t)rows * sizeof *replies);
+    status s = score ? score_replies(session->generator, &session->settings, block->prompts,
+                                     block->rows, rows, block->given, replies)
+                     : generate_replies(session->generator, &session->settings, RANDOM_SAMPLING,
+                                        block->prompts, block->rows, rows, replies);
+    if (!s) s = replies_write(block, session, score, replies, out);
+    for (int64_t r = 0; r < rows; r++) reply_free(&replies[r]);
+    free(replies);
+    block_clear(block);
+    return s;
+}
+
+static status token_prompt(const struct session *session, const struct dialogue *dialogue,
+                           struct block *block)
 {
     const struct model_shape *shape = model_shape(session->model);
     struct prompt *prompt = &block->prompts[block->prompt_count++];
     TRY(prompt_from_tokens(dialogue->history_tokens, dialogue->salient, dialogue->history_count,
                            dialogue->turn ? (int32_t)dialogue->turn : 1, shape->pad, shape->end,
-                           config, prompt));
+                           &session->settings, prompt));
     if (dialogue->visible) prompt_restrict(prompt, dialogue->visible);
     return NULL;
 }
 
+/* A row's reply; its tokens are copied. */
 static void reply_set(struct block *block, const int32_t *tokens, int64_t count, int32_t end)
 {
-    struct reply *reply = &block->replies[block->row_count];
-    reply_allocate(reply, count, 1, 0);
-    if (count) memcpy(reply->tokens, tokens, (size_t)count * sizeof *tokens);
-    reply->ended = count && tokens[count - 1] == end;
+    int32_t *copy = memory_allocate((size_t)count * sizeof *copy + 4);
+    if (count) memcpy(copy, tokens, (size_t)count * sizeof *copy);
+    block->given[block->row_count] =
+        (struct given_reply){copy, count, count && tokens[count - 1] == end};
 }
 
 /* Where turns go that a walk finds. */
 struct turns {
     const struct session *session;
-    const struct config *config;
     struct block *block;
 };
 
@@ -121,7 +128,8 @@ static status reply_add(void *context, const struct history *history,
     struct block *block = turns->block;
     if (message == dialogue->message_count || dialogue->messages[message].role != ROLE_ASSISTANT)
         return NULL;
-    TRY(prompt_from_history(history, turns->config, &block->prompts[block->prompt_count]));
+    TRY(prompt_from_history(history, &turns->session->settings,
+                            &block->prompts[block->prompt_count]));
     block->prompt_count++;
     int32_t *ids;
     int64_t count;
@@ -133,18 +141,17 @@ static status reply_add(void *context, const struct history *history,
     return NULL;
 }
 
-static status score_dialogue(const struct session *session, const struct command *command,
-                             const struct dialogue *dialogue, struct block *block)
+static status score_dialogue(const struct session *session, const struct dialogue *dialogue,
+                             struct block *block)
 {
-    const struct config *config = &command->config;
     const int32_t end = model_shape(session->model)->end;
     if (dialogue->has_tokens) {
-        TRY(token_prompt(session, config, dialogue, block));
+        TRY(token_prompt(session, dialogue, block));
         reply_set(block, dialogue->reply_tokens, dialogue->reply_count, end);
         block_row(block, dialogue, 0);
         return NULL;
     }
-    struct turns turns = {session, config, block};
+    struct turns turns = {session, block};
     return history_walk(&session->language->history, dialogue, reply_add, &turns);
 }
 
@@ -155,22 +162,22 @@ static status prompt_add(void *context, const struct history *history,
     const struct turns *turns = context;
     struct block *block = turns->block;
     if (message < dialogue->message_count) return NULL;
-    TRY(prompt_from_history(history, turns->config, &block->prompts[block->prompt_count]));
+    TRY(prompt_from_history(history, &turns->session->settings,
+                            &block->prompts[block->prompt_count]));
     block->prompt_count++;
     return NULL;
 }
 
-static status generate_dialogue(const struct session *session, const struct command *command,
-                                const struct dialogue *dialogue, struct block *block)
+static status generate_dialogue(const struct session *session, const struct dialogue *dialogue,
+                                struct block *block)
 {
-    const struct config *config = &command->config;
     if (dialogue->has_tokens)
-        TRY(token_prompt(session, config, dialogue, block));
+        TRY(token_prompt(session, dialogue, block));
     else {
-        struct turns turns = {session, config, block};
+        struct turns turns = {session, block};
         TRY(history_walk(&session->language->history, dialogue, prompt_add, &turns));
     }
-    for (int64_t k = 0; k < config->rollout.candidates; k++) block_row(block, dialogue, k);
+    for (int64_t k = 0; k < session->settings.candidates; k++) block_row(block, dialogue, k);
     return NULL;
 }
 
@@ -184,20 +191,21 @@ static status replies_run(struct command *command, bool score)
         dataset_free(data);
         return s;
     }
-    int64_t most = command->config.rollout.candidates;
+    int64_t max_rows = command->config.rollout.candidates;
     for (int64_t d = 0; d < data->count; d++)
-        if (data->dialogues[d].message_count > most) most = data->dialogues[d].message_count;
+        if (data->dialogues[d].message_count > max_rows)
+            max_rows = data->dialogues[d].message_count;
     struct block block;
     struct file_writer writer = {NULL};
-    block_create(&block, BLOCK_ROWS + most);
-    s = session_check_tokens(&session, &command->config, data);
+    block_create(&block, BLOCK_ROWS + max_rows);
+    s = session_check_tokens(&session, data);
     if (!s) s = file_begin(&writer, command->out);
     for (int64_t d = 0; !s && d < data->count; d++) {
-        s = score ? score_dialogue(&session, command, &data->dialogues[d], &block)
-                  : generate_dialogue(&session, command, &data->dialogues[d], &block);
+        s = score ? score_dialogue(&session, &data->dialogues[d], &block)
+                  : generate_dialogue(&session, &data->dialogues[d], &block);
         if (s) s = status_context(s, "%s", data->path);
         if (!s && (block.row_count >= BLOCK_ROWS || d + 1 == data->count))
-            s = block_write(&block, command, &session, writer.stream);
+            s = block_write(&block, &session, score, writer.stream);
     }
     if (!s) s = file_commit(&writer);
     file_abandon(&writer);

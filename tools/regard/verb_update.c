@@ -100,7 +100,7 @@ status verb_update(struct command *command)
     status s = session_open(command, true, &session);
     if (!s) {
         struct model *reference = NULL;
-        s = session_check_tokens(&session, &command->config, data);
+        s = session_check_tokens(&session, data);
         if (!s) s = model_open(command->model, session.queue, false, &reference);
         if (!s) {
             struct folder_writer out;

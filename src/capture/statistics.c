@@ -1,0 +1,178 @@
+/* The table of statistics; see statistics.h. */
+#include "src/capture/statistics.h"
+
+#include "src/base/memory.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SUMMARY(member) .output = offsetof(struct attention_summary, member)
+
+static const struct statistic standard[STATISTICS_STANDARD] = {
+    [STATISTIC_ENTROPY] = {.name = "attention_entropy", .per = PER_TOKEN, SUMMARY(entropy)},
+    [STATISTIC_ENTROPY_FLOORED] = {.name = "attention_entropy_floored",
+                                   .per = PER_TOKEN,
+                                   SUMMARY(entropy_floored)},
+    [STATISTIC_SALIENT_MASS] = {.name = "salient_mass", .per = PER_TOKEN, SUMMARY(salient_mass)},
+    [STATISTIC_SPECIAL_MASS] = {.name = "special_mass",
+                                .per = PER_TOKEN,
+                                .metric = "sink_mass",
+                                SUMMARY(special_mass)},
+    [STATISTIC_TURN_MASS] = {.name = "turn_mass",
+                             .per = PER_TURN,
+                             .metric = "mass_turn_back",
+                             SUMMARY(turn_mass)},
+    [STATISTIC_TOP_POSITION] = {.name = "top_position",
+                                .per = PER_POSITION,
+                                .encoding = ENCODE_INDEX,
+                                SUMMARY(top_position)},
+    [STATISTIC_TOP_WEIGHT] = {.name = "top_weight",
+                              .per = PER_POSITION,
+                              .encoding = ENCODE_LOG8,
+                              SUMMARY(top_weight)},
+};
+const struct statistic_table statistics_standard = {standard, STATISTICS_STANDARD};
+
+int64_t statistic_width(const struct statistic *row, const struct statistic_sizes *sizes)
+{
+    switch (row->per) {
+    case PER_TURN:
+        return sizes->turns;
+    case PER_POSITION:
+        return STATISTICS_TOP;
+    case PER_HEAD:
+        return sizes->layers * sizes->heads;
+    default:
+        return 1;
+    }
+}
+
+size_t statistic_number_bytes(const struct statistic *row)
+{
+    return row->encoding == ENCODE_LOG8 ? 1 : 4;
+}
+
+uint8_t statistic_log8(float weight)
+{
+    if (!(weight > 0.0f)) return 0;
+    float code = 255.0f + 16.0f * log2f(weight);
+    if (code < 1.0f) return 0;
+    return code >= 255.0f ? 255 : (uint8_t)lrintf(code);
+}
+
+float statistic_from_log8(uint8_t code)
+{
+    return code ? exp2f((float)(code - 255) / 16.0f) : 0.0f;
+}
+
+int64_t statistics_numbers(const struct statistics *statistics, int row)
+{
+    const struct statistic *one = &statistics->table->rows[row];
+    const int64_t rows = one->reduction == MEAN_OVER_TOKENS ? 1 : statistics->tokens;
+    return rows * statistic_width(one, &statistics->sizes);
+}
+
+void statistics_allocate(struct statistics *statistics, const struct statistic_table *table,
+                         const struct statistic_sizes *sizes, int64_t tokens)
+{
+    assert(table->count <= STATISTICS_MAX);
+    *statistics = (struct statistics){.table = table, .sizes = *sizes, .tokens = tokens};
+    for (int i = 0; i < table->count; i++) {
+        const int64_t numbers = statistics_numbers(statistics, i);
+        statistics->array[i] = memory_allocate((size_t)numbers * 4 + 4);
+        if (table->rows[i].encoding == ENCODE_INDEX)
+            memset(statistics->array[i], -1, (size_t)numbers * 4);
+    }
+}
+
+void statistics_free(struct statistics *statistics)
+{
+    for (int i = 0; i < STATISTICS_MAX; i++) free(statistics->array[i]);
+    *statistics = (struct statistics){0};
+}
+
+void statistics_copy_rounded(struct statistics *to, const struct statistics *from)
+{
+    statistics_allocate(to, from->table, &from->sizes, from->tokens);
+    for (int i = 0; i < from->table->count; i++) {
+        const int64_t numbers = statistics_numbers(from, i);
+        memcpy(to->array[i], from->array[i], (size_t)numbers * 4);
+        if (from->table->rows[i].encoding != ENCODE_LOG8) continue;
+        float *weights = to->array[i];
+        for (int64_t n = 0; n < numbers; n++)
+            weights[n] = statistic_from_log8(statistic_log8(weights[n]));
+    }
+}
+
+const float *statistics_floats(const struct statistics *statistics, int row)
+{
+    assert(statistics->table->rows[row].encoding != ENCODE_INDEX);
+    return statistics->array[row];
+}
+
+const int32_t *statistics_indices(const struct statistics *statistics, int row)
+{
+    assert(statistics->table->rows[row].encoding == ENCODE_INDEX);
+    return statistics->array[row];
+}
+
+static int64_t row_columns(const struct statistic *row, const struct statistic_sizes *sizes)
+{
+    return row->metric && row->encoding != ENCODE_INDEX ? statistic_width(row, sizes) : 0;
+}
+
+int64_t statistics_columns(const struct statistic_table *table, const struct statistic_sizes *sizes)
+{
+    int64_t columns = 0;
+    for (int i = 0; i < table->count; i++) columns += row_columns(&table->rows[i], sizes);
+    return columns;
+}
+
+void statistics_column_name(const struct statistic_table *table,
+                            const struct statistic_sizes *sizes, int64_t column, char name[64])
+{
+    int i = 0;
+    for (; column >= row_columns(&table->rows[i], sizes); i++)
+        column -= row_columns(&table->rows[i], sizes);
+    const struct statistic *row = &table->rows[i];
+    if (row->per == PER_TOKEN)
+        snprintf(name, 64, "%s", row->metric);
+    else if (row->per == PER_HEAD)
+        snprintf(name, 64, "%s_%lld_%lld", row->metric, (long long)(column / sizes->heads),
+                 (long long)(column % sizes->heads));
+    else
+        snprintf(name, 64, "%s_%lld", row->metric, (long long)column);
+}
+
+/* Of one number of the row's width over what is stored of the tokens. */
+static double number_mean(const struct statistics *statistics, int row, int64_t number)
+{
+    const struct statistic *one = &statistics->table->rows[row];
+    const float *values = statistics->array[row];
+    const int64_t width = statistic_width(one, &statistics->sizes);
+    const int64_t rows = one->reduction == MEAN_OVER_TOKENS ? 1 : statistics->tokens;
+    double sum = 0;
+    for (int64_t t = 0; t < rows; t++) sum += (double)values[t * width + number];
+    return rows ? sum / (double)rows : 0;
+}
+
+void statistics_means(const struct statistics *statistics, const struct statistic_sizes *sizes,
+                      double *value)
+{
+    const int64_t turns = statistics->sizes.turns;
+    for (int i = 0; i < statistics->table->count; i++) {
+        const struct statistic *row = &statistics->table->rows[i];
+        const int64_t columns = row_columns(row, sizes);
+        for (int64_t c = 0; c < columns; c++) {
+            if (row->per != PER_TURN)
+                *value++ = number_mean(statistics, i, c);
+            else
+                *value++ = c < turns && statistics->tokens
+                               ? number_mean(statistics, i, turns - 1 - c)
+                               : NAN;
+        }
+    }
+}

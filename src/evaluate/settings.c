@@ -1,0 +1,15 @@
+/* The configuration's keys of evaluation; see settings.h. */
+#include "src/evaluate/settings.h"
+
+#include "src/base/config.h"
+
+struct evaluate_settings evaluate_settings_of(const struct config *config)
+{
+    struct evaluate_settings settings = {.sampling = rollout_settings_of(config)};
+    settings.sampling.shuffled = settings.sampling.random_salience = false;
+    settings.sampling.reward.length_only = false;
+    settings.sampling.temperature = config->eval.temperature;
+    settings.scoring = settings.sampling;
+    settings.scoring.temperature = 1;
+    return settings;
+}

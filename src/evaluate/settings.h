@@ -1,0 +1,17 @@
+/* What an evaluation is made with.  Made at the edge from the configuration; settings.c alone of
+ * this folder knows it. */
+#ifndef REGARD_EVALUATE_SETTINGS_H
+#define REGARD_EVALUATE_SETTINGS_H
+
+#include "src/rollout/settings.h"
+
+/* Both without controls: true salience, and the terms' reward. */
+struct evaluate_settings {
+    struct rollout_settings sampling; /* at eval.temperature */
+    struct rollout_settings scoring;  /* of the gold replies, at temperature 1 */
+};
+
+struct config;
+struct evaluate_settings evaluate_settings_of(const struct config *config);
+
+#endif

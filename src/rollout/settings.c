@@ -1,0 +1,55 @@
+/* The configuration's keys of rollouts; see settings.h. */
+#include "src/rollout/settings.h"
+
+#include "src/base/config.h"
+
+#include <string.h>
+
+struct rollout_settings rollout_settings_of(const struct config *config)
+{
+    return (struct rollout_settings){.seed = config->seed,
+                                     .temperature = config->rollout.temperature,
+                                     .top_p = config->rollout.top_p,
+                                     .top_k = config->rollout.top_k,
+                                     .max_new_tokens = config->rollout.max_new_tokens,
+                                     .batch = config->infer.batch,
+                                     .max_history = config->history.max_tokens,
+                                     .max_turns = config->rollout.turns,
+                                     .layers = config->attention.layers,
+                                     .exclude_special = config->attention.exclude_special,
+                                     .history_coverage = config->history_coverage,
+                                     .shuffled = config->control == CONTROL_SHUFFLED,
+                                     .random_salience = config->control == CONTROL_RANDOM_SALIENCE,
+                                     .candidates = config->rollout.candidates,
+                                     .turns = config->rollout.turns,
+                                     .continue_best =
+                                         config->rollout.continue_with == CONTINUE_BEST,
+                                     .user = config->rollout.user,
+                                     .reward = reward_settings_of(config)};
+}
+
+struct rollout_settings rollout_settings_of_user(const struct rollout_settings *settings)
+{
+    struct rollout_settings user = *settings;
+    user.shuffled = user.random_salience = false;
+    user.layers = 1;
+    user.batch = 1;
+    return user;
+}
+
+_Static_assert((int)LANGUAGE_TEXT_MAX == (int)CONFIG_TEXT_MAX, "texts of keys must fit");
+
+struct language_settings language_settings_of(const struct config *config)
+{
+    struct language_settings settings = {.extra_ids = config->tokenizer.extra_ids,
+                                         .max_tokens = config->history.max_tokens,
+                                         .prompt_only = config->task == TASK_SINGLE_TURN,
+                                         .idf_quantile = config->salience.idf_quantile,
+                                         .entities = config->salience.entities};
+    memcpy(settings.tokenizer, config->tokenizer.path, sizeof settings.tokenizer);
+    memcpy(settings.keywords, config->salience.keywords, sizeof settings.keywords);
+    memcpy(settings.user_marker, config->text.user_marker, sizeof settings.user_marker);
+    memcpy(settings.assistant_marker, config->text.assistant_marker,
+           sizeof settings.assistant_marker);
+    return settings;
+}

@@ -1,0 +1,48 @@
+/* What replies and dialogues are made with, and what text becomes tokens with.  Made at the edge
+ * from the configuration; settings.c alone of this folder knows it. */
+#ifndef REGARD_ROLLOUT_SETTINGS_H
+#define REGARD_ROLLOUT_SETTINGS_H
+
+#include "src/reward/settings.h"
+
+#include <stdbool.h>
+
+enum { LANGUAGE_TEXT_MAX = 1024 };
+
+struct rollout_settings {
+    int64_t seed;
+    /* sampling */
+    double temperature, top_p;
+    int64_t top_k, max_new_tokens;
+    int64_t batch;                  /* replies that are decoded or scored at once */
+    int64_t max_history, max_turns; /* what room is made for beforehand */
+    /* attention */
+    int64_t layers;        /* of the decoder, the last; 0: none is read, asked by bench alone */
+    bool exclude_special;  /* V without special tokens */
+    bool history_coverage; /* false: I is of the current prompt alone */
+    bool shuffled, random_salience; /* controls */
+    /* dialogues */
+    int64_t candidates, turns;
+    bool continue_best;
+    int user; /* enum user_kind */
+    struct reward_settings reward;
+};
+
+struct language_settings {
+    char tokenizer[LANGUAGE_TEXT_MAX]; /* a folder, "bytes", or empty: the model's folder */
+    int64_t extra_ids;                 /* of "bytes"; 0: 125 */
+    char keywords[LANGUAGE_TEXT_MAX];  /* a file, or empty */
+    char user_marker[LANGUAGE_TEXT_MAX], assistant_marker[LANGUAGE_TEXT_MAX];
+    int64_t max_tokens; /* of a history */
+    bool prompt_only;   /* a history is its last message */
+    double idf_quantile;
+    bool entities;
+};
+
+struct config;
+struct rollout_settings rollout_settings_of(const struct config *config);
+/* The same for a model that speaks the user's part: no control, one layer, a reply at a time. */
+struct rollout_settings rollout_settings_of_user(const struct rollout_settings *settings);
+struct language_settings language_settings_of(const struct config *config);
+
+#endif
