@@ -2,6 +2,7 @@
 #include "mpi/setup.h"
 
 #include "kernels/plan.h"
+#include "src/base/config.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,6 @@
 /* Whole dialogues on the built-in corpus with ByT5's bytes: what a batch holds does not depend
  * on how its ids are split over calls, and turns, choices and ends are marked as they went. */
+#include "src/base/config.h"
 #include "src/reward/returns.h"
 #include "src/rollout/dialogues.h"
 #include "src/rollout/language.h"

@@ -1,5 +1,6 @@
 /* Sampling and teacher-forced scoring of the same replies: equal bits in every array, whatever
  * the number of rows at once. */
+#include "src/base/config.h"
 #include "src/rollout/generate_parts.h"
 #include "tests/model/model_test.h"
 

@@ -2,6 +2,7 @@
  * docs/reward.md make of the same lines. */
 #include <dirent.h>
 
+#include "src/base/config.h"
 #include "src/base/file.h"
 #include "src/base/json.h"
 #include "src/model/folder.h"
