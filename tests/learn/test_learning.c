@@ -1,6 +1,7 @@
 /* Learning is real: whole dialogues of the built-in corpus go the way that train goes (rollout,
  * message, advantages, PPO steps), with the reward overwritten by one that can be counted.  What
  * should rise rises, what should stay stays, and the log says so. */
+#include "src/base/config.h"
 #include "src/learn/update.h"
 #include "src/rollout/dialogues.h"
 #include "src/rollout/language.h"

@@ -2,6 +2,7 @@
  * size of what a reward does, the critic, KL, and the same bits for any number of learners. */
 #include <pthread.h>
 
+#include "src/base/config.h"
 #include "src/base/slices.h"
 #include "src/learn/update.h"
 #include "src/rollout/dialogues.h"

@@ -24,7 +24,7 @@ src/capture    : src/base kernels src/model
 src/reward     : src/base
 src/rollout    : src/base src/text src/data src/task kernels src/model src/capture src/reward
 src/report     : src/base
-src/learn      : src/base kernels src/model src/reward src/rollout
+src/learn      : src/base kernels src/model src/capture src/reward src/rollout
 src/evaluate   : src/base src/text src/data src/task kernels src/model src/capture src/reward src/rollout src/report
 src/checkpoint : src/base kernels src/model
 mpi            : src/base src/text src/data src/task kernels src/model src/capture src/reward src/rollout src/report src/learn src/evaluate src/checkpoint

@@ -71,7 +71,7 @@ static status turns_make(struct update *u)
 static status update_open(const struct bench *b, struct update *u)
 {
     struct learner_exchange exchange;
-    const struct rollout_settings settings = rollout_settings_of(&b->config);
+    const struct rollout_settings rollout = rollout_settings_of(&b->config);
     *u = (struct update){.bench = b, .config = b->config};
     u->config.roles.learners = 1;
     u->config.kl.coef = 0; /* no reference model */
@@ -79,7 +79,7 @@ static status update_open(const struct bench *b, struct update *u)
     learner_exchange_alone(&exchange);
     status s = bench_model(b, b->queue, true, &u->model);
     if (!s)
-        s = bench_prompts_make(&settings, model_shape(u->model), b->scale->update_histories,
+        s = bench_prompts_make(&rollout, model_shape(u->model), b->scale->update_histories,
                                b->scale->history_tokens, b->scale->update_candidates, &u->prompts);
     const struct learn_settings settings = learn_settings_of(&u->config);
     if (!s) s = learner_create(&settings, &exchange, u->model, NULL, false, &u->learner);
