@@ -13,19 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const evaluation_name[EVAL_COUNT] = {"reward",
-                                                 "coverage",
-                                                 "focus",
-                                                 "rep_hist",
-                                                 "rep_self",
-                                                 "bleu",
-                                                 "rouge_l",
-                                                 "distinct_1",
-                                                 "distinct_2",
-                                                 "slot_carry_over",
-                                                 "perplexity",
-                                                 "reply_length",
-                                                 "end_rate"};
+const char *const evaluation_name[EVAL_COUNT] = {
+    "reward",     "coverage",     "focus",      "rep_hist",   "rep_self",
+    "bleu",       "rouge_l",      "distinct_1", "distinct_2", "slot_carry_over",
+    "perplexity", "reply_length", "end_rate"};
 
 /* The evaluated turns: prompts, sampled and gold replies, texts. */
 struct held_out {
