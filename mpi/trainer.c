@@ -37,18 +37,18 @@ static status reference_fits(const struct trainer *t)
     return NULL;
 }
 
-static void reference_log(const struct run *run)
+static const char *reference_name(const struct config *config)
 {
-    const struct config *config = run->config;
-    if (run->world->rank != 0) return;
-    if (config->model.reference_path[0])
-        log_line(LOG_INFO, "the reference is %s (model.reference_path)",
-                 config->model.reference_path);
-    else if (config->model.path[0])
-        log_line(LOG_INFO, "the reference is the model that the run began with, %s (model.path)",
-                 config->model.path);
-    else
-        log_line(LOG_INFO, "the reference is the model of random weights that the run began with");
+    return config->model.reference_path[0] ? config->model.reference_path
+           : config->model.path[0]         ? config->model.path
+                                           : "the model of random weights that the run began with";
+}
+
+static const char *reference_source(const struct config *config)
+{
+    return config->model.reference_path[0] ? " (model.reference_path)"
+           : config->model.path[0]         ? ", which the run began with (model.path)"
+                                           : "";
 }
 
 /* Models and what works on them, here and on the counting queue of a plan. */
@@ -217,7 +217,6 @@ status trainer_open(struct run *run)
     if (run->world->roles.is_learner) inbox_open(t);
     if (plan_wanted(run->queue)) TRY(models_reserve(t));
     plan_log_use(run->queue, "update", run->folder.start);
-    reference_log(run);
     struct model *any = t->policy ? t->policy : t->actor_model;
     return language_fits(run->language, model_shape(any)->vocabulary);
 }
@@ -225,6 +224,9 @@ status trainer_open(struct run *run)
 status trainer_connect(struct run *run)
 {
     struct trainer *t = (struct trainer *)run;
+    if (run->world->rank == 0)
+        log_line(LOG_INFO, "the reference is %s%s", reference_name(run->config),
+                 reference_source(run->config));
     const struct roles *roles = &run->world->roles;
     TRY(exchange_connect(&run->exchange, run->parameter_count));
     const bool takes_part = roles->is_actor || run->world->rank == 0;
@@ -255,6 +257,8 @@ status trainer_describe(struct run *run, FILE *out)
         fprintf(out, "# rank %d: %s%s%s\n", r, roles.is_learner ? "learner" : "",
                 roles_both(&roles) ? " and " : "", roles.is_actor ? "actor" : "");
     }
+    fprintf(out, "# the reference is %s%s\n", reference_name(run->config),
+            reference_source(run->config));
     TRY(plan_print(run->queue, world, models_plan, run, out));
     fprintf(out, "# parameters: %lld; updates: %lld of %lld dialogues x %lld candidates\n",
             (long long)run->parameter_count, (long long)run->updates,

@@ -151,7 +151,7 @@ status world_roles(struct world *world, int64_t learners, double patience)
     char allowed[256];
     if (learners < 1 || (learners & (learners - 1)) || learners > world->size)
         FAIL(STATUS_INPUT,
-             "roles.learners: %lld, of %d ranks; it is a power of two, at most the ranks: %s",
+             "roles.learners: %lld must be a power of two and at most the %d ranks: %s",
              (long long)learners, world->size, learners_allowed(world->size, allowed));
     world->patience = patience;
     world->roles = roles_of(world->rank, world->size, (int)learners);

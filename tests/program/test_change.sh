@@ -40,7 +40,7 @@ expect_status 0 "${train[@]}" "${changed[@]}" --run "$work/run" --resume
 # A run from a checkpoint: its own beginning is the reference, or another model, which is another run.
 model=$(newest "$work/run")
 expect_status 0 "${train[@]}" --set train.updates=1 --set model.path="$model" --run "$work/own"
-expect_said "the reference is the model that the run began with, $model"
+expect_said "the reference is $model, which the run began with (model.path)"
 awk -v kl="$(last "$work/own" kl)" 'BEGIN { exit !(kl < 1) }' || fail "far from itself: $(last "$work/own" kl)"
 other=(--set train.updates=1 --set model.path="$model" --set model.reference_path="$(newest "$work/own")")
 expect_status 0 "${train[@]}" "${other[@]}" --set scorer=frozen --run "$work/other"
