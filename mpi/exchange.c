@@ -51,7 +51,7 @@ bool exchange_takes_weights(const struct exchange *exchange)
 
 status exchange_weights(struct exchange *exchange, float *values, int64_t size)
 {
-    static const char name[] = "weights from learner 0 to the actors";
+    static const char name[] = "the broadcast of weights";
     if (!exchange->weights) {
         TRY(exchange->queue->op->synchronize(exchange->queue)); /* MPI knows nothing of its order */
         return actors_broadcast(exchange->world, values, (size_t)size * sizeof *values, name);

@@ -12,7 +12,8 @@ status experience_receive(struct world *world, const struct experience_format *f
     void *message;
     size_t size;
     *out = NULL;
-    TRY(world_receive(world, EXPERIENCE_TAG, "experience from an actor", &message, &size, sender));
+    TRY(world_receive(world, EXPERIENCE_TAG, "the exchange of experience", &message, &size,
+                      sender));
     char name[32];
     snprintf(name, sizeof name, "rank %d", *sender);
     status s = experience_unpack(message, size, format, name, out);
@@ -54,7 +55,7 @@ status experience_outbox_finish(struct experience_outbox *outbox)
 {
     for (; outbox->count; outbox->count--) {
         struct outgoing *one = &outbox->list[outbox->count - 1];
-        TRY(world_send_finish(outbox->world, one->sending, "experience to a learner"));
+        TRY(world_send_finish(outbox->world, one->sending, "the exchange of experience"));
         free(one->message);
     }
     return NULL;

@@ -17,7 +17,7 @@ struct gpu_group {
     enum gpu_members members;
 };
 
-/* What a rank tells of itself. */
+/* What a rank says about itself. */
 struct card {
     char host[96]; /* name and boot: as NCCL tells machines apart */
     char device[COLLECTIVE_DEVICE_BYTES];
@@ -76,12 +76,12 @@ static status cards_gather(struct world *world, MPI_Comm comm, const struct card
     MPI_Request request;
     TRY(transport_check(MPI_Iallgather(mine, (int)sizeof *mine, MPI_BYTE, cards, (int)sizeof *mine,
                                        MPI_BYTE, comm, &request),
-                        "GPUs"));
-    return transport_wait_all(world, &request, 1, "GPUs");
+                        "the comparison of GPUs"));
+    return transport_wait_all(world, &request, 1, "the comparison of GPUs");
 }
 
 /* Why not, in `why`; empty: they can.  The same on all ranks. */
-static void cards_judge(const struct card *cards, int ranks, char why[256])
+static void cards_compare(const struct card *cards, int ranks, char why[256])
 {
     why[0] = 0;
     for (int i = 0; i < ranks; i++) {
@@ -133,7 +133,7 @@ static status group_connect(struct gpu_group *group, struct queue *queue, MPI_Co
     char id[COLLECTIVE_ID_BYTES] = "";
     status s = rank == 0 ? group->calls->identify(id) : NULL;
     /* An id that could not be made is all zeros, so that nobody waits for one. */
-    TRY(transport_broadcast(world, comm, id, sizeof id, 0, "NCCL's id"));
+    TRY(transport_broadcast(world, comm, id, sizeof id, 0, "the exchange of NCCL's id"));
     if (s) return s;
     bool made = false;
     for (size_t i = 0; i < sizeof id; i++) made = made || id[i];
@@ -168,7 +168,7 @@ status gpu_group_open(struct world *world, struct queue *queue, enum gpu_members
         card_fill(calls, queue, size, &mine); /* the others wait for the card all the same */
     status s = status_first(cards_gather(world, comm, &mine, cards), bad);
     if (!s) s = sizes_check(world, cards, ranks);
-    if (!s) cards_judge(cards, ranks, why);
+    if (!s) cards_compare(cards, ranks, why);
     const bool any = !s && cards[0].gpu;
     free(cards);
     if (s) return s;

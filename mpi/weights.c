@@ -53,9 +53,10 @@ status weights_exchange(struct world *world, float *values, int64_t count, int64
                                          .version = version};
         header.checksum = header_checksum(header);
     }
-    TRY(actors_broadcast(world, &header, sizeof header, "weights"));
+    TRY(actors_broadcast(world, &header, sizeof header, "the broadcast of weights"));
     if (world->rank != 0) TRY(header_check(world, &header, count, version));
-    TRY(actors_broadcast(world, values, (size_t)count * sizeof *values, "weights"));
+    TRY(actors_broadcast(world, values, (size_t)count * sizeof *values,
+                         "the broadcast of weights"));
     if (world->rank != 0 && values_checksum(values, count) != header.values_checksum)
         FAIL(STATUS_INTERNAL, "rank %d: weights of update %lld from rank 0 with a wrong checksum",
              world->rank, (long long)version);
