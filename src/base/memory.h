@@ -7,7 +7,8 @@
  * by it but the time since the last checkpoint, since files appear whole or not at all (file.h).
  *
  * Memory of a queue, whose size follows from the settings and which may be a GPU's, is another
- * matter: kernels/ops.h's allocate returns a status that says what it was for and what to lower. */
+ * matter, and so are the records that kernels/ keeps of it: kernels/ops.h's allocate returns a
+ * status that says what it was for and what to lower. */
 #ifndef REGARD_BASE_MEMORY_H
 #define REGARD_BASE_MEMORY_H
 

@@ -1,6 +1,8 @@
 /* Advantages and critic targets, in float64 and in the order dialogue, turn, candidate. */
 #include "src/learn/advantage.h"
 
+#include "src/base/memory.h"
+
 #include "src/reward/returns.h"
 
 #include <math.h>
@@ -118,8 +120,7 @@ status advantage_compute(const struct learn_settings *settings, struct advantage
                          int64_t count)
 {
     if (count == 0) return NULL;
-    int64_t *order = malloc(2 * (size_t)count * sizeof *order);
-    if (!order) FAIL(STATUS_INTERNAL, "out of memory for the advantages of a batch");
+    int64_t *order = memory_allocate(2 * (size_t)count * sizeof *order);
     status failed = compute(settings, items, count, order, order + count);
     free(order);
     return failed;
@@ -129,8 +130,7 @@ status critic_explained_variance(const struct advantage_item *items, int64_t cou
 {
     *out = 0;
     if (count == 0) return NULL;
-    int64_t *order = malloc((size_t)count * sizeof *order);
-    if (!order) FAIL(STATUS_INTERNAL, "out of memory for the order of a batch");
+    int64_t *order = memory_allocate((size_t)count * sizeof *order);
     status failed = turn_order(items, sizeof *items, count, order);
     struct running_statistic target = {0}, residual = {0};
     for (int64_t i = 0; !failed && i < count; i++) {
@@ -147,8 +147,7 @@ status share_within(const void *items, size_t stride, size_t offset, int64_t cou
 {
     *out = 0;
     if (count == 0) return NULL;
-    int64_t *order = malloc((size_t)count * sizeof *order);
-    if (!order) FAIL(STATUS_INTERNAL, "out of memory for the order of a batch");
+    int64_t *order = memory_allocate((size_t)count * sizeof *order);
     status failed = turn_order(items, stride, count, order);
     struct running_statistic all = {0};
     double within = 0;

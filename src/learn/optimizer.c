@@ -1,6 +1,7 @@
 /* AdamW on one buffer's slice. */
 #include "src/learn/optimizer.h"
 
+#include "src/base/memory.h"
 #include "src/base/slices.h"
 
 #include <math.h>
@@ -41,8 +42,7 @@ status optimizer_create(struct queue *queue, int64_t size, const struct optimize
         share->rank >= share->count)
         FAIL(STATUS_INTERNAL, "learner %lld of %lld cannot own an optimizer's part in %lld",
              (long long)share->rank, (long long)share->count, (long long)share->parts);
-    struct optimizer *o = calloc(1, sizeof *o);
-    if (!o) FAIL(STATUS_INTERNAL, "out of memory for an optimizer");
+    struct optimizer *o = memory_allocate(sizeof *o);
     o->queue = queue;
     o->size = size;
     o->share = *share;

@@ -1,6 +1,8 @@
 /* A binary counter of partial sums: buffer i of the stack holds the sum of 2^level[i] leaves. */
 #include "src/learn/reduce.h"
 
+#include "src/base/memory.h"
+
 #include <stdlib.h>
 
 enum { LEVELS_MAX = 40 };
@@ -23,8 +25,7 @@ status gradient_tree_create(struct queue *queue, int64_t size, int64_t leaves,
     if (leaves < 1 || (leaves & (leaves - 1)) != 0)
         FAIL(STATUS_INTERNAL, "a gradient tree needs a power of two of leaves, not %lld",
              (long long)leaves);
-    struct gradient_tree *tree = calloc(1, sizeof *tree);
-    if (!tree) FAIL(STATUS_INTERNAL, "out of memory for a gradient tree");
+    struct gradient_tree *tree = memory_allocate(sizeof *tree);
     tree->queue = queue;
     tree->size = size;
     tree->leaves = leaves;

@@ -1,6 +1,8 @@
 /* A set of n-grams: open addressing, linear probing, ids compared on every hit. */
 #include "src/reward/ngrams.h"
 
+#include "src/base/memory.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +18,7 @@ status ngram_set_create(int64_t n, int64_t capacity, struct ngram_set **out)
     if (n < 1) FAIL(STATUS_INTERNAL, "an n-gram needs n >= 1, not %lld", (long long)n);
     uint64_t slots = 2;
     while (slots < 2 * (uint64_t)(capacity < 1 ? 1 : capacity)) slots *= 2;
-    struct ngram_set *set = calloc(1, sizeof *set + slots * sizeof set->slot[0]);
-    if (!set) FAIL(STATUS_INTERNAL, "out of memory for %lld n-grams", (long long)capacity);
+    struct ngram_set *set = memory_allocate(sizeof *set + slots * sizeof set->slot[0]);
     set->n = n;
     set->mask = slots - 1;
     *out = set;

@@ -1,6 +1,8 @@
 /* Returns over a dialogue's turns, from the last turn back. */
 #include "src/reward/returns.h"
 
+#include "src/base/memory.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -95,8 +97,7 @@ status turn_successors(const struct reward_settings *settings, const void *items
 {
     for (int64_t i = 0; i < count; i++) next[i] = -1;
     if (count == 0) return NULL;
-    int64_t *order = malloc((size_t)count * sizeof *order);
-    if (!order) FAIL(STATUS_INTERNAL, "out of memory for the order of a batch");
+    int64_t *order = memory_allocate((size_t)count * sizeof *order);
     struct batch batch = {items, stride, chosen_offset, order};
     status failed = turn_order(items, stride, count, order);
     if (!failed) link_spans(&batch, count, next);
@@ -121,8 +122,7 @@ status returns_compute(const struct reward_settings *settings, struct return_ite
                        int64_t count)
 {
     if (count == 0) return NULL;
-    int64_t *order = malloc(2 * (size_t)count * sizeof *order);
-    if (!order) FAIL(STATUS_INTERNAL, "out of memory for the returns of a batch");
+    int64_t *order = memory_allocate(2 * (size_t)count * sizeof *order);
     int64_t *next = order + count;
     status failed = turn_order(items, sizeof *items, count, order);
     if (!failed)

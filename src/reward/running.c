@@ -1,6 +1,8 @@
 /* Welford's running deviations of the reward terms. */
 #include "src/reward/running.h"
 
+#include "src/base/memory.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -33,8 +35,7 @@ status running_add(const struct reward_settings *settings, struct running_statis
                    const struct running_item *items, int64_t count)
 {
     if (count == 0) return NULL;
-    int64_t *order = malloc((size_t)count * sizeof *order);
-    if (!order) FAIL(STATUS_INTERNAL, "out of memory for the order of a batch");
+    int64_t *order = memory_allocate((size_t)count * sizeof *order);
     status failed = turn_order(items, sizeof *items, count, order);
     for (int64_t begin = 0, end; !failed && begin < count; begin = end) {
         end = turn_group_end(items, sizeof *items, count, order, begin);

@@ -1,6 +1,7 @@
 /* Random salience: the first |I| draws of a shuffle of V. */
 #include "src/reward/salience_control.h"
 
+#include "src/base/memory.h"
 #include "src/base/philox.h"
 
 #include <stdlib.h>
@@ -27,8 +28,7 @@ status salience_randomize(int64_t seed, int64_t dialogue, int64_t turn, const ui
                           uint8_t *salient, int64_t count)
 {
     if (count < 1) return NULL;
-    int64_t *places = malloc((size_t)count * sizeof *places);
-    if (!places) FAIL(STATUS_INTERNAL, "out of memory for %lld positions", (long long)count);
+    int64_t *places = memory_allocate((size_t)count * sizeof *places);
     int64_t n = 0, draws = 0;
     for (int64_t i = 0; i < count; i++) {
         if (!visible[i]) continue;
