@@ -53,6 +53,8 @@ struct queue_options {
                                * never do */
     bool tune;                /* CUDA: a shape's first product times several algorithms; not where
                                * exact */
+    bool eager;               /* CUDA: all kernels are loaded at once, by the process's first queue;
+                               * loading one later may wait for what other ranks are in */
 };
 
 /* What device memory is for: of the report, and of the advice where it runs out. */

@@ -16,7 +16,7 @@ enum run_stop { STOP_NOT, STOP_PATIENCE, STOP_SIGNAL };
 status run_open(struct run *run)
 {
     const struct config *config = run->config;
-    TRY(queue_open(config, run->world->local_rank, &run->queue));
+    TRY(queue_open(config, run->world->local_rank, run->world->size, &run->queue));
     exchange_open(&run->exchange, run->world, run->queue);
     TRY(dataset_read(config->data.train, DATASET_TRAIN, &run->data));
     if (config->data.valid[0]) TRY(dataset_read(config->data.valid, DATASET_TRAIN, &run->valid));

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-status queue_open(const struct config *config, int local_rank, struct queue **out)
+status queue_open(const struct config *config, int local_rank, int ranks, struct queue **out)
 {
     static const char *const names[] = {
         [DEVICE_AUTO] = "auto", [DEVICE_CPU] = "cpu", [DEVICE_CUDA] = "cuda"};
@@ -20,6 +20,7 @@ status queue_open(const struct config *config, int local_rank, struct queue **ou
         .narrow_on_cuda = config->precision == PRECISION_AUTO,
         .exact = config->exact,
         .tune = config->tune,
+        .eager = ranks > 1,
     };
     return queue_create(&options, out);
 }

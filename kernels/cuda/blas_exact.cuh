@@ -21,7 +21,7 @@
 
 static constexpr int64_t blas_block = 128;               /* the reference's rows */
 static constexpr int64_t blas_step = 256;                /* of larger products */
-static constexpr int64_t blas_most_rows = 8192;          /* in one product */
+static constexpr int64_t blas_max_rows = 8192;           /* in one product */
 static constexpr int64_t blas_tried_elements = 16 << 20; /* of a factor or result on trial */
 enum { blas_probe_threads = 256 };
 
@@ -97,8 +97,8 @@ static void blas_probe_fill(struct queue *q, void *to, int64_t outer, int64_t de
 
 static bool blas_probe_open(struct queue *q, const struct blas_shape *s, struct blas_probe *probe)
 {
-    const int64_t most = s->rows > blas_block ? s->rows : blas_block;
-    const size_t left = blas_bytes(most, s->depth, s->element_bytes);
+    const int64_t left_rows = s->rows > blas_block ? s->rows : blas_block;
+    const size_t left = blas_bytes(left_rows, s->depth, s->element_bytes);
     const size_t right = blas_bytes(s->columns, s->depth, s->element_bytes);
     const size_t c = blas_bytes(s->rows, s->columns, s->c_bytes);
     const size_t want = blas_bytes(blas_block, s->columns, s->c_bytes);
@@ -113,7 +113,7 @@ static bool blas_probe_open(struct queue *q, const struct blas_shape *s, struct 
     probe->c = probe->right + right;
     probe->want = probe->c + c;
     probe->differs = (int *)(probe->want + want);
-    blas_probe_fill(q, probe->left, most, s->depth, false, true);
+    blas_probe_fill(q, probe->left, left_rows, s->depth, false, true);
     blas_probe_fill(q, probe->right, s->columns, s->depth, !s->right_transposed, false);
     return true;
 }
@@ -279,12 +279,12 @@ static status blas_exact_reserve(struct queue *q, struct blas *blas, int64_t n, 
 /* The rows of the next product of `rows` that are left. */
 static int64_t blas_exact_cut(const struct blas_shape *s, int64_t rows)
 {
-    const int64_t wide = s->columns > s->depth ? s->columns : s->depth;
-    int64_t most = blas_tried_elements / wide / blas_step * blas_step;
-    if (most > blas_most_rows) most = blas_most_rows;
-    if (most < blas_step) most = blas_step;
+    const int64_t width = s->columns > s->depth ? s->columns : s->depth;
+    int64_t max_rows = blas_tried_elements / width / blas_step * blas_step;
+    if (max_rows > blas_max_rows) max_rows = blas_max_rows;
+    if (max_rows < blas_step) max_rows = blas_step;
     if (rows < blas_step) return rows;
-    return rows > most ? most : rows / blas_step * blas_step;
+    return rows > max_rows ? max_rows : rows / blas_step * blas_step;
 }
 
 static void blas_exact_multiply(struct queue *q, struct blas *blas, const struct product *p)

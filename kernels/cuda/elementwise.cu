@@ -1,5 +1,5 @@
 /* Operations whose outputs each depend on a few inputs: sums, ReLU, caches, counters, means. */
-#include "wide.cuh"
+#include "octet.cuh"
 
 enum { threads = 256 };
 

@@ -1,6 +1,6 @@
 /* The gated activation of T5 v1.1: y = gelu(gate) up, gelu(g) = g/2 (1 + tanh(sqrt(2/pi)
  * (g + 0.044715 g^3))).  x is [m, 2f]: gate, then up. */
-#include "wide.cuh"
+#include "octet.cuh"
 
 enum { threads = 128 };
 
@@ -26,16 +26,16 @@ static __device__ inline float2 gated_slope(float g, float up, float d)
     return make_float2(d * up * slope, d * 0.5f * g * (1.0f + t));
 }
 
-/* Blocks: rows, columns.  A thread has eight neighbours, moved at once where `wide` (f is a
+/* Blocks: rows, columns.  A thread has eight neighbours, moved at once where `vectorized` (f is a
  * multiple of 8 then). */
 template <class T>
 static __global__ void __launch_bounds__(threads)
-    gated_gelu_kernel(T *__restrict__ y, const T *__restrict__ x, int64_t f, bool wide)
+    gated_gelu_kernel(T *__restrict__ y, const T *__restrict__ x, int64_t f, bool vectorized)
 {
     const int64_t row = blockIdx.x, first = 8 * ((int64_t)blockIdx.y * threads + threadIdx.x);
     const T *gate = x + 2 * row * f, *up = gate + f;
     y += row * f;
-    if (wide && first < f) {
+    if (vectorized && first < f) {
         const octet<T> g = octet_load(gate + first), u = octet_load(up + first);
         octet<T> out;
         GPU_UNROLL
@@ -51,13 +51,13 @@ static __global__ void __launch_bounds__(threads)
 template <class T>
 static __global__ void __launch_bounds__(threads)
     gated_gelu_backward_kernel(T *__restrict__ dx, const T *__restrict__ dy,
-                               const T *__restrict__ x, int64_t f, bool wide)
+                               const T *__restrict__ x, int64_t f, bool vectorized)
 {
     const int64_t row = blockIdx.x, first = 8 * ((int64_t)blockIdx.y * threads + threadIdx.x);
     const T *gate = x + 2 * row * f, *up = gate + f;
     T *dgate = dx + 2 * row * f, *dup = dgate + f;
     dy += row * f;
-    if (wide && first < f) {
+    if (vectorized && first < f) {
         const octet<T> g = octet_load(gate + first), u = octet_load(up + first);
         const octet<T> d = octet_load(dy + first);
         octet<T> out_gate, out_up;
@@ -84,9 +84,9 @@ void cuda_gated_gelu(struct queue *q, real *y, const real *x, int64_t m, int64_t
 {
     if (m == 0) return;
     const dim3 grid((unsigned)m, (unsigned)cuda_divide_up(f, 8 * threads));
-    const bool wide = octets_fit(f, (char *)y, (const char *)x);
+    const bool vectorized = octets_fit(f, (char *)y, (const char *)x);
     cuda_with_element(q, cuda_launch(q, gated_gelu_kernel<element>, grid, threads, 0, (element *)y,
-                                     (const element *)x, f, wide));
+                                     (const element *)x, f, vectorized));
 }
 
 void cuda_gated_gelu_backward(struct queue *q, real *dx, const real *dy, const real *x, int64_t m,
@@ -94,8 +94,8 @@ void cuda_gated_gelu_backward(struct queue *q, real *dx, const real *dy, const r
 {
     if (m == 0) return;
     const dim3 grid((unsigned)m, (unsigned)cuda_divide_up(f, 8 * threads));
-    const bool wide = octets_fit(f, (char *)dx, (const char *)dy, (const char *)x);
-    cuda_with_element(q,
-                      cuda_launch(q, gated_gelu_backward_kernel<element>, grid, threads, 0,
-                                  (element *)dx, (const element *)dy, (const element *)x, f, wide));
+    const bool vectorized = octets_fit(f, (char *)dx, (const char *)dy, (const char *)x);
+    cuda_with_element(q, cuda_launch(q, gated_gelu_backward_kernel<element>, grid, threads, 0,
+                                     (element *)dx, (const element *)dy, (const element *)x, f,
+                                     vectorized));
 }

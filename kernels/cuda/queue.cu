@@ -141,8 +141,11 @@ static status device_choose(struct cuda_queue *cuda, int device)
     return NULL;
 }
 
-static status queue_fill(struct cuda_queue *cuda, int device)
+static status queue_fill(struct cuda_queue *cuda, int device, bool eager)
 {
+    /* Read when the driver starts, before the first call of it; whoever has set it knows better. */
+    if (eager && setenv("CUDA_MODULE_LOADING", "EAGER", 0))
+        FAIL(STATUS_INTERNAL, "CUDA_MODULE_LOADING cannot be set");
     TRY(device_choose(cuda, device));
     cuda_check(&cuda->base,
                cudaDeviceGetAttribute(&cuda->block_shared, cudaDevAttrMaxSharedMemoryPerBlockOptin,
@@ -178,7 +181,7 @@ status cuda_queue_open(const struct ops *operations, int device,
     cuda->base.real_bytes = real_bytes;
     cuda->base.exact = options->exact;
     cuda->tune = options->tune;
-    status error = queue_fill(cuda, device);
+    status error = queue_fill(cuda, device, options->eager);
     if (error) {
         cuda_destroy(&cuda->base);
         return error;

@@ -2,11 +2,11 @@
  * and its gradients.
  * Rows of T5's sizes (a multiple of 8 up to 2048) are read once, by a warp each, 16 bytes a lane;
  * the backward pass adds up dw as it goes.  Other rows take a block each, see the end. */
+#include "octet.cuh"
 #include "reduce.cuh"
-#include "wide.cuh"
 
 enum { threads = 256, warps = threads / 32, strip_columns = 32, strip_strands = 8 };
-enum { lane_columns = 8, group_columns = 32 * lane_columns, most_groups = 8 };
+enum { lane_columns = 8, group_columns = 32 * lane_columns, max_groups = 8 };
 
 /* The columns of group g that a lane has: [column, column + 8), all of them below d or none. */
 static __device__ inline int64_t lane_column(int g)
@@ -207,7 +207,7 @@ static __global__ void __launch_bounds__(strip_columns *strip_strands)
             constexpr int groups = 4;                                                              \
             __VA_ARGS__;                                                                           \
         } else {                                                                                   \
-            constexpr int groups = most_groups;                                                    \
+            constexpr int groups = max_groups;                                                     \
             __VA_ARGS__;                                                                           \
         }                                                                                          \
     } while (0)
@@ -216,7 +216,7 @@ void cuda_rmsnorm(struct queue *q, real *y, float *inverse, const real *x, const
                   int64_t m, int64_t d, float eps)
 {
     if (m == 0) return;
-    if (d <= most_groups * group_columns && octets_fit(d, (char *)y, (const char *)x, w))
+    if (d <= max_groups * group_columns && octets_fit(d, (char *)y, (const char *)x, w))
         cuda_with_element(
             q, with_groups(d, cuda_launch(q, (rmsnorm_row_kernel<element, groups>),
                                           cuda_divide_up(m, warps), threads, 0, (element *)y,
@@ -240,7 +240,7 @@ void cuda_rmsnorm_backward(struct queue *q, real *dx, float *dw, const real *dy,
         partial = (float *)cuda_scratch(q, (size_t)(parts * d) * sizeof *partial);
         if (!partial) return;
     }
-    if (d <= most_groups * group_columns &&
+    if (d <= max_groups * group_columns &&
         octets_fit(d, (char *)dx, (const char *)dy, (const char *)x, w)) {
         cuda_with_element(
             q, with_groups(d, cuda_launch(q, (rmsnorm_row_backward_kernel<element, groups>), parts,

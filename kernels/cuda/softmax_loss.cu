@@ -1,6 +1,6 @@
 /* Softmax over the vocabulary: log-probabilities of targets, entropy, KL and gradient. */
+#include "octet.cuh"
 #include "softmax.cuh"
-#include "wide.cuh"
 
 enum { threads = softmax_threads };
 
@@ -49,13 +49,13 @@ static __global__ void __launch_bounds__(threads)
 }
 
 /* dlogits may be logits.  Blocks: rows, parts of the vocabulary.  A thread has eight neighbours,
- * moved at once where `wide` (the vocabulary is a multiple of 8 then). */
+ * moved at once where `vectorized` (the vocabulary is a multiple of 8 then). */
 template <class T>
 static __global__ void __launch_bounds__(threads)
     softmax_loss_backward_kernel(T *dlogits, const float *logits, const float *__restrict__ lse,
                                  const int32_t *__restrict__ targets,
                                  const float *__restrict__ dlogp, float temperature,
-                                 float smoothing, int64_t vocabulary, bool wide,
+                                 float smoothing, int64_t vocabulary, bool vectorized,
                                  int *__restrict__ mistake)
 {
     const int64_t row = blockIdx.x, first = 8 * ((int64_t)blockIdx.y * threads + threadIdx.x);
@@ -71,7 +71,7 @@ static __global__ void __launch_bounds__(threads)
         return i == target ? rest + (1.0f - smoothing) * factor : rest;
     };
     logits += row * vocabulary, dlogits += row * vocabulary;
-    if (wide && first < vocabulary) {
+    if (vectorized && first < vocabulary) {
         const octet<float> x = octet_load(logits + first);
         octet<T> out;
         GPU_UNROLL
@@ -98,8 +98,8 @@ void cuda_softmax_loss_backward(struct queue *q, real *dlogits, const float *log
 {
     if (m == 0) return;
     const dim3 grid((unsigned)m, (unsigned)cuda_divide_up(vocabulary, 8 * threads));
-    const bool wide = octets_fit(vocabulary, (char *)dlogits, logits);
+    const bool vectorized = octets_fit(vocabulary, (char *)dlogits, logits);
     cuda_with_element(q, cuda_launch(q, softmax_loss_backward_kernel<element>, grid, threads, 0,
                                      (element *)dlogits, logits, lse, targets, dlogp, temperature,
-                                     smoothing, vocabulary, wide, cuda_queue_of(q)->mistake));
+                                     smoothing, vocabulary, vectorized, cuda_queue_of(q)->mistake));
 }

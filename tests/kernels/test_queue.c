@@ -248,6 +248,24 @@ static void what_is_released_twice_is_noticed(void **state)
     q->op->destroy(q);
 }
 
+static void
+an_eager_queue_has_all_kernels_loaded_unless_the_environment_says_otherwise(void **state)
+{
+    (void)state;
+    static const char *const before[] = {NULL, "LAZY"}, *const after[] = {"EAGER", "LAZY"};
+    if (!on_cuda()) skip();
+    for (int i = 0; i < 2; i++) {
+        struct queue *q;
+        unsetenv("CUDA_MODULE_LOADING");
+        if (before[i]) setenv("CUDA_MODULE_LOADING", before[i], 1);
+        status error = queue_create(&(struct queue_options){.device = device(), .eager = true}, &q);
+        if (error) fail_msg("%s", status_message(error));
+        assert_string_equal(getenv("CUDA_MODULE_LOADING"), after[i]);
+        q->op->destroy(q);
+    }
+    unsetenv("CUDA_MODULE_LOADING");
+}
+
 static void a_device_has_one_of_the_known_names(void **state)
 {
     (void)state;
@@ -274,6 +292,8 @@ int main(void)
         cmocka_unit_test(blocks_come_from_what_was_reserved_and_may_be_given_out_again),
         cmocka_unit_test(more_than_there_is_is_not_reserved),
         cmocka_unit_test(what_is_released_twice_is_noticed),
+        cmocka_unit_test(
+            an_eager_queue_has_all_kernels_loaded_unless_the_environment_says_otherwise),
         cmocka_unit_test(a_device_has_one_of_the_known_names),
     };
     return cmocka_run_group_tests_name("queue", tests, NULL, NULL);

@@ -72,35 +72,38 @@ static status round_run(struct round *r, int64_t layers, int64_t new_tokens, dou
 }
 
 /* Times with capture and without, alternated so that a drift falls on both: of whole rounds, and
- * of a step, which is what `new_tokens` take more than `few`, for each token. */
+ * of one step.  A step's is what a round of new_tokens takes longer than one of `short_steps`,
+ * divided by the difference of their tokens. */
 struct capture_times {
     double on, off, step_on, step_off; /* medians */
     double ratio[3];                   /* off over on: median, lowest, highest */
     double step_ratio[3];              /* on over off */
 };
 
-static status rounds_measure(struct round *r, int64_t few, struct capture_times *out)
+static status rounds_measure(struct round *r, int64_t short_steps, struct capture_times *out)
 {
     enum { MOST = 16 };
     const int rounds = r->bench->scale->rounds;
-    const int64_t layers = r->bench->config.attention.layers, many = r->bench->scale->new_tokens;
+    const int64_t layers = r->bench->config.attention.layers,
+                  long_steps = r->bench->scale->new_tokens;
     double times[4][MOST], ratio[MOST], step_ratio[MOST], warm;
     for (int i = 0; i < 2; i++) { /* a first use may allocate, choose algorithms, record graphs */
-        TRY(round_run(r, layers, many, &warm));
-        TRY(round_run(r, 0, many, &warm));
-        TRY(round_run(r, layers, few, &warm));
-        TRY(round_run(r, 0, few, &warm));
+        TRY(round_run(r, layers, long_steps, &warm));
+        TRY(round_run(r, 0, long_steps, &warm));
+        TRY(round_run(r, layers, short_steps, &warm));
+        TRY(round_run(r, 0, short_steps, &warm));
     }
     for (int i = 0; i < rounds; i++) {
-        double seconds[2][2]; /* [captured][few] */
+        double seconds[2][2]; /* [captured][short_steps] */
         for (int k = 0; k < 2; k++) {
             const int on = (i + k) % 2;
-            TRY(round_run(r, on ? layers : 0, many, &seconds[on][0]));
-            TRY(round_run(r, on ? layers : 0, few, &seconds[on][1]));
+            TRY(round_run(r, on ? layers : 0, long_steps, &seconds[on][0]));
+            TRY(round_run(r, on ? layers : 0, short_steps, &seconds[on][1]));
         }
         for (int on = 0; on < 2; on++) {
             times[on][i] = seconds[on][0];
-            times[2 + on][i] = (seconds[on][0] - seconds[on][1]) / (double)(many - few);
+            times[2 + on][i] =
+                (seconds[on][0] - seconds[on][1]) / (double)(long_steps - short_steps);
         }
         ratio[i] = times[0][i] / times[1][i];
         step_ratio[i] = times[3][i] / times[2][i];
@@ -135,7 +138,7 @@ static json_t *round_line(const struct round *r)
     return line;
 }
 
-static int64_t few_tokens(const struct bench_scale *scale)
+static int64_t short_turn(const struct bench_scale *scale)
 {
     return scale->new_tokens >= 16 ? scale->new_tokens / 8 : 1;
 }
@@ -143,7 +146,7 @@ static int64_t few_tokens(const struct bench_scale *scale)
 static status generate_measure(struct round *r, json_t *out)
 {
     struct capture_times t;
-    TRY(rounds_measure(r, few_tokens(r->bench->scale), &t));
+    TRY(rounds_measure(r, short_turn(r->bench->scale), &t));
     double untimed;
     TRY(round_run(r, r->bench->config.attention.layers, r->bench->scale->new_tokens, &untimed));
     int64_t count = 0;
@@ -204,16 +207,17 @@ static status decode_measure(struct round *r, json_t *out)
 {
     const struct bench *b = r->bench;
     const struct model_shape *shape = model_shape(r->model);
-    const int64_t few = few_tokens(b->scale), many = b->scale->new_tokens;
+    const int64_t short_steps = short_turn(b->scale), long_steps = b->scale->new_tokens;
     struct capture_times t;
-    TRY(rounds_measure(r, few, &t));
+    TRY(rounds_measure(r, short_steps, &t));
     const double element = (double)b->queue->real_bytes;
     const double token =
         2 * element * (double)(shape->layers * shape->heads) * model_shape_number(shape, "d_kv");
     const double weights = step_weight_bytes(r->model);
     const double cross = token * (double)(r->prompts.prompt_count * b->scale->history_tokens);
-    /* Steps few + 1 to many read so many keys, their own among them. */
-    const double self = token * (double)r->prompts.row_count * (double)(few + 1 + many) / 2;
+    /* Steps short_steps + 1 to long_steps read as many keys, their own among them. */
+    const double self =
+        token * (double)r->prompts.row_count * (double)(short_steps + 1 + long_steps) / 2;
     const double floor = weights + cross + self;
     json_t *line = round_line(r);
     json_object_set_new(out, "decode", line);

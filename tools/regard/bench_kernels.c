@@ -26,8 +26,8 @@ static void product_close(struct queue *q, struct product *p)
     buffer_release(q, &p->y);
 }
 
-/* Weights [n, k] and inputs for up to most_m rows. */
-static status product_open(struct queue *q, struct product *p, int64_t n, int64_t k, int64_t most_m)
+/* Weights [n, k] and inputs for up to max_m rows. */
+static status product_open(struct queue *q, struct product *p, int64_t n, int64_t k, int64_t max_m)
 {
     *p = (struct product){.n = n, .k = k};
     struct buffer values = {0};
@@ -35,8 +35,8 @@ static status product_open(struct queue *q, struct product *p, int64_t n, int64_
     if (!s) s = q->op->matrix_create(q, n, k, false, &p->w);
     if (!s) q->op->matrix_pack(q, p->w, values.data, NULL);
     if (!s) s = q->op->synchronize(q);
-    if (!s) s = bench_reals(q, &p->x, most_m * k, 2);
-    if (!s) s = buffer_reserve(q, &p->y, (size_t)(most_m * n) * q->real_bytes);
+    if (!s) s = bench_reals(q, &p->x, max_m * k, 2);
+    if (!s) s = buffer_reserve(q, &p->y, (size_t)(max_m * n) * q->real_bytes);
     buffer_release(q, &values);
     if (s) product_close(q, p);
     return s;
@@ -87,7 +87,7 @@ status bench_peaks_measure(const struct bench *b, struct bench_peaks *peaks, jso
 {
     const struct bench_scale *scale = b->scale;
     struct queue *q;
-    TRY(queue_open(&b->config, 0, &q));
+    TRY(queue_open(&b->config, 0, 1, &q));
     status s = peaks_of(q, scale, peaks);
     q->op->destroy(q);
     if (s) return s;
@@ -102,7 +102,7 @@ status bench_peaks_measure(const struct bench *b, struct bench_peaks *peaks, jso
     return NULL;
 }
 
-/* One kernel's line; flops or bytes 0: not told. */
+/* One kernel's line; flops or bytes 0: left out. */
 static json_t *kernel_line(const char *name, const struct bench_peaks *peaks, double seconds,
                            double flops, double bytes)
 {
@@ -133,10 +133,10 @@ static status bench_products(const struct bench *b, json_t *list)
                                  {32128, scale->d_model}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         struct product p;
-        int64_t most = 1;
+        int64_t max_m = 1;
         for (int r = 0; r < 5; r++)
-            if (b->scale->rows[r] > most) most = b->scale->rows[r];
-        TRY(product_open(q, &p, shapes[i][0], shapes[i][1], most));
+            if (b->scale->rows[r] > max_m) max_m = b->scale->rows[r];
+        TRY(product_open(q, &p, shapes[i][0], shapes[i][1], max_m));
         status s = NULL;
         for (int r = 0; !s && r < 5 && b->scale->rows[r]; r++) {
             double seconds;

@@ -29,7 +29,7 @@ status session_open(const struct command *command, bool with_gradients, struct s
     const struct config *config = &command->config;
     memset(session, 0, sizeof *session);
     TRY(config_check(config, CONFIG_INFERENCE));
-    status s = queue_open(config, 0, &session->queue);
+    status s = queue_open(config, 0, 1, &session->queue);
     if (!s) s = model_open(command->model, session->queue, with_gradients, &session->model);
     if (!s && with_gradients && config->rounding == ROUNDING_STOCHASTIC) {
         model_round_stochastically(session->model, config->seed);

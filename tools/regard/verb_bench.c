@@ -1,5 +1,5 @@
 /* bench: figures as JSON, each beside the matrix rate or the bandwidth measured in the same run.
- * Seconds are told, never asserted. */
+ * Seconds are reported, never asserted. */
 #include "kernels/memory_kinds.h"
 #include "mpi/setup.h"
 #include "src/base/version.h"
@@ -14,7 +14,7 @@ static const struct {
 } parts[] = {{"kernels", bench_kernels}, {"generate", bench_generate}, {"decode", bench_decode},
              {"update", bench_update},   {"weights", bench_weights},   {"exact", bench_exact}};
 
-/* The most device memory of the run, by kind; the CPU counts none. */
+/* The peak of device memory in this run, by kind; the CPU counts none. */
 static json_t *memory_used(struct queue *q)
 {
     struct memory_report report;
@@ -72,7 +72,7 @@ status verb_bench(struct command *command)
                : b.config.model.path[0] ? b.config.model.path
                                         : NULL;
     TRY(config_check(&b.config, CONFIG_INFERENCE));
-    TRY(queue_open(&b.config, 0, &b.queue));
+    TRY(queue_open(&b.config, 0, 1, &b.queue));
     json_t *out = json_object();
     status s = bench_run(&b, what, out);
     if (!s) {
