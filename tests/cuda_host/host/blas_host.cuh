@@ -4,6 +4,7 @@
  *
  * Algorithms differ in the order of additions.  Exact queues are offered bad ones before good ones,
  * by the number of rows, as a real library might: what they must find out is tested with them.
+ * While calls are recorded nothing but to run may be asked of it: anything else is an error.
  * Other queues get the good one alone or, with CUDA_HOST_ALGORITHMS=many, several of its kind, the
  * first of which dawdles. */
 #pragma once
@@ -21,11 +22,20 @@ enum blas_order {
 };
 
 struct blas_library {
-    int unused;
+    struct queue *queue;
 };
 
-static bool blas_library_open(struct queue *, struct blas_library *)
+static bool blas_library_open(struct queue *q, struct blas_library *library)
 {
+    library->queue = q;
+    return true;
+}
+
+/* As cuBLASLt may: an error that the recording ends with. */
+static bool blas_asked_while_recording(const struct blas_library *library)
+{
+    if (!cuda_queue_of(library->queue)->recording) return false;
+    cuda_fail(library->queue, ERROR(STATUS_INTERNAL, "asked while calls are recorded"));
     return true;
 }
 
@@ -43,9 +53,13 @@ static size_t blas_library_cached_bytes(struct queue *)
     return 512;
 }
 
-static int blas_library_suggest(struct blas_library *, const struct blas_shape *shape,
-                                struct blas_algorithm *algorithms, int max, const char **)
+static int blas_library_suggest(struct blas_library *library, const struct blas_shape *shape,
+                                struct blas_algorithm *algorithms, int max, const char **message)
 {
+    if (blas_asked_while_recording(library)) {
+        *message = "asked while calls are recorded";
+        return 0;
+    }
     static const enum blas_order offered[3][4] = {
         {BLAS_HALVES, BLAS_DESCENDING, BLAS_BY_PLACE, BLAS_ASCENDING},
         {BLAS_BY_PLACE, BLAS_ASCENDING, BLAS_HALVES, BLAS_DESCENDING},
@@ -64,9 +78,10 @@ static int blas_library_suggest(struct blas_library *, const struct blas_shape *
 }
 
 /* Of exact queues the reference's algorithm is good for even numbers of rows alone. */
-static bool blas_library_takes(struct blas_library *, const struct blas_shape *shape,
+static bool blas_library_takes(struct blas_library *library, const struct blas_shape *shape,
                                const struct blas_algorithm *)
 {
+    if (blas_asked_while_recording(library)) return false;
     return !shape->exact || shape->rows % 2 == 0;
 }
 
