@@ -96,7 +96,7 @@ static void test_bad_configs_are_refused_by_key(void **state)
         const char *config, *first, *second;
     } cases[] = {
         {"[]", "config.json", "object"},
-        {"{\"model_type\": \"umt5\"}", "model_type", "umt5"},
+        {"{\"model_type\": \"umt5\"}", "model_type umt5", "supported are: t5, mt5"},
         {"{\"d_model\": 0}", "d_model", "0"},
         {"{\"d_model\": 512.0}", "d_model", "integer"},
         {"{\"vocab_size\": 99999999999}", "vocab_size", "99999999999"},
@@ -205,6 +205,64 @@ static void test_tensors_that_do_not_fit_are_refused_by_name(void **state)
     rewrite("lm_head.weight", "", false, NULL, false);
     config_json_set("tie_word_embeddings", json_false());
     expect(load(NULL), "separate head is not there", "missing tensor", "lm_head.weight");
+}
+
+/* MADLAD-400's files and others: the embedding under another name, once or twice. */
+static void test_an_embedding_under_other_names_gives_the_same_model(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"relu-tied", "bf16"}; /* tied; a head of its own */
+    static const char *const names[] = {"encoder.embed_tokens.weight",
+                                        "decoder.embed_tokens.weight"};
+    const float other = 3;
+    for (size_t m = 0; m < 2; m++) {
+        char whole[65], renamed[65];
+        copy_golden(models[m]);
+        CHECK(load(whole));
+        for (size_t n = 0; n < 2; n++) {
+            copy_golden(models[m]);
+            rewrite(names[n], "", false, NULL, false);
+            rewrite("shared.weight", names[n], false, NULL, false);
+            CHECK(load(renamed));
+            assert_string_equal(renamed, whole);
+        }
+        rewrite(names[0], "", false, NULL, false);
+        rewrite(names[1], names[0], true, NULL, false); /* both, equal */
+        CHECK(load(renamed));
+        assert_string_equal(renamed, whole);
+        rewrite(names[1], NULL, false, &other, false);
+        expect(load(NULL), "two embeddings", "differ", names[1]);
+    }
+    copy_golden("bf16"); /* a head of its own is no embedding */
+    rewrite("shared.weight", "", false, NULL, false);
+    expect(load(NULL), "a head alone", "missing tensor", "shared.weight");
+    config_json_set("tie_word_embeddings", json_true());
+    config_json_set("scale_decoder_outputs", json_false());
+    expect(load(NULL), "a head alone, in Transformers 5's form", "missing tensor", "shared.weight");
+}
+
+static void test_mt5_is_v1_1_with_defaults_of_its_own(void **state)
+{
+    (void)state;
+    char t5[65], mt5[65];
+    struct t5_shape shape;
+    copy_golden("bf16");
+    CHECK(load(t5));
+    config_json_set("model_type", json_string("mt5"));
+    config_json_set("architectures", json_pack("[s]", "MT5ForConditionalGeneration"));
+    CHECK(load(mt5));
+    assert_string_equal(mt5, t5);
+    folder_clear();
+    write_text("config.json", "{\"model_type\": \"mt5\"}");
+    CHECK(t5_folder_shape(folder, &shape));
+    assert_int_equal(shape.common.vocabulary, 250112);
+    assert_int_equal(shape.common.width, 512);
+    assert_int_equal(shape.d_kv, 64);
+    assert_int_equal(shape.d_ff, 1024);
+    assert_int_equal(shape.common.heads, 6);
+    assert_int_equal(shape.encoder_layers, 8);
+    assert_int_equal(shape.common.layers, 8);
+    assert_true(shape.gated && !shape.tied && !shape.scale_logits);
 }
 
 static void test_transformers_5_tells_the_head_by_the_file(void **state)
@@ -325,6 +383,8 @@ int main(void)
         cmocka_unit_test(test_missing_keys_take_the_defaults_of_transformers),
         cmocka_unit_test(test_bad_configs_are_refused_by_key),
         cmocka_unit_test(test_tensors_that_do_not_fit_are_refused_by_name),
+        cmocka_unit_test(test_an_embedding_under_other_names_gives_the_same_model),
+        cmocka_unit_test(test_mt5_is_v1_1_with_defaults_of_its_own),
         cmocka_unit_test(test_transformers_5_tells_the_head_by_the_file),
         cmocka_unit_test(test_an_index_that_lies_is_refused),
         cmocka_unit_test(test_a_saved_folder_loads_with_the_same_parameters),
