@@ -129,8 +129,7 @@ static MODEL_TEST_UNUSED struct t5_shape tiny_shape(bool gated_untied)
     return gated_untied ? untied : tied;
 }
 
-/* Norms to 1 +- 0.3, queries eight times their start, so that attention is far from uniform;
- * an untied head a quarter of its own, so that no token has it all. */
+/* Norms to 1 +- 0.3, queries eight times their start, so that attention is far from uniform. */
 static MODEL_TEST_UNUSED void parameters_stir(struct parameters *p, uint32_t seed)
 {
     float *host = malloc((size_t)p->size * sizeof(float));
@@ -143,8 +142,6 @@ static MODEL_TEST_UNUSED void parameters_stir(struct parameters *p, uint32_t see
                 host[at] = 0.7f + 0.6f * uniform_at(seed, (uint32_t)at);
             else if (strstr(p->list[i].name, "Attention.q."))
                 host[at] *= 8.0f;
-            else if (strstr(p->list[i].name, "lm_head"))
-                host[at] *= 0.25f;
             else if (strstr(p->list[i].name, "value_head"))
                 host[at] = uniform_at(seed, (uint32_t)at) - 0.5f;
         }

@@ -110,14 +110,32 @@ static bool ends_with(const char *text, const char *end)
     return length >= tail && strcmp(text + length - tail, end) == 0;
 }
 
-/* T5PreTrainedModel._init_weights of Transformers, factor 1. */
+/* T5PreTrainedModel._init_weights of Transformers, factor 1, but for what logits are made of, whose
+ * deviation 1 there is for folders that training has been through.  Here the first loss is near
+ * log(vocabulary) at every width:
+ *   A head of its own reads rows of length sqrt(d) and is at d^-0.5 (1 behind the scaling): logits
+ *   vary by 1, which costs 1/2.
+ *   A tied one reads the residual stream, where the token just read stands with its own embedding.
+ *   With deviation e, behind the scaling and the decoder's layers (each adds a variance of about 1)
+ *   its logit is sqrt(d) e^2 / sqrt(e^2 + layers).  e is 1, or where that would pass
+ *   log(vocabulary) the root that meets it: it then costs log(2). */
+static double embedding_deviation(const struct t5_shape *s)
+{
+    const double d = (double)s->common.width, layers = (double)s->common.layers;
+    const double k = pow(log((double)s->common.vocabulary), 2);
+    if (!s->tied) return 1.0;
+    if (!s->scale_logits) return pow(d, -0.5);
+    return fmin(1.0, sqrt((k + sqrt(k * k + 4 * d * k * layers)) / (2 * d)));
+}
+
 double t5_initial_deviation(const struct model_shape *shape, const struct parameter *one)
 {
     const struct t5_shape *s = t5_shape(shape);
     const double d = (double)shape->width;
     const char *name = one->name;
     if (ends_with(name, "layer_norm.weight")) return 0;
-    if (strcmp(name, "shared.weight") == 0 || strcmp(name, "lm_head.weight") == 0) return 1.0;
+    if (strcmp(name, "shared.weight") == 0) return embedding_deviation(s);
+    if (strcmp(name, "lm_head.weight") == 0) return s->scale_logits ? 1.0 : pow(d, -0.5);
     if (ends_with(name, "Attention.q.weight")) return pow(d * (double)s->d_kv, -0.5);
     if (ends_with(name, "Attention.o.weight")) return pow((double)(shape->heads * s->d_kv), -0.5);
     if (ends_with(name, ".wo.weight")) return pow((double)s->d_ff, -0.5);
