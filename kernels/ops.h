@@ -298,7 +298,7 @@ struct ops {
     void (*gated_gelu_backward)(struct queue *q, real *dx, const real *dy, const real *x, int64_t m,
                                 int64_t f);
     /* bias[h, d + span - 1] = table[bucket(d), h] for d = key - query position in
-     * (-span, span); T5's buckets.  table is [buckets, heads]. */
+     * (-span, span), in logarithmic buckets.  table is [buckets, heads]. */
     void (*relative_bias)(struct queue *q, float *bias, const float *table, int64_t span,
                           int64_t heads, int64_t buckets, int64_t max_distance, bool bidirectional);
     /* dtable += */

@@ -1,4 +1,4 @@
-/* The gated activation of T5 v1.1: y = gelu(gate) up, gelu(g) = g/2 (1 + tanh(sqrt(2/pi)
+/* The gated activation: y = gelu(gate) up, gelu(g) = g/2 (1 + tanh(sqrt(2/pi)
  * (g + 0.044715 g^3))).  x is [m, 2f]: gate, then up. */
 #include "kernels/cpu/rows.h"
 

@@ -1,4 +1,4 @@
-/* T5's relative position bias: distances fall into buckets, each with a learned value a head. */
+/* A relative position bias: distances fall into buckets, each with a learned value a head. */
 #include "kernels/cpu/cpu.h"
 
 #include <math.h>

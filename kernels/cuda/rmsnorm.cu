@@ -1,6 +1,6 @@
-/* RMS norm (Zhang and Sennrich 2019, eq. 4; T5's layer norm): y = x w / sqrt(mean(x^2) + eps),
+/* RMS norm (Zhang and Sennrich 2019, eq. 4): y = x w / sqrt(mean(x^2) + eps),
  * and its gradients.
- * Rows of T5's sizes (a multiple of 8 up to 2048) are read once, by a warp each, 16 bytes a lane;
+ * Rows of usual sizes (a multiple of 8 up to 2048) are read once, by a warp each, 16 bytes a lane;
  * the backward pass adds up dw as it goes.  Other rows take a block each, see the end. */
 #include "octet.cuh"
 #include "reduce.cuh"

@@ -29,7 +29,7 @@ struct config {
         int64_t vocabulary; /* 0: the tokenizer's */
     } model;
     struct {
-        char path[CONFIG_TEXT_MAX]; /* tokenizer.path: folder with the tokenizer; "bytes": ByT5 */
+        char path[CONFIG_TEXT_MAX]; /* tokenizer.path: folder with the tokenizer; "bytes": none */
         int64_t vocabulary;         /* of `tokenizer train` */
         int64_t extra_ids;
     } tokenizer;

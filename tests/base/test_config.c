@@ -65,7 +65,7 @@ static void a_mistake_in_a_file_is_refused_with_line_and_key(void **unused)
         {"seed: 99999999999999999999\n", "seed must be between"},
         {"floor:\n  form: mixed\n", ":2: floor.form must be one of value|mix|none"},
         {"seed: 1\nprecision: fp16\n",
-         ":2: precision: fp16: T5's activations overflow in fp16; take bf16"},
+         ":2: precision: fp16: activations overflow in fp16; take bf16"},
         {"precision: fp\n", ":1: precision must be one of auto|fp32|bf16, not \"fp\""},
         {"seed: [1]\n", "seed must be one value, not a list"},
         {"turns: {lambda: [1, x]}\n", "turns.lambda must be a number"},
