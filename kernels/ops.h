@@ -3,12 +3,12 @@
  *
  * Contract
  * - Every call is queued on the queue it is given and may return before it has finished;
- *   an error is kept in the queue and returned by the next `synchronize`.
+ *   the first error since is stored in the queue and returned by the next `synchronize`.
  * - Pointers are the device's unless a name says host.  Only upload/download cross over.
  * - All tensors are row-major, [rows, columns] without padding unless a stride is given.
  * - Activations and their gradients are `real`: fp32, or bf16 on queues whose real_bytes is 2.
  *   Everything else is fp32: parameters and their gradients, logits, log-probabilities, losses,
- *   norms' inverses, captured attention.  Sums are fp32 at least, whatever goes in.
+ *   norms' inverses, captured attention.  Sums are at least fp32, whatever type their terms have.
  * - Exactness: a row's bits depend on the row and the weights alone, not on how many rows
  *   there are, the threads, or the instruction set.  Every sum has one fixed order.
  * - `accumulate`: true adds to what the output holds, false overwrites it.
@@ -71,47 +71,68 @@ enum memory_kind {
 /* What a queue's device memory is used for, in bytes; all 0 on the CPU, which does not count. */
 struct memory_report {
     size_t current[MEMORY_KINDS], peak[MEMORY_KINDS];
-    size_t reserved, outside; /* by memory_reserve; allocated since beyond it */
-    size_t left, total;       /* of the device */
-    int64_t allocations;      /* so far */
+    size_t reserved;     /* taken by memory_reserve */
+    size_t outside;      /* allocated since, where that was not enough */
+    size_t left, total;  /* of the device: free, and all of it */
+    int64_t allocations; /* so far */
 };
 
-/* Stochastic rounding of fp32 to bf16: up with the probability of the part that is cut off.  With
- * e = first + i, element i adds 16 bits of Philox of this key at counter (e / 8 low, e / 8 high,
- * counter) below its mantissa: of word e % 8 / 2 the low half where e is even, else the high one.
- * Equal arguments give equal bits on every rank. */
+/* Stochastic rounding of fp32 to bf16: up with a probability that is the part cut off, as a share
+ * of the distance between neighbours in bf16.  16 random bits are added below the mantissa that
+ * bf16 has, and the sum is cut off.  Element i, with e = first + i, takes them from Philox of this
+ * key at counter (e / 8 low, e / 8 high, counter): from word e % 8 / 2, the low half where e is
+ * even, the high half where it is odd.  Equal arguments give equal bits on every rank. */
 struct rounding {
     uint32_t key[2], counter[2];
     int64_t first; /* a multiple of 8 */
 };
 
-/* The place `count` elements behind p. */
+/* p + count, in elements. */
 static inline real *real_at(const struct queue *q, const real *p, int64_t count)
 {
     return (char *)p + count * (int64_t)q->real_bytes;
 }
 
-/* Attention over packed segments: segment s holds query rows
- * [query_begin[s], query_begin[s+1]) and reads keys [key_begin[s], key_end[s]) of k and v;
- * several segments may read the same keys (candidates of one history, stored once).
- * No scaling by 1/sqrt(head_dim) (T5).  Query i of a segment with Q queries and K keys stands
- * at position i + (causal ? K - Q : 0); causal: it sees keys up to its own position.
- * score(i,j) = q_i . k_j + bias[h, j - position(i) + bias_span - 1]. */
+/* Attention over packed segments.
+ *
+ * Segment s has the query rows [query_begin[s], query_begin[s + 1]).  It reads a list of ranges of
+ * key rows: ranges range_begin[s] to range_begin[s + 1] - 1, of which range r is the rows
+ * [key_begin[r], key_end[r]) of k and v.  Its K keys are numbered from 0 over the whole list.  The
+ * ranges of one segment do not overlap.  Several segments may read the same rows, which are stored
+ * once: the candidates of a history, the descendants of a segment in a forest of tokens.
+ *
+ * Query i of a segment with Q queries stands at position i + (causal ? K - Q : 0).  Causal: it sees
+ * the keys up to its own position, so that the last Q keys of the list are the queries' own.
+ *   score(i, j) = scale (q_i . k_j) + bias[h, j - position(i) + bias_span - 1]
+ * Head h of q reads head h / (heads / kv_heads) of k and v.
+ *
+ * T5's calls are special cases.  Cross-attention: one range, not causal.  Self-attention: one range
+ * of own keys.  A decode step: one query and the range of its own keys so far.
+ *
+ * Order of additions: on the CPU a sum over keys runs through the list, and where the list is cut
+ * into ranges changes no bit.  On CUDA keys are taken in tiles of 64, which begin anew with each
+ * range.  A decode step and a training pass that name the same ranges give the same bits. */
 struct attention {
-    int64_t segments, heads, head_dim;
+    int64_t segments, head_dim;
+    int64_t heads, kv_heads;    /* of q and out; of k and v, a divisor of that */
+    float scale;                /* of q . k; T5: 1 */
     int64_t query_rows;         /* total; query_begin[segments] on the device */
     const int32_t *query_begin; /* [segments + 1] */
-    const int32_t *key_begin;   /* [segments] */
-    const int32_t *key_end;     /* [segments] */
-    const real *q, *k, *v;      /* rows of heads * head_dim, with these strides (elements) */
+    const int32_t *range_begin; /* [segments + 1], ascending from 0; NULL: segment s has range s
+                                 * alone */
+    const int32_t *key_begin;   /* [ranges] */
+    const int32_t *key_end;     /* [ranges] */
+    /* Rows of heads * head_dim (q) and kv_heads * head_dim (k, v) elements, that stand so many
+     * elements apart. */
+    const real *q, *k, *v;
     int64_t q_stride, k_stride, v_stride;
     const float *bias; /* [heads, 2 * bias_span - 1], or NULL */
     int64_t bias_span;
     bool causal;
     real *out;  /* [query_rows, heads * head_dim] */
     float *lse; /* [query_rows, heads] log-sum-exp for backward, or NULL */
-    /* Capture: capture[row, j - key_begin] (+)= sum over heads, ascending, of the weight.
-     * Entries past the segment's keys are left alone. */
+    /* capture[row, j] (+)= sum over heads, ascending, of the weight of the segment's key j. Entries
+     * past the segment's keys are left alone. */
     float *capture; /* [query_rows, capture_stride], or NULL */
     int64_t capture_stride;
     bool capture_accumulate;
@@ -120,13 +141,17 @@ struct attention {
     float *maps;
 };
 
+/* With w the weights and d = dout v^T:  ds = w (d - sum(w d));  dq = scale ds k;
+ * dk = scale ds^T q;  dv = w^T dout;  dbias += ds along its diagonals.  The gradient of a key row
+ * is one sum: over the heads of q that read it, ascending, for each head over the segments that
+ * read it, ascending, for each segment over its query rows, ascending. */
 struct attention_gradients {
-    const real *dout;   /* like out */
-    real *dq, *dk, *dv; /* with the strides of q, k, v.  dq is overwritten; */
-    bool accumulate_kv; /* dk, dv: added to when true, else overwritten.  Rows that
-                         * no segment reads are left alone. */
-    int64_t key_rows;   /* rows of k and v */
-    float *dbias;       /* [heads, 2 * bias_span - 1], added to; or NULL */
+    const real *dout; /* like out */
+    real *dq;         /* like q, overwritten */
+    real *dk, *dv;    /* like k and v; rows that no segment reads are left alone */
+    bool accumulate_kv;
+    int64_t key_rows; /* rows of k and v */
+    float *dbias;     /* like bias, added to; or NULL */
 };
 
 /* Where the rows of a decode step stand in arrays that outlive it, though rows leave the batch: row
@@ -182,7 +207,7 @@ struct sampling {
     const int32_t *step;     /* [rows] counter word 3 */
     int32_t *token;          /* [rows] */
     struct result_places at; /* of the rows in counter and in the outputs below */
-    int32_t *token_kept;     /* the token once more; or NULL */
+    int32_t *token_record;   /* the same token at its entry; or NULL */
     float *logp;             /* of the full softmax at the temperature, bit for bit what
                               * `softmax_loss` gives for that token; or NULL */
     float *token_entropy;    /* of the full softmax; or NULL */
@@ -217,12 +242,13 @@ struct ops {
     status (*allocate)(struct queue *q, enum memory_kind kind, size_t bytes,
                        void **out); /* 64-byte aligned */
     void (*release)(struct queue *q, void *memory);
-    /* Takes so many bytes of each kind from the device at once, for all allocations to come; once,
-     * before the first of them.  STATUS_INPUT, and one line that says what to lower, where there is
-     * not so much.  The CPU does nothing. */
+    /* Takes memory for all allocations to come from the device at once, so many bytes of each kind.
+     * Called once, before the first allocation.  Where the device has less it fails with
+     * STATUS_INPUT and one line that says which settings to lower.  The CPU does nothing. */
     status (*memory_reserve)(struct queue *q, const size_t bytes[MEMORY_KINDS]);
     void (*memory_report)(struct queue *q, struct memory_report *out);
-    /* What operations want to be reserved for themselves beside so many bytes. */
+    /* The bytes to reserve for operations' own working space, beside `bytes` for everything else.
+     */
     size_t (*memory_scratch)(const struct queue *q, const size_t bytes[MEMORY_KINDS]);
     /* Host memory that copies to and from the device need not wait for (pinned). */
     status (*host_allocate)(struct queue *q, size_t bytes, void **out);
@@ -232,8 +258,8 @@ struct ops {
     void (*copy)(struct queue *q, void *to, const void *from, size_t bytes);
     void (*zero)(struct queue *q, void *to, size_t bytes);
     status (*synchronize)(struct queue *q);
-    /* Marks this place in the queue; mark_wait returns once everything before it has run, and
-     * leaves what was queued since alone.  slot: 0 .. QUEUE_MARKS - 1. */
+    /* mark marks this place in the queue.  mark_wait returns once every call before the mark has
+     * run; it does not wait for calls queued since.  slot: 0 .. QUEUE_MARKS - 1. */
     void (*mark)(struct queue *q, int slot);
     void (*mark_wait)(struct queue *q, int slot);
     /* Between begin and end calls are recorded, not run; graph_launch queues them all at once,
@@ -343,8 +369,8 @@ struct ops {
                   int64_t count, const struct adamw *settings);
 };
 
-/* Slots of marks by their users.  Two of one kind on one queue may share: who waits for a slot that
- * the other has marked since waits longer, never too short. */
+/* Slots of marks by their users.  Two users of one kind on one queue may share a slot: a wait for
+ * it then ends later than it must where the other has marked it since, never too early. */
 enum { MARK_DECODER = 0, MARK_POLL = 2, MARK_CAPTURE = 4, MARK_BATCH = 5, QUEUE_MARKS = 8 };
 
 /* The CPU back end: instruction set "auto", "avx512", "avx2" or "c". */

@@ -1,58 +1,66 @@
-/* Attention and its gradients.  Consecutive segments that read the same keys form a group: its
- * keys are transposed once for all of its queries.  A score is one chain of additions over
- * head_dim, an output one chain over the keys, ascending; a row's bits depend on its query, the
- * keys it sees and the bias alone (rows.inl). */
-#include "kernels/cpu/rows.h"
+/* Attention.  Consecutive segments that read the same keys form a group: its keys are transposed
+ * once for all of its queries.  A score is one chain of additions over head_dim, an output one
+ * chain over the keys, ascending through the segment's list of ranges; a row's bits depend on its
+ * query, the keys it sees and the bias alone (rows.inl). */
+#include "kernels/cpu/attention.h"
 
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
-enum { chunk_rows = 32 };
-
-/* `real` is float here. */
-static float *floats_at(const real *p, int64_t count)
+static bool same_keys(const struct attention *a, int64_t s, int64_t t)
 {
-    return (float *)p + count;
+    const int64_t ranges = ranges_before(a, s + 1) - ranges_before(a, s);
+    const int64_t i = ranges_before(a, s), j = ranges_before(a, t);
+    if (ranges_before(a, t + 1) - j != ranges) return false;
+    for (int64_t n = 0; n < ranges; n++)
+        if (a->key_begin[i + n] != a->key_begin[j + n] || a->key_end[i + n] != a->key_end[j + n])
+            return false;
+    return true;
 }
 
-/* Segments [first, last), all with keys [key_begin, key_begin + keys). */
-struct group {
-    int64_t first, last, key_begin, keys;
-};
-
-/* Some query rows of one group. */
-struct chunk {
-    const struct attention *a;
-    int64_t begin, rows, key_begin;
-    int64_t keys;   /* that any of the rows sees */
-    int64_t stride; /* floats of one row of scores: the group's keys, padded */
-    int64_t position[chunk_rows];
-    int64_t visible[chunk_rows]; /* keys that a row sees */
-};
-
-static int64_t group_next(const struct attention *a, int64_t first, struct group *group)
+int64_t group_next(const struct attention *a, int64_t first, struct group *group)
 {
-    int64_t last = first + 1;
-    while (last < a->segments && a->key_begin[last] == a->key_begin[first] &&
-           a->key_end[last] == a->key_end[first])
-        last++;
-    *group = (struct group){.first = first,
-                            .last = last,
-                            .key_begin = a->key_begin[first],
-                            .keys = a->key_end[first] - a->key_begin[first]};
+    int64_t last = first + 1, keys = 0;
+    const int64_t range = ranges_before(a, first), range_end = ranges_before(a, last);
+    while (last < a->segments && same_keys(a, first, last)) last++;
+    for (int64_t r = range; r < range_end; r++) keys += a->key_end[r] - a->key_begin[r];
+    *group = (struct group){first, last, range, range_end, keys};
     return last;
 }
 
-/* The chunk of at most chunk_rows rows that starts at query row `begin`. */
-static void chunk_set(struct chunk *c, const struct attention *a, const struct group *group,
-                      int64_t begin)
+int64_t keys_max(const struct attention *a)
+{
+    int64_t longest = 0;
+    for (int64_t s = 0; s < a->segments; s++) {
+        int64_t keys = 0;
+        for (int64_t r = ranges_before(a, s); r < ranges_before(a, s + 1); r++)
+            keys += a->key_end[r] - a->key_begin[r];
+        if (keys > longest) longest = keys;
+    }
+    return longest;
+}
+
+struct head_rows head_rows_of(const struct attention *a, const struct group *group,
+                              const real *from, int64_t stride, int64_t column, float *memory)
+{
+    if (group->range_end - group->range == 1)
+        return (struct head_rows){floats_at(from, a->key_begin[group->range] * stride + column),
+                                  stride};
+    const size_t bytes = (size_t)a->head_dim * sizeof *memory;
+    float *to = memory;
+    for (int64_t r = group->range; r < group->range_end; r++)
+        for (int64_t row = a->key_begin[r]; row < a->key_end[r]; row++, to += a->head_dim)
+            memcpy(to, floats_at(from, row * stride + column), bytes);
+    return (struct head_rows){memory, a->head_dim};
+}
+
+void chunk_set(struct chunk *c, const struct attention *a, const struct group *group, int64_t begin)
 {
     const int64_t end = a->query_begin[group->last];
     c->a = a;
     c->begin = begin;
     c->rows = end - begin < chunk_rows ? end - begin : chunk_rows;
-    c->key_begin = group->key_begin;
     c->stride = row_padded(group->keys);
     c->keys = 0;
     int64_t segment = group->first;
@@ -71,10 +79,8 @@ static void chunk_set(struct chunk *c, const struct attention *a, const struct g
     }
 }
 
-/* weights[rows, stride] of head h; keys [head_dim, stride] transposed.  Columns past row_padded
- * (c->keys) are not written. */
-static void chunk_weights(const struct row_functions *rows, const struct chunk *c, int64_t h,
-                          const float *keys, float *weights, float *lse)
+void chunk_weights(const struct row_functions *rows, const struct chunk *c, int64_t h,
+                   const float *keys, float *weights, float *lse)
 {
     const struct attention *a = c->a;
     const int64_t padded = row_padded(c->keys);
@@ -84,8 +90,11 @@ static void chunk_weights(const struct row_functions *rows, const struct chunk *
         const float *bias = NULL;
         if (a->bias)
             bias = a->bias + h * (2 * a->bias_span - 1) + a->bias_span - 1 - c->position[i];
-        float row = rows->attention_weights(weights + i * c->stride, bias, c->visible[i], padded);
-        if (lse) lse[(c->begin + i) * a->heads + h] = row;
+        float *row = weights + i * c->stride;
+        if (a->scale != 1.0f)
+            for (int64_t j = 0; j < padded; j++) row[j] *= a->scale;
+        const float sum = rows->attention_weights(row, bias, c->visible[i], padded);
+        if (lse) lse[(c->begin + i) * a->heads + h] = sum;
     }
 }
 
@@ -108,24 +117,34 @@ static void chunk_capture(const struct chunk *c, int64_t h, const float *weights
     }
 }
 
+/* What a thread works with: one head's keys and values, and a chunk's weights. */
+struct workspace {
+    float *keys;             /* [head_dim, padded] transposed */
+    float *weights;          /* [chunk_rows, padded] */
+    float *gathered;         /* [keys, head_dim], where a segment may have several ranges */
+    struct head_rows values; /* of the head that keys were set for */
+};
+
+static void head_set(const struct row_functions *rows, const struct attention *a,
+                     const struct group *group, int64_t h, struct workspace *w)
+{
+    const int64_t column = key_column(a, h);
+    const struct head_rows keys = head_rows_of(a, group, a->k, a->k_stride, column, w->gathered);
+    rows->transpose(w->keys, row_padded(group->keys), keys.at, keys.stride, group->keys,
+                    a->head_dim);
+    w->values = head_rows_of(a, group, a->v, a->v_stride, column, w->gathered);
+}
+
 static void chunk_forward(const struct row_functions *rows, const struct chunk *c, int64_t h,
-                          const float *keys, float *weights, int64_t key_count)
+                          const struct workspace *w, int64_t key_count)
 {
     const struct attention *a = c->a;
     const int64_t width = a->heads * a->head_dim;
-    chunk_weights(rows, c, h, keys, weights, a->lse);
-    rows->product(floats_at(a->out, c->begin * width + h * a->head_dim), width, weights, c->stride,
-                  1, floats_at(a->v, c->key_begin * a->v_stride + h * a->head_dim), a->v_stride,
-                  c->rows, a->head_dim, c->keys, false);
-    if (a->capture || a->maps) chunk_capture(c, h, weights, key_count);
-}
-
-static void keys_transpose(const struct row_functions *rows, const struct attention *a,
-                           const struct group *group, int64_t h, float *keys)
-{
-    rows->transpose(keys, row_padded(group->keys),
-                    floats_at(a->k, group->key_begin * a->k_stride + h * a->head_dim), a->k_stride,
-                    group->keys, a->head_dim);
+    chunk_weights(rows, c, h, w->keys, w->weights, a->lse);
+    rows->product(floats_at(a->out, c->begin * width + h * a->head_dim), width, w->weights,
+                  c->stride, 1, w->values.at, w->values.stride, c->rows, a->head_dim, c->keys,
+                  false);
+    if (a->capture || a->maps) chunk_capture(c, h, w->weights, key_count);
 }
 
 /* A thread's share is a (group, head).  With a capture, whose sum is over heads in order, it is
@@ -142,13 +161,16 @@ void cpu_attention(struct queue *q, const struct attention *a)
         if (list[groups].keys > longest) longest = list[groups].keys;
         groups++;
     }
-    const int64_t padded = row_padded(longest);
-    const size_t bytes = (size_t)((a->head_dim + chunk_rows) * padded) * sizeof(float);
+    const int64_t padded = row_padded(longest), gathered = a->range_begin ? longest : 0;
+    const size_t floats = (size_t)((a->head_dim + chunk_rows) * padded + gathered * a->head_dim);
+    const size_t bytes = floats * sizeof(float);
     const bool by_chunk = a->capture != NULL;
 #pragma omp parallel num_threads(q->threads)
     {
         float *keys = cpu_scratch(q, omp_get_thread_num(), bytes ? bytes : 1);
-        float *weights = keys ? keys + a->head_dim * padded : NULL;
+        struct workspace w = {.keys = keys};
+        if (keys) w.weights = keys + a->head_dim * padded;
+        if (keys) w.gathered = w.weights + chunk_rows * padded;
         struct chunk c;
         int64_t task = 0, begin_of_first;
         const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
@@ -161,91 +183,19 @@ void cpu_attention(struct queue *q, const struct attention *a)
                     if (task++ % threads != thread) continue;
                     chunk_set(&c, a, group, begin);
                     for (int64_t h = 0; h < a->heads; h++) {
-                        keys_transpose(rows, a, group, h, keys);
-                        chunk_forward(rows, &c, h, keys, weights, group->keys);
+                        head_set(rows, a, group, h, &w);
+                        chunk_forward(rows, &c, h, &w, group->keys);
                     }
                 }
                 continue;
             }
             for (int64_t h = 0; h < a->heads; h++) {
                 if (task++ % threads != thread || begin_of_first == end) continue;
-                keys_transpose(rows, a, group, h, keys);
+                head_set(rows, a, group, h, &w);
                 for (int64_t begin = begin_of_first; begin < end; begin += chunk_rows) {
                     chunk_set(&c, a, group, begin);
-                    chunk_forward(rows, &c, h, keys, weights, group->keys);
+                    chunk_forward(rows, &c, h, &w, group->keys);
                 }
-            }
-        }
-    }
-}
-
-/* With w the weights and d = dout v^T:  ds = w (d - sum(w d));  dq = ds k;  dk += ds^T q;
- * dv += w^T dout;  dbias += ds along its diagonals. */
-static void chunk_backward(const struct row_functions *rows, const struct chunk *c,
-                           const struct attention_gradients *g, int64_t h, const float *keys,
-                           const float *values, float *weights, float *ds)
-{
-    const struct attention *a = c->a;
-    const int64_t width = a->heads * a->head_dim, head = h * a->head_dim;
-    const int64_t padded = row_padded(c->keys);
-    const float *dout = floats_at(g->dout, c->begin * width + head);
-    const float *query = floats_at(a->q, c->begin * a->q_stride + head);
-    chunk_weights(rows, c, h, keys, weights, NULL);
-    rows->product(ds, c->stride, dout, width, 1, values, c->stride, c->rows, padded, a->head_dim,
-                  false);
-    for (int64_t i = 0; i < c->rows; i++)
-        rows->attention_scores_gradient(ds + i * c->stride, weights + i * c->stride, padded);
-    rows->product(floats_at(g->dq, c->begin * a->q_stride + head), a->q_stride, ds, c->stride, 1,
-                  floats_at(a->k, c->key_begin * a->k_stride + head), a->k_stride, c->rows,
-                  a->head_dim, c->keys, false);
-    rows->product(floats_at(g->dk, c->key_begin * a->k_stride + head), a->k_stride, ds, 1,
-                  c->stride, query, a->q_stride, c->keys, a->head_dim, c->rows, true);
-    rows->product(floats_at(g->dv, c->key_begin * a->v_stride + head), a->v_stride, weights, 1,
-                  c->stride, dout, width, c->keys, a->head_dim, c->rows, true);
-    if (!g->dbias) return;
-    for (int64_t i = 0; i < c->rows; i++) {
-        float *to = g->dbias + h * (2 * a->bias_span - 1) + a->bias_span - 1 - c->position[i];
-        for (int64_t j = 0; j < c->visible[i]; j++) to[j] += ds[i * c->stride + j];
-    }
-}
-
-/* Threads share out heads, so that keys read by several segments, and the bias, are added to in
- * ascending order of the segments. */
-void cpu_attention_backward(struct queue *q, const struct attention *a,
-                            const struct attention_gradients *g)
-{
-    const struct row_functions *rows = rows_of(q);
-    int64_t longest = 0;
-    for (int64_t s = 0; s < a->segments; s++)
-        if (a->key_end[s] - a->key_begin[s] > longest) longest = a->key_end[s] - a->key_begin[s];
-    const int64_t padded = row_padded(longest);
-    const size_t bytes = (size_t)(2 * (a->head_dim + chunk_rows) * padded) * sizeof(float);
-#pragma omp parallel for num_threads(q->threads) schedule(static, 1)
-    for (int64_t h = 0; h < a->heads; h++) {
-        float *keys = cpu_scratch(q, omp_get_thread_num(), bytes ? bytes : 1);
-        if (!keys) continue;
-        float *values = keys + a->head_dim * padded, *weights = values + a->head_dim * padded;
-        float *ds = weights + chunk_rows * padded;
-        const int64_t head = h * a->head_dim;
-        struct group group;
-        for (int64_t s = 0; s < a->segments && !g->accumulate_kv; s++)
-            for (int64_t j = a->key_begin[s]; j < a->key_end[s]; j++) {
-                memset(floats_at(g->dk, j * a->k_stride + head), 0,
-                       (size_t)a->head_dim * sizeof(float));
-                memset(floats_at(g->dv, j * a->v_stride + head), 0,
-                       (size_t)a->head_dim * sizeof(float));
-            }
-        for (int64_t s = 0; s < a->segments;) {
-            s = group_next(a, s, &group);
-            const int64_t end = a->query_begin[group.last];
-            keys_transpose(rows, a, &group, h, keys);
-            rows->transpose(values, row_padded(group.keys),
-                            floats_at(a->v, group.key_begin * a->v_stride + head), a->v_stride,
-                            group.keys, a->head_dim);
-            for (int64_t begin = a->query_begin[group.first]; begin < end; begin += chunk_rows) {
-                struct chunk c;
-                chunk_set(&c, a, &group, begin);
-                chunk_backward(rows, &c, g, h, keys, values, weights, ds);
             }
         }
     }

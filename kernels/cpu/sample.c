@@ -128,7 +128,7 @@ void cpu_sample(struct queue *q, const struct sampling *s)
             }
             s->token[i] = token;
             const int64_t entry = token_entry(&s->at, s->step, i);
-            if (s->token_kept) s->token_kept[entry] = token;
+            if (s->token_record) s->token_record[entry] = token;
             if (s->logp) s->logp[entry] = logits_logp(&sums, x[token], temperature);
             if (s->token_entropy) s->token_entropy[entry] = logits_entropy(&sums);
         }

@@ -2,19 +2,19 @@
  * and the kernel for fp32 and for heads that attention_forward.cu does not take.  In that one a
  * block has a few query rows of one head and goes over their keys once, tile by tile, with running
  * maxima and sums (arXiv 2205.14135); rows side by side that read the same keys, as the candidates
- * of a history do, share the tiles.  For a capture, scores are kept for as many rows at a time as
+ * of a history do, share the tiles.  For a capture, scores are stored for as many rows at a time as
  * fit a bound, and another kernel turns them into weights and adds the heads in order. */
 #include "attention.cuh"
 
-enum { threads_most = 256, capture_threads = 128, capture_heads = 8, scores_bytes = 16 << 20 };
+enum { max_threads = 256, capture_threads = 128, capture_heads = 8, scores_bytes = 16 << 20 };
 
 /* A block has at most `step` rows, step <= R.  D: columns of the output that threads share out, at
  * least head_dim.  Shared memory: q [R], k and v [tile_keys] rows of head_dim, then the weights
  * [R, tile_keys]. */
 template <class P, int R, int D, int threads>
 static __global__ void __launch_bounds__(threads)
-    attention_kernel(struct attention a, struct row_range range, int step, struct kept kept,
-                     bool wide)
+    attention_kernel(struct attention a, struct row_range range, int step,
+                     struct stored_scores stored, bool aligned)
 {
     typedef typename P::element T;
     __shared__ struct tile_rows<R> rows;
@@ -22,6 +22,7 @@ static __global__ void __launch_bounds__(threads)
     const int thread = (int)threadIdx.x, lane = thread % 32, warps = threads / 32;
     const int d = (int)a.head_dim, stride = P::stride(d);
     const int64_t begin = range.first + (int64_t)blockIdx.x * step, h = blockIdx.y, head = h * d;
+    const int64_t key_head = key_column(a, h);
     const int64_t end = min(range.end, (int64_t)a.query_begin[a.segments]);
     const int count = (int)min((int64_t)step, end - begin);
     T *query = dynamic_shared<T>(), *key = query + R * stride, *value = key + tile_keys * stride;
@@ -31,31 +32,34 @@ static __global__ void __launch_bounds__(threads)
     if (count <= 0) return; /* no segment has these rows */
     out.clear();
     tile_load(query, stride, (const T *)a.q + begin * a.q_stride + head, a.q_stride, count,
-              P::padded(count), d, wide);
+              P::padded(count), d, aligned);
     if (thread < R) largest[thread] = -INFINITY, sum[thread] = 0.0f;
     tile_rows_find(rows, a, begin, count);
 
     for (int first = 0, last, seen; first < count; first = last) {
-        last = run_end(rows, first, count, &seen);
-        for (int j0 = 0; j0 < seen; j0 += tile_keys) {
-            const int n = min((int)tile_keys, seen - j0);
-            const int64_t key_row = rows.key_begin[first] + j0;
-            tile_load(key, stride, (const T *)a.k + key_row * a.k_stride + head, a.k_stride, n,
-                      P::padded(n), d, wide);
-            tile_load(value, stride, (const T *)a.v + key_row * a.v_stride + head, a.v_stride, n,
-                      P::padded(n), d, wide);
+        last = run_end(a, rows, first, count, &seen);
+        const int64_t s = rows.segment[first];
+        struct key_tile tile = key_tile_at(a, ranges_before(a, s), ranges_before(a, s + 1), 0);
+        for (; tile.first < seen; key_tile_advance(tile, a, 1)) {
+            const int64_t key_row = tile.row;
+            const int j0 = tile.first, n = key_tile_rows(tile, seen);
+            tile_load(key, stride, (const T *)a.k + key_row * a.k_stride + key_head, a.k_stride, n,
+                      P::padded(n), d, aligned);
+            tile_load(value, stride, (const T *)a.v + key_row * a.v_stride + key_head, a.v_stride,
+                      n, P::padded(n), d, aligned);
             __syncthreads();
-            const auto sees = [&](int row, int j) { return j0 + j < rows.visible[row]; };
+            const auto sees = [&](int row, int j) { return j < n && j0 + j < rows.visible[row]; };
             P::template pairs<tile_keys>(
                 query, key, first, last, n, d, sees, [&](int row, int j, float score) {
                     if (!sees(row, j)) {
                         weight[row * score_stride + j] = -INFINITY;
                         return;
                     }
-                    if (a.bias) score += bias_of(a, h, j0 + j, rows.position[row]);
-                    if (kept.scores)
-                        kept.scores[h * kept.head_stride +
-                                    (begin - range.first + row) * kept.row_stride + j0 + j] = score;
+                    score = score_of(a, h, j0 + j, rows.position[row], score);
+                    if (stored.scores)
+                        stored.scores[h * stored.head_stride +
+                                      (begin - range.first + row) * stored.row_stride + j0 + j] =
+                            score;
                     weight[row * score_stride + j] = score;
                 });
             __syncthreads();
@@ -66,14 +70,14 @@ static __global__ void __launch_bounds__(threads)
                 /* No key so far is one that the row sees: nothing to shrink, and no inf - inf. */
                 const float e0 = s0 == -INFINITY ? 0.0f : expf(s0 - top);
                 const float e1 = s1 == -INFINITY ? 0.0f : expf(s1 - top);
-                const float less = before == -INFINITY ? 0.0f : expf(before - top);
+                const float rescale = before == -INFINITY ? 0.0f : expf(before - top);
                 const float added = warp_sum(e0 + e1);
                 w[lane] = e0, w[lane + 32] = e1;
                 __syncwarp();
                 if (lane == 0) {
                     largest[row] = top;
-                    sum[row] = __fmaf_rn(sum[row], less, added);
-                    shrink[row] = less;
+                    sum[row] = __fmaf_rn(sum[row], rescale, added);
+                    shrink[row] = rescale;
                 }
             }
             __syncthreads();
@@ -95,38 +99,38 @@ static __global__ void __launch_bounds__(threads)
     if (a.lse)
         a.lse[(begin + thread) * a.heads + h] =
             any ? largest[thread] + logf(sum[thread]) : -INFINITY;
-    if (!kept.scores) return;
+    if (!stored.scores) return;
     const int64_t row = begin - range.first + thread;
-    kept.scale[row * a.heads + h] = make_float2(largest[thread], any ? 1.0f / sum[thread] : 0.0f);
-    if (h == 0) kept.seen[row] = make_int2(rows.keys[thread], rows.visible[thread]);
+    stored.scale[row * a.heads + h] = make_float2(largest[thread], any ? 1.0f / sum[thread] : 0.0f);
+    if (h == 0) stored.seen[row] = make_int2(rows.keys[thread], rows.visible[thread]);
 }
 
 /* capture[row, j] (+)= sum over heads, ascending, of the weights; maps get each head's own, and may
  * be the scores.  Blocks: rows, parts of the keys. */
 static __global__ void __launch_bounds__(capture_threads)
-    attention_capture_kernel(struct attention a, int64_t first_row, struct kept kept)
+    attention_capture_kernel(struct attention a, int64_t first_row, struct stored_scores stored)
 {
     const int64_t row = blockIdx.x, j = (int64_t)blockIdx.y * capture_threads + threadIdx.x;
     if (first_row + row >= a.query_begin[a.segments]) return;
-    const int2 seen = kept.seen[row];
+    const int2 seen = stored.seen[row];
     if (j >= seen.x) return;
     const int64_t at = (first_row + row) * a.capture_stride + j;
-    const float *scores = kept.scores + row * kept.row_stride + j;
+    const float *scores = stored.scores + row * stored.row_stride + j;
     float sum = a.capture && a.capture_accumulate ? a.capture[at] : 0.0f;
     for (int64_t h0 = 0; h0 < a.heads; h0 += capture_heads) {
         float score[capture_heads]; /* on their way together */
         GPU_UNROLL
         for (int i = 0; i < capture_heads; i++)
             score[i] =
-                h0 + i < a.heads && j < seen.y ? scores[(h0 + i) * kept.head_stride] : -INFINITY;
+                h0 + i < a.heads && j < seen.y ? scores[(h0 + i) * stored.head_stride] : -INFINITY;
         GPU_UNROLL
         for (int i = 0; i < capture_heads; i++) {
             if (h0 + i >= a.heads) continue;
             float weight = 0.0f;
             if (j < seen.y) {
-                const float2 scale = kept.scale[row * a.heads + h0 + i];
-                weight = kept.base2 ? exp2_approximate(__fmaf_rn(score[i], log2_of_e, -scale.x))
-                                    : expf(score[i] - scale.x);
+                const float2 scale = stored.scale[row * a.heads + h0 + i];
+                weight = stored.base2 ? exp2_approximate(__fmaf_rn(score[i], log2_of_e, -scale.x))
+                                      : expf(score[i] - scale.x);
                 weight = __fmul_rn(weight, scale.y); /* rounded as maps have it */
             }
             sum = __fadd_rn(sum, weight);
@@ -144,9 +148,9 @@ static void forward_launch(struct queue *q, const struct attention_part *part, i
     const size_t bytes = (R + 2 * tile_keys) * row + R * score_stride * sizeof(float);
     const int64_t rows = part->range.end - part->range.first;
     const dim3 grid((unsigned)cuda_divide_up(rows, step), (unsigned)a->heads);
-    const bool wide = attention_is_wide(q, a);
+    const bool aligned = attention_is_aligned(q, a);
     cuda_launch(q, (attention_kernel<P, R, D, threads>), grid, threads, bytes, *a, part->range,
-                step, part->kept, wide);
+                step, part->stored, aligned);
 }
 
 /* The fewer rows a segment has, the fewer a block takes: the choice changes no bits. */
@@ -156,9 +160,9 @@ template <class T, int D> static void forward_plain(struct queue *q, const struc
     if (a->query_rows <= a->segments)
         forward_launch<plain<T>, 1, D, 128>(q, p, 1);
     else if (a->query_rows <= 8 * a->segments || D > 128)
-        forward_launch<plain<T>, 8, D, threads_most>(q, p, 8);
+        forward_launch<plain<T>, 8, D, max_threads>(q, p, 8);
     else
-        forward_launch<plain<T>, (D > 128 ? 8 : 32), D, threads_most>(q, p, 32);
+        forward_launch<plain<T>, (D > 128 ? 8 : 32), D, max_threads>(q, p, 32);
 }
 
 static void forward(struct queue *q, const struct attention_part *part)
@@ -171,7 +175,8 @@ static void forward(struct queue *q, const struct attention_part *part)
 }
 
 /* Room for the scores of as many rows at a time as the bound allows; the number of rows. */
-static int64_t kept_new(struct queue *q, const struct attention *a, struct kept *kept)
+static int64_t stored_scores_new(struct queue *q, const struct attention *a,
+                                 struct stored_scores *stored)
 {
     const int64_t per_row = a->heads * a->capture_stride * (int64_t)sizeof(float);
     int64_t rows = a->query_rows;
@@ -180,30 +185,30 @@ static int64_t kept_new(struct queue *q, const struct attention *a, struct kept 
     const int64_t seen = rows * (int64_t)sizeof(int2);
     char *memory = (char *)cuda_scratch(q, (size_t)(scale + seen + (a->maps ? 0 : rows * per_row)));
     if (!memory) return 0;
-    kept->scale = (float2 *)memory;
-    kept->seen = (int2 *)(memory + scale);
-    kept->scores = a->maps ? a->maps : (float *)(memory + scale + seen);
-    kept->row_stride = a->capture_stride;
-    kept->head_stride = rows * a->capture_stride;
-    kept->base2 = attention_has_mma(q, a);
+    stored->scale = (float2 *)memory;
+    stored->seen = (int2 *)(memory + scale);
+    stored->scores = a->maps ? a->maps : (float *)(memory + scale + seen);
+    stored->row_stride = a->capture_stride;
+    stored->head_stride = rows * a->capture_stride;
+    stored->base2 = attention_has_mma(q, a);
     return rows;
 }
 
 void cuda_attention(struct queue *q, const struct attention *a)
 {
     if (a->query_rows == 0 || a->segments == 0 || !attention_fits(q, a)) return;
-    const bool keep = (a->capture || a->maps) && a->capture_stride > 0;
+    const bool captures = (a->capture || a->maps) && a->capture_stride > 0;
     struct attention_part part = {};
     part.a = a;
-    const int64_t rows = keep ? kept_new(q, a, &part.kept) : a->query_rows;
+    const int64_t rows = captures ? stored_scores_new(q, a, &part.stored) : a->query_rows;
     struct row_range *range = &part.range;
     for (; rows > 0 && range->first < a->query_rows; range->first += rows) {
         range->end = min(range->first + rows, a->query_rows);
         forward(q, &part);
         const dim3 grid((unsigned)(range->end - range->first),
                         (unsigned)cuda_divide_up(a->capture_stride, capture_threads));
-        if (keep)
+        if (captures)
             cuda_launch(q, attention_capture_kernel, grid, capture_threads, 0, *a, range->first,
-                        part.kept);
+                        part.stored);
     }
 }

@@ -1,12 +1,12 @@
 /* Attention by tensor cores: what the kernels for bf16 heads of 16, 32, 64 and 128 are made of.
  *
  * There is one arithmetic of a row, whichever kernel, block or warp does it.  Keys are cut into
- * tiles of tile_keys from the segment's first one.  A tile by itself gives its largest score, the
- * sum of e^(score - largest) and the weighted sum of its values; these are added tile by tile, in
- * ascending order (tile_sums_add).  A tile in which the row sees no key changes nothing, not a bit.
- * So tiles can go to one warp after another, as in training, or to as many warps at once, as in
- * a decode step, with equal bits.  What bits depend on is written with __fmaf_rn and its kind: the
- * compiler chooses otherwise where to round once, in each kernel anew.
+ * tiles of tile_keys from the first of each range on.  A tile by itself gives its largest score,
+ * the sum of e^(score - largest) and the weighted sum of its values; these are added tile by tile,
+ * in ascending order (tile_sums_add).  A tile in which the row sees no key changes nothing, not a
+ * bit. So tiles can go to one warp after another, as in training, or to as many warps at once, as
+ * in a decode step, with equal bits.  What bits depend on is written with __fmaf_rn and its kind:
+ * the compiler chooses otherwise where to round once, in each kernel anew.
  *
  * A warp has 16 M query rows.  In a 16 x 8 tile of a result lane 4 g + t has columns 2 t and 2 t +
  * 1 of rows g and g + 8: numbers [0], [1] and [2], [3] (gpu.cuh, mma_m16n8k16).  Scores become the
@@ -20,14 +20,14 @@ typedef __nv_bfloat16 bf16;
 static constexpr float ln_of_2 = 0.693147181f;
 
 /* ROWS rows of D elements that stand from_stride apart; zeros for rows that are not has(row).
- * wide: by 16 bytes, which are there after copy_async_wait. */
+ * aligned: by 16 bytes, which are there after copy_async_wait. */
 template <int D, int ROWS, int threads, class F>
 static __device__ inline void mma_rows_copy(bf16 *to, const bf16 *from, int64_t from_stride,
-                                            int thread, bool wide, const F &has)
+                                            int thread, bool aligned, const F &has)
 {
     constexpr int step = D + 8, each = D / 8, down = threads / each;
     static_assert(threads % each == 0, "a thread stays in its columns");
-    if (wide) {
+    if (aligned) {
         const int first = thread / each, column = thread % each * 8;
         const bf16 *p = from + first * from_stride + column;
         bf16 *place = to + first * step + column;
@@ -49,9 +49,9 @@ static __device__ inline void mma_rows_copy(bf16 *to, const bf16 *from, int64_t 
 /* Of the first `rows` of them. */
 template <int D, int ROWS, int threads>
 static __device__ inline void mma_tile_copy(bf16 *to, const bf16 *from, int64_t from_stride,
-                                            int rows, int thread, bool wide)
+                                            int rows, int thread, bool aligned)
 {
-    mma_rows_copy<D, ROWS, threads>(to, from, from_stride, thread, wide,
+    mma_rows_copy<D, ROWS, threads>(to, from, from_stride, thread, aligned,
                                     [rows](int row) { return row < rows; });
 }
 
@@ -63,16 +63,16 @@ static __device__ inline uint32_t mma_word(float low, float high)
     return word;
 }
 
-/* Two neighbours of a row; wide: the first lies at a multiple of 4 bytes. */
-static __device__ inline float2 mma_pair_load(const bf16 *from, bool wide)
+/* Two neighbours of a row; aligned: the first lies at a multiple of 4 bytes. */
+static __device__ inline float2 mma_pair_load(const bf16 *from, bool aligned)
 {
-    if (wide) return __bfloat1622float2(*(const __nv_bfloat162 *)from);
+    if (aligned) return __bfloat1622float2(*(const __nv_bfloat162 *)from);
     return make_float2(element_load(from), element_load(from + 1));
 }
 
-static __device__ inline void mma_pair_store(bf16 *to, float x, float y, bool wide)
+static __device__ inline void mma_pair_store(bf16 *to, float x, float y, bool aligned)
 {
-    if (wide) {
+    if (aligned) {
         *(uint32_t *)to = mma_word(x, y);
         return;
     }
@@ -174,6 +174,21 @@ static __device__ inline void mma_weighted(float (&to)[M][2][4],
     }
 }
 
+/* Products become scores; T5's scale of 1 costs nothing. */
+template <int M, int N>
+static __device__ inline void mma_scale(float (&s)[M][N / 8][4], float scale)
+{
+    if (scale == 1.0f) return;
+    GPU_UNROLL
+    for (int m = 0; m < M; m++) {
+        GPU_UNROLL
+        for (int n = 0; n < N / 8; n++) {
+            GPU_UNROLL
+            for (int r = 0; r < 4; r++) s[m][n][r] = __fmul_rn(s[m][n][r], scale);
+        }
+    }
+}
+
 /* Adds along diagonals: of[column - row] for row and column of [16 M, N] results, or of[row -
  * column] (across).  A lane has few diagonals, each read once. */
 template <int M, int N, bool across>
@@ -184,8 +199,8 @@ static __device__ inline void mma_diagonals_add(float (&to)[M][N / 8][4], const 
     for (int x = 1 - 2 * M; x < N / 8; x++) {
         GPU_UNROLL
         for (int e = 0; e < 2; e++) {
-            const int apart = 8 * x + 2 * t + e - g;
-            const float bias = of[across ? -apart : apart];
+            const int distance = 8 * x + 2 * t + e - g;
+            const float bias = of[across ? -distance : distance];
             GPU_UNROLL
             for (int half = 0; half < 2 * M; half++)
                 if (x + half >= 0 && x + half < N / 8) {
@@ -200,8 +215,9 @@ static __device__ inline void mma_diagonals_add(float (&to)[M][N / 8][4], const 
 struct mma_place {
     int64_t begin; /* the first row */
     int count;
-    int32_t key_begin, keys; /* keys: of the segment */
-    int32_t position;        /* of the first row, where there is a bias or a causal mask */
+    int32_t range, range_end; /* of keys */
+    int32_t keys;             /* of the segment */
+    int32_t position;         /* of the first row, where there is a bias or a causal mask */
 };
 
 /* Keys that row r of a place sees. */
@@ -222,8 +238,9 @@ static __device__ inline void mma_place_set(struct mma_place &place, const struc
     const int32_t first = a.query_begin[s], queries = a.query_begin[s + 1] - first;
     place.begin = begin;
     place.count = (int)count;
-    place.key_begin = a.key_begin[s];
-    place.keys = a.key_end[s] - a.key_begin[s];
+    place.range = ranges_before(a, s);
+    place.range_end = ranges_before(a, s + 1);
+    place.keys = keys_count(a, place.range, place.range_end);
     place.position = (int32_t)(begin - first) + (a.causal ? place.keys - queries : 0);
 }
 
@@ -251,14 +268,13 @@ static __device__ inline bool mma_place_find(struct mma_place &shared, const str
     __shared__ unsigned starts[warps];
     __shared__ int totals[warps];
     const int thread = (int)threadIdx.x, lane = thread % 32, warp = thread / 32;
-    const bool apart = a.bias || a.causal;
+    const bool per_segment = a.bias || a.causal;
     const int tile = (int)blockIdx.x;
     int before = 0;
     for (int64_t strip = 0; strip < a.segments; strip += threads) {
         const int64_t s = strip + thread;
         const bool is_start =
-            s < a.segments && (apart || thread == 0 || a.key_begin[s] != a.key_begin[s - 1] ||
-                               a.key_end[s] != a.key_end[s - 1]);
+            s < a.segments && (per_segment || thread == 0 || !same_keys(a, s - 1, s));
         const unsigned mask = __ballot_sync(0xffffffffu, is_start);
         if (lane == 0) starts[warp] = mask;
         __syncthreads();
@@ -293,6 +309,13 @@ static __device__ inline bool mma_place_find(struct mma_place &shared, const str
         before = all;
     }
     return false;
+}
+
+/* Keys of a tile that row r of a place sees, or more where they are all of them. */
+static __device__ inline int mma_limit(const struct attention &a, const struct mma_place &place,
+                                       const struct key_tile &tile, int r)
+{
+    return min(mma_visible(a, place, r) - tile.first, tile.end - tile.row);
 }
 
 /* Of a row: top is its largest score times log2(e), sum that of 2^(score log2(e) - top). */
@@ -357,36 +380,37 @@ static __device__ inline float2 tile_sums_add(struct row_sums &all, const struct
     return by;
 }
 
-/* A row is done: what its weighted sums are to be multiplied by.  keeps: for the one lane that
- * keeps the row's sums. */
-static __device__ inline float row_finish(const struct attention &a, const struct kept &kept,
-                                          int64_t h, int64_t row, int64_t first_row, int visible,
-                                          int keys, const struct row_sums &all, bool keeps)
+/* A row is done: what its weighted sums are to be multiplied by.  stores: for the one lane that
+ * stores the row's sums. */
+static __device__ inline float row_finish(const struct attention &a,
+                                          const struct stored_scores &stored, int64_t h,
+                                          int64_t row, int64_t first_row, int visible, int keys,
+                                          const struct row_sums &all, bool stores)
 {
     const float factor = visible > 0 ? __frcp_rn(all.sum) : 0.0f;
-    if (!keeps) return factor;
+    if (!stores) return factor;
     if (a.lse)
         a.lse[row * a.heads + h] =
             visible > 0 ? __fmul_rn(__fadd_rn(all.top, log2f(all.sum)), ln_of_2) : -INFINITY;
-    if (!kept.scores) return factor;
-    kept.scale[(row - first_row) * a.heads + h] = make_float2(all.top, factor);
-    if (h == 0) kept.seen[row - first_row] = make_int2(keys, visible);
+    if (!stored.scores) return factor;
+    stored.scale[(row - first_row) * a.heads + h] = make_float2(all.top, factor);
+    if (h == 0) stored.seen[row - first_row] = make_int2(keys, visible);
     return factor;
 }
 
 /* Keeps the scores that rows below `count` see, for the capture; the place's row `row` is the
  * warp's first. */
 template <int M>
-static __device__ inline void scores_keep(const float (&s)[M][tile_keys / 8][4],
-                                          const int (&limit)[M][2], const struct kept &kept,
-                                          int64_t h, int64_t row, int count, int j0)
+static __device__ inline void
+scores_store(const float (&s)[M][tile_keys / 8][4], const int (&limit)[M][2],
+             const struct stored_scores &stored, int64_t h, int64_t row, int count, int j0)
 {
     const int lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4;
     GPU_UNROLL
     for (int half = 0; half < 2 * M; half++) {
         if (8 * half + g >= count) continue;
-        float *to = kept.scores + h * kept.head_stride + (row + 8 * half + g) * kept.row_stride +
-                    j0 + 2 * t;
+        float *to = stored.scores + h * stored.head_stride +
+                    (row + 8 * half + g) * stored.row_stride + j0 + 2 * t;
         GPU_UNROLL
         for (int n = 0; n < tile_keys / 8; n++) {
             GPU_UNROLL

@@ -269,7 +269,7 @@ static __global__ void __launch_bounds__(threads)
     if (threadIdx.x != 0) return;
     s.token[i] = token;
     const int64_t entry = token_entry(s.at, s.step, i);
-    if (s.token_kept) s.token_kept[entry] = token;
+    if (s.token_record) s.token_record[entry] = token;
     if (s.logp) s.logp[entry] = logits_logp(sums, given[token], temperature);
     if (s.token_entropy) s.token_entropy[entry] = logits_entropy(sums);
 }

@@ -229,7 +229,7 @@ static void step_calls(struct generator *g, const struct chunk *chunk)
                                       .step = model_decoder_step_of_row(g->decoder),
                                       .token = model_decoder_input(g->decoder),
                                       .at = at,
-                                      .token_kept = g->results.token,
+                                      .token_record = g->results.token,
                                       .logp = g->results.logp,
                                       .token_entropy = g->results.token_entropy};
     q->op->sample(q, &sampling);

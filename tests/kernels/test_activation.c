@@ -1,5 +1,5 @@
 /* The gated activation, at ordinary and extreme values. */
-#include "kernel_test.h"
+#include "tests/kernels/kernel_test.h"
 
 static double gelu(double g)
 {

@@ -1,5 +1,5 @@
 /* The gradient's norm and AdamW against float64. */
-#include "kernel_test.h"
+#include "tests/kernels/kernel_test.h"
 
 static const int64_t sizes[] = {0, 1, 15, 4095, 4097, 100003};
 

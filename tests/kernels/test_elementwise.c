@@ -1,6 +1,6 @@
 /* Embedding, elementwise operations, caches, counters, means and T5's relative bias: each
  * against a plain loop, with equal bits in every queue. */
-#include "kernel_test.h"
+#include "tests/kernels/kernel_test.h"
 
 /* Enough for several threads to take part (32768 floats), and odd. */
 enum { rows = 301, width = 131, count = rows * width, vocabulary = 17 };

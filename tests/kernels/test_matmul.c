@@ -1,6 +1,7 @@
 /* The matrix products: right against float64, and equal in every bit over instruction sets,
  * threads and numbers of rows. */
-#include "kernel_test.h"
+#include "tests/kernels/kernel_test.h"
+#include "tests/kernels/mirror.h"
 
 struct shape {
     int64_t m, n, k;
@@ -249,7 +250,7 @@ static void recorded_products_have_the_same_bits(void **state)
     enum { n = 20, k = 52, most = 300, sizes = 3 };
     static const int64_t rows[sizes] = {37, 129, most};
     struct queues all = queues_new();
-    struct queue *q = ((struct mirror *)all.q[0])->inner;
+    struct queue *q = mirror_inner(all.q[0]);
     float *x = random_new(most * k, 12, 1), *values = random_new(n * k, 13, 1);
     float *y = floats_new(2 * most * n);
     real *device_x, *device_y;
@@ -264,8 +265,7 @@ static void recorded_products_have_the_same_bits(void **state)
     assert_null(q->op->allocate(q, MEMORY_ACTIVATIONS, 2 * most * n * 4, &device_y));
     q->op->upload(q, device_x, host, most * k * q->real_bytes);
     assert_null(q->op->matrix_create(q, n, k, false, &w));
-    all.q[0]->op->matrix_pack(all.q[0], (struct packed_matrix *)&(struct mirror_matrix){w, n, k},
-                              values, NULL);
+    mirror_pack(all.q[0], w, n, k, values);
     float *recorded_y = (float *)device_y + most * n;
     q->op->matmul_float(q, device_y, device_x, w, 1, false); /* a product's first call */
     for (int i = 0; i < sizes; i++) {
@@ -300,7 +300,7 @@ static void a_product_met_first_while_recording_is_refused_until_it_was_made(voi
     (void)state;
     if (!on_cuda()) skip();
     struct queues all = queues_new();
-    struct queue *q = ((struct mirror *)all.q[0])->inner;
+    struct queue *q = mirror_inner(all.q[0]);
     struct packed_matrix *w;
     struct graph *graph;
     real *memory;

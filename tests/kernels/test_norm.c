@@ -1,5 +1,5 @@
 /* RMS norm and its gradients. */
-#include "kernel_test.h"
+#include "tests/kernels/kernel_test.h"
 
 /* T5 has 512, 768, 1024 and 2048 columns; what is no multiple of 8 goes another way on CUDA. */
 static const int64_t shapes[][2] = {{1, 1},   {3, 7},     {2, 64},   {33, 513},  {37, 512},

@@ -1,5 +1,5 @@
 /* The clipped surrogate, the KL penalty with its bounds, and their gradient. */
-#include "kernel_test.h"
+#include "tests/kernels/kernel_test.h"
 
 enum { tokens = 5003 };
 

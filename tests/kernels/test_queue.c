@@ -1,5 +1,5 @@
 /* Queues: which device, memory and copies, and what is said when memory runs out. */
-#include "kernel_test.h"
+#include "tests/kernels/kernel_test.h"
 
 static const char *device(void)
 {

@@ -1,6 +1,6 @@
 /* Stochastic rounding of weights to bf16: the bits that kernels/ops.h promises, the mean, and what
  * two calls have in common.  Where `real` is fp32 nothing may be rounded. */
-#include "kernel_test.h"
+#include "tests/kernels/kernel_test.h"
 
 #include "src/base/philox.h"
 

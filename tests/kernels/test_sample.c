@@ -1,6 +1,6 @@
 /* Sampling: which tokens are kept, their distribution, and log-probabilities that are bit for
  * bit those of softmax_loss. */
-#include "kernel_test.h"
+#include "tests/kernels/kernel_test.h"
 
 #include "src/base/philox.h"
 
@@ -318,7 +318,7 @@ static void results_go_to_the_places_of_slot_and_step(void **state)
     s.counter = placed;
     s.at = (struct result_places){.slot = slot, .stride = steps};
     s.token = other;
-    s.token_kept = kept;
+    s.token_record = kept;
     s.logp = logps;
     s.token_entropy = entropies;
     all.q[0]->op->sample(all.q[0], &s);

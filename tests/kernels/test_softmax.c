@@ -1,5 +1,5 @@
 /* Softmax over the vocabulary: log-probability, entropy, log-sum-exp, KL and gradient. */
-#include "kernel_test.h"
+#include "tests/kernels/kernel_test.h"
 
 struct want {
     double logp, entropy, lse, kl;

@@ -1,5 +1,5 @@
 /* The attention summary against the definitions of docs/reward.md. */
-#include "kernel_test.h"
+#include "tests/kernels/kernel_test.h"
 
 #include "src/base/philox.h"
 

@@ -178,7 +178,9 @@ static status bench_attention(const struct bench *b, json_t *list)
         const int32_t *range = begin.data;
         struct attention a = {.segments = histories,
                               .heads = heads,
+                              .kv_heads = heads,
                               .head_dim = d,
+                              .scale = 1.0f,
                               .query_rows = histories * n,
                               .query_begin = range,
                               .key_begin = range,
