@@ -64,6 +64,44 @@ static status resume_check(struct run_folder *folder)
     return s;
 }
 
+/* Where a tokenizer that no key names lies. */
+static const char *input_name(const struct run_folder *folder, const char *key)
+{
+    const bool beside =
+        !strcmp(key, "tokenizer.path") && !folder->options->config.tokenizer.path[0];
+    return beside ? "the tokenizer in model.path" : key;
+}
+
+/* Data and tokenizer must be those that the run began with, or the run that goes on is another one
+ * under its name; the model's weights have a row of their own. */
+static status inputs_check(const struct run_folder *folder)
+{
+    static const char *const keys[] = {"data.train", "data.valid", "tokenizer.path",
+                                       "salience.keywords"};
+    struct run_inputs before;
+    char *text;
+    int64_t count;
+    TRY(state_read(folder->checkpoint, "inputs", STATE_TEXT, (void **)&text, &count));
+    run_inputs_parse(text, &before);
+    free(text);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const char *was = run_inputs_find(&before, keys[i]);
+        const char *is = run_inputs_find(&folder->inputs, keys[i]);
+        if ((!was && !is) || (was && is && !strcmp(was, is))) continue;
+        if (config_change_asked(&folder->options->changes, keys[i])) {
+            log_line(LOG_WARNING, "%s: %s has other contents from update %lld on, as asked",
+                     folder->checkpoint, keys[i], (long long)folder->start + 1);
+            continue;
+        }
+        FAIL(STATUS_INPUT,
+             "%s: the contents of %s are not what this run began with; set them back, start a new "
+             "--run%s%s%s",
+             folder->checkpoint, input_name(folder, keys[i]),
+             i < 2 ? ", or ask for it: --change " : "", i < 2 ? keys[i] : "", i < 2 ? "=FILE" : "");
+    }
+    return NULL;
+}
+
 static status folder_find(struct run_folder *folder)
 {
     const struct run_options *options = folder->options;
@@ -91,15 +129,17 @@ static status folder_find(struct run_folder *folder)
         return NULL;
     }
     log_line(LOG_INFO, "going on from %s", folder->checkpoint);
-    return resume_check(folder);
+    TRY(resume_check(folder));
+    return inputs_check(folder);
 }
 
 status run_folder_open(struct world *world, const struct run_options *options, const char *kind,
-                       struct run_folder *folder)
+                       const struct run_inputs *inputs, struct run_folder *folder)
 {
     *folder = (struct run_folder){.options = options,
                                   .world = world,
                                   .kind = kind,
+                                  .inputs = *inputs,
                                   .evaluations = {.evaluated = -1, .best = -1, .best_saved = -1}};
     status s = NULL;
     if (world->rank == 0) s = folder_find(folder);
@@ -196,7 +236,7 @@ status run_folder_start(struct run_folder *folder, int64_t total)
 
 void run_folder_close(struct run_folder *folder)
 {
-    if (folder->world->rank != 0 || !folder->metrics) return;
+    if (!folder->metrics) return; /* rank 0 alone has any */
     progress_end();
     metrics_close(folder->metrics);
     if (folder->board) tensorboard_close(folder->board);

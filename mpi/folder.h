@@ -2,6 +2,7 @@
 #ifndef REGARD_MPI_FOLDER_H
 #define REGARD_MPI_FOLDER_H
 
+#include "mpi/inputs.h"
 #include "mpi/run.h"
 #include "src/checkpoint/checkpoint.h"
 #include "src/report/metric_list.h"
@@ -28,6 +29,7 @@ struct run_folder {
     char checkpoint[CHECKPOINT_PATH_MAX]; /* resumed from; empty: none */
     int64_t start;                        /* updates done by it */
     struct run_evaluations evaluations;
+    struct run_inputs inputs;  /* what the run is made from */
     int64_t attempt;           /* rank 0: this job's fence, taken by run_folder_start */
     char changed[1024];        /* rank 0: what --change made otherwise, as text; or empty */
     struct metric_list change; /* rank 0: their new numbers, for the first update's metrics */
@@ -37,10 +39,10 @@ struct run_folder {
     bool unlinked; /* a warning that links are not possible was given */
 };
 
-/* Refuses a folder in use, finds the checkpoint to go on from (collective), checks that the
- * configuration may go on with it.  Nothing is written in a dry run. */
+/* Refuses a folder in use, finds the checkpoint to go on from (collective), checks that
+ * configuration and inputs may go on with it.  Nothing is written in a dry run. */
 status run_folder_open(struct world *world, const struct run_options *options, const char *kind,
-                       struct run_folder *folder);
+                       const struct run_inputs *inputs, struct run_folder *folder);
 /* Rank 0: resolved config, metrics, TensorBoard, progress. */
 status run_folder_start(struct run_folder *folder, int64_t total);
 void run_folder_close(struct run_folder *folder);

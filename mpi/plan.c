@@ -102,6 +102,13 @@ status plan_reserve(struct queue *queue, const struct world *world, plan_functio
     return queue->op->memory_reserve(queue, bytes);
 }
 
+status plan_check(struct queue *queue, const struct world *world, plan_function *create,
+                  void *context)
+{
+    size_t bytes[MEMORY_KINDS];
+    return plan_count(queue, world, world->rank, create, context, bytes);
+}
+
 status plan_print(struct queue *queue, const struct world *world, plan_function *create,
                   void *context, FILE *out)
 {

@@ -19,6 +19,9 @@ bool plan_wanted(const struct queue *queue);
 /* This rank's memory, from its GPU at once; rank 0 logs the table. */
 status plan_reserve(struct queue *queue, const struct world *world, plan_function *create,
                     void *context);
+/* Goes through this rank's plan, for what it finds wrong. */
+status plan_check(struct queue *queue, const struct world *world, plan_function *create,
+                  void *context);
 /* "# at most, MB": a line for each rank or ranks that are alike. */
 status plan_print(struct queue *queue, const struct world *world, plan_function *create,
                   void *context, FILE *out);

@@ -1,6 +1,7 @@
 /* See run_loop.h. */
 #include "mpi/run_loop.h"
 
+#include "mpi/agreement.h"
 #include "mpi/run_checkpoint.h"
 #include "mpi/setup.h"
 #include "mpi/signals.h"
@@ -193,7 +194,9 @@ status run_loop(struct run *run, const struct run_options *options, const struct
 {
     struct world *world = run->world;
     int64_t done = 0, stop = STOP_NOT;
-    status s = run_folder_open(world, options, kind->name, &run->folder);
+    struct run_inputs inputs;
+    status s = agree_on_inputs(world, options, &inputs);
+    if (!s) s = run_folder_open(world, options, kind->name, &inputs, &run->folder);
     if (!s) s = world_agree(world, kind->open(run));
     if (!s && options->dry)
         s = dry_run(run, kind);

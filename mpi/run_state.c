@@ -57,6 +57,17 @@ static status config_get(const void *run, int64_t index, struct state_value *out
     return s;
 }
 
+static status inputs_get(const void *run, int64_t index, struct state_value *out)
+{
+    (void)index;
+    char *text = NULL;
+    size_t size = 0;
+    status s = run_inputs_print(&saved(run)->folder->inputs, &text, &size);
+    out->values = out->owned = text;
+    out->count = (int64_t)size;
+    return s;
+}
+
 /* ---- optimizer steps ---- */
 
 static status policy_steps_get(const void *run, int64_t index, struct state_value *out)
@@ -223,6 +234,7 @@ static void statistics_row(const struct reward_settings *reward, int64_t term,
 static const struct state_row table[] = {
     {"kind", STATE_TEXT, -1, false, 0, kind_get, NULL},
     {"config", STATE_TEXT, -1, false, 0, config_get, NULL},
+    {"inputs", STATE_TEXT, -1, false, 0, inputs_get, NULL},
     {"policy.steps", STATE_INTEGERS, 1, false, 0, policy_steps_get, policy_steps_set},
     {"critic.steps", STATE_INTEGERS, 1, false, 0, critic_steps_get, critic_steps_set},
     {"evaluated", STATE_INTEGERS, 1, false, EVALUATED, evaluation_integer_get,

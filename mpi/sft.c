@@ -62,7 +62,7 @@ static void tuner_models_close(struct tuner *t)
 /* What a rank will hold, on a counting queue: a plan_function. */
 static status tuner_plan(void *context, const struct world *world, struct queue *plan)
 {
-    struct tuner planned = *(const struct tuner *)context;
+    struct tuner *t = context, planned = *t;
     const struct learner_exchange exchange = {.rank = world->roles.learner,
                                               .count = world->roles.learners};
     planned.run.queue = plan;
@@ -70,6 +70,7 @@ static status tuner_plan(void *context, const struct world *world, struct queue 
     planned.run.learner = NULL;
     status s = tuner_models(&planned, &exchange);
     if (!s) s = tuner_reserve(&planned);
+    if (!s) t->run.parameter_count = model_parameters(planned.policy)->size;
     tuner_models_close(&planned);
     return s;
 }
@@ -99,6 +100,8 @@ static status tuner_open(struct run *run)
     if (config->sft.batch > t->examples.count)
         FAIL(STATUS_INPUT, "sft.batch is %lld but %s has %lld turns to learn from; lower it",
              (long long)config->sft.batch, run->data->path, (long long)t->examples.count);
+    if (run->folder.options->dry)
+        return plan_check(run->queue, run->world, tuner_plan, t); /* nothing is allocated */
     TRY(plan_reserve(run->queue, run->world, tuner_plan, t));
     const struct learner_exchange exchange = exchange_of_learner(&run->exchange);
     TRY(tuner_models(t, &exchange));

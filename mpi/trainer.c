@@ -134,10 +134,16 @@ static void models_close(struct trainer *t)
         if (models[i]) model_destroy(models[i]);
 }
 
+static status models_fit(const struct trainer *t)
+{
+    const struct model *any = t->policy ? t->policy : t->actor_model;
+    return language_fits(t->run.language, model_shape(any)->vocabulary);
+}
+
 /* What a rank will hold, on a counting queue: a plan_function. */
 static status models_plan(void *context, const struct world *world, struct queue *plan)
 {
-    const struct trainer *t = context;
+    struct trainer *t = context;
     struct world of = *world;
     struct trainer planned = {.run = {.config = t->run.config,
                                       .world = &of,
@@ -149,7 +155,9 @@ static status models_plan(void *context, const struct world *world, struct queue
                               .evaluation = t->evaluation};
     const struct learner_exchange exchange = {.rank = of.roles.learner, .count = of.roles.learners};
     status s = models_open(&planned, &exchange);
+    if (!s) s = models_fit(&planned);
     if (!s) s = models_reserve(&planned);
+    if (!s) t->run.parameter_count = planned.run.parameter_count;
     models_close(&planned);
     return s;
 }
@@ -211,14 +219,16 @@ status trainer_open(struct run *run)
     struct trainer *t = (struct trainer *)run;
     TRY(run_open(run));
     TRY(data_check(run));
+    if (run->folder.options->dry)
+        return plan_check(run->queue, run->world, models_plan, t); /* nothing is allocated */
     TRY(plan_reserve(run->queue, run->world, models_plan, t));
     const struct learner_exchange exchange = exchange_of_learner(&run->exchange);
     TRY(models_open(t, &exchange));
+    TRY(models_fit(t));
     if (run->world->roles.is_learner) inbox_open(t);
     if (plan_wanted(run->queue)) TRY(models_reserve(t));
     plan_log_use(run->queue, "update", run->folder.start);
-    struct model *any = t->policy ? t->policy : t->actor_model;
-    return language_fits(run->language, model_shape(any)->vocabulary);
+    return NULL;
 }
 
 status trainer_connect(struct run *run)

@@ -180,6 +180,8 @@ status config_change(struct config *config, struct config_changes *changes, cons
  * them. */
 status config_resume_check(const struct config *before, const struct config *now,
                            const struct config_changes *changes);
+/* Whether a --change names the key. */
+bool config_change_asked(const struct config_changes *changes, const char *name);
 /* Of the keys in changes those whose value is another now: *name, and both values as YAML; false
  * where change number i is none. */
 bool config_changed(const struct config *before, const struct config *now,

@@ -23,7 +23,8 @@ bool config_value_equal(const struct config *a, const struct config *b,
 
 static bool may_be_changed(const struct config_key *key)
 {
-    return key->resume == RESUME_CHANGE || key->resume == RESUME_UNLESS_SCHEDULE;
+    return key->resume == RESUME_CHANGE || key->resume == RESUME_UNLESS_SCHEDULE ||
+           key->resume == RESUME_FREE_BUT_SYNTHETIC;
 }
 
 status config_change(struct config *config, struct config_changes *changes, const char *assignment)
@@ -55,6 +56,12 @@ static bool asked_for(const struct config_changes *changes, const struct config_
     for (int i = 0; i < changes->count; i++)
         if (changes->key[i] == key - config_keys) return true;
     return false;
+}
+
+bool config_change_asked(const struct config_changes *changes, const char *name)
+{
+    const struct config_key *key = config_key_find(name);
+    return key && asked_for(changes, key);
 }
 
 /* Whether the key's row lets it differ, though nobody asked. */

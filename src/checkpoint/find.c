@@ -120,3 +120,42 @@ status checkpoint_link(const char *run, const char *name, int64_t step)
              strrchr(folder, '/') + 1, strerror(errno));
     return NULL;
 }
+
+static bool holds(const char *folder, const char *name)
+{
+    char path[LONG_PATH];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return file_exists(path) || directory_exists(path);
+}
+
+bool checkpoint_is_run(const char *folder)
+{
+    return holds(folder, "checkpoints") && !holds(folder, "manifest.json") &&
+           !holds(folder, "config.json");
+}
+
+/* The step that a link names; -1: it is not there or leads nowhere. */
+static int64_t linked_step(const char *run, const char *name)
+{
+    char link[LONG_PATH], target[64];
+    long long step;
+    snprintf(link, sizeof link, "%s/checkpoints/%s", run, name);
+    const ssize_t length = readlink(link, target, sizeof target - 1);
+    if (length < 0 || !directory_exists(link)) return -1;
+    target[length] = 0;
+    return sscanf(target, "step-%lld", &step) == 1 ? step : -1;
+}
+
+status checkpoint_of_run(const char *run, char folder[CHECKPOINT_PATH_MAX])
+{
+    int64_t *steps, count, step = linked_step(run, CHECKPOINT_BEST);
+    const bool best = step >= 0;
+    TRY(checkpoint_steps(run, &steps, &count));
+    if (!best && count) step = steps[count - 1];
+    free(steps);
+    if (step < 0) FAIL(STATUS_INPUT, "%s is a run without a checkpoint", run);
+    checkpoint_folder(run, step, folder);
+    log_line(LOG_INFO, "%s is a run: its %s checkpoint is taken, %s", run, best ? "best" : "newest",
+             folder);
+    return NULL;
+}

@@ -15,6 +15,10 @@ status checkpoint_steps(const char *run, int64_t **steps, int64_t *count);
 /* Makes the link that of a step in place of another, at once; step -1, or one that has no folder:
  * there is none afterwards. */
 status checkpoint_link(const char *run, const char *name, int64_t step);
+/* Whether a folder is a run's, not a model's. */
+bool checkpoint_is_run(const char *folder);
+/* The checkpoint of a run that serves as its model: the best, else the newest; logs which. */
+status checkpoint_of_run(const char *run, char folder[CHECKPOINT_PATH_MAX]);
 /* The newest checkpoint of a run that verifies; *step is -1 where there is none at all.
  * One that fails is set aside as step-N.bad with a warning and the one before it is tried.
  * Checkpoints exist (set aside ones too) and none verifies: an error.  look_only: the same, but

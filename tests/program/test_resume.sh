@@ -17,6 +17,14 @@ wait_for_checkpoint() {
     fail "no checkpoint appeared"
 }
 
+# The last process of the program that has --run $1.
+last_rank() {
+    local pid
+    for pid in $(pgrep -x "$(basename "$regard")"); do
+        if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "--run $1 "; then echo "$pid"; fi
+    done | tail -1
+}
+
 # Begins the run $1 on $2 ranks, sends signal $3 to run/mpirun or to the last rank ($4: rank);
 # sets $status.
 interrupt() {
@@ -25,7 +33,7 @@ interrupt() {
     job=$!
     wait_for_checkpoint "$run"
     target=$job
-    if [ "$whom" = rank ]; then target=$(pgrep -P "$(pgrep -P "$job")" | tail -1); fi
+    if [ "$whom" = rank ]; then target=$(last_rank "$run"); fi
     kill "-$signal" "$target" || fail "nobody to send SIG$signal to"
     status=0
     wait "$job" || status=$?

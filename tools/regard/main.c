@@ -2,6 +2,7 @@
 #include "mpi/transport.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/checkpoint/find.h"
 #include "tools/regard/command.h"
 
 #include <errno.h>
@@ -88,6 +89,16 @@ static void blocked_too_long(int number)
     _exit(STATUS_INTERNAL);
 }
 
+/* --model RUN: the checkpoint that is meant. */
+static status model_resolve(struct command *command)
+{
+    static char folder[CHECKPOINT_PATH_MAX];
+    if (!command->model || !checkpoint_is_run(command->model)) return NULL;
+    TRY(checkpoint_of_run(command->model, folder));
+    command->model = folder;
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     memory_on_exhausted(memory_out);
@@ -102,6 +113,7 @@ int main(int argc, char **argv)
     status s = command_parse(argc, argv, &command, &verb);
     /* These run even for a wrong line: under mpirun one rank then speaks for all. */
     const bool on_ranks = verb && (verb->run == verb_train || verb->run == verb_sft);
+    if (!s && !on_ranks) s = model_resolve(&command);
     if (on_ranks || (verb && !s)) {
         command.refused = s;
         s = verb->run(&command);

@@ -1,4 +1,6 @@
 /* sft and train: the verbs that run on many ranks. */
+#include "mpi/agreement.h"
+#include "mpi/model_paths.h"
 #include "mpi/run.h"
 #include "mpi/signals.h"
 #include "mpi/transport.h"
@@ -38,6 +40,8 @@ static status ranks_run(struct command *command, enum config_scope scope,
     s = world_agree(world, s);
     if (scope == CONFIG_SFT && options.config.roles.learners == 1)
         options.config.roles.learners = world->size; /* sft has no actors */
+    if (!s) s = agree_on_settings(world, &options, scope == CONFIG_SFT ? "sft" : "train");
+    if (!s) s = model_paths_resolve(world, &options);
     if (!s) s = world_roles(world, options.config.roles.learners, options.config.watchdog.seconds);
     if (!s) s = run(world, &options);
     /* The same error everywhere, unless the world is broken: rank 0 speaks for all, and before
