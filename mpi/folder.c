@@ -64,12 +64,12 @@ static status resume_check(struct run_folder *folder)
     return s;
 }
 
-/* Where a tokenizer that no key names lies. */
-static const char *input_name(const struct run_folder *folder, const char *key)
+/* The tokenizer is one input, wherever its files lie. */
+static const char *input_name(const char *key)
 {
-    const bool beside =
-        !strcmp(key, "tokenizer.path") && !folder->options->config.tokenizer.path[0];
-    return beside ? "the tokenizer in model.path" : key;
+    return strcmp(key, "tokenizer.path") != 0
+               ? key
+               : "tokenizer and idf table (tokenizer.path, model.path)";
 }
 
 /* Data and tokenizer must be those that the run began with, or the run that goes on is another one
@@ -96,8 +96,8 @@ static status inputs_check(const struct run_folder *folder)
         FAIL(STATUS_INPUT,
              "%s: the contents of %s are not what this run began with; set them back, start a new "
              "--run%s%s%s",
-             folder->checkpoint, input_name(folder, keys[i]),
-             i < 2 ? ", or ask for it: --change " : "", i < 2 ? keys[i] : "", i < 2 ? "=FILE" : "");
+             folder->checkpoint, input_name(keys[i]), i < 2 ? ", or ask for it: --change " : "",
+             i < 2 ? keys[i] : "", i < 2 ? "=FILE" : "");
     }
     return NULL;
 }
