@@ -13,7 +13,7 @@ terminal() { # COMMAND...: its output on a terminal of 60 columns
     for step in 1 2 3; do
         grep -q "^train $step/3 " "$work/lines" || fail "no progress of $step: $(cat "$work/lines")"
     done
-    ! grep -q 'info: train' "$work/lines" || fail "a line of the log for an update"
+    ! grep -q 'info: train [0-9]*/' "$work/lines" || fail "a line of the log for an update"
     awk '/^train/ && length > 59 { exit 1 }' "$work/lines" || fail "a line does not fit: $(cat "$work/lines")"
     [ "$(tr -cd '\n' <"$work/out" | wc -c)" -le 4 ] || fail "more than a line: $(cat "$work/out")"
 }
