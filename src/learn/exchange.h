@@ -13,18 +13,18 @@
 struct learner_exchange {
     void *context;
     int rank, count; /* of the learners */
-    /* A reduction of gradient [size], which is told piece by piece what is final: everything at
-     * `offset` floats and behind it, offsets falling to 0.  What is told may leave at once, so
-     * nothing queued afterwards may touch it. */
+    /* A sum of every learner's gradient [size], sent in pieces while the backward pass goes on:
+     * reduce_ready says that the floats from `offset` on are final, with offsets falling to 0.
+     * They may be sent at once, so nothing queued afterwards may touch them. */
     status (*reduce_begin)(void *context, float *gradient, int64_t size);
     void (*reduce_ready)(void *context, int64_t offset);
-    /* After ready(0): this learner's slice holds the sum over learners, by MPI in the fixed binary
-     * tree, by NCCL in NCCL's order; the rest of the gradient holds nothing.  An error of
+    /* After reduce_ready(0): this learner's slice holds the sum over learners, by MPI in the fixed
+     * binary tree, by NCCL in NCCL's order; the rest of the gradient holds nothing.  An error of
      * reduce_ready is returned here. */
     status (*reduce_finish)(void *context);
     /* Every learner's slice of values [size] to every learner. */
     status (*gather_values)(void *context, float *values, int64_t size);
-    /* Everybody's bytes in rank order; the caller frees *all. */
+    /* All learners' bytes in rank order; the caller frees *all. */
     status (*gather)(void *context, const void *mine, size_t bytes, void **all, size_t *total);
 };
 

@@ -1,7 +1,7 @@
 /* Sum of a power of two of gradients in a fixed binary tree, made one after another: like a
  * binary counter, with log2(M) + 1 buffers.  Leaves 2i and 2i+1 are added first, so a learner
  * with a contiguous, aligned slice of the microbatches holds one subtree, and the exchange
- * between learners is the upper levels of the same tree (exactness contract, 5). */
+ * between learners is the upper levels of the same tree. */
 #ifndef REGARD_LEARN_REDUCE_H
 #define REGARD_LEARN_REDUCE_H
 
@@ -21,8 +21,8 @@ status gradient_tree_push(struct gradient_tree *tree);
 bool gradient_tree_ends(const struct gradient_tree *tree);
 /* Where the sum will be. */
 float *gradient_tree_sum(const struct gradient_tree *tree);
-/* While the last leaf is open: its entries at `offset` and behind it are final, offsets falling,
- * and the sum's are after this call.  Pushing tells the rest. */
+/* While the last leaf is open: its floats from `offset` on are final, with offsets falling.  After
+ * this call those of the sum are final too; gradient_tree_push completes the others. */
 void gradient_tree_ready(struct gradient_tree *tree, int64_t offset);
 /* After all leaves: the sum, valid (and writable) until the next gradient_tree_leaf, which
  * begins a new tree. */
