@@ -122,8 +122,9 @@ status trainer_evaluate(struct trainer *t, struct metric_list *metrics, bool *st
     if (*stopped) return NULL;
     if (!t->overlong_logged) evaluation_warn(&evaluation, t->run.valid);
     t->overlong_logged = true;
-    for (int k = 0; k < EVAL_COUNT; k++)
-        if (isfinite(evaluation.value[k]))
-            metric_list_add(metrics, evaluation.value[k], "eval_%s", evaluation_name[k]);
+    const struct reward_settings *reward = &t->evaluation.sampling.reward;
+    for (int64_t m = 0; m < evaluation_count(reward); m++)
+        if (isfinite(evaluation.value[m]))
+            metric_list_add(metrics, evaluation.value[m], "eval_%s", evaluation_name(reward, m));
     return NULL;
 }

@@ -208,8 +208,9 @@ static status data_check(struct run *run)
     if (config->rollout.dialogues > run->data->count)
         FAIL(STATUS_INPUT, "rollout.dialogues is %lld but %s has %lld dialogues; lower it",
              (long long)config->rollout.dialogues, run->data->path, (long long)run->data->count);
-    for (int k = 0; k < EVAL_COUNT; k++)
-        if (!strcmp(evaluation_name[k], config->guard.metric)) return NULL;
+    const struct reward_settings reward = reward_settings_of(config);
+    for (int64_t m = 0; m < evaluation_count(&reward); m++)
+        if (!strcmp(evaluation_name(&reward, m), config->guard.metric)) return NULL;
     FAIL(STATUS_INPUT, "guard.metric is \"%s\"; it is a row of eval's table, like rouge_l",
          config->guard.metric);
 }

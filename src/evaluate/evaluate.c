@@ -13,10 +13,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const evaluation_name[EVAL_COUNT] = {
-    "reward",     "coverage",     "focus",      "rep_hist",   "rep_self",
+/* What is measured of replies, behind the reward and its terms. */
+enum {
+    EVAL_BLEU,
+    EVAL_ROUGE_L,
+    EVAL_DISTINCT_1,
+    EVAL_DISTINCT_2,
+    EVAL_SLOTS,
+    EVAL_PERPLEXITY, /* of the gold replies, a token */
+    EVAL_LENGTH,
+    EVAL_END_RATE,
+    EVAL_COUNT
+};
+static const char *const reply_metrics[EVAL_COUNT] = {
     "bleu",       "rouge_l",      "distinct_1", "distinct_2", "slot_carry_over",
     "perplexity", "reply_length", "end_rate"};
+_Static_assert(1 + (int)TERM_MAX + (int)EVAL_COUNT <= (int)EVALUATION_MAX, "metrics have no room");
+
+int64_t evaluation_count(const struct reward_settings *reward)
+{
+    return 1 + reward->term_count + EVAL_COUNT;
+}
+
+const char *evaluation_name(const struct reward_settings *reward, int64_t metric)
+{
+    if (metric == 0) return "reward";
+    if (metric <= reward->term_count) return reward_term_name(reward, metric - 1);
+    return reply_metrics[metric - 1 - reward->term_count];
+}
 
 /* The evaluated turns: prompts, sampled and gold replies, texts. */
 struct held_out {
@@ -122,19 +146,10 @@ static status held_out_make(const struct rollout_settings *settings,
     return NULL;
 }
 
-/* The metric that is a term's mean, or EVAL_COUNT. */
-static int metric_of_term(const char *name)
-{
-    int m = 0;
-    while (m < EVAL_COUNT && strcmp(evaluation_name[m], name)) m++;
-    return m;
-}
-
 static status replies_measure(const struct reward_settings *reward, struct held_out *h,
                               struct evaluation *out)
 {
-
-    double *value = out->value;
+    double *terms = out->value + 1, *value = terms + reward->term_count;
     double slots = 0, logp = 0;
     int64_t slot_turns = 0, gold_tokens = 0;
     for (int64_t i = 0; i < h->count; i++) {
@@ -142,11 +157,8 @@ static status replies_measure(const struct reward_settings *reward, struct held_
         const struct reply *reply = &h->replies[i];
         TRY(reply_terms(reward, (struct turn_key){h->line[i], prompt->turn, 0, 0}, prompt, reply,
                         h->terms[i]));
-        value[EVAL_REWARD] += reward_combine(reward, h->terms[i], NULL, reply->count);
-        for (int64_t t = 0; t < reward->term_count; t++) {
-            const int metric = metric_of_term(reward_term_name(reward, t));
-            if (metric < EVAL_COUNT) value[metric] += h->terms[i][t];
-        }
+        out->value[0] += reward_combine(reward, h->terms[i], NULL, reply->count);
+        for (int64_t t = 0; t < reward->term_count; t++) terms[t] += h->terms[i][t];
         value[EVAL_LENGTH] += (double)reply->count;
         value[EVAL_END_RATE] += reply->ended;
         if (h->slots[i]) {
@@ -159,10 +171,9 @@ static status replies_measure(const struct reward_settings *reward, struct held_
         for (int64_t t = 0; t < h->gold[i].count; t++) logp += (double)h->gold[i].logp[t];
         gold_tokens += h->gold[i].count;
     }
-    const int averaged[] = {EVAL_REWARD,   EVAL_COVERAGE, EVAL_FOCUS,   EVAL_REP_HIST,
-                            EVAL_REP_SELF, EVAL_LENGTH,   EVAL_END_RATE};
-    for (size_t k = 0; k < sizeof averaged / sizeof *averaged; k++)
-        value[averaged[k]] /= (double)h->count;
+    for (int64_t m = 0; m <= reward->term_count; m++) out->value[m] /= (double)h->count;
+    value[EVAL_LENGTH] /= (double)h->count;
+    value[EVAL_END_RATE] /= (double)h->count;
     value[EVAL_SLOTS] = slot_turns ? slots / (double)slot_turns : NAN;
     value[EVAL_PERPLEXITY] = exp(-logp / (double)gold_tokens);
     const char *const *texts = (const char *const *)h->texts;
@@ -176,7 +187,6 @@ static status replies_measure(const struct reward_settings *reward, struct held_
 static void samples_write(const struct reward_settings *reward, const struct held_out *h,
                           FILE *samples)
 {
-
     for (int64_t i = 0; i < h->count; i++) {
         char text[40];
         json_double_text(text, reward_combine(reward, h->terms[i], NULL, h->replies[i].count));

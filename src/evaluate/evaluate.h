@@ -8,26 +8,14 @@
 
 #include <stdio.h>
 
-enum evaluation_metric {
-    EVAL_REWARD, /* raw: reward.scale none, true salience whatever the control */
-    EVAL_COVERAGE,
-    EVAL_FOCUS,
-    EVAL_REP_HIST,
-    EVAL_REP_SELF,
-    EVAL_BLEU,
-    EVAL_ROUGE_L,
-    EVAL_DISTINCT_1,
-    EVAL_DISTINCT_2,
-    EVAL_SLOTS,
-    EVAL_PERPLEXITY, /* of the gold replies, a token */
-    EVAL_LENGTH,
-    EVAL_END_RATE,
-    EVAL_COUNT
-};
-extern const char *const evaluation_name[EVAL_COUNT];
+/* The metrics: the reward (raw: reward.scale none, true salience whatever the control), its terms,
+ * and what is measured of the replies themselves, evaluate.c's table. */
+enum { EVALUATION_MAX = 32 };
+int64_t evaluation_count(const struct reward_settings *reward); /* at most EVALUATION_MAX */
+const char *evaluation_name(const struct reward_settings *reward, int64_t metric);
 
 struct evaluation {
-    double value[EVAL_COUNT]; /* NaN: does not apply */
+    double value[EVALUATION_MAX]; /* [evaluation_count] NaN: does not apply */
     int64_t replies;
     int64_t overlong;      /* turns left out: their prompt alone exceeds history.max_tokens */
     int64_t overlong_line; /* of the first of them */

@@ -9,15 +9,17 @@
 #include <string.h>
 
 /* An evaluation's file, all of it before anything is printed; null is NaN. */
-static status table_read(const char *path, double value[EVAL_COUNT])
+static status table_read(const char *path, const struct reward_settings *reward,
+                         double value[EVALUATION_MAX])
 {
     json_t *table;
     TRY(json_read(path, &table));
     status s = NULL;
-    for (int m = 0; !s && m < EVAL_COUNT; m++) {
+    for (int64_t m = 0; !s && m < evaluation_count(reward); m++) {
+        const char *name = evaluation_name(reward, m);
         value[m] = NAN;
-        if (!json_is_null(json_object_get(table, evaluation_name[m])))
-            s = json_get_number(table, path, evaluation_name[m], &value[m]);
+        if (!json_is_null(json_object_get(table, name)))
+            s = json_get_number(table, path, name, &value[m]);
     }
     json_decref(table);
     return s;
@@ -33,12 +35,13 @@ static void cell_print(double value)
 
 static status compare(const struct command *command)
 {
-    double before[EVAL_COUNT], after[EVAL_COUNT];
-    TRY(table_read(command->before, before));
-    TRY(table_read(command->after, after));
+    const struct reward_settings reward = reward_settings_of(&command->config);
+    double before[EVALUATION_MAX], after[EVALUATION_MAX];
+    TRY(table_read(command->before, &reward, before));
+    TRY(table_read(command->after, &reward, after));
     printf("%-22s %12s %12s\n", "", "before", "after");
-    for (int m = 0; m < EVAL_COUNT; m++) {
-        printf("%-22s", evaluation_name[m]);
+    for (int64_t m = 0; m < evaluation_count(&reward); m++) {
+        printf("%-22s", evaluation_name(&reward, m));
         cell_print(before[m]);
         cell_print(after[m]);
         putchar('\n');
@@ -46,15 +49,16 @@ static status compare(const struct command *command)
     return NULL;
 }
 
-static status evaluation_write(const char *path, const struct evaluation *evaluation)
+static status evaluation_write(const char *path, const struct reward_settings *reward,
+                               const struct evaluation *evaluation)
 {
     struct file_writer writer;
     TRY(file_begin(&writer, path));
     fprintf(writer.stream, "{\"replies\": %lld", (long long)evaluation->replies);
-    for (int m = 0; m < EVAL_COUNT; m++) {
+    for (int64_t m = 0; m < evaluation_count(reward); m++) {
         char number[40];
         json_double_text(number, evaluation->value[m]);
-        fprintf(writer.stream, ",\n \"%s\": %s", evaluation_name[m], number);
+        fprintf(writer.stream, ",\n \"%s\": %s", evaluation_name(reward, m), number);
     }
     fputs("}\n", writer.stream);
     status s = file_commit(&writer);
@@ -83,7 +87,7 @@ status verb_eval(struct command *command)
                          NULL, &evaluation);
         if (!s) evaluation_warn(&evaluation, data);
         if (!s && samples.stream) s = file_commit(&samples);
-        if (!s) s = evaluation_write(command->out, &evaluation);
+        if (!s) s = evaluation_write(command->out, &settings.sampling.reward, &evaluation);
         file_abandon(&samples);
         session_close(&session);
     }
