@@ -2,9 +2,9 @@
 #include "mpi/signals.h"
 #include "mpi/trainer.h"
 #include "src/base/file.h"
-#include "src/base/json.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/evaluate/sample.h"
 #include "src/learn/schedule.h"
 #include "src/reward/terms.h"
 
@@ -12,31 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The turns of a dialogue as JSON lines. */
-static status sample_print(const struct trainer *t, const struct experience *one, FILE *out)
+/* A record a turn of a dialogue. */
+static status dialogue_print(const struct trainer *t, const struct experience *one, FILE *out)
 {
-    const struct tokenizer *tokenizer = t->run.language->tokenizer;
-    status s = NULL;
-    for (int64_t k = 0; !s && k < one->turn_count; k++) {
-        const struct experience_turn *turn = &one->turns[k];
-        char *history = NULL, *reply = NULL, number[40];
-        s = tokenizer_decode(tokenizer, turn->history_tokens, turn->history_length, true, &history);
-        if (!s)
-            s = tokenizer_decode(tokenizer, turn->reply_tokens, turn->reply_length, true, &reply);
-        if (!s) {
-            json_double_text(number, turn->reward);
-            fprintf(out, "{\"dialogue\":%lld,\"turn\":%d,\"candidate\":%d,",
-                    (long long)one->dialogue, turn->turn + 1, turn->candidate);
-            fprintf(out, "\"reward\":%s,\"history\":", number);
-            json_write_text(out, history);
-            fputs(",\"reply\":", out);
-            json_write_text(out, reply);
-            fputs("}\n", out);
-        }
-        free(history);
-        free(reply);
+    for (int64_t k = 0; k < one->turn_count; k++) {
+        struct sample sample = sample_of_turn(one, &one->turns[k]);
+        sample.tokenizer = t->run.language->tokenizer;
+        sample.running = &t->run.learner->statistics;
+        TRY(sample_write(out, &sample));
     }
-    return s;
+    return NULL;
 }
 
 /* The batch's first two dialogues, whichever learners have them (all learners call). */
@@ -49,7 +34,7 @@ status trainer_write_samples(const struct trainer *t, int64_t step,
     status s = NULL;
     for (int64_t e = 0; !s && e < count; e++)
         if (dialogues[e]->dialogue % t->run.config->rollout.dialogues < 2)
-            s = sample_print(t, dialogues[e], stream);
+            s = dialogue_print(t, dialogues[e], stream);
     memory_stream_close(stream);
     void *all = NULL;
     const struct learner_exchange *exchange = &t->run.learner->exchange;

@@ -1,10 +1,10 @@
 /* The held-out metrics; see evaluate.h. */
 #include "src/evaluate/evaluate.h"
 
-#include "src/base/json.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/data/corpus.h"
+#include "src/evaluate/sample.h"
 #include "src/evaluate/text_metrics.h"
 #include "src/reward/terms.h"
 #include "src/task/history_walk.h"
@@ -184,25 +184,19 @@ static status replies_measure(const struct reward_settings *reward, struct held_
     return NULL;
 }
 
-static void samples_write(const struct reward_settings *reward, const struct held_out *h,
-                          FILE *samples)
+static status samples_write(const struct reward_settings *reward, const struct tokenizer *tokenizer,
+                            const struct held_out *h, FILE *samples)
 {
     for (int64_t i = 0; i < h->count; i++) {
-        char text[40];
-        json_double_text(text, reward_combine(reward, h->terms[i], NULL, h->replies[i].count));
-        fprintf(samples, "{\"line\":%lld,\"turn\":%d,\"length\":%lld", (long long)h->line[i],
-                h->prompts[i].turn, (long long)h->replies[i].count);
-        fprintf(samples, ",\"reward\":%s", text);
-        for (int64_t t = 0; t < reward->term_count; t++) {
-            json_double_text(text, h->terms[i][t]);
-            fprintf(samples, ",\"%s\":%s", reward_term_name(reward, t), text);
-        }
-        fputs(",\"reply\":", samples);
-        json_write_text(samples, h->texts[i]);
-        fputs(",\"gold\":", samples);
-        json_write_text(samples, h->references[i]);
-        fputs("}\n", samples);
+        struct sample sample = sample_of_reply(&h->prompts[i], &h->replies[i]);
+        sample.line = h->line[i];
+        sample.tokenizer = tokenizer;
+        sample.gold = h->references[i];
+        sample.reward = reward;
+        sample.terms = h->terms[i];
+        TRY(sample_write(samples, &sample));
     }
+    return NULL;
 }
 
 /* The replies of one batch after the other, sampled or (`gold`) scored; *stopped once it was asked
@@ -250,7 +244,7 @@ status evaluate(struct generator *generator, const struct evaluate_settings *set
                              &h.texts[i]);
     if (!s) s = replies_measure(&sampling->reward, &h, out);
     out->replies = h.count;
-    if (!s && samples) samples_write(&sampling->reward, &h, samples);
+    if (!s && samples) s = samples_write(&sampling->reward, language->tokenizer, &h, samples);
     held_out_free(&h);
     return s;
 }

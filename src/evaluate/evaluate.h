@@ -24,8 +24,7 @@ struct evaluation {
 };
 
 /* One reply to every assistant turn's own (gold) history of the first `dialogues` dialogues (0:
- * all), at eval.temperature.  samples: NULL, or there goes a JSON line a
- * reply: line, turn, length, raw terms, reply and gold text.
+ * all), at eval.temperature.  samples: NULL, or there goes a record a reply (sample.h).
  * An overlong prompt is no error: its turn is left out and counted.  stop: NULL, or asked between
  * batches (of infer.batch replies) whether to leave off. */
 status evaluate(struct generator *generator, const struct evaluate_settings *settings,

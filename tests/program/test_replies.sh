@@ -38,7 +38,7 @@ score() { # BATCH DATA OUT SETTINGS...
 }
 # The fields that both write, a line a field.
 fields() {
-    awk '{ count = split("reply_tokens logp entropy salient_mass coverage focus rep_hist rep_self", name, " ")
+    awk '{ count = split("reply_tokens logp token_entropy attention_entropy salient_mass coverage focus rep_hist rep_self", name, " ")
         for (k = 1; k <= count; k++) {
             if (!match($0, "\"" name[k] "\": ?(\\[[^]]*\\]|[^,}]*)")) { print "no " name[k]; next }
             print substr($0, RSTART, RLENGTH) } }' "$1"

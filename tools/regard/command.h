@@ -52,7 +52,8 @@ status command_parse(int argc, char **argv, struct command *command, const struc
 void error_print(status s);
 
 /* Ends of verbs' help (struct verb's more). */
-extern const char tokenizer_usage[], import_data_formats[];
+extern const char tokenizer_usage[], import_data_formats[], score_formats[], generate_formats[],
+    eval_formats[];
 
 status verb_tokenizer(struct command *command);
 status verb_sft(struct command *command);
@@ -80,17 +81,6 @@ status session_open(const struct command *command, bool with_gradients, struct s
 void session_close(struct session *session);
 /* Refuses token ids outside the vocabulary and histories that are empty or too long. */
 status session_check_tokens(const struct session *session, const struct dataset *data);
-
-/* One evaluated reply as a JSON line: what score and generate write. */
-struct reply_line {
-    const char *id; /* JSON text, NULL: the line number */
-    int64_t line;
-    const struct prompt *prompt;
-    const struct reply *reply;
-    int32_t candidate; /* generate; -1: score */
-    const char *text;  /* generate, NULL: none */
-};
-status reply_line_write(FILE *out, const struct session *session, const struct reply_line *line);
 
 /* Refuses an output folder that holds a model. */
 status output_free(const char *path);

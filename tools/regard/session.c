@@ -1,8 +1,7 @@
-/* An opened model for inference, and the lines that score and generate write. */
+/* An opened model for inference. */
 #include "mpi/run_state.h"
 #include "mpi/setup.h"
 #include "src/base/file.h"
-#include "src/base/json.h"
 #include "src/base/memory.h"
 #include "src/checkpoint/checkpoint.h"
 #include "src/checkpoint/model_folder.h"
@@ -93,58 +92,5 @@ status session_check_tokens(const struct session *session, const struct dataset 
         TRY(tokens_check(data->path, dialogue, "reply_tokens", dialogue->reply_tokens,
                          dialogue->reply_count, vocabulary));
     }
-    return NULL;
-}
-
-static void marks_write(FILE *out, const char *key, const uint8_t *marks, int64_t count)
-{
-    fprintf(out, ",\"%s\":[", key);
-    for (int64_t i = 0; i < count; i++) fprintf(out, "%s%d", i ? "," : "", marks[i]);
-    fputc(']', out);
-}
-
-status reply_line_write(FILE *out, const struct session *session, const struct reply_line *line)
-{
-    const struct prompt *prompt = line->prompt;
-    const struct reply *reply = line->reply;
-    const struct reward_settings *settings = &session->settings.reward;
-    double terms[TERM_MAX], divisors[TERM_MAX];
-    TRY(reply_terms(settings, (struct turn_key){line->line, prompt->turn, line->candidate, 0},
-                    prompt, reply, terms));
-    running_divisors(settings, session->statistics, divisors);
-    if (line->id)
-        fprintf(out, "{\"id\":%s", line->id);
-    else
-        fprintf(out, "{\"id\":%lld", (long long)line->line);
-    fprintf(out, ",\"turn\":%d", prompt->turn);
-    if (line->candidate >= 0) {
-        fprintf(out, ",\"candidate\":%d,\"history_tokens\":", line->candidate);
-        json_write_integers(out, prompt->tokens, prompt->count);
-        marks_write(out, "salient", prompt->salient, prompt->count);
-        marks_write(out, "visible", prompt->visible, prompt->count);
-    }
-    fputs(",\"reply_tokens\":", out);
-    json_write_integers(out, reply->tokens, reply->count);
-    if (line->text) {
-        fputs(",\"reply\":", out);
-        json_write_text(out, line->text);
-    }
-    const struct {
-        const char *name;
-        const float *values;
-    } lists[] = {{"logp", reply->logp},
-                 {"entropy", statistics_floats(&reply->statistics, STATISTIC_ENTROPY)},
-                 {"salient_mass", statistics_floats(&reply->statistics, STATISTIC_SALIENT_MASS)}};
-    for (int i = 0; i < 3; i++) {
-        fprintf(out, ",\"%s\":", lists[i].name);
-        json_write_floats(out, lists[i].values, reply->count);
-    }
-    char text[40];
-    for (int64_t t = 0; t < settings->term_count; t++) {
-        json_double_text(text, terms[t]);
-        fprintf(out, ",\"%s\":%s", reward_term_name(settings, t), text);
-    }
-    json_double_text(text, reward_combine(settings, terms, divisors, reply->count));
-    fprintf(out, ",\"reward\":%s}\n", text);
     return NULL;
 }

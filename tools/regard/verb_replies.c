@@ -1,11 +1,39 @@
 /* score and generate: JSONL in, JSONL out, in the order of the input. */
 #include "src/base/file.h"
 #include "src/base/memory.h"
+#include "src/evaluate/sample.h"
 #include "src/task/history_walk.h"
 #include "tools/regard/command.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define RECORD                                                                                     \
+    "  turn, id, messages [{role, content}], reply, pieces (a text a token of the reply),\n"       \
+    "  history_tokens, salient and visible (a 0 or 1 each), reply_tokens, ended;\n"                \
+    "  a number a token: logp, token_entropy, attention_entropy (nats),\n"                         \
+    "  attention_entropy_floored, salient_mass, special_mass; lists a token: turn_mass (by "       \
+    "turn),\n"                                                                                     \
+    "  top_position and top_weight (of the history); every reward term and reward, both raw, "     \
+    "and\n"                                                                                        \
+    "  from a checkpoint reward_scaled.  Texts are left out without a tokenizer.\n"
+
+const char score_formats[] =
+    "--data, a JSON line each:\n"
+    "  "
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"...\"},{\"role\":\"assistant\",\"content\":\"."
+    "..\"}]}\n"
+    "    every assistant's message is scored\n"
+    "  {\"history_tokens\":[...],\"reply_tokens\":[...]}; may have id, turn, salient, visible\n"
+    "  what generate, eval --samples or a run's samples/ hold\n"
+    "--out, a JSON line a reply:\n" RECORD;
+
+const char generate_formats[] =
+    "--data, a JSON line each:\n"
+    "  {\"messages\":[{\"role\":\"user\",\"content\":\"...\"}]}, the last message a user's\n"
+    "  {\"history_tokens\":[...]}; may have id, turn, salient, visible\n"
+    "--out, rollout.candidates JSON lines a history, which score reads; candidate counts "
+    "them:\n" RECORD;
 
 /* Lines gathered before the model runs: bounds the memory, fills the batch. */
 enum { BLOCK_ROWS = 256 };
@@ -55,27 +83,26 @@ static void block_row(struct block *block, const struct dialogue *source, int64_
                            {(uint32_t)source->line, (uint32_t)prompt->turn, (uint32_t)candidate}};
 }
 
-static status replies_write(const struct block *block, const struct session *session, bool score,
-                            const struct reply *replies, FILE *out)
+static status reply_write(const struct block *block, const struct session *session, bool score,
+                          int64_t row, const struct reply *reply, FILE *out)
 {
-    for (int64_t r = 0; r < block->row_count; r++) {
-        const struct reply *reply = &replies[r];
-        char *text = NULL;
-        if (!score && session->language->tokenizer)
-            TRY(tokenizer_decode(session->language->tokenizer, reply->tokens, reply->count, true,
-                                 &text));
-        const struct reply_line line = {.id = block->source[r]->id,
-                                        .line = block->source[r]->line,
-                                        .prompt = &block->prompts[block->rows[r].prompt],
-                                        .reply = reply,
-                                        .candidate =
-                                            score ? -1 : (int32_t)block->rows[r].counter[2],
-                                        .text = text};
-        status s = reply_line_write(out, session, &line);
-        free(text);
-        if (s) return s;
-    }
-    return NULL;
+    const struct dialogue *source = block->source[row];
+    const struct prompt *prompt = &block->prompts[block->rows[row].prompt];
+    const struct reward_settings *reward = &session->settings.reward;
+    const int32_t candidate = (int32_t)block->rows[row].counter[2];
+    double terms[TERM_MAX];
+    char line[32];
+    TRY(reply_terms(reward, (struct turn_key){source->line, prompt->turn, candidate, 0}, prompt,
+                    reply, terms));
+    struct sample sample = sample_of_reply(prompt, reply);
+    snprintf(line, sizeof line, "%lld", (long long)source->line);
+    sample.id = source->id ? source->id : line;
+    sample.candidate = score ? -1 : candidate;
+    sample.tokenizer = session->language->tokenizer;
+    sample.reward = reward;
+    sample.terms = terms;
+    sample.running = session->statistics;
+    return sample_write(out, &sample);
 }
 
 static status block_write(struct block *block, struct session *session, bool score, FILE *out)
@@ -86,7 +113,8 @@ static status block_write(struct block *block, struct session *session, bool sco
                                      block->rows, rows, block->given, replies)
                      : generate_replies(session->generator, &session->settings, RANDOM_SAMPLING,
                                         block->prompts, block->rows, rows, replies);
-    if (!s) s = replies_write(block, session, score, replies, out);
+    for (int64_t r = 0; !s && r < rows; r++)
+        s = reply_write(block, session, score, r, &replies[r], out);
     for (int64_t r = 0; r < rows; r++) reply_free(&replies[r]);
     free(replies);
     block_clear(block);
