@@ -16,7 +16,7 @@ struct language {
     struct history_options history;
 };
 
-/* The tokenizer is tokenizer.path ("bytes": ByT5's) where set, else the folder's.
+/* The tokenizer is tokenizer.path ("bytes": none) where set, else the folder's.
  * data: builds the idf table where none lies beside the tokenizer; may be NULL. */
 status language_open(const struct language_settings *settings, const char *model_folder,
                      const struct dataset *data, struct language **out);

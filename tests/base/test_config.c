@@ -123,7 +123,7 @@ static void contradictions_are_refused(void **unused)
     }
     expect_error(config_set(&good, "seed"), "expected key=value");
     expect_error(config_set(&good, "precision=fp16"),
-                 "--set precision=fp16: precision: fp16: T5's");
+                 "--set precision=fp16: precision: fp16: activations");
     expect_error(config_set(&good, "rewrd.beta=1"), "did you mean reward.beta?");
 }
 
