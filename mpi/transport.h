@@ -34,7 +34,8 @@ void world_destroy(struct world *world);
 
 /* An error that other ranks do not share, while they may wait for this one: nothing is exchanged
  * any more, and what NCCL has under way is given up.  What follows is freeing at most, and main,
- * which ends all ranks.  Every error of the watchdog breaks the world. */
+ * which ends all ranks.  Every error of the watchdog breaks the world; that of a single rank never
+ * breaks. */
 void world_break(struct world *world);
 bool world_is_broken(const struct world *world);
 /* For main, as its last act: ends all ranks where MPI still runs and there are others. */

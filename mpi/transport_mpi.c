@@ -169,7 +169,7 @@ status world_roles(struct world *world, int64_t learners, double patience)
 void world_destroy(struct world *world)
 {
     if (!world) return;
-    if (world->groups->broken && world->size > 1) return;
+    if (world->groups->broken) return;
     transport_self_free(world);
     if (world->groups->learners != MPI_COMM_NULL) MPI_Comm_free(&world->groups->learners);
     if (world->groups->weights != MPI_COMM_NULL) MPI_Comm_free(&world->groups->weights);
@@ -185,6 +185,7 @@ void world_destroy(struct world *world)
 
 void world_break(struct world *world)
 {
+    if (world->size == 1) return;
     world->groups->broken = true;
     /* Giving up NCCL could itself hang, and so could MPI_Abort after it. */
     blocking_begin(30);
