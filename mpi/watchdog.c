@@ -20,7 +20,7 @@ enum note_kind {
 };
 
 static const double report_settles = 0.5; /* for two ranks that report at once to notice */
-static const double quiet_lasts = 2;      /* for the one that reports to end all ranks */
+static const double quiet_lasts = 5;      /* for the one that reports to end all ranks */
 
 enum { NAME_BYTES = 64 };
 
@@ -41,6 +41,7 @@ struct watchdog {
     MPI_Comm comm;
     int rank, size;
     double asked;    /* seconds_now, 0: never */
+    double since;    /* of the wait that `reported` belongs to */
     double reported; /* when this rank told others that it reports; 0: it has not */
     double quiet;    /* since when another one reports; 0: none does */
     struct peer *peers;
@@ -196,12 +197,14 @@ static status report(const struct watchdog *dog, const struct waiting *waiting, 
 
 status watchdog_poll(struct watchdog *dog, const struct waiting *waiting)
 {
+    if (dog->since != waiting->since) { /* what the report was about has come after all */
+        dog->since = waiting->since;
+        dog->reported = 0;
+    }
     notes_receive(dog, waiting);
     const double now = seconds_now(), waited = now - waiting->since;
-    if (dog->quiet) {
-        if (now > dog->quiet + quiet_lasts) FAIL(STATUS_INTERNAL, "%s", "");
-        return NULL;
-    }
+    if (dog->quiet && now < dog->quiet + quiet_lasts) return NULL;
+    dog->quiet = 0; /* the other one had no need to end the ranks */
     if (waited > waiting->patience / 2 && now > dog->asked + waiting->patience / 8) {
         note_send_all(dog, NOTE_ASK, waiting);
         dog->asked = now;

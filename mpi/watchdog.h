@@ -27,8 +27,8 @@ void watchdog_close(struct watchdog *dog); /* NULL is allowed */
 const char *watchdog_host(const struct watchdog *dog, int rank);
 
 /* To be called often while this rank waits: asks and answers.  Once the patience is over an error
- * of code 70: its message names the missing ranks and their hosts on the rank that reports, and is
- * empty on ranks that leave it to that one.  It comes within 3 s after the patience. */
+ * of code 70 that names the missing ranks and their hosts; it comes within 6 s.  Ranks that leave
+ * it to another one wait on meanwhile. */
 status watchdog_poll(struct watchdog *dog, const struct waiting *waiting);
 
 #endif

@@ -41,7 +41,7 @@ status status_new(int code, const char *file, int line, const char *format, ...)
 
 status status_context(status s, const char *format, ...)
 {
-    if (!s || s == &status_no_memory || !s->message[0]) return s;
+    if (!s || s == &status_no_memory) return s;
     char text[STATUS_MESSAGE_MAX];
     va_list arguments;
     va_start(arguments, format);

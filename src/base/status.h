@@ -15,8 +15,7 @@ enum {
 /* A new error.  FAIL records where it was raised (shown by the debug log only). */
 status status_new(int code, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 4, 5), warn_unused_result));
-/* Puts "context: " before the message; NULL stays NULL, and so does an empty message, that of an
- * error which another rank tells. */
+/* Puts "context: " before the message; NULL stays NULL. */
 status status_context(status s, const char *format, ...)
     __attribute__((format(printf, 2, 3), warn_unused_result));
 
