@@ -106,7 +106,7 @@ static inline real *real_at(const struct queue *q, const real *p, int64_t count)
  *   score(i, j) = scale (q_i . k_j) + bias[h, j - position(i) + bias_span - 1]
  * Head h of q reads head h / (heads / kv_heads) of k and v.
  *
- * T5's calls are special cases.  Cross-attention: one range, not causal.  Self-attention: one range
+ * Of an encoder-decoder: cross-attention: one range, not causal.  Self-attention: one range
  * of own keys.  A decode step: one query and the range of its own keys so far.
  *
  * Order of additions: on the CPU a sum over keys runs through the list, and where the list is cut
@@ -115,7 +115,7 @@ static inline real *real_at(const struct queue *q, const real *p, int64_t count)
 struct attention {
     int64_t segments, head_dim;
     int64_t heads, kv_heads;    /* of q and out; of k and v, a divisor of that */
-    float scale;                /* of q . k; T5: 1 */
+    float scale;                /* of q . k; 1 where the model has none */
     int64_t query_rows;         /* total; query_begin[segments] on the device */
     const int32_t *query_begin; /* [segments + 1] */
     const int32_t *range_begin; /* [segments + 1], ascending from 0; NULL: segment s has range s

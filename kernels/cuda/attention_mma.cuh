@@ -174,7 +174,7 @@ static __device__ inline void mma_weighted(float (&to)[M][2][4],
     }
 }
 
-/* Products become scores; T5's scale of 1 costs nothing. */
+/* Products become scores; a scale of 1 costs nothing. */
 template <int M, int N>
 static __device__ inline void mma_scale(float (&s)[M][N / 8][4], float scale)
 {
@@ -213,18 +213,18 @@ static __device__ inline void mma_diagonals_add(float (&to)[M][N / 8][4], const 
 
 /* Query rows of a block, in one run of rows that read the same keys. */
 struct mma_place {
-    int64_t begin; /* the first row */
+    int64_t begin;    /* the first row */
+    int64_t position; /* its own, where there is a bias or a causal mask */
     int count;
     int32_t range, range_end; /* of keys */
     int32_t keys;             /* of the segment */
-    int32_t position;         /* of the first row, where there is a bias or a causal mask */
 };
 
 /* Keys that row r of a place sees. */
 static __device__ inline int mma_visible(const struct attention &a, const struct mma_place &place,
                                          int r)
 {
-    return a.causal ? min(max(place.position + r + 1, 0), place.keys) : place.keys;
+    return a.causal ? min(max((int)place.position + r + 1, 0), place.keys) : place.keys;
 }
 
 static __device__ inline int64_t row_clamped(int64_t row, const struct row_range &range)
@@ -241,7 +241,7 @@ static __device__ inline void mma_place_set(struct mma_place &place, const struc
     place.range = ranges_before(a, s);
     place.range_end = ranges_before(a, s + 1);
     place.keys = keys_count(a, place.range, place.range_end);
-    place.position = (int32_t)(begin - first) + (a.causal ? place.keys - queries : 0);
+    place.position = begin - first + (a.causal ? place.keys - queries : 0);
 }
 
 /* Rows number * R and on of segment blockIdx.x; false where there are none. */

@@ -1,5 +1,5 @@
 /* Teacher-forced scoring of given replies: see generate.h. */
-#include "src/rollout/generate_parts.h"
+#include "src/rollout/generator.h"
 
 #include "src/base/memory.h"
 

@@ -1,7 +1,7 @@
 /* Sampling and teacher-forced scoring of the same replies: equal bits in every array, whatever
  * the number of rows at once. */
 #include "src/base/config.h"
-#include "src/rollout/generate_parts.h"
+#include "src/rollout/generator.h"
 #include "tests/model/model_test.h"
 
 enum { PROMPTS = 9, CANDIDATES = 4, ROWS = PROMPTS * CANDIDATES, STEPS = 12 };

@@ -69,7 +69,7 @@ on_ranks() { # NAME RANKS PATTERN ARGUMENTS...
     judge "$1" 1 "$got" "$3" || true
     unchanged "$1" "$before"
 }
-on_ranks "more learners than two ranks" 2 '.*roles.learners: 4, of 2 ranks' train \
+on_ranks "more learners than two ranks" 2 '.*roles.learners: 4 .* at most the 2 ranks' train \
     --config "$tiny" --set roles.learners=4 --run r
 on_ranks "a bad line, on two ranks" 2 '.*absent.jsonl: No such file' train --config "$tiny" \
     --set data.train=absent.jsonl --run r

@@ -4,7 +4,7 @@
  * a recorded graph, the host sees which rows have ended while later steps run already, and there
  * are few numbers of rows (size_bucket).  Rows that have ended, and rows beyond the last reply that
  * fill a number up, go on as others do: they write to places of their own, which nobody reads. */
-#include "src/rollout/generate_parts.h"
+#include "src/rollout/generator.h"
 
 #include "src/base/log.h"
 #include "src/base/memory.h"
