@@ -140,12 +140,17 @@ if [ "$what" = bf16 ]; then
     done
     same "$work"/sft-{cpu,bf16}/metrics.jsonl $relative 0
     # The first update's: later ones have seen other samples.
+    # sink_mass is of few positions, and a weight's relative error is its score's absolute one: of
+    # scores up to 10 that is some 4%.  The critic learns rewards divided by their deviation, which
+    # is off by more than they are, and its loss is a square.
     for key in reward coverage focus token_entropy sink_mass critic_loss critic_gradient_norm; do
+        bound=$relative
+        case $key in sink_mass | critic_*) bound=0.05 ;; esac
         for name in cpu bf16; do
             grep '"step":1,' "$work/train-$name/metrics.jsonl" | grep -o "\"$key\":[^,}]*" \
                 >"$work/$key-$name"
         done
-        same "$work/$key"-{cpu,bf16} $relative 0
+        same "$work/$key"-{cpu,bf16} $bound 0
     done
     # What sampled computes what learns, to the bit.
     exact=$(grep -c '"ratio_deviation_first":0.0,' "$work/train-bf16/metrics.jsonl")
