@@ -68,7 +68,8 @@ static void idf_counts_dialogues_and_its_quantile_occurrences(void **state)
     assert_null(idf_sha256(again, after));
     assert_string_equal(before, after);
     assert_true(idf_value(again, "cat") == idf_value(table, "cat"));
-    assert_true(idf_value(again, "unseen") == idf_value(table, "unseen")); /* of as many dialogues */
+    assert_true(idf_value(again, "unseen") ==
+                idf_value(table, "unseen")); /* of as many dialogues */
     idf_free(again);
     char path[100];
     snprintf(path, sizeof path, "%s/" IDF_FILE, folder);

@@ -25,7 +25,8 @@ static const struct option options[] = {
     {"--samples", "FILE", "write every reply beside the gold one, as JSON Lines"},
     {"--compare", "BEFORE AFTER", "two files that eval wrote, side by side"},
     {"--shape", "SHAPE",
-     "of a random model and its batches: tiny, small (6 + 6 layers of 512) or large (24 + 24 of 1024)"},
+     "of a random model and its batches: tiny, small (6 + 6 layers of 512) or large (24 + 24 of "
+     "1024)"},
 };
 enum { OPTION_COUNT = sizeof options / sizeof *options };
 
