@@ -96,6 +96,7 @@ void statistics_free(struct statistics *statistics)
 
 void statistics_copy_rounded(struct statistics *to, const struct statistics *from)
 {
+    statistics_free(to);
     statistics_allocate(to, from->table, &from->sizes, from->tokens);
     for (int i = 0; i < from->table->count; i++) {
         const int64_t numbers = statistics_numbers(from, i);

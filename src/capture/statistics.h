@@ -91,7 +91,8 @@ struct statistics {
 void statistics_allocate(struct statistics *statistics, const struct statistic_table *table,
                          const struct statistic_sizes *sizes, int64_t tokens);
 void statistics_free(struct statistics *statistics);
-/* The same arrays of other memory; weights as a message brings them, rounded to a byte. */
+/* The same arrays of other memory; weights as a message brings them, rounded to a byte.  What `to`
+ * held is freed. */
 void statistics_copy_rounded(struct statistics *to, const struct statistics *from);
 /* Numbers of a row's array. */
 int64_t statistics_numbers(const struct statistics *statistics, int row);
