@@ -56,9 +56,8 @@ static status format_check(struct store *store, const char *folder)
     }
     if (format == STATE_FORMAT) return NULL;
     FAIL(STATUS_INPUT,
-         "%s/%s is of format %lld, this regard reads %d: the checkpoint still serves as --model, "
-         "but "
-         "no run goes on from it",
+         "%s/%s is of format %lld, this regard reads %d: no run goes on from it; the checkpoint "
+         "still serves as --model, for scaled rewards with --set reward.scale=none",
          folder, file, (long long)format, STATE_FORMAT);
 }
 

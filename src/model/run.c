@@ -237,11 +237,6 @@ const int32_t *model_run_targets(const struct model_run *run)
     return run->targets;
 }
 
-const int32_t *model_run_history_begin(const struct model_run *run)
-{
-    return run->history_begin;
-}
-
 const float *model_run_capture(const struct model_run *run, int64_t *stride)
 {
     *stride = run->longest_history;

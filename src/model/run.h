@@ -20,8 +20,7 @@ status model_forward(struct model_run *run, const struct model_batch *batch, enu
                      int64_t capture_layers);
 /* The histories behind the last norm: [history tokens, width]. */
 const real *model_run_hidden(const struct model_run *run);
-const int32_t *model_run_targets(const struct model_run *run);       /* [reply tokens], device */
-const int32_t *model_run_history_begin(const struct model_run *run); /* [histories + 1], device */
+const int32_t *model_run_targets(const struct model_run *run); /* [reply tokens], device */
 const float *model_run_capture(const struct model_run *run,
                                int64_t *stride); /* [reply tokens, stride] */
 

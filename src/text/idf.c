@@ -129,16 +129,6 @@ status idf_save(const struct idf_table *table, const char *folder)
     return s;
 }
 
-status idf_sha256(const struct idf_table *table, char hex[65])
-{
-    size_t size;
-    char *text = idf_text(table, &size);
-    struct sha256 *hash = sha256_begin();
-    sha256_add(hash, text, size);
-    free(text);
-    return sha256_end(hash, hex);
-}
-
 /* A whole number of at most 18 digits, then `after`; NULL where there is none. */
 static char *read_number(char *text, char after, int64_t *out)
 {

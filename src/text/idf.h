@@ -28,7 +28,5 @@ double idf_quantile(const struct idf_table *table, double q);
 status idf_save(const struct idf_table *table, const char *folder);
 /* *out is NULL when the folder holds no table. */
 status idf_load(const char *folder, struct idf_table **out);
-/* SHA-256 of the bytes that idf_save writes, 64 hexadecimal digits and NUL. */
-status idf_sha256(const struct idf_table *table, char hex[65]);
 
 #endif

@@ -64,8 +64,11 @@ static void idf_counts_dialogues_and_its_quantile_occurrences(void **state)
     assert_null(again);
     assert_null(idf_save(table, folder));
     assert_null(idf_load(folder, &again));
-    assert_null(idf_sha256(table, before));
-    assert_null(idf_sha256(again, after));
+    char saved[100];
+    snprintf(saved, sizeof saved, "%s/" IDF_FILE, folder);
+    assert_null(sha256_file(saved, before));
+    assert_null(idf_save(again, folder));
+    assert_null(sha256_file(saved, after));
     assert_string_equal(before, after);
     assert_true(idf_value(again, "cat") == idf_value(table, "cat"));
     assert_true(idf_value(again, "unseen") ==
