@@ -254,6 +254,7 @@ status trainer_close(struct run *run)
     /* The queue's memory goes before the queue. */
     status s = exchange_close(&run->exchange);
     inbox_destroy(t->inbox);
+    experience_outbox_destroy(t->outbox); /* there after an error alone */
     models_close(t);
     free(t->lagging);
     if (t->wire) run->queue->op->host_release(run->queue, t->wire);
