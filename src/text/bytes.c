@@ -41,12 +41,11 @@ static void flush_run(struct text_buffer *out, struct text_buffer *run, bool *jo
     free(valid.data);
 }
 
-status bytes_decode(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
-                    bool skip_special, char **text)
+void bytes_decode(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
+                  bool skip_special, struct text_buffer *out)
 {
-    struct text_buffer out = {0}, run = {0};
+    struct text_buffer run = {0};
     bool joined = false;
-    text_append(&out, "", 0);
     for (int64_t i = 0; i < count; i++) {
         char scratch[32];
         const char *name = special_text(tokenizer, ids[i], scratch);
@@ -56,17 +55,15 @@ status bytes_decode(const struct tokenizer *tokenizer, const int32_t *ids, int64
                 text_append(&run, name, strlen(name));
                 continue;
             }
-            flush_run(&out, &run, &joined);
-            if (joined) text_append(&out, " ", 1);
-            text_append(&out, name, strlen(name));
+            flush_run(out, &run, &joined);
+            if (joined) text_append(out, " ", 1);
+            text_append(out, name, strlen(name));
             joined = true;
         } else if (ids[i] >= BYTES_OFFSET && ids[i] < BYTES_PIECES) {
             const char byte = (char)(ids[i] - BYTES_OFFSET);
             text_append(&run, &byte, 1);
         }
     }
-    flush_run(&out, &run, &joined);
+    flush_run(out, &run, &joined);
     free(run.data);
-    *text = out.data;
-    return NULL;
 }

@@ -28,6 +28,7 @@ status tokenizer_open_pieces(const char *file, int64_t extra_ids, struct tokeniz
     tokenizer->pieces = sentencepiece_size(model);
     tokenizer->pad = sentencepiece_pad(model);
     tokenizer->end = sentencepiece_end(model);
+    tokenizer->begin = -1;
     tokenizer->unknown = sentencepiece_unknown(model);
     tokenizer->size = tokenizer->pieces + tokenizer->extra_ids;
     if (tokenizer->kind == TOKENIZER_EXTRA) {
@@ -51,6 +52,7 @@ struct tokenizer *tokenizer_bytes(int64_t extra_ids)
     tokenizer->pieces = BYTES_PIECES;
     tokenizer->pad = 0;
     tokenizer->end = 1;
+    tokenizer->begin = -1;
     tokenizer->unknown = 2;
     tokenizer->size = BYTES_PIECES + extra_ids;
     return tokenizer;
@@ -97,15 +99,17 @@ static status encode_segment(const struct tokenizer *tokenizer, const char *text
     return NULL;
 }
 
-status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t size,
-                        struct token_list *out)
+/* plain: special tokens stay text. */
+static status encode(const struct tokenizer *tokenizer, const char *text, size_t size, bool plain,
+                     struct token_list *out)
 {
     if (size > INT32_MAX) FAIL(STATUS_INPUT, "a text of %zu bytes is too long", size);
     size_t start = 0;
     int32_t before = -1;
     for (size_t at = 0; at <= size; at++) {
         size_t length = 0;
-        const int32_t special = special_at(tokenizer, text + at, size - at, &length);
+        int32_t special = special_at(tokenizer, text + at, size - at, &length);
+        if (plain && special >= 0 && special_is_skipped(tokenizer, special)) special = -1;
         if (special < 0 && at < size) continue;
         const char *segment = text + start;
         size_t segment_size = at - start, skipped = 0;
@@ -124,6 +128,18 @@ status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, siz
         }
     }
     return NULL;
+}
+
+status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t size,
+                        struct token_list *out)
+{
+    return encode(tokenizer, text, size, false, out);
+}
+
+status tokenizer_encode_plain(const struct tokenizer *tokenizer, const char *text, size_t size,
+                              struct token_list *out)
+{
+    return encode(tokenizer, text, size, true, out);
 }
 
 /* Decodes ids[0..count) by SentencePiece; appends. */
@@ -209,21 +225,32 @@ static status decode_stretches(const struct tokenizer *tokenizer, const int32_t 
     return s;
 }
 
+status tokenizer_decode_sized(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
+                              bool skip_special, char **text, size_t *size)
+{
+    struct text_buffer out = {0};
+    status s = NULL;
+    text_append(&out, "", 0);
+    if (tokenizer->kind == TOKENIZER_BYTES)
+        bytes_decode(tokenizer, ids, count, skip_special, &out);
+    else if (tokenizer->kind == TOKENIZER_EXTRA)
+        s = decode_stretches(tokenizer, ids, count, skip_special, &out);
+    else
+        s = decode_run(tokenizer, ids, count, false, &out);
+    if (s) {
+        free(out.data);
+        return s;
+    }
+    *text = out.data;
+    *size = out.size;
+    return NULL;
+}
+
 status tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
                         bool skip_special, char **text)
 {
-    if (tokenizer->kind == TOKENIZER_BYTES)
-        return bytes_decode(tokenizer, ids, count, skip_special, text);
-    struct text_buffer out = {0};
-    text_append(&out, "", 0);
-    status s = tokenizer->kind == TOKENIZER_EXTRA
-                   ? decode_stretches(tokenizer, ids, count, skip_special, &out)
-                   : decode_run(tokenizer, ids, count, false, &out);
-    if (s)
-        free(out.data);
-    else
-        *text = out.data;
-    return s;
+    size_t size;
+    return tokenizer_decode_sized(tokenizer, ids, count, skip_special, text, &size);
 }
 
 struct range_target {
@@ -304,9 +331,14 @@ int32_t tokenizer_end(const struct tokenizer *tokenizer)
     return tokenizer->end;
 }
 
+int32_t tokenizer_begin(const struct tokenizer *tokenizer)
+{
+    return tokenizer->begin;
+}
+
 bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id)
 {
-    return id >= 0 && (id == tokenizer->pad || id == tokenizer->end);
+    return id >= 0 && (id == tokenizer->pad || id == tokenizer->end || id == tokenizer->begin);
 }
 
 int32_t tokenizer_piece(const struct tokenizer *tokenizer, const char *piece)

@@ -1,4 +1,6 @@
-/* Text to token ids and back: SentencePiece, with or without extra ids, and bytes. */
+/* Text to token ids and back: SentencePiece, with or without extra ids, byte-level BPE
+ * (tokenizer.json), and bytes.  A tokenizer remembers words it has encoded: one thread at a time.
+ */
 #ifndef REGARD_TEXT_TOKENIZER_H
 #define REGARD_TEXT_TOKENIZER_H
 
@@ -23,19 +25,29 @@ void tokenizer_close(struct tokenizer *tokenizer);
 /* Appends the ids of text (no end token).  Byte ranges are of the given text. */
 status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t size,
                         struct token_list *out);
+/* The same for text that is not trusted: special tokens that it spells stay text (added tokens
+ * that are not special are found as ever). */
+status tokenizer_encode_plain(const struct tokenizer *tokenizer, const char *text, size_t size,
+                              struct token_list *out);
 /* Special tokens are dropped when skip_special.  The caller frees *text. */
 status tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
                         bool skip_special, char **text);
+/* The same of a text that may hold U+0000: *size bytes, and a NUL behind them. */
+status tokenizer_decode_sized(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
+                              bool skip_special, char **text, size_t *size);
 /* As tokenizer_decode with special tokens skipped, but keeps what each token stands for:
  * [begin[i], end[i]) are bytes of *text; special tokens have an empty range.  Bytes that are
  * no UTF-8 stay as they are.  Used for the words of a generated reply. */
 status tokenizer_decode_ranges(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
                                char **text, size_t *size, int32_t *begin, int32_t *end);
 int64_t tokenizer_size(const struct tokenizer *tokenizer); /* ids, extra ids included */
+/* -1 where the folder names none. */
 int32_t tokenizer_pad(const struct tokenizer *tokenizer);
 int32_t tokenizer_end(const struct tokenizer *tokenizer);
-bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id); /* pad, end, unk no */
-/* The id of a user-defined symbol or piece, -1 where there is none. */
+int32_t tokenizer_begin(const struct tokenizer *tokenizer);
+/* Pad, end and begin, of tokenizer.json all that are flagged special; unk is not. */
+bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id);
+/* The id of an added token, user-defined symbol or piece, -1 where there is none. */
 int32_t tokenizer_piece(const struct tokenizer *tokenizer, const char *piece);
 /* Copies the tokenizer's files into a folder (spiece.model, tokenizer_config.json,
  * special_tokens_map.json), as Transformers reads them. */

@@ -29,8 +29,8 @@ struct tokenizer {
     char *file;             /* the bytes of spiece.model */
     size_t file_size;
     int64_t extra_ids;
-    int32_t pieces; /* ids below the extra ids */
-    int32_t pad, end, unknown;
+    int32_t pieces;                   /* ids below the extra ids */
+    int32_t pad, end, begin, unknown; /* -1: none */
     struct added_token *added;
     int64_t added_count;
     int64_t size; /* one more than the highest id */
@@ -59,7 +59,8 @@ size_t space_at_end(const char *text, size_t size);
 /* A token is a byte of UTF-8 plus 3; pad 0, end 1, unknown 2, extra ids from 259 up. */
 enum { BYTES_OFFSET = 3, BYTES_PIECES = 256 + BYTES_OFFSET };
 void bytes_encode(const char *text, size_t size, int32_t offset, struct token_list *out);
-status bytes_decode(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
-                    bool skip_special, char **text);
+/* Appends the text. */
+void bytes_decode(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
+                  bool skip_special, struct text_buffer *out);
 
 #endif

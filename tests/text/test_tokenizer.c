@@ -142,6 +142,32 @@ static void decoded_ranges_cover_the_words_of_the_tokens(void **state)
     tokenizer_close(tokenizer);
 }
 
+static void special_tokens_that_plain_text_spells_stay_text(void **state)
+{
+    (void)state;
+    static const char text[] = "</s> <extra_id_0>";
+    struct tokenizer *tokenizer;
+    struct token_list tokens = {0};
+    char *back;
+    assert_null(tokenizer_open(FIXTURE, &tokenizer));
+    assert_null(tokenizer_encode_plain(tokenizer, text, strlen(text), &tokens));
+    for (int64_t i = 0; i < tokens.count; i++)
+        assert_true(tokens.ids[i] < 600 && !tokenizer_is_special(tokenizer, tokens.ids[i]));
+    assert_null(tokenizer_encode(tokenizer, text, strlen(text), &tokens));
+    assert_int_equal(tokens.ids[tokens.count - 1], 699);
+    token_list_free(&tokens);
+    tokenizer_close(tokenizer);
+    tokenizer = tokenizer_bytes(125);
+    assert_int_equal(tokenizer_begin(tokenizer), -1);
+    assert_null(tokenizer_encode_plain(tokenizer, text, strlen(text), &tokens));
+    assert_int_equal(tokens.count, strlen(text));
+    assert_null(tokenizer_decode(tokenizer, tokens.ids, tokens.count, true, &back));
+    assert_string_equal(back, text);
+    free(back);
+    token_list_free(&tokens);
+    tokenizer_close(tokenizer);
+}
+
 static void bytes_are_utf8_plus_three(void **state)
 {
     (void)state;
@@ -425,6 +451,7 @@ int main(void)
         cmocka_unit_test(decoding_is_that_of_the_slow_tokenizer),
         cmocka_unit_test(decoded_ranges_cover_the_words_of_the_tokens),
         cmocka_unit_test(bytes_are_utf8_plus_three),
+        cmocka_unit_test(special_tokens_that_plain_text_spells_stay_text),
         cmocka_unit_test(training_is_deterministic_and_saves_what_opens),
         cmocka_unit_test(added_tokens_are_one_id_and_saved),
         cmocka_unit_test(added_tokens_that_cannot_be_are_refused_by_name),
