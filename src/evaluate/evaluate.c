@@ -107,8 +107,8 @@ static status turn_add(void *context, const struct history *history,
     h->count++;
     h->rows[i] = (struct reply_row){(int32_t)i,
                                     {(uint32_t)collector->place, (uint32_t)h->prompts[i].turn, 0}};
-    TRY(reply_encode(language->tokenizer, dialogue->messages[message].content, &h->gold_tokens[i],
-                     &h->given[i].count));
+    TRY(reply_encode(&language->history, ROLE_ASSISTANT, dialogue->messages[message].content,
+                     &h->gold_tokens[i], &h->given[i].count));
     h->given[i].tokens = h->gold_tokens[i];
     h->given[i].ended = true;
     h->references[i] = dialogue->messages[message].content;

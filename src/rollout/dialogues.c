@@ -100,7 +100,7 @@ static status turn_prepare(const struct rollout *rollout, struct conversation *c
         if (talk->over) continue;
         const bool shared = c > 0 && !conversations[c - 1].over && talk->first > 0 &&
                             conversations[c - 1].place == talk->place &&
-                            history_message_count(talk->history) == 1;
+                            history_turn(talk->history) == 1;
         if (!shared) {
             struct prompt *prompt = &work->prompts[work->prompt_count++];
             TRY(prompt_from_history(talk->history, settings, prompt));
@@ -202,11 +202,12 @@ static status conversation_go_on(struct rollout *rollout, struct conversation *t
     char *said = NULL;
     talk->over = true;
     if (turn == rollout->settings->turns) return NULL;
-    TRY(history_add_tokens(talk->history, ROLE_ASSISTANT, reply->tokens, reply->count));
+    TRY(history_add_tokens(talk->history, ROLE_ASSISTANT, reply->tokens, reply->count,
+                           reply->ended));
     TRY(user_says(rollout, talk, turn, &said));
     if (!said) return NULL;
     bool fits; /* what a model says can be too long to be answered */
-    status s = history_text_fits(rollout->history, ROLE_USER, said, &fits);
+    status s = history_text_fits(talk->history, ROLE_USER, said, &fits);
     if (!s && fits) s = history_add_text(talk->history, ROLE_USER, said);
     talk->over = !fits;
     free(said);
@@ -272,7 +273,9 @@ static status conversations_open(struct rollout *rollout, const int64_t *ids, in
                                           .first = (int32_t)k,
                                           .count = best ? (int32_t)candidates : 1};
             talk->history = history_create(rollout->history, name);
-            TRY(history_add_text(talk->history, ROLE_USER, source->messages[0].content));
+            for (int64_t m = 0; !history_turn(talk->history); m++)
+                TRY(history_add_text(talk->history, source->messages[m].role,
+                                     source->messages[m].content));
         }
     }
     return NULL;

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static status example_make(const struct history *history, const struct tokenizer *tokenizer,
-                           const char *text, struct example *out)
+static status example_make(const struct history *history, const struct history_options *options,
+                           enum dialogue_role role, const char *text, struct example *out)
 {
     struct encoded_history encoded;
     TRY(history_encode(history, &encoded));
@@ -16,11 +16,11 @@ static status example_make(const struct history *history, const struct tokenizer
     out->history = memory_allocate((size_t)encoded.count * sizeof *out->history + 4);
     memcpy(out->history, encoded.ids, (size_t)encoded.count * sizeof *out->history);
     encoded_history_free(&encoded);
-    return reply_encode(tokenizer, text, &out->reply, &out->reply_count);
+    return reply_encode(options, role, text, &out->reply, &out->reply_count);
 }
 
 struct collector {
-    const struct tokenizer *tokenizer;
+    const struct history_options *options;
     enum dialogue_role role;
     struct example_list *list;
 };
@@ -31,7 +31,7 @@ static status turn_collect(void *context, const struct history *history,
 {
     const struct collector *collector = context;
     struct example_list *list = collector->list;
-    if (message == 0 || message == dialogue->message_count ||
+    if (!history_turn(history) || message == dialogue->message_count ||
         dialogue->messages[message].role != collector->role)
         return NULL;
     bool fits;
@@ -40,8 +40,8 @@ static status turn_collect(void *context, const struct history *history,
         if (!list->overlong++) list->overlong_line = dialogue->line;
         return NULL;
     }
-    return example_make(history, collector->tokenizer, dialogue->messages[message].content,
-                        &list->examples[list->count++]);
+    return example_make(history, collector->options, collector->role,
+                        dialogue->messages[message].content, &list->examples[list->count++]);
 }
 
 status examples_make(const struct history_options *options, const struct dataset *data,
@@ -53,7 +53,7 @@ status examples_make(const struct history_options *options, const struct dataset
     int64_t capacity = 1;
     for (int64_t d = 0; d < data->count; d++) capacity += data->dialogues[d].message_count;
     out->examples = memory_allocate((size_t)capacity * sizeof *out->examples);
-    struct collector collector = {options->tokenizer, role, out};
+    struct collector collector = {options, role, out};
     for (int64_t d = 0; d < data->count; d++) {
         status s = history_walk(options, &data->dialogues[d], turn_collect, &collector);
         if (s) {

@@ -3,19 +3,28 @@
 
 #include "src/base/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* `turns` of the user's messages. */
 static status dialogue_fits(const struct history_options *options, const struct dialogue *dialogue,
                             int64_t turns, bool *fits)
 {
+    char name[64];
+    snprintf(name, sizeof name, "line %lld", (long long)dialogue->line);
+    struct history *history = history_create(options, name); /* its system message alone */
+    status s = NULL;
     *fits = true;
-    for (int64_t m = 0; m < dialogue->message_count && turns > 0 && *fits; m++) {
-        if (dialogue->messages[m].role != ROLE_USER) continue;
+    for (int64_t m = 0; !s && m < dialogue->message_count && turns > 0 && *fits; m++) {
+        const struct message *message = &dialogue->messages[m];
+        if (message->role == ROLE_SYSTEM)
+            s = history_add_text(history, ROLE_SYSTEM, message->content);
+        if (message->role != ROLE_USER) continue;
         turns--;
-        TRY(history_text_fits(options, ROLE_USER, dialogue->messages[m].content, fits));
+        s = history_text_fits(history, ROLE_USER, message->content, fits);
     }
-    return NULL;
+    history_free(history);
+    return s;
 }
 
 status dataset_drop_overlong(const struct history_options *options, struct dataset *data,
@@ -25,7 +34,8 @@ status dataset_drop_overlong(const struct history_options *options, struct datas
     bool *keep = memory_allocate((size_t)data->count * sizeof *keep + 1);
     status s = NULL;
     for (int64_t d = 0; !s && d < data->count; d++) {
-        s = dialogue_fits(options, &data->dialogues[d], turns, &keep[d]);
+        s = status_context(dialogue_fits(options, &data->dialogues[d], turns, &keep[d]), "%s",
+                           data->path);
         if (!s && !keep[d] && !out->dialogues++) out->first_line = data->dialogues[d].line;
     }
     if (!s && data->count && out->dialogues == data->count)

@@ -1,27 +1,12 @@
-/* The messages of a dialogue as tokens, and the encoder's input made of them; see history.h. */
+/* The messages of a dialogue as tokens, and the model's input made of them; see history.h. */
 #include "src/text/history.h"
 
 #include "src/base/memory.h"
+#include "src/text/history_state.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct history_message {
-    enum dialogue_role role;
-    int32_t turn;
-    char *text;
-    int32_t *ids;
-    uint8_t *salient;
-    int64_t count;
-};
-
-struct history {
-    const struct history_options *options;
-    char *name;
-    struct history_message *messages;
-    int64_t count, capacity;
-};
 
 struct history *history_create(const struct history_options *options, const char *name)
 {
@@ -31,21 +16,18 @@ struct history *history_create(const struct history_options *options, const char
     return history;
 }
 
-static void *copy_memory(const void *from, size_t size)
+static void message_clear(struct history_message *message)
 {
-    void *to = memory_allocate(size + 1);
-    if (size > 0) memcpy(to, from, size);
-    return to;
+    free(message->text);
+    free(message->ids);
+    free(message->salient);
 }
 
 void history_free(struct history *history)
 {
     if (!history) return;
-    for (int64_t i = 0; i < history->count; i++) {
-        free(history->messages[i].text);
-        free(history->messages[i].ids);
-        free(history->messages[i].salient);
-    }
+    for (int64_t i = 0; i < history->count; i++) message_clear(&history->messages[i]);
+    message_clear(&history->system);
     free(history->messages);
     free(history->name);
     free(history);
@@ -61,50 +43,125 @@ static struct history_message *open_message(struct history *history, enum dialog
     int32_t turn = (int32_t)history_turn(history);
     if (role == ROLE_USER || turn == 0) turn++;
     struct history_message *message = &history->messages[history->count++];
-    memset(message, 0, sizeof *message);
-    message->role = role;
-    message->turn = turn;
+    *message = (struct history_message){.role = role, .turn = turn};
     return message;
 }
 
-/* Takes over text and the list's ids; marks salient tokens. */
-static void fill_message(struct history *history, enum dialogue_role role, char *text, size_t size,
-                         struct token_list *tokens)
+/* Takes over the list's ids, which stand for `said`; marks salient tokens. */
+static void message_fill(const struct history *history, struct history_message *message,
+                         const char *said, size_t size, struct token_list *tokens)
 {
-    struct history_message *message = open_message(history, role);
-    message->text = text;
     message->count = tokens->count;
     message->salient = memory_allocate((size_t)tokens->count + 1);
-    salience_mark(&history->options->salience, text, size, tokens->begin, tokens->end,
+    salience_mark(&history->options->salience, said, size, tokens->begin, tokens->end,
                   tokens->count, message->salient);
     for (int64_t i = 0; i < tokens->count; i++)
         if (tokenizer_is_special(history->options->tokenizer, tokens->ids[i]))
             message->salient[i] = 0;
-    message->ids = copy_memory(tokens->ids, (size_t)tokens->count * sizeof *tokens->ids);
+    message->ids = tokens->ids;
+    tokens->ids = NULL;
     token_list_free(tokens);
+}
+
+/* A text's tokens and the text that they stand for, which the caller frees. */
+static status text_encode(const struct history_options *options, enum dialogue_role role,
+                          const char *text, bool with_lead, char **said, struct token_list *out)
+{
+    if (options->chat)
+        return chat_encode_content(&options->chat->turns[role], options->tokenizer, text, with_lead,
+                                   said, out);
+    *said = memory_text(text);
+    return tokenizer_encode(options->tokenizer, text, strlen(text), out);
+}
+
+/* Where a system message opens the first one of the user, that one has no lead. */
+static bool has_lead(const struct history *history, enum dialogue_role role)
+{
+    return role != ROLE_USER || history->count > 0 || !history->has_system ||
+           !history->options->chat->system_in_user;
+}
+
+static status message_read(struct history *history, enum dialogue_role role, const char *text,
+                           struct token_list *tokens, char **said)
+{
+    *said = NULL;
+    status s = text_encode(history->options, role, text, has_lead(history, role), said, tokens);
+    if (!s) return NULL;
+    token_list_free(tokens);
+    free(*said);
+    return status_context(s, "%s", history->name);
+}
+
+static status system_add(struct history *history, const char *text)
+{
+    const struct chat_format *chat = history->options->chat;
+    struct token_list tokens = {0};
+    char *said;
+    if (history->has_system || history->count)
+        FAIL(STATUS_INPUT, "%s: a system message stands before all others", history->name);
+    if (!chat || !chat->turns[ROLE_SYSTEM].before)
+        FAIL(STATUS_INPUT,
+             "%s: a system message, which %s%s cannot show the model; regard import-data puts it "
+             "before the user's words",
+             history->name, chat ? "the chat format " : "a history with markers",
+             chat ? chat->name : "");
+    TRY(message_read(history, ROLE_SYSTEM, text, &tokens, &said));
+    history->system = (struct history_message){ROLE_SYSTEM, 1, memory_text(text), 0, 0, 0, false};
+    message_fill(history, &history->system, said, strlen(said), &tokens);
+    history->has_system = true;
+    free(said);
+    return NULL;
+}
+
+/* The system message of a dialogue that has none. */
+static status system_default(struct history *history)
+{
+    const struct history_options *options = history->options;
+    if (!options->chat || history->has_system || history->count) return NULL;
+    const char *text = options->system ? options->system : options->chat->system;
+    if (!text) return NULL;
+    TRY(system_add(history, text));
+    /* Nobody in the dialogue said it. */
+    memset(history->system.salient, 0, (size_t)history->system.count);
+    return NULL;
 }
 
 status history_add_text(struct history *history, enum dialogue_role role, const char *text)
 {
     struct token_list tokens = {0};
-    const size_t size = strlen(text);
-    status s = tokenizer_encode(history->options->tokenizer, text, size, &tokens);
-    if (s) {
-        token_list_free(&tokens);
-        return status_context(s, "%s", history->name);
+    char *said;
+    int32_t end = -1;
+    if (role == ROLE_SYSTEM) {
+        TRY(system_add(history, text));
+        history->own_system = true;
+        return NULL;
     }
-    fill_message(history, role, memory_text(text), size, &tokens);
+    TRY(system_default(history));
+    const bool ended = history->options->chat && role == ROLE_ASSISTANT;
+    if (ended) TRY(chat_end(history->options->chat, history->options->tokenizer, &end));
+    TRY(message_read(history, role, text, &tokens, &said));
+    const size_t size = strlen(said);
+    if (ended) token_list_add(&tokens, end, (int32_t)size, (int32_t)size);
+    struct history_message *message = open_message(history, role);
+    message->text = memory_text(text);
+    message->ended = ended;
+    message_fill(history, message, said, size, &tokens);
+    free(said);
     return NULL;
 }
 
 status history_add_tokens(struct history *history, enum dialogue_role role, const int32_t *ids,
-                          int64_t count)
+                          int64_t count, bool ended)
 {
     const struct tokenizer *tokenizer = history->options->tokenizer;
     struct token_list tokens = {0};
     char *text;
     size_t size;
-    if (count > 0 && ids[count - 1] == tokenizer_end(tokenizer)) count--;
+    TRY(system_default(history));
+    if (history->options->chat)
+        ended = ended && count > 0;
+    else if (count > 0 && ids[count - 1] == tokenizer_end(tokenizer))
+        count--;
     for (int64_t i = 0; i < count; i++) token_list_add(&tokens, ids[i], 0, 0);
     status s =
         tokenizer_decode_ranges(tokenizer, ids, count, &text, &size, tokens.begin, tokens.end);
@@ -112,7 +169,11 @@ status history_add_tokens(struct history *history, enum dialogue_role role, cons
         token_list_free(&tokens);
         return status_context(s, "%s", history->name);
     }
-    fill_message(history, role, text, size, &tokens);
+    struct history_message *message = open_message(history, role);
+    message->text = text;
+    message->ended = history->options->chat && ended;
+    message_fill(history, message, text, size, &tokens);
+    if (message->ended) message->salient[count - 1] = 0;
     return NULL;
 }
 
@@ -123,45 +184,37 @@ int64_t history_turn(const struct history *history)
 
 int64_t history_message_count(const struct history *history)
 {
-    return history->count;
+    return history->count + history->own_system;
+}
+
+static const struct history_message *message_at(const struct history *history, int64_t index)
+{
+    if (!history->own_system) return &history->messages[index];
+    return index ? &history->messages[index - 1] : &history->system;
 }
 
 const char *history_message_text(const struct history *history, int64_t index)
 {
-    return history->messages[index].text;
+    return message_at(history, index)->text;
 }
 
 enum dialogue_role history_message_role(const struct history *history, int64_t index)
 {
-    return history->messages[index].role;
+    return message_at(history, index)->role;
 }
 
-/* A user-defined symbol is one piece; elsewhere a marker is its text's tokens. */
-static status marker_encode(const struct tokenizer *tokenizer, const char *marker,
-                            struct token_list *out)
+static status size_fits(const struct history *history, enum dialogue_role role, int64_t tokens,
+                        bool *fits)
 {
-    const int32_t piece = tokenizer_piece(tokenizer, marker);
-    if (piece < 0) return tokenizer_encode(tokenizer, marker, strlen(marker), out);
-    token_list_add(out, piece, 0, (int32_t)strlen(marker));
-    return NULL;
-}
-
-static status prompt_fits(const struct history_options *options, enum dialogue_role role,
-                          int64_t tokens, bool *fits)
-{
-    struct token_list marker = {0};
-    status s = marker_encode(options->tokenizer,
-                             role == ROLE_USER ? options->user_marker : options->assistant_marker,
-                             &marker);
-    *fits = marker.count + tokens + 1 <= options->max_tokens;
-    token_list_free(&marker);
-    return s;
+    return history->options->chat ? chat_history_text_fits(history, role, tokens, fits)
+                                  : markers_fit(history->options, role, tokens, fits);
 }
 
 status history_fits(const struct history *history, bool *fits)
 {
+    if (history->options->chat) return chat_history_fits(history, fits);
     const struct history_message *last = &history->messages[history->count - 1];
-    return prompt_fits(history->options, last->role, last->count, fits);
+    return markers_fit(history->options, last->role, last->count, fits);
 }
 
 static bool is_ascii(const char *text, size_t size)
@@ -171,117 +224,56 @@ static bool is_ascii(const char *text, size_t size)
     return true;
 }
 
-status history_text_fits(const struct history_options *options, enum dialogue_role role,
-                         const char *text, bool *fits)
+status history_text_fits(struct history *history, enum dialogue_role role, const char *text,
+                         bool *fits)
 {
+    TRY(system_default(history));
     const size_t size = strlen(text);
     /* A token of ASCII text takes at least one byte; one more may stand in front of it all. */
     if (is_ascii(text, size)) {
-        TRY(prompt_fits(options, role, (int64_t)size + 1, fits));
+        TRY(size_fits(history, role, (int64_t)size + 1, fits));
         if (*fits) return NULL;
     }
     struct token_list tokens = {0};
-    status s = tokenizer_encode(options->tokenizer, text, size, &tokens);
-    if (!s) s = prompt_fits(options, role, tokens.count, fits);
+    char *said = NULL;
+    status s = text_encode(history->options, role, text, true, &said, &tokens);
+    if (!s) s = size_fits(history, role, tokens.count, fits);
     token_list_free(&tokens);
+    free(said);
     return s;
 }
 
-/* What is kept: messages from `first`, of that one the tokens from `skip`. */
-struct cut {
-    int64_t first, skip, total, dropped;
-};
-
-static status find_cut(const struct history *history, const struct token_list markers[2],
-                       struct cut *cut)
+void history_write(struct history_writer *writer, const struct history_message *message, int32_t id,
+                   bool special, bool salient, bool prompt)
 {
-    const struct history_options *options = history->options;
-    const int64_t last = history->count - 1;
-    int64_t room = options->max_tokens - 1; /* the end token */
-    *cut = (struct cut){.first = last, .total = 1};
-    for (int64_t i = last; i >= 0; i--) {
-        const struct history_message *message = &history->messages[i];
-        const int64_t marker = markers[message->role].count;
-        const int64_t size = marker + message->count;
-        if (i < last && options->prompt_only) break;
-        if (size > room) {
-            if (i == last)
-                FAIL(STATUS_INPUT,
-                     "%s: the current prompt alone has %" PRId64
-                     " tokens, more than history.max_tokens %" PRId64
-                     " allows; raise it or shorten the message",
-                     history->name, size + 1, options->max_tokens);
-            if (room > marker) {
-                cut->first = i;
-                cut->skip = size - room;
-                cut->total += room;
-            }
-            break;
-        }
-        room -= size;
-        cut->first = i;
-        cut->total += size;
+    struct encoded_history *out = writer->out;
+    if (out->count == writer->capacity) {
+        writer->capacity = 2 * writer->capacity + 256;
+        const size_t n = (size_t)writer->capacity;
+        out->ids = memory_resize(out->ids, n * sizeof *out->ids);
+        out->turn = memory_resize(out->turn, n * sizeof *out->turn);
+        out->role = memory_resize(out->role, n);
+        out->special = memory_resize(out->special, n);
+        out->salient = memory_resize(out->salient, n);
+        out->prompt = memory_resize(out->prompt, n);
     }
-    if (options->prompt_only) return NULL;
-    for (int64_t i = 0; i < cut->first; i++)
-        cut->dropped += markers[history->messages[i].role].count + history->messages[i].count;
-    cut->dropped += cut->skip;
-    return NULL;
-}
-
-static void add_token(struct encoded_history *out, int32_t id, enum dialogue_role role,
-                      int32_t turn, bool special, bool salient, bool prompt)
-{
     out->ids[out->count] = id;
-    out->role[out->count] = (uint8_t)role;
-    out->turn[out->count] = turn;
+    out->role[out->count] = (uint8_t)message->role;
+    out->turn[out->count] = message->turn;
     out->special[out->count] = special;
     out->salient[out->count] = salient;
     out->prompt[out->count++] = prompt;
     out->salient_count += salient;
 }
 
-static void fill_encoded(const struct history *history, const struct token_list markers[2],
-                         const struct cut *cut, struct encoded_history *out)
-{
-    const struct tokenizer *tokenizer = history->options->tokenizer;
-    const size_t total = (size_t)cut->total;
-    out->ids = memory_allocate(total * sizeof *out->ids);
-    out->role = memory_allocate(total);
-    out->turn = memory_allocate(total * sizeof *out->turn);
-    out->special = memory_allocate(total);
-    out->salient = memory_allocate(total);
-    out->prompt = memory_allocate(total);
-    for (int64_t i = cut->first; i < history->count; i++) {
-        const struct history_message *message = &history->messages[i];
-        const struct token_list *marker = &markers[message->role];
-        for (int64_t m = 0; m < marker->count; m++)
-            add_token(out, marker->ids[m], message->role, message->turn, true, false, false);
-        for (int64_t t = i == cut->first ? cut->skip : 0; t < message->count; t++)
-            add_token(out, message->ids[t], message->role, message->turn,
-                      tokenizer_is_special(tokenizer, message->ids[t]), message->salient[t],
-                      i == history->count - 1);
-    }
-    add_token(out, tokenizer_end(tokenizer), history->messages[history->count - 1].role,
-              (int32_t)history_turn(history), true, false, false);
-    out->dropped = cut->dropped;
-    out->last_turn = history_turn(history);
-}
-
 status history_encode(const struct history *history, struct encoded_history *out)
 {
-    const struct history_options *options = history->options;
-    struct token_list markers[2] = {{0}, {0}};
-    struct cut cut;
     memset(out, 0, sizeof *out);
     if (history->count == 0) FAIL(STATUS_INPUT, "%s: there is no message yet", history->name);
-    status s = marker_encode(options->tokenizer, options->user_marker, &markers[ROLE_USER]);
-    if (!s)
-        s = marker_encode(options->tokenizer, options->assistant_marker, &markers[ROLE_ASSISTANT]);
-    if (!s) s = find_cut(history, markers, &cut);
-    if (!s) fill_encoded(history, markers, &cut, out);
-    token_list_free(&markers[ROLE_USER]);
-    token_list_free(&markers[ROLE_ASSISTANT]);
+    out->last_turn = history_turn(history);
+    status s =
+        history->options->chat ? chat_history_encode(history, out) : markers_encode(history, out);
+    if (s) encoded_history_free(out);
     return s;
 }
 
@@ -293,20 +285,25 @@ void encoded_history_free(struct encoded_history *encoded)
     free(encoded->special);
     free(encoded->salient);
     free(encoded->prompt);
+    free(encoded->cuts);
     memset(encoded, 0, sizeof *encoded);
 }
 
-status reply_encode(const struct tokenizer *tokenizer, const char *text, int32_t **ids,
-                    int64_t *count)
+status reply_encode(const struct history_options *options, enum dialogue_role role,
+                    const char *text, int32_t **ids, int64_t *count)
 {
     struct token_list tokens = {0};
-    status s = tokenizer_encode(tokenizer, text, strlen(text), &tokens);
+    char *said = NULL;
+    int32_t end = tokenizer_end(options->tokenizer);
+    status s = options->chat ? chat_end(options->chat, options->tokenizer, &end) : NULL;
+    if (!s) s = text_encode(options, role, text, true, &said, &tokens);
     if (!s) {
-        token_list_add(&tokens, tokenizer_end(tokenizer), 0, 0);
+        token_list_add(&tokens, end, 0, 0);
         *ids = tokens.ids;
         *count = tokens.count;
         tokens.ids = NULL;
     }
     token_list_free(&tokens);
+    free(said);
     return s;
 }

@@ -1,10 +1,13 @@
-/* A dialogue's history as the encoder's input tokens ("History as tokens" and "History limits"
- * in docs/reward.md): message by message the role's marker and what was said, each encoded by
- * itself, and one end token at the end. */
+/* A dialogue's history as the model's input tokens ("History as tokens" and "History limits" in
+ * docs/reward.md).  With markers: message by message the role's marker and what was said, each
+ * encoded by itself, and one end token at the end.  In a chat format (chat.h): what its template
+ * writes, up to the prompt for the next reply, so that a longer history begins with a shorter one
+ * and the reply to it. */
 #ifndef REGARD_TEXT_HISTORY_H
 #define REGARD_TEXT_HISTORY_H
 
 #include "src/base/status.h"
+#include "src/text/chat.h"
 #include "src/text/role.h"
 #include "src/text/salience.h"
 #include "src/text/tokenizer.h"
@@ -16,8 +19,10 @@
 struct history_options {
     const struct tokenizer *tokenizer;
     const char *user_marker, *assistant_marker; /* text.user_marker, text.assistant_marker */
-    int64_t max_tokens;                         /* history.max_tokens, the end token included */
-    bool prompt_only;                           /* task: single_turn: H is the last message */
+    const struct chat_format *chat;             /* NULL: markers */
+    const char *system; /* text.system, of dialogues without one; NULL: the chat format's own */
+    int64_t max_tokens; /* history.max_tokens, the end token included */
+    bool prompt_only;   /* task: single_turn: H is the last message */
     struct salience_options salience;
 };
 
@@ -27,22 +32,26 @@ struct history;
 struct history *history_create(const struct history_options *options, const char *name);
 void history_free(struct history *history);
 
-/* Appends a message.  A user message opens a new turn (the first is turn 1). */
+/* Appends a message.  A user message opens a new turn (the first is turn 1).  A system message
+ * comes first of all, and is an error where the history has markers. */
 status history_add_text(struct history *history, enum dialogue_role role, const char *text);
-/* A generated reply: the tokens that were sampled; a final end token is dropped, the rest is
- * kept as it is.  Words are those of the decoded tokens. */
+/* A generated reply: the tokens that were sampled, kept as they are; `ended`: the last of them
+ * ended it.  With markers a final end token is dropped; in a chat format it stays, and where there
+ * is none the template's follows.  Words are those of the decoded tokens. */
 status history_add_tokens(struct history *history, enum dialogue_role role, const int32_t *ids,
-                          int64_t count);
+                          int64_t count, bool ended);
 
 int64_t history_turn(const struct history *history); /* turn of the last message, 0: none */
+/* The messages that were added; a default system message is none of them. */
 int64_t history_message_count(const struct history *history);
 const char *history_message_text(const struct history *history, int64_t index);
 enum dialogue_role history_message_role(const struct history *history, int64_t index);
 
-/* The encoder's input; arrays of `count`. */
+/* The model's input; arrays of `count`. */
 struct encoded_history {
     int32_t *ids;
-    uint8_t *special; /* role markers, end and other special tokens: attention.exclude_special */
+    uint8_t *special; /* markers, a template's tokens, end and other special tokens:
+                         attention.exclude_special */
     uint8_t *salient;
     uint8_t *prompt; /* of the last message: x(t), its marker not included, nor the end token */
     uint8_t *role;   /* enum dialogue_role of its message (the end token: of the last) */
@@ -50,21 +59,29 @@ struct encoded_history {
     int64_t count, dropped; /* dropped: tokens that history.max_tokens cut off */
     int64_t salient_count;
     int64_t last_turn; /* t of H(t) */
+    /* Offsets c, ascending, 0 < c < count - 1, at which the history falls into segments that
+     * histories may share.  For each reply in it, whose tokens stand at [b, e], e the one that
+     * ended it (of a reply that was cut off the last one): b - 1 and e.  So a segment is what
+     * answering an earlier history has computed: that history less its last token, then that token
+     * and the reply less its last.  None with markers, nor where max_tokens cut the history. */
+    int32_t *cuts;
+    int64_t cut_count;
 };
-/* Cut to max_tokens: whole oldest messages go first, then the first tokens of the oldest that
- * fits only in part, which keeps its marker.  A current prompt that alone is too long is
- * an error naming the dialogue. */
+/* Cut to max_tokens.  With markers whole oldest messages go first, then the first tokens of the
+ * oldest that fits only in part, which keeps its marker.  In a chat format whole oldest turns go;
+ * the system message stays.  A current prompt that alone is too long is an error naming the
+ * dialogue. */
 status history_encode(const struct history *history, struct encoded_history *out);
 void encoded_history_free(struct encoded_history *encoded);
 /* Whether the last message, the current prompt, fits into max_tokens with its marker and the end
- * token: where it does not, history_encode is an error. */
+ * token, or what its template writes: where it does not, history_encode is an error. */
 status history_fits(const struct history *history, bool *fits);
-/* The same of a text before it is in a history. */
-status history_text_fits(const struct history_options *options, enum dialogue_role role,
-                         const char *text, bool *fits);
+/* The same of a text before it is in the history, which has its system message. */
+status history_text_fits(struct history *history, enum dialogue_role role, const char *text,
+                         bool *fits);
 
-/* Reply text to decoder targets: its tokens and the end token.  The caller frees *ids. */
-status reply_encode(const struct tokenizer *tokenizer, const char *text, int32_t **ids,
-                    int64_t *count);
+/* What `role` said as the model's targets: its tokens and the end token.  The caller frees *ids. */
+status reply_encode(const struct history_options *options, enum dialogue_role role,
+                    const char *text, int32_t **ids, int64_t *count);
 
 #endif

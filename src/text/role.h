@@ -2,6 +2,9 @@
 #ifndef REGARD_TEXT_ROLE_H
 #define REGARD_TEXT_ROLE_H
 
-enum dialogue_role { ROLE_USER, ROLE_ASSISTANT };
+/* A system message stands at most once, before all others. */
+enum dialogue_role { ROLE_USER, ROLE_ASSISTANT, ROLE_SYSTEM, ROLE_COUNT };
+
+const char *role_name(enum dialogue_role role); /* as data sets spell it */
 
 #endif

@@ -125,7 +125,7 @@ static struct history *example(const struct history_options *options)
     struct history *history = history_create(options, "dialogue 7");
     const int32_t reply[] = {3 + 'o', 3 + 'k', 1};
     assert_null(history_add_text(history, ROLE_USER, "go to Rome"));
-    assert_null(history_add_tokens(history, ROLE_ASSISTANT, reply, 3));
+    assert_null(history_add_tokens(history, ROLE_ASSISTANT, reply, 3, true));
     assert_null(history_add_text(history, ROLE_USER, "on 12"));
     return history;
 }
@@ -251,7 +251,7 @@ static void a_marker_that_is_a_piece_is_one_token(void **state)
     assert_true(encoded.special[0] && !encoded.special[1]);
     int32_t *ids;
     int64_t count;
-    assert_null(reply_encode(tokenizer, "the lamp", &ids, &count));
+    assert_null(reply_encode(&options, ROLE_ASSISTANT, "the lamp", &ids, &count));
     assert_int_equal(count, encoded.count - 1);
     assert_memory_equal(ids, encoded.ids + 1, (size_t)count * sizeof *ids);
     free(ids);

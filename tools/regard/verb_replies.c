@@ -161,8 +161,8 @@ static status reply_add(void *context, const struct history *history,
     block->prompt_count++;
     int32_t *ids;
     int64_t count;
-    TRY(reply_encode(turns->session->language->tokenizer, dialogue->messages[message].content, &ids,
-                     &count));
+    TRY(reply_encode(&turns->session->language->history, ROLE_ASSISTANT,
+                     dialogue->messages[message].content, &ids, &count));
     reply_set(block, ids, count, model_shape(turns->session->model)->end);
     block_row(block, dialogue, 0);
     free(ids);

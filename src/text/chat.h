@@ -1,0 +1,55 @@
+/* Chat formats: what stands between the messages of a dialogue, as the chat templates of published
+ * models write it ("History as tokens" in docs/reward.md). */
+#ifndef REGARD_TEXT_CHAT_H
+#define REGARD_TEXT_CHAT_H
+
+#include "src/base/status.h"
+#include "src/text/role.h"
+#include "src/text/token_list.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tokenizer;
+
+/* What surrounds the messages of a role.  `before` and `behind` are the template's, special tokens
+ * in them are special; `lead` is encoded together with what is said, and belongs to it. */
+struct chat_turn {
+    const char *before; /* NULL: the format has no such role */
+    const char *lead;
+    const char *behind;
+    bool trimmed; /* white space at either end of what is said is dropped */
+};
+
+/* A row of the table of formats. */
+struct chat_format {
+    const char *name;
+    const char *begin; /* of every history */
+    /* The assistant's `before` is the generation prompt; its `behind` follows the end token. */
+    struct chat_turn turns[ROLE_COUNT];
+    const char *end;     /* the token that ends a reply; NULL: the tokenizer's end token */
+    const char *system;  /* of a dialogue that has no system message; NULL: none is written */
+    bool system_in_user; /* a system message opens the first message of the user */
+};
+
+/* A format by its name; NULL: there is none. */
+const struct chat_format *chat_find(const char *name);
+/* The names of all, "chatml, smollm2, ...". */
+void chat_names(char *out, size_t size);
+
+/* What is said, without the white space that the format drops: *size bytes at the pointer that is
+ * returned. */
+const char *chat_content(const struct chat_turn *turn, const char *text, size_t *size);
+
+/* The one id that ends a reply; an error where the tokenizer has no such token. */
+status chat_end(const struct chat_format *format, const struct tokenizer *tokenizer, int32_t *end);
+/* Appends a text of the template: special tokens are special. */
+status chat_encode_template(const struct tokenizer *tokenizer, const char *text,
+                            struct token_list *out);
+/* What is said behind its lead, as plain text: it may spell a special token, and stays text.  The
+ * byte ranges are of *said, lead and text, which the caller frees. */
+status chat_encode_content(const struct chat_turn *turn, const struct tokenizer *tokenizer,
+                           const char *text, bool with_lead, char **said, struct token_list *out);
+
+#endif

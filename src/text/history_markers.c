@@ -1,0 +1,107 @@
+/* Histories with a marker before each message; see history.h. */
+#include "src/base/memory.h"
+#include "src/text/history.h"
+#include "src/text/history_state.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A user-defined symbol is one piece; elsewhere a marker is its text's tokens. */
+static status marker_encode(const struct tokenizer *tokenizer, const char *marker,
+                            struct token_list *out)
+{
+    const int32_t piece = tokenizer_piece(tokenizer, marker);
+    if (piece < 0) return tokenizer_encode(tokenizer, marker, strlen(marker), out);
+    token_list_add(out, piece, 0, (int32_t)strlen(marker));
+    return NULL;
+}
+
+status markers_fit(const struct history_options *options, enum dialogue_role role, int64_t tokens,
+                   bool *fits)
+{
+    struct token_list marker = {0};
+    status s = marker_encode(options->tokenizer,
+                             role == ROLE_USER ? options->user_marker : options->assistant_marker,
+                             &marker);
+    *fits = marker.count + tokens + 1 <= options->max_tokens;
+    token_list_free(&marker);
+    return s;
+}
+
+/* What is kept: messages from `first`, of that one the tokens from `skip`. */
+struct cut {
+    int64_t first, skip, total, dropped;
+};
+
+static status find_cut(const struct history *history, const struct token_list markers[2],
+                       struct cut *cut)
+{
+    const struct history_options *options = history->options;
+    const int64_t last = history->count - 1;
+    int64_t room = options->max_tokens - 1; /* the end token */
+    *cut = (struct cut){.first = last, .total = 1};
+    for (int64_t i = last; i >= 0; i--) {
+        const struct history_message *message = &history->messages[i];
+        const int64_t marker = markers[message->role].count;
+        const int64_t size = marker + message->count;
+        if (i < last && options->prompt_only) break;
+        if (size > room) {
+            if (i == last)
+                FAIL(STATUS_INPUT,
+                     "%s: the current prompt alone has %" PRId64
+                     " tokens, more than history.max_tokens %" PRId64
+                     " allows; raise it or shorten the message",
+                     history->name, size + 1, options->max_tokens);
+            if (room > marker) {
+                cut->first = i;
+                cut->skip = size - room;
+                cut->total += room;
+            }
+            break;
+        }
+        room -= size;
+        cut->first = i;
+        cut->total += size;
+    }
+    if (options->prompt_only) return NULL;
+    for (int64_t i = 0; i < cut->first; i++)
+        cut->dropped += markers[history->messages[i].role].count + history->messages[i].count;
+    cut->dropped += cut->skip;
+    return NULL;
+}
+
+static void fill_encoded(const struct history *history, const struct token_list markers[2],
+                         const struct cut *cut, struct encoded_history *out)
+{
+    const struct tokenizer *tokenizer = history->options->tokenizer;
+    const struct history_message *last = &history->messages[history->count - 1];
+    struct history_writer writer = {out, 0};
+    for (int64_t i = cut->first; i < history->count; i++) {
+        const struct history_message *message = &history->messages[i];
+        const struct token_list *marker = &markers[message->role];
+        for (int64_t m = 0; m < marker->count; m++)
+            history_write(&writer, message, marker->ids[m], true, false, false);
+        for (int64_t t = i == cut->first ? cut->skip : 0; t < message->count; t++)
+            history_write(&writer, message, message->ids[t],
+                          tokenizer_is_special(tokenizer, message->ids[t]), message->salient[t],
+                          message == last);
+    }
+    history_write(&writer, last, tokenizer_end(tokenizer), true, false, false);
+    out->dropped = cut->dropped;
+}
+
+status markers_encode(const struct history *history, struct encoded_history *out)
+{
+    const struct history_options *options = history->options;
+    struct token_list markers[2] = {{0}, {0}};
+    struct cut cut;
+    status s = marker_encode(options->tokenizer, options->user_marker, &markers[ROLE_USER]);
+    if (!s)
+        s = marker_encode(options->tokenizer, options->assistant_marker, &markers[ROLE_ASSISTANT]);
+    if (!s) s = find_cut(history, markers, &cut);
+    if (!s) fill_encoded(history, markers, &cut, out);
+    token_list_free(&markers[ROLE_USER]);
+    token_list_free(&markers[ROLE_ASSISTANT]);
+    return s;
+}

@@ -1,0 +1,53 @@
+/* What a history holds, for history.c and the files of its two forms. */
+#ifndef REGARD_TEXT_HISTORY_STATE_H
+#define REGARD_TEXT_HISTORY_STATE_H
+
+#include "src/base/status.h"
+#include "src/text/role.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct encoded_history;
+struct history_options;
+
+struct history_message {
+    enum dialogue_role role;
+    int32_t turn;
+    char *text;
+    int32_t *ids;
+    uint8_t *salient;
+    int64_t count;
+    bool ended; /* chat formats: the last id is the token that ends a reply */
+};
+
+struct history {
+    const struct history_options *options;
+    char *name;
+    struct history_message *messages; /* of the user and the assistant */
+    int64_t count, capacity;
+    /* The system message: the dialogue's own, or with a chat format the default one. */
+    struct history_message system;
+    bool has_system, own_system;
+};
+
+/* Encoded histories while they grow. */
+struct history_writer {
+    struct encoded_history *out;
+    int64_t capacity;
+};
+/* A token of a message. */
+void history_write(struct history_writer *writer, const struct history_message *message, int32_t id,
+                   bool special, bool salient, bool prompt);
+
+/* The two forms of a history: with markers, and in a chat format. */
+status markers_encode(const struct history *history, struct encoded_history *out);
+status markers_fit(const struct history_options *options, enum dialogue_role role, int64_t tokens,
+                   bool *fits);
+status chat_history_encode(const struct history *history, struct encoded_history *out);
+/* Whether the last turn fits, and so many tokens of a next message by `role`. */
+status chat_history_fits(const struct history *history, bool *fits);
+status chat_history_text_fits(const struct history *history, enum dialogue_role role,
+                              int64_t tokens, bool *fits);
+
+#endif
