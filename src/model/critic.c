@@ -17,12 +17,16 @@ struct critic {
     bool ready;           /* for backward */
 };
 
-status critic_create(struct queue *queue, const struct model_shape *shape, struct critic **out)
+/* On a base with adapters of its own, or by itself (adapter NULL). */
+static status trunk_create(struct queue *queue, const struct model_shape *shape, struct model *base,
+                           const struct adapter_settings *adapter, struct critic **out)
 {
     struct model_shape *trunk = model_shape_copy(shape);
     trunk->family->shape_without_replies(trunk);
     struct critic *critic = memory_allocate(sizeof *critic);
-    status s = value_head_create(queue, trunk, true, &critic->head, &critic->model);
+    status s = adapter
+                   ? value_head_create_adapted(base, trunk, adapter, &critic->head, &critic->model)
+                   : value_head_create(queue, trunk, true, &critic->head, &critic->model);
     free(trunk);
     if (!s) s = model_run_create(critic->model, &critic->run);
     if (s) {
@@ -31,6 +35,16 @@ status critic_create(struct queue *queue, const struct model_shape *shape, struc
     }
     *out = critic;
     return NULL;
+}
+
+status critic_create(struct queue *queue, const struct model_shape *shape, struct critic **out)
+{
+    return trunk_create(queue, shape, NULL, NULL, out);
+}
+
+status critic_create_adapted(struct model *policy, struct critic **out)
+{
+    return trunk_create(policy->queue, policy->shape, policy->base, &policy->adapter_settings, out);
 }
 
 void critic_destroy(struct critic *critic)
@@ -45,14 +59,14 @@ void critic_destroy(struct critic *critic)
 
 struct parameters *critic_parameters(struct critic *critic)
 {
-    return &critic->model->parameters;
+    return model_trained(critic->model);
 }
 
 status critic_start_from(struct critic *critic, struct model *policy)
 {
     struct queue *q = critic->model->queue;
-    const struct parameters *to = &critic->model->parameters;
-    const struct parameters *from = &policy->parameters;
+    const struct parameters *to = model_trained(critic->model);
+    const struct parameters *from = model_trained(policy);
     if (policy->queue != q) FAIL(STATUS_INTERNAL, "policy and critic stand on different queues");
     for (int64_t i = 0; i < to->count; i++) {
         const struct parameter *mine = &to->list[i];

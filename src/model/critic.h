@@ -8,9 +8,12 @@
 
 struct critic;
 
-/* shape: the policy's.  Parameters' names: the trunk's, then the head's. */
+/* shape: the policy's. */
 status critic_create(struct queue *queue, const struct model_shape *shape, struct critic **out);
+/* The critic of a policy with adapters: its trunk is the policy's base with adapters of its own. */
+status critic_create_adapted(struct model *policy, struct critic **out);
 void critic_destroy(struct critic *critic);
+/* What is trained: the trunk or its adapters, then the head. */
 struct parameters *critic_parameters(struct critic *critic);
 status critic_start_from(struct critic *critic, struct model *policy);
 status critic_refresh(struct critic *critic);

@@ -43,6 +43,9 @@ struct model_family {
     /* Standard deviation of a new model's parameter; 0: all ones. */
     double (*initial_deviation)(const struct model_shape *shape, const struct parameter *one);
 
+    /* Parts of linear layers that adapters are for where nobody chooses, "q,v"; NULL: all. */
+    const char *adapter_targets;
+
     size_t run_size;
     void (*run_create)(struct model_run *run); /* host memory of its own */
     void (*run_release)(struct model_run *run);
@@ -51,7 +54,8 @@ struct model_family {
     void (*run_place)(struct model_run *run, struct workspace *workspace);
     /* The pass of the present batch: fills run->hidden and, with replies, run->head_input. */
     void (*forward)(struct model_run *run);
-    /* Gradients of a kept pass, added to `gradients`: from run->dhead_input where `replies`, plus
+    /* Gradients of a kept pass, added to `gradients`, but none of what
+     * stands still (model_gradient): from run->dhead_input where `replies`, plus
      * dhidden [history tokens, width] or NULL. */
     void (*backward)(struct model_run *run, bool replies, const real *dhidden, float *gradients,
                      const struct model_watermark *watermark);

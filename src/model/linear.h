@@ -4,12 +4,14 @@
 #ifndef REGARD_MODEL_LINEAR_H
 #define REGARD_MODEL_LINEAR_H
 
-#include "kernels/ops.h"
+#include "src/model/adapter.h"
 
 struct linear {
     int64_t offset; /* of W, in floats from the parameters' start */
     int64_t n, k;   /* n 0: the model has none */
     struct packed_matrix *packed;
+    bool frozen;             /* W and `packed` are another model's (adapted.h): no gradient of W */
+    struct adapter *adapter; /* added to a frozen W, or NULL */
 };
 
 /* with_gradients: packed for linear_backward too. */
@@ -30,11 +32,11 @@ void linear_forward_onto(struct queue *queue, const struct linear *w, real *to, 
 /* y (+)= x W^T in fp32 whatever `real` is: logits, values. */
 void linear_forward_float(struct queue *queue, const struct linear *w, float *y, const real *x,
                           int64_t rows, bool accumulate);
-/* From dy [rows, n]: gradients (the parameters' layout) at W += dy^T x, and
- * dx [rows, k] (+)= dy W. */
+/* From dy [rows, n]: gradients (laid out as what is trained) at W += dy^T x, or those of the
+ * adapter, and dx [rows, k] (+)= dy W, with the adapter's part. */
 void linear_backward(struct queue *queue, const struct linear *w, const real *dy, const real *x,
                      real *dx, bool accumulate, int64_t rows, float *gradients);
-/* The first half alone. */
+/* The first half alone, of a weight that is not frozen. */
 void linear_backward_weight(struct queue *queue, const struct linear *w, const real *dy,
                             const real *x, int64_t rows, float *gradients);
 

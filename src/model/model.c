@@ -15,8 +15,7 @@ void model_add_linear(struct model *model, struct linear *w)
     model->linears[model->linear_count++] = w;
 }
 
-/* The table of parameters, with no memory for their values. */
-static struct model *model_new(struct queue *queue, const struct model_shape *shape)
+struct model *model_new(struct queue *queue, const struct model_shape *shape)
 {
     struct model *model = memory_allocate(shape->family->model_size);
     model->family = shape->family;
@@ -78,9 +77,15 @@ void model_destroy(struct model *model)
     if (!model) return;
     struct queue *q = model->queue;
     for (int64_t i = 0; i < model->linear_count; i++) linear_destroy(q, model->linears[i]);
-    if (model->parameters.values) q->op->release(q, model->parameters.values);
+    for (int64_t i = 0; i < model->adapter_count; i++) adapter_destroy(q, &model->adapters[i]);
+    adapter_room_destroy(q, &model->adapter_room);
+    if (model->trained.values) q->op->release(q, model->trained.values);
+    if (model->parameters.values && !model->base) q->op->release(q, model->parameters.values);
+    if (model->owns_base) model_destroy(model->base);
     model->family->release(model);
     free(model->parameters.list);
+    free(model->trained.list);
+    free(model->adapters);
     free(model->linears);
     free(model->shape);
     free(model);
@@ -94,6 +99,11 @@ const struct model_shape *model_shape(const struct model *model)
 struct parameters *model_parameters(struct model *model)
 {
     return &model->parameters;
+}
+
+struct parameters *model_trained(struct model *model)
+{
+    return model->base ? &model->trained : &model->parameters;
 }
 
 struct queue *model_queue(struct model *model)
@@ -112,22 +122,27 @@ void model_round_stochastically(struct model *model, int64_t seed)
     model->seed = seed;
 }
 
-/* From parameters `values`.  A weight's place among all of them is its place among the random
- * numbers. */
-static void pack(struct model *model, const struct linear *w, const float *values)
+/* All matrices, from `values` laid out as what is trained.  A weight's place among all of them is
+ * its place among the random numbers; adapters have places of their own. */
+static void pack(struct model *model, const float *values)
 {
     const uint64_t seed = (uint64_t)model->seed;
-    const struct rounding rounding = {
+    struct rounding rounding = {
         .key = {(uint32_t)seed, (uint32_t)(seed >> 32) * 64u + RANDOM_ROUNDING},
-        .counter = {(uint32_t)model->update, (uint32_t)model->step},
-        .first = w->offset};
-    linear_pack(model->queue, w, values, model->stochastic ? &rounding : NULL);
+        .counter = {(uint32_t)model->update, (uint32_t)model->step}};
+    const struct rounding *how = model->stochastic ? &rounding : NULL;
+    for (int64_t i = 0; i < model->linear_count; i++) {
+        const struct linear *w = model->linears[i];
+        rounding.first = w->offset;
+        if (!w->frozen) linear_pack(model->queue, w, values, how);
+    }
+    for (int64_t i = 0; i < model->adapter_count; i++)
+        adapter_pack(model->queue, &model->adapters[i], values, how);
 }
 
 status model_refresh(struct model *model)
 {
-    for (int64_t i = 0; i < model->linear_count; i++)
-        pack(model, model->linears[i], model->parameters.values);
+    pack(model, model_trained(model)->values);
     return model->queue->op->synchronize(model->queue);
 }
 
@@ -147,14 +162,14 @@ status model_refresh_update(struct model *model, int64_t update)
 void model_take_values(struct model *to, const float *values, int64_t update)
 {
     struct queue *q = to->queue;
-    const struct parameters *p = &to->parameters;
+    const struct parameters *p = model_trained(to);
     int64_t copied = 0; /* up to here: what stands between the linear layers */
     to->update = update;
     to->step = 0;
+    pack(to, values);
     for (int64_t i = 0; i < to->linear_count; i++) {
         const struct linear *w = to->linears[i];
-        pack(to, w, values);
-        if (w->offset == to->embedding) continue; /* a tied head: read as embedding too */
+        if (w->frozen || w->offset == to->embedding) continue; /* a tied head: read as embedding */
         q->op->copy(q, p->values + copied, values + copied,
                     (size_t)(w->offset - copied) * sizeof(float));
         copied = w->offset + w->n * w->k;

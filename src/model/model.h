@@ -16,6 +16,9 @@ status model_create(struct queue *queue, const struct model_shape *shape, bool w
 void model_destroy(struct model *model);
 const struct model_shape *model_shape(const struct model *model);
 struct parameters *model_parameters(struct model *model);
+/* Those that are trained, sent between ranks and saved: all of them, or with adapters
+ * (src/model/adapted.h) these alone.  Gradients are laid out as they are. */
+struct parameters *model_trained(struct model *model);
 struct queue *model_queue(struct model *model);
 /* The family's random start from a seed: normal deviates, norms 1. */
 status model_initialize(struct model *model, int64_t seed);
@@ -34,10 +37,10 @@ void model_round_stochastically(struct model *model, int64_t seed);
 status model_refresh(struct model *model);
 status model_refresh_step(struct model *model);
 status model_refresh_update(struct model *model, int64_t update);
-/* Weights after so many updates, of another model of this shape, in the same layout on this queue's
- * device, for a model that only reads: matrices are packed from there, the rest (norms, the
- * embedding, ...) is copied.  Queued, not waited for.  The matrices in
- * model_parameters(to)->values keep what they held: only operations may use `to` after this, not
+/* Weights after so many updates, model_trained of another model of this kind, in the same layout on
+ * this queue's device, for a model that only reads: matrices are packed from there, the rest
+ * (norms, the embedding, ...) is copied.  Queued, not waited for.  The matrices in
+ * model_trained(to)->values may keep what they held: only operations may use `to` after this, not
  * refresh, hash, export or a checkpoint. */
 void model_take_values(struct model *to, const float *values, int64_t update);
 

@@ -22,14 +22,37 @@ struct model {
     int64_t linear_count;
     int64_t embedding;  /* offset of [vocabulary, width] */
     struct linear head; /* [vocabulary, width]; n 0: none */
+    /* With adapters: the base, whose values `parameters` borrows, and what is trained in place of
+     * them, the adapters and what was appended behind them. */
+    struct model *base; /* NULL: a model without adapters */
+    bool owns_base;
+    struct adapter_settings adapter_settings;
+    struct parameters trained;
+    struct adapter *adapters; /* in the order of their layers */
+    int64_t adapter_count;
+    struct adapter_room adapter_room;
 };
+
+/* Where the gradient of the parameter at `offset` is added; NULL: it stands still. */
+static inline float *model_gradient(const struct model *model, float *gradients, int64_t offset)
+{
+    return model->base ? NULL : gradients + offset;
+}
 
 /* For lay_out: notes a linear layer that the model packs; it must stay where it is. */
 void model_add_linear(struct model *model, struct linear *w);
-/* Creates a model with more parameters behind its own: extend, which may be NULL, appends them. */
+/* The table of parameters, with no memory for their values. */
+struct model *model_new(struct queue *queue, const struct model_shape *shape);
+/* Creates a model with more that is trained behind its own: extend, which may be NULL, appends it
+ * to model_trained. */
 status model_create_extended(struct queue *queue, const struct model_shape *shape,
                              bool with_gradients,
                              void (*extend)(struct model *model, void *context), void *context,
                              struct model **out);
+/* The same on a base, whose shape without what replies alone need `shape` may be. */
+status model_create_adapted_extended(struct model *base, const struct model_shape *shape,
+                                     const struct adapter_settings *settings, bool with_gradients,
+                                     void (*extend)(struct model *model, void *context),
+                                     void *context, struct model **out);
 
 #endif

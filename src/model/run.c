@@ -212,17 +212,41 @@ status model_forward(struct model_run *run, const struct model_batch *batch, enu
     return NULL;
 }
 
+/* Families say what is final by the places of all parameters; adapters stand in the order of their
+ * layers. */
+struct adapter_ready {
+    const struct model *model;
+    const struct model_watermark *watermark;
+    int64_t last; /* said so far */
+};
+
+static void adapter_ready(void *context, int64_t offset)
+{
+    struct adapter_ready *ready = context;
+    const struct model *model = ready->model;
+    for (int64_t i = 0; i < model->linear_count; i++) {
+        const struct linear *w = model->linears[i];
+        if (!w->adapter || w->offset < offset) continue;
+        if (w->adapter->a < ready->last) watermark_ready(ready->watermark, w->adapter->a);
+        ready->last = w->adapter->a;
+        return;
+    }
+}
+
 status model_backward(struct model_run *run, const real *dhidden, float *gradients,
                       const struct model_watermark *watermark)
 {
+    struct adapter_ready ready = {run->model, watermark, model_trained(run->model)->size};
+    const struct model_watermark adapters = {adapter_ready, &ready};
     const bool replies = run->head_backward_rows > 0;
     if (!run->done || !run->keep) FAIL(STATUS_INTERNAL, "no activations were kept for backward");
     if (!replies && !dhidden) FAIL(STATUS_INTERNAL, "a backward pass of no gradient");
     if (replies && run->head_backward_rows != run->reply_tokens)
         FAIL(STATUS_INTERNAL, "a backward pass with %lld of %lld rows through the head",
              (long long)run->head_backward_rows, (long long)run->reply_tokens);
-    run->model->family->backward(run, replies, dhidden, gradients, watermark);
-    watermark_ready(watermark, 0);
+    run->model->family->backward(run, replies, dhidden, gradients,
+                                 run->model->base ? &adapters : watermark);
+    if (!run->model->base || ready.last > 0) watermark_ready(watermark, 0);
     run->head_backward_rows = 0;
     return NULL;
 }

@@ -8,7 +8,7 @@
 static void lay_out(struct model *model, void *context)
 {
     struct value_head *head = context;
-    struct parameters *p = &model->parameters;
+    struct parameters *p = model_trained(model);
     const int64_t width = model->shape->width;
     parameters_align(p);
     head->weight = (struct linear){.n = 1, .k = width};
@@ -26,6 +26,14 @@ status value_head_create(struct queue *queue, const struct model_shape *shape, b
 {
     *head = (struct value_head){.queue = queue};
     return model_create_extended(queue, shape, with_gradients, lay_out, head, model);
+}
+
+status value_head_create_adapted(struct model *base, const struct model_shape *shape,
+                                 const struct adapter_settings *adapter, struct value_head *head,
+                                 struct model **model)
+{
+    *head = (struct value_head){.queue = base->queue};
+    return model_create_adapted_extended(base, shape, adapter, true, lay_out, head, model);
 }
 
 bool value_head_owns(const struct parameter *parameter)

@@ -10,7 +10,7 @@ static void norm_backward(struct t5 *t5, int64_t weight, const real *dnorm, cons
                           float *gradients)
 {
     struct queue *q = t5->common.queue;
-    q->op->rmsnorm_backward(q, dx, gradients + weight, dnorm, x,
+    q->op->rmsnorm_backward(q, dx, model_gradient(&t5->common, gradients, weight), dnorm, x,
                             t5->common.parameters.values + weight, inverse, rows,
                             t5->shape->common.width, accumulate);
 }
@@ -77,7 +77,9 @@ static void self_backward(struct t5_run *run, bool decoder, const struct t5_laye
         .dk = real_at(q, g->dqkv, inner),
         .dv = real_at(q, g->dqkv, 2 * inner),
         .key_rows = rows,
-        .dbias = decoder ? g->ddecoder_bias : g->dencoder_bias,
+        .dbias = t5->common.base ? NULL
+                 : decoder       ? g->ddecoder_bias
+                                 : g->dencoder_bias,
     };
     q->op->attention_backward(q, &self, &to);
     linear_backward(q, &layer->linear[SELF_QKV], g->dqkv, a->norm_self, g->dnorm, false, rows,
@@ -86,13 +88,23 @@ static void self_backward(struct t5_run *run, bool decoder, const struct t5_laye
                   gradients);
 }
 
+static void embedding_backward(struct t5 *t5, const real *dx, const int32_t *ids, int64_t rows,
+                               float *gradients)
+{
+    float *to = model_gradient(&t5->common, gradients, t5->common.embedding);
+    if (!to) return;
+    t5->common.queue->op->embedding_backward(t5->common.queue, to, dx, ids, rows,
+                                             t5->shape->common.width);
+}
+
 static void bias_backward(struct t5 *t5, const struct t5_stack *stack, const float *dbias,
                           int64_t span, float *gradients)
 {
     const struct t5_shape *s = t5->shape;
-    t5->common.queue->op->relative_bias_backward(t5->common.queue, gradients + stack->relative_bias,
-                                                 dbias, span, s->common.heads, s->buckets,
-                                                 s->max_distance, !stack->decoder);
+    float *to = model_gradient(&t5->common, gradients, stack->relative_bias);
+    if (!to) return;
+    t5->common.queue->op->relative_bias_backward(t5->common.queue, to, dbias, span, s->common.heads,
+                                                 s->buckets, s->max_distance, !stack->decoder);
 }
 
 /* From the gradient of what the head read; adds into g->dencoder.  The table of relative positions
@@ -123,8 +135,7 @@ static void decoder_backward(struct t5_run *run, const struct t5_gradients *g, f
             bias_backward(t5, &t5->decoder, g->ddecoder_bias, run->common.longest_reply, gradients);
         watermark_ready(watermark, layer->linear[SELF_QKV].offset);
     }
-    q->op->embedding_backward(q, gradients + t5->common.embedding, g->dx, run->common.input_ids, m,
-                              d);
+    embedding_backward(t5, g->dx, run->common.input_ids, m, gradients);
 }
 
 static void encoder_backward(struct t5_run *run, const struct t5_gradients *g, float *gradients,
@@ -150,8 +161,7 @@ static void encoder_backward(struct t5_run *run, const struct t5_gradients *g, f
                           gradients);
         watermark_ready(watermark, layer->linear[SELF_QKV].offset);
     }
-    q->op->embedding_backward(q, gradients + t5->common.embedding, g->dx, run->common.history_ids,
-                              n, s->common.width);
+    embedding_backward(t5, g->dx, run->common.history_ids, n, gradients);
 }
 
 void t5_backward(struct model_run *common, bool replies, const real *dhidden, float *gradients,

@@ -24,6 +24,7 @@ const struct model_family family_t5 = {
     .lay_out = t5_lay_out,
     .release = t5_release,
     .initial_deviation = t5_initial_deviation,
+    .adapter_targets = "q,v", /* PEFT's for T5 */
     .run_size = sizeof(struct t5_run),
     .run_create = t5_run_create,
     .run_release = t5_run_release,

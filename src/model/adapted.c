@@ -1,0 +1,393 @@
+#include "src/model/adapted.h"
+
+#include "src/base/memory.h"
+#include "src/base/philox.h"
+#include "src/model/model_state.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char weight_end[] = ".weight";
+
+/* The path of the module whose weight a parameter is: its name without ".weight". */
+static int path_length(const struct parameter *one)
+{
+    const size_t length = strlen(one->name), end = sizeof weight_end - 1;
+    const bool is_weight = length > end && !strcmp(one->name + length - end, weight_end);
+    return (int)(is_weight ? length - end : length);
+}
+
+/* The last word of that path: a part's name. */
+static const char *part_name(const struct parameter *one, int *length)
+{
+    const int end = path_length(one);
+    int begin = end;
+    while (begin > 0 && one->name[begin - 1] != '.') begin--;
+    *length = end - begin;
+    return one->name + begin;
+}
+
+/* Calls visit for each part of each layer that can have adapters: the parameters that stand in its
+ * weight, but for the head. */
+typedef void (*part_visit)(void *context, struct linear *w, const struct parameter *part);
+static void parts_visit(const struct model *model, part_visit visit, void *context)
+{
+    const struct parameters *p = &model->parameters;
+    int64_t at = 0;
+    for (int64_t i = 0; i < model->linear_count; i++) {
+        struct linear *w = model->linears[i];
+        if (w == &model->head || (model->base && !w->frozen)) continue;
+        while (at < p->count && p->list[at].offset < w->offset) at++;
+        for (; at < p->count && p->list[at].offset < w->offset + w->n * w->k; at++)
+            visit(context, w, &p->list[at]);
+    }
+}
+
+/* The next name of a list "q,v"; NULL: none. */
+static const char *name_next(const char **list, int *length)
+{
+    static const char between[] = ", ";
+    const char *begin = *list + strspn(*list, between);
+    *length = (int)strcspn(begin, between);
+    *list = begin + *length;
+    return *length ? begin : NULL;
+}
+
+/* Whether a target is a module's path or the end of one. */
+static bool is_target(const struct parameter *part, const char *target, int length)
+{
+    const int end = path_length(part), begin = end - length;
+    return begin >= 0 && !strncmp(part->name + begin, target, (size_t)length) &&
+           (begin == 0 || part->name[begin - 1] == '.');
+}
+
+static bool is_chosen(const char *targets, const struct parameter *part)
+{
+    int length;
+    for (const char *name; (name = name_next(&targets, &length));)
+        if (is_target(part, name, length)) return true;
+    return false;
+}
+
+/* ---- names ---- */
+
+struct name_list {
+    char text[ADAPTER_TARGETS_MAX];
+};
+
+static bool list_has(const char *list, const char *name, int length)
+{
+    int other;
+    for (const char *one; (one = name_next(&list, &other));)
+        if (other == length && !strncmp(one, name, (size_t)length)) return true;
+    return false;
+}
+
+static void name_add(void *context, struct linear *w, const struct parameter *part)
+{
+    struct name_list *list = context;
+    const size_t used = strlen(list->text);
+    int length;
+    const char *name = part_name(part, &length);
+    (void)w;
+    if (list_has(list->text, name, length)) return;
+    snprintf(list->text + used, sizeof list->text - used, "%s%.*s", used ? ", " : "", length, name);
+}
+
+char *model_parts(struct model *model)
+{
+    struct name_list list = {""};
+    parts_visit(model, name_add, &list);
+    return memory_text(list.text);
+}
+
+struct target_search {
+    const char *target;
+    int length;
+    bool found;
+};
+
+static void target_look(void *context, struct linear *w, const struct parameter *part)
+{
+    struct target_search *search = context;
+    (void)w;
+    search->found = search->found || is_target(part, search->target, search->length);
+}
+
+static status targets_check(struct model *model, const char *targets)
+{
+    int length;
+    for (const char *name; (name = name_next(&targets, &length));) {
+        struct target_search search = {name, length, false};
+        parts_visit(model, target_look, &search);
+        if (search.found) continue;
+        char *parts = model_parts(model);
+        status s = ERROR(STATUS_INPUT, "adapter.targets: the model has no part %.*s; it has %s",
+                         length, name, parts);
+        free(parts);
+        return s;
+    }
+    return NULL;
+}
+
+/* ---- layout ---- */
+
+/* Notes a chosen part with its layer's adapter, which is made for the first one. */
+static void part_note(void *context, struct linear *w, const struct parameter *part)
+{
+    struct model *model = context;
+    if (!is_chosen(model->adapter_settings.targets, part)) return;
+    struct adapter *last = model->adapter_count ? &model->adapters[model->adapter_count - 1] : NULL;
+    if (!last || last->a != w->offset) { /* the layer's, until the adapters are laid out */
+        model->adapters = memory_resize(model->adapters, (size_t)(model->adapter_count + 1) *
+                                                             sizeof *model->adapters);
+        last = &model->adapters[model->adapter_count++];
+        *last = (struct adapter){.n = w->n, .k = w->k, .a = w->offset};
+    }
+    last->part[last->parts++] =
+        (struct adapter_part){(part->offset - w->offset) / w->k, part->shape[0]};
+}
+
+static const struct parameter *parameter_at(const struct parameters *p, int64_t offset)
+{
+    for (int64_t i = 0; i < p->count; i++)
+        if (p->list[i].offset == offset) return &p->list[i];
+    return NULL;
+}
+
+/* Appends A and B of all its parts to what is trained, under PEFT's names without their prefix. */
+static void adapter_lay_out(struct model *model, struct adapter *adapter, const struct linear *w)
+{
+    const struct parameter *part[ADAPTER_PARTS_MAX];
+    const int64_t rank = adapter->rank;
+    struct parameters *to = &model->trained;
+    for (int64_t i = 0; i < adapter->parts; i++)
+        part[i] = parameter_at(&model->parameters, w->offset + adapter->part[i].row * adapter->k);
+    parameters_align(to);
+    adapter->a = to->size;
+    for (int64_t i = 0; i < adapter->parts; i++)
+        parameters_append(to, 2, rank, adapter->k, "%.*s.lora_A.weight", path_length(part[i]),
+                          part[i]->name);
+    parameters_align(to);
+    adapter->b = to->size;
+    for (int64_t i = 0; i < adapter->parts; i++)
+        parameters_append(to, 2, adapter->part[i].rows, rank, "%.*s.lora_B.weight",
+                          path_length(part[i]), part[i]->name);
+}
+
+static void adapters_lay_out(struct model *model)
+{
+    int64_t rounding = 0;
+    parts_visit(model, part_note, model);
+    for (int64_t i = 0, at = 0; i < model->linear_count && at < model->adapter_count; i++) {
+        struct linear *w = model->linears[i];
+        struct adapter *adapter = &model->adapters[at];
+        if (w == &model->head || !w->frozen || adapter->a != w->offset) continue;
+        adapter->room = &model->adapter_room;
+        adapter->rank = model->adapter_settings.rank;
+        adapter->scale = model->adapter_settings.alpha / (float)adapter->rank;
+        adapter->rounding = rounding;
+        rounding += adapter_rounding_size(adapter);
+        adapter_lay_out(model, adapter, w);
+        w->adapter = adapter;
+        at++;
+    }
+    parameters_align(&model->trained);
+}
+
+/* Takes the base's values and packed matrices: its parameters must be the first of the base's. */
+static status base_borrow(struct model *model, struct model *base)
+{
+    for (int64_t i = 0; i < model->parameters.count; i++) {
+        const struct parameter *mine = &model->parameters.list[i];
+        const struct parameter *theirs = parameters_find(&base->parameters, mine->name);
+        if (!theirs || theirs->offset != mine->offset || theirs->count != mine->count)
+            FAIL(STATUS_INTERNAL, "%s stands elsewhere in the base", mine->name);
+    }
+    for (int64_t i = 0; i < model->linear_count; i++) {
+        struct linear *w = model->linears[i];
+        w->frozen = true;
+        for (int64_t k = 0; k < base->linear_count && !w->packed; k++) {
+            const struct linear *from = base->linears[k];
+            if (from->offset == w->offset && from->n == w->n && from->k == w->k)
+                w->packed = from->packed;
+        }
+        if (!w->packed) FAIL(STATUS_INTERNAL, "a layer of the model is not the base's");
+    }
+    model->parameters.values = base->parameters.values;
+    model->base = base;
+    return NULL;
+}
+
+/* The family's choice: its own, or every part. */
+static void targets_complete(struct model *model)
+{
+    const char *own = model->family->adapter_targets;
+    char *targets = model->adapter_settings.targets;
+    if (targets[strspn(targets, ", ")]) return;
+    char *parts = own ? memory_text(own) : model_parts(model);
+    snprintf(targets, ADAPTER_TARGETS_MAX, "%s", parts);
+    free(parts);
+}
+
+static status memory_take(struct model *model)
+{
+    struct queue *q = model->queue;
+    struct parameters *p = &model->trained;
+    const size_t bytes = (size_t)p->size * sizeof(float);
+    TRY(q->op->allocate(q, MEMORY_WEIGHTS, bytes, (void **)&p->values));
+    q->op->zero(q, p->values, bytes);
+    for (int64_t i = 0; i < model->linear_count; i++)
+        TRY(linear_create(q, model->linears[i], model->with_gradients));
+    for (int64_t i = 0; i < model->adapter_count; i++)
+        TRY(adapter_create(q, &model->adapters[i], model->with_gradients));
+    TRY(adapter_room_create(q, model->adapters, model->adapter_count, model->with_gradients,
+                            &model->adapter_room));
+    return model_refresh(model);
+}
+
+static status adapted_make(struct model *model, struct model *base,
+                           void (*extend)(struct model *model, void *context), void *context)
+{
+    TRY(base_borrow(model, base));
+    targets_complete(model);
+    adapters_lay_out(model);
+    if (extend) extend(model, context);
+    return memory_take(model);
+}
+
+status model_create_adapted_extended(struct model *base, const struct model_shape *shape,
+                                     const struct adapter_settings *settings, bool with_gradients,
+                                     void (*extend)(struct model *model, void *context),
+                                     void *context, struct model **out)
+{
+    *out = NULL;
+    if (base->base) FAIL(STATUS_INTERNAL, "adapters on a model with adapters");
+    if (settings->rank < 1)
+        FAIL(STATUS_INTERNAL, "adapters of rank %lld", (long long)settings->rank);
+    if (with_gradients && !base->with_gradients)
+        FAIL(STATUS_INTERNAL, "adapters to be trained on a base created without gradients");
+    struct model *model = model_new(base->queue, shape);
+    model->with_gradients = with_gradients;
+    model->adapter_settings = *settings;
+    model->trained.queue = base->queue;
+    status s = adapted_make(model, base, extend, context);
+    if (s) {
+        model_destroy(model);
+        return s;
+    }
+    *out = model;
+    return NULL;
+}
+
+status model_create_adapted(struct model *base, const struct adapter_settings *settings,
+                            bool with_gradients, struct model **out)
+{
+    TRY(targets_check(base, settings->targets));
+    return model_create_adapted_extended(base, base->shape, settings, with_gradients, NULL, NULL,
+                                         out);
+}
+
+/* Element e of parameter i takes word e % 4 of counter (i, e / 4 low, e / 4 high, seed high). */
+static void fill_uniform(float *values, int64_t count, int64_t parameter, int64_t seed,
+                         double bound)
+{
+    const uint32_t key[2] = {(uint32_t)seed, RANDOM_INITIAL_ADAPTERS};
+    for (int64_t e = 0; e < count; e += 4) {
+        const int64_t block = e / 4;
+        const uint32_t counter[4] = {(uint32_t)parameter, (uint32_t)block,
+                                     (uint32_t)((uint64_t)block >> 32),
+                                     (uint32_t)((uint64_t)seed >> 32)};
+        uint32_t word[4];
+        philox4x32(counter, key, word);
+        for (int64_t i = e; i < count && i < e + 4; i++)
+            values[i] = (float)(bound * (2.0 * ((double)word[i & 3] * 0x1p-32) - 1.0));
+    }
+}
+
+status model_adapted_initialize(struct model *model, int64_t seed)
+{
+    struct parameters *p = &model->trained;
+    float *host = memory_allocate((size_t)p->size * sizeof *host);
+    for (int64_t i = 0; i < p->count; i++)
+        if (strstr(p->list[i].name, ".lora_A."))
+            fill_uniform(host + p->list[i].offset, p->list[i].count, i, seed,
+                         1.0 / sqrt((double)p->list[i].shape[1]));
+    status s = parameters_upload(p, host);
+    free(host);
+    return s ? s : model_refresh(model);
+}
+
+void model_own_base(struct model *model)
+{
+    model->owns_base = true;
+}
+
+struct model *model_base(const struct model *model)
+{
+    return model->base;
+}
+
+const struct adapter_settings *model_adapter(const struct model *model)
+{
+    return model->base ? &model->adapter_settings : NULL;
+}
+
+/* ---- merging ---- */
+
+/* W [rows, k] += scale B A. */
+static void weight_merge(const struct adapter *adapter, int64_t rows, const float *a,
+                         const float *b, float *w)
+{
+    const int64_t rank = adapter->rank, k = adapter->k;
+    double *sum = memory_allocate((size_t)k * sizeof *sum);
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t j = 0; j < k; j++) sum[j] = 0;
+        for (int64_t r = 0; r < rank; r++)
+            for (int64_t j = 0; j < k; j++)
+                sum[j] += (double)b[i * rank + r] * (double)a[r * k + j];
+        for (int64_t j = 0; j < k; j++)
+            w[i * k + j] = (float)((double)w[i * k + j] + (double)adapter->scale * sum[j]);
+    }
+    free(sum);
+}
+
+status model_merged_download(struct model *model, float *host)
+{
+    TRY(parameters_download(&model->parameters, host));
+    if (!model->base) return NULL;
+    float *trained = memory_allocate((size_t)model->trained.size * sizeof *trained);
+    status s = parameters_download(&model->trained, trained);
+    for (int64_t i = 0; !s && i < model->linear_count; i++) {
+        const struct linear *w = model->linears[i];
+        if (!w->adapter) continue;
+        const float *a = trained + w->adapter->a, *b = trained + w->adapter->b;
+        for (int64_t p = 0; p < w->adapter->parts; p++) {
+            const struct adapter_part *part = &w->adapter->part[p];
+            weight_merge(w->adapter, part->rows, a, b, host + w->offset + part->row * w->k);
+            a += w->adapter->rank * w->k;
+            b += part->rows * w->adapter->rank;
+        }
+    }
+    free(trained);
+    return s;
+}
+
+status model_merge(struct model **model, bool with_gradients)
+{
+    struct model *merged;
+    TRY(model_create((*model)->queue, (*model)->shape, with_gradients, &merged));
+    float *host = memory_allocate((size_t)merged->parameters.size * sizeof *host);
+    status s = model_merged_download(*model, host);
+    if (!s) s = parameters_upload(&merged->parameters, host);
+    free(host);
+    if (!s) s = model_refresh(merged);
+    if (s) {
+        model_destroy(merged);
+        return s;
+    }
+    model_destroy(*model);
+    *model = merged;
+    return NULL;
+}

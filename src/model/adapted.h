@@ -1,0 +1,32 @@
+/* Models with adapters: all parameters and packed matrices are another model's, the base, and stand
+ * still; what is trained, sent and saved is the adapters.  One base in a rank serves the policy,
+ * the model that samples, the critic's trunk and, by itself, the reference. */
+#ifndef REGARD_MODEL_ADAPTED_H
+#define REGARD_MODEL_ADAPTED_H
+
+#include "src/model/adapter.h"
+#include "src/model/model.h"
+
+/* A model of the base's shape with adapters, all zero.  The base must outlive it, hold its values
+ * already, and where with_gradients have been created so.  A target that the base has not is
+ * refused by name, with the names of its parts. */
+status model_create_adapted(struct model *base, const struct adapter_settings *settings,
+                            bool with_gradients, struct model **out);
+/* PEFT's start: A uniform within 1 / sqrt(k), B zero, so that the model is its base. */
+status model_adapted_initialize(struct model *model, int64_t seed);
+/* The base is destroyed with the model. */
+void model_own_base(struct model *model);
+/* NULL: a model without adapters. */
+struct model *model_base(const struct model *model);
+const struct adapter_settings *model_adapter(const struct model *model);
+/* The parts that could have adapters, "q, k, v, o, ..."; freed with free(). */
+char *model_parts(struct model *model);
+
+/* All parameters into host [model_parameters' size], every adapter added to its weight:
+ * W + scale B A, summed in float64.  A model without adapters: as they are. */
+status model_merged_download(struct model *model, float *host);
+/* Puts a model without adapters, of the same outputs but for rounding, in place of one with them.
+ */
+status model_merge(struct model **model, bool with_gradients);
+
+#endif
