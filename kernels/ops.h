@@ -162,6 +162,10 @@ struct result_places {
     int64_t stride;
 };
 
+/* What a gate goes through: gelu(g) = g/2 (1 + tanh(sqrt(2/pi) (g + 0.044715 g^3))); silu(g) =
+ * g / (1 + e^-g). */
+enum activation { ACTIVATION_GELU_TANH, ACTIVATION_SILU };
+
 /* What is done to a row whose entropy is below its floor: nothing; the entropy alone is raised to
  * the floor; the row is mixed with the uniform one until its entropy is the floor. */
 enum row_floor { ROW_FLOOR_NONE, ROW_FLOOR_VALUE, ROW_FLOOR_MIX };
@@ -177,6 +181,7 @@ struct attention_summary {
     const uint8_t *visible;             /* 1: in V; per history token */
     const uint8_t *salient;             /* 1: in I (a subset of V); per history token */
     const uint8_t *turn;                /* per history token: earlier turn it belongs to, from 0 */
+    const uint8_t *special;             /* 1: a special token; per history token; or NULL */
     const float *floor_delta;           /* [replies] nats, already at most log|V| */
     enum row_floor floor;
     bool shuffle;            /* weights change places over V at random: step[row] of the
@@ -191,9 +196,16 @@ struct attention_summary {
     float *entropy_floored; /* after the floor */
     float *salient_mass;    /* of the row after ROW_FLOOR_MIX, else of the row as it is */
     float *special_mass;    /* what leaving V out removed, before renormalizing */
-    float *turn_mass;       /* [entries, turns], or NULL */
-    int32_t *top_position;  /* [entries, top], -1 where there are fewer; or NULL */
-    float *top_weight;      /* [entries, top] */
+    /* Of a decoder-only model, whose row has an entry for each of the N history tokens and then for
+     * each of the reply's tokens so far, step[row] of them.  With `special` the four masses of a =
+     * capture * weight add up to what the row holds: a(0) is first_mass; of the other history
+     * tokens' weight special_mass is what lies on special ones (instead of the above),
+     * history_mass what lies on the rest; reply_mass is what lies on the reply.  Each may be
+     * NULL; without `special` they are not written. */
+    float *first_mass, *history_mass, *reply_mass;
+    float *turn_mass;      /* [entries, turns], or NULL */
+    int32_t *top_position; /* [entries, top], -1 where there are fewer; or NULL */
+    float *top_weight;     /* [entries, top] */
 };
 
 struct sampling {
@@ -319,10 +331,34 @@ struct ops {
     void (*scale)(struct queue *q, real *y, const real *a, float factor, int64_t count);
     /* dx = dy where x > 0, else 0; x: what went into the relu, or what came out of it */
     void (*relu_backward)(struct queue *q, real *dx, const real *dy, const real *x, int64_t count);
-    /* x is [m, 2f]: gate then up.  y[m,f] = gelu_tanh(gate) * up */
-    void (*gated_gelu)(struct queue *q, real *y, const real *x, int64_t m, int64_t f);
-    void (*gated_gelu_backward)(struct queue *q, real *dx, const real *dy, const real *x, int64_t m,
-                                int64_t f);
+    /* x is [m, 2f]: gate then up.  y[m,f] = activation(gate) * up */
+    void (*gated_activation)(struct queue *q, enum activation activation, real *y, const real *x,
+                             int64_t m, int64_t f);
+    void (*gated_activation_backward)(struct queue *q, enum activation activation, real *dx,
+                                      const real *dy, const real *x, int64_t m, int64_t f);
+    /* y[m,n] += bias[n]; rows of y stand `stride` elements apart */
+    void (*bias_add)(struct queue *q, real *y, int64_t stride, const float *bias, int64_t m,
+                     int64_t n);
+    /* dbias[n] += the sum of dy's rows, which stand `stride` elements apart */
+    void (*bias_backward)(struct queue *q, float *dbias, const real *dy, int64_t stride, int64_t m,
+                          int64_t n);
+    /* rmsnorm of each head's d elements by themselves: y = x * w / sqrt(mean(x^2) + eps).  Rows of
+     * heads * d elements stand y_stride and x_stride apart; w[d] is shared by the heads;
+     * inverse[m, heads] = 1 / sqrt(...), or NULL; y may be x with its stride. */
+    void (*head_norm)(struct queue *q, real *y, int64_t y_stride, float *inverse, const real *x,
+                      int64_t x_stride, const float *w, int64_t m, int64_t heads, int64_t d,
+                      float eps);
+    /* dx is overwritten and may be dy with its stride; dw[d] +=, or NULL */
+    void (*head_norm_backward)(struct queue *q, real *dx, int64_t dx_stride, float *dw,
+                               const real *dy, int64_t dy_stride, const real *x, int64_t x_stride,
+                               const float *w, const float *inverse, int64_t m, int64_t heads,
+                               int64_t d);
+    /* Rotary embedding, in place, of rows of heads * d elements that stand `stride` apart; d is
+     * even.  Row i takes row position[i] of table[positions, d]: the cosines of the d/2 angles,
+     * then their sines.  Elements j and j + d/2 of a head are turned by angle j, backwards with
+     * `inverse`: the gradient's rotation. */
+    void (*rope)(struct queue *q, real *x, int64_t stride, const int32_t *position,
+                 const float *table, int64_t m, int64_t heads, int64_t d, bool inverse);
     /* bias[h, d + span - 1] = table[bucket(d), h] for d = key - query position in
      * (-span, span), in logarithmic buckets.  table is [buckets, heads]. */
     void (*relative_bias)(struct queue *q, float *bias, const float *table, int64_t span,
@@ -341,8 +377,10 @@ struct ops {
     void (*cache_append)(struct queue *q, void *to, int64_t slot_stride, const int32_t *slot,
                          const int32_t *position, const void *from, int64_t from_stride,
                          int64_t rows, int64_t width, size_t bytes);
-    /* Adds `value` to each of count ints: steps and lengths advance on the device. */
-    void (*advance)(struct queue *q, int32_t *counters, int32_t value, int64_t count);
+    /* Adds `value` to each of count ints that stand `stride` apart: steps and lengths advance on
+     * the device. */
+    void (*advance)(struct queue *q, int32_t *counters, int32_t value, int64_t count,
+                    int64_t stride);
     /* out[i, :] = mean over rows [begin[i], begin[i+1]) of x[., d], ascending order */
     void (*mean_rows)(struct queue *q, real *out, const real *x, const int32_t *begin,
                       int64_t segments, int64_t d);

@@ -79,9 +79,22 @@ void cpu_rmsnorm_backward(struct queue *q, real *dx, float *dw, const real *dy, 
 void cpu_add(struct queue *q, float *y, const float *a, const float *b, int64_t count);
 void cpu_scale(struct queue *q, real *y, const real *a, float factor, int64_t count);
 void cpu_relu_backward(struct queue *q, real *dx, const real *dy, const real *x, int64_t count);
-void cpu_gated_gelu(struct queue *q, real *y, const real *x, int64_t m, int64_t f);
-void cpu_gated_gelu_backward(struct queue *q, real *dx, const real *dy, const real *x, int64_t m,
-                             int64_t f);
+void cpu_gated_activation(struct queue *q, enum activation activation, real *y, const real *x,
+                          int64_t m, int64_t f);
+void cpu_gated_activation_backward(struct queue *q, enum activation activation, real *dx,
+                                   const real *dy, const real *x, int64_t m, int64_t f);
+void cpu_bias_add(struct queue *q, real *y, int64_t stride, const float *bias, int64_t m,
+                  int64_t n);
+void cpu_bias_backward(struct queue *q, float *dbias, const real *dy, int64_t stride, int64_t m,
+                       int64_t n);
+void cpu_head_norm(struct queue *q, real *y, int64_t y_stride, float *inverse, const real *x,
+                   int64_t x_stride, const float *w, int64_t m, int64_t heads, int64_t d,
+                   float eps);
+void cpu_head_norm_backward(struct queue *q, real *dx, int64_t dx_stride, float *dw, const real *dy,
+                            int64_t dy_stride, const real *x, int64_t x_stride, const float *w,
+                            const float *inverse, int64_t m, int64_t heads, int64_t d);
+void cpu_rope(struct queue *q, real *x, int64_t stride, const int32_t *position, const float *table,
+              int64_t m, int64_t heads, int64_t d, bool inverse);
 void cpu_relative_bias(struct queue *q, float *bias, const float *table, int64_t span,
                        int64_t heads, int64_t buckets, int64_t max_distance, bool bidirectional);
 void cpu_relative_bias_backward(struct queue *q, float *dtable, const float *dbias, int64_t span,
@@ -94,7 +107,7 @@ void cpu_attention_summary(struct queue *q, const struct attention_summary *s);
 void cpu_cache_append(struct queue *q, void *to, int64_t slot_stride, const int32_t *slot,
                       const int32_t *position, const void *from, int64_t from_stride, int64_t rows,
                       int64_t width, size_t bytes);
-void cpu_advance(struct queue *q, int32_t *counters, int32_t value, int64_t count);
+void cpu_advance(struct queue *q, int32_t *counters, int32_t value, int64_t count, int64_t stride);
 void cpu_mean_rows(struct queue *q, real *out, const real *x, const int32_t *begin,
                    int64_t segments, int64_t d);
 void cpu_mean_rows_backward(struct queue *q, real *dx, const real *dout, const int32_t *begin,

@@ -1,4 +1,6 @@
-/* Operations whose outputs each depend on a few inputs: sums, ReLU, caches, counters, means. */
+/* Operations whose outputs each depend on a few inputs: sums, ReLU, biases, caches, counters,
+ * means.
+ */
 #include "kernels/cpu/cpu.h"
 
 #include <string.h>
@@ -37,6 +39,31 @@ void cpu_relu_backward(struct queue *q, real *dx_, const real *dy_, const real *
     for (int64_t i = 0; i < count; i++) dx[i] = x[i] <= 0.0f ? 0.0f : dy[i];
 }
 
+void cpu_bias_add(struct queue *q, real *y_, int64_t stride, const float *bias, int64_t m,
+                  int64_t n)
+{
+    float *y = y_;
+    const int threads = threads_for(q, m * n);
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) y[i * stride + j] += bias[j];
+}
+
+/* Rows are added one by one, ascending; threads share out columns. */
+void cpu_bias_backward(struct queue *q, float *dbias, const real *dy_, int64_t stride, int64_t m,
+                       int64_t n)
+{
+    const float *dy = dy_;
+    enum { columns = 64 };
+    const int threads = threads_for(q, m * n);
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t begin = 0; begin < n; begin += columns) {
+        const int64_t end = begin + columns < n ? begin + columns : n;
+        for (int64_t i = 0; i < m; i++)
+            for (int64_t j = begin; j < end; j++) dbias[j] += dy[i * stride + j];
+    }
+}
+
 void cpu_cache_append(struct queue *q, void *to, int64_t slot_stride, const int32_t *slot,
                       const int32_t *position, const void *from, int64_t from_stride, int64_t rows,
                       int64_t width, size_t bytes)
@@ -53,10 +80,10 @@ void cpu_narrow(struct queue *q, real *y, const float *x, int64_t count)
     cpu_copy(q, y, x, (size_t)count * sizeof *x);
 }
 
-void cpu_advance(struct queue *q, int32_t *counters, int32_t value, int64_t count)
+void cpu_advance(struct queue *q, int32_t *counters, int32_t value, int64_t count, int64_t stride)
 {
     (void)q;
-    for (int64_t i = 0; i < count; i++) counters[i] += value;
+    for (int64_t i = 0; i < count; i++) counters[i * stride] += value;
 }
 
 /* out[segments, d], x[rows, d]; a segment of no rows gives zeros. */

@@ -41,10 +41,12 @@ struct row_functions {
     /* dw[begin, end) += sum over m rows, ascending, of (dy x) inverse */
     void (*rmsnorm_weight)(float *dw, const float *dy, const float *x, const float *inverse,
                            int64_t m, int64_t d, int64_t begin, int64_t end);
-    /* gate, up, y [f] */
-    void (*gated_gelu)(float *y, const float *gate, const float *up, int64_t f);
-    void (*gated_gelu_backward)(float *dgate, float *dup, const float *dy, const float *gate,
-                                const float *up, int64_t f);
+    /* By enum activation; gate, up, y [f] */
+    void (*gated[2])(float *y, const float *gate, const float *up, int64_t f);
+    void (*gated_backward[2])(float *dgate, float *dup, const float *dy, const float *gate,
+                              const float *up, int64_t f);
+    /* x[heads, d] turned by the angles of one row of the table, or backwards */
+    void (*rope)(float *x, const float *angles, int64_t heads, int64_t d, bool inverse);
     void (*logits)(struct logits_sums *out, const float *logits, float temperature,
                    int64_t vocabulary);
     /* KL(policy || reference), of rows whose sums are known */

@@ -234,6 +234,44 @@ static void gated_gelu_backward(float *dgate, float *dup, const float *dy, const
     }
 }
 
+/* e^-g is infinite far below 0 and the quotient -0; slope = s (1 + g (1 - s)), s = 1 / (1 + e^-g).
+ */
+static void gated_silu(float *y, const float *gate, const float *up, int64_t f)
+{
+    for (int64_t i = 0; i < f; i += VECTOR_LANES) {
+        vec g = vec_load(gate + i, f - i, 0.0f);
+        vec_store(y + i, f - i, g / (vec_exp(-g) + 1.0f) * vec_load(up + i, f - i, 0.0f));
+    }
+}
+
+static void gated_silu_backward(float *dgate, float *dup, const float *dy, const float *gate,
+                                const float *up, int64_t f)
+{
+    for (int64_t i = 0; i < f; i += VECTOR_LANES) {
+        vec g = vec_load(gate + i, f - i, 0.0f), u = vec_load(up + i, f - i, 0.0f);
+        vec d = vec_load(dy + i, f - i, 0.0f);
+        vec below = vec_exp(-g) + 1.0f, s = 1.0f / below;
+        vec_store(dup + i, f - i, d * (g / below));
+        vec_store(dgate + i, f - i, d * u * (s * (g * (1.0f - s) + 1.0f)));
+    }
+}
+
+static void rope(float *x, const float *angles, int64_t heads, int64_t d, bool inverse)
+{
+    const int64_t half = d / 2;
+    for (int64_t i = 0; i < half; i += VECTOR_LANES) {
+        const int64_t left = half - i;
+        const vec cosine = vec_load(angles + i, left, 0.0f);
+        vec sine = vec_load(angles + half + i, left, 0.0f);
+        if (inverse) sine = -sine;
+        for (float *head = x + i; head < x + heads * d; head += d) {
+            const vec a = vec_load(head, left, 0.0f), b = vec_load(head + half, left, 0.0f);
+            vec_store(head, left, a * cosine - b * sine);
+            vec_store(head + half, left, b * cosine + a * sine);
+        }
+    }
+}
+
 static void logits_row(struct logits_sums *out, const float *x, float temperature,
                        int64_t vocabulary)
 {
@@ -305,8 +343,10 @@ const struct row_functions ROWS_NAME = {
     .rmsnorm = rmsnorm,
     .rmsnorm_backward = rmsnorm_backward,
     .rmsnorm_weight = rmsnorm_weight,
-    .gated_gelu = gated_gelu,
-    .gated_gelu_backward = gated_gelu_backward,
+    .gated = {[ACTIVATION_GELU_TANH] = gated_gelu, [ACTIVATION_SILU] = gated_silu},
+    .gated_backward =
+        {[ACTIVATION_GELU_TANH] = gated_gelu_backward, [ACTIVATION_SILU] = gated_silu_backward},
+    .rope = rope,
     .logits = logits_row,
     .divergence = divergence,
     .exponentials = exponentials,

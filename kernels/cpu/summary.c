@@ -73,6 +73,25 @@ static void row_top(int32_t *position, float *weight, int64_t top, const double 
     }
 }
 
+/* Where the row's weight lies, whatever V is: on the history's first token, its other special
+ * tokens, the rest of it, the reply so far. */
+static void row_masses(const struct attention_summary *s, int64_t row)
+{
+    const int64_t begin = s->key_begin[s->history_of_row[row]];
+    const int64_t keys = s->key_end[s->history_of_row[row]] - begin;
+    const int64_t entry = token_entry(&s->at, s->step, row);
+    const float *captured = s->capture + row * s->capture_stride;
+    const double weight = (double)s->weight;
+    double special = 0.0, history = 0.0, reply = 0.0;
+    for (int64_t j = 1; j < keys; j++)
+        *(s->special[begin + j] ? &special : &history) += (double)captured[j] * weight;
+    for (int64_t j = keys; j < keys + s->step[row]; j++) reply += (double)captured[j] * weight;
+    s->special_mass[entry] = (float)special;
+    if (s->first_mass) s->first_mass[entry] = keys ? (float)((double)captured[0] * weight) : 0.0f;
+    if (s->history_mass) s->history_mass[entry] = (float)history;
+    if (s->reply_mass) s->reply_mass[entry] = (float)reply;
+}
+
 /* a [|V|] and where [|V|] (positions in the history) are working space.  The masses of turns
  * and the top positions are of the row before the floor. */
 static void row_summary(const struct attention_summary *s, int64_t row, double *a, int32_t *where)
@@ -128,6 +147,7 @@ static void row_summary(const struct attention_summary *s, int64_t row, double *
     s->entropy_floored[entry] = (float)floored;
     s->salient_mass[entry] = (float)salient;
     s->special_mass[entry] = (float)special;
+    if (s->special) row_masses(s, row);
 }
 
 void cpu_attention_summary(struct queue *q, const struct attention_summary *s)

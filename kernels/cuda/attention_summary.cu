@@ -135,6 +135,33 @@ static __device__ inline double row_gather(struct row *row, const struct attenti
     return special;
 }
 
+/* As the CPU's: where the row's weight lies, whatever V is. */
+static __device__ inline void row_masses(const struct attention_summary &s, int64_t at,
+                                         int64_t entry, int64_t begin, int keys)
+{
+    const float *captured = s.capture + at * s.capture_stride;
+    const int end = keys + s.step[at];
+    double special = 0.0, history = 0.0, reply = 0.0;
+    for (int j = 1 + (int)threadIdx.x; j < end; j += threads) {
+        const double x = (double)captured[j] * (double)s.weight;
+        if (j >= keys)
+            reply += x;
+        else if (s.special[begin + j])
+            special += x;
+        else
+            history += x;
+    }
+    special = block_sum(special);
+    history = block_sum(history);
+    reply = block_sum(reply);
+    if (threadIdx.x != 0) return;
+    s.special_mass[entry] = (float)special;
+    if (s.first_mass)
+        s.first_mass[entry] = keys ? (float)((double)captured[0] * (double)s.weight) : 0.0f;
+    if (s.history_mass) s.history_mass[entry] = (float)history;
+    if (s.reply_mass) s.reply_mass[entry] = (float)reply;
+}
+
 /* Working space of a row: shared memory, or scratch_row bytes of `scratch` where it is too long for
  * that. */
 static __global__ void __launch_bounds__(threads)
@@ -176,11 +203,12 @@ static __global__ void __launch_bounds__(threads)
     for (int i = threadIdx.x; i < row.count; i += threads)
         if (s.salient[begin + row.where[i]]) salient += keep * row.a[i] + uniform;
     salient = block_sum(salient);
+    if (s.special) row_masses(s, at, entry, begin, keys);
     if (threadIdx.x != 0) return;
     s.entropy[entry] = (float)entropy;
     s.entropy_floored[entry] = (float)floored;
     s.salient_mass[entry] = (float)salient;
-    s.special_mass[entry] = (float)special;
+    if (!s.special) s.special_mass[entry] = (float)special;
 }
 
 void cuda_attention_summary(struct queue *q, const struct attention_summary *s)

@@ -123,17 +123,17 @@ void cuda_cache_append(struct queue *q, void *to, int64_t slot_stride, const int
 }
 
 static __global__ void __launch_bounds__(threads)
-    advance_kernel(int32_t *counters, int32_t value, int64_t count)
+    advance_kernel(int32_t *counters, int32_t value, int64_t count, int64_t stride)
 {
     const int64_t i = (int64_t)blockIdx.x * threads + threadIdx.x;
-    if (i < count) counters[i] += value;
+    if (i < count) counters[i * stride] += value;
 }
 
-void cuda_advance(struct queue *q, int32_t *counters, int32_t value, int64_t count)
+void cuda_advance(struct queue *q, int32_t *counters, int32_t value, int64_t count, int64_t stride)
 {
     if (count == 0) return;
     cuda_launch(q, advance_kernel, cuda_divide_up(count, threads), threads, 0, counters, value,
-                count);
+                count, stride);
 }
 
 /* out[segments, d], x[rows, d]; a segment of no rows gives zeros.  Blocks: columns, segments. */

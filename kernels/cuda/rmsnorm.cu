@@ -4,8 +4,9 @@
  * the backward pass adds up dw as it goes.  Other rows take a block each, see the end. */
 #include "octet.cuh"
 #include "reduce.cuh"
+#include "strips.cuh"
 
-enum { threads = 256, warps = threads / 32, strip_columns = 32, strip_strands = 8 };
+enum { threads = 256, warps = threads / 32 };
 enum { lane_columns = 8, group_columns = 32 * lane_columns, max_groups = 8 };
 
 /* The columns of group g that a lane has: [column, column + 8), all of them below d or none. */
@@ -111,24 +112,6 @@ static __global__ void __launch_bounds__(threads)
         partial[(int64_t)blockIdx.x * d + column] = shared[column];
 }
 
-/* dw[column] += the sums of all parts.  A block has 32 columns and 8 strands of parts, added in one
- * fixed order. */
-static __global__ void __launch_bounds__(strip_columns *strip_strands)
-    rmsnorm_weight_sum_kernel(float *__restrict__ dw, const float *__restrict__ partial,
-                              int64_t parts, int64_t d)
-{
-    __shared__ float strand[strip_strands][strip_columns + 1];
-    const int64_t column = (int64_t)blockIdx.x * strip_columns + threadIdx.x;
-    float sum = 0.0f;
-    if (column < d)
-        for (int64_t i = threadIdx.y; i < parts; i += strip_strands) sum += partial[i * d + column];
-    strand[threadIdx.y][threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y != 0 || column >= d) return;
-    for (int i = 1; i < strip_strands; i++) sum += strand[i][threadIdx.x];
-    dw[column] += sum;
-}
-
 /* ---- Rows of any size, a block each. ---- */
 
 template <class T>
@@ -232,8 +215,7 @@ void cuda_rmsnorm_backward(struct queue *q, real *dx, float *dw, const real *dy,
                            bool accumulate)
 {
     if (m == 0) return;
-    /* Enough blocks for the device, and few parts for the sum behind them. */
-    const int64_t part_rows = m >= 8192 ? 64 : m >= 4096 ? 32 : 16;
+    const int64_t part_rows = strip_part_rows(m);
     const int64_t parts = cuda_divide_up(m, part_rows);
     float *partial = NULL;
     if (dw) {
@@ -258,7 +240,5 @@ void cuda_rmsnorm_backward(struct queue *q, real *dx, float *dw, const real *dy,
                                          (element *)dx, (const element *)dy, (const element *)x, w,
                                          inverse, d, accumulate));
     }
-    if (partial)
-        cuda_launch(q, rmsnorm_weight_sum_kernel, cuda_divide_up(d, strip_columns),
-                    dim3(strip_columns, strip_strands), 0, dw, partial, parts, d);
+    if (partial) strips_add(q, dw, partial, parts, d);
 }

@@ -270,7 +270,7 @@ status model_decoder_count(struct model_decoder *decoder)
 void model_decoder_calls(struct model_decoder *decoder)
 {
     struct queue *q = decoder->model->queue;
-    q->op->advance(q, decoder->step, 1, 2 * decoder->limits.rows); /* and self_key_end */
+    q->op->advance(q, decoder->step, 1, 2 * decoder->limits.rows, 1); /* and self_key_end */
     decoder->model->family->decoder_step(decoder);
 }
 

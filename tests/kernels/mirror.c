@@ -244,21 +244,86 @@ static void mirror_relu_backward(struct queue *q, real *dx, const real *dy, cons
     mirror_end(&call);
 }
 
-static void mirror_gated_gelu(struct queue *q, real *y, const real *x, int64_t m, int64_t f)
+static void mirror_gated_activation(struct queue *q, enum activation activation, real *y,
+                                    const real *x, int64_t m, int64_t f)
 {
     struct mirror_call call = mirror_begin(q);
-    call.inner->op->gated_gelu(call.inner, mirror_out_real(&call, y, m * f),
-                               mirror_in_real(&call, x, 2 * m * f), m, f);
+    call.inner->op->gated_activation(call.inner, activation, mirror_out_real(&call, y, m * f),
+                                     mirror_in_real(&call, x, 2 * m * f), m, f);
     mirror_end(&call);
 }
 
-static void mirror_gated_gelu_backward(struct queue *q, real *dx, const real *dy, const real *x,
-                                       int64_t m, int64_t f)
+static void mirror_gated_activation_backward(struct queue *q, enum activation activation, real *dx,
+                                             const real *dy, const real *x, int64_t m, int64_t f)
 {
     struct mirror_call call = mirror_begin(q);
-    call.inner->op->gated_gelu_backward(call.inner, mirror_out_real(&call, dx, 2 * m * f),
-                                        mirror_in_real(&call, dy, m * f),
-                                        mirror_in_real(&call, x, 2 * m * f), m, f);
+    call.inner->op->gated_activation_backward(
+        call.inner, activation, mirror_out_real(&call, dx, 2 * m * f),
+        mirror_in_real(&call, dy, m * f), mirror_in_real(&call, x, 2 * m * f), m, f);
+    mirror_end(&call);
+}
+
+/* Elements of `rows` rows of `width` that stand `stride` apart. */
+static int64_t mirror_strided(int64_t rows, int64_t stride, int64_t width)
+{
+    return rows > 0 ? (rows - 1) * stride + width : 0;
+}
+
+static void mirror_bias_add(struct queue *q, real *y, int64_t stride, const float *bias, int64_t m,
+                            int64_t n)
+{
+    struct mirror_call call = mirror_begin(q);
+    call.inner->op->bias_add(call.inner, mirror_out_real(&call, y, mirror_strided(m, stride, n)),
+                             stride, mirror_in(&call, bias, n), m, n);
+    mirror_end(&call);
+}
+
+static void mirror_bias_backward(struct queue *q, float *dbias, const real *dy, int64_t stride,
+                                 int64_t m, int64_t n)
+{
+    struct mirror_call call = mirror_begin(q);
+    call.inner->op->bias_backward(call.inner, mirror_out(&call, dbias, n),
+                                  mirror_in_real(&call, dy, mirror_strided(m, stride, n)), stride,
+                                  m, n);
+    mirror_end(&call);
+}
+
+static void mirror_head_norm(struct queue *q, real *y, int64_t y_stride, float *inverse,
+                             const real *x, int64_t x_stride, const float *w, int64_t m,
+                             int64_t heads, int64_t d, float eps)
+{
+    struct mirror_call call = mirror_begin(q);
+    call.inner->op->head_norm(call.inner,
+                              mirror_out_real(&call, y, mirror_strided(m, y_stride, heads * d)),
+                              y_stride, mirror_out(&call, inverse, m * heads),
+                              mirror_in_real(&call, x, mirror_strided(m, x_stride, heads * d)),
+                              x_stride, mirror_in(&call, w, d), m, heads, d, eps);
+    mirror_end(&call);
+}
+
+static void mirror_head_norm_backward(struct queue *q, real *dx, int64_t dx_stride, float *dw,
+                                      const real *dy, int64_t dy_stride, const real *x,
+                                      int64_t x_stride, const float *w, const float *inverse,
+                                      int64_t m, int64_t heads, int64_t d)
+{
+    struct mirror_call call = mirror_begin(q);
+    call.inner->op->head_norm_backward(
+        call.inner, mirror_out_real(&call, dx, mirror_strided(m, dx_stride, heads * d)), dx_stride,
+        mirror_out(&call, dw, d),
+        mirror_in_real(&call, dy, mirror_strided(m, dy_stride, heads * d)), dy_stride,
+        mirror_in_real(&call, x, mirror_strided(m, x_stride, heads * d)), x_stride,
+        mirror_in(&call, w, d), mirror_in(&call, inverse, m * heads), m, heads, d);
+    mirror_end(&call);
+}
+
+static void mirror_rope(struct queue *q, real *x, int64_t stride, const int32_t *position,
+                        const float *table, int64_t m, int64_t heads, int64_t d, bool inverse)
+{
+    struct mirror_call call = mirror_begin(q);
+    call.inner->op->rope(
+        call.inner, mirror_out_real(&call, x, mirror_strided(m, stride, heads * d)), stride,
+        mirror_in(&call, position, m),
+        mirror_in(&call, table, mirror_past_largest(position, m) * d), m, heads, d, inverse);
     mirror_end(&call);
 }
 
@@ -282,12 +347,6 @@ static void mirror_relative_bias_backward(struct queue *q, float *dtable, const 
                                            mirror_in(&call, dbias, heads * (2 * span - 1)), span,
                                            heads, buckets, max_distance, bidirectional);
     mirror_end(&call);
-}
-
-/* Elements of `rows` rows of `width` that stand `stride` apart. */
-static int64_t mirror_strided(int64_t rows, int64_t stride, int64_t width)
-{
-    return rows > 0 ? (rows - 1) * stride + width : 0;
 }
 
 static int64_t mirror_ranges(const struct attention *a)
@@ -375,6 +434,7 @@ static void mirror_attention_summary(struct queue *q, const struct attention_sum
     s.visible = mirror_in_bytes(&call, s.visible, tokens);
     s.salient = mirror_in_bytes(&call, s.salient, tokens);
     s.turn = mirror_in_bytes(&call, s.turn, tokens);
+    s.special = mirror_in_bytes(&call, s.special, tokens);
     int64_t replies, entries;
     mirror_places(&call, &s.at, s.step, s.rows, &replies, &entries);
     s.floor_delta = mirror_in(&call, s.floor_delta, replies);
@@ -384,6 +444,9 @@ static void mirror_attention_summary(struct queue *q, const struct attention_sum
     s.entropy_floored = mirror_out(&call, s.entropy_floored, entries);
     s.salient_mass = mirror_out(&call, s.salient_mass, entries);
     s.special_mass = mirror_out(&call, s.special_mass, entries);
+    s.first_mass = mirror_out(&call, s.first_mass, entries);
+    s.history_mass = mirror_out(&call, s.history_mass, entries);
+    s.reply_mass = mirror_out(&call, s.reply_mass, entries);
     s.turn_mass = mirror_out(&call, s.turn_mass, entries * s.turns);
     s.top_position = mirror_out(&call, s.top_position, entries * s.top);
     s.top_weight = mirror_out(&call, s.top_weight, entries * s.top);
@@ -409,10 +472,13 @@ static void mirror_cache_append(struct queue *q, void *to, int64_t slot_stride, 
     mirror_end(&call);
 }
 
-static void mirror_advance(struct queue *q, int32_t *counters, int32_t value, int64_t count)
+static void mirror_advance(struct queue *q, int32_t *counters, int32_t value, int64_t count,
+                           int64_t stride)
 {
     struct mirror_call call = mirror_begin(q);
-    call.inner->op->advance(call.inner, mirror_out(&call, counters, count), value, count);
+    call.inner->op->advance(call.inner,
+                            mirror_out(&call, counters, mirror_strided(count, stride, 1)), value,
+                            count, stride);
     mirror_end(&call);
 }
 
@@ -543,8 +609,13 @@ static const struct ops mirror_ops = {
     .add = mirror_add,
     .scale = mirror_scale,
     .relu_backward = mirror_relu_backward,
-    .gated_gelu = mirror_gated_gelu,
-    .gated_gelu_backward = mirror_gated_gelu_backward,
+    .gated_activation = mirror_gated_activation,
+    .gated_activation_backward = mirror_gated_activation_backward,
+    .bias_add = mirror_bias_add,
+    .bias_backward = mirror_bias_backward,
+    .head_norm = mirror_head_norm,
+    .head_norm_backward = mirror_head_norm_backward,
+    .rope = mirror_rope,
     .relative_bias = mirror_relative_bias,
     .relative_bias_backward = mirror_relative_bias_backward,
     .attention = mirror_attention,

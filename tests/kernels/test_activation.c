@@ -34,8 +34,8 @@ static void gated_gelu_equals_float64_with_the_same_bits_everywhere(void **state
         for (int i = 0; i < all.count; i++) {
             struct queue *q = all.q[i];
             float *now[2] = {floats_new(m * f), floats_new(2 * m * f)};
-            q->op->gated_gelu(q, now[0], x, m, f);
-            q->op->gated_gelu_backward(q, now[1], dy, x, m, f);
+            q->op->gated_activation(q, ACTIVATION_GELU_TANH, now[0], x, m, f);
+            q->op->gated_activation_backward(q, ACTIVATION_GELU_TANH, now[1], dy, x, m, f);
             queue_check(q);
             /* tanh is right to 2^-23; where 1 + tanh cancels it is multiplied by |g up| / 2 <= 32
              * and, in the slope, by the argument's own slope, at most 10 there. */
@@ -73,13 +73,13 @@ static void extreme_gates_give_finite_values_and_nan_stays(void **state)
         struct queue *q = all.q[i];
         for (int n = 0; n < 6; n++) {
             float y, dx[2], one = 1;
-            q->op->gated_gelu(q, &y, gates[n], 1, 1);
-            q->op->gated_gelu_backward(q, dx, &one, gates[n], 1, 1);
+            q->op->gated_activation(q, ACTIVATION_GELU_TANH, &y, gates[n], 1, 1);
+            q->op->gated_activation_backward(q, ACTIVATION_GELU_TANH, dx, &one, gates[n], 1, 1);
             if (y != values[n] || dx[0] != slopes[n])
                 fail_msg("%s: gelu(%g) is %g with slope %g", all.name[i], gates[n][0], y, dx[0]);
         }
         float nan_gate[2] = {NAN, 1}, y;
-        q->op->gated_gelu(q, &y, nan_gate, 1, 1);
+        q->op->gated_activation(q, ACTIVATION_GELU_TANH, &y, nan_gate, 1, 1);
         assert_true(isnan(y));
     }
     queues_free(&all);

@@ -93,7 +93,7 @@ static void cache_append_writes_its_rows_alone_and_advance_adds(void **state)
     check_bits(to, want, slots * positions * w, "cache");
     int32_t *steps = guarded_new(3 * sizeof *steps);
     for (int i = 0; i < 3; i++) steps[i] = 10 * i;
-    q->op->advance(q, steps, -2, 3);
+    q->op->advance(q, steps, -2, 3, 1);
     for (int i = 0; i < 3; i++) assert_int_equal(steps[i], 10 * i - 2);
     guarded_free(steps, "steps");
     guarded_free(to, "to");

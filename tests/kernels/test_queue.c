@@ -134,8 +134,8 @@ static void recorded_calls_run_at_each_launch_and_not_before(void **state)
     q->op->upload(q, memory, counters, sizeof counters);
     queue_check(q);
     q->op->graph_begin(q);
-    q->op->advance(q, memory, 2, 3);
-    q->op->advance(q, memory, 1, 2);
+    q->op->advance(q, memory, 2, 3, 1);
+    q->op->advance(q, memory, 1, 2, 1);
     assert_null(q->op->graph_end(q, &graph));
     for (int launches = 0; launches < 3; launches++) {
         q->op->download(q, seen, memory, sizeof seen);

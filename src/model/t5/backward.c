@@ -23,7 +23,8 @@ static void feed_forward_backward(struct t5 *t5, const struct t5_layer *layer,
     int64_t f = t5->shape->d_ff;
     linear_backward(q, &layer->linear[FF_WO], g->dx, a->inner, g->dinner, false, rows, gradients);
     if (t5->shape->gated)
-        q->op->gated_gelu_backward(q, g->dwi, g->dinner, a->wi, rows, f);
+        q->op->gated_activation_backward(q, ACTIVATION_GELU_TANH, g->dwi, g->dinner, a->wi, rows,
+                                         f);
     else
         q->op->relu_backward(q, g->dwi, g->dinner, a->inner, rows * f);
     linear_backward(q, &layer->linear[FF_WI], g->dwi, a->norm_ff, g->dnorm, false, rows, gradients);

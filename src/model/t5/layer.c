@@ -112,7 +112,7 @@ void t5_layer_inner(struct t5 *t5, const struct t5_layer *layer, const struct t5
     t5_norm(t5, a->norm_ff, a->inverse_ff, a->x_cross, layer->norm[NORM_FF], rows);
     if (t5->shape->gated) {
         linear_forward(q, &layer->linear[FF_WI], a->wi, a->norm_ff, rows);
-        q->op->gated_gelu(q, a->inner, a->wi, rows, t5->shape->d_ff);
+        q->op->gated_activation(q, ACTIVATION_GELU_TANH, a->inner, a->wi, rows, t5->shape->d_ff);
     } else {
         linear_forward_relu(q, &layer->linear[FF_WI], a->inner, a->norm_ff, rows);
     }
