@@ -62,7 +62,7 @@ struct config {
         char role[32]; /* assistant | user */
     } sft;
     struct {
-        int64_t dialogues, turns, candidates, max_new_tokens, top_k;
+        int64_t dialogues, turns, candidates, max_new_tokens, top_k, cache_tokens;
         double temperature, top_p;
         int continue_with, user; /* keys rollout.continue, rollout.user */
     } rollout;
@@ -71,7 +71,7 @@ struct config {
     } history;
     struct {
         int64_t layers;
-        bool exclude_special;
+        bool exclude_special, exclude_first;
     } attention;
     struct {
         int form;

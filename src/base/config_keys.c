@@ -142,12 +142,18 @@ const struct config_key config_keys[] = {
            "each: N independent dialogues; best: go on with the best candidate"),
     CHOICE("rollout.user", rollout.user, "replay|rule|model", "replay", RESUME_SAME,
            "who speaks the user's turns"),
+    INTEGER(
+        "rollout.cache_tokens", rollout.cache_tokens, 0, MANY, "0", RESUME_FREE,
+        "tokens of decoder-only models whose keys and values are kept for later turns; never fewer "
+        "than a batch of replies needs; 0: twice those"),
     INTEGER("history.max_tokens", history.max_tokens, 1, 1048576, "1024", RESUME_SAME,
             "the newest tokens stay"),
     INTEGER("attention.layers", attention.layers, 1, 1024, "1", RESUME_SAME,
             "last decoder layers read (L')"),
     SWITCH("attention.exclude_special", attention.exclude_special, "true", RESUME_SAME,
            "leave out end-of-sequence tokens and role markers"),
+    SWITCH("attention.exclude_first", attention.exclude_first, "true", RESUME_SAME,
+           "leave out a decoder-only model's first position, an attention sink; T5 has none"),
     CHOICE("coverage.form", coverage.form, "paper|mass|lift", "paper", RESUME_SAME,
            "paper: mass / |I|; mass: not divided; lift: mass |V| / |I|"),
     CHOICE("focus.form", focus.form, "paper|normalized", "paper", RESUME_SAME,

@@ -10,6 +10,8 @@ struct model_batch {
     int64_t histories;
     const int32_t *history_begin; /* [histories + 1] into history_tokens */
     const int32_t *history_tokens;
+    const int32_t *cut_begin;   /* [histories + 1] into cuts; NULL: no history has any */
+    const int32_t *cuts;        /* offsets into the history, ascending */
     int64_t replies;            /* 0: only the histories are read */
     const int32_t *reply_begin; /* [replies + 1] into reply_tokens */
     const int32_t *reply_tokens;
@@ -32,8 +34,16 @@ struct model_limits {
 /* The largest batch of a decoder. */
 struct model_decoder_limits {
     int64_t histories, history_tokens, longest_history; /* of all histories; of one */
+    int64_t cuts;                                       /* of one history */
     int64_t rows, steps;
     int64_t capture_layers; /* 0: none is ever captured */
+    int64_t cache_tokens; /* of a causal model: whose keys and values are kept from batch to batch,
+                           * at least those of one batch; 0: twice those */
+};
+
+/* What a decoder has computed, in tokens: of histories; rows of steps. */
+struct model_decoder_counts {
+    int64_t prefilled, decoded;
 };
 
 /* Called from inside a backward pass, whose gradients become final from the end of the parameters

@@ -7,7 +7,6 @@
 
 #include "src/base/memory.h"
 #include "src/model/decoder_state.h"
-#include "src/model/run.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +17,8 @@ status model_decoder_create(struct model *model, struct model_decoder **out)
         FAIL(STATUS_INTERNAL, "decoding asked of a model without replies");
     struct model_decoder *decoder = memory_allocate(model->family->decoder_size);
     decoder->model = model;
-    decoder->caches.kind = MEMORY_CACHES;
     decoder->captured.kind = MEMORY_CAPTURE;
-    model->family->decoder_create(decoder);
-    status s = model_run_create(model, &decoder->run);
+    status s = model->family->decoder_create(decoder);
     if (s) {
         model_decoder_destroy(decoder);
         return s;
@@ -34,9 +31,7 @@ void model_decoder_destroy(struct model_decoder *decoder)
 {
     if (!decoder) return;
     struct queue *q = decoder->model->queue;
-    model_run_destroy(decoder->run);
-    struct buffer *all[] = {&decoder->activations, &decoder->caches, &decoder->captured,
-                            &decoder->integers};
+    struct buffer *all[] = {&decoder->activations, &decoder->captured, &decoder->integers};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_release(q, all[i]);
     for (int i = 0; i < DECODER_IMAGES; i++) host_buffer_release(q, &decoder->image[i]);
     decoder->model->family->decoder_release(decoder);
@@ -46,6 +41,12 @@ void model_decoder_destroy(struct model_decoder *decoder)
     free(decoder);
 }
 
+int64_t decoder_capture_stride(const struct model_decoder *decoder)
+{
+    const struct model_decoder_limits *limits = &decoder->limits;
+    return limits->longest_history + (decoder->model->family->causal ? limits->steps : 0);
+}
+
 static void place_activations(struct model_decoder *decoder, struct workspace *workspace)
 {
     decoder->model->family->decoder_place(decoder, workspace);
@@ -53,17 +54,13 @@ static void place_activations(struct model_decoder *decoder, struct workspace *w
         workspace_floats(workspace, decoder->limits.rows * decoder->model->shape->vocabulary);
 }
 
-static void place_caches(struct model_decoder *decoder, struct workspace *workspace)
-{
-    decoder->model->family->decoder_place_caches(decoder, workspace);
-}
-
 static void place_captured(struct model_decoder *decoder, struct workspace *workspace)
 {
     const struct model_decoder_limits *limits = &decoder->limits;
     decoder->capture = NULL;
     if (limits->capture_layers > 0)
-        decoder->capture = workspace_floats(workspace, limits->rows * limits->longest_history);
+        decoder->capture =
+            workspace_floats(workspace, limits->rows * decoder_capture_stride(decoder));
 }
 
 static void place_integers(struct model_decoder *decoder, struct workspace *workspace)
@@ -72,21 +69,16 @@ static void place_integers(struct model_decoder *decoder, struct workspace *work
     decoder->history_begin = workspace_ints(workspace, decoder->limits.histories + 1);
     decoder->slot = workspace_ints(workspace, rows);
     decoder->history = workspace_ints(workspace, rows);
-    decoder->step = workspace_ints(workspace, 2 * rows);
-    decoder->self_key_end = decoder->step ? decoder->step + rows : NULL;
-    decoder->self_query_begin = workspace_ints(workspace, rows + 1);
-    decoder->self_key_begin = workspace_ints(workspace, rows);
-    decoder->cross_query_begin = workspace_ints(workspace, rows + 1);
-    decoder->cross_key_begin = workspace_ints(workspace, rows);
-    decoder->cross_key_end = workspace_ints(workspace, rows);
+    decoder->step = workspace_ints(workspace, rows);
+    decoder->query_begin = workspace_ints(workspace, rows + 1);
+    decoder->model->family->decoder_place_integers(decoder, workspace);
     decoder->moves = workspace_ints(workspace, rows);
     decoder->input = workspace_ints(workspace, rows); /* the rest is not uploaded when rows leave */
     decoder->moved = workspace_ints(workspace, 2 * rows);
 }
 
-/* Makes room for what place_all places, and places it. */
-static status place(struct model_decoder *decoder, struct buffer *buffer,
-                    void (*place_all)(struct model_decoder *, struct workspace *))
+status decoder_place_in(struct model_decoder *decoder, struct buffer *buffer,
+                        void (*place_all)(struct model_decoder *, struct workspace *))
 {
     struct queue *q = decoder->model->queue;
     struct workspace workspace = workspace_begin(q, NULL);
@@ -99,20 +91,27 @@ static status place(struct model_decoder *decoder, struct buffer *buffer,
     return NULL;
 }
 
+int64_t decoder_grown(const struct model_decoder *decoder, int64_t now, int64_t need,
+                      bool to_bucket)
+{
+    return decoder->model->queue->op->graph_begin ? size_grown(now, need, to_bucket) : need;
+}
+
 /* The limits to lay memory out for, where `need` is needed.  Those of steps that are recorded only
  * grow; `more`: to the next bucket, so that it happens seldom. */
 static struct model_decoder_limits limits_for(const struct model_decoder *decoder,
                                               const struct model_decoder_limits *need, bool more)
 {
     const struct model_decoder_limits *now = &decoder->limits;
-    if (!decoder->model->queue->op->graph_begin) return *need;
     return (struct model_decoder_limits){
-        .histories = size_grown(now->histories, need->histories, more),
-        .history_tokens = size_grown(now->history_tokens, need->history_tokens, more),
-        .longest_history = size_grown(now->longest_history, need->longest_history, more),
-        .rows = size_grown(now->rows, need->rows, true),
-        .steps = size_grown(now->steps, need->steps, false),
-        .capture_layers = size_grown(now->capture_layers, need->capture_layers, false)};
+        .histories = decoder_grown(decoder, now->histories, need->histories, more),
+        .history_tokens = decoder_grown(decoder, now->history_tokens, need->history_tokens, more),
+        .longest_history =
+            decoder_grown(decoder, now->longest_history, need->longest_history, more),
+        .cuts = decoder_grown(decoder, now->cuts, need->cuts, more),
+        .rows = decoder_grown(decoder, now->rows, need->rows, true),
+        .steps = decoder_grown(decoder, now->steps, need->steps, false),
+        .capture_layers = decoder_grown(decoder, now->capture_layers, need->capture_layers, false)};
 }
 
 static status places_make(struct model_decoder *decoder, const struct model_decoder_limits *need,
@@ -124,52 +123,38 @@ static status places_make(struct model_decoder *decoder, const struct model_deco
              (long long)limits.rows, (long long)limits.steps);
     if (memcmp(&limits, &decoder->limits, sizeof limits) != 0) decoder->layout++;
     decoder->limits = limits;
-    TRY(place(decoder, &decoder->activations, place_activations));
-    TRY(place(decoder, &decoder->caches, place_caches));
-    TRY(place(decoder, &decoder->captured, place_captured));
-    return place(decoder, &decoder->integers, place_integers);
+    TRY(decoder_place_in(decoder, &decoder->activations, place_activations));
+    TRY(decoder_place_in(decoder, &decoder->captured, place_captured));
+    return decoder_place_in(decoder, &decoder->integers, place_integers);
 }
 
 status model_decoder_reserve(struct model_decoder *decoder,
                              const struct model_decoder_limits *limits)
 {
-    const struct model_limits encoder = {.histories = limits->histories,
-                                         .history_tokens = limits->history_tokens,
-                                         .longest_history = limits->longest_history,
-                                         .capture_layers = limits->capture_layers};
-    TRY(model_run_reserve(decoder->run, &encoder));
-    return places_make(decoder, limits, false);
+    TRY(places_make(decoder, limits, false));
+    return decoder->model->family->decoder_reserve(decoder, limits);
+}
+
+void model_decoder_cache(struct model_decoder *decoder, int64_t tokens)
+{
+    decoder->cache_tokens = tokens;
 }
 
 /* Fills an image of the integers (the decoder's pointers point into it) from host_slot,
- * host_history and the number of steps done. */
+ * host_history and the number of steps done.  Inputs are those of step 0. */
 static void fill_rows(struct model_decoder *decoder)
 {
-    const int32_t stride = (int32_t)decoder->limits.steps;
-    int64_t segments = 0;
     memcpy(decoder->history_begin, decoder->host_begin,
            (size_t)(decoder->histories + 1) * sizeof(int32_t));
     for (int64_t r = 0; r < decoder->rows; r++) {
-        int32_t history = decoder->host_history[r];
         decoder->input[r] = decoder->model->shape->start;
         decoder->slot[r] = decoder->host_slot[r];
-        decoder->history[r] = history;
+        decoder->history[r] = decoder->host_history[r];
         decoder->step[r] = (int32_t)(decoder->steps - 1);
-        decoder->self_query_begin[r] = (int32_t)r;
-        decoder->self_key_begin[r] = decoder->host_slot[r] * stride;
-        decoder->self_key_end[r] = decoder->self_key_begin[r] + (int32_t)decoder->steps;
-        if (r > 0 && history == decoder->host_history[r - 1]) continue;
-        decoder->cross_query_begin[segments] = (int32_t)r;
-        decoder->cross_key_begin[segments] = decoder->host_begin[history];
-        decoder->cross_key_end[segments] = decoder->host_begin[history + 1];
-        segments++;
+        decoder->query_begin[r] = (int32_t)r;
     }
-    decoder->self_query_begin[decoder->rows] = (int32_t)decoder->rows;
-    /* Where steps are recorded, few numbers of segments are told apart: the last ones have no
-     * rows. */
-    decoder->segments = decoder->model->queue->op->graph_begin ? size_bucket(segments) : segments;
-    for (int64_t s = segments; s <= decoder->segments; s++)
-        decoder->cross_query_begin[s] = (int32_t)decoder->rows;
+    decoder->query_begin[decoder->rows] = (int32_t)decoder->rows;
+    decoder->model->family->decoder_fill_integers(decoder);
 }
 
 /* Uploads the rows, with their inputs when `moves` is NULL, from an image that no upload
@@ -216,46 +201,65 @@ static status rows_check(const struct model_decoder *decoder, int64_t rows,
     return NULL;
 }
 
-static status rows_begin(struct model_decoder *decoder, int64_t rows, const int32_t *row_history,
-                         int64_t max_steps)
+/* The largest of a batch's histories, by tokens and by cuts; rows and steps are the caller's. */
+static status batch_measure(const struct model_batch *batch, struct model_decoder_limits *need)
 {
+    if (batch->histories < 1) FAIL(STATUS_INTERNAL, "a batch without histories");
+    need->histories = batch->histories;
+    need->history_tokens = batch->history_begin[batch->histories];
+    for (int64_t h = 0; h < batch->histories; h++) {
+        const int64_t tokens = (int64_t)batch->history_begin[h + 1] - batch->history_begin[h];
+        const int64_t cuts =
+            batch->cut_begin ? (int64_t)batch->cut_begin[h + 1] - batch->cut_begin[h] : 0;
+        if (tokens < 1) FAIL(STATUS_INPUT, "history %lld of the batch has no tokens", (long long)h);
+        if (tokens > need->longest_history) need->longest_history = tokens;
+        if (cuts > need->cuts) need->cuts = cuts;
+    }
+    return NULL;
+}
+
+status model_decoder_begin(struct model_decoder *decoder, const struct model_batch *batch,
+                           int64_t rows, const int32_t *row_history, int64_t max_steps,
+                           int64_t capture_layers)
+{
+    struct queue *q = decoder->model->queue;
+    struct model_decoder_limits need = {
+        .rows = rows, .steps = max_steps, .capture_layers = capture_layers};
+    decoder->rows = 0;
+    decoder->histories = batch->histories;
+    decoder->capture_layers = capture_layers;
+    TRY(rows_check(decoder, rows, row_history, max_steps));
+    TRY(batch_measure(batch, &need));
+    TRY(places_make(decoder, &need, true));
+    remember(&decoder->host_begin, batch->history_begin, batch->histories + 1);
     remember(&decoder->host_history, row_history, rows);
     remember(&decoder->host_slot, row_history, rows);
     for (int64_t r = 0; r < rows; r++) decoder->host_slot[r] = (int32_t)r;
     decoder->rows = rows;
     decoder->max_steps = max_steps;
     decoder->steps = 0;
-    return upload_rows(decoder, NULL, 0);
-}
-
-status model_decoder_begin(struct model_decoder *decoder, int64_t histories,
-                           const int32_t *history_begin, const int32_t *history_tokens,
-                           int64_t rows, const int32_t *row_history, int64_t max_steps,
-                           int64_t capture_layers)
-{
-    struct model *model = decoder->model;
-    struct queue *q = model->queue;
-    struct model_batch batch = {
-        .histories = histories, .history_begin = history_begin, .history_tokens = history_tokens};
-    decoder->rows = 0;
-    decoder->histories = histories;
-    decoder->capture_layers = capture_layers;
-    TRY(rows_check(decoder, rows, row_history, max_steps));
-    TRY(model_forward(decoder->run, &batch, MODEL_KEEP_NOTHING, capture_layers));
-    remember(&decoder->host_begin, history_begin, histories + 1);
-    const struct model_decoder_limits need = {.histories = histories,
-                                              .history_tokens = decoder->run->history_tokens,
-                                              .longest_history = decoder->run->longest_history,
-                                              .rows = rows,
-                                              .steps = max_steps,
-                                              .capture_layers = capture_layers};
-    TRY(places_make(decoder, &need, true));
-    TRY(rows_begin(decoder, rows, row_history, max_steps));
+    status s = decoder->model->family->decoder_begin(decoder, batch);
+    if (!s) s = upload_rows(decoder, NULL, 0);
+    if (s) {
+        decoder->rows = 0;
+        return s;
+    }
     if (capture_layers > 0)
         q->op->zero(q, decoder->capture,
-                    (size_t)(rows * decoder->limits.longest_history) * sizeof(float));
-    model->family->decoder_begin(decoder);
+                    (size_t)(rows * decoder_capture_stride(decoder)) * sizeof(float));
     return NULL;
+}
+
+void model_decoder_retain(struct model_decoder *decoder, int64_t slot, const int32_t *tokens,
+                          int64_t count)
+{
+    const struct model_family *family = decoder->model->family;
+    if (family->decoder_retain && count > 0) family->decoder_retain(decoder, slot, tokens, count);
+}
+
+struct model_decoder_counts model_decoder_counts(const struct model_decoder *decoder)
+{
+    return decoder->counts;
 }
 
 status model_decoder_count(struct model_decoder *decoder)
@@ -264,13 +268,14 @@ status model_decoder_count(struct model_decoder *decoder)
     if (decoder->steps >= decoder->max_steps)
         FAIL(STATUS_INTERNAL, "decoding past %lld steps", (long long)decoder->max_steps);
     decoder->steps++;
+    decoder->counts.decoded += decoder->rows;
     return NULL;
 }
 
 void model_decoder_calls(struct model_decoder *decoder)
 {
     struct queue *q = decoder->model->queue;
-    q->op->advance(q, decoder->step, 1, 2 * decoder->limits.rows, 1); /* and self_key_end */
+    q->op->advance(q, decoder->step, 1, decoder->rows, 1);
     decoder->model->family->decoder_step(decoder);
 }
 
@@ -325,7 +330,7 @@ float *model_decoder_logits(struct model_decoder *decoder)
 
 const float *model_decoder_capture(struct model_decoder *decoder, int64_t *stride)
 {
-    *stride = decoder->limits.longest_history;
+    *stride = decoder_capture_stride(decoder);
     return decoder->capture;
 }
 

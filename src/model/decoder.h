@@ -1,6 +1,7 @@
 /* Incremental decoding: histories are read once, rows (candidates) share their history's keys and
- * values.  The logits and the captured attention of a step are those of the teacher-forced pass,
- * bit for bit. */
+ * values; of a causal model histories share what they begin with, and what was read is kept for
+ * later batches.  The logits and the captured attention of a step are those of the teacher-forced
+ * pass, bit for bit. */
 #ifndef REGARD_MODEL_DECODER_H
 #define REGARD_MODEL_DECODER_H
 
@@ -15,10 +16,13 @@ void model_decoder_destroy(struct model_decoder *decoder);
  * it, and strides are theirs, not the batch's, so that addresses and arguments repeat. */
 status model_decoder_reserve(struct model_decoder *decoder,
                              const struct model_decoder_limits *limits);
-/* Reads the histories and sets up `rows` rows, all at step 0 with the shape's start id as input;
+/* Of a causal model: from the next batch on keys and values of so many tokens are kept, at least
+ * those of one batch; 0: twice those. */
+void model_decoder_cache(struct model_decoder *decoder, int64_t tokens);
+/* Reads the histories of a batch (its replies are not looked at) and sets up `rows` rows, all at
+ * step 0 with the shape's start id, or of a causal model the history's last token, as input;
  * row_history [rows] host.  max_steps: so many steps at most. */
-status model_decoder_begin(struct model_decoder *decoder, int64_t histories,
-                           const int32_t *history_begin, const int32_t *history_tokens,
+status model_decoder_begin(struct model_decoder *decoder, const struct model_batch *batch,
                            int64_t rows, const int32_t *row_history, int64_t max_steps,
                            int64_t capture_layers);
 /* One step for all rows: reads the input tokens (device, set by begin, later by the sampler
@@ -48,6 +52,13 @@ const int32_t *model_decoder_key_begin(struct model_decoder *decoder);
 const int32_t *model_decoder_key_end(struct model_decoder *decoder);
 /* Keeps the rows named (ascending, host) and drops the others, without waiting for the device. */
 status model_decoder_keep(struct model_decoder *decoder, const int32_t *rows, int64_t count);
+/* After the steps: the row that was number `slot` when the decoding began sampled these tokens
+ * (host).  A history that goes on with them finds what was computed, until the next batches need
+ * the room or the weights change. */
+void model_decoder_retain(struct model_decoder *decoder, int64_t slot, const int32_t *tokens,
+                          int64_t count);
+/* Since the decoder was created. */
+struct model_decoder_counts model_decoder_counts(const struct model_decoder *decoder);
 int64_t model_decoder_rows(const struct model_decoder *decoder);
 int64_t model_decoder_steps(const struct model_decoder *decoder); /* counted since begin */
 

@@ -5,32 +5,30 @@
 #include "src/model/batch.h"
 #include "src/model/buffer.h"
 #include "src/model/model_state.h"
-#include "src/model/run_state.h"
 #include "src/model/workspace.h"
 
 /* Host images of the rows' integers: one may still be read by an upload while the other is
  * filled. */
 enum { DECODER_IMAGES = 2 };
 
-/* A family's own struct begins with it.  Every row owns a slot of the caches of its own keys and
- * values; rows of one history that stand side by side are one segment. */
+/* A family's own struct begins with it.  Every row owns a slot of the keys and values that belong
+ * to replies. */
 struct model_decoder {
     struct model *model;
-    struct model_run *run;              /* the histories' pass */
     struct model_decoder_limits limits; /* what everything below is placed for */
     int64_t layout;
+    int64_t cache_tokens; /* asked for, see model_decoder_cache */
     int64_t histories, rows, max_steps, steps, capture_layers;
-    int64_t segments; /* the last ones may be empty */
-    struct buffer activations, caches, captured, integers;
+    int64_t segments; /* what the family's arguments depend on beside limits and rows */
+    struct model_decoder_counts counts;
+    struct buffer activations, captured, integers;
     float *logits;  /* [rows, vocabulary] */
-    float *capture; /* [rows, limits.longest_history], or NULL */
-    /* In `integers`, and in the host's images of it; limits.rows of each unless said otherwise. */
+    float *capture; /* [rows, decoder_capture_stride], or NULL */
+    /* In `integers`, and in the host's images of it; limits.rows of each unless said otherwise;
+     * then the family's. */
     int32_t *history_begin; /* [histories + 1] */
-    int32_t *slot, *history;
-    int32_t *step, *self_key_end;               /* side by side: they advance together */
-    int32_t *self_query_begin, *self_key_begin; /* [rows + 1], [rows]: a row's own keys */
-    int32_t *cross_query_begin;                 /* [segments + 1] */
-    int32_t *cross_key_begin, *cross_key_end;   /* [segments]: the history's keys */
+    int32_t *slot, *history, *step;
+    int32_t *query_begin;   /* [rows + 1]: a row a segment */
     int32_t *moves;         /* where a row's input goes, see model_decoder_keep */
     int32_t *input, *moved; /* [rows], [2 rows] */
     struct host_buffer image[DECODER_IMAGES];
@@ -38,5 +36,14 @@ struct model_decoder {
     /* The host's: which slot and history a row has; where histories stand. */
     int32_t *host_slot, *host_history, *host_begin;
 };
+
+int64_t decoder_capture_stride(const struct model_decoder *decoder);
+/* Makes room in the buffer for what place_all places, and places it; another layout where it
+ * moves. */
+status decoder_place_in(struct model_decoder *decoder, struct buffer *buffer,
+                        void (*place_all)(struct model_decoder *, struct workspace *));
+/* `now` where steps are recorded and that is enough for `need`; else `need`, or its bucket. */
+int64_t decoder_grown(const struct model_decoder *decoder, int64_t now, int64_t need,
+                      bool to_bucket);
 
 #endif

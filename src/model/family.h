@@ -10,7 +10,9 @@
 #include <jansson.h>
 
 struct model;
+struct model_batch;
 struct model_decoder;
+struct model_decoder_limits;
 struct model_run;
 struct model_shape;
 struct model_watermark;
@@ -21,6 +23,10 @@ struct workspace;
 
 struct model_family {
     const char *name;
+    /* History and reply are one sequence: a reply's first token stands behind the history's last,
+     * and what histories begin with alike is computed once (forest.h).  Otherwise a reply stands
+     * behind the shape's start id and reads an encoded history. */
+    bool causal;
     const char *const *config_types; /* config.json's model_type names, then NULL */
 
     size_t shape_size;
@@ -61,15 +67,25 @@ struct model_family {
                      const struct model_watermark *watermark);
 
     size_t decoder_size;
-    void (*decoder_create)(struct model_decoder *decoder);
+    status (*decoder_create)(struct model_decoder *decoder);
     void (*decoder_release)(struct model_decoder *decoder);
-    /* Room for a step's activations, but its logits; for keys and values. */
+    /* Room for a step's activations, but its logits; for integers that belong to the rows. */
     void (*decoder_place)(struct model_decoder *decoder, struct workspace *workspace);
-    void (*decoder_place_caches)(struct model_decoder *decoder, struct workspace *workspace);
-    /* Before the first step: the histories' run is done, all is placed. */
-    void (*decoder_begin)(struct model_decoder *decoder);
+    void (*decoder_place_integers)(struct model_decoder *decoder, struct workspace *workspace);
+    /* The host's image of those, for the present rows. */
+    void (*decoder_fill_integers)(struct model_decoder *decoder);
+    /* Beforehand, memory of the family's own for batches within the limits. */
+    status (*decoder_reserve)(struct model_decoder *decoder,
+                              const struct model_decoder_limits *limits);
+    /* Reads the histories, and makes room for the keys and values of the rows (decoder->rows,
+     * host_history).  Then places_make and fill_integers are called. */
+    status (*decoder_begin)(struct model_decoder *decoder, const struct model_batch *histories);
     /* One step: from decoder->input to decoder->logits and decoder->capture. */
     void (*decoder_step)(struct model_decoder *decoder);
+    /* Slot `slot` read the last token of its history and then `count` - 1 tokens of its reply: what
+     * it computed is kept for a history that goes on with them.  NULL: nothing is. */
+    void (*decoder_retain)(struct model_decoder *decoder, int64_t slot, const int32_t *tokens,
+                           int64_t count);
 
     /* Other names under which files store a parameter, in the order they are looked for, then
      * NULL; which tensors of a file are passed over. */

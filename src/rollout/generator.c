@@ -82,20 +82,43 @@ void packed_prompts_make(struct packed_prompts *packed, const struct prompt *pro
 {
     packed->first = rows[0].prompt;
     packed->count = rows[row_count - 1].prompt - packed->first + 1;
-    packed->begin = memory_allocate((size_t)(packed->count + 1) * sizeof *packed->begin);
-    for (int64_t p = 0; p < packed->count; p++)
-        packed->begin[p + 1] = packed->begin[p] + (int32_t)prompts[packed->first + p].count;
+    const size_t n = (size_t)packed->count + 1;
+    packed->begin = memory_allocate(n * sizeof *packed->begin);
+    packed->cut_begin = memory_allocate(n * sizeof *packed->cut_begin);
+    for (int64_t p = 0; p < packed->count; p++) {
+        const struct prompt *prompt = &prompts[packed->first + p];
+        packed->begin[p + 1] = packed->begin[p] + (int32_t)prompt->count;
+        packed->cut_begin[p + 1] = packed->cut_begin[p] + (int32_t)prompt->cut_count;
+    }
     packed->tokens =
         memory_allocate((size_t)packed->begin[packed->count] * sizeof *packed->tokens + 4);
-    for (int64_t p = 0; p < packed->count; p++)
-        memcpy(packed->tokens + packed->begin[p], prompts[packed->first + p].tokens,
-               (size_t)prompts[packed->first + p].count * sizeof *packed->tokens);
+    packed->cuts =
+        memory_allocate((size_t)packed->cut_begin[packed->count] * sizeof *packed->cuts + 4);
+    for (int64_t p = 0; p < packed->count; p++) {
+        const struct prompt *prompt = &prompts[packed->first + p];
+        memcpy(packed->tokens + packed->begin[p], prompt->tokens,
+               (size_t)prompt->count * sizeof *packed->tokens);
+        if (prompt->cut_count)
+            memcpy(packed->cuts + packed->cut_begin[p], prompt->cuts,
+                   (size_t)prompt->cut_count * sizeof *packed->cuts);
+    }
+}
+
+struct model_batch packed_prompts_batch(const struct packed_prompts *packed)
+{
+    return (struct model_batch){.histories = packed->count,
+                                .history_begin = packed->begin,
+                                .history_tokens = packed->tokens,
+                                .cut_begin = packed->cut_begin,
+                                .cuts = packed->cuts};
 }
 
 void packed_prompts_free(struct packed_prompts *packed)
 {
     free(packed->begin);
     free(packed->tokens);
+    free(packed->cut_begin);
+    free(packed->cuts);
 }
 
 int64_t generator_histories(const struct rollout_settings *settings, int64_t candidates)
@@ -141,7 +164,9 @@ status generator_reserve(struct generator *g, const struct rollout_settings *set
                                                  .longest_history = settings->max_history,
                                                  .rows = rows,
                                                  .steps = settings->max_new_tokens,
-                                                 .capture_layers = settings->layers};
+                                                 .capture_layers = settings->layers,
+                                                 .cuts = 2 * settings->max_turns,
+                                                 .cache_tokens = settings->cache_tokens};
     const struct generator_limits limits = {.tokens = tokens,
                                             .rows = rows,
                                             .steps = settings->max_new_tokens,
@@ -366,8 +391,9 @@ static status steps_run(struct generator *g, struct chunk *chunk)
     return NULL;
 }
 
-/* A reply ends at its first end token. */
-static void replies_fill(const struct generator *g, const struct chunk *chunk,
+/* A reply ends at its first end token.  Where the model can go on from what it computed, that is
+ * kept. */
+static void replies_fill(struct generator *g, const struct chunk *chunk,
                          const struct prompt *prompts, struct reply *replies)
 {
     const int32_t end = model_shape(g->model)->end;
@@ -379,6 +405,7 @@ static void replies_fill(const struct generator *g, const struct chunk *chunk,
         while (count < chunk->steps && !ended) ended = tokens[count++] == end;
         results_reply(&g->results, first, count, prompts[chunk->prompt[r]].turns, &replies[r]);
         replies[r].ended = ended;
+        model_decoder_retain(g->decoder, r, tokens, count);
     }
 }
 
@@ -399,8 +426,10 @@ static status chunk_begin(struct generator *g, const struct chunk *chunk,
     TRY(capture_begin(&g->capture, chunk->settings, &batch, g->limits.tokens, g->limits.rows));
     const struct statistic_sizes sizes = generator_sizes(g, chunk->settings, g->limits.turns);
     TRY(results_begin(&g->results, g->limits.rows * g->limits.steps, &sizes));
-    TRY(model_decoder_begin(g->decoder, packed->count, packed->begin, packed->tokens, chunk->all,
-                            chunk->prompt, chunk->steps, chunk->settings->layers));
+    const struct model_batch histories = packed_prompts_batch(packed);
+    model_decoder_cache(g->decoder, chunk->settings->cache_tokens);
+    TRY(model_decoder_begin(g->decoder, &histories, chunk->all, chunk->prompt, chunk->steps,
+                            chunk->settings->layers));
     const struct step_key key = step_key_of(g, chunk);
     step_graphs_keep_layout(&g->recorded, &key);
     return NULL;

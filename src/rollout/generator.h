@@ -40,10 +40,13 @@ int64_t generator_histories(const struct rollout_settings *settings, int64_t can
 /* The prompts that rows read, in one piece. */
 struct packed_prompts {
     int64_t first, count;
-    int32_t *begin, *tokens; /* [count + 1], [begin[count]] */
+    int32_t *begin, *tokens;   /* [count + 1], [begin[count]] */
+    int32_t *cut_begin, *cuts; /* [count + 1], [cut_begin[count]] */
 };
 void packed_prompts_make(struct packed_prompts *packed, const struct prompt *prompts,
                          const struct reply_row *rows, int64_t row_count);
+/* The batch of these histories without replies. */
+struct model_batch packed_prompts_batch(const struct packed_prompts *packed);
 void packed_prompts_free(struct packed_prompts *packed);
 
 #endif

@@ -80,5 +80,6 @@ void prompt_free(struct prompt *prompt)
     free(prompt->salient);
     free(prompt->turn_of);
     free(prompt->part);
+    free(prompt->cuts);
     memset(prompt, 0, sizeof *prompt);
 }

@@ -14,7 +14,9 @@ struct prompt {
     uint8_t *salient; /* I, a subset of V */
     uint8_t *turn_of; /* the turn a token belongs to, from 0, capped at 255 */
     uint8_t *part;    /* enum prompt_part */
-    int64_t count, visible_count, salient_count;
+    int32_t *cuts;    /* [cut_count] ascending: where a causal model's history falls into segments
+                       * (struct model_batch) */
+    int64_t count, cut_count, visible_count, salient_count;
     int64_t turns; /* of the tokens: 1 + the largest of turn_of */
     int32_t turn;  /* t, from 1 */
 };

@@ -101,13 +101,11 @@ static status batch_score(struct generator *g, const struct rollout_settings *se
 {
     const struct model_shape *shape = model_shape(g->model);
     const float temperature = settings->temperature > 0 ? (float)settings->temperature : 1.0f;
-    const struct model_batch batch = {.histories = packed->count,
-                                      .history_begin = packed->begin,
-                                      .history_tokens = packed->tokens,
-                                      .replies = row_count,
-                                      .reply_begin = a->reply_begin,
-                                      .reply_tokens = a->tokens,
-                                      .reply_history = a->history};
+    struct model_batch batch = packed_prompts_batch(packed);
+    batch.replies = row_count;
+    batch.reply_begin = a->reply_begin;
+    batch.reply_tokens = a->tokens;
+    batch.reply_history = a->history;
     TRY(model_forward(g->run, &batch, MODEL_KEEP_NOTHING, settings->layers));
     const int32_t *begin = g->key_begin.data;
     struct attention_summary summary = {.rows = a->total,

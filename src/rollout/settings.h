@@ -16,9 +16,11 @@ struct rollout_settings {
     int64_t top_k, max_new_tokens;
     int64_t batch;                  /* replies that are decoded or scored at once */
     int64_t max_history, max_turns; /* what room is made for beforehand */
+    int64_t cache_tokens;           /* whose keys and values a causal model keeps; see batch.h */
     /* attention */
     int64_t layers;        /* of the decoder, the last; 0: none is read, asked by bench alone */
     bool exclude_special;  /* V without special tokens */
+    bool exclude_first;    /* of a causal model: V without position 0 */
     bool history_coverage; /* false: I is of the current prompt alone */
     bool shuffled, random_salience; /* controls */
     /* dialogues */

@@ -229,8 +229,7 @@ static void decoding_with_adapters_has_the_bits_of_teacher_forcing(void **state)
         float *forced = logits_of(&p);
         if (want) check_bits(forced, want, M * 23, "logits of two threads", 0);
         CHECK(model_decoder_create(p.model, &decoder));
-        CHECK(model_decoder_begin(decoder, 4, tiny->history_begin, tiny->history_tokens, 5,
-                                  tiny->reply_history, 8, 0));
+        CHECK(model_decoder_begin(decoder, &tiny->batch, 5, tiny->reply_history, 8, 0));
         for (int32_t step = 0; step < 8; step++) {
             int32_t input[5] = {0};
             CHECK(model_decoder_step(decoder));

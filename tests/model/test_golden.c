@@ -256,8 +256,10 @@ static void generate(const struct golden *g, struct reply *replies)
     uint32_t *counter = device_new(q, 3 * row);
     int32_t of_row[MOST_CASES] = {0, 1, 2, 3, 4, 5, 6, 7};
     CHECK(model_decoder_create(g->model, &decoder));
-    CHECK(model_decoder_begin(decoder, g->cases, g->history_begin, g->history_tokens, g->cases,
-                              of_row, MOST_STEPS, 0));
+    const struct model_batch batch = {.histories = g->cases,
+                                      .history_begin = g->history_begin,
+                                      .history_tokens = g->history_tokens};
+    CHECK(model_decoder_begin(decoder, &batch, g->cases, of_row, MOST_STEPS, 0));
     for (int step = 0; step < MOST_STEPS && model_decoder_rows(decoder) > 0; step++) {
         int32_t rows = (int32_t)model_decoder_rows(decoder), keep[MOST_CASES], kept = 0,
                 token[MOST_CASES];

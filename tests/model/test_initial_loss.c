@@ -21,7 +21,13 @@ static double first_loss(const struct t5_shape *shape, int64_t seed)
     CHECK(model_create(q, &shape->common, false, &model));
     CHECK(model_initialize(model, seed));
     CHECK(model_run_create(model, &run));
-    const struct model_batch batch = {REPLIES, begin, history, REPLIES, begin, reply, owner};
+    const struct model_batch batch = {.histories = REPLIES,
+                                      .history_begin = begin,
+                                      .history_tokens = history,
+                                      .replies = REPLIES,
+                                      .reply_begin = begin,
+                                      .reply_tokens = reply,
+                                      .reply_history = owner};
     CHECK(model_forward(run, &batch, MODEL_KEEP_NOTHING, 0));
     float *logp = device_new(q, REPLIES * LENGTH * sizeof(float));
     CHECK(model_run_logp(run, 1.0f, logp, NULL, NULL));

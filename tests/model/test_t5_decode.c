@@ -76,8 +76,7 @@ static void decoding_matches(struct model_decoder *decoder, struct model *model,
 {
     struct queue *q = model_queue(model);
     int32_t reply[5] = {0, 1, 2, 3, 4}, input[5] = {0};
-    CHECK(model_decoder_begin(decoder, 4, tiny->history_begin, tiny->history_tokens, 5,
-                              tiny->reply_history, 9, 2));
+    CHECK(model_decoder_begin(decoder, &tiny->batch, 5, tiny->reply_history, 9, 2));
     for (int32_t step = 0; step < 8; step++) {
         CHECK(model_decoder_step(decoder));
         int64_t rows = model_decoder_rows(decoder), stride;

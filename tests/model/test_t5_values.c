@@ -19,8 +19,7 @@ static float *step_logits_of(struct model *model, const struct tiny_batch *tiny)
 {
     struct model_decoder *decoder;
     CHECK(model_decoder_create(model, &decoder));
-    CHECK(model_decoder_begin(decoder, 4, tiny->history_begin, tiny->history_tokens, 5,
-                              tiny->reply_history, 2, 2));
+    CHECK(model_decoder_begin(decoder, &tiny->batch, 5, tiny->reply_history, 2, 2));
     CHECK(model_decoder_step(decoder));
     float *host = host_of(model_queue(model), model_decoder_logits(decoder), 5 * 23);
     model_decoder_destroy(decoder);

@@ -1,19 +1,26 @@
 #include "src/model/t5/decode.h"
 
 #include "src/base/memory.h"
+#include "src/model/run.h"
 #include "src/model/t5/layer.h"
 
 #include <stdlib.h>
 
-void t5_decoder_create(struct model_decoder *decoder)
+status t5_decoder_create(struct model_decoder *common)
 {
-    const size_t layers = (size_t)decoder->model->shape->layers;
-    t5_decoder_of(decoder)->layer = memory_allocate(layers * sizeof(struct t5_activations));
+    struct t5_decoder *decoder = t5_decoder_of(common);
+    const size_t layers = (size_t)common->model->shape->layers;
+    decoder->caches.kind = MEMORY_CACHES;
+    decoder->layer = memory_allocate(layers * sizeof(struct t5_activations));
+    return model_run_create(common->model, &decoder->run);
 }
 
-void t5_decoder_release(struct model_decoder *decoder)
+void t5_decoder_release(struct model_decoder *common)
 {
-    free(t5_decoder_of(decoder)->layer);
+    struct t5_decoder *decoder = t5_decoder_of(common);
+    model_run_destroy(decoder->run);
+    buffer_release(common->model->queue, &decoder->caches);
+    free(decoder->layer);
 }
 
 void t5_decoder_place(struct model_decoder *common, struct workspace *workspace)
@@ -28,7 +35,40 @@ void t5_decoder_place(struct model_decoder *common, struct workspace *workspace)
     decoder->scaled = s->scale_logits ? workspace_reals(workspace, rows * d) : decoder->normed;
 }
 
-void t5_decoder_place_caches(struct model_decoder *common, struct workspace *workspace)
+void t5_decoder_place_integers(struct model_decoder *common, struct workspace *workspace)
+{
+    struct t5_decoder *decoder = t5_decoder_of(common);
+    const int64_t rows = common->limits.rows;
+    decoder->self_key_begin = workspace_ints(workspace, rows);
+    decoder->self_key_end = workspace_ints(workspace, rows);
+    decoder->cross_query_begin = workspace_ints(workspace, rows + 1);
+    decoder->cross_key_begin = workspace_ints(workspace, rows);
+    decoder->cross_key_end = workspace_ints(workspace, rows);
+}
+
+void t5_decoder_fill_integers(struct model_decoder *common)
+{
+    struct t5_decoder *decoder = t5_decoder_of(common);
+    const int32_t stride = (int32_t)common->limits.steps;
+    int64_t segments = 0;
+    for (int64_t r = 0; r < common->rows; r++) {
+        const int32_t history = common->host_history[r];
+        decoder->self_key_begin[r] = common->host_slot[r] * stride;
+        decoder->self_key_end[r] = decoder->self_key_begin[r] + (int32_t)common->steps;
+        if (r > 0 && history == common->host_history[r - 1]) continue;
+        decoder->cross_query_begin[segments] = (int32_t)r;
+        decoder->cross_key_begin[segments] = common->host_begin[history];
+        decoder->cross_key_end[segments] = common->host_begin[history + 1];
+        segments++;
+    }
+    /* Where steps are recorded, few numbers of segments are told apart: the last ones have no
+     * rows. */
+    common->segments = common->model->queue->op->graph_begin ? size_bucket(segments) : segments;
+    for (int64_t s = segments; s <= common->segments; s++)
+        decoder->cross_query_begin[s] = (int32_t)common->rows;
+}
+
+static void place_caches(struct model_decoder *common, struct workspace *workspace)
 {
     struct t5_decoder *decoder = t5_decoder_of(common);
     const struct t5_shape *s = t5_of(common->model)->shape;
@@ -36,6 +76,17 @@ void t5_decoder_place_caches(struct model_decoder *common, struct workspace *wor
     const int64_t token = s->common.layers * 2 * s->common.heads * s->d_kv;
     decoder->cross_kv = workspace_reals(workspace, token * limits->history_tokens);
     decoder->cache = workspace_reals(workspace, token * limits->rows * limits->steps);
+}
+
+status t5_decoder_reserve(struct model_decoder *common, const struct model_decoder_limits *limits)
+{
+    struct t5_decoder *decoder = t5_decoder_of(common);
+    const struct model_limits encoder = {.histories = limits->histories,
+                                         .history_tokens = limits->history_tokens,
+                                         .longest_history = limits->longest_history,
+                                         .capture_layers = limits->capture_layers};
+    TRY(model_run_reserve(decoder->run, &encoder));
+    return decoder_place_in(common, &decoder->caches, place_caches);
 }
 
 static real *layer_cross_kv(const struct t5_decoder *decoder, int64_t layer)
@@ -46,15 +97,22 @@ static real *layer_cross_kv(const struct t5_decoder *decoder, int64_t layer)
                    layer * common->limits.history_tokens * 2 * s->common.heads * s->d_kv);
 }
 
-void t5_decoder_begin(struct model_decoder *common)
+status t5_decoder_begin(struct model_decoder *common, const struct model_batch *batch)
 {
     struct t5_decoder *decoder = t5_decoder_of(common);
     struct t5 *t5 = t5_of(common->model);
+    const struct model_batch histories = {.histories = batch->histories,
+                                          .history_begin = batch->history_begin,
+                                          .history_tokens = batch->history_tokens};
+    const int64_t tokens = batch->history_begin[batch->histories];
+    TRY(model_forward(decoder->run, &histories, MODEL_KEEP_NOTHING, common->capture_layers));
+    TRY(decoder_place_in(common, &decoder->caches, place_caches));
+    common->counts.prefilled += tokens;
     t5_relative_bias(t5, &t5->decoder, decoder->bias, common->limits.steps);
     for (int64_t i = 0; i < t5->decoder.layers; i++)
         linear_forward(t5->common.queue, &t5->decoder.layer[i].linear[CROSS_KV],
-                       layer_cross_kv(decoder, i), common->run->hidden,
-                       common->run->history_tokens);
+                       layer_cross_kv(decoder, i), model_run_hidden(decoder->run), tokens);
+    return NULL;
 }
 
 /* One query a row, standing behind its cached keys. */
@@ -77,9 +135,9 @@ static void self_attention(struct t5_decoder *decoder, int64_t index,
         .head_dim = s->d_kv,
         .scale = 1.0f,
         .query_rows = common->rows,
-        .query_begin = common->self_query_begin,
-        .key_begin = common->self_key_begin,
-        .key_end = common->self_key_end,
+        .query_begin = common->query_begin,
+        .key_begin = decoder->self_key_begin,
+        .key_end = decoder->self_key_end,
         .q = a->qkv,
         .k = cache,
         .v = real_at(q, cache, inner),
@@ -110,9 +168,9 @@ static void cross_attention(struct t5_decoder *decoder, int64_t index,
         .head_dim = s->d_kv,
         .scale = 1.0f,
         .query_rows = common->rows,
-        .query_begin = common->cross_query_begin,
-        .key_begin = common->cross_key_begin,
-        .key_end = common->cross_key_end,
+        .query_begin = decoder->cross_query_begin,
+        .key_begin = decoder->cross_key_begin,
+        .key_end = decoder->cross_key_end,
         .q = a->cross_q,
         .k = kv,
         .v = real_at(q, kv, inner),
@@ -121,7 +179,7 @@ static void cross_attention(struct t5_decoder *decoder, int64_t index,
         .v_stride = 2 * inner,
         .out = a->cross_out,
         .capture = index >= first ? common->capture : NULL,
-        .capture_stride = common->limits.longest_history,
+        .capture_stride = decoder_capture_stride(common),
         .capture_accumulate = index > first,
     };
     q->op->attention(q, &attention);
@@ -133,6 +191,7 @@ void t5_decoder_step(struct model_decoder *common)
     struct t5 *t5 = t5_of(common->model);
     struct queue *q = t5->common.queue;
     const int64_t rows = common->rows;
+    q->op->advance(q, decoder->self_key_end, 1, rows, 1);
     q->op->embedding(q, decoder->layer[0].x_in, t5->common.parameters.values + t5->common.embedding,
                      common->input, rows, t5->shape->common.width);
     for (int64_t i = 0; i < t5->decoder.layers; i++) {

@@ -4,11 +4,13 @@
 
 #include "src/model/t5/state.h"
 
-void t5_decoder_create(struct model_decoder *decoder);
+status t5_decoder_create(struct model_decoder *decoder);
 void t5_decoder_release(struct model_decoder *decoder);
 void t5_decoder_place(struct model_decoder *decoder, struct workspace *workspace);
-void t5_decoder_place_caches(struct model_decoder *decoder, struct workspace *workspace);
-void t5_decoder_begin(struct model_decoder *decoder);
+void t5_decoder_place_integers(struct model_decoder *decoder, struct workspace *workspace);
+void t5_decoder_fill_integers(struct model_decoder *decoder);
+status t5_decoder_reserve(struct model_decoder *decoder, const struct model_decoder_limits *limits);
+status t5_decoder_begin(struct model_decoder *decoder, const struct model_batch *batch);
 void t5_decoder_step(struct model_decoder *decoder);
 
 #endif

@@ -66,13 +66,21 @@ struct t5_run {
     struct t5_gradients gradients;            /* placed where activations are kept */
 };
 
+/* Rows of one history that stand side by side are one segment of cross-attention; the last segments
+ * may be empty. */
 struct t5_decoder {
     struct model_decoder common;
+    struct model_run *run;        /* the histories' pass */
     struct t5_activations *layer; /* [layers] on the host, all the same place */
     float *bias;                  /* [heads, 2 limits.steps - 1] */
-    real *cross_kv;               /* [layers, limits.history_tokens, 2i] */
-    real *cache;                  /* [layers, slots, limits.steps, 2i] keys, then values */
     real *normed, *scaled;        /* [rows, d] */
+    struct buffer caches;
+    real *cross_kv; /* [layers, limits.history_tokens, 2i] */
+    real *cache;    /* [layers, slots, limits.steps, 2i] keys, then values */
+    /* In `integers` of the decoder. */
+    int32_t *self_key_begin, *self_key_end;   /* [rows]: a row's own keys */
+    int32_t *cross_query_begin;               /* [segments + 1] */
+    int32_t *cross_key_begin, *cross_key_end; /* [segments]: the history's keys */
 };
 
 static inline struct t5 *t5_of(struct model *model)
