@@ -76,6 +76,53 @@ static void add_and_scale_are_one_rounding_from_exact_and_relu_backward_is_exact
     guarded_free(b, "b");
 }
 
+/* Columns [0, n) of rows that stand further apart; what lies between is left alone. */
+static void biases_are_added_and_their_gradient_is_the_sum_of_rows(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][3] = {
+        {1, 1, 1}, {7, 5, 9}, {rows, width, width}, {rows, 96, 104}, {33, 960, 960}};
+    struct queues all = queues_new();
+    for (size_t n = 0; n < sizeof shapes / sizeof *shapes; n++) {
+        const int64_t m = shapes[n][0], columns = shapes[n][1], stride = shapes[n][2];
+        const int64_t size = (m - 1) * stride + columns;
+        float *x = random_new(size, 20, 1), *bias = random_new(columns, 21, 1);
+        double *sum = malloc((size_t)columns * sizeof *sum);
+        float *chain = random_new(columns, 22, 1), *first = floats_new(columns);
+        for (int64_t j = 0; j < columns; j++) sum[j] = (double)chain[j];
+        for (int64_t i = 0; i < m; i++)
+            for (int64_t j = 0; j < columns; j++) {
+                sum[j] += (double)x[i * stride + j];
+                chain[j] += x[i * stride + j];
+            }
+        for (int qi = 0; qi < all.count; qi++) {
+            struct queue *q = all.q[qi];
+            float *y = random_new(size, 20, 1), *dbias = random_new(columns, 22, 1);
+            q->op->bias_add(q, y, stride, bias, m, columns);
+            q->op->bias_backward(q, dbias, x, stride, m, columns);
+            queue_check(q);
+            for (int64_t at = 0; at < size; at++) {
+                const double want =
+                    (double)x[at] + (at % stride < columns ? (double)bias[at % stride] : 0);
+                check_close(y + at, &want, 1, 0, one_rounding, all.name[qi]);
+            }
+            /* m roundings of sums of at most m. */
+            check_close(dbias, sum, columns, (double)(m * m) * one_rounding, 0, all.name[qi]);
+            if (!all.cuda) check_bits(dbias, chain, columns, all.name[qi]);
+            if (qi == 0) memcpy(first, dbias, (size_t)columns * sizeof *first);
+            check_bits(dbias, first, columns, all.name[qi]);
+            guarded_free(y, all.name[qi]);
+            guarded_free(dbias, all.name[qi]);
+        }
+        free(sum);
+        guarded_free(x, "x");
+        guarded_free(bias, "bias");
+        guarded_free(chain, "chain");
+        guarded_free(first, "first");
+    }
+    queues_free(&all);
+}
+
 static void cache_append_writes_its_rows_alone_and_advance_adds(void **state)
 {
     (void)state;
@@ -95,6 +142,8 @@ static void cache_append_writes_its_rows_alone_and_advance_adds(void **state)
     for (int i = 0; i < 3; i++) steps[i] = 10 * i;
     q->op->advance(q, steps, -2, 3, 1);
     for (int i = 0; i < 3; i++) assert_int_equal(steps[i], 10 * i - 2);
+    q->op->advance(q, steps, 5, 2, 2); /* the first and the last */
+    for (int i = 0; i < 3; i++) assert_int_equal(steps[i], 10 * i - 2 + (i != 1 ? 5 : 0));
     guarded_free(steps, "steps");
     guarded_free(to, "to");
     guarded_free(from, "from");
@@ -192,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(embedding_copies_rows_and_adds_gradients_in_order),
         cmocka_unit_test(add_and_scale_are_one_rounding_from_exact_and_relu_backward_is_exact),
+        cmocka_unit_test(biases_are_added_and_their_gradient_is_the_sum_of_rows),
         cmocka_unit_test(cache_append_writes_its_rows_alone_and_advance_adds),
         cmocka_unit_test(mean_rows_and_its_gradient),
         cmocka_unit_test(relative_bias_has_t5s_buckets_and_their_gradient),

@@ -310,6 +310,69 @@ static void wide_rows_change_no_bits(void **state)
     queues_free(&all);
 }
 
+/* Rows of a decoder-only model: an entry for each history token, then for those of the reply so
+ * far, and what lies behind is not read.  V leaves the first token out as well. */
+static void masses_are_of_the_first_special_other_and_reply_tokens(void **state)
+{
+    (void)state;
+    enum { wide = stride + rows };
+    struct queues all = queues_new();
+    for (int qi = 0; qi < all.count; qi++) {
+        struct problem *p = problem_new(ROW_FLOOR_NONE, false);
+        uint8_t special[tokens];
+        float *capture = floats_new(rows * wide), *mass[3];
+        for (int k = 0; k < 3; k++) mass[k] = floats_new(rows);
+        for (int j = 0; j < tokens; j++) special[j] = uniform_at(8, (uint64_t)j) < 0.3;
+        for (int h = 0; h < histories; h++) p->visible[p->key_begin[h]] = false;
+        for (int i = 0; i < rows; i++) {
+            const int keys = p->key_end[p->history_of_row[i]] - p->key_begin[p->history_of_row[i]];
+            for (int j = 0; j < keys + p->step[i]; j++)
+                capture[i * wide + j] = (float)uniform_at(9, (uint64_t)(i * wide + j));
+        }
+        p->s.capture = capture;
+        p->s.capture_stride = wide;
+        p->s.special = special;
+        p->s.first_mass = mass[0];
+        p->s.history_mass = mass[1];
+        p->s.reply_mass = mass[2];
+        run(all.q[qi], p);
+        for (int i = 0; i < rows; i++) {
+            const int begin = p->key_begin[p->history_of_row[i]];
+            const int keys = p->key_end[p->history_of_row[i]] - begin;
+            double want[4] = {0}, entropy = 0, sum = 0;
+            for (int j = 0; j < keys + p->step[i]; j++) {
+                const int kind = j == 0 ? 0 : j >= keys ? 2 : special[begin + j] ? 3 : 1;
+                want[kind] += (double)capture[i * wide + j] * 0.125;
+                if (j < keys && p->visible[begin + j]) sum += (double)capture[i * wide + j];
+            }
+            for (int k = 0; k < 3; k++) check_close(mass[k] + i, want + k, 1, off, off, "a mass");
+            check_close(p->special_mass + i, want + 3, 1, off, off, "special_mass");
+            for (int j = 0; j < keys; j++) {
+                const double a = (double)capture[i * wide + j] / sum;
+                if (p->visible[begin + j]) entropy -= a * log(a);
+            }
+            check_close(p->entropy + i, &entropy, 1, off, off, "entropy");
+        }
+        /* Each mass may be left out, and without `special` none is written. */
+        struct problem *none = problem_new(ROW_FLOOR_NONE, false);
+        none->s.first_mass = mass[0];
+        mass[0][0] = 77;
+        run(all.q[qi], none);
+        assert_true(mass[0][0] == 77);
+        none->s.special = special;
+        none->s.first_mass = NULL;
+        none->s.capture = capture;
+        none->s.capture_stride = wide;
+        run(all.q[qi], none);
+        check_bits(none->special_mass, p->special_mass, rows, all.name[qi]);
+        for (int k = 0; k < 3; k++) guarded_free(mass[k], "a mass");
+        guarded_free(capture, "capture");
+        problem_free(none);
+        problem_free(p);
+    }
+    queues_free(&all);
+}
+
 /* As in a decode step after rows have left: slots out of order, results at (slot, step). */
 static void results_go_to_the_places_of_slot_and_step(void **state)
 {
@@ -370,6 +433,7 @@ int main(void)
         cmocka_unit_test(the_shuffle_permutes_over_the_visible),
         cmocka_unit_test(edge_cases_have_their_defined_values),
         cmocka_unit_test(wide_rows_change_no_bits),
+        cmocka_unit_test(masses_are_of_the_first_special_other_and_reply_tokens),
         cmocka_unit_test(results_go_to_the_places_of_slot_and_step),
     };
     return cmocka_run_group_tests_name("summary", tests, NULL, NULL);
