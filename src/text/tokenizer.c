@@ -69,6 +69,8 @@ void tokenizer_close(struct tokenizer *tokenizer)
     if (tokenizer->model) sentencepiece_free(tokenizer->model);
     for (int64_t i = 0; i < tokenizer->added_count; i++) free(tokenizer->added[i].text);
     free(tokenizer->added);
+    bpe_free(tokenizer->bpe);
+    kept_files_free(&tokenizer->files);
     free(tokenizer->file);
     free(tokenizer);
 }
@@ -103,6 +105,7 @@ static status encode_segment(const struct tokenizer *tokenizer, const char *text
 static status encode(const struct tokenizer *tokenizer, const char *text, size_t size, bool plain,
                      struct token_list *out)
 {
+    if (tokenizer->kind == TOKENIZER_BPE) return bpe_encode(tokenizer->bpe, text, size, plain, out);
     if (size > INT32_MAX) FAIL(STATUS_INPUT, "a text of %zu bytes is too long", size);
     size_t start = 0;
     int32_t before = -1;
@@ -233,6 +236,8 @@ status tokenizer_decode_sized(const struct tokenizer *tokenizer, const int32_t *
     text_append(&out, "", 0);
     if (tokenizer->kind == TOKENIZER_BYTES)
         bytes_decode(tokenizer, ids, count, skip_special, &out);
+    else if (tokenizer->kind == TOKENIZER_BPE)
+        bpe_decode(tokenizer->bpe, ids, count, skip_special, &out);
     else if (tokenizer->kind == TOKENIZER_EXTRA)
         s = decode_stretches(tokenizer, ids, count, skip_special, &out);
     else
@@ -267,11 +272,29 @@ static void set_range(void *context, int32_t id, int32_t begin, int32_t end)
     target->end[target->next++] = target->offset + end;
 }
 
+static void bpe_ranges(const struct bpe *bpe, const int32_t *ids, int64_t count,
+                       struct text_buffer *out, int32_t *begin, int32_t *end)
+{
+    for (int64_t i = 0; i < count; i++) {
+        size_t size;
+        const char *bytes = bpe_bytes(bpe, ids[i], &size);
+        begin[i] = (int32_t)out->size;
+        if (!bpe_is_special(bpe, ids[i])) text_append(out, bytes, size);
+        end[i] = (int32_t)out->size;
+    }
+}
+
 status tokenizer_decode_ranges(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
                                char **text, size_t *size, int32_t *begin, int32_t *end)
 {
     struct text_buffer out = {0};
     text_append(&out, "", 0);
+    if (tokenizer->kind == TOKENIZER_BPE) {
+        bpe_ranges(tokenizer->bpe, ids, count, &out, begin, end);
+        *text = out.data;
+        *size = out.size;
+        return NULL;
+    }
     for (int64_t i = 0; i < count;) {
         char scratch[32];
         int64_t stop = i;
@@ -323,7 +346,7 @@ int64_t tokenizer_size(const struct tokenizer *tokenizer)
 
 int32_t tokenizer_pad(const struct tokenizer *tokenizer)
 {
-    return tokenizer->pad;
+    return tokenizer->pad < 0 && tokenizer->kind == TOKENIZER_BPE ? tokenizer->end : tokenizer->pad;
 }
 
 int32_t tokenizer_end(const struct tokenizer *tokenizer)
@@ -338,11 +361,13 @@ int32_t tokenizer_begin(const struct tokenizer *tokenizer)
 
 bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id)
 {
+    if (tokenizer->kind == TOKENIZER_BPE && bpe_is_special(tokenizer->bpe, id)) return true;
     return id >= 0 && (id == tokenizer->pad || id == tokenizer->end || id == tokenizer->begin);
 }
 
 int32_t tokenizer_piece(const struct tokenizer *tokenizer, const char *piece)
 {
+    if (tokenizer->kind == TOKENIZER_BPE) return bpe_id(tokenizer->bpe, piece, strlen(piece));
     if (tokenizer->kind != TOKENIZER_BYTES) {
         const int32_t id = sentencepiece_id(tokenizer->model, piece);
         if (id >= 0) return id;

@@ -14,9 +14,10 @@
 struct tokenizer;
 
 /* From a folder: tokenizer_config.json may say bytes; else spiece.model
- * (extra ids from tokenizer_config.json's extra_ids, 100 when absent).  Tokens that were added
- * (added_tokens_decoder, added_tokens.json) are single ids.  *out is NULL when the folder holds no
- * tokenizer; one that cannot be read is an error (tokenizer.json without spiece.model). */
+ * (extra ids from tokenizer_config.json's extra_ids, 100 when absent), where tokens that were added
+ * (added_tokens_decoder, added_tokens.json) are single ids; else tokenizer.json of a byte-level BPE,
+ * whose end, begin and pad are found as Transformers finds them.  *out is NULL when the folder holds
+ * no tokenizer; one that cannot be read is an error (a T5's tokenizer.json without spiece.model). */
 status tokenizer_open(const char *folder, struct tokenizer **out);
 status tokenizer_open_spm(const char *file, struct tokenizer **out); /* SentencePiece alone */
 struct tokenizer *tokenizer_bytes(int64_t extra_ids); /* ids 0 pad 1 end 2 unk, bytes from 3 */

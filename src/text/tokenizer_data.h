@@ -1,18 +1,21 @@
-/* What the files of tokenizer.h share: tokenizer.c (SentencePiece), bytes.c, special_tokens.c and
- * tokenizer_folder.c; not for other modules. */
+/* What the files of tokenizer.h share: tokenizer.c, bytes.c, special_tokens.c, tokenizer_folder.c
+ * (SentencePiece) and tokenizer_json.c (decoder-only models); not for other modules. */
 #ifndef REGARD_TEXT_TOKENIZER_DATA_H
 #define REGARD_TEXT_TOKENIZER_DATA_H
 
 #include "src/base/status.h"
+#include "src/text/bpe.h"
 #include "src/text/sentencepiece_shim.h"
 #include "src/text/token_list.h"
+#include "src/text/tokenizer_files.h"
 
 #include <stdbool.h>
 
 enum tokenizer_kind {
     TOKENIZER_SPM,   /* SentencePiece alone */
     TOKENIZER_EXTRA, /* SentencePiece with extra ids */
-    TOKENIZER_BYTES  /* bytes of UTF-8 with extra ids */
+    TOKENIZER_BYTES, /* bytes of UTF-8 with extra ids */
+    TOKENIZER_BPE    /* byte-level BPE of tokenizer.json */
 };
 
 /* A token beyond the model's own pieces and extra ids: its text becomes its one id. */
@@ -25,8 +28,10 @@ struct added_token {
 
 struct tokenizer {
     enum tokenizer_kind kind;
-    struct sp_model *model; /* NULL for bytes */
-    char *file;             /* the bytes of spiece.model */
+    struct sp_model *model;  /* of SentencePiece */
+    struct bpe *bpe;         /* of TOKENIZER_BPE */
+    struct kept_files files; /* of decoder-only models */
+    char *file;              /* the bytes of spiece.model */
     size_t file_size;
     int64_t extra_ids;
     int32_t pieces;                   /* ids below the extra ids */
@@ -38,6 +43,12 @@ struct tokenizer {
 
 /* spiece.model with so many extra ids; extra_ids < 0: SentencePiece alone. */
 status tokenizer_open_pieces(const char *file, int64_t extra_ids, struct tokenizer **out);
+
+/* The tokenizer of a decoder-only model; *out stays as it is where the folder holds none. */
+status tokenizer_open_json(const char *folder, struct tokenizer **out);
+/* A JSON file that is an object, its numbers as reals: Transformers writes integers of 31 digits.
+ */
+status tokenizer_read_object(const char *path, json_t **out);
 
 /* The id of the longest special or added token at the start of text ("</s>", "<extra_id_7>"), its
  * length in *length; -1 when there is none. */

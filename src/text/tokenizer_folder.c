@@ -46,8 +46,7 @@ static status extra_ids_of(const json_t *config, const char *path, int64_t absen
     return NULL;
 }
 
-/* Numbers as reals: Transformers writes model_max_length as an integer of 31 digits. */
-static status read_config(const char *path, json_t **out)
+status tokenizer_read_object(const char *path, json_t **out)
 {
     char *text;
     size_t size;
@@ -160,7 +159,7 @@ static status added_tokens_file(const char *folder, const json_t *config,
     snprintf(path, sizeof path, "%s/added_tokens.json", folder);
     if (!file_exists(path)) return NULL;
     json_t *all;
-    TRY(read_config(path, &all));
+    TRY(tokenizer_read_object(path, &all));
     const json_t *special = json_object_get(config, "additional_special_tokens");
     const char *text;
     const json_t *entry;
@@ -180,18 +179,17 @@ static status added_tokens_file(const char *folder, const json_t *config,
     return s;
 }
 
-static status open_pieces_of(const char *folder, int64_t extra_ids, struct tokenizer **out)
+static bool has_file(const char *folder, const char *name)
 {
-    char model_path[PATH_MAX], backend_path[PATH_MAX];
-    snprintf(model_path, sizeof model_path, "%s/spiece.model", folder);
-    snprintf(backend_path, sizeof backend_path, "%s/tokenizer.json", folder);
-    if (file_exists(model_path)) return tokenizer_open_pieces(model_path, extra_ids, out);
-    if (file_exists(backend_path))
-        FAIL(STATUS_INPUT,
-             "%s has tokenizer.json alone; copy spiece.model there from the model that it was made "
-             "from (Transformers: save_pretrained of T5Tokenizer, not of a fast one)",
-             folder);
-    return NULL;
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return file_exists(path);
+}
+
+static bool names_class(const json_t *config, const char *class)
+{
+    const json_t *name = json_object_get(config, "tokenizer_class");
+    return json_is_string(name) && !strcmp(json_string_value(name), class);
 }
 
 static status open_by_config(const char *folder, const json_t *config, const char *path,
@@ -199,14 +197,21 @@ static status open_by_config(const char *folder, const json_t *config, const cha
 {
     int64_t extra_ids = PIECES_EXTRA_IDS;
     bool bytes = false;
+    if (!has_file(folder, "spiece.model") && !names_class(config, "ByT5Tokenizer")) {
+        TRY(tokenizer_open_json(folder, out));
+        if (*out) return NULL;
+    }
     if (config) {
         TRY(class_read(config, path, &bytes));
         TRY(extra_ids_of(config, path, bytes ? BYTES_EXTRA_IDS : PIECES_EXTRA_IDS, &extra_ids));
     }
-    if (bytes)
+    if (bytes) {
         *out = tokenizer_bytes(extra_ids);
-    else
-        TRY(open_pieces_of(folder, extra_ids, out));
+    } else if (has_file(folder, "spiece.model")) {
+        char model_path[PATH_MAX];
+        snprintf(model_path, sizeof model_path, "%s/spiece.model", folder);
+        TRY(tokenizer_open_pieces(model_path, extra_ids, out));
+    }
     if (!*out) return NULL;
     status s = added_tokens_of(config, path, *out);
     return s ? s : added_tokens_file(folder, config, *out);
@@ -218,7 +223,7 @@ status tokenizer_open(const char *folder, struct tokenizer **out)
     json_t *config = NULL;
     snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);
     *out = NULL;
-    if (file_exists(path)) TRY(read_config(path, &config));
+    if (file_exists(path)) TRY(tokenizer_read_object(path, &config));
     status s = open_by_config(folder, config, path, out);
     json_decref(config);
     if (s) {
@@ -284,6 +289,7 @@ static status write_config(const char *folder, bool bytes, int64_t extra_ids,
 
 status tokenizer_save(const struct tokenizer *tokenizer, const char *folder)
 {
+    if (tokenizer->kind == TOKENIZER_BPE) return kept_files_write(&tokenizer->files, folder);
     if (tokenizer->kind != TOKENIZER_BYTES) {
         char path[PATH_MAX];
         snprintf(path, sizeof path, "%s/spiece.model", folder);
