@@ -43,4 +43,8 @@ figures weights pass_over_copy
 grep -q '"decode"' "$work/out" && fail "bench weights measured decode too"
 
 expect_status 2 "$regard" bench all --shape huge
-expect_line "--shape is tiny, small or large, not huge"
+expect_line "--shape is tiny, small, large, causal or tiny-causal, not huge"
+expect_status 2 "$regard" bench all --rounds 0
+expect_line "--rounds is a number from 1 to 64, not 0"
+expect_status 1 "$regard" bench turns "${tiny[@]}"
+expect_line "bench turns is of decoder-only models"

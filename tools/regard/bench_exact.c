@@ -117,26 +117,23 @@ static status turn_time(const struct side *side, const struct bench *b,
 /* A turn on both sides, alternated. */
 static status turns_measure(const struct side sides[2], const struct bench *b, json_t *line)
 {
-    enum { MOST = 16 };
-    double times[2][MOST], ratio[MOST], warm;
+    double times[2][BENCH_ROUNDS_MAX], ratio[BENCH_ROUNDS_MAX], warm;
     struct bench_prompts prompts;
     const struct rollout_settings settings = rollout_settings_of(&b->config);
     TRY(bench_prompts_make(&settings, model_shape(sides[0].model), b->scale->histories,
                            b->scale->history_tokens, b->scale->candidates, &prompts));
     status s = NULL;
     for (int i = 0; !s && i < 4; i++) s = turn_time(&sides[i % 2], b, &prompts, &warm);
-    for (int i = 0; !s && i < b->scale->rounds; i++) {
+    for (int i = 0; !s && i < b->rounds; i++) {
         for (int k = 0; !s && k < 2; k++)
             s = turn_time(&sides[(i + k) % 2], b, &prompts, &times[(i + k) % 2][i]);
         ratio[i] = times[1][i] / times[0][i];
     }
     bench_prompts_free(&prompts);
     if (s) return s;
-    json_object_set_new(line, "turn_ms_fast",
-                        json_real(bench_median(times[0], b->scale->rounds) * 1e3));
-    json_object_set_new(line, "turn_ms_exact",
-                        json_real(bench_median(times[1], b->scale->rounds) * 1e3));
-    json_object_set_new(line, "exact_over_fast", json_real(bench_median(ratio, b->scale->rounds)));
+    json_object_set_new(line, "turn_ms_fast", json_real(bench_median(times[0], b->rounds) * 1e3));
+    json_object_set_new(line, "turn_ms_exact", json_real(bench_median(times[1], b->rounds) * 1e3));
+    json_object_set_new(line, "exact_over_fast", json_real(bench_median(ratio, b->rounds)));
     return NULL;
 }
 

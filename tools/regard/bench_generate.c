@@ -4,6 +4,7 @@
 #include "src/base/memory.h"
 #include "tools/regard/bench.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,9 +19,17 @@ struct round {
     struct reply *replies;
 };
 
+static void replies_drop(struct round *r)
+{
+    for (int64_t i = 0; r->replies && i < r->prompts.row_count; i++) {
+        reply_free(&r->replies[i]);
+        r->replies[i] = (struct reply){0};
+    }
+}
+
 static void round_close(struct round *r)
 {
-    for (int64_t i = 0; r->replies && i < r->prompts.row_count; i++) reply_free(&r->replies[i]);
+    replies_drop(r);
     free(r->replies);
     bench_prompts_free(&r->prompts);
     for (int i = 0; i < 2; i++) generator_destroy(r->generator[i]);
@@ -71,39 +80,78 @@ static status round_run(struct round *r, int64_t layers, int64_t new_tokens, dou
     return s;
 }
 
+/* What is measured: rounds of long_steps, and of short_steps unless 0. */
+struct plan {
+    int64_t short_steps, long_steps;
+    bool fresh; /* other histories every round: a causal model's decoder keeps those it has read */
+};
+
 /* Times with capture and without, alternated so that a drift falls on both: of whole rounds, and
- * of one step.  A step's is what a round of new_tokens takes longer than one of `short_steps`,
+ * of one step.  A step's is what a round of long_steps takes longer than one of short_steps,
  * divided by the difference of their tokens. */
 struct capture_times {
     double on, off, step_on, step_off; /* medians */
-    double ratio[3];                   /* off over on: median, lowest, highest */
-    double step_ratio[3];              /* on over off */
+    struct spread {
+        double median, lowest, highest, interval[2]; /* bench_median_interval */
+    } ratio, step_ratio;                             /* off over on; on over off */
 };
 
-static status rounds_measure(struct round *r, int64_t short_steps, struct capture_times *out)
+static struct spread spread_of(double *values, int count)
 {
-    enum { MOST = 16 };
-    const int rounds = r->bench->scale->rounds;
-    const int64_t layers = r->bench->config.attention.layers,
-                  long_steps = r->bench->scale->new_tokens;
-    double times[4][MOST], ratio[MOST], step_ratio[MOST], warm;
-    for (int i = 0; i < 2; i++) { /* a first use may allocate, choose algorithms, record graphs */
-        TRY(round_run(r, layers, long_steps, &warm));
-        TRY(round_run(r, 0, long_steps, &warm));
-        TRY(round_run(r, layers, short_steps, &warm));
-        TRY(round_run(r, 0, short_steps, &warm));
+    struct spread spread = {.median = bench_median(values, count)};
+    spread.lowest = values[0];
+    spread.highest = values[count - 1];
+    bench_median_interval(values, count, spread.interval);
+    return spread;
+}
+
+static void spread_write(json_t *line, const char *name, const struct spread *spread)
+{
+    const struct {
+        const char *end;
+        double value;
+    } all[] = {{"", spread->median},
+               {"_lowest", spread->lowest},
+               {"_highest", spread->highest},
+               {"_from", spread->interval[0]},
+               {"_to", spread->interval[1]}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        char key[64];
+        snprintf(key, sizeof key, "%s%s", name, all[i].end);
+        json_object_set_new(line, key, json_real(all[i].value));
+    }
+}
+
+/* One captured or not, of both lengths: seconds [long, short]. */
+static status side_run(struct round *r, const struct plan *plan, bool on, double seconds[2])
+{
+    const int64_t layers = on ? r->bench->config.attention.layers : 0;
+    seconds[1] = 0;
+    TRY(round_run(r, layers, plan->long_steps, &seconds[0]));
+    return plan->short_steps ? round_run(r, layers, plan->short_steps, &seconds[1]) : NULL;
+}
+
+static status rounds_measure(struct round *r, const struct plan *plan, struct capture_times *out)
+{
+    enum { MOST = BENCH_ROUNDS_MAX };
+    const int rounds = r->bench->rounds;
+    double times[4][MOST], ratio[MOST], step_ratio[MOST], warm[2];
+    /* A first use may allocate, choose algorithms, record graphs. */
+    for (int i = 0; i < (r->bench->queue->on_host ? 1 : 2); i++) {
+        TRY(side_run(r, plan, true, warm));
+        TRY(side_run(r, plan, false, warm));
     }
     for (int i = 0; i < rounds; i++) {
         double seconds[2][2]; /* [captured][short_steps] */
-        for (int k = 0; k < 2; k++) {
-            const int on = (i + k) % 2;
-            TRY(round_run(r, on ? layers : 0, long_steps, &seconds[on][0]));
-            TRY(round_run(r, on ? layers : 0, short_steps, &seconds[on][1]));
+        if (plan->fresh) {
+            replies_drop(r);
+            bench_prompts_change(&r->prompts, model_shape(r->model), 1000 * (uint32_t)(i + 1));
         }
+        for (int k = 0; k < 2; k++) TRY(side_run(r, plan, (i + k) % 2, seconds[(i + k) % 2]));
         for (int on = 0; on < 2; on++) {
             times[on][i] = seconds[on][0];
             times[2 + on][i] =
-                (seconds[on][0] - seconds[on][1]) / (double)(long_steps - short_steps);
+                (seconds[on][0] - seconds[on][1]) / (double)(plan->long_steps - plan->short_steps);
         }
         ratio[i] = times[0][i] / times[1][i];
         step_ratio[i] = times[3][i] / times[2][i];
@@ -112,16 +160,12 @@ static status rounds_measure(struct round *r, int64_t short_steps, struct captur
                                   .off = bench_median(times[0], rounds),
                                   .step_on = bench_median(times[3], rounds),
                                   .step_off = bench_median(times[2], rounds),
-                                  .ratio = {bench_median(ratio, rounds)},
-                                  .step_ratio = {bench_median(step_ratio, rounds)}};
-    out->ratio[1] = ratio[0]; /* sorted by now */
-    out->ratio[2] = ratio[rounds - 1];
-    out->step_ratio[1] = step_ratio[0];
-    out->step_ratio[2] = step_ratio[rounds - 1];
+                                  .ratio = spread_of(ratio, rounds),
+                                  .step_ratio = spread_of(step_ratio, rounds)};
     return NULL;
 }
 
-static json_t *round_line(const struct round *r)
+static json_t *round_line(const struct round *r, int64_t new_tokens)
 {
     const struct bench_scale *scale = r->bench->scale;
     json_t *line = json_object();
@@ -129,46 +173,51 @@ static json_t *round_line(const struct round *r)
     json_object_set_new(line, "history_tokens", json_integer(scale->history_tokens));
     json_object_set_new(line, "candidates",
                         json_integer(r->prompts.row_count / r->prompts.prompt_count));
-    json_object_set_new(line, "new_tokens", json_integer(scale->new_tokens));
+    json_object_set_new(line, "new_tokens", json_integer(new_tokens));
     json_object_set_new(line, "capture_layers", json_integer(r->bench->config.attention.layers));
     json_object_set_new(line, "temperature", json_real(r->settings.temperature));
     json_object_set_new(line, "top_k", json_integer(r->settings.top_k));
     json_object_set_new(line, "top_p", json_real(r->settings.top_p));
-    json_object_set_new(line, "rounds", json_integer(scale->rounds));
+    json_object_set_new(line, "rounds", json_integer(r->bench->rounds));
     return line;
 }
 
-static int64_t short_turn(const struct bench_scale *scale)
+static int64_t short_of(int64_t new_tokens)
 {
-    return scale->new_tokens >= 16 ? scale->new_tokens / 8 : 1;
+    return new_tokens >= 16 ? new_tokens / 8 : 1;
 }
 
 static status generate_measure(struct round *r, json_t *out)
 {
     struct capture_times t;
-    TRY(rounds_measure(r, short_turn(r->bench->scale), &t));
-    double untimed;
-    TRY(round_run(r, r->bench->config.attention.layers, r->bench->scale->new_tokens, &untimed));
+    const int64_t new_tokens = r->bench->scale->new_tokens;
+    const bool causal = bench_shape_is_causal(model_shape(r->model));
+    const struct plan plan = {.short_steps = causal ? 0 : short_of(new_tokens),
+                              .long_steps = new_tokens,
+                              .fresh = causal};
+    TRY(rounds_measure(r, &plan, &t));
     int64_t count = 0;
     for (int64_t i = 0; i < r->prompts.row_count; i++) count += r->replies[i].count;
-    const double tokens = (double)count, steps = (double)r->bench->scale->new_tokens;
-    json_t *line = round_line(r);
+    const double tokens = (double)count;
+    json_t *line = round_line(r, new_tokens);
     json_object_set_new(out, "generate", line);
     json_object_set_new(line, "reply_tokens", json_integer(count));
     json_object_set_new(line, "turn_ms", json_real(t.on * 1e3));
     json_object_set_new(line, "turn_ms_capture_off", json_real(t.off * 1e3));
     json_object_set_new(
         line, "turn_of",
-        json_string("prompts on the host to replies on the host, encoder included"));
-    json_object_set_new(line, "steps_ms", json_real(t.step_on * steps * 1e3));
-    json_object_set_new(line, "steps_of",
-                        json_string("what more tokens take longer, a token, times new_tokens"));
+        json_string("prompts on the host to replies on the host, histories included"));
+    if (plan.short_steps) {
+        json_object_set_new(line, "steps_ms", json_real(t.step_on * (double)new_tokens * 1e3));
+        json_object_set_new(line, "steps_of",
+                            json_string("what more tokens take longer, a token, times new_tokens"));
+    }
     json_object_set_new(line, "tokens_s_capture_on", json_real(tokens / t.on));
     json_object_set_new(line, "tokens_s_capture_off", json_real(tokens / t.off));
-    json_object_set_new(line, "on_over_off", json_real(t.ratio[0]));
-    json_object_set_new(line, "on_over_off_of", json_string("tokens a second"));
-    json_object_set_new(line, "on_over_off_lowest", json_real(t.ratio[1]));
-    json_object_set_new(line, "on_over_off_highest", json_real(t.ratio[2]));
+    json_object_set_new(
+        line, "on_over_off_of",
+        json_string("tokens a second; _from and _to hold the median with 95% or more"));
+    spread_write(line, "on_over_off", &t.ratio);
     json_object_set_new(line, "matmul_gflops", json_real(r->bench->peaks.flops * 1e-9));
     json_object_set_new(line, "copy_gb_s", json_real(r->bench->peaks.bytes * 1e-9));
     return NULL;
@@ -183,62 +232,40 @@ status bench_generate(const struct bench *b, json_t *out)
     return s;
 }
 
-/* Bytes of the weights that every decode step reads: the decoder's and the head's, but the
- * cross-attention's keys' and values', which are the history's. */
-static double step_weight_bytes(struct model *model)
-{
-    const struct parameters *p = model_parameters(model);
-    const double element = (double)model_queue(model)->real_bytes;
-    const bool tied = model_shape_number(model_shape(model), "tied") != 0;
-    double bytes = 0;
-    for (int64_t i = 0; i < p->count; i++) {
-        const struct parameter *one = &p->list[i];
-        const bool head = !strncmp(one->name, tied ? "shared" : "lm_head", 6);
-        const bool history =
-            strstr(one->name, "EncDecAttention.k.") || strstr(one->name, "EncDecAttention.v.");
-        if (strstr(one->name, "relative_attention_bias")) continue; /* a table made at the start */
-        if (head || (!strncmp(one->name, "decoder.", 8) && one->rank == 2 && !history))
-            bytes += element * (double)one->count;
-    }
-    return bytes;
-}
-
 static status decode_measure(struct round *r, json_t *out)
 {
     const struct bench *b = r->bench;
-    const struct model_shape *shape = model_shape(r->model);
-    const int64_t short_steps = short_turn(b->scale), long_steps = b->scale->new_tokens;
+    const struct plan plan = {.short_steps = short_of(b->scale->decode_tokens),
+                              .long_steps = b->scale->decode_tokens};
     struct capture_times t;
-    TRY(rounds_measure(r, short_steps, &t));
-    const double element = (double)b->queue->real_bytes;
-    const double token =
-        2 * element * (double)(shape->layers * shape->heads) * model_shape_number(shape, "d_kv");
-    const double weights = step_weight_bytes(r->model);
-    const double cross = token * (double)(r->prompts.prompt_count * b->scale->history_tokens);
+    TRY(rounds_measure(r, &plan, &t));
+    const double token = bench_key_bytes(r->model);
+    const double weights = (double)b->queue->real_bytes * bench_weights_of(r->model).reply;
+    const double histories = token * (double)(r->prompts.prompt_count * b->scale->history_tokens);
     /* Steps short_steps + 1 to long_steps read as many keys, their own among them. */
     const double self =
-        token * (double)r->prompts.row_count * (double)(short_steps + 1 + long_steps) / 2;
-    const double floor = weights + cross + self;
-    json_t *line = round_line(r);
+        token * (double)r->prompts.row_count * (double)(plan.short_steps + 1 + plan.long_steps) / 2;
+    const double floor = weights + histories + self;
+    json_t *line = round_line(r, plan.long_steps);
     json_object_set_new(out, "decode", line);
     json_object_set_new(line, "step_ms", json_real(t.step_on * 1e3));
     json_object_set_new(line, "step_ms_capture_off", json_real(t.step_off * 1e3));
     json_object_set_new(
         line, "floor",
-        json_string("decoder's and head's weights once, less the cross-attention's k and v, + keys "
-                    "and values of each history once + each row's own keys and values so far, in "
-                    "the type of the activations"));
+        json_string("weights that are applied to a reply's token, the head's among them, once + "
+                    "keys and values of each history once + each row's own keys and values so far, "
+                    "in the type of the activations"));
     json_object_set_new(line, "floor_bytes", json_integer((json_int_t)floor));
     json_object_set_new(line, "floor_bytes_weights", json_integer((json_int_t)weights));
-    json_object_set_new(line, "floor_bytes_histories", json_integer((json_int_t)cross));
+    json_object_set_new(line, "floor_bytes_histories", json_integer((json_int_t)histories));
     json_object_set_new(line, "floor_bytes_replies", json_integer((json_int_t)self));
     json_object_set_new(line, "floor_gb_s", json_real(floor / t.step_on * 1e-9));
     json_object_set_new(line, "share_of_copy", json_real(floor / t.step_on / b->peaks.bytes));
+    if (b->peaks.read > 0)
+        json_object_set_new(line, "share_of_read", json_real(floor / t.step_on / b->peaks.read));
     json_object_set_new(line, "tokens_s", json_real((double)r->prompts.row_count / t.step_on));
-    json_object_set_new(line, "capture_on_over_off", json_real(t.step_ratio[0]));
     json_object_set_new(line, "capture_on_over_off_of", json_string("seconds of a step"));
-    json_object_set_new(line, "capture_on_over_off_lowest", json_real(t.step_ratio[1]));
-    json_object_set_new(line, "capture_on_over_off_highest", json_real(t.step_ratio[2]));
+    spread_write(line, "capture_on_over_off", &t.step_ratio);
     return NULL;
 }
 

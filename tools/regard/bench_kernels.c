@@ -77,6 +77,8 @@ static status peaks_of(struct queue *q, const struct bench_scale *scale, struct 
         s = bench_time(q, copy_call, &c, &seconds);
     }
     if (!s) peaks->bytes = 2 * (double)c.bytes / seconds;
+    peaks->read = 0;
+    if (!s && q->on_host) s = bench_read_rate(q->threads, scale->copy_bytes, &peaks->read);
     buffer_release(q, &c.from);
     buffer_release(q, &c.to);
     return s;
@@ -99,6 +101,7 @@ status bench_peaks_measure(const struct bench *b, struct bench_peaks *peaks, jso
     json_object_set_new(out, "copy_of",
                         json_sprintf("%lld MiB by op->copy, read plus written",
                                      (long long)(scale->copy_bytes >> 20)));
+    if (peaks->read > 0) json_object_set_new(out, "read_gb_s", json_real(peaks->read * 1e-9));
     return NULL;
 }
 

@@ -4,6 +4,7 @@
 #include "src/base/philox.h"
 #include "tools/regard/bench.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static int double_compare(const void *a, const void *b)
@@ -16,6 +17,22 @@ double bench_median(double *values, int count)
 {
     qsort(values, (size_t)count, sizeof *values, double_compare);
     return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+void bench_median_interval(const double *values, int count, double bounds[2])
+{
+    /* The number of values below the median is binomial(count, 1/2): as many are left out on each
+     * side as leave at most 2.5% there. */
+    double chance = pow(0.5, count), below = chance;
+    int out = 0;
+    while (below <= 0.025 && out < count / 2) {
+        chance *= (double)(count - out) / (out + 1);
+        below += chance;
+        out++;
+    }
+    const int first = out > 0 ? out - 1 : 0;
+    bounds[0] = values[first];
+    bounds[1] = values[count - 1 - first];
 }
 
 static status round_time(struct queue *queue, void (*call)(struct queue *, void *), void *context,

@@ -88,38 +88,23 @@ static status update_open(const struct bench *b, struct update *u)
     return s;
 }
 
-/* Multiplications and additions of a forward pass over the batch, each history encoded once a
+/* Multiplications and additions of a forward pass over the batch, each history read once a
  * microbatch: of the weights' products, and of attention's. */
 static void forward_flops(const struct update *u, double *weights, double *attention)
 {
     const struct model_shape *shape = model_shape(u->model);
-    const struct parameters *p = model_parameters(u->model);
-    const double inner = (double)shape->heads * model_shape_number(shape, "d_kv");
-    const bool tied = model_shape_number(shape, "tied") != 0;
-    double history_weights = 0, reply_weights = 0;
-    for (int64_t i = 0; i < p->count; i++) {
-        const struct parameter *one = &p->list[i];
-        const bool head = !strncmp(one->name, tied ? "shared" : "lm_head", 6);
-        const bool history = !strncmp(one->name, "encoder.", 8) ||
-                             strstr(one->name, "EncDecAttention.k.") ||
-                             strstr(one->name, "EncDecAttention.v.");
-        if (strstr(one->name, "relative_attention_bias") || one->rank != 2) continue;
-        if (history)
-            history_weights += (double)one->count;
-        else if (head || !strncmp(one->name, "decoder.", 8))
-            reply_weights += (double)one->count;
-    }
+    const struct bench_weights_count matrices = bench_weights_of(u->model);
     *weights = *attention = 0;
     for (int64_t m = 0; m < u->bench->scale->microbatches; m++)
         for (int64_t i = u->begin[m]; i < u->begin[m + 1]; i++) {
             const struct learn_turn *turn = &u->turns[i];
             const double n = (double)turn->history_count, k = (double)turn->reply_count;
             if (i == u->begin[m] || turn->history != turn[-1].history) {
-                *weights += 2 * history_weights * n;
-                *attention += model_shape_number(shape, "encoder_layers") * 4 * inner * n * n;
+                *weights += 2 * (matrices.history - matrices.history_unread) * n;
+                *attention += bench_history_attention(shape, n);
             }
-            *weights += 2 * reply_weights * k;
-            *attention += (double)shape->layers * 4 * inner * (k * (k + 1) / 2 + k * n);
+            *weights += 2 * matrices.reply * k;
+            *attention += bench_reply_attention(shape, n, k);
         }
 }
 
@@ -138,7 +123,6 @@ static status step_run(struct update *u, bool ppo, double *seconds)
 
 static status steps_measure(struct update *u, json_t *out)
 {
-    enum { MOST = 16 };
     const struct bench *b = u->bench;
     double weights, attention;
     forward_flops(u, &weights, &attention);
@@ -154,15 +138,16 @@ static status steps_measure(struct update *u, json_t *out)
     json_object_set_new(out, "tflop_attention", json_real(3 * attention * 1e-12));
     json_object_set_new(
         out, "tflop_of",
-        json_string("3 x the forward pass: 2 x weights x tokens, the encoder's and the "
-                    "cross-attention's k and v by history tokens, the rest by reply tokens; and "
-                    "attention, 4 x width x query-key pairs seen; no padding, no recomputation"));
+        json_string(
+            "3 x the forward pass: 2 x weights x tokens, each history's once, by what is "
+            "applied to it; and attention, 4 x width x query-key pairs seen; no padding, no "
+            "recomputation"));
     json_object_set_new(out, "matmul_gflops", json_real(b->peaks.flops * 1e-9));
     for (int ppo = 0; ppo < 2; ppo++) {
-        double rounds[MOST], warm;
-        for (int i = 0; i < 2; i++) TRY(step_run(u, ppo, &warm));
-        for (int i = 0; i < b->scale->rounds; i++) TRY(step_run(u, ppo, &rounds[i]));
-        const double seconds = bench_median(rounds, b->scale->rounds);
+        double rounds[BENCH_ROUNDS_MAX], warm;
+        for (int i = 0; i < (b->queue->on_host ? 1 : 2); i++) TRY(step_run(u, ppo, &warm));
+        for (int i = 0; i < b->rounds; i++) TRY(step_run(u, ppo, &rounds[i]));
+        const double seconds = bench_median(rounds, b->rounds);
         json_t *line = json_object();
         json_object_set_new(out, ppo ? "ppo_step" : "sft_step", line);
         json_object_set_new(line, "seconds", json_real(seconds));
@@ -170,7 +155,7 @@ static status steps_measure(struct update *u, json_t *out)
         json_object_set_new(line, "model_gflops", json_real(flops / seconds * 1e-9));
         json_object_set_new(line, "share_of_matmul_peak",
                             json_real(flops / seconds / b->peaks.flops));
-        json_object_set_new(line, "rounds", json_integer(b->scale->rounds));
+        json_object_set_new(line, "rounds", json_integer(b->rounds));
     }
     return NULL;
 }

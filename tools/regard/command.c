@@ -25,8 +25,9 @@ static const struct option options[] = {
     {"--samples", "FILE", "write every reply beside the gold one, as JSON Lines"},
     {"--compare", "BEFORE AFTER", "two files that eval wrote, side by side"},
     {"--shape", "SHAPE",
-     "of a random model and its batches: tiny, small (6 + 6 layers of 512) or large (24 + 24 of "
-     "1024)"},
+     "of a random model and its batches: tiny, small (6 + 6 layers of 512), large (24 + 24 of "
+     "1024); decoder-only: causal (30 layers of 576), tiny-causal"},
+    {"--rounds", "N", "how often what takes long is measured; the median is printed"},
 };
 enum { OPTION_COUNT = sizeof options / sizeof *options };
 
@@ -152,6 +153,14 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
         if (*at + 1 >= argc) USAGE("--compare wants two files; see regard %s --help", verb->name);
         c->before = value;
         c->after = argv[++*at];
+        return NULL;
+    }
+    if (!strcmp(bare, "--rounds")) {
+        char *end;
+        c->rounds = strtoll(value, &end, 10);
+        if (*end || c->rounds < 1 || c->rounds > 64)
+            USAGE("--rounds is a number from 1 to 64, not %s; see regard %s --help", value,
+                  verb->name);
         return NULL;
     }
     if (!strcmp(bare, "--change")) {

@@ -14,6 +14,7 @@ struct command {
     const char *config_path, *model, *data, *out, *run, *spm, *samples, *shape, *before, *after,
         *what;
     const char *resume; /* NULL, "" or "auto" */
+    int64_t rounds; /* 0: not given */
     bool dry_run;
     char role[64];                 /* --role ROLE: short for --set sft.role=ROLE */
     struct config config;          /* defaults, --config, then --set in order */

@@ -39,9 +39,11 @@ const struct verb verbs[] = {
      .run = verb_export},
     {"inspect", "what is in a model folder or checkpoint, verified", "DIR", "--config --set",
      .run = verb_inspect, .what = "a model folder or a checkpoint"},
-    {"bench", "figures as JSON: kernels, generate, decode, update, weights, exact or all", "",
-     "WHAT --shape --config --set --model", verb_bench,
-     .what = "kernels, generate, decode, update, weights, exact or all (the default)"},
+    {"bench", "figures as JSON: kernels, generate, decode, update, ... or all", "",
+     "WHAT --shape --rounds --config --set --model", verb_bench,
+     .what =
+         "kernels, generate, decode, update, weights, exact, of decoder-only models prefill and "
+         "turns, or all (the default)"},
 };
 const int verb_count = sizeof verbs / sizeof *verbs;
 

@@ -11,8 +11,11 @@
 static const struct {
     const char *name;
     status (*run)(const struct bench *bench, json_t *out);
-} parts[] = {{"kernels", bench_kernels}, {"generate", bench_generate}, {"decode", bench_decode},
-             {"update", bench_update},   {"weights", bench_weights},   {"exact", bench_exact}};
+    bool causal_alone;
+} parts[] = {{"kernels", bench_kernels, false}, {"generate", bench_generate, false},
+             {"decode", bench_decode, false},   {"prefill", bench_prefill, true},
+             {"turns", bench_turns, true},      {"update", bench_update, false},
+             {"weights", bench_weights, false}, {"exact", bench_exact, false}};
 
 /* The peak of device memory in this run, by kind; the CPU counts none. */
 static json_t *memory_used(struct queue *q)
@@ -42,8 +45,16 @@ static status bench_run(struct bench *b, const char *what, json_t *out)
     json_object_set_new(out, "shape", json_string(b->folder ? b->folder : b->scale->name));
     json_object_set_new(out, "peaks", measured);
     TRY(bench_peaks_measure(b, &b->peaks, measured));
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (!strcmp(what, "all") || !strcmp(what, parts[i].name)) TRY(parts[i].run(b, out));
+    bool causal;
+    TRY(bench_is_causal(b, &causal));
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        const bool all = !strcmp(what, "all");
+        if (!all && strcmp(what, parts[i].name) != 0) continue;
+        if (!all && parts[i].causal_alone && !causal)
+            FAIL(STATUS_INPUT, "bench %s is of decoder-only models; take --shape causal or --model",
+                 what);
+        if (causal || !parts[i].causal_alone) TRY(parts[i].run(b, out));
+    }
     json_object_set_new(out, "memory", memory_used(b->queue));
     /* Once more: where the two differ the machine was not quiet and shares are not to be used. */
     struct bench_peaks again;
@@ -60,14 +71,17 @@ status verb_bench(struct command *command)
         if (!strcmp(what, parts[i].name)) known = true;
     if (!known)
         FAIL(STATUS_USAGE,
-             "bench does kernels, generate, decode, update, weights, exact or all, not %s; see "
-             "regard bench --help",
+             "bench does kernels, generate, decode, prefill, turns, update, weights, exact or all, "
+             "not %s; see regard bench --help",
              what);
     struct bench b = {.config = command->config};
     b.scale = bench_scale_find(command->shape ? command->shape : "small");
     if (!b.scale)
-        FAIL(STATUS_USAGE, "--shape is tiny, small or large, not %s; see regard bench --help",
-             command->shape);
+        FAIL(
+            STATUS_USAGE,
+            "--shape is tiny, small, large, causal or tiny-causal, not %s; see regard bench --help",
+            command->shape);
+    b.rounds = command->rounds ? (int)command->rounds : b.scale->rounds;
     b.folder = command->model           ? command->model
                : b.config.model.path[0] ? b.config.model.path
                                         : NULL;
