@@ -53,6 +53,9 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
         {"d_kv", (double)config->model.d_kv},
         {"d_ff", (double)config->model.d_ff},
         {"heads", (double)config->model.heads},
+        {"kv_heads",
+         (double)(config->model.kv_heads ? config->model.kv_heads : config->model.heads)},
+        {"context", (double)config->model.context},
         {"encoder_layers", (double)config->model.encoder_layers},
         {"decoder_layers", (double)config->model.decoder_layers},
         {"gated", config->model.gated},
@@ -60,7 +63,8 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
         {"pad", tokenizer_pad(tokenizer)},
         {"end", tokenizer_end(tokenizer)}};
     struct model_shape *shape;
-    TRY(model_shape_from_settings(NULL, settings, sizeof settings / sizeof *settings, &shape));
+    TRY(model_shape_from_settings(config->model.family, settings,
+                                  sizeof settings / sizeof *settings, &shape));
     status s = model_create(queue, shape, with_gradients, out);
     free(shape);
     if (s || queue_is_plan(queue)) return s;

@@ -24,7 +24,9 @@ struct config {
         char path[CONFIG_TEXT_MAX];           /* a model folder; empty: from the shape keys below */
         char user_path[CONFIG_TEXT_MAX];      /* model.user_path: for rollout.user: model */
         char reference_path[CONFIG_TEXT_MAX]; /* empty: the model that the run begins with */
+        char family[CONFIG_TEXT_MAX];         /* model_type of a new model */
         int64_t d_model, d_ff, d_kv, heads, encoder_layers, decoder_layers;
+        int64_t kv_heads, context;
         bool gated, tied;
         int64_t vocabulary; /* 0: the tokenizer's */
     } model;

@@ -9,6 +9,8 @@
 struct learn_turn {
     const int32_t *history, *reply;
     int64_t history_count, reply_count;
+    const int32_t *cuts; /* [cut_count] of the history: src/model/batch.h */
+    int64_t cut_count;
     const float *logp_old;  /* [reply_count] the behaviour policy's; PPO */
     float *logp_ref;        /* [reply_count] the reference's; PPO with KL */
     const float *advantage; /* [reply_count] every token's own; PPO */

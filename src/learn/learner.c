@@ -20,6 +20,7 @@ status learner_create(const struct learn_settings *settings,
     *l = (struct learner){.settings = *settings,
                           .table = &statistics_standard,
                           .exchange = *exchange,
+                          .causal = model_shape_is_causal(model_shape(policy)),
                           .queue = model_queue(policy),
                           .policy = policy,
                           .reference = reference,
@@ -84,7 +85,7 @@ status learner_logp(struct learner *l, struct model_run *run, const struct learn
                     int64_t count, float *const *logp)
 {
     for (int64_t at = 0; at < count;) {
-        const int64_t n = pack_chunk(&l->settings, turns + at, count - at);
+        const int64_t n = pack_chunk(&l->settings, l->causal, turns + at, count - at);
         struct packed_batch packed;
         packed_batch_make(&packed, turns + at, n);
         status s = NULL;
@@ -113,12 +114,11 @@ status learner_values(struct learner *l, const struct learn_turn *turns, int64_t
                       double *values)
 {
     for (int64_t at = 0; at < count;) {
-        const int64_t n = pack_chunk(&l->settings, turns + at, count - at);
+        const int64_t n = pack_chunk(&l->settings, l->causal, turns + at, count - at);
         struct packed_batch packed;
         packed_batch_make(&packed, turns + at, n);
         float *host = memory_allocate((size_t)packed.batch.histories * sizeof *host + 4);
-        status s = critic_forward(l->critic, packed.batch.histories, packed.batch.history_begin,
-                                  packed.batch.history_tokens, MODEL_KEEP_NOTHING, host);
+        status s = critic_forward(l->critic, &packed.batch, MODEL_KEEP_NOTHING, host);
         for (int64_t i = 0; !s && i < n; i++)
             values[at + i] = (double)host[packed.history_of_turn[i]];
         free(host);

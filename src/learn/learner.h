@@ -17,6 +17,7 @@
 
 struct learner {
     struct learn_settings settings;
+    bool causal; /* the models' family */
     struct learner_exchange exchange;
     struct queue *queue;
     struct model *policy, *reference; /* reference NULL: not needed; not owned */

@@ -14,8 +14,7 @@ static status critic_chunk(struct learner *l, const struct learn_batch *batch,
     const int64_t histories = packed.batch.histories;
     float *values = memory_allocate((size_t)histories * 2 * sizeof *values + 4);
     float *dvalues = values + histories;
-    status s = critic_forward(l->critic, histories, packed.batch.history_begin,
-                              packed.batch.history_tokens, learner_keep(l), values);
+    status s = critic_forward(l->critic, &packed.batch, learner_keep(l), values);
     for (int64_t i = 0; !s && i < n; i++) {
         const int32_t h = packed.history_of_turn[i];
         const double error = (double)values[h] - turns[i].target;

@@ -62,7 +62,7 @@ status loss_sft_held_out(struct learner *l, const struct learn_turn *turns, int6
     *sum = 0;
     *tokens = 0;
     for (int64_t at = 0; at < count;) {
-        const int64_t n = pack_chunk(&l->settings, turns + at, count - at);
+        const int64_t n = pack_chunk(&l->settings, l->causal, turns + at, count - at);
         TRY(turns_learn(l, turns + at, n, 1, NULL, sum));
         for (int64_t i = 0; i < n; i++) *tokens += turns[at + i].reply_count;
         at += n;

@@ -2,6 +2,7 @@
 #include "src/learn/pack.h"
 
 #include "src/base/memory.h"
+#include "src/model/forest.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,16 +13,30 @@ static bool same_history(const struct learn_turn *a, const struct learn_turn *b)
            !memcmp(a->history, b->history, (size_t)a->history_count * sizeof *a->history);
 }
 
-int64_t pack_chunk(const struct learn_settings *settings, const struct learn_turn *turns,
-                   int64_t count)
+/* The history tokens that a pass computes more for a turn behind the others. */
+static int64_t tokens_added(struct forest *forest, bool causal, const struct learn_turn *turn,
+                            bool same)
+{
+    if (same) return 0;
+    if (!causal) return turn->history_count;
+    const int64_t before = forest->rows;
+    forest_add(forest, turn->history, turn->history_count - 1, turn->cuts, turn->cut_count);
+    return forest->rows - before;
+}
+
+int64_t pack_chunk(const struct learn_settings *settings, bool causal,
+                   const struct learn_turn *turns, int64_t count)
 {
     int64_t replies = 0, histories = 0, n = 0;
+    struct forest forest = {0};
     while (n < count) {
         replies += turns[n].reply_count;
-        if (!n || !same_history(&turns[n], &turns[n - 1])) histories += turns[n].history_count;
+        histories +=
+            tokens_added(&forest, causal, &turns[n], n && same_history(&turns[n], &turns[n - 1]));
         if (n && (replies > settings->reply_tokens || histories > settings->history_tokens)) break;
         n++;
     }
+    forest_free(&forest);
     return n;
 }
 
@@ -40,7 +55,8 @@ static int64_t tokens_of_pass(int64_t bound, int64_t longest, int64_t turns)
 struct model_limits pack_limits(const struct learn_settings *settings,
                                 const struct learn_limits *limits)
 {
-    struct model_limits pass = {.longest_history = limits->longest_history,
+    struct model_limits pass = {.cuts = limits->cuts,
+                                .longest_history = limits->longest_history,
                                 .longest_reply = limits->longest_reply};
     pass.history_tokens =
         tokens_of_pass(settings->history_tokens, limits->longest_history, limits->turns);
@@ -53,9 +69,10 @@ struct model_limits pack_limits(const struct learn_settings *settings,
 
 void packed_batch_make(struct packed_batch *packed, const struct learn_turn *turns, int64_t count)
 {
-    int64_t histories = 0, history_tokens = 0, tokens = 0;
+    int64_t histories = 0, history_tokens = 0, tokens = 0, cuts = 0;
     for (int64_t i = 0; i < count; i++) {
         history_tokens += turns[i].history_count;
+        cuts += turns[i].cut_count;
         tokens += turns[i].reply_count;
     }
     const size_t n = (size_t)count + 1;
@@ -66,6 +83,9 @@ void packed_batch_make(struct packed_batch *packed, const struct learn_turn *tur
     packed->reply_tokens = memory_allocate((size_t)tokens * sizeof(int32_t) + 4);
     packed->reply_history = memory_allocate(n * sizeof(int32_t));
     packed->history_of_turn = memory_allocate(n * sizeof(int32_t));
+    packed->cut_begin = memory_allocate(n * sizeof(int32_t));
+    packed->cuts = memory_allocate((size_t)cuts * sizeof(int32_t) + 4);
+    cuts = 0;
     int64_t replies = 0, at = 0, filled = 0;
     for (int64_t i = 0; i < count; i++) {
         const struct learn_turn *turn = &turns[i];
@@ -74,6 +94,9 @@ void packed_batch_make(struct packed_batch *packed, const struct learn_turn *tur
                    (size_t)turn->history_count * sizeof(int32_t));
             at += turn->history_count;
             packed->history_begin[++histories] = (int32_t)at;
+            if (turn->cut_count)
+                memcpy(packed->cuts + cuts, turn->cuts, (size_t)turn->cut_count * sizeof(int32_t));
+            packed->cut_begin[histories] = (int32_t)(cuts += turn->cut_count);
         }
         packed->history_of_turn[i] = (int32_t)histories - 1;
         if (!turn->reply_count) continue;
@@ -86,6 +109,8 @@ void packed_batch_make(struct packed_batch *packed, const struct learn_turn *tur
     packed->batch = (struct model_batch){.histories = histories,
                                          .history_begin = packed->history_begin,
                                          .history_tokens = packed->history_tokens,
+                                         .cut_begin = packed->cut_begin,
+                                         .cuts = packed->cuts,
                                          .replies = replies,
                                          .reply_begin = packed->reply_begin,
                                          .reply_tokens = packed->reply_tokens,
@@ -99,6 +124,8 @@ void packed_batch_free(struct packed_batch *packed)
     free(packed->reply_begin);
     free(packed->reply_tokens);
     free(packed->reply_history);
+    free(packed->cut_begin);
+    free(packed->cuts);
     free(packed->history_of_turn);
     memset(packed, 0, sizeof *packed);
 }

@@ -1,4 +1,5 @@
-/* Turns packed for one forward pass: neighbours with the same history share it. */
+/* Turns packed for one forward pass: neighbours with the same history share it, and a causal model
+ * what histories begin with alike (src/model/forest.h). */
 #ifndef REGARD_LEARN_PACK_H
 #define REGARD_LEARN_PACK_H
 
@@ -9,14 +10,16 @@
 struct packed_batch {
     struct model_batch batch;
     int32_t *history_begin, *history_tokens, *reply_begin, *reply_tokens, *reply_history;
+    int32_t *cut_begin, *cuts;
     int32_t *history_of_turn; /* [turns], also of turns with an empty reply */
     int64_t tokens;           /* reply tokens */
 };
 
-/* How many of the next turns go into one pass: learn.reply_tokens and learn.history_tokens bound
- * it, at least one turn.  It depends on the turns alone, so every number of learners cuts alike. */
-int64_t pack_chunk(const struct learn_settings *settings, const struct learn_turn *turns,
-                   int64_t count);
+/* How many of the next turns go into one pass: learn.reply_tokens and learn.history_tokens, of a
+ * causal model those that are computed, bound it, at least one turn.  It depends on the turns
+ * alone, so every number of learners cuts alike. */
+int64_t pack_chunk(const struct learn_settings *settings, bool causal,
+                   const struct learn_turn *turns, int64_t count);
 /* The largest pass there can be of turns within the limits. */
 struct model_limits pack_limits(const struct learn_settings *settings,
                                 const struct learn_limits *limits);

@@ -40,5 +40,6 @@ struct learn_limits learn_limits_of(const struct config *config)
     return (struct learn_limits){.turns = config->rollout.dialogues * config->rollout.turns *
                                           config->rollout.candidates,
                                  .longest_history = config->history.max_tokens,
-                                 .longest_reply = config->rollout.max_new_tokens};
+                                 .longest_reply = config->rollout.max_new_tokens,
+                                 .cuts = 2 * config->rollout.turns};
 }

@@ -30,9 +30,10 @@ struct learn_settings {
     bool recompute;
 };
 
-/* What a learner is given at most: turns in one call, tokens of a turn's history and reply. */
+/* What a learner is given at most: turns in one call, tokens of a turn's history and reply, cuts of
+ * a history. */
 struct learn_limits {
-    int64_t turns, longest_history, longest_reply;
+    int64_t turns, longest_history, longest_reply, cuts;
 };
 
 struct config;

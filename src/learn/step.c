@@ -87,7 +87,7 @@ static status microbatch_run(struct learner *l, const struct loss *loss,
     const int64_t end = batch->begin[microbatch + 1];
     status s = NULL;
     for (int64_t at = batch->begin[microbatch]; !s && at < end;) {
-        const int64_t n = pack_chunk(&l->settings, batch->turns + at, end - at);
+        const int64_t n = pack_chunk(&l->settings, l->causal, batch->turns + at, end - at);
         if (last && at + n == end)
             l->watermark = (struct model_watermark){gradient_ready, &sending};
         s = loss->chunk(l, batch, batch->turns + at, n, leaf, partial);

@@ -117,6 +117,8 @@ static void slice_open(const struct learner *l, struct experience *const *experi
             slice->turns[i] = (struct learn_turn){.history = turn->history_tokens,
                                                   .reply = turn->reply_tokens,
                                                   .history_count = turn->history_length,
+                                                  .cuts = turn->cuts,
+                                                  .cut_count = turn->cut_count,
                                                   .reply_count = turn->reply_length,
                                                   .logp_old = turn->logp,
                                                   .logp_ref = slice->logp_refs[i],

@@ -240,6 +240,7 @@ static status memory_take(struct model *model)
     q->op->zero(q, p->values, bytes);
     for (int64_t i = 0; i < model->linear_count; i++)
         TRY(linear_create(q, model->linears[i], model->with_gradients));
+    if (model->family->create) TRY(model->family->create(model));
     for (int64_t i = 0; i < model->adapter_count; i++)
         TRY(adapter_create(q, &model->adapters[i], model->with_gradients));
     TRY(adapter_room_create(q, model->adapters, model->adapter_count, model->with_gradients,

@@ -5,7 +5,12 @@
 #include <stdint.h>
 
 /* A teacher-forced batch, host arrays.  Reply r belongs to history reply_history[r] (ascending);
- * its token t is predicted behind the history, the shape's start id and the tokens before t. */
+ * its token t is predicted behind the history, the shape's start id (of a causal model there is
+ * none) and the tokens before t.
+ * Of a causal model histories fall into segments at their cuts, and a segment that several share
+ * is computed once.  A history whose reply went on to become part of a later history is cut in the
+ * later one where its own last token stood, and before the reply's last token: these are the
+ * segments that sampling the reply has computed. */
 struct model_batch {
     int64_t histories;
     const int32_t *history_begin; /* [histories + 1] into history_tokens */
@@ -25,8 +30,10 @@ enum model_keep { MODEL_KEEP_NOTHING, MODEL_KEEP_ALL, MODEL_KEEP_INPUTS };
 
 /* The largest batch that a run is to take: none of its passes is beyond any of these. */
 struct model_limits {
-    int64_t histories, history_tokens, longest_history;
+    int64_t histories, history_tokens,
+        longest_history;                          /* tokens of a causal model: computed ones */
     int64_t replies, reply_tokens, longest_reply; /* 0: only the histories are read */
+    int64_t cuts;                                 /* of one history */
     int64_t capture_layers;
     enum model_keep keep;
 };

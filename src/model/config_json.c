@@ -39,16 +39,14 @@ status config_text(const json_t *config, const char *path, const char *key, cons
     return NULL;
 }
 
-static status config_real(const json_t *config, const char *path, const struct shape_row *row,
-                          double *out)
+status config_number(const json_t *config, const char *path, const char *key, double low,
+                     double high, double *out)
 {
-    const json_t *value = config_find(config, row->config_key);
-    if (value && !json_is_number(value))
-        FAIL(STATUS_INPUT, "%s: %s is not a number", path, row->config_key);
+    const json_t *value = config_find(config, key);
+    if (value && !json_is_number(value)) FAIL(STATUS_INPUT, "%s: %s is not a number", path, key);
     if (value) *out = json_number_value(value);
-    if (!(*out > row->low && *out <= row->high))
-        FAIL(STATUS_INPUT, "%s: %s is %g, allowed are above %g to %g", path, row->config_key, *out,
-             row->low, row->high);
+    if (!(*out > low && *out <= high))
+        FAIL(STATUS_INPUT, "%s: %s is %g, allowed are above %g to %g", path, key, *out, low, high);
     return NULL;
 }
 
@@ -60,7 +58,7 @@ static status row_read(const json_t *config, const char *path, const struct shap
     bool flag = value != 0;
     switch (row->kind) {
     case SHAPE_REAL:
-        TRY(config_real(config, path, row, &value));
+        TRY(config_number(config, path, row->config_key, row->low, row->high, &value));
         break;
     case SHAPE_FLAG:
         TRY(config_flag(config, path, row->config_key, &flag));

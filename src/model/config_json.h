@@ -10,6 +10,8 @@ const json_t *config_find(const json_t *config, const char *key);
 /* Where a key is absent, *out keeps what it holds; that is held against the bounds too. */
 status config_integer(const json_t *config, const char *path, const char *key, int64_t low,
                       int64_t high, int64_t *out);
+status config_number(const json_t *config, const char *path, const char *key, double low,
+                     double high, double *out); /* above low, up to high */
 status config_flag(const json_t *config, const char *path, const char *key, bool *out);
 status config_text(const json_t *config, const char *path, const char *key, const char **out);
 /* Every row of the shape that has a config key; those absent keep what the shape holds. */

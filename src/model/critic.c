@@ -13,7 +13,7 @@ struct critic {
     struct value_head head;
     struct buffer pooled;
     real *means, *dmeans; /* [histories, width] */
-    real *dhidden;        /* [history tokens, width] */
+    real *dhidden;        /* [the run's hidden rows, width] */
     bool ready;           /* for backward */
 };
 
@@ -101,24 +101,24 @@ status critic_refresh_update(struct critic *critic, int64_t update)
 }
 
 static void place(struct critic *critic, struct workspace *workspace, int64_t histories,
-                  int64_t history_tokens, bool keep)
+                  int64_t hidden_rows, bool keep)
 {
     const int64_t width = critic->model->shape->width;
     critic->means = workspace_reals(workspace, histories * width);
     if (!keep) return;
     critic->dmeans = workspace_reals(workspace, histories * width);
-    critic->dhidden = workspace_reals(workspace, history_tokens * width);
+    critic->dhidden = workspace_reals(workspace, hidden_rows * width);
 }
 
-static status reserve_pooled(struct critic *critic, int64_t histories, int64_t history_tokens,
+static status reserve_pooled(struct critic *critic, int64_t histories, int64_t hidden_rows,
                              bool keep)
 {
     struct queue *q = critic->model->queue;
     struct workspace workspace = workspace_begin(q, NULL);
-    place(critic, &workspace, histories, history_tokens, keep);
+    place(critic, &workspace, histories, hidden_rows, keep);
     TRY(buffer_reserve(q, &critic->pooled, workspace.used));
     workspace = workspace_begin(q, critic->pooled.data);
-    place(critic, &workspace, histories, history_tokens, keep);
+    place(critic, &workspace, histories, hidden_rows, keep);
     return NULL;
 }
 
@@ -128,20 +128,21 @@ status critic_reserve(struct critic *critic, const struct model_limits *limits)
     trunk.replies = trunk.reply_tokens = trunk.longest_reply = trunk.capture_layers = 0;
     critic->ready = false;
     TRY(model_run_reserve(critic->run, &trunk));
-    TRY(reserve_pooled(critic, limits->histories, limits->history_tokens, limits->keep));
+    TRY(reserve_pooled(critic, limits->histories, critic->run->hidden_rows, limits->keep));
     return value_head_reserve(&critic->head, limits->histories);
 }
 
-status critic_forward(struct critic *critic, int64_t histories, const int32_t *history_begin,
-                      const int32_t *history_tokens, enum model_keep keep, float *values)
+status critic_forward(struct critic *critic, const struct model_batch *of, enum model_keep keep,
+                      float *values)
 {
     struct queue *q = critic->model->queue;
-    struct model_batch batch = {
-        .histories = histories, .history_begin = history_begin, .history_tokens = history_tokens};
+    const int64_t histories = of->histories;
+    struct model_batch batch = *of;
+    batch.replies = 0;
     critic->ready = false;
     TRY(status_context(model_forward(critic->run, &batch, keep, 0), "critic"));
-    TRY(reserve_pooled(critic, histories, critic->run->history_tokens, keep));
-    q->op->mean_rows(q, critic->means, critic->run->hidden, critic->run->history_begin, histories,
+    TRY(reserve_pooled(critic, histories, critic->run->hidden_rows, keep));
+    q->op->mean_rows(q, critic->means, critic->run->hidden, critic->run->hidden_begin, histories,
                      critic->model->shape->width);
     TRY(value_head_forward(&critic->head, critic->means, histories, values));
     critic->ready = keep != MODEL_KEEP_NOTHING;
@@ -157,7 +158,7 @@ status critic_backward(struct critic *critic, const float *dvalues, float *gradi
     critic->ready = false; /* once a forward pass */
     value_head_backward(&critic->head, dvalues, critic->means, critic->dmeans, histories,
                         gradients);
-    q->op->mean_rows_backward(q, critic->dhidden, critic->dmeans, critic->run->history_begin,
+    q->op->mean_rows_backward(q, critic->dhidden, critic->dmeans, critic->run->hidden_begin,
                               histories, critic->model->shape->width);
     return model_backward(critic->run, critic->dhidden, gradients, watermark);
 }

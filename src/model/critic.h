@@ -1,5 +1,6 @@
 /* The critic: a trunk of the policy's shape without what replies alone need, the mean of its hidden
- * rows over each history's tokens, a value head; started from the policy with a zero head. */
+ * rows over each history's tokens (of a causal model the last token's row), a value head; started
+ * from the policy with a zero head. */
 #ifndef REGARD_MODEL_CRITIC_H
 #define REGARD_MODEL_CRITIC_H
 
@@ -21,9 +22,9 @@ status critic_refresh_step(struct critic *critic);
 status critic_refresh_update(struct critic *critic, int64_t update);
 /* All memory at once for batches within the limits, whose replies do not count. */
 status critic_reserve(struct critic *critic, const struct model_limits *limits);
-/* Values of packed histories (host arrays in, host values out [histories]); keep for backward. */
-status critic_forward(struct critic *critic, int64_t histories, const int32_t *history_begin,
-                      const int32_t *history_tokens, enum model_keep keep, float *values);
+/* Values (host, [histories]) of a batch's histories, its replies left alone; keep for backward. */
+status critic_forward(struct critic *critic, const struct model_batch *batch, enum model_keep keep,
+                      float *values);
 /* dvalues host [histories]; gradients (device, critic_parameters' layout) are added to; watermark
  * may be NULL. */
 status critic_backward(struct critic *critic, const float *dvalues, float *gradients,

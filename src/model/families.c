@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* One line a family: src/model/NAME/ defines family_NAME. */
-#define FAMILIES(F) F(t5)
+#define FAMILIES(F) F(t5) F(causal)
 
 #define DECLARE(name) extern const struct model_family family_##name;
 #define ENTRY(name) &family_##name,

@@ -13,6 +13,7 @@ struct model;
 struct model_batch;
 struct model_decoder;
 struct model_decoder_limits;
+struct model_limits;
 struct model_run;
 struct model_shape;
 struct model_watermark;
@@ -33,8 +34,8 @@ struct model_family {
     const struct shape_row *shape_rows;
     /* What the rows' bounds do not say. */
     status (*shape_check)(const struct model_shape *shape);
-    /* Completes a shape whose rows are the settings'. */
-    void (*shape_from_settings)(struct model_shape *shape);
+    /* Completes a shape whose rows are the settings', of one of the config types. */
+    void (*shape_from_settings)(struct model_shape *shape, const char *model_type);
     /* From a Hugging Face folder's config.json, an object at `path` of this family's type;
      * the folder's weights may be looked at. */
     status (*shape_from_config)(const json_t *config, const char *path, const char *folder,
@@ -45,8 +46,10 @@ struct model_family {
     size_t model_size;
     /* Appends the parameters, notes where the linear layers are (model_state.h). */
     void (*lay_out)(struct model *model);
-    void (*release)(struct model *model); /* what lay_out allocated */
-    /* Standard deviation of a new model's parameter; 0: all ones. */
+    /* Device memory beside the parameters; NULL: none. */
+    status (*create)(struct model *model);
+    void (*release)(struct model *model); /* what lay_out and create allocated */
+    /* Standard deviation of a new model's parameter; 0: all ones; below: all zeros. */
     double (*initial_deviation)(const struct model_shape *shape, const struct parameter *one);
 
     /* Parts of linear layers that adapters are for where nobody chooses, "q,v"; NULL: all. */
@@ -55,14 +58,22 @@ struct model_family {
     size_t run_size;
     void (*run_create)(struct model_run *run); /* host memory of its own */
     void (*run_release)(struct model_run *run);
+    /* What the family finds in a checked batch before anything is placed; NULL: nothing. */
+    status (*run_measure)(struct model_run *run, const struct model_batch *batch);
+    /* The largest batch within the run's numbers, for the integers; NULL: nothing to do. */
+    void (*run_limit)(struct model_run *run, const struct model_limits *limits);
+    /* The family's own integers, and what they are for a batch: into the places' host image. */
+    void (*run_place_integers)(struct model_run *run, struct workspace *workspace);
+    void (*run_fill_integers)(const struct model_run *run, const struct model_batch *batch);
     /* The family's part of the run's workspace for the present batch: what forward leaves, and
      * the gradients' places where activations are kept. */
     void (*run_place)(struct model_run *run, struct workspace *workspace);
-    /* The pass of the present batch: fills run->hidden and, with replies, run->head_input. */
+    /* The pass of the present batch: fills run->hidden (of a causal model without replies alone)
+     * and, with replies, run->head_input. */
     void (*forward)(struct model_run *run);
     /* Gradients of a kept pass, added to `gradients`, but none of what
      * stands still (model_gradient): from run->dhead_input where `replies`, plus
-     * dhidden [history tokens, width] or NULL. */
+     * dhidden, like run->hidden, or NULL. */
     void (*backward)(struct model_run *run, bool replies, const real *dhidden, float *gradients,
                      const struct model_watermark *watermark);
 

@@ -35,6 +35,7 @@ static status memory_take(struct model *model)
     q->op->zero(q, p->values, bytes);
     for (int64_t i = 0; i < model->linear_count; i++)
         TRY(linear_create(q, model->linears[i], model->with_gradients));
+    if (model->family->create) TRY(model->family->create(model));
     return model_refresh(model);
 }
 
@@ -142,6 +143,7 @@ static void pack(struct model *model, const float *values)
 
 status model_refresh(struct model *model)
 {
+    model->packed++;
     pack(model, model_trained(model)->values);
     return model->queue->op->synchronize(model->queue);
 }
@@ -164,6 +166,7 @@ void model_take_values(struct model *to, const float *values, int64_t update)
     struct queue *q = to->queue;
     const struct parameters *p = model_trained(to);
     int64_t copied = 0; /* up to here: what stands between the linear layers */
+    to->packed++;
     to->update = update;
     to->step = 0;
     pack(to, values);
@@ -211,7 +214,7 @@ status model_initialize(struct model *model, int64_t seed)
         if (deviation > 0)
             fill_normal(values, one->count, i, seed, deviation);
         else
-            for (int64_t e = 0; e < one->count; e++) values[e] = 1.0f;
+            for (int64_t e = 0; e < one->count; e++) values[e] = deviation < 0 ? 0.0f : 1.0f;
     }
     status s = parameters_upload(p, host);
     free(host);

@@ -16,12 +16,13 @@ struct model {
     bool stochastic; /* rounding, keyed by seed and version */
     int64_t seed;
     int64_t update, step; /* the version */
+    int64_t packed;       /* times that weights were packed: what was computed before is stale */
     struct parameters parameters;
     struct linear **linears; /* all that are packed, in the order of their offsets; a head tied to
                               * the embedding stands behind */
     int64_t linear_count;
     int64_t embedding;  /* offset of [vocabulary, width] */
-    struct linear head; /* [vocabulary, width]; n 0: none */
+    struct linear head; /* [vocabulary, width]; n 0: none, the model is headless */
     /* With adapters: the base, whose values `parameters` borrows, and what is trained in place of
      * them, the adapters and what was appended behind them. */
     struct model *base; /* NULL: a model without adapters */

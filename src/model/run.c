@@ -59,11 +59,10 @@ static status batch_measure(struct model_run *run, const struct model_batch *bat
                      batch->history_tokens, &run->longest_history));
     run->histories = batch->histories;
     run->history_tokens = batch->history_begin[batch->histories];
-    run->first_history_tokens = batch->history_begin[1];
     run->replies = batch->replies;
     run->reply_tokens = run->longest_reply = run->first_reply_tokens = 0;
     if (batch->replies == 0) return NULL;
-    if (shape->layers == 0) FAIL(STATUS_INTERNAL, "replies for a model without any");
+    if (run->model->head.n == 0) FAIL(STATUS_INTERNAL, "replies for a model without any");
     TRY(ranges_check(shape, "reply", batch->replies, batch->reply_begin, batch->reply_tokens,
                      &run->longest_reply));
     run->reply_tokens = batch->reply_begin[batch->replies];
@@ -76,39 +75,46 @@ static status batch_measure(struct model_run *run, const struct model_batch *bat
         read += r == 0 || h != batch->reply_history[r - 1];
     }
     run->all_read = read == batch->histories;
-    int32_t first = batch->reply_history[0];
-    run->first_history_tokens = batch->history_begin[first + 1] - batch->history_begin[first];
     run->first_reply_tokens = batch->reply_begin[1];
     return NULL;
 }
 
+/* A row of attention is over the history; of a causal model over the reply too, up to the row's own
+ * token. */
+static void keys_measure(struct model_run *run, const struct model_batch *batch)
+{
+    const bool causal = run->model->family->causal;
+    run->hidden_rows = causal ? run->histories : run->history_tokens;
+    run->captured_keys = run->longest_history;
+    if (run->replies == 0) return;
+    const int32_t first = batch->reply_history[0];
+    run->first_keys = batch->history_begin[first + 1] - batch->history_begin[first];
+    if (!causal) return;
+    run->first_keys += run->first_reply_tokens - 1;
+    run->captured_keys = 0;
+    for (int64_t r = 0; r < run->replies; r++) {
+        const int32_t h = batch->reply_history[r];
+        const int64_t keys = batch->history_begin[h + 1] - batch->history_begin[h] +
+                             batch->reply_begin[r + 1] - batch->reply_begin[r] - 1;
+        if (keys > run->captured_keys) run->captured_keys = keys;
+    }
+}
+
 static void place_integers(struct model_run *run, struct workspace *workspace)
 {
-    run->history_begin = workspace_ints(workspace, run->histories + 1);
-    run->history_ids = workspace_ints(workspace, run->history_tokens);
-    run->reply_begin = workspace_ints(workspace, run->replies + 1);
-    run->input_ids = workspace_ints(workspace, run->reply_tokens);
+    run->hidden_begin = workspace_ints(workspace, run->histories + 1);
     run->targets = workspace_ints(workspace, run->reply_tokens);
-    run->cross_begin = workspace_ints(workspace, run->replies);
-    run->cross_end = workspace_ints(workspace, run->replies);
+    run->model->family->run_place_integers(run, workspace);
 }
 
 /* Fills the host's image of the integers; the run's pointers point into it. */
 static void fill_integers(const struct model_run *run, const struct model_batch *batch)
 {
-    size_t word = sizeof(int32_t);
-    memcpy(run->history_begin, batch->history_begin, (size_t)(run->histories + 1) * word);
-    memcpy(run->history_ids, batch->history_tokens, (size_t)run->history_tokens * word);
-    if (run->replies == 0) return;
-    memcpy(run->reply_begin, batch->reply_begin, (size_t)(run->replies + 1) * word);
-    memcpy(run->targets, batch->reply_tokens, (size_t)run->reply_tokens * word);
-    for (int64_t r = 0; r < run->replies; r++) {
-        int32_t begin = batch->reply_begin[r], end = batch->reply_begin[r + 1];
-        run->input_ids[begin] = run->model->shape->start;
-        for (int32_t t = begin + 1; t < end; t++) run->input_ids[t] = batch->reply_tokens[t - 1];
-        run->cross_begin[r] = batch->history_begin[batch->reply_history[r]];
-        run->cross_end[r] = batch->history_begin[batch->reply_history[r] + 1];
-    }
+    for (int64_t h = 0; h <= run->histories; h++)
+        run->hidden_begin[h] = run->model->family->causal ? (int32_t)h : batch->history_begin[h];
+    if (run->replies)
+        memcpy(run->targets, batch->reply_tokens, (size_t)run->reply_tokens * sizeof(int32_t));
+    run->model->family->run_fill_integers(run, batch);
 }
 
 /* Room for the integers on the device, and for their image on the host, which no upload reads
@@ -154,10 +160,9 @@ static void place_all(struct model_run *run, struct workspace *workspace)
     run->dlogits = run->logits;
     if (run->keep && workspace->real_bytes != sizeof(float))
         run->dlogits = workspace_reals(workspace, rows * s->vocabulary);
-    if (run->capture_layers > 0)
-        run->capture = workspace_floats(workspace, m * run->longest_history);
+    if (run->capture_layers > 0) run->capture = workspace_floats(workspace, m * run->captured_keys);
     if (run->keep_maps)
-        run->maps = workspace_floats(workspace, s->layers * s->heads * m * run->longest_history);
+        run->maps = workspace_floats(workspace, s->layers * s->heads * m * run->captured_keys);
 }
 
 /* Room for the present batch (or for the largest), placed. */
@@ -183,6 +188,10 @@ status model_run_reserve(struct model_run *run, const struct model_limits *limit
     run->longest_reply = limits->longest_reply;
     run->capture_layers = limits->capture_layers;
     run->keep = limits->keep;
+    const bool causal = run->model->family->causal;
+    run->hidden_rows = causal ? run->histories : run->history_tokens;
+    run->captured_keys = run->longest_history + (causal ? run->longest_reply : 0);
+    if (run->model->family->run_limit) run->model->family->run_limit(run, limits);
     size_t bytes;
     TRY(reserve_integers(run, &bytes));
     return workspace_make(run);
@@ -199,6 +208,8 @@ status model_forward(struct model_run *run, const struct model_batch *batch, enu
         FAIL(STATUS_INPUT, "attention of the last %lld layers asked of a decoder with %lld",
              (long long)capture_layers, (long long)model->shape->layers);
     TRY(batch_measure(run, batch));
+    keys_measure(run, batch);
+    if (model->family->run_measure) TRY(model->family->run_measure(run, batch));
     run->keep = keep;
     run->capture_layers = capture_layers;
     run->head_backward_rows = 0;
@@ -206,7 +217,7 @@ status model_forward(struct model_run *run, const struct model_batch *batch, enu
     TRY(workspace_make(run));
     if (run->capture)
         model->queue->op->zero(model->queue, run->capture,
-                               (size_t)(run->reply_tokens * run->longest_history) * sizeof(float));
+                               (size_t)(run->reply_tokens * run->captured_keys) * sizeof(float));
     model->family->forward(run);
     run->done = true;
     return NULL;
@@ -263,7 +274,7 @@ const int32_t *model_run_targets(const struct model_run *run)
 
 const float *model_run_capture(const struct model_run *run, int64_t *stride)
 {
-    *stride = run->longest_history;
+    *stride = run->captured_keys;
     return run->capture;
 }
 
@@ -276,12 +287,12 @@ status model_run_map(struct model_run *run, int64_t layer, int64_t head, float *
 {
     struct queue *q = run->model->queue;
     if (!run->done || !run->maps) FAIL(STATUS_INTERNAL, "no attention maps were kept");
-    int64_t stride = run->longest_history;
+    const int64_t stride = run->captured_keys;
     const float *map =
         run->maps + (layer * run->model->shape->heads + head) * run->reply_tokens * stride;
     for (int64_t row = 0; row < run->first_reply_tokens; row++)
-        q->op->download(q, host + row * run->first_history_tokens, map + row * stride,
-                        (size_t)run->first_history_tokens * sizeof(float));
+        q->op->download(q, host + row * run->first_keys, map + row * stride,
+                        (size_t)run->first_keys * sizeof(float));
     return q->op->synchronize(q);
 }
 

@@ -18,7 +18,8 @@ status model_run_reserve(struct model_run *run, const struct model_limits *limit
  * over the history into model_run_capture. */
 status model_forward(struct model_run *run, const struct model_batch *batch, enum model_keep keep,
                      int64_t capture_layers);
-/* The histories behind the last norm: [history tokens, width]. */
+/* The histories behind the last norm: [history tokens, width]; of a causal model, without replies
+ * alone, every history's last token: [histories, width]. */
 const real *model_run_hidden(const struct model_run *run);
 const int32_t *model_run_targets(const struct model_run *run); /* [reply tokens], device */
 const float *model_run_capture(const struct model_run *run,
@@ -44,13 +45,14 @@ status model_run_logp(struct model_run *run, float temperature, float *logp, flo
 status model_run_logits(struct model_run *run, float **logits);
 
 /* From the head's input on, if model_run_head_backward has taken all rows (if none, what reads the
- * histories alone), plus dhidden [history tokens, width], or NULL.  gradients (device, the
+ * histories alone), plus dhidden, like model_run_hidden, or NULL.  gradients (device, the
  * parameters' layout) are added to; watermark may be NULL. */
 status model_backward(struct model_run *run, const real *dhidden, float *gradients,
                       const struct model_watermark *watermark);
 
 /* For fixtures: attention of layer `layer`, head `head`, reply 0 over its history, as host
- * [reply tokens, history tokens]; needs a forward with model_run_keep_maps. */
+ * [reply tokens, history tokens], of a causal model [reply tokens, history and reply tokens - 1];
+ * needs a forward with model_run_keep_maps. */
 void model_run_keep_maps(struct model_run *run, bool keep);
 status model_run_map(struct model_run *run, int64_t layer, int64_t head, float *host);
 

@@ -1,4 +1,5 @@
-/* What a run holds, for the files of src/model alone.  n history tokens, m reply tokens. */
+/* What a run holds, for the files of src/model alone.  n history tokens (of a causal model those
+ * that are computed: forest.h), m reply tokens. */
 #ifndef REGARD_MODEL_RUN_STATE_H
 #define REGARD_MODEL_RUN_STATE_H
 
@@ -15,26 +16,28 @@ struct model_run {
     enum model_keep keep;
     int64_t histories, history_tokens, longest_history; /* n */
     int64_t replies, reply_tokens, longest_reply;       /* m */
-    int64_t first_reply_tokens, first_history_tokens;
-    bool all_read; /* every history has a reply */
+    int64_t first_reply_tokens; /* of the first reply, whose attention maps can be read ... */
+    int64_t first_keys;         /* ... over so many keys */
+    int64_t hidden_rows;        /* of `hidden`: n, or one a history of a causal model */
+    int64_t captured_keys;      /* the most that a row of `capture` has */
+    bool all_read;              /* every history has a reply */
     int64_t capture_layers;
     int64_t head_row_limit;     /* rows of the head at a time; 0: as many as LOGITS_BYTES allow */
     int64_t head_backward_rows; /* whose gradient has gone back through the head */
     struct buffer integers, workspace, all_logits;
     struct host_buffer image; /* of the integers, while they are uploaded */
-    /* In `integers`. */
-    int32_t *history_begin, *history_ids;       /* [histories + 1], [n] */
-    int32_t *reply_begin, *input_ids, *targets; /* [replies + 1], [m], [m] */
-    int32_t *cross_begin, *cross_end;           /* [replies] key range of the reply's history */
+    /* In `integers`, before the family's. */
+    int32_t *hidden_begin; /* [histories + 1] which rows of `hidden` stand for a history */
+    int32_t *targets;      /* [m] */
     /* In `workspace`, placed by the family. */
-    real *hidden;     /* [n, width] */
+    real *hidden;     /* [hidden_rows, width]; a causal model has it without replies alone */
     real *head_input; /* [m, width] */
     /* In `workspace`, placed by the run. */
     real *dhead_input; /* [m, width], where activations are kept */
     float *logits;     /* [model_run_head_rows, vocabulary] */
     real *dlogits;     /* the same place where `real` is fp32 */
-    float *capture;    /* [m, longest_history] */
-    float *maps;       /* [layers, heads, m, longest_history] */
+    float *capture;    /* [m, captured_keys] */
+    float *maps;       /* [layers, heads, m, captured_keys] */
 };
 
 /* For backward passes: gradients from `offset` on are final; watermark may be NULL. */

@@ -57,6 +57,11 @@ void shape_row_set(struct model_shape *shape, const struct shape_row *row, doubl
     }
 }
 
+bool model_shape_is_causal(const struct model_shape *shape)
+{
+    return shape->family->causal;
+}
+
 double model_shape_number(const struct model_shape *shape, const char *name)
 {
     for (const struct shape_row *row = shape->family->shape_rows; row->name; row++)
@@ -86,16 +91,27 @@ status model_shape_check(const struct model_shape *shape)
     return shape->family->shape_check(shape);
 }
 
-status model_shape_from_settings(const char *family, const struct model_setting *settings,
+bool model_shape_is_end(const struct model_shape *shape, int32_t token)
+{
+    if (token == shape->end) return true;
+    for (int64_t i = 0; i < shape->more_ends; i++)
+        if (token == shape->more_end[i]) return true;
+    return false;
+}
+
+status model_shape_from_settings(const char *model_type, const struct model_setting *settings,
                                  int64_t count, struct model_shape **out)
 {
-    const struct model_family *found = family ? family_find(family) : family_at(0);
-    if (!found) FAIL(STATUS_INPUT, "no family of models is called %s", family);
+    const struct model_family *found = family_of_config(model_type);
+    if (!found)
+        FAIL(STATUS_INPUT,
+             "model.family %s is not known; known are t5, llama, mistral, qwen2 and qwen3",
+             model_type);
     struct model_shape *shape = shape_new(found);
     for (const struct shape_row *row = found->shape_rows; row->name; row++)
         for (int64_t i = 0; i < count; i++)
             if (!strcmp(row->name, settings[i].name)) shape_row_set(shape, row, settings[i].value);
-    found->shape_from_settings(shape);
+    found->shape_from_settings(shape, model_type);
     status s = model_shape_check(shape);
     if (s) {
         free(shape);

@@ -13,16 +13,24 @@
 
 struct model_family;
 
+enum { SHAPE_MORE_ENDS = 3 };
+
 struct model_shape {
     const struct model_family *family;
     int64_t vocabulary;
     int64_t width; /* of a hidden row */
     /* Layers and heads whose attention over a history can be captured; layers 0: a model without
-     * replies (a critic's). */
+     * replies (a critic's; a causal one keeps its layers and is headless). */
     int64_t layers, heads;
-    int32_t pad, end; /* ids */
-    int32_t start;    /* the id that a reply's first token stands behind */
+    int32_t pad, end;  /* ids */
+    int32_t start;     /* the id that a reply's first token stands behind; not of causal families */
+    int64_t more_ends; /* other ids that end a reply, at most SHAPE_MORE_ENDS */
+    int32_t more_end[SHAPE_MORE_ENDS];
+    bool headless; /* no output matrix: a critic's */
 };
+
+/* Whether a reply ends with this token. */
+bool model_shape_is_end(const struct model_shape *shape, int32_t token);
 
 enum shape_kind {
     SHAPE_INTEGER,
@@ -40,6 +48,8 @@ struct shape_row {
     double absent;          /* where a config.json or the settings do not say */
 };
 
+/* Whether history and reply are one sequence: family.h. */
+bool model_shape_is_causal(const struct model_shape *shape);
 /* A number by its row's name; 0 where the family has none of that name. */
 double model_shape_number(const struct model_shape *shape, const char *name);
 /* Rows' bounds, then what the family asks for; the error names the number. */
@@ -48,12 +58,12 @@ status model_shape_check(const struct model_shape *shape);
 struct model_shape *model_shape_copy(const struct model_shape *shape);
 
 /* From named numbers, as settings give them; names that the family has not are passed over, rows
- * not named take their value where absent.  family NULL: the first.  Freed with free(). */
+ * not named take their value where absent.  model_type: as in a config.json.  Freed with free(). */
 struct model_setting {
     const char *name;
     double value;
 };
-status model_shape_from_settings(const char *family, const struct model_setting *settings,
+status model_shape_from_settings(const char *model_type, const struct model_setting *settings,
                                  int64_t count, struct model_shape **out);
 
 /* A checkpoint's shape.json: "family" (absent: the first) and every row.  The text is freed with

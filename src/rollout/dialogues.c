@@ -42,6 +42,7 @@ status experience_turn_fill(const struct experience_format *format, int64_t dial
                             int32_t candidate, const struct prompt *prompt,
                             const struct reply *reply, struct experience_turn *turn)
 {
+    turn->cut_count = (int32_t)prompt->cut_count;
     experience_turn_allocate(format, turn, (int32_t)prompt->count, (int32_t)reply->count,
                              reply->statistics.sizes.turns);
     turn->candidate = candidate;
@@ -57,6 +58,8 @@ status experience_turn_fill(const struct experience_format *format, int64_t dial
         memcpy(turn->turn_of, prompt->turn_of, history);
         memcpy(turn->part, prompt->part, history);
     }
+    if (prompt->cut_count)
+        memcpy(turn->cuts, prompt->cuts, (size_t)prompt->cut_count * sizeof *prompt->cuts);
     if (n) {
         memcpy(turn->reply_tokens, reply->tokens, n * sizeof *reply->tokens);
         memcpy(turn->logp, reply->logp, n * sizeof *reply->logp);

@@ -71,7 +71,8 @@ static bool turn_sizes_fit(const struct experience_turn *t)
 {
     const struct statistic_sizes *sizes = &t->statistics.sizes;
     return t->history_length >= 0 && t->history_length <= EXPERIENCE_LENGTH_MAX &&
-           t->reply_length >= 0 && t->reply_length <= EXPERIENCE_LENGTH_MAX && sizes->turns >= 0 &&
+           t->reply_length >= 0 && t->reply_length <= EXPERIENCE_LENGTH_MAX && t->cut_count >= 0 &&
+           t->cut_count <= t->history_length && sizes->turns >= 0 &&
            sizes->turns <= STATISTICS_TURNS_MAX;
 }
 
@@ -82,7 +83,7 @@ static size_t turn_array_bytes(const struct experience_turn *t, const struct sta
     struct statistics statistics = t->statistics;
     statistics.table = table;
     statistics.tokens = t->reply_length;
-    size_t bytes = history * 8 + reply * 12;
+    size_t bytes = history * 8 + reply * 12 + (size_t)t->cut_count * 4;
     for (int i = 0; i < table->count; i++)
         bytes +=
             (size_t)statistics_numbers(&statistics, i) * statistic_number_bytes(&table->rows[i]);
@@ -119,6 +120,7 @@ static void walk_turn(struct walk *w, const struct experience_format *format,
     walk_flag(w, &t->chosen);
     walk_bytes(w, &t->history_length, 4);
     walk_bytes(w, &t->reply_length, 4);
+    walk_bytes(w, &t->cut_count, 4);
     walk_bytes(w, &turns, 4);
     walk_bytes(w, &t->visible_count, 4);
     walk_bytes(w, &t->salient_count, 4);
@@ -129,7 +131,7 @@ static void walk_turn(struct walk *w, const struct experience_format *format,
         if (!w->failed && (!turn_sizes_fit(t) || turn_array_bytes(t, format->statistics) > w->left))
             w->failed = true;
         if (w->failed) {
-            t->history_length = t->reply_length = 0;
+            t->history_length = t->reply_length = t->cut_count = 0;
             t->statistics = (struct statistics){0};
             return;
         }
@@ -141,6 +143,7 @@ static void walk_turn(struct walk *w, const struct experience_format *format,
     walk_bytes(w, t->visible, history);
     walk_bytes(w, t->turn_of, history);
     walk_bytes(w, t->part, history);
+    walk_bytes(w, t->cuts, (size_t)t->cut_count * 4);
     walk_bytes(w, t->reply_tokens, reply * 4);
     walk_bytes(w, t->logp, reply * 4);
     walk_bytes(w, t->token_entropy, reply * 4);
@@ -177,6 +180,7 @@ void experience_turn_allocate(const struct experience_format *format, struct exp
     turn->visible = array_allocate(history, 1);
     turn->turn_of = array_allocate(history, 1);
     turn->part = array_allocate(history, 1);
+    turn->cuts = array_allocate((size_t)turn->cut_count, 4);
     turn->reply_tokens = array_allocate(reply, 4);
     turn->logp = array_allocate(reply, 4);
     turn->token_entropy = array_allocate(reply, 4);
@@ -190,6 +194,7 @@ void experience_turn_free(struct experience_turn *turn)
     free(turn->visible);
     free(turn->turn_of);
     free(turn->part);
+    free(turn->cuts);
     free(turn->reply_tokens);
     free(turn->logp);
     free(turn->token_entropy);
@@ -294,6 +299,8 @@ static bool turn_indices_fit(const struct experience_turn *t)
             return false;
     }
     if (t->visible_count != visible || t->salient_count != salient) return false;
+    for (int32_t i = 0; i < t->cut_count; i++)
+        if (t->cuts[i] <= (i ? t->cuts[i - 1] : 0) || t->cuts[i] >= t->history_length) return false;
     for (int32_t i = 0; i < t->reply_length; i++)
         if (t->reply_tokens[i] < 0) return false;
     for (int i = 0; i < t->statistics.table->count; i++) {
@@ -353,9 +360,9 @@ status experience_unpack(const void *message, size_t size, const struct experien
     if (message_checksum(message, header) != header.checksum)
         FAIL(STATUS_INTERNAL, "%s: experience message with a wrong checksum (dialogue %lld)",
              sender, (long long)header.dialogue);
-    /* A turn takes at least 38 bytes, so a count that lies is found before it is allocated. */
+    /* A turn takes at least 42 bytes, so a count that lies is found before it is allocated. */
     if (header.turn_count < 0 || header.turn_count > EXPERIENCE_TURN_MAX ||
-        (uint64_t)header.turn_count * 38 > size)
+        (uint64_t)header.turn_count * 42 > size)
         FAIL(STATUS_INTERNAL, "%s: experience of dialogue %lld says %lld turns", sender,
              (long long)header.dialogue, (long long)header.turn_count);
     struct walk read = {.mode = WALK_READ,

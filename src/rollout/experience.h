@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 enum {
-    EXPERIENCE_VERSION = 3,
+    EXPERIENCE_VERSION = 4,
     EXPERIENCE_TURN_MAX = 1 << 20,  /* limits of a message: a bigger one is refused */
     EXPERIENCE_LENGTH_MAX = 1 << 24 /* tokens of one history or one reply */
 };
@@ -37,6 +37,8 @@ struct experience_turn {
     uint8_t *visible;        /* [history] 1: in V, which entropy and mass are over */
     uint8_t *turn_of;        /* [history] the turn it belongs to, from 0, capped at 255 */
     uint8_t *part;           /* [history] enum prompt_part */
+    int32_t *cuts;           /* [cut_count] where the history may be cut: src/model/batch.h */
+    int32_t cut_count;
     int32_t visible_count, salient_count;
 
     int32_t *reply_tokens; /* [reply] */
@@ -60,8 +62,8 @@ struct experience {
 /* Zeroed turns; the arrays are still NULL. */
 struct experience *experience_create(const struct experience_format *format, int64_t dialogue,
                                      int64_t weight_version, int64_t turn_count);
-/* Allocates a turn's arrays, zeroed (statistics as statistics_allocate has them).  turns: of the
- * history. */
+/* Allocates a turn's arrays, zeroed (statistics as statistics_allocate has them); of cuts as many
+ * as cut_count says already.  turns: of the history. */
 void experience_turn_allocate(const struct experience_format *format, struct experience_turn *turn,
                               int32_t history_length, int32_t reply_length, int64_t turns);
 void experience_turn_free(struct experience_turn *turn);

@@ -353,8 +353,7 @@ static double value_loss_now(void *context)
     struct critic_problem *p = context;
     float values[4];
     CHECK(critic_refresh(p->critic));
-    CHECK(critic_forward(p->critic, 4, p->tiny.history_begin, p->tiny.history_tokens,
-                         MODEL_KEEP_NOTHING, values));
+    CHECK(critic_forward(p->critic, &p->tiny.batch, MODEL_KEEP_NOTHING, values));
     double loss = 0;
     for (int i = 0; i < 4; i++) loss += (double)dvalues[i] * values[i];
     return loss;
@@ -370,8 +369,7 @@ static void a_critic_on_the_base_starts_at_zero_and_learns_by_its_gradient(void 
     tiny_batch_fill(&p.tiny);
     CHECK(critic_create_adapted(policy, &p.critic));
     CHECK(critic_start_from(p.critic, policy));
-    CHECK(critic_forward(p.critic, 4, p.tiny.history_begin, p.tiny.history_tokens,
-                         MODEL_KEEP_NOTHING, values));
+    CHECK(critic_forward(p.critic, &p.tiny.batch, MODEL_KEEP_NOTHING, values));
     for (int i = 0; i < 4; i++) assert_true(values[i] == 0.0f);
     struct parameters *parameters = critic_parameters(p.critic);
     /* Two layers of three adapters, each an A and a B, and the head. */
@@ -388,8 +386,7 @@ static void a_critic_on_the_base_starts_at_zero_and_learns_by_its_gradient(void 
 
     parameters_stir(parameters, 11);
     CHECK(critic_refresh(p.critic));
-    CHECK(critic_forward(p.critic, 4, p.tiny.history_begin, p.tiny.history_tokens, MODEL_KEEP_ALL,
-                         values));
+    CHECK(critic_forward(p.critic, &p.tiny.batch, MODEL_KEEP_ALL, values));
     float *gradients = device_new(q, (size_t)parameters->size * sizeof(float));
     CHECK(critic_backward(p.critic, dvalues, gradients, NULL));
     float *host = host_of(q, gradients, parameters->size);

@@ -15,8 +15,7 @@ static double loss_now(void *context)
     struct problem *p = context;
     float values[4];
     CHECK(critic_refresh(p->critic));
-    CHECK(
-        critic_forward(p->critic, 4, p->tiny.history_begin, p->tiny.history_tokens, false, values));
+    CHECK(critic_forward(p->critic, &p->tiny.batch, MODEL_KEEP_NOTHING, values));
     double loss = 0;
     for (int i = 0; i < 4; i++) loss += (double)dvalues[i] * values[i];
     return loss;
@@ -32,7 +31,7 @@ static void the_critic_starts_at_zero_and_learns_by_its_gradient(void **state)
     tiny_batch_fill(&p.tiny);
     CHECK(critic_create(q, model_shape(policy), &p.critic));
     CHECK(critic_start_from(p.critic, policy));
-    CHECK(critic_forward(p.critic, 4, p.tiny.history_begin, p.tiny.history_tokens, false, values));
+    CHECK(critic_forward(p.critic, &p.tiny.batch, MODEL_KEEP_NOTHING, values));
     for (int i = 0; i < 4; i++) assert_true(values[i] == 0.0f);
     struct parameters *parameters = critic_parameters(p.critic);
     assert_non_null(parameters_find(parameters, "value_head.weight"));
@@ -40,7 +39,7 @@ static void the_critic_starts_at_zero_and_learns_by_its_gradient(void **state)
 
     parameters_stir(parameters, 11);
     CHECK(critic_refresh(p.critic));
-    CHECK(critic_forward(p.critic, 4, p.tiny.history_begin, p.tiny.history_tokens, true, values));
+    CHECK(critic_forward(p.critic, &p.tiny.batch, MODEL_KEEP_ALL, values));
     float *gradients = device_new(q, (size_t)parameters->size * sizeof(float));
     CHECK(critic_backward(p.critic, dvalues, gradients, NULL));
     float *host = host_of(q, gradients, parameters->size);
@@ -50,8 +49,11 @@ static void the_critic_starts_at_zero_and_learns_by_its_gradient(void **state)
     for (int h = 0; h < 4; h++) {
         int32_t begin[2] = {0, p.tiny.history_begin[h + 1] - p.tiny.history_begin[h]};
         float alone;
-        CHECK(critic_forward(p.critic, 1, begin, p.tiny.history_tokens + p.tiny.history_begin[h],
-                             false, &alone));
+        const struct model_batch one = {.histories = 1,
+                                        .history_begin = begin,
+                                        .history_tokens =
+                                            p.tiny.history_tokens + p.tiny.history_begin[h]};
+        CHECK(critic_forward(p.critic, &one, MODEL_KEEP_NOTHING, &alone));
         check_bits(&alone, &values[h], 1, "a history's value alone", h);
     }
     free(host);
@@ -82,7 +84,7 @@ static void a_reserved_critic_allocates_no_more_and_tells_what_is_final(void **s
         .histories = 4, .history_tokens = 21, .longest_history = 11, .keep = MODEL_KEEP_ALL};
     CHECK(critic_reserve(critic, &limits));
     allocations_count(q, &counted);
-    CHECK(critic_forward(critic, 4, tiny.history_begin, tiny.history_tokens, true, values));
+    CHECK(critic_forward(critic, &tiny.batch, MODEL_KEEP_ALL, values));
     CHECK(critic_backward(critic, dvalues, gradients,
                           &(struct model_watermark){promise_note, &promises}));
     assert_int_equal(allocations_counted(q, &counted), 0);

@@ -136,7 +136,7 @@ static void decoder_backward(struct t5_run *run, const struct t5_gradients *g, f
             bias_backward(t5, &t5->decoder, g->ddecoder_bias, run->common.longest_reply, gradients);
         watermark_ready(watermark, layer->linear[SELF_QKV].offset);
     }
-    embedding_backward(t5, g->dx, run->common.input_ids, m, gradients);
+    embedding_backward(t5, g->dx, run->input_ids, m, gradients);
 }
 
 static void encoder_backward(struct t5_run *run, const struct t5_gradients *g, float *gradients,
@@ -162,7 +162,7 @@ static void encoder_backward(struct t5_run *run, const struct t5_gradients *g, f
                           gradients);
         watermark_ready(watermark, layer->linear[SELF_QKV].offset);
     }
-    embedding_backward(t5, g->dx, run->common.history_ids, n, gradients);
+    embedding_backward(t5, g->dx, run->history_ids, n, gradients);
 }
 
 void t5_backward(struct model_run *common, bool replies, const real *dhidden, float *gradients,

@@ -4,6 +4,7 @@
 #include "src/model/t5/layer.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void t5_run_create(struct model_run *run)
 {
@@ -17,6 +18,32 @@ void t5_run_release(struct model_run *run)
 {
     free(t5_run_of(run)->encoder);
     free(t5_run_of(run)->decoder);
+}
+
+void t5_run_place_integers(struct model_run *common, struct workspace *workspace)
+{
+    struct t5_run *run = t5_run_of(common);
+    run->history_ids = workspace_ints(workspace, common->history_tokens);
+    run->reply_begin = workspace_ints(workspace, common->replies + 1);
+    run->input_ids = workspace_ints(workspace, common->reply_tokens);
+    run->cross_begin = workspace_ints(workspace, common->replies);
+    run->cross_end = workspace_ints(workspace, common->replies);
+}
+
+void t5_run_fill_integers(const struct model_run *common, const struct model_batch *batch)
+{
+    const struct t5_run *run = (const struct t5_run *)common;
+    const size_t word = sizeof(int32_t);
+    memcpy(run->history_ids, batch->history_tokens, (size_t)common->history_tokens * word);
+    if (common->replies == 0) return;
+    memcpy(run->reply_begin, batch->reply_begin, (size_t)(common->replies + 1) * word);
+    for (int64_t r = 0; r < common->replies; r++) {
+        const int32_t begin = batch->reply_begin[r], end = batch->reply_begin[r + 1];
+        run->input_ids[begin] = common->model->shape->start;
+        for (int32_t t = begin + 1; t < end; t++) run->input_ids[t] = batch->reply_tokens[t - 1];
+        run->cross_begin[r] = batch->history_begin[batch->reply_history[r]];
+        run->cross_end[r] = batch->history_begin[batch->reply_history[r] + 1];
+    }
 }
 
 /* The layers of both stacks.  Unless every layer's activations are kept, encoder and decoder are
@@ -85,7 +112,7 @@ struct attention t5_self_attention(const struct t5_run *run, bool decoder,
     const struct t5_shape *s = t5_of(common->model)->shape;
     const struct queue *q = common->model->queue;
     int64_t inner = s->common.heads * s->d_kv;
-    const int32_t *begin = decoder ? common->reply_begin : common->history_begin;
+    const int32_t *begin = decoder ? run->reply_begin : common->hidden_begin;
     return (struct attention){
         .segments = decoder ? common->replies : common->histories,
         .heads = s->common.heads,
@@ -122,9 +149,9 @@ struct attention t5_cross_attention(const struct t5_run *run, const struct t5_ac
         .head_dim = s->d_kv,
         .scale = 1.0f,
         .query_rows = common->reply_tokens,
-        .query_begin = common->reply_begin,
-        .key_begin = common->cross_begin,
-        .key_end = common->cross_end,
+        .query_begin = run->reply_begin,
+        .key_begin = run->cross_begin,
+        .key_end = run->cross_end,
         .q = a->cross_q,
         .k = a->cross_kv,
         .v = real_at(common->model->queue, a->cross_kv, inner),
@@ -196,7 +223,7 @@ static void encode(struct t5_run *run)
     const int64_t n = run->common.history_tokens, layers = t5->encoder.layers;
     t5_relative_bias(t5, &t5->encoder, run->encoder_bias, run->common.longest_history);
     q->op->embedding(q, run->encoder[0].x_in, t5->common.parameters.values + t5->common.embedding,
-                     run->common.history_ids, n, t5->shape->common.width);
+                     run->history_ids, n, t5->shape->common.width);
     for (int64_t i = 0; i < layers; i++) encoder_layer(run, i, false);
     t5_norm(t5, run->common.hidden, run->encoder_inverse, run->encoder[layers - 1].x_out,
             t5->encoder.final_norm, n);
@@ -209,7 +236,7 @@ static void decode(struct t5_run *run)
     const int64_t m = run->common.reply_tokens, layers = t5->decoder.layers;
     t5_relative_bias(t5, &t5->decoder, run->decoder_bias, run->common.longest_reply);
     q->op->embedding(q, run->decoder[0].x_in, t5->common.parameters.values + t5->common.embedding,
-                     run->common.input_ids, m, t5->shape->common.width);
+                     run->input_ids, m, t5->shape->common.width);
     for (int64_t i = 0; i < layers; i++) decoder_layer(run, i, false);
     t5_head_input(t5, run->decoder[layers - 1].x_out, run->decoder_output, run->decoder_inverse,
                   run->common.head_input, m);

@@ -6,6 +6,8 @@
 
 void t5_run_create(struct model_run *run);
 void t5_run_release(struct model_run *run);
+void t5_run_place_integers(struct model_run *run, struct workspace *workspace);
+void t5_run_fill_integers(const struct model_run *run, const struct model_batch *batch);
 void t5_run_place(struct model_run *run, struct workspace *workspace);
 void t5_forward(struct model_run *run);
 

@@ -40,9 +40,10 @@ status t5_shape_check(const struct model_shape *shape)
 }
 
 /* Settings say whether the head is tied; v1.0, whose head is, scales its input. */
-void t5_shape_from_settings(struct model_shape *shape)
+void t5_shape_from_settings(struct model_shape *shape, const char *model_type)
 {
     struct t5_shape *s = (struct t5_shape *)shape;
+    (void)model_type;
     s->scale_logits = s->tied;
     shape->start = shape->pad;
 }

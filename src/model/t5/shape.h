@@ -21,7 +21,7 @@ extern const struct shape_row t5_shape_rows[];
 
 const struct t5_shape *t5_shape(const struct model_shape *shape);
 status t5_shape_check(const struct model_shape *shape);
-void t5_shape_from_settings(struct model_shape *shape);
+void t5_shape_from_settings(struct model_shape *shape, const char *model_type);
 void t5_shape_without_replies(struct model_shape *shape);
 
 #endif

@@ -58,7 +58,11 @@ struct t5_gradients {
 };
 
 struct t5_run {
-    struct model_run common;                  /* hidden: the encoder's output */
+    struct model_run common; /* hidden: the encoder's output; hidden_begin: the histories' tokens */
+    /* In `integers` of the run. */
+    int32_t *history_ids;                     /* [n] */
+    int32_t *reply_begin, *input_ids;         /* [replies + 1], [m] */
+    int32_t *cross_begin, *cross_end;         /* [replies] key range of the reply's history */
     struct t5_activations *encoder, *decoder; /* [layers] on the host */
     float *encoder_bias, *decoder_bias;       /* [heads, 2 span - 1] */
     float *encoder_inverse, *decoder_inverse; /* [n], [m] of the final norms */
