@@ -7,6 +7,7 @@
 #include "mpi/signals.h"
 #include "src/base/clock.h"
 #include "src/base/log.h"
+#include "src/base/memory.h"
 
 #include <math.h>
 #include <string.h>
@@ -160,6 +161,13 @@ static status updates(struct run *run, const struct run_kind *kind, int64_t *don
     return kind->finish ? kind->finish(run, *done) : NULL;
 }
 
+/* Each rank for itself. */
+static void memory_log(const struct run *run, const struct run_kind *kind, int64_t done)
+{
+    log_line(LOG_INFO, "%s %lld: rank %d held %.2f GB of memory at most", kind->name,
+             (long long)done, run->world->rank, (double)memory_peak() * 1e-9);
+}
+
 /* Why it ends here and which checkpoint to take. */
 static void end_log(const struct run *run, const struct run_kind *kind, int64_t done, int64_t stop)
 {
@@ -209,6 +217,7 @@ status run_loop(struct run *run, const struct run_options *options, const struct
             s = updates(run, kind, &done, &stop);
             if (s) world_break(world); /* others wait for this rank */
             if (!s) end_log(run, kind, done, stop);
+            if (!s) memory_log(run, kind, done);
         }
         if (!s && stop == STOP_SIGNAL) s = run_stopped();
     }

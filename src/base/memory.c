@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static memory_handler *handler; /* set once, by main, before there are threads */
 
@@ -57,4 +58,10 @@ void memory_stream_close_at(FILE *stream, const char *file, int line)
 {
     memory_stream_flush_at(stream, file, line);
     fclose(stream);
+}
+
+int64_t memory_peak(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) ? 0 : (int64_t)usage.ru_maxrss * 1024;
 }

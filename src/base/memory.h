@@ -13,6 +13,7 @@
 #define REGARD_BASE_MEMORY_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /* Zeroed; free() gives it back. */
@@ -41,5 +42,8 @@ FILE *memory_stream_at(char **text, size_t *size, const char *file, int line);
 void memory_stream_flush_at(FILE *stream, const char *file, int line);
 void memory_stream_close_at(FILE *stream, const char *file, int line);
 _Noreturn void memory_exhausted_at(size_t size, const char *file, int line);
+
+/* The most bytes of memory that this process has held at once so far (its peak resident set). */
+int64_t memory_peak(void);
 
 #endif
