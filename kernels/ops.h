@@ -143,8 +143,8 @@ struct attention {
 
 /* With w the weights and d = dout v^T:  ds = w (d - sum(w d));  dq = scale ds k;
  * dk = scale ds^T q;  dv = w^T dout;  dbias += ds along its diagonals.  The gradient of a key row
- * is one sum: over the heads of q that read it, ascending, for each head over the segments that
- * read it, ascending, for each segment over its query rows, ascending. */
+ * is a sum over the heads of q that read it, ascending, of each head's sum over the segments that
+ * read it, ascending, and in each over its query rows, ascending. */
 struct attention_gradients {
     const real *dout; /* like out */
     real *dq;         /* like q, overwritten */

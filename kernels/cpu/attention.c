@@ -1,202 +1,145 @@
-/* Attention.  Consecutive segments that read the same keys form a group: its keys are transposed
- * once for all of its queries.  A score is one chain of additions over head_dim, an output one
- * chain over the keys, ascending through the segment's list of ranges; a row's bits depend on its
- * query, the keys it sees and the bias alone (rows.inl). */
+/* Attention.  Consecutive segments that read the same keys form a group (attention.h): those keys
+ * are transposed once for all of its rows and all heads of q that read them.  A row's bits depend
+ * on its queries, the keys it sees and the bias alone. */
 #include "kernels/cpu/attention.h"
 
-#include <math.h>
 #include <omp.h>
 #include <string.h>
 
-static bool same_keys(const struct attention *a, int64_t s, int64_t t)
-{
-    const int64_t ranges = ranges_before(a, s + 1) - ranges_before(a, s);
-    const int64_t i = ranges_before(a, s), j = ranges_before(a, t);
-    if (ranges_before(a, t + 1) - j != ranges) return false;
-    for (int64_t n = 0; n < ranges; n++)
-        if (a->key_begin[i + n] != a->key_begin[j + n] || a->key_end[i + n] != a->key_end[j + n])
-            return false;
-    return true;
-}
-
-int64_t group_next(const struct attention *a, int64_t first, struct group *group)
-{
-    int64_t last = first + 1, keys = 0;
-    const int64_t range = ranges_before(a, first), range_end = ranges_before(a, last);
-    while (last < a->segments && same_keys(a, first, last)) last++;
-    for (int64_t r = range; r < range_end; r++) keys += a->key_end[r] - a->key_begin[r];
-    *group = (struct group){first, last, range, range_end, keys};
-    return last;
-}
-
-int64_t keys_max(const struct attention *a)
-{
-    int64_t longest = 0;
-    for (int64_t s = 0; s < a->segments; s++) {
-        int64_t keys = 0;
-        for (int64_t r = ranges_before(a, s); r < ranges_before(a, s + 1); r++)
-            keys += a->key_end[r] - a->key_begin[r];
-        if (keys > longest) longest = keys;
-    }
-    return longest;
-}
-
-struct head_rows head_rows_of(const struct attention *a, const struct group *group,
-                              const real *from, int64_t stride, int64_t column, float *memory)
-{
-    if (group->range_end - group->range == 1)
-        return (struct head_rows){floats_at(from, a->key_begin[group->range] * stride + column),
-                                  stride};
-    const size_t bytes = (size_t)a->head_dim * sizeof *memory;
-    float *to = memory;
-    for (int64_t r = group->range; r < group->range_end; r++)
-        for (int64_t row = a->key_begin[r]; row < a->key_end[r]; row++, to += a->head_dim)
-            memcpy(to, floats_at(from, row * stride + column), bytes);
-    return (struct head_rows){memory, a->head_dim};
-}
-
-void chunk_set(struct chunk *c, const struct attention *a, const struct group *group, int64_t begin)
-{
-    const int64_t end = a->query_begin[group->last];
-    c->a = a;
-    c->begin = begin;
-    c->rows = end - begin < chunk_rows ? end - begin : chunk_rows;
-    c->stride = row_padded(group->keys);
-    c->keys = 0;
-    int64_t segment = group->first;
-    for (int64_t i = 0; i < c->rows; i++) {
-        while (begin + i >= a->query_begin[segment + 1]) segment++;
-        const int64_t first = a->query_begin[segment];
-        const int64_t queries = a->query_begin[segment + 1] - first;
-        int64_t position = begin + i - first, visible = group->keys;
-        if (a->causal) {
-            position += group->keys - queries;
-            visible = position < 0 ? 0 : position + 1;
-        }
-        c->position[i] = position;
-        c->visible[i] = visible;
-        if (visible > c->keys) c->keys = visible;
-    }
-}
-
-void chunk_weights(const struct row_functions *rows, const struct chunk *c, int64_t h,
-                   const float *keys, float *weights, float *lse)
-{
-    const struct attention *a = c->a;
-    const int64_t padded = row_padded(c->keys);
-    rows->product(weights, c->stride, floats_at(a->q, c->begin * a->q_stride + h * a->head_dim),
-                  a->q_stride, 1, keys, c->stride, c->rows, padded, a->head_dim, false);
-    for (int64_t i = 0; i < c->rows; i++) {
-        const float *bias = NULL;
-        if (a->bias)
-            bias = a->bias + h * (2 * a->bias_span - 1) + a->bias_span - 1 - c->position[i];
-        float *row = weights + i * c->stride;
-        if (a->scale != 1.0f)
-            for (int64_t j = 0; j < padded; j++) row[j] *= a->scale;
-        const float sum = rows->attention_weights(row, bias, c->visible[i], padded);
-        if (lse) lse[(c->begin + i) * a->heads + h] = sum;
-    }
-}
-
-static void chunk_capture(const struct chunk *c, int64_t h, const float *weights, int64_t keys)
-{
-    const struct attention *a = c->a;
-    for (int64_t i = 0; i < c->rows; i++) {
-        const float *from = weights + i * c->stride;
-        const int64_t seen = c->visible[i], row = c->begin + i;
-        if (a->capture) {
-            float *to = a->capture + row * a->capture_stride;
-            if (h == 0 && !a->capture_accumulate) memset(to, 0, (size_t)keys * sizeof *to);
-            for (int64_t j = 0; j < seen; j++) to[j] += from[j];
-        }
-        if (a->maps) {
-            float *to = a->maps + (h * a->query_rows + row) * a->capture_stride;
-            memcpy(to, from, (size_t)seen * sizeof *to);
-            memset(to + seen, 0, (size_t)(keys - seen) * sizeof *to);
-        }
-    }
-}
-
-/* What a thread works with: one head's keys and values, and a chunk's weights. */
+/* What a thread works with. */
 struct workspace {
-    float *keys;             /* [head_dim, padded] transposed */
-    float *weights;          /* [chunk_rows, padded] */
-    float *gathered;         /* [keys, head_dim], where a segment may have several ranges */
-    struct head_rows values; /* of the head that keys were set for */
+    struct side k, v;
+    float *weights;       /* [items, stride] */
+    float *queries, *out; /* [items, head_dim], where a row has several items */
 };
 
-static void head_set(const struct row_functions *rows, const struct attention *a,
-                     const struct group *group, int64_t h, struct workspace *w)
+static int64_t items_max(const struct attention *a)
 {
-    const int64_t column = key_column(a, h);
-    const struct head_rows keys = head_rows_of(a, group, a->k, a->k_stride, column, w->gathered);
-    rows->transpose(w->keys, row_padded(group->keys), keys.at, keys.stride, group->keys,
-                    a->head_dim);
-    w->values = head_rows_of(a, group, a->v, a->v_stride, column, w->gathered);
+    const int64_t each = a->heads / a->kv_heads;
+    return each < chunk_rows ? chunk_rows : each;
 }
 
-static void chunk_forward(const struct row_functions *rows, const struct chunk *c, int64_t h,
-                          const struct workspace *w, int64_t key_count)
+static size_t workspace_bytes(const struct attention *a, const struct groups *groups)
+{
+    const int64_t items = items_max(a), gathered = a->heads > a->kv_heads ? 2 * a->head_dim : 0;
+    return (size_t)(side_floats(a, groups, SIDE_TRANSPOSED) + side_floats(a, groups, SIDE_ROWS) +
+                    items * (keys_stride(groups->keys) + gathered)) *
+           sizeof(float);
+}
+
+static void workspace_open(struct workspace *w, const struct attention *a,
+                           const struct groups *groups, float *memory)
+{
+    const int64_t items = items_max(a);
+    memory = side_open(&w->k, a, groups, a->k, a->k_stride, SIDE_TRANSPOSED, memory);
+    memory = side_open(&w->v, a, groups, a->v, a->v_stride, SIDE_ROWS, memory);
+    w->weights = memory;
+    w->queries = memory + items * keys_stride(groups->keys);
+    w->out = w->queries + items * a->head_dim;
+}
+
+static void chunk_capture(const struct row_functions *rows, const struct chunk *c,
+                          const float *weights)
 {
     const struct attention *a = c->a;
-    const int64_t width = a->heads * a->head_dim;
-    chunk_weights(rows, c, h, w->keys, w->weights, a->lse);
-    rows->product(floats_at(a->out, c->begin * width + h * a->head_dim), width, w->weights,
-                  c->stride, 1, w->values.at, w->values.stride, c->rows, a->head_dim, c->keys,
-                  false);
-    if (a->capture || a->maps) chunk_capture(c, h, w->weights, key_count);
+    const bool fresh = c->head == 0 && !a->capture_accumulate;
+    for (int64_t i = 0; i < c->rows; i++) {
+        const float *from = weights + i * c->each * c->stride;
+        const int64_t seen = c->visible[i], unseen = c->segment_keys[i] - seen, row = c->begin + i;
+        if (a->capture) {
+            float *to = a->capture + row * a->capture_stride;
+            rows->sum_rows(to, from, c->stride, c->each, seen, !fresh);
+            if (fresh) memset(to + seen, 0, (size_t)unseen * sizeof *to);
+        }
+        for (int64_t n = 0; a->maps && n < c->each; n++) {
+            float *to = a->maps + ((c->head + n) * a->query_rows + row) * a->capture_stride;
+            memcpy(to, from + n * c->stride, (size_t)seen * sizeof *to);
+            memset(to + seen, 0, (size_t)unseen * sizeof *to);
+        }
+    }
 }
 
-/* A thread's share is a (group, head).  With a capture, whose sum is over heads in order, it is
- * a (group, chunk), all heads. */
+static void chunk_forward(const struct row_functions *rows, const struct chunk *c,
+                          struct workspace *w)
+{
+    const struct attention *a = c->a;
+    const int64_t d = a->head_dim, width = a->heads * d, part = c->each * d;
+    const float *queries = floats_at(a->q, c->begin * a->q_stride + c->head * d);
+    float *out = floats_at(a->out, c->begin * width + c->head * d);
+    if (c->each == 1) {
+        chunk_weights(rows, c, &w->k, w->weights, queries, a->q_stride, a->lse);
+        chunk_sums(rows, c, &w->v, out, width, w->weights);
+    } else {
+        for (int64_t i = 0; i < c->rows; i++)
+            memcpy(w->queries + i * part, queries + i * a->q_stride, (size_t)part * sizeof *out);
+        chunk_weights(rows, c, &w->k, w->weights, w->queries, d, a->lse);
+        chunk_sums(rows, c, &w->v, w->out, d, w->weights);
+        for (int64_t i = 0; i < c->rows; i++)
+            memcpy(out + i * width, w->out + i * part, (size_t)part * sizeof *out);
+    }
+    if (a->capture || a->maps) chunk_capture(rows, c, w->weights);
+}
+
+/* Heads [first, last) of k of the group's query rows [begin, end), head by head. */
+static void rows_forward(const struct row_functions *rows, const struct attention *a,
+                         const struct group *group, int64_t stride, struct workspace *w,
+                         int64_t begin, int64_t end, int64_t first, int64_t last)
+{
+    struct chunk c = {.group = group, .each = a->heads / a->kv_heads, .stride = stride};
+    for (int64_t k = first; k < last && begin < end; k++) {
+        c.head = k * c.each;
+        side_share(rows, &w->k, a, group, k * a->head_dim);
+        side_share(rows, &w->v, a, group, k * a->head_dim);
+        for (int64_t at = begin; at < end; at += c.rows) {
+            chunk_set(&c, a, at, end);
+            chunk_forward(rows, &c, w);
+        }
+    }
+}
+
+/* Into how many parts each of `tasks` tasks is cut so that the threads end soonest.  A task has
+ * `items` items on average; a part costs as many more as `overhead`, to transpose the keys. */
+static int64_t parts_of(int64_t tasks, int64_t items, int64_t overhead, int64_t threads)
+{
+    int64_t best = 1, best_cost = INT64_MAX;
+    for (int64_t parts = 1; parts <= 4 * threads && parts <= items; parts++) {
+        const int64_t rounds = (tasks * parts + threads - 1) / threads;
+        const int64_t cost = rounds * ((items + parts - 1) / parts + overhead);
+        if (cost < best_cost) best = parts, best_cost = cost;
+    }
+    return threads > 1 ? best : 1;
+}
+
+/* A task is a part of a group's rows and one head of k.  With a capture, whose sum is over heads in
+ * order, it is all heads. */
 void cpu_attention(struct queue *q, const struct attention *a)
 {
-    const struct row_functions *rows = rows_of(q);
     if (a->query_rows == 0 || a->segments == 0) return;
-    int64_t longest = 0, groups = 0;
     struct group *list = cpu_scratch(q, q->threads, (size_t)a->segments * sizeof *list);
     if (!list) return;
-    for (int64_t s = 0; s < a->segments;) {
-        s = group_next(a, s, &list[groups]);
-        if (list[groups].keys > longest) longest = list[groups].keys;
-        groups++;
-    }
-    const int64_t padded = row_padded(longest), gathered = a->range_begin ? longest : 0;
-    const size_t floats = (size_t)((a->head_dim + chunk_rows) * padded + gathered * a->head_dim);
-    const size_t bytes = floats * sizeof(float);
-    const bool by_chunk = a->capture != NULL;
+    enum { part_overhead = 2 };
+    const struct row_functions *rows = rows_of(q);
+    const struct groups groups = groups_of(a, list);
+    const int64_t together = a->capture ? a->kv_heads : 1, runs = a->kv_heads / together;
+    const int64_t items = a->query_rows * a->heads / (groups.count * runs) + 1;
+    const int64_t parts =
+        parts_of(groups.count * runs, items, part_overhead * together, q->threads);
+    const size_t bytes = workspace_bytes(a, &groups);
 #pragma omp parallel num_threads(q->threads)
     {
-        float *keys = cpu_scratch(q, omp_get_thread_num(), bytes ? bytes : 1);
-        struct workspace w = {.keys = keys};
-        if (keys) w.weights = keys + a->head_dim * padded;
-        if (keys) w.gathered = w.weights + chunk_rows * padded;
-        struct chunk c;
-        int64_t task = 0, begin_of_first;
-        const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
-        for (int64_t g = 0; keys && g < groups; g++) {
-            const struct group *group = &list[g];
-            begin_of_first = a->query_begin[group->first];
-            const int64_t end = a->query_begin[group->last];
-            if (by_chunk) {
-                for (int64_t begin = begin_of_first; begin < end; begin += chunk_rows) {
-                    if (task++ % threads != thread) continue;
-                    chunk_set(&c, a, group, begin);
-                    for (int64_t h = 0; h < a->heads; h++) {
-                        head_set(rows, a, group, h, &w);
-                        chunk_forward(rows, &c, h, &w, group->keys);
-                    }
-                }
-                continue;
-            }
-            for (int64_t h = 0; h < a->heads; h++) {
-                if (task++ % threads != thread || begin_of_first == end) continue;
-                head_set(rows, a, group, h, &w);
-                for (int64_t begin = begin_of_first; begin < end; begin += chunk_rows) {
-                    chunk_set(&c, a, group, begin);
-                    chunk_forward(rows, &c, h, &w, group->keys);
-                }
-            }
+        struct workspace w;
+        float *memory = cpu_scratch(q, omp_get_thread_num(), bytes);
+        if (memory) workspace_open(&w, a, &groups, memory);
+#pragma omp for schedule(dynamic)
+        for (int64_t task = 0; task < groups.count * parts * runs; task++) {
+            const struct group *group = &list[task / (parts * runs)];
+            const int64_t part = task / runs % parts, k = task % runs * together;
+            const int64_t begin = a->query_begin[group->first];
+            const int64_t count = a->query_begin[group->last] - begin;
+            if (memory)
+                rows_forward(rows, a, group, keys_stride(groups.keys), &w,
+                             begin + count * part / parts, begin + count * (part + 1) / parts, k,
+                             k + together);
         }
     }
 }

@@ -29,8 +29,12 @@ struct row_functions {
     /* to[cols, padded] = from[rows, cols]^T, zeros past rows; to_stride >= row_padded(rows) */
     void (*transpose)(float *to, int64_t to_stride, const float *from, int64_t from_stride,
                       int64_t rows, int64_t cols);
-    /* s[padded]: softmax(s + bias) over [0, visible), 0 past it.  The log-sum-exp. */
-    float (*attention_weights)(float *s, const float *bias, int64_t visible, int64_t padded);
+    /* s[padded]: softmax(scale s + bias) over [0, visible), 0 past it.  The log-sum-exp. */
+    float (*attention_weights)(float *s, float scale, const float *bias, int64_t visible,
+                               int64_t padded);
+    /* to[count] (+)= the sum, ascending, of rows that stand `stride` apart */
+    void (*sum_rows)(float *to, const float *from, int64_t stride, int64_t rows, int64_t count,
+                     bool accumulate);
     /* d = w * (d - sum(w d)), all [padded] */
     void (*attention_scores_gradient)(float *d, const float *w, int64_t padded);
     /* y = x w / sqrt(mean(x^2) + eps); returns 1 / sqrt(...) */

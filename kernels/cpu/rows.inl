@@ -63,6 +63,35 @@ static void product(float *c, int64_t c_stride, const float *a, int64_t a_row, i
     }
 }
 
+#if VECTOR_LANES >= 8
+/* An 8 x 8 block: halves of rows by unpacking, then quarters, then the two halves. */
+typedef float octet __attribute__((vector_size(32)));
+typedef int32_t octet_index __attribute__((vector_size(32)));
+
+INLINE void transpose_octets(float *to, int64_t to_stride, const float *from, int64_t from_stride)
+{
+    const octet_index low = {0, 8, 1, 9, 4, 12, 5, 13}, high = {2, 10, 3, 11, 6, 14, 7, 15};
+    const octet_index left = {0, 1, 8, 9, 4, 5, 12, 13}, right = {2, 3, 10, 11, 6, 7, 14, 15};
+    const octet_index upper = {0, 1, 2, 3, 8, 9, 10, 11}, lower = {4, 5, 6, 7, 12, 13, 14, 15};
+    octet x[8], y[8];
+    for (int n = 0; n < 8; n++) memcpy(&x[n], from + n * from_stride, sizeof x[n]);
+    for (int n = 0; n < 8; n += 2) {
+        y[n] = __builtin_shuffle(x[n], x[n + 1], low);
+        y[n + 1] = __builtin_shuffle(x[n], x[n + 1], high);
+    }
+    for (int n = 0; n < 8; n += 4)
+        for (int k = 0; k < 2; k++) {
+            x[n + 2 * k] = __builtin_shuffle(y[n + k], y[n + k + 2], left);
+            x[n + 2 * k + 1] = __builtin_shuffle(y[n + k], y[n + k + 2], right);
+        }
+    for (int n = 0; n < 4; n++) {
+        y[n] = __builtin_shuffle(x[n], x[n + 4], upper);
+        y[n + 4] = __builtin_shuffle(x[n], x[n + 4], lower);
+    }
+    for (int n = 0; n < 8; n++) memcpy(to + n * to_stride, &y[n], sizeof y[n]);
+}
+#endif
+
 typedef float quad __attribute__((vector_size(16)));
 typedef int32_t quad_index __attribute__((vector_size(16)));
 
@@ -70,6 +99,12 @@ static void transpose(float *to, int64_t to_stride, const float *from, int64_t f
                       int64_t rows, int64_t cols)
 {
     int64_t i = 0;
+#if VECTOR_LANES >= 8
+    for (; i + 8 <= rows && cols % 8 == 0; i += 8)
+        for (int64_t j = 0; j < cols; j += 8)
+            transpose_octets(to + j * to_stride + i, to_stride, from + i * from_stride + j,
+                             from_stride);
+#endif
     for (; i + 4 <= rows; i += 4) {
         int64_t j = 0;
         for (; j + 4 <= cols; j += 4) {
@@ -95,7 +130,8 @@ static void transpose(float *to, int64_t to_stride, const float *from, int64_t f
     }
 }
 
-static float attention_weights(float *s, const float *bias, int64_t visible, int64_t padded)
+static float attention_weights(float *s, float scale, const float *bias, int64_t visible,
+                               int64_t padded)
 {
     if (visible <= 0) {
         memset(s, 0, (size_t)padded * sizeof *s);
@@ -103,7 +139,7 @@ static float attention_weights(float *s, const float *bias, int64_t visible, int
     }
     vec top = vec_all(-INFINITY);
     for (int64_t i = 0; i < visible; i += VECTOR_LANES) {
-        vec x = vec_load(s + i, visible - i, -INFINITY);
+        vec x = vec_load(s + i, visible - i, -INFINITY) * scale;
         if (bias) x += vec_load(bias + i, visible - i, 0.0f);
         top = vec_max(x, top);
         vec_put(s + i, x);
@@ -128,6 +164,16 @@ static float attention_weights(float *s, const float *bias, int64_t visible, int
     for (int64_t i = 0; i < covered; i += VECTOR_LANES) vec_put(s + i, vec_at(s + i) * inverse);
     memset(s + covered, 0, (size_t)(padded - covered) * sizeof *s);
     return (float)((double)largest + log(total));
+}
+
+static void sum_rows(float *to, const float *from, int64_t stride, int64_t rows, int64_t count,
+                     bool accumulate)
+{
+    for (int64_t j = 0; j < count; j += VECTOR_LANES) {
+        vec sum = accumulate ? vec_load(to + j, count - j, 0.0f) : vec_all(0.0f);
+        for (int64_t i = 0; i < rows; i++) sum += vec_load(from + i * stride + j, count - j, 0.0f);
+        vec_store(to + j, count - j, sum);
+    }
 }
 
 static void attention_scores_gradient(float *d, const float *w, int64_t padded)
@@ -339,6 +385,7 @@ const struct row_functions ROWS_NAME = {
     .product = product,
     .transpose = transpose,
     .attention_weights = attention_weights,
+    .sum_rows = sum_rows,
     .attention_scores_gradient = attention_scores_gradient,
     .rmsnorm = rmsnorm,
     .rmsnorm_backward = rmsnorm_backward,

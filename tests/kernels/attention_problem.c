@@ -122,6 +122,31 @@ struct problem *forest_new(int64_t head_dim, bool causal, bool bias)
     return problem_of_ranges(&form, list, sizeof list / sizeof *list);
 }
 
+struct problem *dialogues_new(int64_t head_dim, bool decoding)
+{
+    enum { nodes = 4, replies = 9, longest = 40 };
+    /* The system prompt, a history's first turn and its second, another history. */
+    static const struct segment_of_ranges path[nodes] = {{20, 1, {{0, 20}}},
+                                                         {70, 2, {{0, 20}, {20, 90}}},
+                                                         {10, 3, {{0, 20}, {20, 90}, {90, 100}}},
+                                                         {40, 2, {{0, 20}, {100, 140}}}};
+    static const int node_of[replies] = {2, 2, 2, 2, 2, 3, 3, 3, 1};
+    struct segment_of_ranges list[nodes + replies];
+    int64_t count = 0;
+    for (int n = 0; n < nodes && !decoding; n++) list[count++] = path[n];
+    for (int32_t i = 0; i < replies; i++) {
+        const int32_t begin = 140 + longest * i, tokens = 1 + 13 * i % longest;
+        struct segment_of_ranges *reply = &list[count++];
+        *reply = path[node_of[i]];
+        reply->queries = decoding ? 1 : tokens;
+        while (decoding && reply->count < 3) reply->ranges[reply->count++] = (struct range){0, 0};
+        reply->ranges[reply->count++] = (struct range){begin, begin + tokens};
+    }
+    const struct form form = {
+        .heads = 6, .kv_heads = 2, .head_dim = head_dim, .scale = 0.3f, .causal = true};
+    return problem_of_ranges(&form, list, count);
+}
+
 /* The rows of a segment's keys, in order; their number. */
 static int64_t key_rows_of(const struct attention *a, int64_t s, int64_t rows[keys_max])
 {

@@ -49,6 +49,11 @@ struct problem *several_new(int64_t heads, int64_t head_dim, bool causal, bool b
  * grouped heads, a scale.  Causal: the last range of each are its own keys. */
 struct problem *forest_new(int64_t head_dim, bool causal, bool bias);
 
+/* Nine replies to three histories that begin with one system prompt, each history a path of up to
+ * three nodes; six heads on two.  Decoding: a query and the reply's keys so far, ranges padded with
+ * empty ones.  Else the four nodes and all tokens of the replies. */
+struct problem *dialogues_new(int64_t head_dim, bool decoding);
+
 /* Sizes of heads, and which of them are left out on the shim, which is slow: there one size for
  * each form of the kernels. */
 extern const int64_t head_dims[];

@@ -596,6 +596,71 @@ static void capture_accumulates_over_calls(void **state)
     queues_free(&all);
 }
 
+/* Two sizes, and on the shim, which is slow, one. */
+static const int64_t dialogue_dims[] = {11, 64};
+
+static void dialogues_that_share_their_history_equal_float64(void **state)
+{
+    (void)state;
+    struct queues all = queues_new();
+    for (int n = 0; n < (all.cuda ? 1 : 2); n++)
+        for (int decoding = 0; decoding < 2; decoding++) {
+            struct problem *p = dialogues_new(dialogue_dims[n], decoding);
+            problem_check(&all, p);
+            problem_free(p);
+        }
+    queues_free(&all);
+}
+
+/* The rows of all replies in one call, in two that cut a history's replies apart, and each alone;
+ * with the capture. */
+static void a_decode_batch_has_the_bits_of_each_row_alone(void **state)
+{
+    (void)state;
+    enum { stride = 200 };
+    struct queues all = queues_new();
+    for (int n = 0; n < (all.cuda ? 1 : 2); n++) {
+        struct problem *p = dialogues_new(dialogue_dims[n], true);
+        const int64_t rows = p->a.query_rows, width = p->a.heads * p->a.head_dim;
+        float *want = floats_new(rows * width), *want_sums = floats_new(rows * stride);
+        p->a.capture_stride = stride;
+        p->a.out = want;
+        p->a.capture = want_sums;
+        all.q[0]->op->attention(all.q[0], &p->a);
+        for (int i = 0; i < all.count; i++)
+            for (int64_t begin = 0, end; begin < 2 * rows; begin = end) {
+                /* Row by row, then rows 0 to 2 and the others. */
+                end = begin < rows ? begin + 1 : begin == rows ? rows + 3 : 2 * rows;
+                const int64_t first = begin % rows, count = end - begin;
+                struct attention part = p->a;
+                int32_t query_begin[segments_max + 1];
+                float *out = floats_new(count * width), *sums = floats_new(count * stride);
+                for (int32_t s = 0; s <= count; s++) query_begin[s] = s;
+                part.segments = part.query_rows = count;
+                part.query_begin = query_begin;
+                int32_t range_begin[segments_max + 1];
+                for (int64_t s = 0; s <= count; s++)
+                    range_begin[s] = p->range_begin[first + s] - p->range_begin[first];
+                part.range_begin = range_begin;
+                part.key_begin += p->range_begin[first];
+                part.key_end += p->range_begin[first];
+                part.q = real_at(all.q[i], p->a.q, first * p->a.q_stride);
+                part.out = out;
+                part.capture = sums;
+                all.q[i]->op->attention(all.q[i], &part);
+                queue_check(all.q[i]);
+                check_bits(out, want + first * width, count * width, all.name[i]);
+                check_bits(sums, want_sums + first * stride, count * stride, all.name[i]);
+                guarded_free(out, "out");
+                guarded_free(sums, "capture");
+            }
+        guarded_free(want, "out");
+        guarded_free(want_sums, "capture");
+        problem_free(p);
+    }
+    queues_free(&all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -609,6 +674,8 @@ int main(void)
         cmocka_unit_test(a_row_has_the_same_bits_in_every_form),
         cmocka_unit_test(what_is_not_finite_stays_visible_and_apart),
         cmocka_unit_test(capture_accumulates_over_calls),
+        cmocka_unit_test(dialogues_that_share_their_history_equal_float64),
+        cmocka_unit_test(a_decode_batch_has_the_bits_of_each_row_alone),
         cmocka_unit_test(long_rows_of_the_capture_change_no_bits),
     };
     return cmocka_run_group_tests_name("attention", tests, NULL, NULL);

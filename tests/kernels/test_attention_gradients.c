@@ -286,6 +286,18 @@ static void gradients_of_ranges_grouped_heads_and_a_scale_are_those_of_float64(v
     queues_free(&all);
 }
 
+static void gradients_of_dialogues_that_share_their_history_are_those_of_float64(void **state)
+{
+    (void)state;
+    struct queues all = queues_new();
+    for (int64_t d = 11; d <= (all.cuda ? 11 : 64); d += 53) {
+        struct problem *p = dialogues_new(d, false);
+        problem_gradients(&all, p);
+        problem_free(p);
+    }
+    queues_free(&all);
+}
+
 /* On the CPU, where one order of additions runs through the list. */
 static void gradients_of_a_list_cut_into_ranges_have_the_bits_of_one_range(void **state)
 {
@@ -422,6 +434,7 @@ int main(void)
         cmocka_unit_test(gradients_are_those_of_plain_c),
         cmocka_unit_test(gradients_of_every_form_are_those_of_float64),
         cmocka_unit_test(gradients_of_ranges_grouped_heads_and_a_scale_are_those_of_float64),
+        cmocka_unit_test(gradients_of_dialogues_that_share_their_history_are_those_of_float64),
         cmocka_unit_test(gradients_of_a_list_cut_into_ranges_have_the_bits_of_one_range),
         cmocka_unit_test(many_segments_give_what_plain_c_gives),
         cmocka_unit_test(a_long_bias_changes_no_bits),
