@@ -77,10 +77,10 @@ static status identity_check(const struct identity *mine, const struct identity 
 /* Each rank's own, or a path, of which agree_on_inputs compares what it leads to. */
 static bool key_is_free(const char *name)
 {
-    static const char *const names[] = {
-        "threads",         "instructions",   "data.train",
-        "data.valid",      "tokenizer.path", "salience.keywords",
-        "model.user_path", "model.path",     "model.reference_path"};
+    static const char *const names[] = {"threads",         "instructions",   "data.train",
+                                        "data.valid",      "tokenizer.path", "salience.keywords",
+                                        "model.user_path", "model.path",     "model.reference_path",
+                                        "adapter.path"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(names[i], name)) return true;
     return false;

@@ -62,7 +62,7 @@ static status texts_add(struct sha256 *hash, const struct config *config)
 static bool is_weights(const char *name)
 {
     const char *ending = strstr(name, ".safetensors");
-    return ending || !strcmp(name, "config.json");
+    return ending || !strcmp(name, "config.json") || !strcmp(name, "adapter_config.json");
 }
 
 /* A model folder: its manifest, which has the hashes of all its files, or what a Hugging Face
@@ -121,6 +121,7 @@ status run_inputs_of(const struct config *config, bool models, struct run_inputs
     if (!models) return NULL;
     TRY(model_hash("model.path", config->model.path, out));
     TRY(model_hash("model.reference_path", config->model.reference_path, out));
+    TRY(model_hash("adapter.path", config->adapter.path, out));
     return model_hash("model.user_path", config->model.user_path, out);
 }
 

@@ -59,9 +59,9 @@ static status key_resolve(struct world *world, struct run_options *options, size
 
 status model_paths_resolve(struct world *world, struct run_options *options)
 {
-    static const size_t keys[] = {offsetof(struct config, model.path),
-                                  offsetof(struct config, model.user_path),
-                                  offsetof(struct config, model.reference_path)};
+    static const size_t keys[] = {
+        offsetof(struct config, model.path), offsetof(struct config, model.user_path),
+        offsetof(struct config, model.reference_path), offsetof(struct config, adapter.path)};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         TRY(key_resolve(world, options, keys[i]));
     return NULL;

@@ -2,7 +2,10 @@
 #include "mpi/run_checkpoint.h"
 
 #include "mpi/run_state.h"
+#include "mpi/setup.h"
+#include "src/base/file.h"
 #include "src/base/memory.h"
+#include "src/checkpoint/adapter_folder.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +41,7 @@ static int64_t vectors_of(const struct learner *learner, struct learner_vector o
     out[0] = (struct learner_vector){"policy.m", policy->m, NULL, policy};
     out[1] = (struct learner_vector){"policy.v", policy->v, NULL, policy};
     if (!critic) return 2;
-    float *values = critic_parameters(learner->critic)->values;
+    float *values = learner->critic_parameters->values;
     out[2] = (struct learner_vector){"critic.values", values + critic->begin, values, critic};
     out[3] = (struct learner_vector){"critic.m", critic->m, NULL, critic};
     out[4] = (struct learner_vector){"critic.v", critic->v, NULL, critic};
@@ -70,14 +73,27 @@ static status slice_write(struct learner *learner, const char *path)
     return s;
 }
 
+/* RUN/base, once: a new model, which no other folder holds, under adapters that name it. */
+static status base_keep(const struct run_folder *folder, struct model *policy)
+{
+    struct model *base = model_base(policy);
+    char path[CHECKPOINT_PATH_MAX + 16];
+    if (!base || strcmp(model_base_name(policy), RUN_BASE_FROM_CHECKPOINT) != 0) return NULL;
+    snprintf(path, sizeof path, "%s/" RUN_BASE, folder->options->folder);
+    if (model_is_checkpoint(path)) return NULL;
+    TRY(directory_create(path));
+    return model_save_imported(base, true, NULL, path);
+}
+
 /* Rank 0's files: model.h5, state.h5, tokenizer, idf table. */
 static status state_write(struct run_folder *folder, struct learner *learner,
                           const struct language *language, const char *path, const float *previous)
 {
     status s = NULL;
-    struct parameters *parameters = model_parameters(learner->policy);
+    const struct parameters *parameters = learner->policy_parameters;
     float *values = download(learner->queue, parameters->values, parameters->size, &s);
-    if (!s) s = checkpoint_write_model(path, parameters, values, model_shape(learner->policy));
+    if (!s) s = base_keep(folder, learner->policy);
+    if (!s) s = model_write_trained(learner->policy, values, path);
     free(values);
     struct run_state state = {.folder = folder, .learner = learner, .previous = previous};
     if (!s) s = run_state_save(&state, path);
@@ -169,7 +185,11 @@ static status vector_load(struct learner *learner, const char *folder,
 
 static status policy_load(struct learner *learner, const char *path, int64_t step)
 {
-    struct parameters *parameters = model_parameters(learner->policy);
+    if (model_base(learner->policy)) {
+        TRY(adapter_folder_load(path, learner->policy));
+        return model_refresh_update(learner->policy, step);
+    }
+    struct parameters *parameters = learner->policy_parameters;
     float *host = memory_allocate((size_t)parameters->size * sizeof *host);
     status s = checkpoint_read_model(path, parameters, host);
     if (!s) s = parameters_upload(parameters, host);

@@ -26,7 +26,8 @@ struct run {
     struct dataset *data, *valid; /* valid NULL: none */
     struct language *language;
     struct exchange exchange;
-    int64_t parameter_count;
+    int64_t parameter_count; /* that are trained */
+    int64_t frozen_count;    /* of the base under adapters */
     struct learner *learner; /* NULL on a rank that does not learn */
 };
 

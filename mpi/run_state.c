@@ -157,7 +157,7 @@ static status reference_get(const void *run, int64_t index, struct state_value *
 {
     (void)index;
     struct model *reference = saved(run)->learner->reference;
-    if (reference) TRY(parameters_hash(model_parameters(reference), out->room.text));
+    if (reference) TRY(parameters_hash(model_trained(reference), out->room.text));
     return text_get(out->room.text, out);
 }
 
@@ -167,7 +167,7 @@ static status reference_set(void *run, int64_t index, const void *values, int64_
     struct model *reference = ((struct run_state *)run)->learner->reference;
     char hex[65] = "";
     if (!reference) return NULL;
-    TRY(parameters_hash(model_parameters(reference), hex));
+    TRY(parameters_hash(model_trained(reference), hex));
     const struct config *config = &((struct run_state *)run)->folder->options->config;
     if (strcmp(values, hex) != 0)
         FAIL(STATUS_INPUT, "%s is not what this run began with: the reference differs",
@@ -182,7 +182,7 @@ static status lagging_get(const void *run, int64_t index, struct state_value *ou
     const struct run_state *state = run;
     struct queue *queue = state->learner->queue;
     if (!state->previous) return NULL;
-    out->count = model_parameters(state->learner->policy)->size;
+    out->count = state->learner->policy_parameters->size;
     const size_t bytes = (size_t)out->count * sizeof(float);
     out->values = out->owned = memory_allocate(bytes);
     queue->op->download(queue, out->owned, state->previous, bytes);
@@ -193,7 +193,7 @@ static status lagging_set(void *run, int64_t index, const void *values, int64_t 
 {
     (void)index;
     struct run_state *state = run;
-    if (!state->lagging || count != model_parameters(state->learner->policy)->size) return NULL;
+    if (!state->lagging || count != state->learner->policy_parameters->size) return NULL;
     *state->lagging = memory_allocate((size_t)count * sizeof(float));
     memcpy(*state->lagging, values, (size_t)count * sizeof(float));
     return NULL;

@@ -3,8 +3,10 @@
 
 #include "kernels/plan.h"
 #include "src/base/config.h"
+#include "src/checkpoint/adapter_folder.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 status queue_open(const struct config *config, int local_rank, int ranks, struct queue **out)
 {
@@ -37,7 +39,7 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
                       const struct language *language, struct model **out)
 {
     if (config->model.path[0]) {
-        TRY(model_open(config->model.path, queue, with_gradients, out));
+        TRY(model_open_merged(config->model.path, queue, with_gradients, out));
         return queue_is_plan(queue) ? NULL : model_round(config, *out);
     }
     if (!language->tokenizer)
@@ -69,6 +71,59 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
     free(shape);
     if (s || queue_is_plan(queue)) return s;
     s = model_initialize(*out, config->seed);
+    if (!s) s = model_round(config, *out);
+    if (s) {
+        model_destroy(*out);
+        *out = NULL;
+    }
+    return s;
+}
+
+bool run_has_adapters(const struct config *config)
+{
+    return config->adapter.rank > 0 || config->adapter.path[0];
+}
+
+/* The keys, or what adapter.path holds; both where they agree. */
+static status adapter_settings_of(const struct config *config, bool plan,
+                                  struct adapter_settings *out)
+{
+    const char *path = config->adapter.path, *targets = config->adapter.targets;
+    struct checkpoint_adapter found;
+    bool is_there;
+    memset(out, 0, sizeof *out);
+    if (!path[0]) {
+        if (strlen(targets) >= sizeof out->targets)
+            FAIL(STATUS_INPUT, "adapter.targets is longer than %zu bytes", sizeof out->targets - 1);
+        out->rank = config->adapter.rank;
+        out->alpha = (float)config->adapter.alpha;
+        strcpy(out->targets, targets);
+        return NULL;
+    }
+    TRY(model_folder_verify(path, plan));
+    TRY(adapter_folder_look(path, &is_there, &found));
+    if (!is_there) FAIL(STATUS_INPUT, "adapter.path: %s holds no adapters", path);
+    *out = found.settings;
+    if (config->adapter.rank && config->adapter.rank != out->rank)
+        FAIL(STATUS_INPUT, "adapter.rank is %lld, the adapters in %s have %lld; leave it out",
+             (long long)config->adapter.rank, path, (long long)out->rank);
+    return NULL;
+}
+
+status run_adapted_open(const struct config *config, struct model *base, const char *base_folder,
+                        bool with_gradients, struct model **out)
+{
+    struct adapter_settings settings;
+    const bool plan = queue_is_plan(model_queue(base));
+    TRY(adapter_settings_of(config, plan, &settings));
+    TRY(model_create_adapted(base, &settings, with_gradients, out));
+    if (base_folder[0])
+        model_note_base(*out, base_folder);
+    else
+        model_name_base(*out, RUN_BASE_FROM_CHECKPOINT);
+    if (plan) return NULL;
+    status s = config->adapter.path[0] ? adapter_folder_load(config->adapter.path, *out)
+                                       : model_adapted_initialize(*out, config->seed);
     if (!s) s = model_round(config, *out);
     if (s) {
         model_destroy(*out);

@@ -5,15 +5,27 @@
 #include "kernels/load.h"
 #include "mpi/transport.h"
 #include "src/checkpoint/model_folder.h"
+#include "src/model/adapted.h"
 #include "src/model/model.h"
 #include "src/rollout/language.h"
+
+/* The base of a run that began with a new model, seen from the run's folder and from its
+ * checkpoints'. */
+#define RUN_BASE "base"
+#define RUN_BASE_FROM_CHECKPOINT "../../" RUN_BASE
 
 /* The queue that the configuration asks for, of the local_rank-th rank of a machine; `ranks` there
  * are in all. */
 status queue_open(const struct config *config, int local_rank, int ranks, struct queue **out);
 
-/* A model for a run: model.path's, or a new one from the shape keys. */
+/* A model for a run: model.path's, whose adapters are merged, or a new one from the shape keys. */
 status run_model_open(const struct config *config, struct queue *queue, bool with_gradients,
                       const struct language *language, struct model **out);
+/* Whether a run trains adapters: adapter.rank or adapter.path say so. */
+bool run_has_adapters(const struct config *config);
+/* Adapters on a base: adapter.path's, or new ones.  base_folder: where it was opened; "": it is a
+ * new model. */
+status run_adapted_open(const struct config *config, struct model *base, const char *base_folder,
+                        bool with_gradients, struct model **out);
 
 #endif

@@ -19,7 +19,7 @@
 struct tuner {
     struct run run;
     struct example_list examples, held_out;
-    struct model *policy;
+    struct model *base, *policy; /* base: under adapters, or NULL */
 };
 
 /* The largest of the examples that are learned from or held out. */
@@ -41,7 +41,10 @@ static struct learn_limits tuner_limits(const struct tuner *t)
 
 static status tuner_models(struct tuner *t, const struct learner_exchange *exchange)
 {
-    TRY(run_model_open(t->run.config, t->run.queue, true, t->run.language, &t->policy));
+    struct model **whole = run_has_adapters(t->run.config) ? &t->base : &t->policy;
+    TRY(run_model_open(t->run.config, t->run.queue, true, t->run.language, whole));
+    if (t->base)
+        TRY(run_adapted_open(t->run.config, t->base, t->run.config->model.path, true, &t->policy));
     TRY(language_fits(t->run.language, model_shape(t->policy)->vocabulary));
     const struct learn_settings settings = learn_settings_of(t->run.config);
     return learner_create(&settings, exchange, t->policy, NULL, false, &t->run.learner);
@@ -57,6 +60,7 @@ static void tuner_models_close(struct tuner *t)
 {
     learner_free(t->run.learner);
     if (t->policy) model_destroy(t->policy);
+    if (t->base) model_destroy(t->base);
 }
 
 /* What a rank will hold, on a counting queue: a plan_function. */
@@ -66,11 +70,12 @@ static status tuner_plan(void *context, const struct world *world, struct queue 
     const struct learner_exchange exchange = {.rank = world->roles.learner,
                                               .count = world->roles.learners};
     planned.run.queue = plan;
-    planned.policy = NULL;
+    planned.base = planned.policy = NULL;
     planned.run.learner = NULL;
     status s = tuner_models(&planned, &exchange);
     if (!s) s = tuner_reserve(&planned);
-    if (!s) t->run.parameter_count = model_parameters(planned.policy)->size;
+    if (!s) t->run.parameter_count = model_trained(planned.policy)->size;
+    if (!s) t->run.frozen_count = planned.base ? model_parameters(planned.base)->size : 0;
     tuner_models_close(&planned);
     return s;
 }
@@ -105,7 +110,7 @@ static status tuner_open(struct run *run)
     TRY(plan_reserve(run->queue, run->world, tuner_plan, t));
     const struct learner_exchange exchange = exchange_of_learner(&run->exchange);
     TRY(tuner_models(t, &exchange));
-    run->parameter_count = model_parameters(t->policy)->size;
+    run->parameter_count = model_trained(t->policy)->size;
     if (plan_wanted(run->queue)) TRY(tuner_reserve(t));
     plan_log_use(run->queue, "update", run->folder.start);
     return NULL;
@@ -115,6 +120,9 @@ static status tuner_describe(struct run *run, FILE *out)
 {
     const struct tuner *t = (const struct tuner *)run;
     TRY(plan_print(run->queue, run->world, tuner_plan, run, out));
+    if (run->frozen_count)
+        fprintf(out, "# adapters: %lld parameters are trained, %lld of the base stand still\n",
+                (long long)run->parameter_count, (long long)run->frozen_count);
     fprintf(out, "# %lld parameters, %lld turns to learn from, %d learners\n",
             (long long)run->parameter_count, (long long)t->examples.count,
             run->world->roles.learners);

@@ -23,7 +23,7 @@ static status weights_send(struct trainer *t, int64_t version, float *values)
     const struct ops *op = t->run.queue->op;
     const int64_t size = t->run.parameter_count;
     const bool by_host = !exchange_takes_weights(&t->run.exchange);
-    float *to = world->roles.is_actor ? model_parameters(t->actor_model)->values : NULL;
+    float *to = world->roles.is_actor ? model_trained(t->actor_model)->values : NULL;
     if (by_host && values) {
         op->download(t->run.queue, t->wire, values, (size_t)size * sizeof *values);
         TRY(op->synchronize(t->run.queue));
@@ -38,7 +38,7 @@ static status weights_send(struct trainer *t, int64_t version, float *values)
 /* The newest weights. */
 static float *policy_values(const struct trainer *t)
 {
-    return t->policy ? model_parameters(t->policy)->values : NULL;
+    return t->policy ? model_trained(t->policy)->values : NULL;
 }
 
 /* X(v): weights on a learner's device to the actors, with the running statistics.  The values of

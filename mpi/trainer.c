@@ -15,13 +15,27 @@ static bool frozen_needed(const struct config *config)
     return config->scorer == SCORER_FROZEN;
 }
 
-/* What KL is measured to, and whose attention scorer: frozen reads. */
-static status reference_open(const struct trainer *t, struct model **out)
+/* What is trained or samples: a model, or adapters on the rank's base. */
+static status policy_open(struct trainer *t, bool with_gradients, struct model **out)
+{
+    const struct config *config = t->run.config;
+    if (!run_has_adapters(config))
+        return run_model_open(config, t->run.queue, with_gradients, t->run.language, out);
+    if (!t->base)
+        TRY(run_model_open(config, t->run.queue, with_gradients, t->run.language, &t->base));
+    return run_adapted_open(config, t->base, config->model.path, with_gradients, out);
+}
+
+/* What KL is measured to, and whose attention scorer: frozen reads.  Where new adapters are trained
+ * it is their base. */
+static status reference_open(struct trainer *t, struct model **out)
 {
     const struct config *config = t->run.config;
     const char *path = config->model.reference_path;
-    if (!path[0]) return run_model_open(config, t->run.queue, false, t->run.language, out);
-    return model_open(path, t->run.queue, false, out);
+    if (path[0]) return model_open_merged(path, t->run.queue, false, out);
+    if (!run_has_adapters(config) || config->adapter.path[0]) return policy_open(t, false, out);
+    *out = t->base;
+    return NULL;
 }
 
 /* Its log-probabilities are compared with the policy's, token by token. */
@@ -55,7 +69,7 @@ static const char *reference_source(const struct config *config)
 static status actor_models(struct trainer *t)
 {
     const struct config *config = t->run.config;
-    TRY(run_model_open(config, t->run.queue, false, t->run.language, &t->actor_model));
+    TRY(policy_open(t, false, &t->actor_model));
     t->rollout = (struct rollout){.settings = &t->settings,
                                   .user_settings = &t->user_settings,
                                   .history = &t->run.language->history,
@@ -77,7 +91,7 @@ static status actor_models(struct trainer *t)
 static status learner_models(struct trainer *t, const struct learner_exchange *exchange)
 {
     const struct config *config = t->run.config;
-    TRY(run_model_open(config, t->run.queue, true, t->run.language, &t->policy));
+    TRY(policy_open(t, true, &t->policy));
     /* With kl.coef 0 too: every run logs how far it went. */
     TRY(reference_open(t, &t->reference));
     const struct learn_settings settings = learn_settings_of(config);
@@ -93,7 +107,8 @@ static status models_open(struct trainer *t, const struct learner_exchange *exch
     if (t->run.world->roles.is_learner) TRY(learner_models(t, exchange));
     if (t->run.world->roles.is_actor) TRY(actor_models(t));
     TRY(reference_fits(t));
-    t->run.parameter_count = model_parameters(t->policy ? t->policy : t->actor_model)->size;
+    t->run.parameter_count = model_trained(t->policy ? t->policy : t->actor_model)->size;
+    t->run.frozen_count = t->base ? model_parameters(t->base)->size : 0;
     if (t->run.config->pipeline.lag == 0 ||
         !(t->run.world->rank == 0 || roles_both(&t->run.world->roles)))
         return NULL;
@@ -131,7 +146,8 @@ static void models_close(struct trainer *t)
     struct model *models[] = {t->policy, t->reference, t->actor_model, t->scorer_model,
                               t->user_model};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
-        if (models[i]) model_destroy(models[i]);
+        if (models[i] && models[i] != t->base) model_destroy(models[i]);
+    if (t->base) model_destroy(t->base);
 }
 
 static status models_fit(const struct trainer *t)
@@ -158,6 +174,7 @@ static status models_plan(void *context, const struct world *world, struct queue
     if (!s) s = models_fit(&planned);
     if (!s) s = models_reserve(&planned);
     if (!s) t->run.parameter_count = planned.run.parameter_count;
+    if (!s) t->run.frozen_count = planned.run.frozen_count;
     models_close(&planned);
     return s;
 }
@@ -272,6 +289,9 @@ status trainer_describe(struct run *run, FILE *out)
     fprintf(out, "# the reference is %s%s\n", reference_name(run->config),
             reference_source(run->config));
     TRY(plan_print(run->queue, world, models_plan, run, out));
+    if (run->frozen_count)
+        fprintf(out, "# adapters: %lld parameters are trained, %lld of the base stand still\n",
+                (long long)run->parameter_count, (long long)run->frozen_count);
     fprintf(out, "# parameters: %lld; updates: %lld of %lld dialogues x %lld candidates\n",
             (long long)run->parameter_count, (long long)run->updates,
             (long long)run->config->rollout.dialogues, (long long)run->config->rollout.candidates);

@@ -14,6 +14,7 @@ struct trainer {
     struct run run;
     struct rollout_settings settings, user_settings; /* of the policy and of a user's model */
     struct evaluate_settings evaluation;
+    struct model *base; /* under the rank's adapters; NULL: there are none */
     /* learner */
     struct model *policy, *reference;
     struct generator *evaluator;

@@ -31,6 +31,12 @@ struct config {
         int64_t vocabulary; /* 0: the tokenizer's */
     } model;
     struct {
+        int64_t rank; /* 0: no adapters, unless a path is given */
+        double alpha;
+        char targets[CONFIG_TEXT_MAX]; /* "q,v"; empty: the family's choice */
+        char path[CONFIG_TEXT_MAX];    /* adapter.path: adapters to begin with */
+    } adapter;
+    struct {
         char path[CONFIG_TEXT_MAX]; /* tokenizer.path: folder with the tokenizer; "bytes": none */
         int64_t vocabulary;         /* of `tokenizer train` */
         int64_t extra_ids;

@@ -47,6 +47,8 @@ status config_check(const struct config *config, enum config_scope scope)
     if (!config->model.path[0] && !shape)
         FAIL(STATUS_INPUT,
              "%s needs a model: give model.path (--model), or model.d_model for a new one", verb);
+    if (config->adapter.path[0] && !config->model.path[0])
+        FAIL(STATUS_INPUT, "adapter.path needs the model that its adapters are for: model.path");
     if (!config->data.train[0])
         FAIL(STATUS_INPUT, "%s needs data: give data.train (a JSONL file)", verb);
     if (!strcmp(config->data.train, "-") || !strcmp(config->data.valid, "-"))

@@ -116,6 +116,11 @@ static const struct {
     {"data", "data.train"},
     {"ref_model", "model.reference_path"},
     {"ref_model_path", "model.reference_path"},
+    {"lora_r", "adapter.rank"},
+    {"lora_rank", "adapter.rank"},
+    {"lora_alpha", "adapter.alpha"},
+    {"target_modules", "adapter.targets"},
+    {"lora_target_modules", "adapter.targets"},
     {"gpu", "device"},
     {"timeout", "watchdog.seconds"},
 };

@@ -17,20 +17,61 @@ enum { LONG_PATH = CHECKPOINT_PATH_MAX + 384 };
 
 /* ---- writing ---- */
 
-status checkpoint_write_model(const char *folder, const struct parameters *parameters,
-                              const float *host, const struct model_shape *shape)
+static const char shape_name[] = "shape.json", adapter_name[] = "adapter.json";
+
+static status text_write(struct store *store, const char *name, const char *text)
+{
+    const int64_t length = (int64_t)strlen(text);
+    return store_write(store, name, STORE_BYTES, text, 1, &length);
+}
+
+/* {"rank":8,"alpha":16,"targets":"q,v","base":"...","base_sha256":"..."} */
+static status adapter_write(struct store *store, const struct checkpoint_adapter *adapter)
+{
+    char *text, alpha[40];
+    size_t size;
+    FILE *out = memory_stream(&text, &size);
+    json_float_text(alpha, adapter->settings.alpha);
+    fprintf(out, "{\"rank\":%lld,\"alpha\":%s,\"targets\":", (long long)adapter->settings.rank,
+            alpha);
+    json_write_text(out, adapter->settings.targets);
+    fprintf(out, ",\"base\":");
+    json_write_text(out, adapter->base);
+    fprintf(out, ",\"base_sha256\":\"%s\"}", adapter->base_sha256);
+    memory_stream_close(out);
+    status s = text_write(store, adapter_name, text);
+    free(text);
+    return s;
+}
+
+static status model_write(const char *folder, const struct parameters *parameters,
+                          const float *host, const struct model_shape *shape,
+                          const struct checkpoint_adapter *adapter)
 {
     struct store *store;
     TRY(store_create_in(folder, "model.h5", &store));
     char *text = model_shape_to_json(shape);
-    const int64_t length = (int64_t)strlen(text);
-    status s = store_write(store, "shape.json", STORE_BYTES, text, 1, &length);
+    status s = text_write(store, shape_name, text);
     free(text);
+    if (!s && adapter) s = adapter_write(store, adapter);
     for (int64_t i = 0; i < parameters->count && !s; i++) {
         const struct parameter *p = &parameters->list[i];
         s = store_write(store, p->name, STORE_FLOATS, host + p->offset, p->rank, p->shape);
     }
     return store_close_after(store, s);
+}
+
+status checkpoint_write_model(const char *folder, const struct parameters *parameters,
+                              const float *host, const struct model_shape *shape)
+{
+    return model_write(folder, parameters, host, shape, NULL);
+}
+
+status checkpoint_write_adapter(const char *folder, const struct parameters *trained,
+                                const float *host, const struct model_shape *shape,
+                                const struct checkpoint_adapter *adapter)
+{
+    return model_write(folder, trained, host, shape, adapter);
 }
 
 status checkpoint_write_slice(const char *folder, int learner, int learners,
@@ -60,13 +101,55 @@ status checkpoint_read_shape(const char *folder, struct model_shape **shape)
     int64_t size;
     json_t *json;
     TRY(store_open_in(folder, "model.h5", &store));
-    TRY(store_close_after(store, store_read_all(store, "shape.json", STORE_BYTES, &text, &size)));
+    TRY(store_close_after(store, store_read_all(store, shape_name, STORE_BYTES, &text, &size)));
     char where[LONG_PATH];
     snprintf(where, sizeof where, "%s/model.h5: shape.json", folder);
     status s = json_parse(text, (size_t)size, where, &json);
     free(text);
     if (s) return s;
     s = model_shape_from_json(json, where, shape);
+    json_decref(json);
+    return s;
+}
+
+static status adapter_parse(const json_t *json, const char *where, struct checkpoint_adapter *out)
+{
+    const char *targets, *base, *sha256;
+    double alpha;
+    TRY(json_get_integer(json, where, "rank", &out->settings.rank));
+    TRY(json_get_number(json, where, "alpha", &alpha));
+    TRY(json_get_text(json, where, "targets", &targets));
+    TRY(json_get_text(json, where, "base", &base));
+    TRY(json_get_text(json, where, "base_sha256", &sha256));
+    if (out->settings.rank < 1 || out->settings.rank > ADAPTER_RANK_MAX ||
+        strlen(targets) >= sizeof out->settings.targets || strlen(base) >= sizeof out->base ||
+        strlen(sha256) >= sizeof out->base_sha256)
+        FAIL(STATUS_INPUT, "%s: no adapters of this program", where);
+    out->settings.alpha = (float)alpha;
+    strcpy(out->settings.targets, targets);
+    strcpy(out->base, base);
+    strcpy(out->base_sha256, sha256);
+    return NULL;
+}
+
+status checkpoint_read_adapter(const char *folder, bool *found, struct checkpoint_adapter *out)
+{
+    struct store *store;
+    void *text = NULL;
+    int64_t size;
+    json_t *json;
+    memset(out, 0, sizeof *out);
+    TRY(store_open_in(folder, "model.h5", &store));
+    *found = store_has(store, adapter_name);
+    status s = *found ? store_read_all(store, adapter_name, STORE_BYTES, &text, &size) : NULL;
+    s = store_close_after(store, s);
+    if (s || !*found) return s;
+    char where[LONG_PATH];
+    snprintf(where, sizeof where, "%s/model.h5: adapter.json", folder);
+    s = json_parse(text, (size_t)size, where, &json);
+    free(text);
+    if (s) return s;
+    s = adapter_parse(json, where, out);
     json_decref(json);
     return s;
 }
@@ -95,7 +178,7 @@ static status read_parameters(struct store *store, const struct parameters *para
         snprintf(where, sizeof where, "%s/model.h5", folder);
         TRY(check_finite(where, p->name, host + p->offset, p->count));
     }
-    if (store_count(store) != parameters->count + 1)
+    if (store_count(store) != parameters->count + 1 + store_has(store, adapter_name))
         FAIL(STATUS_INPUT, "%s/model.h5: tensors that the model does not have", folder);
     return NULL;
 }

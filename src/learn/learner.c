@@ -3,6 +3,7 @@
 
 #include "src/base/memory.h"
 #include "src/learn/pack.h"
+#include "src/model/adapted.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ status learner_create(const struct learn_settings *settings,
                           .queue = model_queue(policy),
                           .policy = policy,
                           .reference = reference,
-                          .policy_parameters = model_parameters(policy),
+                          .policy_parameters = model_trained(policy),
                           .tokens = {.queue = model_queue(policy)}};
     const int64_t size = l->policy_parameters->size;
     const int64_t leaves = learner_microbatches(l);
@@ -35,7 +36,8 @@ status learner_create(const struct learn_settings *settings,
     if (!s) s = optimizer_create(l->queue, size, &share, settings->clip_norm, &l->policy_optimizer);
     if (!s) s = gradient_tree_create(l->queue, size, leaves, &l->policy_tree);
     if (!s && with_critic) {
-        s = critic_create(l->queue, model_shape(policy), &l->critic);
+        s = model_base(policy) ? critic_create_adapted(policy, &l->critic)
+                               : critic_create(l->queue, model_shape(policy), &l->critic);
         if (!s) s = critic_start_from(l->critic, policy);
         if (!s) l->critic_parameters = critic_parameters(l->critic);
         const int64_t critic_size = s ? 0 : l->critic_parameters->size;

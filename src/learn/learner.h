@@ -23,7 +23,7 @@ struct learner {
     struct model *policy, *reference; /* reference NULL: not needed; not owned */
     struct critic *critic;            /* NULL: not needed; owned */
     struct model_run *policy_run, *reference_run;
-    struct parameters *policy_parameters, *critic_parameters; /* the models' */
+    struct parameters *policy_parameters, *critic_parameters; /* of the models, what is trained */
     struct optimizer *policy_optimizer, *critic_optimizer;
     struct gradient_tree *policy_tree, *critic_tree;
     struct model_watermark watermark; /* of the backward passes to come; step.c sets it */

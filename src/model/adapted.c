@@ -1,5 +1,6 @@
 #include "src/model/adapted.h"
 
+#include "kernels/plan.h"
 #include "src/base/memory.h"
 #include "src/base/philox.h"
 #include "src/model/model_state.h"
@@ -335,6 +336,24 @@ const struct adapter_settings *model_adapter(const struct model *model)
     return model->base ? &model->adapter_settings : NULL;
 }
 
+void model_name_base(struct model *model, const char *path)
+{
+    free(model->base_name);
+    model->base_name = memory_text(path);
+}
+
+const char *model_base_name(const struct model *model)
+{
+    return model->base_name ? model->base_name : "";
+}
+
+status model_base_hash(struct model *model, char hex[65])
+{
+    if (!model->base_hash[0]) TRY(parameters_hash(&model->base->parameters, model->base_hash));
+    memcpy(hex, model->base_hash, sizeof model->base_hash);
+    return NULL;
+}
+
 /* ---- merging ---- */
 
 /* W [rows, k] += scale B A. */
@@ -379,14 +398,16 @@ status model_merge(struct model **model, bool with_gradients)
 {
     struct model *merged;
     TRY(model_create((*model)->queue, (*model)->shape, with_gradients, &merged));
-    float *host = memory_allocate((size_t)merged->parameters.size * sizeof *host);
-    status s = model_merged_download(*model, host);
-    if (!s) s = parameters_upload(&merged->parameters, host);
-    free(host);
-    if (!s) s = model_refresh(merged);
-    if (s) {
-        model_destroy(merged);
-        return s;
+    if (!queue_is_plan(merged->queue)) {
+        float *host = memory_allocate((size_t)merged->parameters.size * sizeof *host);
+        status s = model_merged_download(*model, host);
+        if (!s) s = parameters_upload(&merged->parameters, host);
+        free(host);
+        if (!s) s = model_refresh(merged);
+        if (s) {
+            model_destroy(merged);
+            return s;
+        }
     }
     model_destroy(*model);
     *model = merged;

@@ -19,6 +19,11 @@ void model_own_base(struct model *model);
 /* NULL: a model without adapters. */
 struct model *model_base(const struct model *model);
 const struct adapter_settings *model_adapter(const struct model *model);
+/* The folder that the base lies in, as checkpoints and PEFT's files name it; "": none was noted. */
+void model_name_base(struct model *model, const char *path);
+const char *model_base_name(const struct model *model);
+/* `parameters sha256` of the base, taken once. */
+status model_base_hash(struct model *model, char hex[65]);
 /* The parts that could have adapters, "q, k, v, o, ..."; freed with free(). */
 char *model_parts(struct model *model);
 

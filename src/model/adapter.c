@@ -1,5 +1,6 @@
 #include "src/model/adapter.h"
 
+#include "kernels/plan.h"
 #include "src/base/memory.h"
 
 #include <stdlib.h>
@@ -102,6 +103,7 @@ void adapter_pack(struct queue *queue, const struct adapter *adapter, const floa
 {
     const int64_t width = width_of(adapter), rank = adapter->rank;
     struct rounding here;
+    if (queue_is_plan(queue)) return; /* which has matrices but no values */
     if (rounding) {
         here = *rounding;
         here.first = adapter->rounding;

@@ -8,7 +8,7 @@
 
 #include "kernels/ops.h"
 
-enum { ADAPTER_PARTS_MAX = 4, ADAPTER_TARGETS_MAX = 512 };
+enum { ADAPTER_PARTS_MAX = 4, ADAPTER_TARGETS_MAX = 512, ADAPTER_RANK_MAX = 1024 };
 
 /* Which parts of a model's linear layers have adapters, and of what size. */
 struct adapter_settings {

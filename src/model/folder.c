@@ -6,6 +6,7 @@
 #include "src/base/file.h"
 #include "src/base/json.h"
 #include "src/base/memory.h"
+#include "src/model/adapted.h"
 #include "src/model/config_json.h"
 #include "src/model/families.h"
 #include "src/model/family.h"
@@ -199,7 +200,7 @@ status model_folder_save(struct model *model, const char *folder)
     const struct parameters *parameters = model_parameters(model);
     const struct model_shape *shape = model_shape(model);
     float *values = memory_allocate((size_t)parameters->size * sizeof *values + 1);
-    status s = parameters_download(parameters, values);
+    status s = model_merged_download(model, values);
     if (!s) s = shape->family->folder_save(shape, parameters, values, folder);
     free(values);
     return s;

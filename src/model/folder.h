@@ -16,7 +16,7 @@ status model_folder_check(const char *folder, const struct model_shape *shape);
  * tensors are refused by name. */
 status model_folder_load(const char *folder, struct model *model);
 /* Writes config.json, generation_config.json and model.safetensors (F32) into an existing
- * folder, as Transformers 4.57 and 5 read them. */
+ * folder, as Transformers 4.57 and 5 read them; adapters are merged. */
 status model_folder_save(struct model *model, const char *folder);
 
 #endif

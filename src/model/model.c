@@ -87,6 +87,7 @@ void model_destroy(struct model *model)
     free(model->parameters.list);
     free(model->trained.list);
     free(model->adapters);
+    free(model->base_name);
     free(model->linears);
     free(model->shape);
     free(model);

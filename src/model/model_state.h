@@ -27,6 +27,8 @@ struct model {
      * them, the adapters and what was appended behind them. */
     struct model *base; /* NULL: a model without adapters */
     bool owns_base;
+    char *base_name;    /* NULL: not noted */
+    char base_hash[65]; /* empty: not taken yet */
     struct adapter_settings adapter_settings;
     struct parameters trained;
     struct adapter *adapters; /* in the order of their layers */

@@ -51,7 +51,7 @@ static void a_mistake_in_a_file_is_refused_with_line_and_key(void **unused)
     } table[] = {
         {"seed: 1\nreward:\n  alpah: 1\n",
          ":3: unknown key reward.alpah; did you mean reward.alpha?"},
-        {"alpha: 1\n", ":1: unknown key alpha; did you mean reward.alpha?"},
+        {"alpha: 1\n", ":1: unknown key alpha; did you mean adapter.alpha or reward.alpha?"},
         {"seed: 1\nseed: 2\n", ":2: duplicate key seed (first on line 1)"},
         {"reward: {alpha: 1}\nreward.alpha: 2\n", ":2: duplicate key reward.alpha"},
         {"ppo: {clip: 1}\nppo: {epochs: 2}\n", ":2: duplicate key ppo"},
@@ -247,7 +247,8 @@ static void a_wrong_name_gets_the_keys_that_may_be_meant(void **unused)
         {"lr", "sft.lr, policy.lr or critic.lr"},
         {"sede", "seed"},
         {"reward.alpah", "reward.alpha"},
-        {"alpah", "reward.alpha"},
+        {"reward.gama", "reward.gamma"},
+        {"lora_rank", "adapter.rank"},
         {"num_generations", "rollout.candidates"},
         {"temperature", "eval.temperature or rollout.temperature"},
     };

@@ -44,14 +44,14 @@ static void an_imported_model_comes_back_and_a_changed_one_is_refused(void **sta
     GOOD(cpu_queue_create(1, "auto", &queue));
     GOOD(model_create(queue, &shape.common, false, &model));
     GOOD(model_initialize(model, 5));
-    GOOD(model_save_imported(model, NULL, folder));
+    GOOD(model_save_imported(model, true, NULL, folder));
     GOOD(model_open(folder, queue, false, &back));
     GOOD(parameters_hash(model_parameters(model), before));
     GOOD(parameters_hash(model_parameters(back), after));
     assert_string_equal(before, after);
     assert_memory_equal(model_shape(back), &shape, sizeof shape);
     model_destroy(back);
-    status s = model_save_imported(model, NULL, folder);
+    status s = model_save_imported(model, true, NULL, folder);
     assert_non_null(s); /* holds a model already */
     status_free(s);
     snprintf(path, sizeof path, "%s/model.h5", folder);

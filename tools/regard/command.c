@@ -18,6 +18,7 @@ static const struct option options[] = {
     {"--resume", "[=auto]",
      "go on from the newest checkpoint; =auto: or start where there is none"},
     {"--dry-run", NULL, "check everything, print settings, roles and memory, write nothing"},
+    {"--merge", NULL, "export: the whole model with its adapters added to its weights"},
     {"--change", "KEY=VALUE",
      "with --resume: a learning rate and the like otherwise than before (regard --help policy)"},
     {"--role", "ROLE", "whose turns are learned: assistant or user; short for --set sft.role=ROLE"},
@@ -132,9 +133,9 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
     if (equals) value = equals + 1;
     if (!listed(verb->needs, bare) && !listed(verb->allows, bare))
         return option_unknown(verb, bare);
-    if (!strcmp(bare, "--dry-run")) {
-        if (value) USAGE("--dry-run takes no value; see regard %s --help", verb->name);
-        c->dry_run = true;
+    if (!strcmp(bare, "--dry-run") || !strcmp(bare, "--merge")) {
+        if (value) USAGE("%s takes no value; see regard %s --help", bare, verb->name);
+        *(strcmp(bare, "--merge") ? &c->dry_run : &c->merge) = true;
         return NULL;
     }
     if (!strcmp(bare, "--resume")) {

@@ -23,20 +23,36 @@ static status statistics_open(const char *folder, const struct reward_settings *
     return run_state_statistics(folder, reward, statistics);
 }
 
+/* Puts new adapters on the model, in place of which they are trained. */
+static status adapters_begin(const struct command *command, struct session *session)
+{
+    struct model *adapted;
+    TRY(run_adapted_open(&command->config, session->model, command->model, true, &adapted));
+    model_own_base(adapted);
+    session->model = adapted;
+    return NULL;
+}
+
 status session_open(const struct command *command, bool with_gradients, struct session *session)
 {
     const struct config *config = &command->config;
     memset(session, 0, sizeof *session);
     TRY(config_check(config, CONFIG_INFERENCE));
     status s = queue_open(config, 0, 1, &session->queue);
-    if (!s) s = model_open(command->model, session->queue, with_gradients, &session->model);
+    if (!s)
+        s = model_open_with(command->model, config->adapter.path, session->queue, with_gradients,
+                            &session->model);
+    if (!s && with_gradients && config->adapter.rank > 0 && !model_base(session->model))
+        s = adapters_begin(command, session);
     if (!s && with_gradients && config->rounding == ROUNDING_STOCHASTIC) {
         model_round_stochastically(session->model, config->seed);
         s = model_refresh(session->model);
     }
     const struct language_settings words = language_settings_of(config);
     session->settings = rollout_settings_of(config);
-    if (!s) s = language_open(&words, command->model, NULL, &session->language);
+    if (!s)
+        s = language_open(&words, model_words_folder(command->model, session->model), NULL,
+                          &session->language);
     if (!s) s = language_fits(session->language, model_shape(session->model)->vocabulary);
     if (!s) s = generator_create(session->model, &statistics_standard, &session->generator);
     session->statistics = memory_allocate(sizeof *session->statistics);

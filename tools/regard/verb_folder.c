@@ -1,20 +1,40 @@
 /* import, export and inspect: model folders. */
 #include "src/base/file.h"
+#include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/checkpoint/checkpoint.h"
 #include "src/checkpoint/model_folder.h"
+#include "src/model/adapted.h"
 #include "src/model/folder.h"
+#include "src/model/peft.h"
 #include "tools/regard/command.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+/* --model or DIR, with adapter.path's adapters where it is given. */
 static status model_only(const struct command *command, struct queue **queue, struct model **model)
 {
     TRY(cpu_queue_create(1, "auto", queue));
-    status s = model_open(command->model ? command->model : command->what, *queue, false, model);
+    status s = model_open_with(command->model ? command->model : command->what,
+                               command->config.adapter.path, *queue, false, model);
     if (s) (*queue)->op->destroy(*queue);
     return s;
+}
+
+/* Adapters alone as PEFT has them, unless --merge; else the whole model. */
+static status model_write(const struct command *command, struct model *model, const char *folder)
+{
+    if (!model_base(model) || command->merge) return model_folder_save(model, folder);
+    const char *base = model_base_name(model);
+    char config[1200];
+    snprintf(config, sizeof config, "%s/config.json", base);
+    if (!file_exists(config))
+        log_line(LOG_WARNING,
+                 "the base of these adapters, %s, is no Hugging Face folder: write one with "
+                 "`regard export --merge`, or export the base and name it in adapter_config.json",
+                 base);
+    return peft_save(model, base, folder);
 }
 
 status verb_export(struct command *command)
@@ -26,11 +46,11 @@ status verb_export(struct command *command)
     TRY(model_only(command, &queue, &model));
     struct language *language = NULL;
     const struct language_settings words = language_settings_of(&command->config);
-    status s = language_open(&words, command->model, NULL, &language);
+    status s = language_open(&words, model_words_folder(command->model, model), NULL, &language);
     if (!s) {
         s = output_begin(command->out, &out);
         if (!s) s = language_save(language, out.temporary);
-        if (!s) s = model_folder_save(model, out.temporary);
+        if (!s) s = model_write(command, model, out.temporary);
         s = output_end(&out, s);
     }
     language_close(language);
@@ -47,7 +67,9 @@ status verb_import(struct command *command)
     TRY(output_free(command->out));
     TRY(model_only(command, &queue, &model));
     status s = output_begin(command->out, &out);
-    if (!s) s = model_save_imported(model, command->model, out.temporary);
+    if (!s)
+        s = model_save_imported(model, true, model_words_folder(command->model, model),
+                                out.temporary);
     s = output_end(&out, s);
     model_destroy(model);
     queue->op->destroy(queue);
@@ -60,22 +82,31 @@ status verb_inspect(struct command *command)
     struct model *model;
     const char *folder = command->what;
     TRY(model_only(command, &queue, &model));
-    char hex[SHA256_HEX];
-    status s = parameters_hash(model_parameters(model), hex);
+    char hex[SHA256_HEX], base_hex[SHA256_HEX];
+    const struct parameters *trained = model_trained(model);
+    const struct adapter_settings *adapter = model_adapter(model);
+    status s = parameters_hash(trained, hex);
+    if (!s && adapter) s = model_base_hash(model, base_hex);
     if (!s) {
         int64_t step = -1;
         const bool checkpoint = model_is_checkpoint(folder);
         if (checkpoint) s = checkpoint_verify(folder, &step);
         printf("folder %s\n", folder);
-        printf("kind %s\n", !checkpoint ? "Hugging Face folder"
+        printf("kind %s\n", !checkpoint ? adapter ? "PEFT folder" : "Hugging Face folder"
                             : step < 0  ? "imported model, verified"
                                         : "checkpoint, verified");
         if (step >= 0) printf("step %lld\n", (long long)step);
         char *sizes = model_shape_describe(model_shape(model));
         printf("%s\n", sizes);
         free(sizes);
-        printf("tensors %lld, parameters %lld\n", (long long)model_parameters(model)->count,
-               (long long)model_parameters(model)->size);
+        if (adapter) {
+            printf("adapters of rank %lld, alpha %g, on %s\n", (long long)adapter->rank,
+                   (double)adapter->alpha, adapter->targets);
+            printf("base %s, parameters %lld, sha256 %s\n", model_base_name(model),
+                   (long long)model_parameters(model)->size, base_hex);
+        }
+        printf("tensors %lld, parameters %lld\n", (long long)trained->count,
+               (long long)trained->size);
         printf("parameters sha256 %s\n", hex);
         struct checkpoint_file *files = NULL;
         int64_t count = 0;

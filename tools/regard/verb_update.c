@@ -3,6 +3,7 @@
 #include "src/base/memory.h"
 #include "src/checkpoint/model_folder.h"
 #include "src/learn/step.h"
+#include "src/model/adapted.h"
 #include "tools/regard/command.h"
 
 #include <stdlib.h>
@@ -89,6 +90,17 @@ static status update_run(const struct command *command, const struct session *se
     return s;
 }
 
+/* The model before the update.  Adapters have a copy of their own; the base is one. */
+static status reference_open(const struct command *command, struct model *model,
+                             struct model **reference)
+{
+    struct model *base = model_base(model);
+    if (!base) return model_open(command->model, model_queue(model), false, reference);
+    TRY(model_create_adapted(base, model_adapter(model), false, reference));
+    model_take_values(*reference, model_trained(model)->values, 0);
+    return model_queue(model)->op->synchronize(model_queue(model));
+}
+
 status verb_update(struct command *command)
 {
     struct dataset *data;
@@ -101,12 +113,15 @@ status verb_update(struct command *command)
     if (!s) {
         struct model *reference = NULL;
         s = session_check_tokens(&session, data);
-        if (!s) s = model_open(command->model, session.queue, false, &reference);
+        if (!s) s = reference_open(command, session.model, &reference);
         if (!s) {
             struct folder_writer out;
             s = output_begin(command->out, &out);
             if (!s) s = update_run(command, &session, data, reference);
-            if (!s) s = model_save_imported(session.model, command->model, out.temporary);
+            if (!s)
+                s = model_save_imported(session.model, false,
+                                        model_words_folder(command->model, session.model),
+                                        out.temporary);
             s = output_end(&out, s);
         }
         if (reference) model_destroy(reference);
