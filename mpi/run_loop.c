@@ -161,11 +161,24 @@ static status updates(struct run *run, const struct run_kind *kind, int64_t *don
     return kind->finish ? kind->finish(run, *done) : NULL;
 }
 
-/* Each rank for itself. */
-static void memory_log(const struct run *run, const struct run_kind *kind, int64_t done)
+/* What the ranks held, those of a large run by their greatest. */
+static status memory_log(const struct run *run, const struct run_kind *kind, int64_t done)
 {
-    log_line(LOG_INFO, "%s %lld: rank %d held %.2f GB of memory at most", kind->name,
-             (long long)done, run->world->rank, (double)memory_peak() * 1e-9);
+    enum { LISTED = 16 };
+    struct world *world = run->world;
+    char list[LISTED * 24] = "";
+    int64_t most;
+    TRY(world_maximum(world, memory_peak(), &most));
+    for (int rank = 0, used = 0; rank < world->size && world->size <= LISTED; rank++) {
+        int64_t bytes;
+        TRY(world_maximum(world, rank == world->rank ? memory_peak() : 0, &bytes));
+        used += snprintf(list + used, sizeof list - (size_t)used, "%s%.2f",
+                         rank ? ", " : "; by rank: ", (double)bytes * 1e-9);
+    }
+    if (world->rank == 0)
+        log_line(LOG_INFO, "%s %lld: a rank held at most %.2f GB of memory%s", kind->name,
+                 (long long)done, (double)most * 1e-9, world->size > 1 ? list : "");
+    return NULL;
 }
 
 /* Why it ends here and which checkpoint to take. */
@@ -215,9 +228,9 @@ status run_loop(struct run *run, const struct run_options *options, const struct
         if (!s) s = world_agree(world, kind->connect(run));
         if (!s) {
             s = updates(run, kind, &done, &stop);
+            if (!s) s = memory_log(run, kind, done);
             if (s) world_break(world); /* others wait for this rank */
             if (!s) end_log(run, kind, done, stop);
-            if (!s) memory_log(run, kind, done);
         }
         if (!s && stop == STOP_SIGNAL) s = run_stopped();
     }
