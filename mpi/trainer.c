@@ -74,16 +74,19 @@ static status actor_models(struct trainer *t)
                                   .user_settings = &t->user_settings,
                                   .history = &t->run.language->history,
                                   .data = t->run.data};
-    TRY(generator_create(t->actor_model, &statistics_standard, &t->rollout.policy));
+    TRY(generator_create(t->actor_model, statistics_of(model_shape(t->actor_model)),
+                         &t->rollout.policy));
     if (frozen_needed(config)) {
         TRY(reference_open(t, &t->scorer_model));
-        TRY(generator_create(t->scorer_model, &statistics_standard, &t->rollout.scorer));
+        TRY(generator_create(t->scorer_model, statistics_of(model_shape(t->scorer_model)),
+                             &t->rollout.scorer));
     }
     if (config->rollout.user == USER_MODEL) {
         if (!config->model.user_path[0])
             FAIL(STATUS_INPUT, "rollout.user: model needs model.user_path (see sft --role user)");
         TRY(model_open(config->model.user_path, t->run.queue, false, &t->user_model));
-        TRY(generator_create(t->user_model, &statistics_standard, &t->rollout.user));
+        TRY(generator_create(t->user_model, statistics_of(model_shape(t->user_model)),
+                             &t->rollout.user));
     }
     return NULL;
 }
@@ -98,7 +101,7 @@ static status learner_models(struct trainer *t, const struct learner_exchange *e
     TRY(learner_create(&settings, exchange, t->policy, t->reference,
                        config->advantage != ADVANTAGE_GROUP, &t->run.learner));
     return t->run.world->rank == 0
-               ? generator_create(t->policy, &statistics_standard, &t->evaluator)
+               ? generator_create(t->policy, statistics_of(model_shape(t->policy)), &t->evaluator)
                : NULL;
 }
 
@@ -107,6 +110,9 @@ static status models_open(struct trainer *t, const struct learner_exchange *exch
     if (t->run.world->roles.is_learner) TRY(learner_models(t, exchange));
     if (t->run.world->roles.is_actor) TRY(actor_models(t));
     TRY(reference_fits(t));
+    const struct model_shape *shape = model_shape(t->policy ? t->policy : t->actor_model);
+    rollout_settings_fit(&t->settings, t->run.config, shape);
+    evaluate_settings_fit(&t->evaluation, t->run.config, shape);
     t->run.parameter_count = model_trained(t->policy ? t->policy : t->actor_model)->size;
     t->run.frozen_count = t->base ? model_parameters(t->base)->size : 0;
     if (t->run.config->pipeline.lag == 0 ||
@@ -182,15 +188,16 @@ static status models_plan(void *context, const struct world *world, struct queue
 static void inbox_open(struct trainer *t)
 {
     const struct config *config = t->run.config;
-    const struct inbox_rules rules = {.dialogues = config->rollout.dialogues,
-                                      .lag = config->pipeline.lag,
-                                      .turns = config->rollout.turns,
-                                      .candidates = config->rollout.candidates,
-                                      .vocabulary = model_shape(t->policy)->vocabulary,
-                                      .format = {.statistics = &statistics_standard,
-                                                 .reward = &t->settings.reward,
-                                                 .layers = t->settings.layers,
-                                                 .heads = model_shape(t->policy)->heads}};
+    const struct inbox_rules rules = {
+        .dialogues = config->rollout.dialogues,
+        .lag = config->pipeline.lag,
+        .turns = config->rollout.turns,
+        .candidates = config->rollout.candidates,
+        .vocabulary = model_shape(t->policy)->vocabulary,
+        .format = {.statistics = statistics_of(model_shape(t->policy)),
+                   .reward = &t->settings.reward,
+                   .layers = t->settings.layers,
+                   .heads = model_shape(t->policy)->heads}};
     t->inbox = inbox_create(t->run.world, &rules, t->run.folder.start);
 }
 

@@ -11,30 +11,51 @@
 
 #define SUMMARY(member) .output = offsetof(struct attention_summary, member)
 
-static const struct statistic standard[STATISTICS_STANDARD] = {
-    [STATISTIC_ENTROPY] = {.name = "attention_entropy", .per = PER_TOKEN, SUMMARY(entropy)},
-    [STATISTIC_ENTROPY_FLOORED] = {.name = "attention_entropy_floored",
-                                   .per = PER_TOKEN,
-                                   SUMMARY(entropy_floored)},
-    [STATISTIC_SALIENT_MASS] = {.name = "salient_mass", .per = PER_TOKEN, SUMMARY(salient_mass)},
-    [STATISTIC_SPECIAL_MASS] = {.name = "special_mass",
-                                .per = PER_TOKEN,
-                                .metric = "sink_mass",
-                                SUMMARY(special_mass)},
-    [STATISTIC_TURN_MASS] = {.name = "turn_mass",
-                             .per = PER_TURN,
-                             .metric = "mass_turn_back",
-                             SUMMARY(turn_mass)},
-    [STATISTIC_TOP_POSITION] = {.name = "top_position",
-                                .per = PER_POSITION,
-                                .encoding = ENCODE_INDEX,
-                                SUMMARY(top_position)},
-    [STATISTIC_TOP_WEIGHT] = {.name = "top_weight",
-                              .per = PER_POSITION,
-                              .encoding = ENCODE_LOG8,
-                              SUMMARY(top_weight)},
-};
+#define STANDARD_ROWS(special_metric)                                                              \
+    [STATISTIC_ENTROPY] = {.name = "attention_entropy", .per = PER_TOKEN, SUMMARY(entropy)},       \
+    [STATISTIC_ENTROPY_FLOORED] = {.name = "attention_entropy_floored",                            \
+                                   .per = PER_TOKEN,                                               \
+                                   SUMMARY(entropy_floored)},                                      \
+    [STATISTIC_SALIENT_MASS] = {.name = "salient_mass", .per = PER_TOKEN, SUMMARY(salient_mass)},  \
+    [STATISTIC_SPECIAL_MASS] = {.name = "special_mass",                                            \
+                                .per = PER_TOKEN,                                                  \
+                                .metric = special_metric,                                          \
+                                SUMMARY(special_mass)},                                            \
+    [STATISTIC_TURN_MASS] = {.name = "turn_mass",                                                  \
+                             .per = PER_TURN,                                                      \
+                             .metric = "mass_turn_back",                                           \
+                             SUMMARY(turn_mass)},                                                  \
+    [STATISTIC_TOP_POSITION] = {.name = "top_position",                                            \
+                                .per = PER_POSITION,                                               \
+                                .encoding = ENCODE_INDEX,                                          \
+                                SUMMARY(top_position)},                                            \
+    [STATISTIC_TOP_WEIGHT] = {                                                                     \
+        .name = "top_weight", .per = PER_POSITION, .encoding = ENCODE_LOG8, SUMMARY(top_weight)}
+
+static const struct statistic standard[] = {STANDARD_ROWS("sink_mass")};
 const struct statistic_table statistics_standard = {standard, STATISTICS_STANDARD};
+
+static const struct statistic causal[] = {
+    STANDARD_ROWS("special_mass"),
+    [STATISTIC_FIRST_MASS] = {.name = "first_mass",
+                              .per = PER_TOKEN,
+                              .metric = "first_mass",
+                              SUMMARY(first_mass)},
+    [STATISTIC_HISTORY_MASS] = {.name = "history_mass",
+                                .per = PER_TOKEN,
+                                .metric = "history_mass",
+                                SUMMARY(history_mass)},
+    [STATISTIC_REPLY_MASS] = {.name = "reply_mass",
+                              .per = PER_TOKEN,
+                              .metric = "reply_mass",
+                              SUMMARY(reply_mass)},
+};
+const struct statistic_table statistics_causal = {causal, STATISTICS_CAUSAL};
+
+const struct statistic_table *statistics_of(const struct model_shape *shape)
+{
+    return model_shape_is_causal(shape) ? &statistics_causal : &statistics_standard;
+}
 
 int64_t statistic_width(const struct statistic *row, const struct statistic_sizes *sizes)
 {

@@ -5,6 +5,7 @@
 #define REGARD_CAPTURE_STATISTICS_H
 
 #include "kernels/ops.h"
+#include "src/model/shape.h"
 
 enum {
     STATISTICS_MAX = 24,      /* rows of a table */
@@ -60,18 +61,26 @@ struct statistic_table {
     int count;
 };
 
-/* Rows that others ask for by their place: every table begins with them. */
+/* Rows that others ask for by their place: every table begins with the standard ones. */
 enum {
     STATISTIC_ENTROPY,         /* of the head-averaged row, nats, before the floor */
     STATISTIC_ENTROPY_FLOORED, /* as focus takes it */
     STATISTIC_SALIENT_MASS,    /* as coverage takes it */
-    STATISTIC_SPECIAL_MASS,    /* what attention.exclude_special removed */
+    STATISTIC_SPECIAL_MASS,    /* what attention.exclude_special removed; of a causal model the
+                                * special tokens' raw mass, position 0 left out */
     STATISTIC_TURN_MASS,
     STATISTIC_TOP_POSITION,
     STATISTIC_TOP_WEIGHT,
-    STATISTICS_STANDARD
+    STATISTICS_STANDARD,
+    /* Of causal models, raw masses that add to 1 with that of the special tokens. */
+    STATISTIC_FIRST_MASS = STATISTICS_STANDARD, /* position 0 */
+    STATISTIC_HISTORY_MASS,                     /* the history's other tokens */
+    STATISTIC_REPLY_MASS,                       /* the reply's own tokens so far */
+    STATISTICS_CAUSAL
 };
-extern const struct statistic_table statistics_standard;
+extern const struct statistic_table statistics_standard, statistics_causal;
+/* The table of a model's family. */
+const struct statistic_table *statistics_of(const struct model_shape *shape);
 
 int64_t statistic_width(const struct statistic *row, const struct statistic_sizes *sizes);
 /* Bytes a number takes in a message. */

@@ -23,10 +23,11 @@ struct dialogue {
     int32_t *history_tokens, *reply_tokens;
     uint8_t *salient; /* per history token; NULL when absent */
     uint8_t *visible; /* 0: the attention summary leaves the token out; NULL when absent */
+    int32_t *special; /* ids that are special tokens; NULL when absent: the model's own */
     float *logp;      /* `update` lines: per reply token; NULL when absent */
     double advantage;
     bool has_advantage;
-    int64_t history_count, reply_count, turn;
+    int64_t history_count, reply_count, special_count, turn;
     /* The slot values a gold reply must carry from earlier turns (synthetic corpus and the
      * slot carry-over metric): per message a NULL-terminated list, or NULL. */
     char ***slots;

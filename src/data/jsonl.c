@@ -204,6 +204,9 @@ static status read_token_line(const json_t *line, const char *where, enum datase
     }
     TRY(read_marks(line, where, "salient", out->history_count, &out->salient));
     TRY(read_marks(line, where, "visible", out->history_count, &out->visible));
+    const json_t *special = json_object_get(line, "special");
+    if (special && !json_is_null(special))
+        TRY(read_tokens(line, where, "special", true, &out->special, &out->special_count));
     return need == DATASET_UPDATE ? read_update(line, where, out) : NULL;
 }
 

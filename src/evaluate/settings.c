@@ -13,3 +13,10 @@ struct evaluate_settings evaluate_settings_of(const struct config *config)
     settings.scoring.temperature = 1;
     return settings;
 }
+
+void evaluate_settings_fit(struct evaluate_settings *settings, const struct config *config,
+                           const struct model_shape *shape)
+{
+    rollout_settings_fit(&settings->sampling, config, shape);
+    rollout_settings_fit(&settings->scoring, config, shape);
+}

@@ -19,7 +19,7 @@ status learner_create(const struct learn_settings *settings,
 {
     struct learner *l = memory_allocate(sizeof *l);
     *l = (struct learner){.settings = *settings,
-                          .table = &statistics_standard,
+                          .table = statistics_of(model_shape(policy)),
                           .exchange = *exchange,
                           .causal = model_shape_is_causal(model_shape(policy)),
                           .queue = model_queue(policy),

@@ -28,7 +28,7 @@ struct learner {
     struct gradient_tree *policy_tree, *critic_tree;
     struct model_watermark watermark; /* of the backward passes to come; step.c sets it */
     struct running_statistics statistics;
-    const struct statistic_table *table; /* of its experience; statistics_standard unless set */
+    const struct statistic_table *table; /* of its experience; of the policy's family unless set */
     struct token_arrays tokens;
 };
 

@@ -6,9 +6,10 @@
 
 #include <string.h>
 
-void capture_create(struct capture *capture, struct queue *queue)
+void capture_create(struct capture *capture, struct queue *queue, bool causal)
 {
-    *capture = (struct capture){.queue = queue, .inputs = {.kind = MEMORY_CAPTURE}, .turns = 1};
+    *capture = (struct capture){
+        .queue = queue, .causal = causal, .inputs = {.kind = MEMORY_CAPTURE}, .turns = 1};
 }
 
 void capture_destroy(struct capture *capture)
@@ -26,7 +27,7 @@ static size_t padded(int64_t bytes)
 /* The masks come first, then floors, then counters. */
 static size_t floors_offset(int64_t tokens)
 {
-    return 3 * padded(tokens);
+    return 4 * padded(tokens);
 }
 
 static size_t counters_offset(int64_t tokens, int64_t replies)
@@ -44,6 +45,7 @@ static void inputs_cut(struct capture *capture, char *base, int64_t tokens, int6
     capture->visible = (uint8_t *)base;
     capture->salient = (uint8_t *)base + padded(tokens);
     capture->turn_of = (uint8_t *)base + 2 * padded(tokens);
+    capture->special = (uint8_t *)base + 3 * padded(tokens);
     capture->floor = (float *)(void *)(base + floors_offset(tokens));
     capture->counter = (uint32_t *)(void *)(base + counters_offset(tokens, replies));
 }
@@ -75,6 +77,8 @@ static void inputs_fill(struct capture *capture, const struct rollout_settings *
         memcpy(capture->visible + at, prompt->visible, n);
         memcpy(capture->salient + at, prompt->salient, n);
         memcpy(capture->turn_of + at, prompt->turn_of, n);
+        for (int64_t i = 0; i < prompt->count; i++)
+            capture->special[at + i] = prompt->part[i] == PART_MARKER;
         at += prompt->count;
     }
     for (int64_t r = 0; r < batch->replies; r++) {
@@ -113,6 +117,7 @@ void capture_reduce(const struct capture *capture, const struct rollout_settings
     summary.visible = capture->visible;
     summary.salient = capture->salient;
     summary.turn = capture->turn_of;
+    summary.special = capture->causal ? capture->special : NULL;
     summary.floor_delta = capture->floor;
     summary.floor = row_floor_of(settings->reward.floor_form);
     summary.shuffle = settings->shuffled;

@@ -8,13 +8,14 @@
 
 struct capture {
     struct queue *queue;
+    bool causal; /* rows go on over the reply's own tokens */
     struct buffer inputs;
     struct host_buffer image; /* of the inputs */
     /* In `inputs`. */
-    uint8_t *visible, *salient, *turn_of; /* per history token */
-    float *floor;                         /* [replies] */
-    uint32_t *counter;                    /* [replies, 3] */
-    int64_t turns;                        /* of the prompts */
+    uint8_t *visible, *salient, *turn_of, *special; /* per history token */
+    float *floor;                                   /* [replies] */
+    uint32_t *counter;                              /* [replies, 3] */
+    int64_t turns;                                  /* of the prompts */
 };
 
 /* Prompts packed in order, and replies to them. */
@@ -26,7 +27,7 @@ struct capture_batch {
     int64_t replies;
 };
 
-void capture_create(struct capture *capture, struct queue *queue);
+void capture_create(struct capture *capture, struct queue *queue, bool causal);
 void capture_destroy(struct capture *capture);
 /* Room for so many history tokens and replies. */
 status capture_reserve(struct capture *capture, int64_t tokens, int64_t replies);

@@ -22,7 +22,7 @@ status generator_create(struct model *model, const struct statistic_table *stati
     struct queue *q = model_queue(model);
     g->model = model;
     g->graphs = q->op->graph_begin != NULL;
-    capture_create(&g->capture, q);
+    capture_create(&g->capture, q, model_shape_is_causal(model_shape(model)));
     results_create(&g->results, q, statistics);
     step_graphs_create(&g->recorded, q);
     status s = model_shape(model)->layers ? model_decoder_create(model, &g->decoder) : NULL;
@@ -314,15 +314,16 @@ static status step_run(struct generator *g, const struct chunk *chunk)
     return NULL;
 }
 
-/* Marks the rows whose tokens of steps [from, to) hold the end token. */
+/* Marks the rows whose tokens of steps [from, to) hold an end token. */
 static void ends_mark(const struct generator *g, struct chunk *chunk, const int32_t *tokens,
                       int64_t from, int64_t to)
 {
-    const int32_t end = model_shape(g->model)->end;
+    const struct model_shape *shape = model_shape(g->model);
     for (int64_t i = 0; i < chunk->active_count; i++) {
         const int32_t row = chunk->active[i];
         for (int64_t t = from; t < to; t++)
-            if (tokens[row * g->limits.steps + t] == end) chunk->ended[row] = true;
+            if (model_shape_is_end(shape, tokens[row * g->limits.steps + t]))
+                chunk->ended[row] = true;
     }
 }
 
@@ -396,13 +397,13 @@ static status steps_run(struct generator *g, struct chunk *chunk)
 static void replies_fill(struct generator *g, const struct chunk *chunk,
                          const struct prompt *prompts, struct reply *replies)
 {
-    const int32_t end = model_shape(g->model)->end;
+    const struct model_shape *shape = model_shape(g->model);
     for (int64_t r = 0; r < chunk->replies; r++) {
         const int64_t first = r * g->limits.steps;
         const int32_t *tokens = results_tokens(&g->results) + first;
         int64_t count = 0;
         bool ended = false;
-        while (count < chunk->steps && !ended) ended = tokens[count++] == end;
+        while (count < chunk->steps && !ended) ended = model_shape_is_end(shape, tokens[count++]);
         results_reply(&g->results, first, count, prompts[chunk->prompt[r]].turns, &replies[r]);
         replies[r].ended = ended;
         model_decoder_retain(g->decoder, r, tokens, count);

@@ -38,7 +38,8 @@ status prompt_from_history(const struct history *history, const struct rollout_s
     prompt_allocate(out, encoded.count, (int32_t)encoded.last_turn);
     for (int64_t i = 0; i < encoded.count; i++) {
         out->tokens[i] = encoded.ids[i];
-        out->visible[i] = !(settings->exclude_special && encoded.special[i]);
+        out->visible[i] = !(settings->exclude_special && encoded.special[i]) &&
+                          !(settings->exclude_first && i == 0);
         out->salient[i] = encoded.salient[i] && (settings->history_coverage || encoded.prompt[i]);
         const int32_t turn = encoded.turn[i] - 1;
         out->turn_of[i] = (uint8_t)(turn < 0 ? 0 : turn > 255 ? 255 : turn);
@@ -46,22 +47,36 @@ status prompt_from_history(const struct history *history, const struct rollout_s
                                  : encoded.role[i] == ROLE_USER ? PART_USER
                                                                 : PART_ASSISTANT);
     }
+    if (encoded.cut_count) {
+        out->cuts = memory_allocate((size_t)encoded.cut_count * sizeof *out->cuts);
+        memcpy(out->cuts, encoded.cuts, (size_t)encoded.cut_count * sizeof *out->cuts);
+        out->cut_count = encoded.cut_count;
+    }
     prompt_count(out);
     encoded_history_free(&encoded);
     return NULL;
 }
 
+static bool is_special(const struct special_ids *special, int32_t token)
+{
+    if (token == special->pad) return true;
+    for (int64_t i = 0; i < special->count; i++)
+        if (token == special->ids[i]) return true;
+    return false;
+}
+
 status prompt_from_tokens(const int32_t *tokens, const uint8_t *salient, int64_t count,
-                          int32_t turn, int32_t pad, int32_t end,
+                          int32_t turn, const struct special_ids *special,
                           const struct rollout_settings *settings, struct prompt *out)
 {
     prompt_allocate(out, count, turn);
     for (int64_t i = 0; i < count; i++) {
-        const bool special = tokens[i] == pad || tokens[i] == end;
+        const bool apart = is_special(special, tokens[i]);
         out->tokens[i] = tokens[i];
-        out->visible[i] = tokens[i] != pad && !(settings->exclude_special && special);
-        out->salient[i] = salient && salient[i] && !special;
-        out->part[i] = special ? PART_MARKER : PART_USER;
+        out->visible[i] = tokens[i] != special->pad && !(settings->exclude_special && apart) &&
+                          !(settings->exclude_first && i == 0);
+        out->salient[i] = salient && salient[i] && !apart;
+        out->part[i] = apart ? PART_MARKER : PART_USER;
     }
     prompt_count(out);
     return NULL;

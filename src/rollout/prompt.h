@@ -10,7 +10,8 @@ enum prompt_part { PART_USER, PART_ASSISTANT, PART_MARKER /* and other special t
 
 struct prompt {
     int32_t *tokens;  /* [count] */
-    uint8_t *visible; /* V: padding is out; with attention.exclude_special specials too */
+    uint8_t *visible; /* V: padding is out; with attention.exclude_special specials too, with
+                       * attention.exclude_first position 0 */
     uint8_t *salient; /* I, a subset of V */
     uint8_t *turn_of; /* the turn a token belongs to, from 0, capped at 255 */
     uint8_t *part;    /* enum prompt_part */
@@ -24,10 +25,15 @@ struct prompt {
 /* From a dialogue's history; `history_coverage: false` keeps only the prompt's own marks. */
 status prompt_from_history(const struct history *history, const struct rollout_settings *settings,
                            struct prompt *out);
-/* From token ids: pad and end are the special tokens; marks on them are dropped.  salient may
- * be NULL: none. */
+/* The special tokens of token ids.  pad is out of V in any case; -1: none. */
+struct special_ids {
+    int32_t pad;
+    const int32_t *ids; /* [count], pad may be among them */
+    int64_t count;
+};
+/* From token ids; marks on special tokens are dropped.  salient may be NULL: none. */
 status prompt_from_tokens(const int32_t *tokens, const uint8_t *salient, int64_t count,
-                          int32_t turn, int32_t pad, int32_t end,
+                          int32_t turn, const struct special_ids *special,
                           const struct rollout_settings *settings, struct prompt *out);
 /* Takes tokens out of V (and of I): `visible` lists 0 or 1 for each. */
 void prompt_restrict(struct prompt *prompt, const uint8_t *visible);

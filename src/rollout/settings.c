@@ -18,7 +18,6 @@ struct rollout_settings rollout_settings_of(const struct config *config)
                                      .cache_tokens = config->rollout.cache_tokens,
                                      .layers = config->attention.layers,
                                      .exclude_special = config->attention.exclude_special,
-                                     .exclude_first = config->attention.exclude_first,
                                      .history_coverage = config->history_coverage,
                                      .shuffled = config->control == CONTROL_SHUFFLED,
                                      .random_salience = config->control == CONTROL_RANDOM_SALIENCE,
@@ -28,6 +27,12 @@ struct rollout_settings rollout_settings_of(const struct config *config)
                                          config->rollout.continue_with == CONTINUE_BEST,
                                      .user = config->rollout.user,
                                      .reward = reward_settings_of(config)};
+}
+
+void rollout_settings_fit(struct rollout_settings *settings, const struct config *config,
+                          const struct model_shape *shape)
+{
+    settings->exclude_first = config->attention.exclude_first && model_shape_is_causal(shape);
 }
 
 struct rollout_settings rollout_settings_of_user(const struct rollout_settings *settings)

@@ -3,6 +3,7 @@
 #ifndef REGARD_ROLLOUT_SETTINGS_H
 #define REGARD_ROLLOUT_SETTINGS_H
 
+#include "src/model/shape.h"
 #include "src/reward/settings.h"
 
 #include <stdbool.h>
@@ -20,7 +21,7 @@ struct rollout_settings {
     /* attention */
     int64_t layers;        /* of the decoder, the last; 0: none is read, asked by bench alone */
     bool exclude_special;  /* V without special tokens */
-    bool exclude_first;    /* of a causal model: V without position 0 */
+    bool exclude_first;    /* V without position 0; set by rollout_settings_fit */
     bool history_coverage; /* false: I is of the current prompt alone */
     bool shuffled, random_salience; /* controls */
     /* dialogues */
@@ -43,6 +44,9 @@ struct language_settings {
 
 struct config;
 struct rollout_settings rollout_settings_of(const struct config *config);
+/* Then what the model's family decides: only a causal model has a first position to leave out. */
+void rollout_settings_fit(struct rollout_settings *settings, const struct config *config,
+                          const struct model_shape *shape);
 /* The same for a model that speaks the user's part: no control, one layer, a reply at a time. */
 struct rollout_settings rollout_settings_of_user(const struct rollout_settings *settings);
 struct language_settings language_settings_of(const struct config *config);

@@ -68,7 +68,8 @@ static void prompts_make(const struct rollout_settings *settings, struct prompt 
         for (int i = 0; i < TOKENS; i++)
             tokens[i] = 2 + (int32_t)(uniform_at((uint32_t)p, (uint32_t)i) * 21);
         tokens[TOKENS - 1] = 1;
-        CHECK(prompt_from_tokens(tokens, NULL, TOKENS, 1, 0, 1, settings, &prompts[p]));
+        const struct special_ids special = {0, (const int32_t[]){1}, 1};
+        CHECK(prompt_from_tokens(tokens, NULL, TOKENS, 1, &special, settings, &prompts[p]));
     }
     for (int r = 0; r < ROWS; r++)
         rows[r] = (struct reply_row){r / CANDIDATES,

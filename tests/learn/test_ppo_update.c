@@ -67,7 +67,9 @@ static void open_fixture(struct fixture *f, const char *advantage, double kl)
             salient[i] = i % 3 == 0;
         }
         tokens[count - 1] = 1;
-        CHECK(prompt_from_tokens(tokens, salient, count, 1, 0, 1, &f->settings, &f->prompts[p]));
+        const struct special_ids special = {0, (const int32_t[]){1}, 1};
+        CHECK(
+            prompt_from_tokens(tokens, salient, count, 1, &special, &f->settings, &f->prompts[p]));
     }
 }
 

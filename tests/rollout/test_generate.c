@@ -2,7 +2,7 @@
  * the number of rows at once. */
 #include "src/base/config.h"
 #include "src/rollout/generator.h"
-#include "tests/model/model_test.h"
+#include "tests/rollout/reply_checks.h"
 
 enum { PROMPTS = 9, CANDIDATES = 4, ROWS = PROMPTS * CANDIDATES, STEPS = 12 };
 static const int64_t batches[5] = {1, 2, 3, 8, 32};
@@ -41,8 +41,9 @@ static int open_fixture(void **state)
             salient[i] = i % 3 == 1;
         }
         if (lengths[p] > 1) tokens[lengths[p] - 1] = 1;
+        const struct special_ids special = {0, (const int32_t[]){1}, 1};
         const struct rollout_settings settings = rollout_settings_of(&f->config);
-        CHECK(prompt_from_tokens(tokens, salient, lengths[p], 1 + p % 3, 0, 1, &settings,
+        CHECK(prompt_from_tokens(tokens, salient, lengths[p], 1 + p % 3, &special, &settings,
                                  &f->prompts[p]));
         for (int64_t i = lengths[p] / 2; i < lengths[p]; i++)
             f->prompts[p].turn_of[i] = (uint8_t)(p % 3);
@@ -90,44 +91,6 @@ static void score(struct fixture *f, struct generator *generator, const struct c
     for (int r = 0; r < ROWS; r++)
         given[r] = (struct given_reply){from[r].tokens, from[r].count, from[r].ended};
     CHECK(score_replies(generator, &own, f->prompts, f->rows, ROWS, given, replies));
-}
-
-static void check_integers(const int32_t *saw, const int32_t *want, int64_t count, const char *what,
-                           int row)
-{
-    for (int64_t i = 0; i < count; i++)
-        if (saw[i] != want[i])
-            fail_msg("row %d: %s[%lld] is %d, not %d", row, what, (long long)i, saw[i], want[i]);
-}
-
-static void check_statistics(const struct statistics *a, const struct statistics *b, int row)
-{
-    assert_ptr_equal(a->table, b->table);
-    assert_memory_equal(&a->sizes, &b->sizes, sizeof a->sizes);
-    for (int i = 0; i < a->table->count; i++) {
-        const char *name = a->table->rows[i].name;
-        if (a->table->rows[i].encoding == ENCODE_INDEX)
-            check_integers(statistics_indices(a, i), statistics_indices(b, i),
-                           statistics_numbers(a, i), name, row);
-        else
-            check_bits(statistics_floats(a, i), statistics_floats(b, i), statistics_numbers(a, i),
-                       name, row);
-    }
-}
-
-static void check_equal_rows(const struct reply *saw, const struct reply *want, int64_t rows)
-{
-    for (int r = 0; r < rows; r++) {
-        const struct reply *a = &saw[r], *b = &want[r];
-        if (a->count != b->count)
-            fail_msg("row %d has %lld tokens, not %lld", r, (long long)a->count,
-                     (long long)b->count);
-        assert_int_equal(a->ended, b->ended);
-        check_integers(a->tokens, b->tokens, a->count, "tokens", r);
-        check_bits(a->logp, b->logp, a->count, "logp", r);
-        check_bits(a->token_entropy, b->token_entropy, a->count, "token_entropy", r);
-        check_statistics(&a->statistics, &b->statistics, r);
-    }
 }
 
 static void check_equal(const struct reply *saw, const struct reply *want)

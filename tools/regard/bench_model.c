@@ -121,11 +121,11 @@ status bench_prompts_make(const struct rollout_settings *settings, const struct 
     int32_t *ids = memory_allocate((size_t)tokens * sizeof *ids);
     uint8_t *salient = memory_allocate((size_t)tokens);
     for (int64_t i = 0; i < tokens; i++) salient[i] = i % 4 == 0;
+    const struct special_ids special = {shape->pad, &shape->end, 1};
     status s = NULL;
     for (int64_t h = 0; !s && h < histories; h++) {
         bench_ids(ids, tokens, FIRST_WORD, (int32_t)shape->vocabulary, 16 + (uint32_t)h);
-        s = prompt_from_tokens(ids, salient, tokens, 1, shape->pad, shape->end, settings,
-                               &out->prompts[h]);
+        s = prompt_from_tokens(ids, salient, tokens, 1, &special, settings, &out->prompts[h]);
     }
     for (int64_t r = 0; r < out->row_count; r++)
         out->rows[r] = (struct reply_row){

@@ -14,7 +14,7 @@ struct command {
     const char *config_path, *model, *data, *out, *run, *spm, *samples, *shape, *before, *after,
         *what;
     const char *resume; /* NULL, "" or "auto" */
-    int64_t rounds; /* 0: not given */
+    int64_t rounds;     /* 0: not given */
     bool dry_run, merge;
     char role[64];                 /* --role ROLE: short for --set sft.role=ROLE */
     struct config config;          /* defaults, --config, then --set in order */
@@ -77,6 +77,7 @@ struct session {
     struct generator *generator;
     struct rollout_settings settings;
     struct running_statistics *statistics; /* the checkpoint's, or empty ones */
+    struct special_ids special;            /* of token lines that name none; ids owned */
 };
 status session_open(const struct command *command, bool with_gradients, struct session *session);
 void session_close(struct session *session);

@@ -33,6 +33,28 @@ static status adapters_begin(const struct command *command, struct session *sess
     return NULL;
 }
 
+/* T5's padding and end; of a causal model what its tokenizer flags, else the ids that its config
+ * names. */
+static void special_open(struct session *session)
+{
+    const struct model_shape *shape = model_shape(session->model);
+    const struct tokenizer *tokenizer = session->language->tokenizer;
+    const bool causal = model_shape_is_causal(shape), flagged = causal && tokenizer;
+    const int64_t size = flagged ? tokenizer_size(tokenizer) : 0;
+    int32_t *ids = memory_allocate((size_t)(size + shape->more_ends + 3) * sizeof *ids);
+    int64_t count = 0;
+    for (int64_t id = 0; id < size; id++)
+        if (tokenizer_is_special(tokenizer, (int32_t)id)) ids[count++] = (int32_t)id;
+    if (!flagged) {
+        ids[count++] = shape->pad;
+        ids[count++] = shape->end;
+        for (int64_t i = 0; i < shape->more_ends; i++) ids[count++] = shape->more_end[i];
+        if (causal) ids[count++] = (int32_t)model_shape_number(shape, "begin");
+    }
+    session->special =
+        (struct special_ids){.pad = causal ? -1 : shape->pad, .ids = ids, .count = count};
+}
+
 status session_open(const struct command *command, bool with_gradients, struct session *session)
 {
     const struct config *config = &command->config;
@@ -54,7 +76,13 @@ status session_open(const struct command *command, bool with_gradients, struct s
         s = language_open(&words, model_words_folder(command->model, session->model), NULL,
                           &session->language);
     if (!s) s = language_fits(session->language, model_shape(session->model)->vocabulary);
-    if (!s) s = generator_create(session->model, &statistics_standard, &session->generator);
+    if (!s)
+        s = generator_create(session->model, statistics_of(model_shape(session->model)),
+                             &session->generator);
+    if (!s) {
+        special_open(session);
+        rollout_settings_fit(&session->settings, config, model_shape(session->model));
+    }
     session->statistics = memory_allocate(sizeof *session->statistics);
     if (!s) s = statistics_open(command->model, &session->settings.reward, session->statistics);
     if (s) session_close(session);
@@ -68,6 +96,7 @@ void session_close(struct session *session)
     if (session->model) model_destroy(session->model);
     if (session->queue) session->queue->op->destroy(session->queue);
     free(session->statistics);
+    free((void *)session->special.ids);
     memset(session, 0, sizeof *session);
 }
 
@@ -107,6 +136,8 @@ status session_check_tokens(const struct session *session, const struct dataset 
                          dialogue->history_count, vocabulary));
         TRY(tokens_check(data->path, dialogue, "reply_tokens", dialogue->reply_tokens,
                          dialogue->reply_count, vocabulary));
+        TRY(tokens_check(data->path, dialogue, "special", dialogue->special,
+                         dialogue->special_count, vocabulary));
     }
     return NULL;
 }

@@ -83,7 +83,8 @@ status verb_eval(struct command *command)
     status s = session_open(command, false, &session);
     if (!s) {
         struct evaluation evaluation;
-        const struct evaluate_settings settings = evaluate_settings_of(&command->config);
+        struct evaluate_settings settings = evaluate_settings_of(&command->config);
+        evaluate_settings_fit(&settings, &command->config, model_shape(session.model));
         s = session_check_tokens(&session, data);
         if (!s && command->samples) s = file_begin(&samples, command->samples);
         if (!s)

@@ -14,7 +14,9 @@
     "  a number a token: logp, token_entropy, attention_entropy (nats),\n"                         \
     "  attention_entropy_floored, salient_mass, special_mass; lists a token: turn_mass (by "       \
     "turn),\n"                                                                                     \
-    "  top_position and top_weight (of the history); every reward term and reward, both raw, "     \
+    "  top_position and top_weight (of the history); of decoder-only models first_mass,\n"         \
+    "  history_mass and reply_mass a token, which add to 1 with special_mass; every reward term "  \
+    "and reward, both raw, "                                                                       \
     "and\n"                                                                                        \
     "  from a checkpoint reward_scaled.  Texts are left out without a tokenizer.\n"
 
@@ -24,14 +26,15 @@ const char score_formats[] =
     "{\"messages\":[{\"role\":\"user\",\"content\":\"...\"},{\"role\":\"assistant\",\"content\":\"."
     "..\"}]}\n"
     "    every assistant's message is scored\n"
-    "  {\"history_tokens\":[...],\"reply_tokens\":[...]}; may have id, turn, salient, visible\n"
+    "  {\"history_tokens\":[...],\"reply_tokens\":[...]}; may have id, turn, salient, visible,\n"
+    "    special (ids that are special tokens; absent: the folder's)\n"
     "  what generate, eval --samples or a run's samples/ hold\n"
     "--out, a JSON line a reply:\n" RECORD;
 
 const char generate_formats[] =
     "--data, a JSON line each:\n"
     "  {\"messages\":[{\"role\":\"user\",\"content\":\"...\"}]}, the last message a user's\n"
-    "  {\"history_tokens\":[...]}; may have id, turn, salient, visible\n"
+    "  {\"history_tokens\":[...]}; may have id, turn, salient, visible, special\n"
     "--out, rollout.candidates JSON lines a history, which score reads; candidate counts "
     "them:\n" RECORD;
 
@@ -124,22 +127,27 @@ static status block_write(struct block *block, struct session *session, bool sco
 static status token_prompt(const struct session *session, const struct dialogue *dialogue,
                            struct block *block)
 {
-    const struct model_shape *shape = model_shape(session->model);
     struct prompt *prompt = &block->prompts[block->prompt_count++];
+    struct special_ids special = session->special;
+    if (dialogue->special) {
+        special.ids = dialogue->special;
+        special.count = dialogue->special_count;
+    }
     TRY(prompt_from_tokens(dialogue->history_tokens, dialogue->salient, dialogue->history_count,
-                           dialogue->turn ? (int32_t)dialogue->turn : 1, shape->pad, shape->end,
+                           dialogue->turn ? (int32_t)dialogue->turn : 1, &special,
                            &session->settings, prompt));
     if (dialogue->visible) prompt_restrict(prompt, dialogue->visible);
     return NULL;
 }
 
 /* A row's reply; its tokens are copied. */
-static void reply_set(struct block *block, const int32_t *tokens, int64_t count, int32_t end)
+static void reply_set(struct block *block, const int32_t *tokens, int64_t count,
+                      const struct model_shape *shape)
 {
     int32_t *copy = memory_allocate((size_t)count * sizeof *copy + 4);
     if (count) memcpy(copy, tokens, (size_t)count * sizeof *copy);
     block->given[block->row_count] =
-        (struct given_reply){copy, count, count && tokens[count - 1] == end};
+        (struct given_reply){copy, count, count && model_shape_is_end(shape, tokens[count - 1])};
 }
 
 /* Where turns go that a walk finds. */
@@ -163,7 +171,7 @@ static status reply_add(void *context, const struct history *history,
     int64_t count;
     TRY(reply_encode(&turns->session->language->history, ROLE_ASSISTANT,
                      dialogue->messages[message].content, &ids, &count));
-    reply_set(block, ids, count, model_shape(turns->session->model)->end);
+    reply_set(block, ids, count, model_shape(turns->session->model));
     block_row(block, dialogue, 0);
     free(ids);
     return NULL;
@@ -172,10 +180,10 @@ static status reply_add(void *context, const struct history *history,
 static status score_dialogue(const struct session *session, const struct dialogue *dialogue,
                              struct block *block)
 {
-    const int32_t end = model_shape(session->model)->end;
     if (dialogue->has_tokens) {
         TRY(token_prompt(session, dialogue, block));
-        reply_set(block, dialogue->reply_tokens, dialogue->reply_count, end);
+        reply_set(block, dialogue->reply_tokens, dialogue->reply_count,
+                  model_shape(session->model));
         block_row(block, dialogue, 0);
         return NULL;
     }

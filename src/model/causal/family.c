@@ -2,6 +2,7 @@
 #include "src/model/family.h"
 
 #include "src/model/causal/backward.h"
+#include "src/model/causal/decode.h"
 #include "src/model/causal/folder.h"
 #include "src/model/causal/forward.h"
 #include "src/model/causal/shape.h"
@@ -32,6 +33,16 @@ const struct model_family family_causal = {
     .run_place = causal_run_place,
     .forward = causal_forward,
     .backward = causal_backward,
+    .decoder_size = sizeof(struct causal_decoder),
+    .decoder_create = causal_decoder_create,
+    .decoder_release = causal_decoder_release,
+    .decoder_place = causal_decoder_place,
+    .decoder_place_integers = causal_decoder_place_integers,
+    .decoder_fill_integers = causal_decoder_fill_integers,
+    .decoder_reserve = causal_decoder_reserve,
+    .decoder_begin = causal_decoder_begin,
+    .decoder_step = causal_decoder_step,
+    .decoder_retain = causal_decoder_retain,
     .tensor_names = causal_tensor_names,
     .tensor_ignored = causal_tensor_ignored,
     .folder_save = causal_folder_save,

@@ -32,9 +32,8 @@ static int64_t leaf_history(const struct causal_run *run, const struct model_bat
     return run->common.replies ? batch->reply_history[leaf] : leaf;
 }
 
-static status context_check(const struct causal_run *run, int64_t longest)
+status causal_context_check(const struct causal_shape *s, int64_t longest)
 {
-    const struct causal_shape *s = causal_of(run->common.model)->shape;
     const int64_t max = causal_sequence_max(s);
     if (longest > max)
         FAIL(STATUS_INPUT,
@@ -69,7 +68,8 @@ status causal_run_measure(struct model_run *common, const struct model_batch *ba
     for (int64_t i = 0; i < forest->count; i++) run->ranges += path_ranges(forest, i);
     for (int64_t l = 0; l < run->leaves; l++)
         run->ranges += path_ranges(forest, run->history_node[leaf_history(run, batch, l)]);
-    return context_check(run, common->replies ? common->captured_keys : common->longest_history);
+    return causal_context_check(causal_of(common->model)->shape,
+                                common->replies ? common->captured_keys : common->longest_history);
 }
 
 void causal_run_limit(struct model_run *common, const struct model_limits *limits)

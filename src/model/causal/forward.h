@@ -13,6 +13,8 @@ void causal_run_fill_integers(const struct model_run *run, const struct model_ba
 void causal_run_place(struct model_run *run, struct workspace *workspace);
 void causal_forward(struct model_run *run);
 
+/* Whether the model has positions for a sequence of so many tokens. */
+status causal_context_check(const struct causal_shape *shape, int64_t longest);
 /* The first row that layer `index` computes beyond its keys and values: in the last layer history
  * rows are read by replies alone, and nothing reads what they become. */
 int64_t causal_first_row(const struct causal_run *run, int64_t index);
