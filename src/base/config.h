@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { CONFIG_TEXT_MAX = 1024, CONFIG_LIST_MAX = 64, CONFIG_KEY_MAX = 256 };
+enum { CONFIG_TEXT_MAX = 1024, CONFIG_PROMPT_MAX = 16384, CONFIG_LIST_MAX = 64, CONFIG_KEY_MAX = 256 };
 
 struct config {
     int64_t seed, threads;
@@ -43,6 +43,8 @@ struct config {
     } tokenizer;
     struct {
         char user_marker[CONFIG_TEXT_MAX], assistant_marker[CONFIG_TEXT_MAX];
+        char chat[64];                  /* auto, or a chat format's name */
+        char system[CONFIG_PROMPT_MAX]; /* empty: the chat format's own */
     } text;
     struct {
         char train[CONFIG_TEXT_MAX]; /* a JSONL file, or "synthetic:SEED:COUNT" */

@@ -13,7 +13,8 @@ struct message {
     char *content;
 };
 
-/* One line: messages that alternate and start with the user (tokens NULL), or tokens. */
+/* One line: messages that alternate and start with the user, a system message before them where
+ * there is one (its content may be empty); or tokens. */
 struct dialogue {
     char *id; /* as JSON text: "\"a\"" or "7"; NULL when absent */
     struct message *messages;

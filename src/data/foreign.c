@@ -3,6 +3,7 @@
 
 #include "src/base/file.h"
 #include "src/base/memory.h"
+#include "src/text/role.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -165,7 +166,7 @@ static void talk_read(struct talk *talk, const json_t *line)
     side_add(talk, ASSISTANT, json_object_get(line, pair->reply));
 }
 
-static void talk_close(struct talk *talk)
+static void talk_close(struct talk *talk, bool keep_system)
 {
     if (!talk->why[0] && talk->count % 2) {
         free(talk->texts[--talk->count]);
@@ -173,12 +174,19 @@ static void talk_close(struct talk *talk)
     }
     if (!talk->why[0] && !talk->count)
         snprintf(talk->why, sizeof talk->why, "no user's turn with an answer to it");
-    if (talk->system && talk->count) {
+    if (talk->system && talk->count && !keep_system) {
         text_join(&talk->system, talk->texts[0]);
         free(talk->texts[0]);
         talk->texts[0] = talk->system;
         talk->system = NULL;
     }
+}
+
+static void message_write(FILE *out, const char *before, enum dialogue_role role, const char *text)
+{
+    fprintf(out, "%s{\"role\":\"%s\",\"content\":", before, role_name(role));
+    json_write_text(out, text);
+    fputc('}', out);
 }
 
 static void talk_write(const struct talk *talk, const json_t *id, FILE *out)
@@ -190,17 +198,24 @@ static void talk_write(const struct talk *talk, const json_t *id, FILE *out)
         free(text);
     }
     fputs("\"messages\":[", out);
-    for (int64_t i = 0; i < talk->count; i++) {
-        fprintf(out, "%s{\"role\":\"%s\",\"content\":", i ? "," : "", i % 2 ? "assistant" : "user");
-        json_write_text(out, talk->texts[i]);
-        fputc('}', out);
-    }
+    if (talk->system) message_write(out, "", ROLE_SYSTEM, talk->system);
+    for (int64_t i = 0; i < talk->count; i++)
+        message_write(out, i || talk->system ? "," : "", i % 2 ? ROLE_ASSISTANT : ROLE_USER,
+                      talk->texts[i]);
     fputs("]}\n", out);
 }
 
-static status dialogue_import(const json_t *line, const char *where, FILE *out,
-                              struct import_counts *counts)
+/* Where dialogues go. */
+struct importer {
+    bool keep_system;
+    FILE *out;
+    struct import_counts *counts;
+};
+
+static status dialogue_import(const json_t *line, const char *where,
+                              const struct importer *importer)
 {
+    struct import_counts *counts = importer->counts;
     counts->read++;
     if (!json_is_array(json_object_get(line, "messages")) && !foreign_format(line))
         FAIL(
@@ -210,13 +225,13 @@ static status dialogue_import(const json_t *line, const char *where, FILE *out,
             where);
     struct talk talk = {.count = 0};
     talk_read(&talk, line);
-    talk_close(&talk);
+    talk_close(&talk, importer->keep_system);
     if (talk.why[0]) {
         if (!counts->left_out++)
             snprintf(counts->first_left_out, sizeof counts->first_left_out, "%s: %s", where,
                      talk.why);
     } else {
-        talk_write(&talk, json_object_get(line, "id"), out);
+        talk_write(&talk, json_object_get(line, "id"), importer->out);
         counts->written++;
         counts->shortened += talk.shortened;
     }
@@ -226,8 +241,8 @@ static status dialogue_import(const json_t *line, const char *where, FILE *out,
     return NULL;
 }
 
-static status list_import(const char *path, const char *text, size_t size, FILE *out,
-                          struct import_counts *counts)
+static status list_import(const char *path, const char *text, size_t size,
+                          const struct importer *importer)
 {
     json_t *list;
     TRY(json_parse_file(text, size, path, 0, &list));
@@ -235,14 +250,14 @@ static status list_import(const char *path, const char *text, size_t size, FILE 
     for (size_t i = 0; !s && i < json_array_size(list); i++) {
         char where[1100];
         snprintf(where, sizeof where, "%s, item %zu", path, i + 1);
-        s = dialogue_import(json_array_get(list, i), where, out, counts);
+        s = dialogue_import(json_array_get(list, i), where, importer);
     }
     json_decref(list);
     return s;
 }
 
-static status lines_import(const char *path, const char *text, size_t size, FILE *out,
-                           struct import_counts *counts)
+static status lines_import(const char *path, const char *text, size_t size,
+                           const struct importer *importer)
 {
     int64_t number = 0;
     for (size_t begin = 0; begin < size;) {
@@ -255,7 +270,7 @@ static status lines_import(const char *path, const char *text, size_t size, FILE
         if (blank < end) {
             json_t *line;
             TRY(json_parse(text + begin, end - begin, where, &line));
-            status s = dialogue_import(line, where, out, counts);
+            status s = dialogue_import(line, where, importer);
             json_decref(line);
             TRY(s);
         }
@@ -264,16 +279,18 @@ static status lines_import(const char *path, const char *text, size_t size, FILE
     return NULL;
 }
 
-status dialogues_import(const char *path, FILE *out, struct import_counts *counts)
+status dialogues_import(const char *path, bool keep_system, FILE *out,
+                        struct import_counts *counts)
 {
+    const struct importer importer = {keep_system, out, counts};
     char *text;
     size_t size;
     *counts = (struct import_counts){.read = 0};
     TRY(file_read(path, &text, &size));
     const size_t bom = text_bom(text, size);
     const char *name = file_read_name(path), *first = text + bom + strspn(text + bom, " \t\r\n");
-    status s = *first == '[' ? list_import(name, text + bom, size - bom, out, counts)
-                             : lines_import(name, text + bom, size - bom, out, counts);
+    status s = *first == '[' ? list_import(name, text + bom, size - bom, &importer)
+                             : lines_import(name, text + bom, size - bom, &importer);
     free(text);
     if (!s && !counts->written)
         s = ERROR(STATUS_INPUT, "%s: no dialogue in it that can be used%s%s", name,

@@ -4,6 +4,7 @@
 
 #include "src/base/json.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -20,8 +21,9 @@ struct import_counts {
 /* Reads JSON Lines or a JSON list: ShareGPT, prompt and completion, instruction and output,
  * messages with a system role; each dialogue becomes a line of "messages" with the turns of user
  * and assistant in turn, the user's first and the assistant's last.  What the system says goes
- * before the user's first words, messages in a row by the same side become one, each by a line
- * break.  path -: standard input. */
-status dialogues_import(const char *path, FILE *out, struct import_counts *counts);
+ * before the user's first words, with keep_system it is a message of its own; messages in a row by
+ * the same side become one; each by a line break.  path -: standard input. */
+status dialogues_import(const char *path, bool keep_system, FILE *out,
+                        struct import_counts *counts);
 
 #endif

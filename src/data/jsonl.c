@@ -52,10 +52,33 @@ static status read_slots(const json_t *message, const char *where, int64_t index
     return NULL;
 }
 
+/* *role: of message `index`, which follows those that are read. */
+static status read_role(const char *name, const char *where, int64_t index,
+                        const struct dialogue *out, enum dialogue_role *role)
+{
+    const bool first = index == 0 || (index == 1 && out->messages[0].role == ROLE_SYSTEM);
+    for (*role = 0; *role < ROLE_COUNT && strcmp(name, role_name(*role)) != 0;) ++*role;
+    if (*role == ROLE_COUNT)
+        FAIL(STATUS_INPUT,
+             "%s: message %" PRId64 ": unknown role \"%s\" (there are system, user and assistant)",
+             where, index + 1, name);
+    if (*role == ROLE_SYSTEM && index > 0)
+        FAIL(STATUS_INPUT,
+             "%s: message %" PRId64
+             " is the system's, which stands before all others; regard import-data joins them",
+             where, index + 1);
+    if (*role == ROLE_SYSTEM || (first && *role == ROLE_USER)) return NULL;
+    if (first)
+        FAIL(STATUS_INPUT, "%s: a dialogue starts with the user, not the assistant", where);
+    if (out->messages[index - 1].role == *role)
+        FAIL(STATUS_INPUT, "%s: message %" PRId64 ": two %s messages in a row; roles alternate",
+             where, index + 1, name);
+    return NULL;
+}
+
 static status read_message(const json_t *message, const char *where, int64_t index,
                            struct dialogue *out)
 {
-    const enum dialogue_role wanted = index % 2 == 0 ? ROLE_USER : ROLE_ASSISTANT;
     if (!json_is_object(message))
         FAIL(STATUS_INPUT, "%s: message %" PRId64 " is not an object", where, index + 1);
     const json_t *role = json_object_get(message, "role");
@@ -67,22 +90,11 @@ static status read_message(const json_t *message, const char *where, int64_t ind
         FAIL(STATUS_INPUT, "%s: message %" PRId64 ": \"role\" must be text", where, index + 1);
     if (!json_is_string(content))
         FAIL(STATUS_INPUT, "%s: message %" PRId64 ": \"content\" must be text", where, index + 1);
-    const char *name = json_string_value(role);
-    const bool user = strcmp(name, "user") == 0;
-    if (!user && strcmp(name, "assistant") != 0)
-        FAIL(STATUS_INPUT,
-             "%s: message %" PRId64 ": unknown role \"%s\" (there are user and assistant)%s", where,
-             index + 1, name,
-             strcmp(name, "system") ? "" : "; regard import-data puts it before the user's words");
-    if (user != (wanted == ROLE_USER)) {
-        if (index == 0)
-            FAIL(STATUS_INPUT, "%s: a dialogue starts with the user, not the assistant", where);
-        FAIL(STATUS_INPUT, "%s: message %" PRId64 ": two %s messages in a row; roles alternate",
-             where, index + 1, name);
-    }
-    if (is_blank(json_string_value(content)))
+    enum dialogue_role who;
+    TRY(read_role(json_string_value(role), where, index, out, &who));
+    if (who != ROLE_SYSTEM && is_blank(json_string_value(content)))
         FAIL(STATUS_INPUT, "%s: message %" PRId64 ": \"content\" is empty", where, index + 1);
-    out->messages[index].role = wanted;
+    out->messages[index].role = who;
     out->messages[index].content = memory_text(json_string_value(content));
     return read_slots(message, where, index, out);
 }
@@ -97,7 +109,9 @@ static status read_messages(const json_t *messages, const char *where, enum data
     out->message_count = count;
     for (int64_t i = 0; i < count; i++)
         TRY(read_message(json_array_get(messages, (size_t)i), where, i, out));
-    const bool ends_in_user = count % 2 == 1;
+    if (out->messages[count - 1].role == ROLE_SYSTEM)
+        FAIL(STATUS_INPUT, "%s: a system message alone is no dialogue", where);
+    const bool ends_in_user = out->messages[count - 1].role == ROLE_USER;
     if (need == DATASET_GENERATE && !ends_in_user)
         FAIL(STATUS_INPUT,
              "%s: the last message is the assistant's; a history to answer ends in a user's",
@@ -247,7 +261,7 @@ static void write_message(FILE *out, const struct dialogue *dialogue, int64_t in
 {
     const struct message *message = &dialogue->messages[index];
     fprintf(out, "%s{\"role\":\"%s\",\"content\":", index > 0 ? "," : "",
-            message->role == ROLE_USER ? "user" : "assistant");
+            role_name(message->role));
     json_write_text(out, message->content);
     char **slots = dialogue->slots ? dialogue->slots[index] : NULL;
     if (slots) {

@@ -80,7 +80,9 @@ static status messages_write(FILE *out, const struct sample *s)
                    s->turn_of[end] == s->turn_of[i])
                 end++;
             fprintf(out, "%s{\"role\":\"%s\",\"content\":", first ? "" : ",",
-                    s->part[i] == PART_USER ? "user" : "assistant");
+                    s->part[i] == PART_USER     ? "user"
+                    : s->part[i] == PART_SYSTEM ? "system"
+                                                : "assistant");
             TRY(text_write(out, s->tokenizer, s->history + i, end - i));
             fputc('}', out);
             first = false;

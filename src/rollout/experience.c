@@ -295,7 +295,7 @@ static bool turn_indices_fit(const struct experience_turn *t)
         visible += t->visible[i];
         salient += t->salient[i];
         if (t->history_tokens[i] < 0 || t->salient[i] > t->visible[i] || t->visible[i] > 1 ||
-            t->part[i] > PART_MARKER)
+            t->part[i] >= PART_COUNT)
             return false;
     }
     if (t->visible_count != visible || t->salient_count != salient) return false;

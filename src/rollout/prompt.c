@@ -43,9 +43,10 @@ status prompt_from_history(const struct history *history, const struct rollout_s
         out->salient[i] = encoded.salient[i] && (settings->history_coverage || encoded.prompt[i]);
         const int32_t turn = encoded.turn[i] - 1;
         out->turn_of[i] = (uint8_t)(turn < 0 ? 0 : turn > 255 ? 255 : turn);
-        out->part[i] = (uint8_t)(encoded.special[i]             ? PART_MARKER
-                                 : encoded.role[i] == ROLE_USER ? PART_USER
-                                                                : PART_ASSISTANT);
+        static const uint8_t part_of[ROLE_COUNT] = {[ROLE_USER] = PART_USER,
+                                                    [ROLE_ASSISTANT] = PART_ASSISTANT,
+                                                    [ROLE_SYSTEM] = PART_SYSTEM};
+        out->part[i] = encoded.special[i] ? PART_MARKER : part_of[encoded.role[i]];
     }
     if (encoded.cut_count) {
         out->cuts = memory_allocate((size_t)encoded.cut_count * sizeof *out->cuts);

@@ -6,7 +6,13 @@
 #include "src/text/history.h"
 
 /* What a token is of. */
-enum prompt_part { PART_USER, PART_ASSISTANT, PART_MARKER /* and other special tokens */ };
+enum prompt_part {
+    PART_USER,
+    PART_ASSISTANT,
+    PART_MARKER, /* and other special tokens */
+    PART_SYSTEM,
+    PART_COUNT
+};
 
 struct prompt {
     int32_t *tokens;  /* [count] */

@@ -44,7 +44,9 @@ struct rollout_settings rollout_settings_of_user(const struct rollout_settings *
     return user;
 }
 
-_Static_assert((int)LANGUAGE_TEXT_MAX == (int)CONFIG_TEXT_MAX, "texts of keys must fit");
+_Static_assert((int)LANGUAGE_TEXT_MAX == (int)CONFIG_TEXT_MAX &&
+                   (int)LANGUAGE_PROMPT_MAX == (int)CONFIG_PROMPT_MAX,
+               "texts of keys must fit");
 
 struct language_settings language_settings_of(const struct config *config)
 {
@@ -55,6 +57,8 @@ struct language_settings language_settings_of(const struct config *config)
                                          .entities = config->salience.entities};
     memcpy(settings.tokenizer, config->tokenizer.path, sizeof settings.tokenizer);
     memcpy(settings.keywords, config->salience.keywords, sizeof settings.keywords);
+    memcpy(settings.chat, config->text.chat, sizeof settings.chat);
+    memcpy(settings.system, config->text.system, sizeof settings.system);
     memcpy(settings.user_marker, config->text.user_marker, sizeof settings.user_marker);
     memcpy(settings.assistant_marker, config->text.assistant_marker,
            sizeof settings.assistant_marker);

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-enum { LANGUAGE_TEXT_MAX = 1024 };
+enum { LANGUAGE_TEXT_MAX = 1024, LANGUAGE_PROMPT_MAX = 16384 };
 
 struct rollout_settings {
     int64_t seed;
@@ -36,6 +36,8 @@ struct language_settings {
     int64_t extra_ids;                 /* of "bytes"; 0: 125 */
     char keywords[LANGUAGE_TEXT_MAX];  /* a file, or empty */
     char user_marker[LANGUAGE_TEXT_MAX], assistant_marker[LANGUAGE_TEXT_MAX];
+    char chat[64];                    /* auto, or a chat format's name */
+    char system[LANGUAGE_PROMPT_MAX]; /* of dialogues without one; empty: the chat format's own */
     int64_t max_tokens; /* of a history */
     bool prompt_only;   /* a history is its last message */
     double idf_quantile;

@@ -48,7 +48,7 @@ static const struct chat_format formats[] = {
      .end = "<|im_end|>",
      .system = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."},
     /* A reply keeps its thoughts in later histories, where the template would take them out. */
-    {.name = "qwen3", .begin = "", .turns = CHATML_TURNS, .end = "<|im_end|>"},
+    {.name = "qwen3", .begin = "", .turns = CHATML_TURNS, .end = "<|im_end|>", .thinks = true},
     {.name = "llama3",
      .begin = "<|begin_of_text|>",
      .turns = LLAMA3_TURNS(""),
@@ -63,6 +63,14 @@ static const struct chat_format formats[] = {
      .turns =
          {[ROLE_USER] = {"[INST]", " ", " [/INST]", false}, [ROLE_ASSISTANT] = {"", "", "", false}},
      .end = "</s>"},
+    /* What the template became later: more spaces, and a system message in the first turn. */
+    {.name = "mistral-v0.2-system",
+     .begin = "<s>",
+     .turns = {[ROLE_SYSTEM] = {" [INST]", " ", "\n\n", false},
+               [ROLE_USER] = {" [INST]", " ", " [/INST]", false},
+               [ROLE_ASSISTANT] = {"", " ", "", false}},
+     .end = "</s>",
+     .system_in_user = true},
     /* The system message stays with the first message of the user, where the template would move
      * it to the last one. */
     {.name = "mistral-v0.3",
@@ -88,6 +96,11 @@ const struct chat_format *chat_find(const char *name)
     return NULL;
 }
 
+const struct chat_format *chat_at(int index)
+{
+    return index < FORMATS ? &formats[index] : NULL;
+}
+
 void chat_names(char *out, size_t size)
 {
     size_t at = 0;
@@ -104,6 +117,43 @@ const char *chat_content(const struct chat_turn *turn, const char *text, size_t 
     *size -= skipped;
     *size -= space_at_end(text + skipped, *size);
     return text + skipped;
+}
+
+static void append(struct text_buffer *out, const char *text)
+{
+    text_append(out, text, strlen(text));
+}
+
+static void append_message(const struct chat_format *format, enum dialogue_role role,
+                           const char *text, bool opened, struct text_buffer *out)
+{
+    const struct chat_turn *turn = &format->turns[role];
+    size_t size;
+    const char *content = chat_content(turn, text, &size);
+    if (!opened) {
+        append(out, turn->before);
+        append(out, turn->lead);
+    }
+    text_append(out, content, size);
+    if (role == ROLE_ASSISTANT) append(out, format->end);
+    append(out, turn->behind);
+}
+
+bool chat_text(const struct chat_format *format, const char *system,
+               const struct chat_message *messages, int64_t count, bool prompt,
+               struct text_buffer *out)
+{
+    if (!system) system = format->system;
+    const bool own = count > 0 && messages[0].role == ROLE_SYSTEM;
+    if (own) system = messages[0].content;
+    if (system && !format->turns[ROLE_SYSTEM].before) return false;
+    append(out, format->begin);
+    if (system) append_message(format, ROLE_SYSTEM, system, false, out);
+    for (int64_t i = own; i < count; i++)
+        append_message(format, messages[i].role, messages[i].content,
+                       system && format->system_in_user && i == own, out);
+    if (prompt) append(out, format->turns[ROLE_ASSISTANT].before);
+    return true;
 }
 
 status chat_end(const struct chat_format *format, const struct tokenizer *tokenizer, int32_t *end)

@@ -31,16 +31,29 @@ struct chat_format {
     const char *end;     /* the token that ends a reply; NULL: the tokenizer's end token */
     const char *system;  /* of a dialogue that has no system message; NULL: none is written */
     bool system_in_user; /* a system message opens the first message of the user */
+    bool thinks;         /* the template gives the last reply an empty thought; histories do not */
 };
 
 /* A format by its name; NULL: there is none. */
 const struct chat_format *chat_find(const char *name);
+const struct chat_format *chat_at(int index); /* NULL behind the last */
 /* The names of all, "chatml, smollm2, ...". */
 void chat_names(char *out, size_t size);
 
 /* What is said, without the white space that the format drops: *size bytes at the pointer that is
  * returned. */
 const char *chat_content(const struct chat_turn *turn, const char *text, size_t *size);
+
+/* Appends the text of a dialogue in a format whose end token is its own.  system: of one that has
+ * none, NULL: the format's own.  `prompt`: up to the generation prompt.  False: the format has no
+ * system message, and the dialogue has one. */
+struct chat_message {
+    enum dialogue_role role;
+    const char *content;
+};
+bool chat_text(const struct chat_format *format, const char *system,
+               const struct chat_message *messages, int64_t count, bool prompt,
+               struct text_buffer *out);
 
 /* The one id that ends a reply; an error where the tokenizer has no such token. */
 status chat_end(const struct chat_format *format, const struct tokenizer *tokenizer, int32_t *end);

@@ -18,14 +18,15 @@
     "\"},{\"role\":\"assistant\",\"content\":\"" assistant "\"}]}\n"
 
 /* The lines made of a file with that text; the caller frees them. */
-static char *import_text(const char *text, struct import_counts *counts, status *s)
+static char *import_text(const char *text, bool keep_system, struct import_counts *counts,
+                         status *s)
 {
     char path[] = "/tmp/regard-foreign-XXXXXX", *made = NULL;
     size_t size = 0;
     close(mkstemp(path));
     assert_null(file_write(path, text, strlen(text)));
     FILE *out = open_memstream(&made, &size);
-    *s = dialogues_import(path, out, counts);
+    *s = dialogues_import(path, keep_system, out, counts);
     fclose(out);
     unlink(path);
     return made;
@@ -70,7 +71,7 @@ static void each_format_becomes_a_line_of_messages(void **unused)
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct import_counts counts;
         status s;
-        char *made = import_text(table[i].text, &counts, &s);
+        char *made = import_text(table[i].text, false, &counts, &s);
         if (s) print_error("%s\n", status_message(s));
         assert_null(s);
         assert_string_equal(made, table[i].made);
@@ -92,7 +93,7 @@ static void what_cannot_be_a_dialogue_is_left_out_and_counted(void **unused)
     char *made = import_text("{\"id\":7,\"prompt\":\"a\",\"completion\":\"b\"}\n"
                              "{\"prompt\":\"a\",\"completion\":\" \"}\n"
                              "{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}\n",
-                             &counts, &s);
+                             false, &counts, &s);
     assert_null(s);
     assert_int_equal(counts.read, 3);
     assert_int_equal(counts.written, 1);
@@ -118,11 +119,32 @@ static void a_file_without_a_dialogue_is_an_error_with_its_line(void **unused)
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct import_counts counts;
         status s;
-        free(import_text(table[i].text, &counts, &s));
+        free(import_text(table[i].text, false, &counts, &s));
         if (!s || !strstr(status_message(s), table[i].part))
             fail_msg("found \"%s\", wanted \"%s\"", s ? status_message(s) : "", table[i].part);
         status_free(s);
     }
+}
+
+static void a_system_message_is_kept_when_that_is_asked_for(void **unused)
+{
+    (void)unused;
+    struct import_counts counts;
+    status s;
+    char *made = import_text("{\"system\":\"s\",\"conversations\":[{\"from\":\"system\",\"value\":\"t\"},"
+                             "{\"from\":\"human\",\"value\":\"a\"},{\"from\":\"gpt\",\"value\":\"b\"}]}\n"
+                             "{\"prompt\":\"a\",\"completion\":\"b\"}\n",
+                             true, &counts, &s);
+    assert_null(s);
+    assert_string_equal(made, "{\"messages\":[{\"role\":\"system\",\"content\":\"s\\nt\"},"
+                              "{\"role\":\"user\",\"content\":\"a\"},"
+                              "{\"role\":\"assistant\",\"content\":\"b\"}]}\n" LINE("a", "b"));
+    struct dialogue dialogue;
+    assert_null(dialogue_parse(made, strcspn(made, "\n"), "f:1", DATASET_TRAIN, &dialogue));
+    assert_int_equal(dialogue.message_count, 3);
+    assert_int_equal(dialogue.messages[0].role, ROLE_SYSTEM);
+    dialogue_clear(&dialogue);
+    free(made);
 }
 
 static void readers_of_messages_name_the_conversion(void **unused)
@@ -134,7 +156,9 @@ static void readers_of_messages_name_the_conversion(void **unused)
         {"{\"conversations\":[]}",
          "this is ShareGPT (conversations), not \"messages\"; regard import-data"},
         {"{\"prompt\":\"a\",\"completion\":\"b\"}", "this is prompt and completion"},
-        {"{\"messages\":[{\"role\":\"system\",\"content\":\"s\"}]}", "regard import-data"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"system\",\"content\":"
+         "\"s\"}]}",
+         "regard import-data"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct dialogue dialogue;
@@ -152,6 +176,7 @@ int main(void)
         cmocka_unit_test(each_format_becomes_a_line_of_messages),
         cmocka_unit_test(what_cannot_be_a_dialogue_is_left_out_and_counted),
         cmocka_unit_test(a_file_without_a_dialogue_is_an_error_with_its_line),
+        cmocka_unit_test(a_system_message_is_kept_when_that_is_asked_for),
         cmocka_unit_test(readers_of_messages_name_the_conversion),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,6 +38,7 @@ static void refused(const char *text, enum dataset_need need, const char *why)
 }
 
 #define USER "{\"role\":\"user\",\"content\":\"a\"}"
+#define SYSTEM(text) "{\"role\":\"system\",\"content\":\"" text "\"}"
 #define REPLY "{\"role\":\"assistant\",\"content\":\"b\"}"
 #define GOOD "{\"messages\":[" USER "," REPLY "]}\n"
 
@@ -51,7 +52,14 @@ static void mistakes_are_named_with_their_line(void **state)
     refused("{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\"}]}", DATASET_TRAIN, ":1:");
     refused("{\"messages\":[" REPLY "]}", DATASET_TRAIN, "starts with the user");
     refused("{\"messages\":[" USER "," USER "]}", DATASET_TRAIN, "message 2: two user");
-    refused("{\"messages\":[{\"role\":\"system\",\"content\":\"x\"}]}", DATASET_TRAIN, "system");
+    refused("{\"messages\":[" SYSTEM("x") "]}", DATASET_TRAIN, "a system message alone");
+    refused("{\"messages\":[" SYSTEM("x") "," REPLY "]}", DATASET_TRAIN, "starts with the user");
+    refused("{\"messages\":[" SYSTEM("x") "," SYSTEM("x") "," USER "]}", DATASET_TRAIN,
+            "message 2 is the system's");
+    refused("{\"messages\":[" USER "," SYSTEM("x") "," REPLY "]}", DATASET_TRAIN,
+            "message 2 is the system's");
+    refused("{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", DATASET_TRAIN,
+            "unknown role \"tool\"");
     refused("{\"messages\":[{\"role\":\"user\"}]}", DATASET_TRAIN, "no \"content\"");
     refused("{\"messages\":[{\"content\":\"x\"}]}", DATASET_TRAIN, "no \"role\"");
     refused("{\"messages\":[{\"role\":\"user\",\"content\":\" \"}]}", DATASET_TRAIN, "empty");
@@ -156,6 +164,32 @@ static void what_was_written_reads_back_the_same(void **state)
     dataset_free(again);
 }
 
+static void a_system_message_stands_first_and_may_be_empty(void **state)
+{
+    (void)state;
+    struct dataset *dataset, *again;
+    char path[] = "/tmp/regard-write-XXXXXX";
+    close(mkstemp(path));
+    assert_null(read_text("{\"messages\":[" SYSTEM("Be brief.") "," USER "," REPLY "]}\n"
+                          "{\"messages\":[" SYSTEM("") "," USER "," REPLY "]}\n",
+                          DATASET_TRAIN, &dataset));
+    assert_null(dataset_write(dataset, path));
+    assert_null(dataset_read(path, DATASET_SCORE, &again));
+    unlink(path);
+    for (int64_t i = 0; i < 2; i++) {
+        const struct dialogue *dialogue = &again->dialogues[i];
+        assert_int_equal(dialogue->message_count, 3);
+        assert_int_equal(dialogue->messages[0].role, ROLE_SYSTEM);
+        assert_int_equal(dialogue->messages[1].role, ROLE_USER);
+        assert_int_equal(dialogue->messages[2].role, ROLE_ASSISTANT);
+        assert_string_equal(dialogue->messages[0].content, i ? "" : "Be brief.");
+    }
+    dataset_free(dataset);
+    dataset_free(again);
+    assert_null(read_text("{\"messages\":[" SYSTEM("x") "," USER "]}", DATASET_GENERATE, &dataset));
+    dataset_free(dataset);
+}
+
 static void a_bad_synthetic_name_is_refused(void **state)
 {
     (void)state;
@@ -198,6 +232,7 @@ int main(void)
         cmocka_unit_test(a_token_line_keeps_its_id_and_numbers),
         cmocka_unit_test(update_lines_hold_behaviour_and_advantage),
         cmocka_unit_test(what_was_written_reads_back_the_same),
+        cmocka_unit_test(a_system_message_stands_first_and_may_be_empty),
         cmocka_unit_test(a_bad_synthetic_name_is_refused),
         cmocka_unit_test(prompt_order_is_a_permutation_that_changes_with_the_epoch),
     };

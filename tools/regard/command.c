@@ -19,6 +19,7 @@ static const struct option options[] = {
      "go on from the newest checkpoint; =auto: or start where there is none"},
     {"--dry-run", NULL, "check everything, print settings, roles and memory, write nothing"},
     {"--merge", NULL, "export: the whole model with its adapters added to its weights"},
+    {"--keep-system", NULL, "a system message stays one, for models with a chat format"},
     {"--change", "KEY=VALUE",
      "with --resume: a learning rate and the like otherwise than before (regard --help policy)"},
     {"--role", "ROLE", "whose turns are learned: assistant or user; short for --set sft.role=ROLE"},
@@ -133,9 +134,15 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
     if (equals) value = equals + 1;
     if (!listed(verb->needs, bare) && !listed(verb->allows, bare))
         return option_unknown(verb, bare);
-    if (!strcmp(bare, "--dry-run") || !strcmp(bare, "--merge")) {
+    const struct {
+        const char *option;
+        bool *to;
+    } flags[] = {
+        {"--dry-run", &c->dry_run}, {"--merge", &c->merge}, {"--keep-system", &c->keep_system}};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        if (strcmp(bare, flags[i].option) != 0) continue;
         if (value) USAGE("%s takes no value; see regard %s --help", bare, verb->name);
-        *(strcmp(bare, "--merge") ? &c->dry_run : &c->merge) = true;
+        *flags[i].to = true;
         return NULL;
     }
     if (!strcmp(bare, "--resume")) {

@@ -15,7 +15,7 @@ struct command {
         *what;
     const char *resume; /* NULL, "" or "auto" */
     int64_t rounds;     /* 0: not given */
-    bool dry_run, merge;
+    bool dry_run, merge, keep_system;
     char role[64];                 /* --role ROLE: short for --set sft.role=ROLE */
     struct config config;          /* defaults, --config, then --set in order */
     struct config_changes changes; /* --change */

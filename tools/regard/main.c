@@ -32,7 +32,7 @@ const struct verb verbs[] = {
      .more = eval_formats},
     {"import-data",
      "other programs' dialogues (ShareGPT, prompt and completion, ...) to JSON Lines",
-     "--data --out", "", .run = verb_import_data, .more = import_data_formats},
+     "--data --out", "--keep-system", .run = verb_import_data, .more = import_data_formats},
     {"import", "a Hugging Face folder to a model folder", "--model --out", "--config --set",
      .run = verb_import},
     {"export", "a model to a Hugging Face folder; adapters to PEFT's, or merged", "--model --out",

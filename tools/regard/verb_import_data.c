@@ -14,16 +14,18 @@ const char import_data_formats[] =
     "and writes a line a dialogue, as sft, train, eval and tokenizer train read them:\n"
     "  "
     "{\"messages\":[{\"role\":\"user\",\"content\":..},{\"role\":\"assistant\",\"content\":..}]}\n"
-    "What the system says goes before the user's first words.  An assistant's opening and a "
-    "user's\n"
-    "last words are cut off; dialogues with other roles (tools) are left out, and counted.\n";
+    "What the system says goes before the user's first words; with --keep-system it is a message "
+    "of\n"
+    "its own, for models with a chat format.  An assistant's opening and a user's last words are "
+    "cut\n"
+    "off; dialogues with other roles (tools) are left out, and counted.\n";
 
 status verb_import_data(struct command *command)
 {
     struct file_writer out;
     struct import_counts counts;
     TRY(file_begin(&out, command->out));
-    status s = dialogues_import(command->data, out.stream, &counts);
+    status s = dialogues_import(command->data, command->keep_system, out.stream, &counts);
     if (!s) s = file_commit(&out);
     file_abandon(&out);
     if (s) return s;

@@ -56,8 +56,12 @@ second eval "a message is text" 'message 1 is not an object' '{"messages":["Hi"]
 second train "a message without role" 'message 1 has no "role"' '{"messages":[{"content":"Hi"}]}'
 second train "a message without content" 'message 2 has no "content"' \
     "{\"messages\":[$user,{\"role\":\"assistant\"}]}"
-second sft "an unknown role" 'message 1: unknown role "system"' \
+second sft "an unknown role" 'message 1: unknown role "tool"' \
+    '{"messages":[{"role":"tool","content":"Hi"}]}'
+second sft "a system message alone" 'a system message alone is no dialogue' \
     '{"messages":[{"role":"system","content":"Hi"}]}'
+second sft "a late system message" 'message 2 is the system.s, which stands before all others' \
+    "{\"messages\":[$user,{\"role\":\"system\",\"content\":\"Hi\"}]}"
 second sft "two users in a row" 'message 2: two user messages in a row' "{\"messages\":[$user,$user]}"
 second sft "the assistant begins" 'a dialogue starts with the user' "{\"messages\":[$assistant]}"
 second tokenizer "an empty content" 'message 1: "content" is empty' \
