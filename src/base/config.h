@@ -12,7 +12,12 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { CONFIG_TEXT_MAX = 1024, CONFIG_PROMPT_MAX = 16384, CONFIG_LIST_MAX = 64, CONFIG_KEY_MAX = 256 };
+enum {
+    CONFIG_TEXT_MAX = 1024,
+    CONFIG_PROMPT_MAX = 16384,
+    CONFIG_LIST_MAX = 64,
+    CONFIG_KEY_MAX = 256
+};
 
 struct config {
     int64_t seed, threads;

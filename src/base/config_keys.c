@@ -108,9 +108,10 @@ const struct config_key config_keys[] = {
          "put before what the user said"),
     TEXT("text.assistant_marker", text.assistant_marker, "\"assistant: \"", RESUME_SAME,
          "put before what the assistant said"),
-    TEXT("text.chat", text.chat, "auto", RESUME_SAME,
-         "a decoder-only model's chat format, by name; auto: that of the model's chat template, the "
-         "markers where it has none"),
+    TEXT(
+        "text.chat", text.chat, "auto", RESUME_SAME,
+        "a decoder-only model's chat format, by name; auto: that of the model's chat template, the "
+        "markers where it has none"),
     TEXT("text.system", text.system, "", RESUME_SAME,
          "the system message of dialogues that have none; empty: the chat format's own"),
     TEXT("data.train", data.train, "", RESUME_FREE_BUT_SYNTHETIC,

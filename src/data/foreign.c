@@ -279,8 +279,7 @@ static status lines_import(const char *path, const char *text, size_t size,
     return NULL;
 }
 
-status dialogues_import(const char *path, bool keep_system, FILE *out,
-                        struct import_counts *counts)
+status dialogues_import(const char *path, bool keep_system, FILE *out, struct import_counts *counts)
 {
     const struct importer importer = {keep_system, out, counts};
     char *text;

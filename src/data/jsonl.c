@@ -68,8 +68,7 @@ static status read_role(const char *name, const char *where, int64_t index,
              " is the system's, which stands before all others; regard import-data joins them",
              where, index + 1);
     if (*role == ROLE_SYSTEM || (first && *role == ROLE_USER)) return NULL;
-    if (first)
-        FAIL(STATUS_INPUT, "%s: a dialogue starts with the user, not the assistant", where);
+    if (first) FAIL(STATUS_INPUT, "%s: a dialogue starts with the user, not the assistant", where);
     if (out->messages[index - 1].role == *role)
         FAIL(STATUS_INPUT, "%s: message %" PRId64 ": two %s messages in a row; roles alternate",
              where, index + 1, name);
@@ -260,8 +259,7 @@ status dialogue_parse(const char *text, size_t size, const char *where, enum dat
 static void write_message(FILE *out, const struct dialogue *dialogue, int64_t index)
 {
     const struct message *message = &dialogue->messages[index];
-    fprintf(out, "%s{\"role\":\"%s\",\"content\":", index > 0 ? "," : "",
-            role_name(message->role));
+    fprintf(out, "%s{\"role\":\"%s\",\"content\":", index > 0 ? "," : "", role_name(message->role));
     json_write_text(out, message->content);
     char **slots = dialogue->slots ? dialogue->slots[index] : NULL;
     if (slots) {

@@ -2,6 +2,7 @@
 #include "src/rollout/language.h"
 
 #include "src/base/file.h"
+#include "src/base/json.h"
 #include "src/base/memory.h"
 
 #include <stdlib.h>
@@ -20,6 +21,77 @@ struct idf_table *language_count_words(const struct dataset *data)
         free(texts);
     }
     return table;
+}
+
+/* Encoders have markers whatever a folder holds. */
+static status has_encoder(const char *folder, bool *out)
+{
+    char path[1200];
+    json_t *config;
+    *out = false;
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    if (!*folder || !file_exists(path)) return NULL;
+    TRY(json_read(path, &config));
+    *out = json_is_true(json_object_get(config, "is_encoder_decoder"));
+    json_decref(config);
+    return NULL;
+}
+
+static status chat_by_name(const char *name, const struct chat_format **out)
+{
+    char names[256];
+    chat_names(names, sizeof names);
+    *out = chat_find(name);
+    if (!*out) FAIL(STATUS_INPUT, "text.chat: there is no %s; there are auto, %s", name, names);
+    return NULL;
+}
+
+/* What is wrong with the template waits for the first history: token lines need none. */
+static status chat_by_template(struct language *language, const char *folder,
+                               const char *model_folder, const struct chat_format **out)
+{
+    struct chat_template *template = &language->chat_template;
+    int32_t end;
+    TRY(chat_template_read(folder, template));
+    if (!template->source && strcmp(folder, model_folder) != 0) {
+        chat_template_free(template);
+        TRY(chat_template_read(model_folder, template));
+    }
+    if (!template->source) return NULL;
+    status s = chat_recognise(template, out, &language->chat_system);
+    if (!s) s = chat_end(*out, language->tokenizer, &end);
+    if (!s) return NULL;
+    language->chat_refused = memory_text(status_message(s));
+    status_free(s);
+    return NULL;
+}
+
+static status chat_open(struct language *language, const char *folder, const char *model_folder)
+{
+    const struct language_settings *settings = &language->settings;
+    struct history_options *history = &language->history;
+    const bool automatic = !strcmp(settings->chat, "auto");
+    bool encoder;
+    int32_t end;
+    if (!language->tokenizer) return NULL;
+    TRY(has_encoder(model_folder, &encoder));
+    if (encoder && !automatic)
+        FAIL(STATUS_INPUT,
+             "text.chat: %s is a model with an encoder, whose histories have markers; set auto",
+             model_folder);
+    if (!automatic) {
+        TRY(chat_by_name(settings->chat, &history->chat));
+        TRY(chat_end(history->chat, language->tokenizer, &end));
+    } else if (!encoder) {
+        TRY(chat_by_template(language, folder, model_folder, &history->chat));
+    }
+    history->refused = language->chat_refused;
+    history->system = settings->system[0] ? settings->system : language->chat_system;
+    if (settings->system[0] && !history->refused &&
+        (!history->chat || !history->chat->turns[ROLE_SYSTEM].before))
+        FAIL(STATUS_INPUT, "text.system: %s no system message; leave it empty",
+             history->chat ? "this chat format has" : "histories with markers have");
+    return NULL;
 }
 
 status language_open(const struct language_settings *settings, const char *model_folder,
@@ -59,6 +131,11 @@ status language_open(const struct language_settings *settings, const char *model
                          language->idf ? idf_quantile(language->idf, settings->idf_quantile) : 0,
                      .keywords = language->keywords,
                      .entities = settings->entities}};
+    s = chat_open(language, folder, model_folder);
+    if (s) {
+        language_close(language);
+        return s;
+    }
     *out = language;
     return NULL;
 }
@@ -79,6 +156,9 @@ void language_close(struct language *language)
     if (language->tokenizer) tokenizer_close(language->tokenizer);
     if (language->idf) idf_free(language->idf);
     if (language->keywords) keywords_free(language->keywords);
+    chat_template_free(&language->chat_template);
+    free(language->chat_system);
+    free(language->chat_refused);
     free(language);
 }
 
@@ -86,5 +166,11 @@ status language_save(const struct language *language, const char *folder)
 {
     if (language->tokenizer) TRY(tokenizer_save(language->tokenizer, folder));
     if (language->idf) TRY(idf_save(language->idf, folder));
+    const char *source = language->chat_template.source;
+    if (source) {
+        char path[1200];
+        snprintf(path, sizeof path, "%s/chat_template.jinja", folder);
+        return file_write(path, source, strlen(source));
+    }
     return NULL;
 }

@@ -6,7 +6,6 @@
 #include "src/base/memory.h"
 #include "src/text/template.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,8 +40,7 @@ static bool ends_in_user(const struct probe *probe)
     return probe->messages[probe->count - 1].role == ROLE_USER;
 }
 
-static void probe_render(const char *source, const char *begin_token, const char *end_token,
-                         struct written *out)
+static void probe_render(const struct chat_template *template, struct written *out)
 {
     memset(out, 0, sizeof *out);
     for (int p = 0; p < PROBES; p++) {
@@ -53,9 +51,9 @@ static void probe_render(const char *source, const char *begin_token, const char
                                                       "content", probes[p].messages[m].content));
         json_t *context =
             json_pack("{s:o, s:s, s:s, s:b, s:n, s:n}", "messages", messages, "bos_token",
-                      begin_token, "eos_token", end_token, "add_generation_prompt",
-                      ends_in_user(&probes[p]), "tools", "documents");
-        status s = template_render(source, context, &out->texts[p]);
+                      template->begin_token, "eos_token", template->end_token,
+                      "add_generation_prompt", ends_in_user(&probes[p]), "tools", "documents");
+        status s = template_render(template->source, context, &out->texts[p]);
         json_decref(context);
         if (s) out->texts[p] = NULL;
         if (p == 0)
@@ -137,12 +135,12 @@ static const struct chat_format *format_of(const struct written *written, char *
     return NULL;
 }
 
-status chat_recognise(const char *source, const char *begin_token, const char *end_token,
-                      const char *where, const struct chat_format **out, char **system)
+status chat_recognise(const struct chat_template *template, const struct chat_format **out,
+                      char **system)
 {
     struct written written;
     char names[256];
-    probe_render(source, begin_token, end_token, &written);
+    probe_render(template, &written);
     *out = format_of(&written, system);
     chat_names(names, sizeof names);
     status s =
@@ -150,8 +148,8 @@ status chat_recognise(const char *source, const char *begin_token, const char *e
              : ERROR(STATUS_INPUT,
                      "%s: the chat template is none that is built in%s%s%s; choose one with "
                      "text.chat (%s)",
-                     where, written.why ? " (" : "", written.why ? status_message(written.why) : "",
-                     written.why ? ")" : "", names);
+                     template->path, written.why ? " (" : "",
+                     written.why ? status_message(written.why) : "", written.why ? ")" : "", names);
     written_free(&written);
     return s;
 }
@@ -177,35 +175,39 @@ static const char *template_of(const json_t *config)
     return json_string_value(template);
 }
 
-status chat_of_folder(const char *folder, const struct chat_format **out, char **system)
+status chat_template_read(const char *folder, struct chat_template *out)
 {
-    char path[PATH_MAX], *text = NULL;
+    char *text;
     json_t *config = NULL;
     size_t size;
-    *out = NULL;
-    *system = NULL;
-    snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);
-    if (file_exists(path)) {
-        TRY(file_read(path, &text, &size));
+    *out = (struct chat_template){.source = NULL};
+    snprintf(out->path, sizeof out->path, "%s/tokenizer_config.json", folder);
+    if (file_exists(out->path)) {
+        TRY(file_read(out->path, &text, &size));
         /* Numbers as reals: Transformers writes model_max_length as an integer of 31 digits. */
-        status s = json_parse_file(text, size, path, JSON_DECODE_INT_AS_REAL, &config);
+        status s = json_parse_file(text, size, out->path, JSON_DECODE_INT_AS_REAL, &config);
         free(text);
-        text = NULL;
         if (s) return s;
     }
-    const char *source = template_of(config);
-    char file[PATH_MAX];
+    char file[sizeof out->path];
     snprintf(file, sizeof file, "%s/chat_template.jinja", folder);
     status s = NULL;
     if (file_exists(file)) {
-        s = file_read(file, &text, &size);
-        source = text;
-        memcpy(path, file, sizeof path);
+        memcpy(out->path, file, sizeof file);
+        s = file_read(file, &out->source, &size);
+    } else if (template_of(config)) {
+        out->source = memory_text(template_of(config));
     }
-    if (!s && source)
-        s = chat_recognise(source, token_of(config, "bos_token"), token_of(config, "eos_token"),
-                           path, out, system);
-    free(text);
+    out->begin_token = memory_text(token_of(config, "bos_token"));
+    out->end_token = memory_text(token_of(config, "eos_token"));
     json_decref(config);
     return s;
+}
+
+void chat_template_free(struct chat_template *template)
+{
+    free(template->source);
+    free(template->begin_token);
+    free(template->end_token);
+    *template = (struct chat_template){.source = NULL};
 }

@@ -117,6 +117,7 @@ static status system_add(struct history *history, const char *text)
 static status system_default(struct history *history)
 {
     const struct history_options *options = history->options;
+    if (options->refused) FAIL(STATUS_INPUT, "%s: %s", history->name, options->refused);
     if (!options->chat || history->has_system || history->count) return NULL;
     const char *text = options->system ? options->system : options->chat->system;
     if (!text) return NULL;
@@ -131,7 +132,7 @@ status history_add_text(struct history *history, enum dialogue_role role, const 
     struct token_list tokens = {0};
     char *said;
     int32_t end = -1;
-    if (role == ROLE_SYSTEM) {
+    if (role == ROLE_SYSTEM && !history->options->refused) {
         TRY(system_add(history, text));
         history->own_system = true;
         return NULL;
@@ -295,6 +296,7 @@ status reply_encode(const struct history_options *options, enum dialogue_role ro
     struct token_list tokens = {0};
     char *said = NULL;
     int32_t end = tokenizer_end(options->tokenizer);
+    if (options->refused) FAIL(STATUS_INPUT, "%s", options->refused);
     status s = options->chat ? chat_end(options->chat, options->tokenizer, &end) : NULL;
     if (!s) s = text_encode(options, role, text, true, &said, &tokens);
     if (!s) {

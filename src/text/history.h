@@ -20,9 +20,10 @@ struct history_options {
     const struct tokenizer *tokenizer;
     const char *user_marker, *assistant_marker; /* text.user_marker, text.assistant_marker */
     const struct chat_format *chat;             /* NULL: markers */
-    const char *system; /* text.system, of dialogues without one; NULL: the chat format's own */
-    int64_t max_tokens; /* history.max_tokens, the end token included */
-    bool prompt_only;   /* task: single_turn: H is the last message */
+    const char *system;  /* text.system, of dialogues without one; NULL: the chat format's own */
+    const char *refused; /* why the model's chat template cannot be followed; NULL: it can */
+    int64_t max_tokens;  /* history.max_tokens, the end token included */
+    bool prompt_only;    /* task: single_turn: H is the last message */
     struct salience_options salience;
 };
 

@@ -131,10 +131,11 @@ static void a_system_message_is_kept_when_that_is_asked_for(void **unused)
     (void)unused;
     struct import_counts counts;
     status s;
-    char *made = import_text("{\"system\":\"s\",\"conversations\":[{\"from\":\"system\",\"value\":\"t\"},"
-                             "{\"from\":\"human\",\"value\":\"a\"},{\"from\":\"gpt\",\"value\":\"b\"}]}\n"
-                             "{\"prompt\":\"a\",\"completion\":\"b\"}\n",
-                             true, &counts, &s);
+    char *made =
+        import_text("{\"system\":\"s\",\"conversations\":[{\"from\":\"system\",\"value\":\"t\"},"
+                    "{\"from\":\"human\",\"value\":\"a\"},{\"from\":\"gpt\",\"value\":\"b\"}]}\n"
+                    "{\"prompt\":\"a\",\"completion\":\"b\"}\n",
+                    true, &counts, &s);
     assert_null(s);
     assert_string_equal(made, "{\"messages\":[{\"role\":\"system\",\"content\":\"s\\nt\"},"
                               "{\"role\":\"user\",\"content\":\"a\"},"

@@ -171,7 +171,8 @@ static void a_system_message_stands_first_and_may_be_empty(void **state)
     char path[] = "/tmp/regard-write-XXXXXX";
     close(mkstemp(path));
     assert_null(read_text("{\"messages\":[" SYSTEM("Be brief.") "," USER "," REPLY "]}\n"
-                          "{\"messages\":[" SYSTEM("") "," USER "," REPLY "]}\n",
+                                                                "{\"messages\":[" SYSTEM(
+                                                                    "") "," USER "," REPLY "]}\n",
                           DATASET_TRAIN, &dataset));
     assert_null(dataset_write(dataset, path));
     assert_null(dataset_read(path, DATASET_SCORE, &again));
