@@ -261,7 +261,9 @@ static int64_t run_statement(struct template *t, int64_t at)
 
 static void run_blocks(struct template *t, int64_t from, int64_t to)
 {
-    for (int64_t at = from; at < to && !t->run.failed;) {
+    const bool entered = template_enter(&t->run);
+    for (int64_t at = from; entered && at < to && !t->run.failed;) {
+        if (--t->run.budget < 0) template_fail(&t->run, "too much to do");
         const struct block *block = &t->blocks[at];
         if (block->kind == BLOCK_STATEMENT) {
             at = run_statement(t, at);
@@ -276,6 +278,7 @@ static void run_blocks(struct template *t, int64_t from, int64_t to)
         }
         at++;
     }
+    template_leave(&t->run);
 }
 
 status template_render(const char *source, const json_t *context, char **out)

@@ -275,7 +275,8 @@ static json_t *binary(struct template_expression *e, int level)
 static json_t *negation(struct template_expression *e)
 {
     if (!word(e, "not")) return binary(e, 0);
-    json_t *value = negation(e);
+    json_t *value = template_enter(e->run) ? negation(e) : NULL;
+    template_leave(e->run);
     return e->dry ? NULL : template_keep(e->run, json_boolean(!template_true(value)));
 }
 
@@ -294,7 +295,7 @@ static json_t *junction(struct template_expression *e, bool either)
     return dry ? NULL : value;
 }
 
-json_t *template_read(struct template_expression *e)
+static json_t *read_choice(struct template_expression *e)
 {
     const bool dry = e->dry;
     const char *begin = e->at;
@@ -320,6 +321,13 @@ json_t *template_read(struct template_expression *e)
         e->at = end;
     }
     return dry ? NULL : value;
+}
+
+json_t *template_read(struct template_expression *e)
+{
+    json_t *value = template_enter(e->run) ? read_choice(e) : NULL;
+    template_leave(e->run);
+    return value;
 }
 
 json_t *template_evaluate(struct template_run *run, const char *text, size_t size)

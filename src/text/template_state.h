@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TEMPLATE_SCOPES = 16, TEMPLATE_ARGUMENTS = 8, TEMPLATE_NAME = 64 };
+enum { TEMPLATE_SCOPES = 16, TEMPLATE_DEPTH = 64, TEMPLATE_ARGUMENTS = 8, TEMPLATE_NAME = 64 };
 
 /* Values are borrowed from `kept`; undefined is NULL. */
 struct template_run {
@@ -17,6 +17,7 @@ struct template_run {
     int scope_count;
     status failed;  /* the first error */
     int64_t budget; /* of operations: no template runs for ever */
+    int depth;      /* of brackets and blocks, at most TEMPLATE_DEPTH */
 };
 
 /* An expression that is read and evaluated in one go. */
@@ -37,6 +38,9 @@ struct template_call {
 /* Keeps the first error; NULL. */
 json_t *template_fail(struct template_run *run, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* A bracket or block more, or less; false after an error. */
+bool template_enter(struct template_run *run);
+void template_leave(struct template_run *run);
 json_t *template_keep(struct template_run *run, json_t *made); /* takes it over */
 json_t *template_text(struct template_run *run, const char *text, size_t size);
 bool template_true(const json_t *value);

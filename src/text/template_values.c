@@ -21,6 +21,17 @@ json_t *template_fail(struct template_run *run, const char *format, ...)
     return NULL;
 }
 
+bool template_enter(struct template_run *run)
+{
+    if (++run->depth > TEMPLATE_DEPTH) template_fail(run, "too many brackets or blocks");
+    return !run->failed;
+}
+
+void template_leave(struct template_run *run)
+{
+    run->depth--;
+}
+
 json_t *template_keep(struct template_run *run, json_t *made)
 {
     json_array_append_new(run->kept, made);
