@@ -11,6 +11,7 @@
 #include "src/learn/schedule.h"
 #include "src/learn/step.h"
 #include "src/task/examples.h"
+#include "src/task/mask.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ static struct learn_limits tuner_limits(const struct tuner *t)
             if (one->history_count > limits.longest_history)
                 limits.longest_history = one->history_count;
             if (one->reply_count > limits.longest_reply) limits.longest_reply = one->reply_count;
+            if (one->cut_count > limits.cuts) limits.cuts = one->cut_count;
         }
     limits.turns = t->run.config->sft.batch;
     if (t->held_out.count > limits.turns) limits.turns = t->held_out.count;
@@ -80,6 +82,11 @@ static status tuner_plan(void *context, const struct world *world, struct queue 
     return s;
 }
 
+static enum dialogue_role learned_role(const struct config *config)
+{
+    return !strcmp(config->sft.role, "user") ? ROLE_USER : ROLE_ASSISTANT;
+}
+
 static status examples_open(const struct run *run, const struct dataset *data,
                             enum dialogue_role role, struct example_list *out)
 {
@@ -98,7 +105,7 @@ static status tuner_open(struct run *run)
 {
     struct tuner *t = (struct tuner *)run;
     const struct config *config = run->config;
-    const enum dialogue_role role = !strcmp(config->sft.role, "user") ? ROLE_USER : ROLE_ASSISTANT;
+    const enum dialogue_role role = learned_role(config);
     TRY(run_open(run));
     TRY(examples_open(run, run->data, role, &t->examples));
     if (run->valid) TRY(examples_open(run, run->valid, role, &t->held_out));
@@ -126,7 +133,7 @@ static status tuner_describe(struct run *run, FILE *out)
     fprintf(out, "# %lld parameters, %lld turns to learn from, %d learners\n",
             (long long)run->parameter_count, (long long)t->examples.count,
             run->world->roles.learners);
-    return NULL;
+    return mask_print(&run->language->history, run->data, learned_role(run->config), out);
 }
 
 static status tuner_resume(struct run *run)
@@ -155,7 +162,9 @@ static struct learn_turn example_turn(const struct example *e)
     return (struct learn_turn){.history = e->history,
                                .history_count = e->history_count,
                                .reply = e->reply,
-                               .reply_count = e->reply_count};
+                               .reply_count = e->reply_count,
+                               .cuts = e->cuts,
+                               .cut_count = e->cut_count};
 }
 
 static double learning_rate(const struct config *config, int64_t step)

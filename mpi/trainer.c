@@ -5,6 +5,7 @@
 #include "mpi/setup.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/task/mask.h"
 #include "src/task/overlong.h"
 
 #include <stdlib.h>
@@ -302,5 +303,5 @@ status trainer_describe(struct run *run, FILE *out)
     fprintf(out, "# parameters: %lld; updates: %lld of %lld dialogues x %lld candidates\n",
             (long long)run->parameter_count, (long long)run->updates,
             (long long)run->config->rollout.dialogues, (long long)run->config->rollout.candidates);
-    return NULL;
+    return mask_print(&run->language->history, run->data, ROLE_ASSISTANT, out);
 }

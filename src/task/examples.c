@@ -13,8 +13,10 @@ static status example_make(const struct history *history, const struct history_o
     struct encoded_history encoded;
     TRY(history_encode(history, &encoded));
     out->history_count = encoded.count;
-    out->history = memory_allocate((size_t)encoded.count * sizeof *out->history + 4);
-    memcpy(out->history, encoded.ids, (size_t)encoded.count * sizeof *out->history);
+    out->history = encoded.ids;
+    out->cut_count = encoded.cut_count;
+    out->cuts = encoded.cuts;
+    encoded.ids = encoded.cuts = NULL;
     encoded_history_free(&encoded);
     return reply_encode(options, role, text, &out->reply, &out->reply_count);
 }
@@ -68,6 +70,7 @@ void examples_free(struct example_list *list)
 {
     for (int64_t i = 0; i < list->count; i++) {
         free(list->examples[i].history);
+        free(list->examples[i].cuts);
         free(list->examples[i].reply);
     }
     free(list->examples);

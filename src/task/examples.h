@@ -5,10 +5,11 @@
 #include "src/data/dialogue.h"
 #include "src/text/history.h"
 
-/* The history before a turn, and the turn's text with the end token. */
+/* The history before a turn with its cuts (struct encoded_history), and the turn's text with the end
+ * token. */
 struct example {
-    int32_t *history, *reply;
-    int64_t history_count, reply_count;
+    int32_t *history, *reply, *cuts;
+    int64_t history_count, reply_count, cut_count;
 };
 
 struct example_list {
