@@ -63,10 +63,10 @@ static json_t *load(const char *text, size_t size, size_t flags, json_error_t *e
     return value;
 }
 
-status json_parse(const char *text, size_t size, const char *where, json_t **out)
+status json_parse_with(const char *text, size_t size, const char *where, size_t flags, json_t **out)
 {
     json_error_t error;
-    *out = load(text, size, 0, &error);
+    *out = load(text, size, flags, &error);
     if (!*out && text_bom(text, size))
         FAIL(STATUS_INPUT,
              "%s: bad JSON: a byte order mark (bytes 0 to 2), which only a file's start "
@@ -74,6 +74,11 @@ status json_parse(const char *text, size_t size, const char *where, json_t **out
              where);
     if (!*out) FAIL(STATUS_INPUT, "%s: bad JSON: %s (byte %d)", where, error.text, error.position);
     return NULL;
+}
+
+status json_parse(const char *text, size_t size, const char *where, json_t **out)
+{
+    return json_parse_with(text, size, where, 0, out);
 }
 
 status json_parse_file(const char *text, size_t size, const char *path, size_t flags, json_t **out)

@@ -11,6 +11,9 @@
 /* A part of a file: where ("file:line", "file: header") is put before the message, which tells
  * the byte of the part. */
 status json_parse(const char *text, size_t size, const char *where, json_t **out);
+/* The same with flags of jansson's beside ours (JSON_ALLOW_NUL: texts may hold U+0000). */
+status json_parse_with(const char *text, size_t size, const char *where, size_t flags,
+                       json_t **out);
 /* A whole file's text: the message tells line and column; flags are jansson's, beside ours. */
 status json_parse_file(const char *text, size_t size, const char *path, size_t flags, json_t **out);
 status json_read(const char *path, json_t **out);

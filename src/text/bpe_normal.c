@@ -77,11 +77,31 @@ static char *normalize(const char *text, size_t size, size_t *length)
     return (char *)made;
 }
 
+/* The tokenizers library normalises by Unicode 9: marks that came later (up to Unicode 15) stay
+ * where they are, and no other mark passes them. */
+static const struct character_range late_marks[] = {
+    {0x7FD, 0x7FD},     {0x898, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},
+    {0xC3C, 0xC3C},     {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x1715, 0x1715},
+    {0x1ABF, 0x1ACE},   {0x1DF6, 0x1DFA},   {0xA82C, 0xA82C},   {0x10D24, 0x10D27},
+    {0x10EAB, 0x10EAC}, {0x10EFD, 0x10EFF}, {0x10F46, 0x10F50}, {0x10F82, 0x10F85},
+    {0x11070, 0x11070}, {0x1133B, 0x1133B}, {0x1145E, 0x1145E}, {0x11839, 0x1183A},
+    {0x1193D, 0x1193E}, {0x11943, 0x11943}, {0x119E0, 0x119E0}, {0x11A34, 0x11A34},
+    {0x11A47, 0x11A47}, {0x11A99, 0x11A99}, {0x11D42, 0x11D42}, {0x11D44, 0x11D45},
+    {0x11D97, 0x11D97}, {0x11F41, 0x11F42}, {0x16FF0, 0x16FF1}, {0x1E08F, 0x1E08F},
+    {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF}};
+
+static bool is_late_mark(int32_t c)
+{
+    for (size_t i = 0; i < sizeof late_marks / sizeof *late_marks; i++)
+        if (c >= late_marks[i].first && c <= late_marks[i].last) return true;
+    return false;
+}
+
 /* Whether a character never joins one that stands before it: no mark, no vowel or final of Hangul.
  */
 static bool stands_alone(int32_t c)
 {
-    if (c < 0x300) return true;
+    if (c < 0x300 || is_late_mark(c)) return true;
     if (c >= 0x1160 && c <= 0x11FF) return false;
     const utf8proc_category_t category = utf8proc_category(c);
     return category != UTF8PROC_CATEGORY_MN && category != UTF8PROC_CATEGORY_MC &&
@@ -106,9 +126,9 @@ bool text_to_nfc(const char *text, size_t size, struct changed_text *out)
     if (same) return false;
     for (size_t begin = 0, end; begin < size; begin = end) {
         size_t step;
-        character_at(text + begin, size - begin, &step);
-        for (end = begin + step; end < size; end += step)
-            if (stands_alone(character_at(text + end, size - end, &step))) break;
+        bool alone = is_late_mark(character_at(text + begin, size - begin, &step));
+        for (end = begin + step; end < size && !alone; end += alone ? 0 : step)
+            alone = stands_alone(character_at(text + end, size - end, &step));
         char *part = normalize(text + begin, end - begin, &length);
         if (length == end - begin && !memcmp(part, text + begin, length))
             add_same(out, text, begin, end);

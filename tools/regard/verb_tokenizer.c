@@ -1,5 +1,7 @@
-/* tokenizer: train a SentencePiece model with its idf table; encode and decode lines. */
+/* tokenizer: train a SentencePiece model with its idf table; encode and decode lines of text or of
+ * JSON. */
 #include "src/base/file.h"
+#include "src/base/json.h"
 #include "src/base/memory.h"
 #include "tools/regard/command.h"
 
@@ -8,7 +10,9 @@
 
 const char tokenizer_usage[] =
     "regard tokenizer train --data FILE.jsonl --out DIR\n"
-    "regard tokenizer encode|decode --model DIR | --spm FILE.model --data FILE --out FILE\n";
+    "regard tokenizer encode|decode --model DIR | --spm FILE.model --data FILE --out FILE\n"
+    "Lines of text become lines of ids.  Where a file's name ends in .jsonl:\n"
+    "  {\"id\":\"a\",\"text\":\"Two\\nlines\"} becomes {\"id\":\"a\",\"ids\":[13058,198,9023]}\n";
 
 static status train(struct command *command)
 {
@@ -70,6 +74,74 @@ static status line_decode(const struct tokenizer *tokenizer, char *line, size_t 
     return s;
 }
 
+/* One line of JSON: its text or its ids, and of what it is. */
+static status json_line(const struct tokenizer *tokenizer, const json_t *line, bool encode,
+                        struct token_list *ids, char **text, size_t *text_size)
+{
+    const json_t *given = json_object_get(line, encode ? "text" : "ids");
+    if (encode) {
+        if (!json_is_string(given)) FAIL(STATUS_INPUT, "there is no \"text\"");
+        return tokenizer_encode(tokenizer, json_string_value(given), json_string_length(given),
+                                ids);
+    }
+    if (!json_is_array(given)) FAIL(STATUS_INPUT, "there is no list \"ids\"");
+    for (size_t i = 0; i < json_array_size(given); i++) {
+        const json_t *id = json_array_get(given, i);
+        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
+            json_integer_value(id) >= tokenizer_size(tokenizer))
+            FAIL(STATUS_INPUT, "\"ids\", place %zu: not a token id below %lld", i,
+                 (long long)tokenizer_size(tokenizer));
+        token_list_add(ids, (int32_t)json_integer_value(id), 0, 0);
+    }
+    return tokenizer_decode_sized(tokenizer, ids->ids, ids->count, false, text, text_size);
+}
+
+static status json_line_write(const json_t *id, const struct token_list *ids, const char *text,
+                              size_t text_size, FILE *out)
+{
+    fputc('{', out);
+    if (id) {
+        fputs("\"id\":", out);
+        json_dumpf(id, out, JSON_ENCODE_ANY | JSON_COMPACT);
+        fputc(',', out);
+    }
+    if (text) {
+        json_t *value = json_stringn(text, text_size);
+        if (!value) FAIL(STATUS_INPUT, "the ids' text is no UTF-8");
+        fputs("\"text\":", out);
+        json_dumpf(value, out, JSON_ENCODE_ANY);
+        json_decref(value);
+    } else {
+        fputs("\"ids\":", out);
+        json_write_integers(out, ids->ids, ids->count);
+    }
+    fputc('}', out);
+    return NULL;
+}
+
+static status json_convert(const struct tokenizer *tokenizer, const char *line, size_t size,
+                           bool encode, const char *where, FILE *out)
+{
+    json_t *value;
+    struct token_list ids = {NULL};
+    char *text = NULL;
+    size_t text_size = 0;
+    TRY(json_parse_with(line, size, where, JSON_ALLOW_NUL, &value));
+    status s =
+        status_context(json_line(tokenizer, value, encode, &ids, &text, &text_size), "%s", where);
+    if (!s) s = json_line_write(json_object_get(value, "id"), &ids, text, text_size, out);
+    json_decref(value);
+    token_list_free(&ids);
+    free(text);
+    return s;
+}
+
+static bool is_jsonl(const char *path)
+{
+    const size_t size = strlen(path);
+    return size >= 6 && !strcmp(path + size - 6, ".jsonl");
+}
+
 static status convert(struct command *command, bool encode)
 {
     struct tokenizer *tokenizer = NULL;
@@ -84,14 +156,19 @@ static status convert(struct command *command, bool encode)
     struct file_writer writer = {NULL};
     status s = file_read(command->data, &text, &size);
     if (!s) s = file_begin(&writer, command->out);
+    const bool json = is_jsonl(command->data) || is_jsonl(command->out);
     int64_t line = 0;
     for (size_t at = 0; !s && at < size;) {
         char *begin = text + at, *newline = memchr(begin, '\n', size - at);
         const size_t length = newline ? (size_t)(newline - begin) : size - at;
-        line++;
-        s = encode ? line_encode(tokenizer, begin, length, writer.stream)
-                   : line_decode(tokenizer, begin, length, writer.stream);
-        if (s) s = status_context(s, "%s:%lld", file_read_name(command->data), (long long)line);
+        char where[1100];
+        snprintf(where, sizeof where, "%s:%lld", file_read_name(command->data), (long long)++line);
+        if (json)
+            s = json_convert(tokenizer, begin, length, encode, where, writer.stream);
+        else
+            s = status_context(encode ? line_encode(tokenizer, begin, length, writer.stream)
+                                      : line_decode(tokenizer, begin, length, writer.stream),
+                               "%s", where);
         if (!s) fputc('\n', writer.stream);
         at += length + 1;
     }
