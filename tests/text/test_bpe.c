@@ -159,6 +159,14 @@ static void expect_all(const char *top, const char *name)
     tokenizer_close(tokenizer);
 }
 
+static void fixtures_agree_on_every_line(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"gpt2",  "digits",  "llama3", "qwen2",
+                                        "cases", "scripts", "removed"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) expect_all(FIXTURES, names[i]);
+}
+
 static void golden_tokenizers_agree_on_every_line(void **state)
 {
     (void)state;
@@ -177,6 +185,7 @@ static void golden_tokenizers_agree_on_every_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fixtures_agree_on_every_line),
         cmocka_unit_test(golden_tokenizers_agree_on_every_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
