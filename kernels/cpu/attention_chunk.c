@@ -93,26 +93,27 @@ static void keys_set(const struct row_functions *rows, struct keys *k, const str
 {
     if (k->range == range && k->range_end == range_end && k->column == column) return;
     const int64_t d = a->head_dim;
-    int64_t before = 0;
+    int64_t before = 0, filled = 0;
     k->range = range;
     k->range_end = range_end;
     k->column = column;
     k->stride = keys_stride(keys_of(a, range, range_end));
-    for (int64_t r = range; r < range_end; r++) {
-        const int64_t keys = a->key_end[r] - a->key_begin[r];
-        const float *from = floats_at(side->from, a->key_begin[r] * side->from_stride + column);
-        if (k->transposed && keys)
-            rows->transpose(k->transposed + before, k->stride, from, side->from_stride, keys, d);
-        for (int64_t i = 0; k->gathered && range_end - range > 1 && i < keys; i++)
-            memcpy(k->gathered + (before + i) * d, from + i * side->from_stride,
-                   (size_t)d * sizeof *from);
-        before += keys;
-    }
+    for (int64_t r = range; r < range_end; r++) filled += a->key_end[r] > a->key_begin[r];
     k->rows = k->gathered;
     k->rows_stride = d;
-    if (range_end - range != 1) return;
-    k->rows = floats_at(side->from, a->key_begin[range] * side->from_stride + column);
-    k->rows_stride = side->from_stride;
+    for (int64_t r = range; r < range_end; r++) {
+        const int64_t keys = a->key_end[r] - a->key_begin[r];
+        if (keys == 0) continue;
+        const float *from = floats_at(side->from, a->key_begin[r] * side->from_stride + column);
+        if (k->transposed)
+            rows->transpose(k->transposed + before, k->stride, from, side->from_stride, keys, d);
+        for (int64_t i = 0; k->gathered && filled > 1 && i < keys; i++)
+            memcpy(k->gathered + (before + i) * d, from + i * side->from_stride,
+                   (size_t)d * sizeof *from);
+        if (filled == 1) k->rows = from;
+        if (filled == 1) k->rows_stride = side->from_stride;
+        before += keys;
+    }
 }
 
 void side_share(const struct row_functions *rows, struct side *side, const struct attention *a,

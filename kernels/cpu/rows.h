@@ -26,7 +26,7 @@ struct row_functions {
     void (*product)(float *c, int64_t c_stride, const float *a, int64_t a_row, int64_t a_depth,
                     const float *b, int64_t b_stride, int64_t rows, int64_t cols, int64_t depth,
                     bool accumulate);
-    /* to[cols, padded] = from[rows, cols]^T, zeros past rows; to_stride >= row_padded(rows) */
+    /* to[cols, rows] = from[rows, cols]^T */
     void (*transpose)(float *to, int64_t to_stride, const float *from, int64_t from_stride,
                       int64_t rows, int64_t cols);
     /* s[padded]: softmax(scale s + bias) over [0, visible), 0 past it.  The log-sum-exp. */

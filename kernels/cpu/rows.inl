@@ -64,7 +64,9 @@ static void product(float *c, int64_t c_stride, const float *a, int64_t a_row, i
 }
 
 #if VECTOR_LANES >= 8
-/* An 8 x 8 block: halves of rows by unpacking, then quarters, then the two halves. */
+#define UNROLLED _Pragma("GCC unroll 8")
+
+/* An 8 x 8 block: pairs of rows, then pairs of pairs, then the two halves. */
 typedef float octet __attribute__((vector_size(32)));
 typedef int32_t octet_index __attribute__((vector_size(32)));
 
@@ -74,21 +76,23 @@ INLINE void transpose_octets(float *to, int64_t to_stride, const float *from, in
     const octet_index left = {0, 1, 8, 9, 4, 5, 12, 13}, right = {2, 3, 10, 11, 6, 7, 14, 15};
     const octet_index upper = {0, 1, 2, 3, 8, 9, 10, 11}, lower = {4, 5, 6, 7, 12, 13, 14, 15};
     octet x[8], y[8];
-    for (int n = 0; n < 8; n++) memcpy(&x[n], from + n * from_stride, sizeof x[n]);
-    for (int n = 0; n < 8; n += 2) {
+    UNROLLED for (int n = 0; n < 8; n++) memcpy(&x[n], from + n * from_stride, sizeof x[n]);
+    UNROLLED for (int n = 0; n < 8; n += 2)
+    {
         y[n] = __builtin_shuffle(x[n], x[n + 1], low);
         y[n + 1] = __builtin_shuffle(x[n], x[n + 1], high);
     }
-    for (int n = 0; n < 8; n += 4)
-        for (int k = 0; k < 2; k++) {
-            x[n + 2 * k] = __builtin_shuffle(y[n + k], y[n + k + 2], left);
-            x[n + 2 * k + 1] = __builtin_shuffle(y[n + k], y[n + k + 2], right);
-        }
-    for (int n = 0; n < 4; n++) {
+    UNROLLED for (int n = 0; n < 8; n++)
+    {
+        const int from_y = n / 4 * 4 + n / 2 % 2;
+        x[n] = __builtin_shuffle(y[from_y], y[from_y + 2], n % 2 ? right : left);
+    }
+    UNROLLED for (int n = 0; n < 4; n++)
+    {
         y[n] = __builtin_shuffle(x[n], x[n + 4], upper);
         y[n + 4] = __builtin_shuffle(x[n], x[n + 4], lower);
     }
-    for (int n = 0; n < 8; n++) memcpy(to + n * to_stride, &y[n], sizeof y[n]);
+    UNROLLED for (int n = 0; n < 8; n++) memcpy(to + n * to_stride, &y[n], sizeof y[n]);
 }
 #endif
 
@@ -100,10 +104,13 @@ static void transpose(float *to, int64_t to_stride, const float *from, int64_t f
 {
     int64_t i = 0;
 #if VECTOR_LANES >= 8
+    enum { rows_ahead = 16 };
     for (; i + 8 <= rows && cols % 8 == 0; i += 8)
-        for (int64_t j = 0; j < cols; j += 8)
+        for (int64_t j = 0; j < cols; j += 8) {
+            for (int n = 0; n < 8; n++) __builtin_prefetch(from + (i + n + rows_ahead) * from_stride + j);
             transpose_octets(to + j * to_stride + i, to_stride, from + i * from_stride + j,
                              from_stride);
+        }
 #endif
     for (; i + 4 <= rows; i += 4) {
         int64_t j = 0;
@@ -123,11 +130,8 @@ static void transpose(float *to, int64_t to_stride, const float *from, int64_t f
         for (; j < cols; j++)
             for (int n = 0; n < 4; n++) to[j * to_stride + i + n] = from[(i + n) * from_stride + j];
     }
-    const int64_t padded = row_padded(rows);
-    for (int64_t j = 0; j < cols; j++) {
-        for (int64_t n = i; n < rows; n++) to[j * to_stride + n] = from[n * from_stride + j];
-        for (int64_t n = rows; n < padded; n++) to[j * to_stride + n] = 0.0f;
-    }
+    for (; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++) to[j * to_stride + i] = from[i * from_stride + j];
 }
 
 static float attention_weights(float *s, float scale, const float *bias, int64_t visible,
