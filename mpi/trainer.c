@@ -269,6 +269,8 @@ status trainer_connect(struct run *run)
     const bool by_host =
         takes_part && !roles_both(roles) && !exchange_takes_weights(&run->exchange);
     t->wire_count = 2 * running_size(&t->settings.reward) + (by_host ? run->parameter_count : 0);
+    log_line(LOG_DEBUG, "%lld weights and %lld other floats go to the actors after an update",
+             (long long)run->parameter_count, (long long)(2 * running_size(&t->settings.reward)));
     return run->queue->op->host_allocate(run->queue, (size_t)t->wire_count * sizeof *t->wire,
                                          (void **)&t->wire);
 }

@@ -45,7 +45,8 @@ static bool key_is_known(const char *key)
                                         "bias",
                                         "peft_version",
                                         "qalora_group_size",
-                                        "ensure_weight_tying"};
+                                        "ensure_weight_tying",
+                                        "megatron_core"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(names[i], key)) return true;
     return false;
