@@ -211,6 +211,25 @@ static status items_gather(struct learner *l, const struct slice *slice, struct 
     return NULL;
 }
 
+/* Over all learners' dialogues. */
+static status rollout_tokens_sum(struct learner *l, struct experience *const *experiences,
+                                 int64_t count, struct experience_tokens *out)
+{
+    struct experience_tokens mine = {0};
+    void *all = NULL;
+    size_t size = 0;
+    for (int64_t e = 0; e < count; e++)
+        experience_tokens_add(experiences[e], model_shape_is_causal(model_shape(l->policy)), &mine);
+    TRY(l->exchange.gather(l->exchange.context, &mine, sizeof mine, &all, &size));
+    const struct experience_tokens *each = all;
+    for (size_t i = 0; i < size / sizeof *each; i++) {
+        out->computed += each[i].computed;
+        out->pairs += each[i].pairs;
+    }
+    free(all);
+    return NULL;
+}
+
 status ppo_update(struct learner *l, struct experience *const *experiences, int64_t count,
                   int64_t dialogues, int64_t step, struct update_metrics *out)
 {
@@ -229,6 +248,7 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
     if (!s)
         s = statistic_metrics_fill(&l->exchange, l->table, &sizes, experiences, count,
                                    &out->statistics);
+    if (!s) s = rollout_tokens_sum(l, experiences, count, &out->rollout);
     if (!s) s = slice_credit(&slice, all, all_count);
     if (!s) {
         const struct learn_batch batch = {.turns = slice.turns,

@@ -5,6 +5,7 @@
 #include "src/learn/batch_item.h"
 #include "src/learn/statistic_metrics.h"
 #include "src/learn/step.h"
+#include "src/rollout/experience_tokens.h"
 
 /* Means over the batch's turns, unless said. */
 struct update_metrics {
@@ -18,6 +19,7 @@ struct update_metrics {
     double kl_behaviour;  /* a token */
     double explained_variance, advantage_deviation;
     struct statistic_metrics statistics; /* of attention */
+    struct experience_tokens rollout;    /* of all dialogues */
     int64_t turns, tokens;               /* of the batch */
 };
 

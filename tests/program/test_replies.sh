@@ -38,7 +38,7 @@ score() { # BATCH DATA OUT SETTINGS...
 }
 # The fields that both write, a line a field.
 fields() {
-    awk '{ count = split("reply_tokens logp token_entropy attention_entropy salient_mass coverage focus rep_hist rep_self", name, " ")
+    awk '{ count = split("reply_tokens logp token_entropy attention_entropy salient_mass special_mass coverage focus rep_hist rep_self", name, " ")
         for (k = 1; k <= count; k++) {
             if (!match($0, "\"" name[k] "\": ?(\\[[^]]*\\]|[^,}]*)")) { print "no " name[k]; next }
             print substr($0, RSTART, RLENGTH) } }' "$1"
@@ -75,6 +75,11 @@ check greedy "$few" --set rollout.temperature=0
 model=$bare
 histories_of "${lengths[@]}"
 check bare "$few" "${sampling[@]}"
+# A decoder-only one, with a context of 64.
+model=tests/golden/causal/llama/model
+histories_of 1 2 3 7 17 31 48
+check causal "$few" "${sampling[@]}" --set attention.layers=2
+check causal_small_store "1 32;64 1" "${sampling[@]}" --set rollout.cache_tokens=1
 
 if [ "${REGARD_LONG:-}" ]; then
     every=''
@@ -84,6 +89,11 @@ if [ "${REGARD_LONG:-}" ]; then
         check batches "$every" "${sampling[@]}"
         histories_of $(seq 512)
         check lengths "7 64;64 7" "${sampling[@]}"
+    done
+    for kind in llama qwen2 qwen3; do
+        model=tests/golden/causal/$kind/model
+        histories_of $(seq 48)
+        check "$kind" "$every" "${sampling[@]}"
     done
 fi
 model=$trained
