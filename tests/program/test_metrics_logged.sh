@@ -8,7 +8,8 @@ terms="coverage focus rep_hist rep_self"
 updates="reward reward_scaled within_share_reward"
 for term in $terms; do updates="$updates $term ${term}_scaled within_share_$term"; done
 # |I| / |V|, turns without a salient token, what exclude_special removed; replies.
-updates="$updates salient_share salient_empty sink_mass reply_length end_rate distinct_2"
+updates="$updates salient_share salient_empty reply_length end_rate distinct_2
+    rollout_tokens_computed rollout_tokens_pairs"
 # KL by the loss's estimator and of the sampled tokens; the policy's step.
 updates="$updates kl kl_behaviour token_entropy clip_fraction loss gradient_norm skipped
     ratio_deviation_first advantage_deviation learning_rate seconds tokens_per_second"
@@ -39,13 +40,24 @@ for kind in "turn none" "gae none" "group length"; do
     # Before the first update too: where the run comes from.
     expect_numbers "$run/metrics.jsonl" 0 eval_reward "${held_out[@]}"
     for step in 1 2; do
-        expect_numbers "$run/metrics.jsonl" $step reward $updates
+        expect_numbers "$run/metrics.jsonl" $step reward $updates sink_mass
         [ $advantage = group ] || expect_numbers "$run/metrics.jsonl" $step reward $critic
         expect_numbers "$run/metrics.jsonl" $step eval_reward "${held_out[@]}"
     done
     # Nothing is logged that is not a number.
     ! grep -n null "$run/metrics.jsonl" || fail "not a number"
 done
+
+# A decoder-only model: where a row's mass lies, which adds to 1.
+expect_status 0 "$regard" train --config $tiny --set threads=1 --set train.updates=1 \
+    --set eval.every=0 --set model.family=llama --set model.kv_heads=2 --run "$work/causal"
+masses="first_mass special_mass history_mass reply_mass"
+expect_numbers "$work/causal/metrics.jsonl" 1 reward $updates $masses
+sum=0
+for mass in $masses; do
+    sum="$sum + $(sed -nE "s/.*\"$mass\": *([-0-9.e]+).*/\1/p" "$work/causal/metrics.jsonl")"
+done
+awk "BEGIN { off = $sum - 1; exit !(off < 1e-5 && off > -1e-5) }" || fail "masses add to $sum"
 
 # A run without KL in its loss says how far it went all the same.
 expect_status 0 "$regard" train "${settings[@]}" --set kl.coef=0 --run "$work/free"
