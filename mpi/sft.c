@@ -20,6 +20,7 @@
 struct tuner {
     struct run run;
     struct example_list examples, held_out;
+    int64_t *order, epoch;       /* of causal models: the examples of an epoch; NULL: none yet */
     struct model *base, *policy; /* base: under adapters, or NULL */
 };
 
@@ -152,6 +153,7 @@ static status tuner_close(struct run *run)
     /* The queue's memory goes before the queue. */
     status s = exchange_close(&run->exchange);
     tuner_models_close(t);
+    free(t->order);
     examples_free(&t->examples);
     examples_free(&t->held_out);
     return status_first(s, run_close(run));
@@ -173,6 +175,21 @@ static double learning_rate(const struct config *config, int64_t step)
                          config->sft.updates);
 }
 
+/* The example at a place of the endless order: of causal models, which compute what turns share
+ * once, the turns of a dialogue stand side by side. */
+static const struct example *example_at(struct tuner *t, int64_t place)
+{
+    const int64_t n = t->examples.count, epoch = place / n, seed = t->run.config->seed;
+    if (!t->run.learner->causal)
+        return &t->examples.examples[prompt_order(seed, epoch, place % n, n)];
+    if (!t->order || t->epoch != epoch) {
+        t->order = memory_resize(t->order, (size_t)n * sizeof *t->order);
+        examples_order(&t->examples, seed, epoch, t->order);
+        t->epoch = epoch;
+    }
+    return &t->examples.examples[t->order[place % n]];
+}
+
 /* Batch `step`: places [step batch, (step + 1) batch) of the endless order; this learner's
  * microbatches of it. */
 static status batch_learn(struct tuner *t, int64_t step, struct step_metrics *out, int64_t *tokens)
@@ -184,9 +201,7 @@ static status batch_learn(struct tuner *t, int64_t step, struct step_metrics *ou
     int64_t *begin = memory_allocate((size_t)(mine + 1) * sizeof *begin);
     *tokens = 0;
     for (int64_t i = 0; i < batch; i++) {
-        const int64_t place = step * batch + i, n = t->examples.count;
-        turns[i] = example_turn(
-            &t->examples.examples[prompt_order(config->seed, place / n, place % n, n)]);
+        turns[i] = example_turn(example_at(t, step * batch + i));
         *tokens += turns[i].reply_count;
     }
     const int64_t microbatches = config->learn.microbatches;
@@ -270,6 +285,8 @@ static status tuner_step(struct run *run, int64_t step, struct metric_list *metr
     metric_list_add(metrics, done.loss, "loss");
     metric_list_add(metrics, done.gradient_norm, "gradient_norm");
     metric_list_add(metrics, done.skipped, "skipped");
+    metric_list_add(metrics, done.tokens_computed, "learn_tokens_computed");
+    metric_list_add(metrics, done.tokens_pairs, "learn_tokens_pairs");
     metric_list_add(metrics, learning_rate(run->config, step), "learning_rate");
     return NULL;
 }

@@ -72,6 +72,8 @@ void trainer_measure(const struct trainer *t, const struct update_metrics *m,
     metric_list_add(metrics, m->first_ratio_deviation, "ratio_deviation_first");
     metric_list_add(metrics, (double)m->rollout.computed, "rollout_tokens_computed");
     metric_list_add(metrics, (double)m->rollout.pairs, "rollout_tokens_pairs");
+    metric_list_add(metrics, m->policy.tokens_computed, "learn_tokens_computed");
+    metric_list_add(metrics, m->policy.tokens_pairs, "learn_tokens_pairs");
     metric_list_add(metrics, m->kl_behaviour, "kl_behaviour");
     metric_list_add(metrics, m->token_entropy, "token_entropy");
     metric_list_add(metrics, m->salient_share, "salient_share");

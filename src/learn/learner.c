@@ -13,6 +13,16 @@ int64_t learner_microbatches(const struct learner *learner)
     return learner->settings.microbatches / learner->exchange.count;
 }
 
+int64_t learner_tokens_computed(const struct learner *l)
+{
+    return model_run_tokens(l->policy_run);
+}
+
+int64_t learner_tokens_pairs(const struct learner *l, const struct packed_batch *packed)
+{
+    return packed->pair_tokens - (l->causal ? packed->batch.replies : 0);
+}
+
 status learner_create(const struct learn_settings *settings,
                       const struct learner_exchange *exchange, struct model *policy,
                       struct model *reference, bool with_critic, struct learner **out)

@@ -32,6 +32,11 @@ struct learner {
     struct token_arrays tokens;
 };
 
+/* Tokens that a pass of this batch computes; that pairs of a history and a reply, each by itself,
+ * would have cost.  In a causal model the last token of a history is the first one's input. */
+struct packed_batch;
+int64_t learner_tokens_computed(const struct learner *learner);
+int64_t learner_tokens_pairs(const struct learner *learner, const struct packed_batch *packed);
 status learner_create(const struct learn_settings *settings,
                       const struct learner_exchange *exchange, struct model *policy,
                       struct model *reference, bool with_critic, struct learner **out);

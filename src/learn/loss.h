@@ -7,7 +7,8 @@
 /* Sums that a microbatch contributes; added over microbatches in ascending order. */
 struct partial {
     double loss, kl, clipped, entropy;
-    double deviation; /* the largest, not a sum */
+    double deviation;       /* the largest, not a sum */
+    double computed, pairs; /* tokens that passes computed; that pairs one by one would have cost */
 };
 
 struct loss {

@@ -101,7 +101,11 @@ static status ppo_chunk(struct learner *l, const struct learn_batch *batch,
     struct packed_batch packed;
     packed_batch_make(&packed, turns, n);
     status s = NULL;
-    if (packed.tokens) s = packed_learn(l, batch, turns, n, &packed, leaf, partial);
+    if (packed.tokens) {
+        s = packed_learn(l, batch, turns, n, &packed, leaf, partial);
+        partial->computed += (double)learner_tokens_computed(l);
+        partial->pairs += (double)learner_tokens_pairs(l, &packed);
+    }
     packed_batch_free(&packed);
     return s;
 }

@@ -3,9 +3,9 @@
 #include "src/learn/loss.h"
 #include "src/learn/pack.h"
 
-/* Of packed turns: adds sum -logp; learns too where leaf is given. */
+/* Of packed turns: adds sum -logp to the loss, and the tokens; learns too where leaf is given. */
 static status packed_learn(struct learner *l, const struct packed_batch *packed, double all_tokens,
-                           float *leaf, double *sum)
+                           float *leaf, struct partial *sum)
 {
     struct token_arrays *t = &l->tokens;
     TRY(token_arrays_begin(t, packed->tokens));
@@ -24,12 +24,14 @@ static status packed_learn(struct learner *l, const struct packed_batch *packed,
         TRY(model_run_logp(l->policy_run, 1.0f, token_device(t, TOKEN_LOGP), NULL, NULL));
     }
     TRY(token_arrays_download(t, TOKEN_LOGP, TOKEN_LSE));
-    for (int64_t i = 0; i < t->count; i++) *sum -= (double)token_host(t, TOKEN_LOGP)[i];
+    for (int64_t i = 0; i < t->count; i++) sum->loss -= (double)token_host(t, TOKEN_LOGP)[i];
+    sum->computed += (double)learner_tokens_computed(l);
+    sum->pairs += (double)learner_tokens_pairs(l, packed);
     return NULL;
 }
 
 static status turns_learn(struct learner *l, const struct learn_turn *turns, int64_t n,
-                          double all_tokens, float *leaf, double *sum)
+                          double all_tokens, float *leaf, struct partial *sum)
 {
     struct packed_batch packed;
     packed_batch_make(&packed, turns, n);
@@ -43,9 +45,11 @@ static status sft_chunk(struct learner *l, const struct learn_batch *batch,
                         const struct learn_turn *turns, int64_t n, float *leaf,
                         struct partial *partial)
 {
-    double sum = 0;
+    struct partial sum = {0};
     TRY(turns_learn(l, turns, n, (double)batch->all_tokens, leaf, &sum));
-    partial->loss += sum / (double)batch->all_tokens;
+    partial->loss += sum.loss / (double)batch->all_tokens;
+    partial->computed += sum.computed;
+    partial->pairs += sum.pairs;
     return NULL;
 }
 
@@ -59,13 +63,14 @@ const struct loss loss_sft = {.name = "sft", .chunk = sft_chunk, .refresh = sft_
 status loss_sft_held_out(struct learner *l, const struct learn_turn *turns, int64_t count,
                          double *sum, int64_t *tokens)
 {
-    *sum = 0;
+    struct partial all = {0};
     *tokens = 0;
     for (int64_t at = 0; at < count;) {
         const int64_t n = pack_chunk(&l->settings, l->causal, turns + at, count - at);
-        TRY(turns_learn(l, turns + at, n, 1, NULL, sum));
+        TRY(turns_learn(l, turns + at, n, 1, NULL, &all));
         for (int64_t i = 0; i < n; i++) *tokens += turns[at + i].reply_count;
         at += n;
     }
+    *sum = all.loss;
     return NULL;
 }

@@ -100,6 +100,7 @@ void packed_batch_make(struct packed_batch *packed, const struct learn_turn *tur
         }
         packed->history_of_turn[i] = (int32_t)histories - 1;
         if (!turn->reply_count) continue;
+        packed->pair_tokens += turn->history_count + turn->reply_count;
         memcpy(packed->reply_tokens + filled, turn->reply,
                (size_t)turn->reply_count * sizeof(int32_t));
         filled += turn->reply_count;

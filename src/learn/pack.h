@@ -13,6 +13,7 @@ struct packed_batch {
     int32_t *cut_begin, *cuts;
     int32_t *history_of_turn; /* [turns], also of turns with an empty reply */
     int64_t tokens;           /* reply tokens */
+    int64_t pair_tokens;      /* of history and reply, summed over the replies */
 };
 
 /* How many of the next turns go into one pass: learn.reply_tokens and learn.history_tokens, of a

@@ -24,6 +24,8 @@ static status partials_gather(struct learner *l, const struct partial *mine,
         out->kl += part[i].kl;
         out->clip_fraction += part[i].clipped;
         out->entropy += part[i].entropy;
+        out->tokens_computed += part[i].computed;
+        out->tokens_pairs += part[i].pairs;
         if (part[i].deviation > out->ratio_deviation) out->ratio_deviation = part[i].deviation;
     }
     free(all);

@@ -7,6 +7,8 @@
 struct step_metrics {
     double loss, gradient_norm, kl, clip_fraction, entropy;
     double ratio_deviation; /* largest |logp_new - logp_old| */
+    double tokens_computed; /* by the passes; ... */
+    double tokens_pairs;    /* ... that every history and reply by itself would have cost */
     bool skipped;           /* the gradient was not finite: nothing was changed */
 };
 

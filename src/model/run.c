@@ -262,6 +262,11 @@ status model_backward(struct model_run *run, const real *dhidden, float *gradien
     return NULL;
 }
 
+int64_t model_run_tokens(const struct model_run *run)
+{
+    return run->history_tokens + run->reply_tokens;
+}
+
 const real *model_run_hidden(const struct model_run *run)
 {
     return run->hidden;

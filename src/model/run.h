@@ -18,6 +18,8 @@ status model_run_reserve(struct model_run *run, const struct model_limits *limit
  * over the history into model_run_capture. */
 status model_forward(struct model_run *run, const struct model_batch *batch, enum model_keep keep,
                      int64_t capture_layers);
+/* Tokens that the last forward pass computed. */
+int64_t model_run_tokens(const struct model_run *run);
 /* The histories behind the last norm: [history tokens, width]; of a causal model, without replies
  * alone, every history's last token: [histories, width]. */
 const real *model_run_hidden(const struct model_run *run);

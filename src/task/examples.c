@@ -42,6 +42,7 @@ static status turn_collect(void *context, const struct history *history,
         if (!list->overlong++) list->overlong_line = dialogue->line;
         return NULL;
     }
+    list->examples[list->count].dialogue = list->dialogues;
     return example_make(history, collector->options, collector->role,
                         dialogue->messages[message].content, &list->examples[list->count++]);
 }
@@ -57,13 +58,29 @@ status examples_make(const struct history_options *options, const struct dataset
     out->examples = memory_allocate((size_t)capacity * sizeof *out->examples);
     struct collector collector = {options, role, out};
     for (int64_t d = 0; d < data->count; d++) {
+        const int64_t before = out->count;
         status s = history_walk(options, &data->dialogues[d], turn_collect, &collector);
+        out->dialogues += out->count > before;
         if (s) {
             examples_free(out);
             return status_context(s, "%s", data->path);
         }
     }
     return NULL;
+}
+
+void examples_order(const struct example_list *list, int64_t seed, int64_t epoch, int64_t *order)
+{
+    int64_t *first = memory_allocate((size_t)(list->dialogues + 1) * sizeof *first);
+    int64_t at = 0;
+    for (int64_t e = list->count - 1; e >= 0; e--) first[list->examples[e].dialogue] = e;
+    for (int64_t d = 0; d < list->dialogues; d++) {
+        const int64_t dialogue = prompt_order(seed, epoch, d, list->dialogues);
+        for (int64_t e = first[dialogue]; e < list->count && list->examples[e].dialogue == dialogue;
+             e++)
+            order[at++] = e;
+    }
+    free(first);
 }
 
 void examples_free(struct example_list *list)

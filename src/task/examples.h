@@ -10,11 +10,12 @@
 struct example {
     int32_t *history, *reply, *cuts;
     int64_t history_count, reply_count, cut_count;
+    int64_t dialogue; /* counted among those that have examples */
 };
 
 struct example_list {
-    struct example *examples;
-    int64_t count;
+    struct example *examples; /* those of a dialogue side by side, in the order of its turns */
+    int64_t count, dialogues;
     int64_t overlong;      /* turns left out: their prompt alone exceeds history.max_tokens */
     int64_t overlong_line; /* of the first of them */
 };
@@ -22,6 +23,9 @@ struct example_list {
 /* All turns of the given role.  ROLE_USER (sft.role: user): the turns after the first. */
 status examples_make(const struct history_options *options, const struct dataset *data,
                      enum dialogue_role role, struct example_list *out);
+/* The examples of an epoch: dialogues in prompt order, the turns of each side by side, so that a
+ * pass computes what they share once.  order [count], indices into examples. */
+void examples_order(const struct example_list *list, int64_t seed, int64_t epoch, int64_t *order);
 void examples_free(struct example_list *list);
 
 #endif
