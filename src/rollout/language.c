@@ -23,12 +23,12 @@ struct idf_table *language_count_words(const struct dataset *data)
     return table;
 }
 
-/* Encoders have markers whatever a folder holds. */
-static status has_encoder(const char *folder, bool *out)
+/* Encoders have markers whatever a folder holds.  No folder: a new model. */
+static status has_encoder(const struct language_settings *settings, const char *folder, bool *out)
 {
     char path[1200];
     json_t *config;
-    *out = false;
+    *out = !*folder && settings->encoder;
     snprintf(path, sizeof path, "%s/config.json", folder);
     if (!*folder || !file_exists(path)) return NULL;
     TRY(json_read(path, &config));
@@ -74,11 +74,10 @@ static status chat_open(struct language *language, const char *folder, const cha
     bool encoder;
     int32_t end;
     if (!language->tokenizer) return NULL;
-    TRY(has_encoder(model_folder, &encoder));
+    TRY(has_encoder(settings, model_folder, &encoder));
     if (encoder && !automatic)
-        FAIL(STATUS_INPUT,
-             "text.chat: %s is a model with an encoder, whose histories have markers; set auto",
-             model_folder);
+        FAIL(STATUS_INPUT, "text.chat: %s has an encoder, whose histories have markers; set auto",
+             model_folder[0] ? model_folder : "the new model");
     if (!automatic) {
         TRY(chat_by_name(settings->chat, &history->chat));
         TRY(chat_end(history->chat, language->tokenizer, &end));

@@ -51,6 +51,7 @@ _Static_assert((int)LANGUAGE_TEXT_MAX == (int)CONFIG_TEXT_MAX &&
 struct language_settings language_settings_of(const struct config *config)
 {
     struct language_settings settings = {.extra_ids = config->tokenizer.extra_ids,
+                                         .encoder = !strcmp(config->model.family, "t5"),
                                          .max_tokens = config->history.max_tokens,
                                          .prompt_only = config->task == TASK_SINGLE_TURN,
                                          .idf_quantile = config->salience.idf_quantile,

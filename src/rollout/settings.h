@@ -38,6 +38,7 @@ struct language_settings {
     char user_marker[LANGUAGE_TEXT_MAX], assistant_marker[LANGUAGE_TEXT_MAX];
     char chat[64];                    /* auto, or a chat format's name */
     char system[LANGUAGE_PROMPT_MAX]; /* of dialogues without one; empty: the chat format's own */
+    bool encoder;                     /* a new model has one */
     int64_t max_tokens;               /* of a history */
     bool prompt_only;                 /* a history is its last message */
     double idf_quantile;
