@@ -80,6 +80,13 @@ static const struct chat_format formats[] = {
                [ROLE_ASSISTANT] = {"", " ", "", true}},
      .end = "</s>",
      .system_in_user = true},
+    {.name = "mistral-nemo",
+     .begin = "<s>",
+     .turns = {[ROLE_SYSTEM] = {"[INST]", "", "\n\n", false},
+               [ROLE_USER] = {"[INST]", "", "[/INST]", false},
+               [ROLE_ASSISTANT] = {"", "", "", false}},
+     .end = "</s>",
+     .system_in_user = true},
     /* Roles by their names, for a model that came with no template. */
     {.name = "plain",
      .begin = "",

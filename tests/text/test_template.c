@@ -152,11 +152,11 @@ static void what_a_template_may_not_do_or_is_not_known_is_an_error(void **state)
     "{{ bos_token }}{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"  \
     "{{ raise_exception('roles') }}{% endif %}{% if m.role == 'user' %}{{ " user                   \
     " }}{% else %}{{ " reply " + eos_token }}{% endif %}{% endfor %}"
-#define MISTRAL_SYSTEM(place, user, reply)                                                         \
+#define MISTRAL_SYSTEM(place, user, reply, behind)                                                 \
     "{% if messages[0].role == 'system' %}{% set s = messages[0].content + '\\n\\n' %}"            \
     "{% set messages = messages[1:] %}{% endif %}{{ bos_token }}{% for m in messages %}"           \
     "{% if m.role == 'user' %}{{ " user " + (s if s is defined and loop." place                    \
-    " else '') + m.content }}{{ '[/INST]' if loop." place " or true }}{% else %}{{ " reply         \
+    " else '') + m.content + " behind " }}{% else %}{{ " reply                                     \
     " + eos_token }}{% endif %}{% endfor %}"
 #define QWEN3                                                                                      \
     "{% for m in messages %}{% if m.role == 'assistant' and loop.last %}"                          \
@@ -187,8 +187,11 @@ static void a_format_is_recognised_by_what_its_template_writes(void **state)
         {LLAMA3(""), "<|begin_of_text|>", "llama3", NULL},
         {LLAMA3(LLAMA31), "<|begin_of_text|>", "llama3.1", NULL},
         {MISTRAL("'[INST] ' + m.content + ' [/INST]'", "m.content"), "<s>", "mistral-v0.2", NULL},
-        {MISTRAL_SYSTEM("last", "'[INST] '", "' ' + m.content | trim"), "<s>", "mistral-v0.3",
-         NULL},
+        {MISTRAL_SYSTEM("last", "'[INST] '", "' ' + m.content | trim", "'[/INST]'"), "<s>",
+         "mistral-v0.3", NULL},
+        {MISTRAL_SYSTEM("first", "' [INST] '", "' ' + m.content", "' [/INST]'"), "<s>",
+         "mistral-v0.2-system", NULL},
+        {MISTRAL_SYSTEM("last", "'[INST]'", "m.content", "'[/INST]'"), "<s>", "mistral-nemo", NULL},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         const struct chat_template template = template_of(table[i].source, table[i].begin, "</s>");
