@@ -29,6 +29,8 @@ void dialogue_clear(struct dialogue *dialogue)
     free(dialogue->reply_tokens);
     free(dialogue->salient);
     free(dialogue->visible);
+    free(dialogue->marker);
+    free(dialogue->cuts);
     free(dialogue->special);
     free(dialogue->logp);
     memset(dialogue, 0, sizeof *dialogue);

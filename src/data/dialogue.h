@@ -24,11 +24,14 @@ struct dialogue {
     int32_t *history_tokens, *reply_tokens;
     uint8_t *salient; /* per history token; NULL when absent */
     uint8_t *visible; /* 0: the attention summary leaves the token out; NULL when absent */
+    uint8_t *marker;  /* 1: a token that a marker or template wrote, or a special one; NULL when
+                       * absent: `special` tells */
     int32_t *special; /* ids that are special tokens; NULL when absent: the model's own */
+    int32_t *cuts;    /* where histories share what was computed (struct encoded_history) */
     float *logp;      /* `update` lines: per reply token; NULL when absent */
     double advantage;
     bool has_advantage;
-    int64_t history_count, reply_count, special_count, turn;
+    int64_t history_count, reply_count, special_count, cut_count, turn;
     /* The slot values a gold reply must carry from earlier turns (synthetic corpus and the
      * slot carry-over metric): per message a NULL-terminated list, or NULL. */
     char ***slots;

@@ -193,6 +193,20 @@ static status read_update(const json_t *line, const char *where, struct dialogue
     return NULL;
 }
 
+static status read_cuts(const json_t *line, const char *where, struct dialogue *out)
+{
+    const json_t *list = json_object_get(line, "cuts");
+    if (!list || json_is_null(list)) return NULL;
+    TRY(read_tokens(line, where, "cuts", true, &out->cuts, &out->cut_count));
+    for (int64_t i = 0; i < out->cut_count; i++)
+        if (out->cuts[i] <= (i ? out->cuts[i - 1] : 0) || out->cuts[i] >= out->history_count - 1)
+            FAIL(STATUS_INPUT,
+                 "%s: \"cuts\"[%" PRId64
+                 "] must be above the one before it and below the last token of \"history_tokens\"",
+                 where, i);
+    return NULL;
+}
+
 static status read_token_line(const json_t *line, const char *where, enum dataset_need need,
                               struct dialogue *out)
 {
@@ -217,6 +231,8 @@ static status read_token_line(const json_t *line, const char *where, enum datase
     }
     TRY(read_marks(line, where, "salient", out->history_count, &out->salient));
     TRY(read_marks(line, where, "visible", out->history_count, &out->visible));
+    TRY(read_marks(line, where, "marker", out->history_count, &out->marker));
+    TRY(read_cuts(line, where, out));
     const json_t *special = json_object_get(line, "special");
     if (special && !json_is_null(special))
         TRY(read_tokens(line, where, "special", true, &out->special, &out->special_count));
@@ -287,6 +303,11 @@ static void write_tokens(FILE *out, const struct dialogue *dialogue)
     json_write_integers(out, dialogue->history_tokens, dialogue->history_count);
     write_marks(out, "salient", dialogue->salient, dialogue->history_count);
     write_marks(out, "visible", dialogue->visible, dialogue->history_count);
+    write_marks(out, "marker", dialogue->marker, dialogue->history_count);
+    if (dialogue->cuts) {
+        fputs(",\"cuts\":", out);
+        json_write_integers(out, dialogue->cuts, dialogue->cut_count);
+    }
     fprintf(out, ",\"turn\":%" PRId64, dialogue->turn);
     if (dialogue->reply_count >= 0) {
         fputs(",\"reply_tokens\":", out);

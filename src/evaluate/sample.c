@@ -21,6 +21,8 @@ struct sample sample_of_reply(const struct prompt *prompt, const struct reply *r
                            .visible = prompt->visible,
                            .turn_of = prompt->turn_of,
                            .part = prompt->part,
+                           .cuts = prompt->cuts,
+                           .cut_count = prompt->cut_count,
                            .reply = reply->tokens,
                            .logp = reply->logp,
                            .token_entropy = reply->token_entropy,
@@ -42,6 +44,8 @@ struct sample sample_of_turn(const struct experience *experience,
                            .visible = turn->visible,
                            .turn_of = turn->turn_of,
                            .part = turn->part,
+                           .cuts = turn->cuts,
+                           .cut_count = turn->cut_count,
                            .reply = turn->reply_tokens,
                            .logp = turn->logp,
                            .token_entropy = turn->token_entropy,
@@ -123,6 +127,19 @@ static void marks_write(FILE *out, const char *key, const uint8_t *marks, int64_
     fputc(']', out);
 }
 
+/* What a decoder-only model's masses go by, and what its sums run over. */
+static void segments_write(FILE *out, const struct sample *s)
+{
+    if (s->statistics->table != &statistics_causal) return;
+    fputs(",\"marker\":[", out);
+    for (int64_t i = 0; i < s->history_count; i++)
+        fprintf(out, "%s%d", i ? "," : "", s->part[i] == PART_MARKER);
+    fputc(']', out);
+    if (!s->cut_count) return;
+    fputs(",\"cuts\":", out);
+    json_write_integers(out, s->cuts, s->cut_count);
+}
+
 /* A list of numbers, or where a token has several a list of lists. */
 static void statistic_write(FILE *out, const struct statistics *statistics, int row)
 {
@@ -175,6 +192,7 @@ status sample_write(FILE *out, const struct sample *s)
     json_write_integers(out, s->history, s->history_count);
     marks_write(out, "salient", s->salient, s->history_count);
     marks_write(out, "visible", s->visible, s->history_count);
+    segments_write(out, s);
     fputs(",\"reply_tokens\":", out);
     json_write_integers(out, s->reply, s->reply_count);
     fprintf(out, ",\"ended\":%s,\"logp\":", s->ended ? "true" : "false");

@@ -24,6 +24,8 @@ struct sample {
     int64_t history_count, reply_count;
     const int32_t *history;
     const uint8_t *salient, *visible, *turn_of, *part; /* [history_count], see prompt.h */
+    const int32_t *cuts;                               /* [cut_count] */
+    int64_t cut_count;
     const int32_t *reply;
     const float *logp, *token_entropy; /* [reply_count] */
     bool ended;

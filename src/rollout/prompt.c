@@ -48,11 +48,7 @@ status prompt_from_history(const struct history *history, const struct rollout_s
                                                     [ROLE_SYSTEM] = PART_SYSTEM};
         out->part[i] = encoded.special[i] ? PART_MARKER : part_of[encoded.role[i]];
     }
-    if (encoded.cut_count) {
-        out->cuts = memory_allocate((size_t)encoded.cut_count * sizeof *out->cuts);
-        memcpy(out->cuts, encoded.cuts, (size_t)encoded.cut_count * sizeof *out->cuts);
-        out->cut_count = encoded.cut_count;
-    }
+    prompt_cut(out, encoded.cuts, encoded.cut_count);
     prompt_count(out);
     encoded_history_free(&encoded);
     return NULL;
@@ -87,6 +83,20 @@ void prompt_restrict(struct prompt *prompt, const uint8_t *visible)
 {
     for (int64_t i = 0; i < prompt->count; i++) prompt->visible[i] &= visible[i];
     prompt_count(prompt);
+}
+
+void prompt_mark(struct prompt *prompt, const uint8_t *marker)
+{
+    for (int64_t i = 0; i < prompt->count; i++)
+        prompt->part[i] = marker[i] ? PART_MARKER : PART_USER;
+}
+
+void prompt_cut(struct prompt *prompt, const int32_t *cuts, int64_t cut_count)
+{
+    if (!cut_count) return;
+    prompt->cuts = memory_allocate((size_t)cut_count * sizeof *prompt->cuts);
+    memcpy(prompt->cuts, cuts, (size_t)cut_count * sizeof *prompt->cuts);
+    prompt->cut_count = cut_count;
 }
 
 void prompt_free(struct prompt *prompt)

@@ -99,6 +99,11 @@ static void token_lines_are_checked(void **state)
     refused("{\"history_tokens\":[1.5]}", DATASET_GENERATE, "not a token id");
     refused("{\"history_tokens\":[1,2],\"salient\":[1]}", DATASET_GENERATE, "each of the 2");
     refused("{\"history_tokens\":[1],\"salient\":[2]}", DATASET_GENERATE, "0 or 1");
+    refused("{\"history_tokens\":[1,2],\"marker\":[1]}", DATASET_GENERATE, "each of the 2");
+    refused("{\"history_tokens\":[1,2,3,4],\"cuts\":[1,1]}", DATASET_GENERATE, "\"cuts\"[1]");
+    refused("{\"history_tokens\":[1,2,3,4],\"cuts\":[0]}", DATASET_GENERATE, "\"cuts\"[0]");
+    refused("{\"history_tokens\":[1,2,3,4],\"cuts\":[3]}", DATASET_GENERATE,
+            "below the last token");
     refused("{\"history_tokens\":[1],\"reply_tokens\":[4,5],\"logp\":[-1],\"advantage\":1}",
             DATASET_UPDATE, "each of the 2");
     refused("{\"history_tokens\":[1],\"reply_tokens\":[4],\"logp\":[-1]}", DATASET_UPDATE,
@@ -110,7 +115,7 @@ static void a_token_line_keeps_its_id_and_numbers(void **state)
     (void)state;
     struct dataset *dataset;
     status s = read_text("{\"id\":\"a\\\"b\",\"history_tokens\":[7,1],\"reply_tokens\":[],"
-                         "\"salient\":[1,0],\"turn\":3,\"more\":{}}\n"
+                         "\"salient\":[1,0],\"marker\":[0,1],\"cuts\":[],\"turn\":3,\"more\":{}}\n"
                          "{\"id\":12,\"history_tokens\":[7],\"reply_tokens\":[4]}",
                          DATASET_SCORE, &dataset);
     assert_null(s);
@@ -120,6 +125,9 @@ static void a_token_line_keeps_its_id_and_numbers(void **state)
     assert_int_equal(line->reply_count, 0);
     assert_int_equal(line->turn, 3);
     assert_int_equal(line->salient[0], 1);
+    assert_int_equal(line->marker[1], 1);
+    assert_int_equal(line->cut_count, 0);
+    assert_null(line[1].marker);
     assert_string_equal(line[1].id, "12");
     assert_int_equal(line[1].turn, 1);
     assert_null(line[1].salient);

@@ -90,3 +90,33 @@ expect_status 0 "$regard" import-data --keep-system --data "$work/system.jsonl" 
 expect_equal_files "$work/system.jsonl" "$work/kept.jsonl"
 expect_status 0 "$regard" import-data --data "$work/system.jsonl" --out "$work/joined.jsonl"
 grep -q '"content":"Be brief.\\nOpen?"' "$work/joined.jsonl" || fail "the system's words are lost"
+
+# What was sampled in a second turn is scored alike from its record: the same tokens, the same bits.
+new+=(--set text.chat=chatml)
+expect_status 0 "$regard" train "${new[@]}" --set data.train=synthetic:1:8 --set train.updates=1 \
+    --set rollout.turns=3 --set data.valid=synthetic:2:2 --set eval.every=1 --run "$work/talk"
+model=$(newest "$work/talk")
+records=$work/talk/samples/step-000001.jsonl
+expect_status 0 "$regard" eval "${new[@]}" --model "$model" --data synthetic:1:3 --out "$work/table.json" \
+    --samples "$work/eval.jsonl"
+expect_status 0 "$regard" score "${new[@]}" --set eval.temperature=1 --model "$model" --data "$work/eval.jsonl" \
+    --out "$work/again.jsonl"
+python3 - "$work" "$records" <<'END' || fail "records of decoder-only models"
+import json, sys
+work, records = sys.argv[1:]
+read = lambda path: [json.loads(line) for line in open(path)]
+evaluated, again = read(f"{work}/eval.jsonl"), read(f"{work}/again.jsonl")
+assert len(evaluated) == len(again) and any(s["turn"] == 2 for s in evaluated)
+for a, b in zip(evaluated, again):
+    for key in ["history_tokens", "marker", "attention_entropy", "salient_mass", "first_mass", "special_mass",
+                "history_mass", "reply_mass", "reward"]:
+        assert a[key] == b[key], key
+    assert a.get("cuts") == b.get("cuts")
+    # A history that history.max_tokens has cut has none.
+    assert a["turn"] > 1 or "cuts" not in a
+    assert a["turn"] != 2 or len(a["cuts"]) == 2
+    marked = [t for t, m in zip(a["history_tokens"], a["marker"]) if m]
+    assert {259, 260} <= set(marked) and len(marked) < len(a["history_tokens"])
+for s in read(records):
+    assert len(s["marker"]) == len(s["history_tokens"])
+END

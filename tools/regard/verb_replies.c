@@ -10,7 +10,9 @@
 
 #define RECORD                                                                                     \
     "  turn, id, messages [{role, content}], reply, pieces (a text a token of the reply),\n"       \
-    "  history_tokens, salient and visible (a 0 or 1 each), reply_tokens, ended;\n"                \
+    "  history_tokens, salient and visible (a 0 or 1 each), reply_tokens, ended; of "              \
+    "decoder-only\n"                                                                               \
+    "  models marker (1: of the template) and cuts (where a history's parts are shared);\n"        \
     "  a number a token: logp, token_entropy, attention_entropy (nats),\n"                         \
     "  attention_entropy_floored, salient_mass, special_mass; lists a token: turn_mass (by "       \
     "turn),\n"                                                                                     \
@@ -137,6 +139,9 @@ static status token_prompt(const struct session *session, const struct dialogue 
                            dialogue->turn ? (int32_t)dialogue->turn : 1, &special,
                            &session->settings, prompt));
     if (dialogue->visible) prompt_restrict(prompt, dialogue->visible);
+    if (dialogue->marker) prompt_mark(prompt, dialogue->marker);
+    if (model_shape_is_causal(model_shape(session->model)))
+        prompt_cut(prompt, dialogue->cuts, dialogue->cut_count);
     return NULL;
 }
 

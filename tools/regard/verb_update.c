@@ -39,6 +39,8 @@ static void batch_make(const struct config *config, const struct dataset *data, 
         const struct dialogue *line = &data->dialogues[i];
         turns[i] = (struct learn_turn){.history = line->history_tokens,
                                        .history_count = line->history_count,
+                                       .cuts = line->cuts,
+                                       .cut_count = line->cut_count,
                                        .reply = line->reply_tokens,
                                        .reply_count = line->reply_count,
                                        .logp_old = line->logp,
