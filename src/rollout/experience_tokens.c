@@ -39,9 +39,10 @@ void experience_tokens_add(const struct experience *experience, bool causal,
     int64_t replies = 0;
     for (size_t i = 0; i < turns; i++) {
         const struct experience_turn *turn = &experience->turns[i];
-        tokens->pairs += turn->history_length + turn->reply_length;
         sequences[i] = sequence_make(turn);
         if (!turn->reply_length) continue;
+        /* A causal model's history ends in the reply's first input. */
+        tokens->pairs += turn->history_length + turn->reply_length - (causal ? 1 : 0);
         tokens->computed += turn->reply_length;
         if (causal)
             leaves[replies++] = forest_add(&forest, sequences[i].tokens,

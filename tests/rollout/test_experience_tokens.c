@@ -37,7 +37,7 @@ static void a_causal_rollout_computes_a_history_once_and_no_reply_again(void **s
     struct experience *one = dialogue_new();
     struct experience_tokens tokens = {0};
     experience_tokens_add(one, true, &tokens);
-    assert_int_equal(tokens.pairs, 8 + 9 + 14 + 14);
+    assert_int_equal(tokens.pairs, 8 + 9 + 14 + 14 - 4);
     /* 1 to 4; 5, 20, 21 and 5, 30, 31, 32 as replies' rows; 22, 6, 7, 8; 9, 40 twice. */
     assert_int_equal(tokens.computed, 4 + 3 + 4 + 4 + 2 + 2);
     experience_tokens_add(one, true, &tokens);
