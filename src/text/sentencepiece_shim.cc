@@ -163,6 +163,11 @@ int32_t sentencepiece_id(const struct sp_model *model, const char *piece)
     return id >= 0 && model->processor.IdToPiece(id) == piece ? id : -1;
 }
 
+const char *sentencepiece_piece(const struct sp_model *model, int32_t id)
+{
+    return model->processor.IdToPiece(id).c_str();
+}
+
 bool sentencepiece_encode(const struct sp_model *model, const char *text, size_t size,
                           sentencepiece_visit visit, void *context, char error[SENTENCEPIECE_ERROR])
 {

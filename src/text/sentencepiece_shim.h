@@ -27,6 +27,8 @@ int32_t sentencepiece_pad(const struct sp_model *model);
 int32_t sentencepiece_end(const struct sp_model *model);
 int32_t sentencepiece_unknown(const struct sp_model *model);
 int32_t sentencepiece_id(const struct sp_model *model, const char *piece); /* -1: none */
+/* Of an id below sentencepiece_size. */
+const char *sentencepiece_piece(const struct sp_model *model, int32_t id);
 
 bool sentencepiece_encode(const struct sp_model *model, const char *text, size_t size,
                           sentencepiece_visit visit, void *context,

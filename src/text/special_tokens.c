@@ -29,9 +29,10 @@ static int64_t extra_number(const struct tokenizer *tokenizer, int64_t position)
 const char *special_text(const struct tokenizer *tokenizer, int32_t id, char scratch[32])
 {
     if (tokenizer->kind == TOKENIZER_SPM) return NULL;
-    if (id == tokenizer->pad) return "<pad>";
-    if (id == tokenizer->end) return "</s>";
-    if (id == tokenizer->unknown) return "<unk>";
+    const bool named = tokenizer->kind != TOKENIZER_LLAMA; /* there they are added tokens */
+    if (named && id == tokenizer->pad) return "<pad>";
+    if (named && id == tokenizer->end) return "</s>";
+    if (named && id == tokenizer->unknown) return "<unk>";
     if (is_extra(tokenizer, id)) {
         snprintf(scratch, 32, "<extra_id_%" PRId64 ">",
                  extra_number(tokenizer, id - tokenizer->pieces));
@@ -43,7 +44,17 @@ const char *special_text(const struct tokenizer *tokenizer, int32_t id, char scr
 
 bool special_stands_apart(const struct tokenizer *tokenizer, int32_t id)
 {
-    return is_extra(tokenizer, id) || added_of(tokenizer, id);
+    const struct added_token *added = added_of(tokenizer, id);
+    if (tokenizer->kind != TOKENIZER_LLAMA) return is_extra(tokenizer, id) || added;
+    const bool role = id == tokenizer->pad || id == tokenizer->end || id == tokenizer->begin ||
+                      id == tokenizer->unknown;
+    return added && !role && (!added->special || id >= tokenizer->pieces);
+}
+
+bool added_is_special(const struct tokenizer *tokenizer, int32_t id)
+{
+    const struct added_token *added = added_of(tokenizer, id);
+    return added && added->special;
 }
 
 bool special_is_skipped(const struct tokenizer *tokenizer, int32_t id)
@@ -99,7 +110,8 @@ static int32_t own_special_at(const struct tokenizer *tokenizer, const char *tex
 int32_t special_at(const struct tokenizer *tokenizer, const char *text, size_t size, size_t *length)
 {
     if (tokenizer->kind == TOKENIZER_SPM) return -1;
-    int32_t found = own_special_at(tokenizer, text, size, length);
+    int32_t found = -1;
+    if (tokenizer->kind != TOKENIZER_LLAMA) found = own_special_at(tokenizer, text, size, length);
     if (found < 0) *length = 0;
     for (int64_t i = 0; i < tokenizer->added_count; i++) {
         size_t added_length;

@@ -66,7 +66,8 @@ status tokenizer_open_spm(const char *file, struct tokenizer **out)
 void tokenizer_close(struct tokenizer *tokenizer)
 {
     if (!tokenizer) return;
-    if (tokenizer->model) sentencepiece_free(tokenizer->model);
+    sentencepiece_free(tokenizer->model);
+    sentencepiece_free(tokenizer->bare);
     for (int64_t i = 0; i < tokenizer->added_count; i++) free(tokenizer->added[i].text);
     free(tokenizer->added);
     bpe_free(tokenizer->bpe);
@@ -96,7 +97,9 @@ static status encode_segment(const struct tokenizer *tokenizer, const char *text
     }
     char error[SENTENCEPIECE_ERROR];
     struct segment_target target = {out, (int32_t)offset};
-    if (!sentencepiece_encode(tokenizer->model, text, size, add_piece, &target, error))
+    const struct sp_model *model =
+        tokenizer->bare && offset > 0 ? tokenizer->bare : tokenizer->model;
+    if (!sentencepiece_encode(model, text, size, add_piece, &target, error))
         FAIL(STATUS_INPUT, "SentencePiece: %s", error);
     return NULL;
 }
@@ -123,6 +126,11 @@ static status encode(const struct tokenizer *tokenizer, const char *text, size_t
             segment_size -= space_at_end(segment + skipped, segment_size);
         if (segment_size > 0)
             TRY(encode_segment(tokenizer, segment + skipped, segment_size, start + skipped, out));
+        /* The space before a text stands alone before an added token that is not special. */
+        if (special >= 0 && at == 0 && tokenizer->bare && !added_is_special(tokenizer, special)) {
+            const int32_t space = sentencepiece_id(tokenizer->model, LLAMA_SPACE);
+            if (space >= 0) token_list_add(out, space, 0, 0);
+        }
         if (special >= 0) {
             token_list_add(out, special, (int32_t)at, (int32_t)(at + length));
             start = at + length;
@@ -210,7 +218,9 @@ static status decode_stretches(const struct tokenizer *tokenizer, const int32_t 
             continue;
         }
         struct text_buffer stretch = {0};
-        s = decode_stretch(tokenizer, kept, kept_count, &stretch);
+        s = tokenizer->kind == TOKENIZER_LLAMA
+                ? llama_decode_stretch(tokenizer, kept, kept_count, &stretch)
+                : decode_stretch(tokenizer, kept, kept_count, &stretch);
         if (!s && kept_count > 0 && (stretch.size > 0 || i == count)) {
             if (joined) text_append(out, " ", 1);
             text_append(out, stretch.data, stretch.size);
@@ -238,7 +248,7 @@ status tokenizer_decode_sized(const struct tokenizer *tokenizer, const int32_t *
         bytes_decode(tokenizer, ids, count, skip_special, &out);
     else if (tokenizer->kind == TOKENIZER_BPE)
         bpe_decode(tokenizer->bpe, ids, count, skip_special, &out);
-    else if (tokenizer->kind == TOKENIZER_EXTRA)
+    else if (tokenizer->kind == TOKENIZER_EXTRA || tokenizer->kind == TOKENIZER_LLAMA)
         s = decode_stretches(tokenizer, ids, count, skip_special, &out);
     else
         s = decode_run(tokenizer, ids, count, false, &out);
@@ -346,7 +356,7 @@ int64_t tokenizer_size(const struct tokenizer *tokenizer)
 
 int32_t tokenizer_pad(const struct tokenizer *tokenizer)
 {
-    return tokenizer->pad < 0 && tokenizer->kind == TOKENIZER_BPE ? tokenizer->end : tokenizer->pad;
+    return tokenizer->pad < 0 && tokenizer->files.count > 0 ? tokenizer->end : tokenizer->pad;
 }
 
 int32_t tokenizer_end(const struct tokenizer *tokenizer)
@@ -362,6 +372,9 @@ int32_t tokenizer_begin(const struct tokenizer *tokenizer)
 bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id)
 {
     if (tokenizer->kind == TOKENIZER_BPE && bpe_is_special(tokenizer->bpe, id)) return true;
+    if (tokenizer->kind == TOKENIZER_LLAMA && id != tokenizer->unknown &&
+        added_is_special(tokenizer, id))
+        return true;
     return id >= 0 && (id == tokenizer->pad || id == tokenizer->end || id == tokenizer->begin);
 }
 

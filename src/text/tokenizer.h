@@ -1,6 +1,6 @@
-/* Text to token ids and back: SentencePiece, with or without extra ids, byte-level BPE
- * (tokenizer.json), and bytes.  A tokenizer remembers words it has encoded: one thread at a time.
- */
+/* Text to token ids and back: SentencePiece, with extra ids (T5) or special tokens by name (Llama
+ * 2), byte-level BPE (tokenizer.json), and bytes.  A tokenizer remembers words it has encoded: one
+ * thread at a time. */
 #ifndef REGARD_TEXT_TOKENIZER_H
 #define REGARD_TEXT_TOKENIZER_H
 
@@ -15,9 +15,11 @@ struct tokenizer;
 
 /* From a folder: tokenizer_config.json may say bytes; else spiece.model
  * (extra ids from tokenizer_config.json's extra_ids, 100 when absent), where tokens that were added
- * (added_tokens_decoder, added_tokens.json) are single ids; else tokenizer.json of a byte-level BPE,
- * whose end, begin and pad are found as Transformers finds them.  *out is NULL when the folder holds
- * no tokenizer; one that cannot be read is an error (a T5's tokenizer.json without spiece.model). */
+ * (added_tokens_decoder, added_tokens.json) are single ids; else tokenizer.json of a byte-level
+ * BPE, or tokenizer.model as LlamaTokenizer reads it, whose end, begin and pad are found as
+ * Transformers finds them (pad: the end where there is none).  *out is NULL when the folder holds
+ * no tokenizer; one that cannot be read is an error (a T5's tokenizer.json without spiece.model).
+ */
 status tokenizer_open(const char *folder, struct tokenizer **out);
 status tokenizer_open_spm(const char *file, struct tokenizer **out); /* SentencePiece alone */
 struct tokenizer *tokenizer_bytes(int64_t extra_ids); /* ids 0 pad 1 end 2 unk, bytes from 3 */

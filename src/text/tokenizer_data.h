@@ -3,6 +3,7 @@
 #ifndef REGARD_TEXT_TOKENIZER_DATA_H
 #define REGARD_TEXT_TOKENIZER_DATA_H
 
+#include "src/base/json.h"
 #include "src/base/status.h"
 #include "src/text/bpe.h"
 #include "src/text/sentencepiece_shim.h"
@@ -15,7 +16,8 @@ enum tokenizer_kind {
     TOKENIZER_SPM,   /* SentencePiece alone */
     TOKENIZER_EXTRA, /* SentencePiece with extra ids */
     TOKENIZER_BYTES, /* bytes of UTF-8 with extra ids */
-    TOKENIZER_BPE    /* byte-level BPE of tokenizer.json */
+    TOKENIZER_BPE,   /* byte-level BPE of tokenizer.json */
+    TOKENIZER_LLAMA  /* SentencePiece with special tokens by name */
 };
 
 /* A token beyond the model's own pieces and extra ids: its text becomes its one id. */
@@ -29,6 +31,8 @@ struct added_token {
 struct tokenizer {
     enum tokenizer_kind kind;
     struct sp_model *model;  /* of SentencePiece */
+    struct sp_model *bare;   /* of TOKENIZER_LLAMA: without a space before the text, for what stands
+                              * behind a special token; NULL: as `model` */
     struct bpe *bpe;         /* of TOKENIZER_BPE */
     struct kept_files files; /* of decoder-only models */
     char *file;              /* the bytes of spiece.model */
@@ -44,6 +48,22 @@ struct tokenizer {
 /* spiece.model with so many extra ids; extra_ids < 0: SentencePiece alone. */
 status tokenizer_open_pieces(const char *file, int64_t extra_ids, struct tokenizer **out);
 
+#define LLAMA_SPACE "\xE2\x96\x81" /* what a space is in pieces: U+2581 */
+/* Of TOKENIZER_LLAMA: reads the kept tokenizer.model.  space_once: a space is put before a text
+ * alone, not before what stands behind a special token. */
+status llama_open_model(struct tokenizer *tokenizer, bool space_once);
+/* Appends the text of pieces and of special tokens that do not stand apart. */
+status llama_decode_stretch(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
+                            struct text_buffer *out);
+
+/* An added token with the flags of its entry in added_tokens_decoder (NULL: none); one that is
+ * there already with that id is passed over. */
+status added_token_add(struct tokenizer *tokenizer, const char *path, const char *text, int64_t id,
+                       const json_t *flags, bool special);
+/* Those of tokenizer_config.json's added_tokens_decoder and of added_tokens.json. */
+status added_tokens_read(const char *folder, const json_t *config, const char *path,
+                         struct tokenizer *tokenizer);
+
 /* The tokenizer of a decoder-only model; *out stays as it is where the folder holds none. */
 status tokenizer_open_json(const char *folder, struct tokenizer **out);
 /* A JSON file that is an object, its numbers as reals: Transformers writes integers of 31 digits.
@@ -58,6 +78,8 @@ int32_t special_at(const struct tokenizer *tokenizer, const char *text, size_t s
 const char *special_text(const struct tokenizer *tokenizer, int32_t id, char scratch[32]);
 /* Extra ids and added tokens: decoded text has a space on either side of them. */
 bool special_stands_apart(const struct tokenizer *tokenizer, int32_t id);
+/* Whether id is an added token that is flagged special. */
+bool added_is_special(const struct tokenizer *tokenizer, int32_t id);
 /* Whether it is left out where special tokens are skipped. */
 bool special_is_skipped(const struct tokenizer *tokenizer, int32_t id);
 /* Does white space before (behind) this special token vanish in encoding?  id -1: no. */

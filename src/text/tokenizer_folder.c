@@ -80,16 +80,16 @@ static status class_read(const json_t *config, const char *path, bool *bytes)
 
 /* The texts and ids of tokens that were added, of tokenizer_config.json (with their flags) and, as
  * Transformers before 4.34 wrote them, of added_tokens.json. */
-static status added_token_add(struct tokenizer *tokenizer, const char *path, const char *text,
-                              int64_t id, const json_t *flags, bool special)
+status added_token_add(struct tokenizer *tokenizer, const char *path, const char *text, int64_t id,
+                       const json_t *flags, bool special)
 {
     size_t length;
     const int32_t there = special_at(tokenizer, text, strlen(text), &length);
     if (there == id && length == strlen(text)) return NULL;
-    if (tokenizer->model && id < tokenizer->pieces &&
-        sentencepiece_id(tokenizer->model, text) == id)
-        return NULL;
-    if (!*text || id < tokenizer->pieces + tokenizer->extra_ids || id > ADDED_ID_MAX)
+    const bool piece = tokenizer->model && id < tokenizer->pieces &&
+                       sentencepiece_id(tokenizer->model, text) == id;
+    if (piece && tokenizer->kind != TOKENIZER_LLAMA) return NULL;
+    if (!*text || id > ADDED_ID_MAX || (!piece && id < tokenizer->pieces + tokenizer->extra_ids))
         FAIL(STATUS_INPUT,
              "%s: added token \"%s\" has id %" PRId64 ", where ids from %" PRId64
              " to %d are free; remove it or give it one of these",
@@ -179,6 +179,13 @@ static status added_tokens_file(const char *folder, const json_t *config,
     return s;
 }
 
+status added_tokens_read(const char *folder, const json_t *config, const char *path,
+                         struct tokenizer *tokenizer)
+{
+    TRY(added_tokens_of(config, path, tokenizer));
+    return added_tokens_file(folder, config, tokenizer);
+}
+
 static bool has_file(const char *folder, const char *name)
 {
     char path[PATH_MAX];
@@ -213,8 +220,7 @@ static status open_by_config(const char *folder, const json_t *config, const cha
         TRY(tokenizer_open_pieces(model_path, extra_ids, out));
     }
     if (!*out) return NULL;
-    status s = added_tokens_of(config, path, *out);
-    return s ? s : added_tokens_file(folder, config, *out);
+    return added_tokens_read(folder, config, path, *out);
 }
 
 status tokenizer_open(const char *folder, struct tokenizer **out)
@@ -289,7 +295,7 @@ static status write_config(const char *folder, bool bytes, int64_t extra_ids,
 
 status tokenizer_save(const struct tokenizer *tokenizer, const char *folder)
 {
-    if (tokenizer->kind == TOKENIZER_BPE) return kept_files_write(&tokenizer->files, folder);
+    if (tokenizer->files.count > 0) return kept_files_write(&tokenizer->files, folder);
     if (tokenizer->kind != TOKENIZER_BYTES) {
         char path[PATH_MAX];
         snprintf(path, sizeof path, "%s/spiece.model", folder);

@@ -57,9 +57,10 @@ static int32_t token_id(const json_t *object, const char *key, int64_t size)
     return id >= 0 && id < (double)size ? (int32_t)id : -1;
 }
 
-/* The token of a role ("eos"): by name, else by id. */
+/* The token of a role ("eos"): by name, else by the class's name for it (NULL: none), else by id.
+ */
 static status find_role(const struct tokenizer *tokenizer, const struct folder_files *files,
-                        const char *folder, const char *role, int32_t *out)
+                        const char *folder, const char *role, const char *usual, int32_t *out)
 {
     char key[32], id_key[32];
     snprintf(key, sizeof key, "%s_token", role);
@@ -72,7 +73,8 @@ static status find_role(const struct tokenizer *tokenizer, const struct folder_f
             FAIL(STATUS_INPUT, "%s: %s \"%s\" is no token of the tokenizer", folder, key, name);
         return NULL;
     }
-    *out = token_id(files->generation, id_key, tokenizer->size);
+    *out = usual ? tokenizer_piece(tokenizer, usual) : -1;
+    if (*out < 0) *out = token_id(files->generation, id_key, tokenizer->size);
     if (*out < 0) *out = token_id(files->model, id_key, tokenizer->size);
     return NULL;
 }
@@ -81,10 +83,15 @@ static status find_role(const struct tokenizer *tokenizer, const struct folder_f
 static void name_role(const struct tokenizer *tokenizer, json_t *config, const char *key,
                       int32_t id)
 {
-    size_t size;
     if (id < 0) return;
-    const char *text = bpe_bytes(tokenizer->bpe, id, &size);
-    json_t *name = json_stringn(text, size);
+    json_t *name = NULL;
+    if (tokenizer->kind == TOKENIZER_BPE) {
+        size_t size;
+        const char *text = bpe_bytes(tokenizer->bpe, id, &size);
+        name = json_stringn(text, size);
+    } else if (id < tokenizer->pieces) {
+        name = json_string(sentencepiece_piece(tokenizer->model, id));
+    }
     if (name && tokenizer_piece(tokenizer, json_string_value(name)) == id)
         json_object_set(config, key, name);
     json_decref(name);
@@ -105,7 +112,8 @@ static status keep_roles(struct tokenizer *tokenizer, const struct folder_files 
     if (there)
         TRY(json_parse_file(there->data, there->size, there->name, 0, &config));
     else
-        config = json_pack("{s:s}", "tokenizer_class", "PreTrainedTokenizerFast");
+        config = json_pack("{s:s}", "tokenizer_class",
+                           tokenizer->bpe ? "PreTrainedTokenizerFast" : "LlamaTokenizer");
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
         if (token_name(files->config, roles[i].key) || token_name(files->map, roles[i].key))
             continue;
@@ -130,49 +138,127 @@ static status read_bpe(struct tokenizer *tokenizer, const json_t *root, const ch
     return NULL;
 }
 
-static status fill(struct tokenizer *tokenizer, const char *folder, const json_t *root,
-                   const char *path)
+static status fill_bpe(struct tokenizer *tokenizer, const char *folder, const json_t *root,
+                       const struct folder_files *files)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/tokenizer.json", folder);
+    TRY(read_bpe(tokenizer, root, path, files));
+    TRY(find_role(tokenizer, files, folder, "eos", NULL, &tokenizer->end));
+    TRY(find_role(tokenizer, files, folder, "bos", NULL, &tokenizer->begin));
+    return find_role(tokenizer, files, folder, "pad", NULL, &tokenizer->pad);
+}
+
+/* Whether a space is put before a text alone and not behind special tokens: as tokenizer.json says,
+ * which Transformers takes where it is there, else as `legacy` does. */
+static bool space_once(const json_t *root, const json_t *config)
+{
+    const json_t *splitter = json_object_get(root, "pre_tokenizer");
+    const char *scheme = json_string_value(json_object_get(splitter, "prepend_scheme"));
+    if (root) return scheme && !strcmp(scheme, "first");
+    return json_is_false(json_object_get(config, "legacy"));
+}
+
+/* Special tokens are found in a text and decoded as added ones are. */
+static status role_add(struct tokenizer *tokenizer, const char *path, int32_t id)
+{
+    if (id < 0) return NULL;
+    for (int64_t i = 0; i < tokenizer->added_count; i++) {
+        if (tokenizer->added[i].id != id) continue;
+        tokenizer->added[i].special = true;
+        return NULL;
+    }
+    return added_token_add(tokenizer, path, sentencepiece_piece(tokenizer->model, id), id, NULL,
+                           true);
+}
+
+static status fill_llama(struct tokenizer *tokenizer, const char *folder, const json_t *root,
+                         const struct folder_files *files)
+{
+    static const char *const classes[] = {"LlamaTokenizer", "LlamaTokenizerFast",
+                                          "TokenizersBackend", NULL};
+    const char *class = json_string_value(json_object_get(files->config, "tokenizer_class"));
+    char path[PATH_MAX];
+    bool known = !class;
+    snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);
+    for (int i = 0; class && classes[i]; i++) known = known || !strcmp(class, classes[i]);
+    if (!known)
+        FAIL(STATUS_INPUT,
+             "%s: tokenizer_class %s with tokenizer.model is not supported (LlamaTokenizer is)",
+             path, class);
+    TRY(status_context(llama_open_model(tokenizer, space_once(root, files->config)),
+                       "%s/tokenizer.model", folder));
+    TRY(added_tokens_read(folder, files->config, path, tokenizer));
+    TRY(find_role(tokenizer, files, folder, "unk", "<unk>", &tokenizer->unknown));
+    TRY(find_role(tokenizer, files, folder, "eos", "</s>", &tokenizer->end));
+    TRY(find_role(tokenizer, files, folder, "bos", "<s>", &tokenizer->begin));
+    TRY(find_role(tokenizer, files, folder, "pad", NULL, &tokenizer->pad));
+    TRY(role_add(tokenizer, path, tokenizer->unknown));
+    TRY(role_add(tokenizer, path, tokenizer->end));
+    TRY(role_add(tokenizer, path, tokenizer->begin));
+    return role_add(tokenizer, path, tokenizer->pad);
+}
+
+static status fill(struct tokenizer *tokenizer, const char *folder, const json_t *root)
 {
     struct folder_files files = {NULL};
     status s = kept_files_read(folder, &tokenizer->files);
     if (!s) s = read_files(folder, &files);
-    if (!s) s = read_bpe(tokenizer, root, path, &files);
-    if (!s) s = find_role(tokenizer, &files, folder, "eos", &tokenizer->end);
-    if (!s) s = find_role(tokenizer, &files, folder, "bos", &tokenizer->begin);
-    if (!s) s = find_role(tokenizer, &files, folder, "pad", &tokenizer->pad);
+    if (!s)
+        s = (tokenizer->kind == TOKENIZER_BPE ? fill_bpe : fill_llama)(tokenizer, folder, root,
+                                                                       &files);
     if (!s) s = keep_roles(tokenizer, &files);
     free_files(&files);
     return s;
 }
 
-static status open_backend(const char *folder, const char *path, const json_t *root,
-                           struct tokenizer **out)
+/* Which kind a folder holds: a byte-level tokenizer.json, else tokenizer.model. */
+static status kind_of(const char *folder, const json_t *root, bool has_model,
+                      enum tokenizer_kind *kind)
 {
-    const char *type = json_string_value(json_object_get(json_object_get(root, "model"), "type"));
+    const json_t *model = json_object_get(root, "model");
+    const char *type = json_string_value(json_object_get(model, "type"));
+    const bool falls_back = json_is_true(json_object_get(model, "byte_fallback"));
+    *kind = TOKENIZER_BPE;
+    if (has_model && (!type || falls_back || !strcmp(type, "Unigram"))) {
+        *kind = TOKENIZER_LLAMA;
+        return NULL;
+    }
     if (!type || !strcmp(type, "Unigram"))
         FAIL(STATUS_INPUT,
              "%s has tokenizer.json alone; copy spiece.model there from the model that it was made "
              "from (Transformers: save_pretrained of T5Tokenizer, not of a fast one)",
              folder);
-    struct tokenizer *tokenizer = memory_allocate(sizeof *tokenizer);
-    tokenizer->kind = TOKENIZER_BPE;
-    tokenizer->unknown = -1;
-    status s = fill(tokenizer, folder, root, path);
-    if (s)
-        tokenizer_close(tokenizer);
-    else
-        *out = tokenizer;
-    return s;
+    if (falls_back)
+        FAIL(
+            STATUS_INPUT,
+            "%s has a SentencePiece model as tokenizer.json alone; copy tokenizer.model there from "
+            "the model that it was made from",
+            folder);
+    return NULL;
 }
 
 status tokenizer_open_json(const char *folder, struct tokenizer **out)
 {
-    char path[PATH_MAX];
-    json_t *root;
+    char path[PATH_MAX], model_path[PATH_MAX];
+    json_t *root = NULL;
+    enum tokenizer_kind kind;
     snprintf(path, sizeof path, "%s/tokenizer.json", folder);
-    if (!file_exists(path)) return NULL;
-    TRY(json_read(path, &root));
-    status s = open_backend(folder, path, root, out);
+    snprintf(model_path, sizeof model_path, "%s/tokenizer.model", folder);
+    const bool has_model = file_exists(model_path);
+    if (!file_exists(path) && !has_model) return NULL;
+    if (file_exists(path)) TRY(json_read(path, &root));
+    status s = kind_of(folder, root, has_model, &kind);
+    if (!s) {
+        struct tokenizer *tokenizer = memory_allocate(sizeof *tokenizer);
+        tokenizer->kind = kind;
+        tokenizer->unknown = tokenizer->end = tokenizer->begin = tokenizer->pad = -1;
+        s = fill(tokenizer, folder, root);
+        if (s)
+            tokenizer_close(tokenizer);
+        else
+            *out = tokenizer;
+    }
     json_decref(root);
     return s;
 }

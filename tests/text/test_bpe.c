@@ -167,6 +167,14 @@ static void fixtures_agree_on_every_line(void **state)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) expect_all(FIXTURES, names[i]);
 }
 
+/* Transformers' slow LlamaTokenizer (tools/reference/llama_fixture.py). */
+static void sentencepiece_of_llama_agrees_on_every_line(void **state)
+{
+    (void)state;
+    expect_all(REGARD_SOURCE "/tests/text/fixtures/llama", "legacy");
+    expect_all(REGARD_SOURCE "/tests/text/fixtures/llama", "first");
+}
+
 static void golden_tokenizers_agree_on_every_line(void **state)
 {
     (void)state;
@@ -186,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fixtures_agree_on_every_line),
+        cmocka_unit_test(sentencepiece_of_llama_agrees_on_every_line),
         cmocka_unit_test(golden_tokenizers_agree_on_every_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
