@@ -14,10 +14,12 @@
 #include <string.h>
 
 enum {
-    k_block = 256,         /* defines the bits: never change it */
-    rows_packed = 384,     /* rows of A packed at a time: 384 KB beside B in a 1 MB L2 */
-    tiles_for_rows = 4,    /* threads take rows once each has so many tiles of them */
-    thread_work = 1 << 17, /* multiply-adds below which one thread does all */
+    k_block = 256,            /* defines the bits: never change it */
+    packed_floats = 64 << 10, /* of A packed at a time: 256 KB, in an L2 beside B */
+    packed_depth = 1024,      /* k of it, at most */
+    ahead_alone = 8192,       /* bytes from what a tile alone reads of B to what it asks for */
+    tiles_for_rows = 4,       /* threads take rows once each has so many tiles of them */
+    thread_work = 1 << 17,    /* multiply-adds below which one thread does all */
 };
 
 /* B of k rows and n columns, in panels of `width` columns, each contiguous over k, the last
@@ -124,78 +126,115 @@ static void tile_at_edge(matmul_tile *tile, int64_t rows, int64_t columns, int64
     float copy[matmul_max_rows * matmul_max_width] = {0};
     for (int64_t i = 0; add && i < rows; i++)
         memcpy(copy + i * width, c + i * c_stride, (size_t)columns * sizeof *c);
-    tile(steps, a, a_stride, b, panel_stride, copy, width, add);
+    tile(steps, a, a_stride, b, panel_stride, copy, width, add, (const char *)b, 0);
     for (int64_t i = 0; i < rows; i++)
         memcpy(c + i * c_stride, copy + i * width, (size_t)columns * sizeof *c);
 }
 
-/* Rows [0, rows) of A by panels [first, last) over one k block that starts at k0, by tiles of
- * even size.  a: the rows in place, or packed (each tile at a multiple of tiles->rows * steps). */
-static void block_multiply(const struct matmul_tiles *tiles, const struct panels *b, int64_t first,
-                           int64_t last, int64_t rows, const float *a, int64_t a_stride,
-                           bool packed, int64_t k0, int64_t steps, float *c, int64_t c_stride,
-                           bool add)
+/* Some rows of A over steps [k0, k0 + steps) of B: in place, or packed, each tile at a multiple of
+ * tiles->rows * steps. */
+struct part {
+    const float *a;
+    int64_t a_stride;
+    bool packed;
+    int64_t rows, k0, steps;
+};
+
+/* The part by panels [p, p + count), k blocks in ascending order, each by tiles of even size; c:
+ * the columns of panel p.  While a block's tiles multiply it they ask for the next one, which lies
+ * behind it but for the part's last. */
+static void panels_multiply(const struct matmul_tiles *tiles, const struct panels *b, int64_t p,
+                            int64_t panels, const struct part *part, float *c, int64_t c_stride,
+                            bool add)
 {
     const int64_t width = tiles->width, panel_stride = width * b->k;
-    const int64_t count = (rows + tiles->rows - 1) / tiles->rows;
-    const int64_t wide = !packed && rows <= 2 ? tiles->panels[rows] : 0;
-    for (int64_t p = first, step; p < last; p += step) {
-        step = wide && p + wide <= last ? wide : 1;
-        const float *panel = b->values + p * panel_stride + k0 * width;
-        const int64_t columns = at_most(b->n - p * width, step * width);
+    const int64_t columns = at_most(b->n - p * width, panels * width);
+    const int64_t count = (part->rows + tiles->rows - 1) / tiles->rows;
+    for (int64_t k = 0; k < part->steps; k += k_block, add = true) {
+        const int64_t steps = at_most(part->steps - k, k_block);
+        const float *panel = b->values + p * panel_stride + (part->k0 + k) * width;
+        const char *ahead = (const char *)(panel + steps * width);
+        if (k + steps == part->steps)
+            ahead += (b->k - part->steps) * width * (int64_t)sizeof *panel;
+        int64_t ahead_step = width * (int64_t)sizeof *panel / count;
+        if (count == 1) ahead = (const char *)panel + ahead_alone;
         for (int64_t t = 0, begin = 0; t < count; t++) {
-            const int64_t end = part_end(rows, t, count), height = end - begin;
-            const float *from = packed ? a + t * tiles->rows * steps : a + begin * a_stride;
-            float *to = c + begin * c_stride + (p - first) * width;
-            matmul_tile *tile = packed     ? tiles->packed[height]
-                                : step > 1 ? tiles->wide[height]
-                                           : tiles->small[height];
-            if (columns == step * width)
-                tile(steps, from, a_stride, panel, panel_stride, to, c_stride, add);
+            const int64_t end = part_end(part->rows, t, count), height = end - begin;
+            const float *from = part->packed ? part->a + (t * part->steps + k) * tiles->rows
+                                             : part->a + begin * part->a_stride + part->k0 + k;
+            float *to = c + begin * c_stride;
+            matmul_tile *tile = part->packed ? tiles->packed[height]
+                                : panels > 1 ? tiles->wide[height]
+                                             : tiles->small[height];
+            if (columns == panels * width)
+                tile(steps, from, part->a_stride, panel, panel_stride, to, c_stride, add, ahead,
+                     ahead_step);
             else
-                tile_at_edge(tile, height, columns, step * width, steps, from, a_stride, panel,
-                             panel_stride, to, c_stride, add);
+                tile_at_edge(tile, height, columns, panels * width, steps, from, part->a_stride,
+                             panel, panel_stride, to, c_stride, add);
+            ahead += ahead_step * steps;
             begin = end;
         }
     }
 }
 
+/* The whole blocks of k in each of nearly equal parts, of at most packed_depth where there are
+ * several. */
+static int64_t depth_of(int64_t k)
+{
+    const int64_t blocks = (k + k_block - 1) / k_block, most = packed_depth / k_block;
+    const int64_t parts = (blocks + most - 1) / most;
+    return (blocks + parts - 1) / parts * k_block;
+}
+
 /* All of A by panels [first, last), by one thread; c: the first of those panels' columns.
- * Row blocks of even size; in each, k blocks in ascending order. */
+ * Row blocks of even size; in each, parts of k in ascending order. */
 static void product_part(struct queue *q, int thread, const struct left *a, const struct panels *b,
                          int64_t first, int64_t last, float *c, int64_t c_stride, bool accumulate)
 {
     const struct matmul_tiles *tiles = cpu_queue_of(q)->tiles;
     const bool in_place = a->m <= tiles->small_rows && a->step_stride == 1;
-    const int64_t limit = in_place ? a->m : rows_packed / tiles->rows * tiles->rows;
+    const int64_t depth = in_place ? b->k : at_most(depth_of(b->k), b->k);
+    const int64_t limit = in_place ? a->m : packed_floats / depth / tiles->rows * tiles->rows;
     const int64_t blocks = (a->m + limit - 1) / limit;
+    const int64_t wide = in_place && a->m <= 2 ? tiles->panels[a->m] : 0;
     const int64_t columns = at_most(last * tiles->width, b->n) - first * tiles->width;
     const bool aside = accumulate && b->k > k_block; /* the product is finished first */
-    const size_t packed_floats = in_place ? 0 : (size_t)(limit + tiles->rows) * k_block;
+    const size_t a_floats = in_place ? 0 : (size_t)((limit + tiles->rows) * depth);
     const size_t aside_floats = aside ? (size_t)(at_most(limit, a->m) * columns) : 0;
     float *packed = NULL;
-    if (packed_floats + aside_floats) {
-        packed = cpu_scratch(q, thread, (packed_floats + aside_floats) * sizeof *packed);
+    if (a_floats + aside_floats) {
+        packed = cpu_scratch(q, thread, (a_floats + aside_floats) * sizeof *packed);
         if (!packed) return;
     }
-    float *product = packed + packed_floats;
+    float *product = packed + a_floats;
 
     for (int64_t block = 0, begin = 0; block < blocks; block++) {
         const int64_t end = part_end(a->m, block, blocks), rows = end - begin;
         const int64_t count = (rows + tiles->rows - 1) / tiles->rows;
         float *to = aside ? product : c + begin * c_stride;
         const int64_t to_stride = aside ? columns : c_stride;
-        for (int64_t k0 = 0; k0 < b->k; k0 += k_block) {
-            const int64_t steps = at_most(b->k - k0, k_block);
+        for (int64_t k0 = 0; k0 < b->k; k0 += depth) {
+            const struct part part = {
+                .a = in_place ? a->values + begin * a->row_stride : packed,
+                .a_stride = a->row_stride,
+                .packed = !in_place,
+                .rows = rows,
+                .k0 = k0,
+                .steps = at_most(b->k - k0, depth),
+            };
             const float *from = a->values + begin * a->row_stride + k0 * a->step_stride;
             for (int64_t t = 0, row = 0; !in_place && t < count; t++) {
                 const int64_t next = part_end(rows, t, count);
-                pack(packed + t * tiles->rows * steps, tiles->rows, next - row, steps,
+                pack(packed + t * tiles->rows * part.steps, tiles->rows, next - row, part.steps,
                      from + row * a->row_stride, a->row_stride, a->step_stride);
                 row = next;
             }
-            block_multiply(tiles, b, first, last, rows, in_place ? from : packed, a->row_stride,
-                           !in_place, k0, steps, to, to_stride, k0 > 0 || (accumulate && !aside));
+            for (int64_t p = first, step; p < last; p += step) {
+                step = wide && p + wide <= last ? wide : 1;
+                panels_multiply(tiles, b, p, step, &part, to + (p - first) * tiles->width,
+                                to_stride, k0 > 0 || (accumulate && !aside));
+            }
         }
         for (int64_t i = 0; aside && i < rows; i++)
             for (int64_t j = 0; j < columns; j++)

@@ -3,10 +3,6 @@
  * the functions BROADCAST, LOAD, STORE, MULTIPLY_ADD, ADD; then instances with PACKED_TILE
  * and IN_PLACE_TILE.  No include guard is needed: each file is one set. */
 
-/* A panel's bytes are asked for this far ahead by tiles of PREFETCH_ROWS rows or more; with
- * fewer rows the hardware's own prefetch does better (20-30%). */
-enum { prefetch_ahead = 8192 };
-
 #define UNROLLED _Pragma("GCC unroll 32")
 
 /* `rows`, `panels` and the strides are constants wherever this is inlined, so that the sums
@@ -14,7 +10,7 @@ enum { prefetch_ahead = 8192 };
 TARGET static inline __attribute__((always_inline)) void
 tile_body(const int rows, const int panels, int64_t steps, const float *a, int64_t row_stride,
           int64_t step_stride, const float *b, int64_t panel_stride, float *c, int64_t c_stride,
-          bool add)
+          bool add, const char *ahead, int64_t ahead_step)
 {
     VECTOR sum[matmul_max_rows][4 * PANEL_VECTORS], value[4 * PANEL_VECTORS];
     const int vectors = panels * PANEL_VECTORS;
@@ -24,9 +20,12 @@ tile_body(const int rows, const int panels, int64_t steps, const float *a, int64
     {
         UNROLLED for (int v = 0; v < vectors; v++) value[v] =
             LOAD(b + v / PANEL_VECTORS * panel_stride + v % PANEL_VECTORS * LANES);
-        if (rows >= PREFETCH_ROWS)
+        /* With fewer rows the hardware's own prefetch does better (20-30%). */
+        if (rows >= PREFETCH_ROWS) {
             UNROLLED for (int v = 0; v < PANEL_VECTORS * LANES; v += 16)
-                __builtin_prefetch((const char *)(b + v) + prefetch_ahead);
+                __builtin_prefetch(ahead + 4 * v);
+            ahead += ahead_step;
+        }
         UNROLLED for (int i = 0; i < rows; i++)
         {
             VECTOR row = BROADCAST(a[i * row_stride]);
@@ -45,11 +44,12 @@ tile_body(const int rows, const int panels, int64_t steps, const float *a, int64
 
 #define TILE(name, rows, panels, row_stride, step_stride)                                          \
     TARGET static void name(int64_t steps, const float *a, int64_t a_stride, const float *b,       \
-                            int64_t panel_stride, float *c, int64_t c_stride, bool add)            \
+                            int64_t panel_stride, float *c, int64_t c_stride, bool add,            \
+                            const char *ahead, int64_t ahead_step)                                 \
     {                                                                                              \
         (void)a_stride;                                                                            \
         tile_body(rows, panels, steps, a, row_stride, step_stride, b, panel_stride, c, c_stride,   \
-                  add);                                                                            \
+                  add, ahead, ahead_step);                                                         \
     }
 #define PACKED_TILE(rows) TILE(packed_##rows, rows, 1, 1, PACKED_ROWS)
 #define SMALL_TILE(rows) TILE(small_##rows, rows, 1, a_stride, 1)

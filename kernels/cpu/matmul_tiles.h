@@ -15,9 +15,11 @@ enum {
  * c + sum with `add`.
  * a: A(i, k) at a[i * a_stride + k], or at a[k * rows + i] where A is packed (`rows`: the set's
  * tile height).  b: panels of `width` floats a step, panel_stride floats from one to the next.
- * c: rows c_stride floats apart. */
+ * c: rows c_stride floats apart.
+ * ahead: what will be read next, asked for as it goes, ahead_step bytes a step. */
 typedef void matmul_tile(int64_t steps, const float *a, int64_t a_stride, const float *b,
-                         int64_t panel_stride, float *c, int64_t c_stride, bool add);
+                         int64_t panel_stride, float *c, int64_t c_stride, bool add,
+                         const char *ahead, int64_t ahead_step);
 
 struct matmul_tiles {
     int rows;       /* of a whole tile, and of packed A */
