@@ -4,6 +4,7 @@
 #include "src/base/file.h"
 #include "src/base/json.h"
 #include "src/base/memory.h"
+#include "src/text/chat_write.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,8 @@ static status chat_open(struct language *language, const char *folder, const cha
     if (!automatic) {
         TRY(chat_by_name(settings->chat, &history->chat));
         TRY(chat_end(history->chat, language->tokenizer, &end));
+        language->chat_template.source =
+            chat_template_write(history->chat, settings->system[0] ? settings->system : NULL);
     } else if (!encoder) {
         TRY(chat_by_template(language, folder, model_folder, &history->chat));
     }

@@ -14,7 +14,7 @@ struct language {
     struct idf_table *idf;       /* NULL: salience by keywords and entities alone */
     struct keyword_set *keywords;
     struct language_settings settings;  /* whose texts history points to */
-    struct chat_template chat_template; /* of the folder, for folders that are written */
+    struct chat_template chat_template; /* the folder's, or of text.chat, for folders we write */
     char *chat_system, *chat_refused;   /* what history points to */
     struct history_options history;
 };

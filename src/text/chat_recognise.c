@@ -69,11 +69,15 @@ static void written_free(struct written *written)
     status_free(written->why);
 }
 
-/* Whether the format writes the same; system: of dialogues without one. */
-static bool format_fits(const struct chat_format *format, const char *system,
+/* Whether the format writes the same; system: of dialogues without one; end: the tokenizer's, for a
+ * format that has no end token of its own. */
+static bool format_fits(const struct chat_format *of, const char *system, const char *end,
                         const struct written *written)
 {
-    bool fits = format->end;
+    struct chat_format ended = *of;
+    const struct chat_format *format = &ended;
+    bool fits = of->end || *end;
+    if (!of->end) ended.end = end;
     for (int p = 0; p < PROBES && fits; p++) {
         struct chat_message messages[PROBE_MESSAGES];
         struct text_buffer text = {0}, thought = {0};
@@ -102,12 +106,15 @@ static bool format_fits(const struct chat_format *format, const char *system,
 static char *system_found(const struct chat_format *format, const struct written *written)
 {
     const struct chat_turn *turn = &format->turns[ROLE_SYSTEM];
-    if (!turn->before || format->system_in_user || !written->texts[0]) return NULL;
+    if (!turn->before || !written->texts[0]) return NULL;
     struct text_buffer before = {0}, behind = {0};
     text_append(&before, format->begin, strlen(format->begin));
     text_append(&before, turn->before, strlen(turn->before));
+    text_append(&before, turn->lead, strlen(turn->lead));
     text_append(&behind, turn->behind, strlen(turn->behind));
-    text_append(&behind, format->turns[ROLE_USER].before, strlen(format->turns[ROLE_USER].before));
+    const char *next =
+        format->system_in_user ? probes[0].messages[0].content : format->turns[ROLE_USER].before;
+    text_append(&behind, next, strlen(next));
     char *found = NULL;
     if (!strncmp(written->texts[0], before.data, before.size)) {
         const char *begin = written->texts[0] + before.size, *end = strstr(begin, behind.data);
@@ -121,14 +128,15 @@ static char *system_found(const struct chat_format *format, const struct written
     return found;
 }
 
-static const struct chat_format *format_of(const struct written *written, char **system)
+static const struct chat_format *format_of(const struct written *written, const char *end,
+                                           char **system)
 {
     *system = NULL;
     for (int i = 0; chat_at(i); i++)
-        if (format_fits(chat_at(i), NULL, written)) return chat_at(i);
+        if (format_fits(chat_at(i), NULL, end, written)) return chat_at(i);
     for (int i = 0; chat_at(i); i++) {
         *system = system_found(chat_at(i), written);
-        if (*system && format_fits(chat_at(i), *system, written)) return chat_at(i);
+        if (*system && format_fits(chat_at(i), *system, end, written)) return chat_at(i);
         free(*system);
         *system = NULL;
     }
@@ -141,7 +149,7 @@ status chat_recognise(const struct chat_template *template, const struct chat_fo
     struct written written;
     char names[256];
     probe_render(template, &written);
-    *out = format_of(&written, system);
+    *out = format_of(&written, template->end_token, system);
     chat_names(names, sizeof names);
     status s =
         *out ? NULL

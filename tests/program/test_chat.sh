@@ -101,6 +101,10 @@ expect_status 0 "$regard" eval "${new[@]}" --model "$model" --data synthetic:1:3
     --samples "$work/eval.jsonl"
 expect_status 0 "$regard" score "${new[@]}" --set eval.temperature=1 --model "$model" --data "$work/eval.jsonl" \
     --out "$work/again.jsonl"
+# A format that was named by hand is kept as a template.
+expect_status 0 "$regard" generate --model "$model" --set rollout.max_new_tokens=3 --set rollout.candidates=1 \
+    --data "$work/ask.jsonl" --out "$work/byhand.jsonl"
+[ "$(grep -c '"history_tokens":\[259,.*,260,13,259,' "$work/byhand.jsonl")" = 2 ] || fail "text.chat is not kept"
 python3 - "$work" "$records" <<'END' || fail "records of decoder-only models"
 import json, sys
 work, records = sys.argv[1:]

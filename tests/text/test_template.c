@@ -2,6 +2,7 @@
 #include "src/base/file.h"
 #include "src/base/memory.h"
 #include "src/text/chat_recognise.h"
+#include "src/text/chat_write.h"
 #include "src/text/template.h"
 
 #include <setjmp.h>
@@ -208,6 +209,27 @@ static void a_format_is_recognised_by_what_its_template_writes(void **state)
     }
 }
 
+static void a_format_that_is_written_as_a_template_is_recognised_again(void **state)
+{
+    (void)state;
+    for (int i = 0; chat_at(i); i++)
+        for (int with_system = 0; with_system < 2; with_system++) {
+            const struct chat_format *format = chat_at(i), *found;
+            const char *given = with_system ? "It's \\ \"so\",\nindeed." : NULL;
+            if (given && !format->turns[ROLE_SYSTEM].before) continue;
+            char *source = chat_template_write(format, given), *system;
+            const struct chat_template template = template_of(source, "", "</s>");
+            status s = chat_recognise(&template, &found, &system);
+            if (s) fail_msg("%s: %s\n%s", format->name, status_message(s), source);
+            /* qwen3 is chatml but for its template's thoughts, others but for their default. */
+            if (!given && !format->thinks) assert_string_equal(found->name, format->name);
+            assert_string_equal(found->turns[ROLE_USER].before, format->turns[ROLE_USER].before);
+            if (given) assert_string_equal(system, given);
+            free(system);
+            free(source);
+        }
+}
+
 static void a_template_that_differs_in_any_part_is_refused_with_the_key_to_set(void **state)
 {
     (void)state;
@@ -283,6 +305,7 @@ int main(void)
         cmocka_unit_test(templates_say_what_jinja_says),
         cmocka_unit_test(what_a_template_may_not_do_or_is_not_known_is_an_error),
         cmocka_unit_test(a_format_is_recognised_by_what_its_template_writes),
+        cmocka_unit_test(a_format_that_is_written_as_a_template_is_recognised_again),
         cmocka_unit_test(a_template_that_differs_in_any_part_is_refused_with_the_key_to_set),
         cmocka_unit_test(a_folder_holds_its_template_in_either_file),
     };
