@@ -102,6 +102,11 @@ double bench_reply_attention(const struct model_shape *shape, double n, double k
 status bench_peaks_measure(const struct bench *bench, struct bench_peaks *peaks, json_t *out);
 /* Bytes a second that so many threads read from memory, of a block too large for the caches. */
 status bench_read_rate(int threads, int64_t bytes, double *rate);
+/* One kernel's line; flops or bytes 0: left out. */
+json_t *bench_kernel_line(const char *name, const struct bench_peaks *peaks, double seconds,
+                          double flops, double bytes);
+status bench_attention(const struct bench *bench, json_t *list);
+status bench_rows(const struct bench *bench, json_t *list);
 status bench_kernels(const struct bench *bench, json_t *out);
 status bench_generate(const struct bench *bench, json_t *out);
 status bench_decode(const struct bench *bench, json_t *out);

@@ -1,5 +1,6 @@
-/* The kernels' figures: matrix products of the model's shapes, attention, the fused loss and
- * the norm, each beside the matrix rate and the copy bandwidth of the same run. */
+/* The kernels' figures: matrix products of the model's shapes, attention (bench_attention.c), and
+ * what goes over rows of numbers (bench_rows.c), each beside the matrix rate and the copy
+ * bandwidth of the same run. */
 #include "mpi/setup.h"
 #include "src/base/memory.h"
 #include "tools/regard/bench.h"
@@ -105,9 +106,8 @@ status bench_peaks_measure(const struct bench *b, struct bench_peaks *peaks, jso
     return NULL;
 }
 
-/* One kernel's line; flops or bytes 0: left out. */
-static json_t *kernel_line(const char *name, const struct bench_peaks *peaks, double seconds,
-                           double flops, double bytes)
+json_t *bench_kernel_line(const char *name, const struct bench_peaks *peaks, double seconds,
+                          double flops, double bytes)
 {
     json_t *line = json_object();
     json_object_set_new(line, "kernel", json_string(name));
@@ -129,11 +129,13 @@ static status bench_products(const struct bench *b, json_t *list)
 {
     struct queue *q = b->queue;
     const struct bench_scale *scale = b->scale;
-    const int64_t inner = scale->heads * scale->d_kv;
-    const int64_t shapes[][2] = {{inner, scale->d_model},
-                                 {scale->d_ff, scale->d_model},
+    const int64_t inner = scale->heads * scale->d_kv, kv = scale->kv_heads * scale->d_kv;
+    /* A decoder-only model has q, k and v in one product, gate and up in another. */
+    const bool fused = kv > 0;
+    const int64_t shapes[][2] = {{inner + 2 * kv, scale->d_model},
+                                 {(fused ? 2 : 1) * scale->d_ff, scale->d_model},
                                  {scale->d_model, scale->d_ff},
-                                 {32128, scale->d_model}};
+                                 {fused ? scale->vocabulary : 32128, scale->d_model}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         struct product p;
         int64_t max_m = 1;
@@ -146,8 +148,8 @@ static status bench_products(const struct bench *b, json_t *list)
             p.m = b->scale->rows[r];
             s = bench_time(q, product_call, &p, &seconds);
             if (s) break;
-            json_t *line = kernel_line("matmul", &b->peaks, seconds, product_flops(&p),
-                                       (double)(p.n * p.k) * (double)q->real_bytes);
+            json_t *line = bench_kernel_line("matmul", &b->peaks, seconds, product_flops(&p),
+                                             (double)(p.n * p.k) * (double)q->real_bytes);
             json_object_set_new(line, "m", json_integer(p.m));
             json_object_set_new(line, "n", json_integer(p.n));
             json_object_set_new(line, "k", json_integer(p.k));
@@ -159,130 +161,11 @@ static status bench_products(const struct bench *b, json_t *list)
     return NULL;
 }
 
-static void attention_call(struct queue *q, void *context)
-{
-    q->op->attention(q, context);
-}
-
-/* The encoder's self-attention over a turn's histories. */
-static status bench_attention(const struct bench *b, json_t *list)
-{
-    struct queue *q = b->queue;
-    const int64_t n = b->scale->history_tokens, histories = b->scale->histories;
-    const int64_t heads = b->scale->heads, d = b->scale->d_kv, inner = heads * d;
-    int32_t *ranges = memory_allocate((size_t)(histories + 1) * sizeof *ranges);
-    for (int64_t h = 0; h <= histories; h++) ranges[h] = (int32_t)(h * n);
-    struct buffer qkv = {0}, bias = {0}, out = {0}, begin = {0};
-    status s = bench_reals(q, &qkv, histories * n * 3 * inner, 3);
-    if (!s) s = bench_floats(q, &bias, heads * (2 * n - 1), 4);
-    if (!s) s = buffer_reserve(q, &out, (size_t)(histories * n * inner) * q->real_bytes);
-    if (!s) s = buffer_upload(q, &begin, ranges, (size_t)(histories + 1) * sizeof *ranges);
-    if (!s) {
-        const int32_t *range = begin.data;
-        struct attention a = {.segments = histories,
-                              .heads = heads,
-                              .kv_heads = heads,
-                              .head_dim = d,
-                              .scale = 1.0f,
-                              .query_rows = histories * n,
-                              .query_begin = range,
-                              .key_begin = range,
-                              .key_end = range + 1,
-                              .q = qkv.data,
-                              .k = real_at(q, qkv.data, inner),
-                              .v = real_at(q, qkv.data, 2 * inner),
-                              .q_stride = 3 * inner,
-                              .k_stride = 3 * inner,
-                              .v_stride = 3 * inner,
-                              .bias = bias.data,
-                              .bias_span = n,
-                              .out = out.data};
-        double seconds;
-        char name[96];
-        snprintf(name, sizeof name,
-                 "attention, encoder self, %lld x %lld tokens, %lld heads of %lld",
-                 (long long)histories, (long long)n, (long long)heads, (long long)d);
-        s = bench_time(q, attention_call, &a, &seconds);
-        if (!s)
-            json_array_append_new(list, kernel_line(name, &b->peaks, seconds,
-                                                    4.0 * (double)(histories * n * n * inner), 0));
-    }
-    buffer_release(q, &qkv);
-    buffer_release(q, &bias);
-    buffer_release(q, &out);
-    buffer_release(q, &begin);
-    free(ranges);
-    return s;
-}
-
-struct rows {
-    struct buffer in, out, other; /* other: targets, or the norm's weight */
-    int64_t m, d;
-};
-
-static void softmax_call(struct queue *q, void *context)
-{
-    const struct rows *r = context;
-    float *out = r->out.data;
-    q->op->softmax_loss(q, out, out + r->m, out + 2 * r->m, NULL, r->in.data, NULL, r->other.data,
-                        1.0f, r->m, r->d);
-}
-
-static void rmsnorm_call(struct queue *q, void *context)
-{
-    const struct rows *r = context;
-    q->op->rmsnorm(q, r->out.data, NULL, r->in.data, r->other.data, r->m, r->d, 1e-6f);
-}
-
-static void rows_close(struct queue *q, struct rows *r)
-{
-    buffer_release(q, &r->in);
-    buffer_release(q, &r->out);
-    buffer_release(q, &r->other);
-}
-
-static status bench_softmax(const struct bench *b, json_t *list)
-{
-    struct queue *q = b->queue;
-    struct rows r = {.m = 64, .d = 32128};
-    int32_t targets[64];
-    double seconds;
-    bench_ids(targets, r.m, 0, (int32_t)r.d, 5);
-    status s = bench_floats(q, &r.in, r.m * r.d, 6);
-    if (!s) s = buffer_reserve(q, &r.out, (size_t)(3 * r.m) * sizeof(float));
-    if (!s) s = buffer_upload(q, &r.other, targets, sizeof targets);
-    if (!s) s = bench_time(q, softmax_call, &r, &seconds);
-    if (!s)
-        json_array_append_new(list, kernel_line("softmax_loss 64 x 32128", &b->peaks, seconds, 0,
-                                                (double)(r.m * r.d) * sizeof(float)));
-    rows_close(q, &r);
-    return s;
-}
-
-static status bench_rmsnorm(const struct bench *b, json_t *list)
-{
-    struct queue *q = b->queue;
-    struct rows r = {.m = 8 * b->scale->history_tokens, .d = b->scale->d_model};
-    double seconds;
-    char name[64];
-    snprintf(name, sizeof name, "rmsnorm %lld x %lld", (long long)r.m, (long long)r.d);
-    status s = bench_reals(q, &r.in, r.m * r.d, 7);
-    if (!s) s = buffer_reserve(q, &r.out, (size_t)(r.m * r.d) * q->real_bytes);
-    if (!s) s = bench_floats(q, &r.other, r.d, 8);
-    if (!s) s = bench_time(q, rmsnorm_call, &r, &seconds);
-    if (!s)
-        json_array_append_new(list, kernel_line(name, &b->peaks, seconds, 0,
-                                                2.0 * (double)(r.m * r.d) * (double)q->real_bytes));
-    rows_close(q, &r);
-    return s;
-}
-
 status bench_kernels(const struct bench *b, json_t *out)
 {
     json_t *list = json_array();
     json_object_set_new(out, "kernels", list);
     TRY(bench_products(b, list));
     TRY(bench_attention(b, list));
-    TRY(bench_softmax(b, list));
-    return bench_rmsnorm(b, list);
+    return bench_rows(b, list);
 }
