@@ -12,13 +12,14 @@ import sys
 import torch
 import transformers
 from safetensors.torch import load_file
-from transformers import T5ForConditionalGeneration
+from transformers import AutoConfig, AutoModelForCausalLM, T5ForConditionalGeneration
 
 
 def load(folder):
     # The exported folder is float32; a bf16 original is computed in float32 too.
-    model, report = T5ForConditionalGeneration.from_pretrained(
-        folder, dtype=torch.float32, output_loading_info=True)
+    encodes = AutoConfig.from_pretrained(folder).is_encoder_decoder
+    kind = T5ForConditionalGeneration if encodes else AutoModelForCausalLM
+    model, report = kind.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     if report["missing_keys"]:
         raise SystemExit(f"{folder}: missing tensors {sorted(report['missing_keys'])}")
     if report["mismatched_keys"]:
@@ -29,13 +30,21 @@ def load(folder):
     return model.eval()
 
 
+def reply_logits(model, history, reply):
+    """[1, reply tokens, vocabulary] of [1, tokens] each."""
+    with torch.no_grad():
+        if model.config.is_encoder_decoder:
+            return model(input_ids=history, labels=reply).logits
+        return model(input_ids=torch.cat([history, reply[:, :-1]], 1)).logits[:, history.shape[1] - 1 :]
+
+
 def off_fixture(model, path):
     expected, worst = load_file(path), 0.0
+    names = (("input_ids", "labels") if model.config.is_encoder_decoder else
+             ("history_tokens", "reply_tokens"))
     for name in [name for name in expected if name.endswith(".logits")]:
         case = name[: -len("logits")]
-        with torch.no_grad():
-            logits = model(input_ids=expected[case + "input_ids"][None],
-                           labels=expected[case + "labels"][None]).logits[0]
+        logits = reply_logits(model, *(expected[case + part][None] for part in names))[0]
         worst = max(worst, float((logits - expected[name]).norm() / expected[name].norm()))
     return worst
 
@@ -44,17 +53,21 @@ def main():
     torch.set_num_threads(1)
     original, exported = load(sys.argv[1]), load(sys.argv[2])
     tolerance = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
-    for key in ("decoder_start_token_id", "eos_token_id", "pad_token_id", "vocab_size"):
+    keys = ["eos_token_id", "vocab_size"]  # what else may stand in generation_config.json alone
+    if original.config.is_encoder_decoder:
+        keys += ["decoder_start_token_id", "pad_token_id"]
+    for key in keys:
         if getattr(original.config, key) != getattr(exported.config, key):
             raise SystemExit(f"config.json: {key} differs")
+    if original.generation_config.eos_token_id != exported.generation_config.eos_token_id:
+        raise SystemExit("generation_config.json: eos_token_id differs")
     generator, worst = torch.Generator().manual_seed(1), 0.0
-    for length in (1, 2, 9, 40, 130):
+    longest = getattr(original.config, "max_position_embeddings", 1 << 20) - 20
+    for length in (1, 2, 9, min(40, longest), min(130, longest)):
         draw = lambda count: torch.randint(2, original.config.vocab_size, (1, count),
                                            generator=generator)
         history, reply = draw(length), draw(7)
-        with torch.no_grad():
-            a = exported(input_ids=history, labels=reply).logits
-            b = original(input_ids=history, labels=reply).logits
+        a, b = reply_logits(exported, history, reply), reply_logits(original, history, reply)
         worst = max(worst, float((a - b).norm() / b.norm()))
         # Without the cache: 4.57's fails where the decoder is deeper than the encoder.
         one, other = (model.generate(history, max_new_tokens=12, do_sample=False, use_cache=False)
