@@ -22,7 +22,8 @@ from causal_model import CausalModel, read_folder
 
 # What tests/learn/test_causal_update.c sets too.
 SETTINGS = dict(temperature=0.8, clip=0.1, kl_coef=0.2, clip_norm=0.05, lr=3e-3, epochs=3)
-CHECK_LR = 1e-4  # of `check`: models that were taught are steep, and nothing here bounds a token's KL
+CHECK_LR = 1e-4  # of `check`: models that were taught are steep
+KL_CLAMP = 10.0  # kl.clamp's default
 BASE = dict(vocab_size=41, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
             num_key_value_heads=2, hidden_act="silu", rms_norm_eps=1e-5, max_position_embeddings=64,
             rope_theta=100.0, attention_dropout=0.0, bos_token_id=0, pad_token_id=1, eos_token_id=2,
@@ -42,6 +43,21 @@ def token_logp(model, line, temperature):
     return torch.log_softmax(logits, -1)[range(len(line["reply_tokens"])), line["reply_tokens"]]
 
 
+def bounded_k3(k1):
+    """exp(-k1) - 1 + k1 of k1 within the bounds at which it is KL_CLAMP; outside, it stays and so does
+    its slope."""
+    k3 = lambda k: math.exp(-k) - 1 + k
+    bounds = []
+    for sign in (-1, 1):
+        inner, outer = 0.0, sign * (KL_CLAMP + 2.0)
+        for _ in range(200):
+            middle = (inner + outer) / 2
+            inner, outer = (middle, outer) if k3(middle) < KL_CLAMP else (inner, middle)
+        bounds.append(inner)
+    k = k1.detach().clamp(*bounds)
+    return torch.exp(-k) - 1 + k + (1 - torch.exp(-k)) * (k1 - k1.detach())
+
+
 def ppo_loss(model, lines, references, metrics):
     """The mean over all tokens of -min(ratio A, clipped ratio A) + kl_coef k3."""
     tokens, total = sum(len(line["reply_tokens"]) for line in lines), 0.0
@@ -50,8 +66,7 @@ def ppo_loss(model, lines, references, metrics):
         old = torch.tensor(line["logp"], dtype=torch.float32).double()
         ratio, advantage = (logp - old).exp(), line["advantage"]
         clipped = ratio.clamp(1 - SETTINGS["clip"], 1 + SETTINGS["clip"])
-        k1 = logp - reference
-        k3 = torch.exp(-k1) - 1 + k1
+        k3 = bounded_k3(logp - reference)
         surrogate = torch.minimum(ratio * advantage, clipped * advantage)
         total = total + (SETTINGS["kl_coef"] * k3 - surrogate).sum() / tokens
         metrics["kl"] += float(k3.detach().sum()) / tokens
