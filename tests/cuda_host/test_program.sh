@@ -62,6 +62,14 @@ if [ "$what" = exact ]; then
     done
     run nearest --set train.updates=2 --set rounding=nearest
     [ "$(parameters alone)" != "$(parameters nearest)" ] || fail "stochastic rounding is nearest"
+    # Adapters of a decoder-only model, which are rounded alone.
+    adapters=(--set model.family=llama --set adapter.rank=2 --set policy.lr=1e-2)
+    run adapters --set train.updates=2 "${adapters[@]}"
+    run adapters_resumed --set train.updates=1 "${adapters[@]}"
+    CUDA_HOST_ORDER=7 run adapters_resumed --set train.updates=2 "${adapters[@]}" --resume
+    [ "$(parameters adapters)" = "$(parameters adapters_resumed)" ] || fail "adapters have other bits after a stop"
+    [ "$(grep -c '"ratio_deviation_first":0.0,' "$work/adapters/metrics.jsonl")" = 2 ] ||
+        fail "adapters sampled with other weights than they learned from"
     exit 0
 fi
 

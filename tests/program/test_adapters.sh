@@ -102,6 +102,18 @@ expect_same "the base under new adapters" "$(parameters_hash "$work/merged")" \
 expect_same "the tensors of a whole model" "$("$regard" inspect "$work/hf" | grep '^tensors')" \
     "$("$regard" inspect "$work/full/checkpoints/newest" | grep '^tensors')"
 
+# A decoder-only model: one base under the policy, the sampler, the critic and the reference.
+causal=("$regard" train --config $tiny --set threads=1 --set model.family=qwen2 --set adapter.rank=2
+    --set policy.lr=1e-2 --set rollout.turns=3 --set scorer=frozen --set train.updates=3 --set eval.every=0)
+expect_status 0 "${causal[@]}" --run "$work/causal"
+expect_status 0 run/mpirun -np 3 "${causal[@]}" --set roles.learners=2 --run "$work/causal3"
+expect_same "a causal model's adapters" "$(parameters_hash "$work/causal/checkpoints/newest")" \
+    "$(parameters_hash "$work/causal3/checkpoints/newest")"
+"$regard" inspect "$work/causal/checkpoints/newest" |
+    grep -q "on q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj" || fail "other parts"
+[ "$(grep -c '"ratio_deviation_first":0.0,' "$work/causal/metrics.jsonl")" = 3 ] ||
+    fail "a causal model's sampler and learner differ"
+
 # `update` leaves adapters alone, on the model they are for.
 printf '%s\n' '{"id":"a","history_tokens":[70,71,1],"reply_tokens":[80,81,1],"logp":[-5,-5,-5],"advantage":1}' >"$work/batch"
 expect_status 0 "$regard" update --model "$work/hf" --set adapter.rank=2 --set learn.microbatches=1 \
