@@ -188,7 +188,9 @@ static status about_write(const struct run_folder *folder)
                 "events.out.*        the same for TensorBoard: tensorboard --logdir %s\n"
                 "checkpoints/        step-NNNNNN after so many updates; each serves as --model.\n"
                 "                    best has the best held-out metric, newest is the last\n"
-                "samples/            replies at the evaluations (train)\n\n"
+                "samples/            replies at the evaluations (train)\n"
+                "base/               the new model under adapters (adapter.rank), which "
+                "checkpoints name\n\n"
                 "Go on:    regard %s --config %s/config.yaml --run %s --resume\n"
                 "Look in:  regard inspect %s/checkpoints/step-NNNNNN\n" STARTS "%s",
                 folder->kind, options->folder, folder->kind, options->folder, options->folder,
