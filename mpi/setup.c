@@ -49,6 +49,9 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
         FAIL(STATUS_INPUT, "model.vocabulary is %lld but the tokenizer has %lld ids",
              (long long)config->model.vocabulary, (long long)size);
     const struct tokenizer *tokenizer = language->tokenizer;
+    const struct chat_format *chat = language->history.chat;
+    int32_t end = tokenizer_end(tokenizer);
+    if (chat) TRY(chat_end(chat, tokenizer, &end));
     const struct model_setting settings[] = {
         {"vocabulary", (double)(config->model.vocabulary ? config->model.vocabulary : size)},
         {"d_model", (double)config->model.d_model},
@@ -63,7 +66,7 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
         {"gated", config->model.gated},
         {"tied", config->model.tied},
         {"pad", tokenizer_pad(tokenizer)},
-        {"end", tokenizer_end(tokenizer)}};
+        {"end", end}};
     struct model_shape *shape;
     TRY(model_shape_from_settings(config->model.family, settings,
                                   sizeof settings / sizeof *settings, &shape));

@@ -110,6 +110,18 @@ fields "$work/d" >"$work/said"
 fields "$work/d.scored" >"$work/scored"
 expect_equal_files "$work/said" "$work/scored"
 
+# A decoder-only model's: what lies on markers is said apart from the rest.
+expect_status 0 "$regard" train --config $tiny --set train.updates=1 --set eval.every=0 \
+    --set threads=1 --set model.family=qwen3 --set model.kv_heads=2 --run "$work/causal"
+model=$(newest "$work/causal")
+generate 3 "$work/d" --set rollout.temperature=1
+score 2 "$work/d" "$work/d.scored" --set rollout.temperature=1
+fields "$work/d" >"$work/said"
+fields "$work/d.scored" >"$work/scored"
+expect_equal_files "$work/said" "$work/scored"
+grep -q '"marker":\[1,' "$work/d" && grep -q '"first_mass":\[0\.' "$work/d" ||
+    fail "no marker, no first mass: $(cat "$work/d")"
+
 # A model without a tokenizer; unknown fields; an empty reply; no salience, no id.
 model=$bare
 cat >"$work/bare.jsonl" <<'END'

@@ -1,8 +1,12 @@
-/* Whole dialogues on the built-in corpus with ByT5's bytes: what a batch holds does not depend
- * on how its ids are split over calls, and turns, choices and ends are marked as they went. */
+/* Whole dialogues on the built-in corpus with ByT5's bytes, of a T5 and, in a chat format, of a
+ * decoder-only model: what a batch holds does not depend on how its ids are split over calls, and
+ * turns, choices and ends are marked as they went. */
 #include "src/base/config.h"
+#include "src/base/file.h"
 #include "src/reward/returns.h"
 #include "src/rollout/dialogues.h"
+#include "src/rollout/experience_tokens.h"
+#include "src/rollout/generator.h"
 #include "src/rollout/language.h"
 #include "tests/model/model_test.h"
 
@@ -18,28 +22,78 @@ struct fixture {
     struct rollout_settings settings; /* of the last rollout: experience points to its terms */
 };
 
-static int open_fixture(void **state)
+static void model_make(struct fixture *f, const struct model_shape *shape)
+{
+    CHECK(model_create(f->q, shape, false, &f->model));
+    CHECK(model_initialize(f->model, 3));
+    parameters_stir(model_parameters(f->model), 5);
+    CHECK(model_refresh(f->model));
+    CHECK(generator_create(f->model, statistics_of(shape), &f->generator));
+}
+
+static void causal_model_make(struct fixture *f)
+{
+    static const struct model_setting settings[] = {
+        {"vocabulary", 261}, {"d_model", 24}, {"d_kv", 8},       {"d_ff", 40}, {"heads", 4},
+        {"kv_heads", 2},     {"layers", 2},   {"context", 2048}, {"pad", 0},   {"end", 260}};
+    struct model_shape *shape;
+    CHECK(model_shape_from_settings("llama", settings, sizeof settings / sizeof *settings, &shape));
+    model_make(f, shape);
+    free(shape);
+}
+
+/* Bytes and the two tokens of ChatML. */
+static void chat_folder_write(char folder[])
+{
+    static const char text[] =
+        "{\"tokenizer_class\":\"ByT5Tokenizer\",\"extra_ids\":0,\"added_tokens_decoder\":{"
+        "\"259\":{\"content\":\"<|im_start|>\",\"special\":true},"
+        "\"260\":{\"content\":\"<|im_end|>\",\"special\":true}}}";
+    char path[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);
+    CHECK(file_write(path, text, strlen(text)));
+}
+
+static struct fixture *fixture_new(void)
 {
     struct fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
     f->q = queue_new(2);
-    struct t5_shape shape = tiny_shape(true);
-    shape.common.vocabulary = 384;
-    CHECK(model_create(f->q, &shape.common, false, &f->model));
-    CHECK(model_initialize(f->model, 3));
-    parameters_stir(model_parameters(f->model), 5);
-    CHECK(model_refresh(f->model));
-    CHECK(generator_create(f->model, &statistics_standard, &f->generator));
     CHECK(dataset_read("synthetic:5:4", DATASET_TRAIN, &f->data));
     config_defaults(&f->config);
-    CHECK(config_set(&f->config, "tokenizer.path=bytes"));
     f->config.rollout.candidates = CANDIDATES;
     f->config.rollout.turns = TURNS;
     f->config.rollout.max_new_tokens = 8;
     f->config.rollout.temperature = 1;
+    return f;
+}
+
+static int open_t5(void **state)
+{
+    struct fixture *f = *state = fixture_new();
+    struct t5_shape shape = tiny_shape(true);
+    shape.common.vocabulary = 384;
+    model_make(f, &shape.common);
+    CHECK(config_set(&f->config, "tokenizer.path=bytes"));
     const struct language_settings words = language_settings_of(&f->config);
     CHECK(language_open(&words, "", f->data, &f->language));
-    *state = f;
+    return 0;
+}
+
+static int open_causal(void **state)
+{
+    struct fixture *f = *state = fixture_new();
+    char folder[] = "/tmp/regard-dialogues-XXXXXX", setting[64];
+    causal_model_make(f);
+    chat_folder_write(folder);
+    snprintf(setting, sizeof setting, "tokenizer.path=%s", folder);
+    CHECK(config_set(&f->config, setting));
+    CHECK(config_set(&f->config, "model.family=llama"));
+    CHECK(config_set(&f->config, "text.chat=chatml"));
+    const struct language_settings words = language_settings_of(&f->config);
+    CHECK(language_open(&words, "", f->data, &f->language));
+    CHECK(directory_remove(folder));
     return 0;
 }
 
@@ -58,6 +112,7 @@ static int close_fixture(void **state)
 static struct rollout rollout_of(struct fixture *f, const struct config *config)
 {
     f->settings = rollout_settings_of(config);
+    rollout_settings_fit(&f->settings, config, model_shape(f->model));
     return (struct rollout){.settings = &f->settings,
                             .policy = f->generator,
                             .history = &f->language->history,
@@ -244,7 +299,7 @@ static void a_frozen_scorer_keeps_the_samplers_log_probabilities(void **state)
     CHECK(model_initialize(other, 99));
     parameters_stir(model_parameters(other), 6);
     CHECK(model_refresh(other));
-    CHECK(generator_create(other, &statistics_standard, &rollout.scorer));
+    CHECK(generator_create(other, statistics_of(model_shape(other)), &rollout.scorer));
     dialogues_run(f, &f->config, whole, live);
     CHECK(rollout_dialogues(&rollout, ids, DIALOGUES, 17, frozen));
     int64_t differ = 0;
@@ -289,8 +344,46 @@ static void random_salience_is_one_draw_for_all_candidates_of_a_turn(void **stat
     experiences_free(drawn);
 }
 
+/* Distinct dialogues, all candidates at once: the sampler computes what a dialogue needs. */
+static void a_causal_rollout_prefills_what_its_dialogues_need(void **state)
+{
+    struct fixture *f = *state;
+    static const int64_t distinct[4] = {0, 1, 2, 3};
+    for (int best = 0; best < 2; best++) {
+        struct config config = f->config;
+        config.infer.batch = 64;
+        config.rollout.continue_with = best ? CONTINUE_BEST : CONTINUE_EACH;
+        config.rollout.cache_tokens = 65536;
+        struct rollout rollout = rollout_of(f, &config);
+        struct experience *list[4];
+        struct experience_tokens tokens = {0};
+        int64_t replies = 0, cuts = 0;
+        CHECK(generator_create(f->model, statistics_of(model_shape(f->model)), &rollout.policy));
+        CHECK(rollout_dialogues(&rollout, distinct, 4, 17, list));
+        for (int d = 0; d < 4; d++) {
+            experience_tokens_add(list[d], true, &tokens);
+            for (int64_t k = 0; k < list[d]->turn_count; k++) {
+                replies += list[d]->turns[k].reply_length;
+                cuts += list[d]->turns[k].cut_count;
+            }
+            experience_destroy(list[d]);
+        }
+        assert_true(cuts > 0);
+        assert_int_equal(model_decoder_counts(rollout.policy->decoder).prefilled,
+                         tokens.computed - replies);
+        assert_true(tokens.computed * 2 < tokens.pairs);
+        generator_destroy(rollout.policy);
+    }
+}
+
 int main(void)
 {
+    const struct CMUnitTest causal[] = {
+        cmocka_unit_test(any_split_of_ids_gives_the_same_replayed_dialogues),
+        cmocka_unit_test(any_split_of_ids_gives_the_same_simulated_dialogues),
+        cmocka_unit_test(a_frozen_scorer_keeps_the_samplers_log_probabilities),
+        cmocka_unit_test(a_causal_rollout_prefills_what_its_dialogues_need),
+    };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_split_of_ids_gives_the_same_replayed_dialogues),
         cmocka_unit_test(any_split_of_ids_gives_the_same_simulated_dialogues),
@@ -300,5 +393,6 @@ int main(void)
         cmocka_unit_test(a_frozen_scorer_keeps_the_samplers_log_probabilities),
         cmocka_unit_test(random_salience_is_one_draw_for_all_candidates_of_a_turn),
     };
-    return cmocka_run_group_tests(tests, open_fixture, close_fixture);
+    const int failed = cmocka_run_group_tests(tests, open_t5, close_fixture);
+    return cmocka_run_group_tests(causal, open_causal, close_fixture) + failed;
 }

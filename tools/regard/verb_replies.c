@@ -16,11 +16,12 @@
     "  a number a token: logp, token_entropy, attention_entropy (nats),\n"                         \
     "  attention_entropy_floored, salient_mass, special_mass; lists a token: turn_mass (by "       \
     "turn),\n"                                                                                     \
-    "  top_position and top_weight (of the history); of decoder-only models first_mass,\n"         \
-    "  history_mass and reply_mass a token, which add to 1 with special_mass; every reward term "  \
-    "and reward, both raw, "                                                                       \
+    "  top_position and top_weight (of the history); every reward term and reward, both raw, "     \
     "and\n"                                                                                        \
-    "  from a checkpoint reward_scaled.  Texts are left out without a tokenizer.\n"
+    "  from a checkpoint reward_scaled.  Texts are left out without a tokenizer.\n"                \
+    "  Of decoder-only models also first_mass, history_mass and reply_mass a token, which add to " \
+    "1\n"                                                                                          \
+    "  with special_mass.\n"
 
 const char score_formats[] =
     "--data, a JSON line each:\n"
@@ -29,14 +30,15 @@ const char score_formats[] =
     "..\"}]}\n"
     "    every assistant's message is scored\n"
     "  {\"history_tokens\":[...],\"reply_tokens\":[...]}; may have id, turn, salient, visible,\n"
-    "    special (ids that are special tokens; absent: the folder's)\n"
+    "    special (ids that are special tokens; absent: the folder's), marker, cuts\n"
     "  what generate, eval --samples or a run's samples/ hold\n"
     "--out, a JSON line a reply:\n" RECORD;
 
 const char generate_formats[] =
     "--data, a JSON line each:\n"
     "  {\"messages\":[{\"role\":\"user\",\"content\":\"...\"}]}, the last message a user's\n"
-    "  {\"history_tokens\":[...]}; may have id, turn, salient, visible, special\n"
+    "  {\"history_tokens\":[...]}; may have id, turn, salient, visible, special,\n"
+    "    marker, cuts\n"
     "--out, rollout.candidates JSON lines a history, which score reads; candidate counts "
     "them:\n" RECORD;
 

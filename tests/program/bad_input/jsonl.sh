@@ -95,6 +95,7 @@ second generate "turn 0" '"turn" must be a whole number from 1' "{$history,\"tur
 second generate "a mark too few" '"salient" must list a 0 or 1 for each of the 3 tokens' \
     "{$history,\"salient\":[0,1]}"
 second generate "a mark of 2" '"visible"\[2\] must be 0 or 1' "{$history,\"visible\":[0,1,2]}"
+second generate "a cut behind the history" '"cuts"\[1\] must be above the one before it' "{$history,\"cuts\":[1,2]}"
 # Updates.
 reply="$history,\"reply_tokens\":[7,1]"
 second update "no log-probabilities" '"logp" must list a number for each of the 2' "{$reply}"
