@@ -87,6 +87,14 @@ static status chat_open(struct language *language, const char *folder, const cha
     } else if (!encoder) {
         TRY(chat_by_template(language, folder, model_folder, &history->chat));
     }
+    if (!history->chat && !language->chat_refused && tokenizer_end(language->tokenizer) < 0) {
+        char why[1400];
+        snprintf(why, sizeof why,
+                 "%s: no file names the token that ends a text; put \"eos_token\" into its "
+                 "tokenizer_config.json",
+                 folder);
+        language->chat_refused = memory_text(why);
+    }
     history->refused = language->chat_refused;
     history->system = settings->system[0] ? settings->system : language->chat_system;
     if (settings->system[0] && !history->refused &&

@@ -21,7 +21,7 @@ struct language {
 
 /* The tokenizer is tokenizer.path ("bytes": none) where set, else the folder's; the chat format is
  * text.chat where set, else that of the chat template beside the tokenizer or the model.  A
- * template that is not known refuses histories, not token lines.
+ * template that is not known, or a tokenizer without an end, refuses histories, not token lines.
  * data: builds the idf table where none lies beside the tokenizer; may be NULL. */
 status language_open(const struct language_settings *settings, const char *model_folder,
                      const struct dataset *data, struct language **out);
