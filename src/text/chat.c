@@ -2,7 +2,6 @@
 #include "src/text/chat.h"
 
 #include "src/base/memory.h"
-#include "src/text/tokenizer.h"
 #include "src/text/tokenizer_data.h"
 
 #include <stdio.h>
@@ -175,19 +174,39 @@ status chat_end(const struct chat_format *format, const struct tokenizer *tokeni
 }
 
 status chat_encode_template(const struct tokenizer *tokenizer, const char *text,
-                            struct token_list *out)
+                            enum text_place place, struct token_list *out)
 {
-    return *text ? tokenizer_encode(tokenizer, text, strlen(text), out) : NULL;
+    if (!*text) return NULL;
+    return tokenizer_encode_part(tokenizer, text, strlen(text), false, place, out);
 }
 
-status chat_encode_content(const struct chat_turn *turn, const struct tokenizer *tokenizer,
-                           const char *text, bool with_lead, char **said, struct token_list *out)
+status chat_content_place(const struct chat_format *format, const struct tokenizer *tokenizer,
+                          enum dialogue_role role, bool opened, enum text_place *out)
 {
+    const char *before = opened ? format->turns[ROLE_SYSTEM].behind : format->turns[role].before;
+    if (!*before && role == ROLE_ASSISTANT) before = format->turns[ROLE_USER].behind;
+    struct token_list tokens = {0};
+    status s = chat_encode_template(tokenizer, before, PLACE_FIRST, &tokens);
+    const bool special =
+        tokens.count && tokenizer_is_special(tokenizer, tokens.ids[tokens.count - 1]);
+    *out = !tokens.count ? PLACE_FIRST : special ? PLACE_BEHIND_SPECIAL : PLACE_BEHIND_TEXT;
+    token_list_free(&tokens);
+    return s;
+}
+
+status chat_encode_content(const struct chat_format *format, const struct tokenizer *tokenizer,
+                           enum dialogue_role role, const char *text, bool opened, char **said,
+                           struct token_list *out)
+{
+    const struct chat_turn *turn = &format->turns[role];
     size_t size;
     const char *content = chat_content(turn, text, &size);
-    const size_t lead = with_lead ? strlen(turn->lead) : 0;
+    const size_t lead = opened ? 0 : strlen(turn->lead);
     *said = memory_allocate(lead + size + 1);
     memcpy(*said, turn->lead, lead);
     memcpy(*said + lead, content, size);
-    return lead + size ? tokenizer_encode_plain(tokenizer, *said, lead + size, out) : NULL;
+    enum text_place place;
+    TRY(chat_content_place(format, tokenizer, role, opened, &place));
+    return lead + size ? tokenizer_encode_part(tokenizer, *said, lead + size, true, place, out)
+                       : NULL;
 }

@@ -6,12 +6,11 @@
 #include "src/base/status.h"
 #include "src/text/role.h"
 #include "src/text/token_list.h"
+#include "src/text/tokenizer.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct tokenizer;
 
 /* What surrounds the messages of a role.  `before` and `behind` are the template's, special tokens
  * in them are special; `lead` is encoded together with what is said, and belongs to it. */
@@ -59,10 +58,16 @@ bool chat_text(const struct chat_format *format, const char *system,
 status chat_end(const struct chat_format *format, const struct tokenizer *tokenizer, int32_t *end);
 /* Appends a text of the template: special tokens are special. */
 status chat_encode_template(const struct tokenizer *tokenizer, const char *text,
-                            struct token_list *out);
-/* What is said behind its lead, as plain text: it may spell a special token, and stays text.  The
- * byte ranges are of *said, lead and text, which the caller frees. */
-status chat_encode_content(const struct chat_turn *turn, const struct tokenizer *tokenizer,
-                           const char *text, bool with_lead, char **said, struct token_list *out);
+                            enum text_place place, struct token_list *out);
+/* Where what `role` says stands: behind what the template writes before it, which is a special
+ * token or text.  opened: behind a system message that opens the first one of the user. */
+status chat_content_place(const struct chat_format *format, const struct tokenizer *tokenizer,
+                          enum dialogue_role role, bool opened, enum text_place *out);
+/* What is said behind its lead, as plain text: it may spell a special token, and stays text;
+ * opened: without the lead.  The byte ranges are of *said, lead and text, which the caller frees.
+ */
+status chat_encode_content(const struct chat_format *format, const struct tokenizer *tokenizer,
+                           enum dialogue_role role, const char *text, bool opened, char **said,
+                           struct token_list *out);
 
 #endif

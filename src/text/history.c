@@ -65,27 +65,27 @@ static void message_fill(const struct history *history, struct history_message *
 
 /* A text's tokens and the text that they stand for, which the caller frees. */
 static status text_encode(const struct history_options *options, enum dialogue_role role,
-                          const char *text, bool with_lead, char **said, struct token_list *out)
+                          const char *text, bool opened, char **said, struct token_list *out)
 {
     if (options->chat)
-        return chat_encode_content(&options->chat->turns[role], options->tokenizer, text, with_lead,
-                                   said, out);
+        return chat_encode_content(options->chat, options->tokenizer, role, text, opened, said,
+                                   out);
     *said = memory_text(text);
     return tokenizer_encode(options->tokenizer, text, strlen(text), out);
 }
 
-/* Where a system message opens the first one of the user, that one has no lead. */
-static bool has_lead(const struct history *history, enum dialogue_role role)
+/* Whether a system message opens the message, the first one of the user. */
+static bool is_opened(const struct history *history, enum dialogue_role role)
 {
-    return role != ROLE_USER || history->count > 0 || !history->has_system ||
-           !history->options->chat->system_in_user;
+    return role == ROLE_USER && history->count == 0 && history->has_system &&
+           history->options->chat->system_in_user;
 }
 
 static status message_read(struct history *history, enum dialogue_role role, const char *text,
                            struct token_list *tokens, char **said)
 {
     *said = NULL;
-    status s = text_encode(history->options, role, text, has_lead(history, role), said, tokens);
+    status s = text_encode(history->options, role, text, is_opened(history, role), said, tokens);
     if (!s) return NULL;
     token_list_free(tokens);
     free(*said);
@@ -237,7 +237,7 @@ status history_text_fits(struct history *history, enum dialogue_role role, const
     }
     struct token_list tokens = {0};
     char *said = NULL;
-    status s = text_encode(history->options, role, text, true, &said, &tokens);
+    status s = text_encode(history->options, role, text, false, &said, &tokens);
     if (!s) s = size_fits(history, role, tokens.count, fits);
     token_list_free(&tokens);
     free(said);
@@ -298,7 +298,7 @@ status reply_encode(const struct history_options *options, enum dialogue_role ro
     int32_t end = tokenizer_end(options->tokenizer);
     if (options->refused) FAIL(STATUS_INPUT, "%s", options->refused);
     status s = options->chat ? chat_end(options->chat, options->tokenizer, &end) : NULL;
-    if (!s) s = text_encode(options, role, text, true, &said, &tokens);
+    if (!s) s = text_encode(options, role, text, false, &said, &tokens);
     if (!s) {
         token_list_add(&tokens, end, 0, 0);
         *ids = tokens.ids;

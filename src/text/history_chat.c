@@ -28,12 +28,18 @@ static status template_encode(const struct history_options *options,
 {
     const struct chat_format *chat = options->chat;
     TRY(chat_end(chat, options->tokenizer, &template->end));
-    TRY(chat_encode_template(options->tokenizer, chat->begin, &template->begin));
+    /* Behind the token that begins a text, or that ended a reply. */
+    const enum text_place before = *chat->begin ? PLACE_BEHIND_SPECIAL : PLACE_FIRST;
+    TRY(chat_encode_template(options->tokenizer, chat->begin, PLACE_FIRST, &template->begin));
     for (int role = 0; role < ROLE_COUNT; role++) {
         const struct chat_turn *turn = &chat->turns[role];
         if (!turn->before) continue;
-        TRY(chat_encode_template(options->tokenizer, turn->before, &template->before[role]));
-        TRY(chat_encode_template(options->tokenizer, turn->behind, &template->behind[role]));
+        const enum text_place behind =
+            role == ROLE_ASSISTANT ? PLACE_BEHIND_SPECIAL : PLACE_BEHIND_TEXT;
+        TRY(chat_encode_template(options->tokenizer, turn->before, before,
+                                 &template->before[role]));
+        TRY(chat_encode_template(options->tokenizer, turn->behind, behind,
+                                 &template->behind[role]));
     }
     return NULL;
 }

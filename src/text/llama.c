@@ -9,15 +9,14 @@
 
 /* The model without the space before a text: of a message that comes twice in a protocol buffer the
  * later fields count, so these are ModelProto.normalizer_spec.add_dummy_prefix = false. */
-static status open_bare(struct tokenizer *tokenizer, const struct kept_file *file)
+static status open_bare(const struct kept_file *file, struct sp_model **out)
 {
     static const char no_prefix[] = {0x1A, 2, 0x18, 0};
     char error[SENTENCEPIECE_ERROR];
     char *data = memory_allocate(file->size + sizeof no_prefix);
     memcpy(data, file->data, file->size);
     memcpy(data + file->size, no_prefix, sizeof no_prefix);
-    const bool read =
-        sentencepiece_load(data, file->size + sizeof no_prefix, &tokenizer->bare, error);
+    const bool read = sentencepiece_load(data, file->size + sizeof no_prefix, out, error);
     free(data);
     if (!read) FAIL(STATUS_INPUT, "not a SentencePiece model (%s)", error);
     return NULL;
@@ -31,7 +30,8 @@ status llama_open_model(struct tokenizer *tokenizer, bool space_once)
         FAIL(STATUS_INPUT, "not a SentencePiece model (%s)", error);
     tokenizer->pieces = sentencepiece_size(tokenizer->model);
     tokenizer->size = tokenizer->pieces;
-    return space_once ? open_bare(tokenizer, file) : NULL;
+    TRY(open_bare(file, &tokenizer->inside));
+    return space_once ? open_bare(file, &tokenizer->bare) : NULL;
 }
 
 static bool has_space_before(const struct tokenizer *tokenizer, int32_t id)

@@ -68,6 +68,7 @@ void tokenizer_close(struct tokenizer *tokenizer)
     if (!tokenizer) return;
     sentencepiece_free(tokenizer->model);
     sentencepiece_free(tokenizer->bare);
+    sentencepiece_free(tokenizer->inside);
     for (int64_t i = 0; i < tokenizer->added_count; i++) free(tokenizer->added[i].text);
     free(tokenizer->added);
     bpe_free(tokenizer->bpe);
@@ -87,9 +88,17 @@ static void add_piece(void *context, int32_t id, int32_t begin, int32_t end)
     token_list_add(target->out, id, target->offset + begin, target->offset + end);
 }
 
+static const struct sp_model *model_at(const struct tokenizer *tokenizer, enum text_place place)
+{
+    const struct sp_model *model = place == PLACE_BEHIND_SPECIAL ? tokenizer->bare
+                                   : place == PLACE_BEHIND_TEXT  ? tokenizer->inside
+                                                                 : NULL;
+    return model ? model : tokenizer->model;
+}
+
 /* Text without special tokens. */
 static status encode_segment(const struct tokenizer *tokenizer, const char *text, size_t size,
-                             size_t offset, struct token_list *out)
+                             size_t offset, enum text_place place, struct token_list *out)
 {
     if (tokenizer->kind == TOKENIZER_BYTES) {
         bytes_encode(text, size, (int32_t)offset, out);
@@ -97,16 +106,14 @@ static status encode_segment(const struct tokenizer *tokenizer, const char *text
     }
     char error[SENTENCEPIECE_ERROR];
     struct segment_target target = {out, (int32_t)offset};
-    const struct sp_model *model =
-        tokenizer->bare && offset > 0 ? tokenizer->bare : tokenizer->model;
-    if (!sentencepiece_encode(model, text, size, add_piece, &target, error))
+    if (!sentencepiece_encode(model_at(tokenizer, place), text, size, add_piece, &target, error))
         FAIL(STATUS_INPUT, "SentencePiece: %s", error);
     return NULL;
 }
 
 /* plain: special tokens stay text. */
-static status encode(const struct tokenizer *tokenizer, const char *text, size_t size, bool plain,
-                     struct token_list *out)
+status tokenizer_encode_part(const struct tokenizer *tokenizer, const char *text, size_t size,
+                             bool plain, enum text_place place, struct token_list *out)
 {
     if (tokenizer->kind == TOKENIZER_BPE) return bpe_encode(tokenizer->bpe, text, size, plain, out);
     if (size > INT32_MAX) FAIL(STATUS_INPUT, "a text of %zu bytes is too long", size);
@@ -125,9 +132,11 @@ static status encode(const struct tokenizer *tokenizer, const char *text, size_t
         if (special_strips_before(tokenizer, special))
             segment_size -= space_at_end(segment + skipped, segment_size);
         if (segment_size > 0)
-            TRY(encode_segment(tokenizer, segment + skipped, segment_size, start + skipped, out));
+            TRY(encode_segment(tokenizer, segment + skipped, segment_size, start + skipped,
+                               start + skipped > 0 ? PLACE_BEHIND_SPECIAL : place, out));
         /* The space before a text stands alone before an added token that is not special. */
-        if (special >= 0 && at == 0 && tokenizer->bare && !added_is_special(tokenizer, special)) {
+        if (special >= 0 && at == 0 && place == PLACE_FIRST && tokenizer->bare &&
+            !added_is_special(tokenizer, special)) {
             const int32_t space = sentencepiece_id(tokenizer->model, LLAMA_SPACE);
             if (space >= 0) token_list_add(out, space, 0, 0);
         }
@@ -144,13 +153,13 @@ static status encode(const struct tokenizer *tokenizer, const char *text, size_t
 status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t size,
                         struct token_list *out)
 {
-    return encode(tokenizer, text, size, false, out);
+    return tokenizer_encode_part(tokenizer, text, size, false, PLACE_FIRST, out);
 }
 
 status tokenizer_encode_plain(const struct tokenizer *tokenizer, const char *text, size_t size,
                               struct token_list *out)
 {
-    return encode(tokenizer, text, size, true, out);
+    return tokenizer_encode_part(tokenizer, text, size, true, PLACE_FIRST, out);
 }
 
 /* Decodes ids[0..count) by SentencePiece; appends. */

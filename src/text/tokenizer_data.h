@@ -33,6 +33,7 @@ struct tokenizer {
     struct sp_model *model;  /* of SentencePiece */
     struct sp_model *bare;   /* of TOKENIZER_LLAMA: without a space before the text, for what stands
                               * behind a special token; NULL: as `model` */
+    struct sp_model *inside; /* of TOKENIZER_LLAMA: likewise, for what stands behind other text */
     struct bpe *bpe;         /* of TOKENIZER_BPE */
     struct kept_files files; /* of decoder-only models */
     char *file;              /* the bytes of spiece.model */

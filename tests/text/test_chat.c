@@ -458,6 +458,49 @@ static void a_tokenizer_without_the_formats_end_is_refused(void **state)
     tokenizer_close(tokenizer);
 }
 
+/* SentencePiece: a message is encoded as in the midst of the whole text. */
+static void parts_of_sentencepiece_have_the_ids_of_the_whole(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"legacy", "first"};
+    static const char *const names[] = {"mistral-v0.2", "mistral-v0.3", "mistral-v0.2-system",
+                                        "mistral-nemo"};
+    static const struct chat_message talk[] = {{ROLE_SYSTEM, "be brief"},
+                                               {ROLE_USER, "where are you going"},
+                                               {ROLE_ASSISTANT, "to the town"},
+                                               {ROLE_USER, "when"}};
+    for (int f = 0; f < 2; f++) {
+        char path[256];
+        struct tokenizer *tokenizer;
+        snprintf(path, sizeof path, "%s/tests/text/fixtures/llama/%s", REGARD_SOURCE, folders[f]);
+        assert_null(tokenizer_open(path, &tokenizer));
+        for (int n = 0; n < 4; n++)
+            for (int first = 0; first < 2; first++) {
+                const struct history_options options = options_of(tokenizer, names[n]);
+                if (!first && !options.chat->turns[ROLE_SYSTEM].before) continue;
+                struct history *history = history_create(&options, names[n]);
+                for (int m = first; m < 4; m++) add(history, talk[m].role, talk[m].content);
+                struct encoded_history e = encoded_of(history);
+                struct text_buffer text = {0};
+                struct token_list whole = {0};
+                assert_true(chat_text(options.chat, NULL, talk + first, 4 - first, true, &text));
+                assert_null(tokenizer_encode(tokenizer, text.data, text.size, &whole));
+                if (whole.count != e.count ||
+                    memcmp(whole.ids, e.ids, (size_t)e.count * sizeof *e.ids) != 0) {
+                    for (int64_t i = 0; i < whole.count; i++) printf("%d ", whole.ids[i]);
+                    printf("\n");
+                    for (int64_t i = 0; i < e.count; i++) printf("%d ", e.ids[i]);
+                    fail_msg("%s %s: other ids than those of %s", folders[f], names[n], text.data);
+                }
+                token_list_free(&whole);
+                free(text.data);
+                encoded_history_free(&e);
+                history_free(history);
+            }
+        tokenizer_close(tokenizer);
+    }
+}
+
 /* A conversation of the golden fixtures. */
 struct conversation {
     struct chat_message messages[16];
@@ -523,7 +566,8 @@ static void expect_line(const struct history_options *options, const struct conv
     struct encoded_history e = encoded_of(history);
     struct token_list next = {0}; /* behind an assistant's message stands the user's marker */
     if (!talk->prompt)
-        assert_null(chat_encode_template(options->tokenizer, chat->turns[ROLE_USER].before, &next));
+        assert_null(chat_encode_template(options->tokenizer, chat->turns[ROLE_USER].before,
+                                         PLACE_FIRST, &next));
     const int64_t count = e.count - next.count;
     struct text_buffer text = {0};
     assert_true(chat_text(chat, NULL, talk->messages, talk->count, talk->prompt, &text));
@@ -627,6 +671,7 @@ int main(void)
         cmocka_unit_test(a_reply_that_was_cut_off_is_ended_by_the_template),
         cmocka_unit_test(whole_turns_go_first_and_the_system_message_stays),
         cmocka_unit_test(a_tokenizer_without_the_formats_end_is_refused),
+        cmocka_unit_test(parts_of_sentencepiece_have_the_ids_of_the_whole),
         cmocka_unit_test(golden_conversations_have_the_templates_text_and_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
