@@ -64,8 +64,9 @@ status causal_run_measure(struct model_run *common, const struct model_batch *ba
     run->leaves = common->replies ? common->replies : batch->histories;
     run->leaf_rows = common->replies ? common->reply_tokens : batch->histories;
     run->segments = forest->count + run->leaves;
-    run->ranges = run->leaves;
-    for (int64_t i = 0; i < forest->count; i++) run->ranges += path_ranges(forest, i);
+    run->node_ranges = 0;
+    for (int64_t i = 0; i < forest->count; i++) run->node_ranges += path_ranges(forest, i);
+    run->ranges = run->node_ranges + run->leaves;
     for (int64_t l = 0; l < run->leaves; l++)
         run->ranges += path_ranges(forest, run->history_node[leaf_history(run, batch, l)]);
     return causal_context_check(causal_of(common->model)->shape,
@@ -90,8 +91,9 @@ void causal_run_place_integers(struct model_run *common, struct workspace *works
     run->ids = workspace_ints(workspace, rows);
     run->position = workspace_ints(workspace, rows);
     run->query_begin = workspace_ints(workspace, run->segments + 1);
-    run->leaf_begin = workspace_ints(workspace, run->leaves + 1);
     run->range_begin = workspace_ints(workspace, run->segments + 1);
+    run->leaf_begin = workspace_ints(workspace, run->leaves + 1);
+    run->leaf_range_begin = workspace_ints(workspace, run->leaves + 1);
     run->key_begin = workspace_ints(workspace, run->ranges);
     run->key_end = workspace_ints(workspace, run->ranges);
 }
@@ -139,6 +141,7 @@ void causal_run_fill_integers(const struct model_run *common, const struct model
         run->query_begin[nodes + l] = (int32_t)row;
         run->leaf_begin[l] = (int32_t)(row - n);
         run->range_begin[nodes + l] = (int32_t)range;
+        run->leaf_range_begin[l] = (int32_t)(range - run->node_ranges);
         range = path_fill(run, run->history_node[h], range);
         run->key_begin[range] = (int32_t)row;
         run->key_end[range++] = (int32_t)(row + count);
@@ -150,6 +153,7 @@ void causal_run_fill_integers(const struct model_run *common, const struct model
     run->query_begin[run->segments] = (int32_t)row;
     run->leaf_begin[run->leaves] = (int32_t)(row - n);
     run->range_begin[run->segments] = (int32_t)range;
+    run->leaf_range_begin[run->leaves] = (int32_t)(range - run->node_ranges);
 }
 
 static void place_gradients(struct causal_run *run, struct workspace *workspace, int64_t rows)
@@ -206,7 +210,9 @@ struct attention causal_run_attention(const struct causal_run *run,
     attention.segments = run->leaves;
     attention.query_rows = run->leaf_rows;
     attention.query_begin = run->leaf_begin;
-    attention.range_begin = run->range_begin + (run->segments - run->leaves);
+    attention.range_begin = run->leaf_range_begin;
+    attention.key_begin += run->node_ranges;
+    attention.key_end += run->node_ranges;
     attention.q = real_at(q, attention.q, first * attention.q_stride);
     attention.out = real_at(q, attention.out, first * s->common.heads * s->head_dim);
     if (attention.lse) attention.lse += first * s->common.heads;

@@ -59,13 +59,15 @@ struct causal_run {
     struct forest forest;
     int32_t *history_node; /* host [histories]: where a history's path ends, -1: no rows */
     int64_t history_capacity;
-    int64_t segments, ranges;  /* nodes and then replies */
+    int64_t segments, ranges;  /* nodes and then replies; their ranges */
+    int64_t node_ranges;       /* of the nodes */
     int64_t leaf_rows, leaves; /* m; replies, or histories where there are none */
     /* In `integers` of the run. */
     int32_t *ids, *position;          /* [n + m] */
     int32_t *query_begin;             /* [segments + 1] */
-    int32_t *leaf_begin;              /* [leaves + 1], from 0 */
     int32_t *range_begin;             /* [segments + 1] */
+    int32_t *leaf_begin;              /* [leaves + 1], from 0: the reply rows by themselves */
+    int32_t *leaf_range_begin;        /* [leaves + 1], from 0: behind the nodes' ranges */
     int32_t *key_begin, *key_end;     /* [ranges] */
     struct causal_activations *layer; /* [layers] on the host */
     float *final_inverse;             /* [m] */
