@@ -37,6 +37,24 @@ expect_same "replies compared" $((1 + 2 + 3 + 4 + 5)) "$(value compared)"
 figures memory weights activations bytes
 grep -q '"kernel": "attention' "$work/out" || fail "kernels has no attention"
 
+# Decoder-only models: what more there is, and what is counted otherwise.
+expect_status 0 "$regard" bench all --shape tiny-causal --set device=cpu --rounds 2
+figures generate turn_ms tokens_s_capture_on on_over_off on_over_off_from on_over_off_to
+figures prefill tokens_s share_of_matmul_peak
+figures turns kept_ms anew_ms anew_over_kept share_of_the_ratio_of_tokens
+# 2 histories of 16, 4 and 5 tokens, of which the last is left to the first step.
+expect_same "tokens read anew" $((2 * 24)) "$(value tokens_anew)"
+expect_same "tokens read where the first turn is kept" $((2 * 5)) "$(value tokens_kept)"
+figures decode step_ms share_of_read
+# 2 layers x (4 + 2 + 2 heads of 8 and 32 back, by 32; 3 of 64 x 32) and a head of 64 x 32.
+expect_same "bytes of the weights" $((4 * (2 * (64 * 32 + 32 * 32 + 3 * 64 * 32) + 64 * 32))) \
+    "$(value floor_bytes_weights)"
+figures update tflop
+# 3 x (2 x (10240 weights x 32 history tokens + 20480 x 16 reply tokens) + 145408 of attention).
+expect_same "operations of an update" 4.368e-6 "$(value tflop)"
+figures exact compared
+expect_same "replies that depend on the batch" 0 "$(value mismatches)"
+
 # One part alone.
 expect_status 0 "$regard" bench weights "${tiny[@]}"
 figures weights pass_over_copy

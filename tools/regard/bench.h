@@ -64,7 +64,6 @@ status bench_floats(struct queue *queue, struct buffer *buffer, int64_t count, u
 status bench_reals(struct queue *queue, struct buffer *buffer, int64_t count, uint32_t stream);
 void bench_ids(int32_t *ids, int64_t count, int32_t low, int32_t high, uint32_t stream);
 
-bool bench_shape_is_causal(const struct model_shape *shape);
 /* Whether the model that is measured is decoder-only. */
 status bench_is_causal(const struct bench *bench, bool *causal);
 /* That model, on any queue: the folder's, or random weights. */

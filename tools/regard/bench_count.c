@@ -3,11 +3,6 @@
 
 #include <string.h>
 
-bool bench_shape_is_causal(const struct model_shape *shape)
-{
-    return model_shape_number(shape, "kv_heads") != 0; /* no other family has any */
-}
-
 /* What a matrix is applied to. */
 enum use { USE_NONE, USE_HISTORY, USE_REPLY, USE_BOTH, USE_HEAD };
 
@@ -33,7 +28,7 @@ struct bench_weights_count bench_weights_of(struct model *model)
 {
     const struct model_shape *shape = model_shape(model);
     const struct parameters *p = model_parameters(model);
-    const bool tied = model_shape_number(shape, "tied") != 0, causal = bench_shape_is_causal(shape);
+    const bool tied = model_shape_number(shape, "tied") != 0, causal = model_shape_is_causal(shape);
     struct bench_weights_count out = {0};
     char last[32];
     snprintf(last, sizeof last, ".layers.%lld.", (long long)shape->layers - 1);
@@ -57,7 +52,7 @@ double bench_key_bytes(struct model *model)
 {
     const struct model_shape *shape = model_shape(model);
     const double kv_heads =
-        bench_shape_is_causal(shape) ? model_shape_number(shape, "kv_heads") : (double)shape->heads;
+        model_shape_is_causal(shape) ? model_shape_number(shape, "kv_heads") : (double)shape->heads;
     return 2 * (double)model_queue(model)->real_bytes * (double)shape->layers * kv_heads *
            model_shape_number(shape, "d_kv");
 }
@@ -69,7 +64,7 @@ static double attention_inner(const struct model_shape *shape)
 
 double bench_history_attention(const struct model_shape *shape, double n)
 {
-    if (bench_shape_is_causal(shape))
+    if (model_shape_is_causal(shape))
         return (double)shape->layers * 4 * attention_inner(shape) * n * (n + 1) / 2;
     return model_shape_number(shape, "encoder_layers") * 4 * attention_inner(shape) * n * n;
 }

@@ -191,7 +191,7 @@ static status generate_measure(struct round *r, json_t *out)
 {
     struct capture_times t;
     const int64_t new_tokens = r->bench->scale->new_tokens;
-    const bool causal = bench_shape_is_causal(model_shape(r->model));
+    const bool causal = model_shape_is_causal(model_shape(r->model));
     const struct plan plan = {.short_steps = causal ? 0 : short_of(new_tokens),
                               .long_steps = new_tokens,
                               .fresh = causal};

@@ -29,7 +29,9 @@ static status shape_make(const struct bench *b, bool one_layer, struct model_sha
         {"d_kv", (double)(given ? config->model.d_kv : scale->d_kv)},
         {"d_ff", (double)(given ? config->model.d_ff : scale->d_ff)},
         {"heads", (double)(given ? config->model.heads : scale->heads)},
-        {"kv_heads", (double)scale->kv_heads},
+        {"kv_heads", (double)(!given                   ? scale->kv_heads
+                              : config->model.kv_heads ? config->model.kv_heads
+                                                       : config->model.heads)},
         {"encoder_layers", one_layer ? 1 : (double)encoder},
         {"decoder_layers", one_layer ? 1 : (double)decoder},
         {"gated", given && config->model.gated},
@@ -89,7 +91,7 @@ status bench_is_causal(const struct bench *b, bool *causal)
     TRY(!b->folder                       ? shape_make(b, true, &shape)
         : model_is_checkpoint(b->folder) ? checkpoint_read_shape(b->folder, &shape)
                                          : model_folder_shape(b->folder, &shape));
-    *causal = bench_shape_is_causal(shape);
+    *causal = model_shape_is_causal(shape);
     free(shape);
     return NULL;
 }
