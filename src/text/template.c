@@ -9,104 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum block_kind { BLOCK_TEXT, BLOCK_EXPRESSION, BLOCK_STATEMENT };
-
-/* A piece of the source; of an expression or statement what is between its marks. */
-struct block {
-    enum block_kind kind;
-    const char *text;
-    size_t size;
-};
-
-struct template
-{
+struct rendering {
     struct template_run run;
-    struct block *blocks;
-    int64_t count, capacity;
+    struct template_blocks all;
     struct text_buffer out;
 };
 
 enum { BUDGET = 200000 };
 
-static struct block *add_block(struct template *t, enum block_kind kind, const char *text,
-                               size_t size)
-{
-    if (t->count == t->capacity) {
-        t->capacity = 2 * t->capacity + 64;
-        t->blocks = memory_resize(t->blocks, (size_t)t->capacity * sizeof *t->blocks);
-    }
-    t->blocks[t->count] = (struct block){kind, text, size};
-    return &t->blocks[t->count++];
-}
-
-/* Takes white space off the end of a text: all of it, or where `line` the blanks that stand alone
- * on their line so far. */
-static void strip_end(const char *source, struct block *text, bool line)
-{
-    size_t size = text->size;
-    while (size && (line ? text->text[size - 1] == ' ' || text->text[size - 1] == '\t'
-                         : isspace((unsigned char)text->text[size - 1])))
-        size--;
-    const char *at = text->text + size;
-    if (!line || at == source || at[-1] == '\n') text->size = size;
-}
-
-/* Where a tag that begins behind `at` ends: at its closing mark, quotes minded. */
-static const char *tag_end(const char *at, const char *close, bool quotes)
-{
-    for (char quote = 0; *at; at++) {
-        if (quote) {
-            if (*at == '\\' && at[1])
-                at++;
-            else if (*at == quote)
-                quote = 0;
-        } else if (quotes && (*at == '\'' || *at == '"')) {
-            quote = *at;
-        } else if (!strncmp(at, close, 2)) {
-            return at;
-        }
-    }
-    return NULL;
-}
-
-static void split(struct template *t, const char *source, size_t size)
-{
-    const char *at = source, *end = source + size;
-    while (at < end) {
-        const char *open = at;
-        while ((open = memchr(open, '{', (size_t)(end - open))) && !strchr("{%#", open[1])) open++;
-        struct block *text = add_block(t, BLOCK_TEXT, at, (size_t)((open ? open : end) - at));
-        if (!open) return;
-        const char kind = open[1];
-        const char *inner = open + 2;
-        const char *close = tag_end(inner,
-                                    kind == '{'   ? "}}"
-                                    : kind == '%' ? "%}"
-                                                  : "#}",
-                                    kind != '#');
-        if (!close || close >= end) {
-            template_fail(&t->run, "a tag does not end");
-            return;
-        }
-        const bool minus = *inner == '-';
-        if (minus || *inner != '+') {
-            if (minus || kind != '{') strip_end(source, text, !minus);
-        }
-        if (*inner == '-' || *inner == '+') inner++;
-        const bool strips = close > inner && close[-1] == '-';
-        if (kind != '#')
-            add_block(t, kind == '{' ? BLOCK_EXPRESSION : BLOCK_STATEMENT, inner,
-                      (size_t)(close - strips - inner));
-        at = close + 2;
-        if (strips)
-            while (at < end && isspace((unsigned char)*at)) at++;
-        else if (kind != '{' && at < end && *at == '\n')
-            at++;
-    }
-}
-
 /* The word that a statement begins with; *rest: behind it. */
-static void statement_word(const struct block *block, char word[TEMPLATE_NAME],
+static void statement_word(const struct template_block *block, char word[TEMPLATE_NAME],
                            struct template_expression *rest)
 {
     const char *at = block->text, *end = block->text + block->size;
@@ -120,14 +32,14 @@ static void statement_word(const struct block *block, char word[TEMPLATE_NAME],
 }
 
 /* The next block at this depth that ends the one which opened, or an else or elif of it. */
-static int64_t find_end(struct template *t, int64_t from, bool with_else)
+static int64_t find_end(struct rendering *t, int64_t from, bool with_else)
 {
     int depth = 0;
-    for (int64_t i = from; i < t->count; i++) {
+    for (int64_t i = from; i < t->all.count; i++) {
         char word[TEMPLATE_NAME];
         struct template_expression rest;
-        if (t->blocks[i].kind != BLOCK_STATEMENT) continue;
-        statement_word(&t->blocks[i], word, &rest);
+        if (t->all.list[i].kind != BLOCK_STATEMENT) continue;
+        statement_word(&t->all.list[i], word, &rest);
         const bool opens = !strcmp(word, "if") || !strcmp(word, "for") || !strcmp(word, "macro");
         const bool ends =
             !strcmp(word, "endif") || !strcmp(word, "endfor") || !strcmp(word, "endmacro");
@@ -136,10 +48,10 @@ static int64_t find_end(struct template *t, int64_t from, bool with_else)
         depth += opens - ends;
     }
     template_fail(&t->run, "a block does not end");
-    return t->count;
+    return t->all.count;
 }
 
-static json_t *rest_value(struct template *t, const struct template_expression *rest)
+static json_t *rest_value(struct rendering *t, const struct template_expression *rest)
 {
     return template_evaluate(&t->run, rest->at, (size_t)(rest->end - rest->at));
 }
@@ -164,7 +76,7 @@ static bool read_mark(struct template_expression *e, char mark)
 }
 
 /* set NAME = VALUE, set NAMESPACE.NAME = VALUE */
-static void run_set(struct template *t, struct template_expression *rest)
+static void run_set(struct rendering *t, struct template_expression *rest)
 {
     char name[TEMPLATE_NAME], member[TEMPLATE_NAME] = "";
     bool read = read_word(rest, name);
@@ -183,9 +95,9 @@ static void run_set(struct template *t, struct template_expression *rest)
         json_object_del(to, *member ? member : name);
 }
 
-static void run_blocks(struct template *t, int64_t from, int64_t to);
+static void run_blocks(struct rendering *t, int64_t from, int64_t to);
 
-static json_t *loop_state(struct template *t, const json_t *items, size_t i)
+static json_t *loop_state(struct rendering *t, const json_t *items, size_t i)
 {
     const size_t n = json_array_size(items);
     json_t *loop =
@@ -198,7 +110,7 @@ static json_t *loop_state(struct template *t, const json_t *items, size_t i)
 }
 
 /* for NAME[, NAME] in VALUE: the blocks [from, to). */
-static void run_for(struct template *t, struct template_expression *rest, int64_t from, int64_t to)
+static void run_for(struct rendering *t, struct template_expression *rest, int64_t from, int64_t to)
 {
     struct template_run *run = &t->run;
     char name[TEMPLATE_NAME], second[TEMPLATE_NAME] = "", in[TEMPLATE_NAME];
@@ -224,11 +136,11 @@ static void run_for(struct template *t, struct template_expression *rest, int64_
 }
 
 /* The statement at `at`; returns the block behind it and all that belongs to it. */
-static int64_t run_statement(struct template *t, int64_t at)
+static int64_t run_statement(struct rendering *t, int64_t at)
 {
     char word[TEMPLATE_NAME];
     struct template_expression rest;
-    statement_word(&t->blocks[at], word, &rest);
+    statement_word(&t->all.list[at], word, &rest);
     if (!strcmp(word, "set")) {
         run_set(t, &rest);
         return at + 1;
@@ -238,13 +150,13 @@ static int64_t run_statement(struct template *t, int64_t at)
     if (!strcmp(word, "for")) {
         const int64_t end = find_end(t, at + 1, true);
         run_for(t, &rest, at + 1, end);
-        statement_word(&t->blocks[end < t->count ? end : at], word, &rest);
+        statement_word(&t->all.list[end < t->all.count ? end : at], word, &rest);
         if (!strcmp(word, "else")) template_fail(&t->run, "a loop with else");
         return end + 1;
     }
     if (strcmp(word, "if") != 0) {
         template_fail(&t->run, "a block {%% %s %%}, which is not known", word);
-        return t->count;
+        return t->all.count;
     }
     for (bool done = false; !t->run.failed;) {
         const bool holds = !done && (!strcmp(word, "else") || template_true(rest_value(t, &rest)));
@@ -253,18 +165,18 @@ static int64_t run_statement(struct template *t, int64_t at)
         if (holds) run_blocks(t, at + 1, end);
         done = done || holds;
         at = end;
-        statement_word(&t->blocks[at], word, &rest);
+        statement_word(&t->all.list[at], word, &rest);
         if (!strcmp(word, "endif")) return at + 1;
     }
-    return t->count;
+    return t->all.count;
 }
 
-static void run_blocks(struct template *t, int64_t from, int64_t to)
+static void run_blocks(struct rendering *t, int64_t from, int64_t to)
 {
     const bool entered = template_enter(&t->run);
     for (int64_t at = from; entered && at < to && !t->run.failed;) {
         if (--t->run.budget < 0) template_fail(&t->run, "too much to do");
-        const struct block *block = &t->blocks[at];
+        const struct template_block *block = &t->all.list[at];
         if (block->kind == BLOCK_STATEMENT) {
             at = run_statement(t, at);
             continue;
@@ -283,15 +195,15 @@ static void run_blocks(struct template *t, int64_t from, int64_t to)
 
 status template_render(const char *source, const json_t *context, char **out)
 {
-    struct template t = {.run = {.kept = json_array(), .budget = BUDGET}};
+    struct rendering t = {.run = {.kept = json_array(), .budget = BUDGET}};
     size_t size = strlen(source);
     if (size && source[size - 1] == '\n') size--;
     text_append(&t.out, "", 0);
     t.run.scopes[t.run.scope_count++] = template_keep(&t.run, json_copy((json_t *)context));
-    split(&t, source, size);
-    if (!t.run.failed) run_blocks(&t, 0, t.count);
+    template_split(&t.run, source, size, &t.all);
+    if (!t.run.failed) run_blocks(&t, 0, t.all.count);
     json_decref(t.run.kept);
-    free(t.blocks);
+    free(t.all.list);
     *out = t.out.data;
     if (t.run.failed) free(t.out.data);
     return t.run.failed;

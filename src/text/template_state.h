@@ -6,6 +6,7 @@
 #include "src/base/status.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { TEMPLATE_SCOPES = 16, TEMPLATE_DEPTH = 64, TEMPLATE_ARGUMENTS = 8, TEMPLATE_NAME = 64 };
@@ -19,6 +20,22 @@ struct template_run {
     int64_t budget; /* of operations: no template runs for ever */
     int depth;      /* of brackets and blocks, at most TEMPLATE_DEPTH */
 };
+
+enum block_kind { BLOCK_TEXT, BLOCK_EXPRESSION, BLOCK_STATEMENT };
+
+/* A piece of the source; of an expression or statement what is between its marks. */
+struct template_block {
+    enum block_kind kind;
+    const char *text;
+    size_t size;
+};
+struct template_blocks {
+    struct template_block *list;
+    int64_t count, capacity;
+};
+/* White space is trimmed where the tags want it; a tag without an end is an error of the run. */
+void template_split(struct template_run *run, const char *source, size_t size,
+                    struct template_blocks *out);
 
 /* An expression that is read and evaluated in one go. */
 struct template_expression {
@@ -43,7 +60,11 @@ bool template_enter(struct template_run *run);
 void template_leave(struct template_run *run);
 json_t *template_keep(struct template_run *run, json_t *made); /* takes it over */
 json_t *template_text(struct template_run *run, const char *text, size_t size);
+json_t *template_truth(struct template_run *run, bool value);
 bool template_true(const json_t *value);
+bool template_equal(const json_t *a, const json_t *b);
+/* one in all: of a text, a list or an object's names. */
+bool template_contains(const json_t *all, const json_t *one);
 /* As it is printed; NULL after an error. */
 const char *template_string(struct template_run *run, json_t *value);
 
