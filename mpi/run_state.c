@@ -171,7 +171,9 @@ static status reference_set(void *run, int64_t index, const void *values, int64_
     const struct config *config = &((struct run_state *)run)->folder->options->config;
     if (strcmp(values, hex) != 0)
         FAIL(STATUS_INPUT, "%s is not what this run began with: the reference differs",
-             config->model.reference_path[0] ? "model.reference_path" : "model.path");
+             config->model.reference_path[0] ? "model.reference_path"
+             : config->adapter.path[0]       ? "adapter.path"
+                                             : "model.path");
     return NULL;
 }
 

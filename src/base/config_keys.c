@@ -97,7 +97,8 @@ const struct config_key config_keys[] = {
     TEXT("adapter.targets", adapter.targets, "", RESUME_SAME,
          "parts of the layers that have one, q_proj,v_proj; empty: q,v of T5, else all"),
     TEXT("adapter.path", adapter.path, "", RESUME_FREE,
-         "adapters to begin with, a folder of PEFT or a checkpoint, for the model of model.path"),
+         "adapters to begin with, PEFT's or a checkpoint, for model.path; rank, alpha, targets are "
+         "theirs"),
     TEXT("tokenizer.path", tokenizer.path, "", RESUME_FREE,
          "a folder with a tokenizer; bytes: an id for each byte; empty: the model's"),
     INTEGER("tokenizer.vocabulary", tokenizer.vocabulary, 32, 1048576, "2000", RESUME_SAME,

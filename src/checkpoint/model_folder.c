@@ -7,6 +7,7 @@
 #include "src/checkpoint/adapter_folder.h"
 #include "src/model/adapted.h"
 #include "src/model/folder.h"
+#include "src/model/merge.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,144 +1,19 @@
 #include "src/model/adapted.h"
 
-#include "kernels/plan.h"
 #include "src/base/memory.h"
 #include "src/base/philox.h"
 #include "src/model/model_state.h"
+#include "src/model/parts.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char weight_end[] = ".weight";
-
-/* The path of the module whose weight a parameter is: its name without ".weight". */
-static int path_length(const struct parameter *one)
-{
-    const size_t length = strlen(one->name), end = sizeof weight_end - 1;
-    const bool is_weight = length > end && !strcmp(one->name + length - end, weight_end);
-    return (int)(is_weight ? length - end : length);
-}
-
-/* The last word of that path: a part's name. */
-static const char *part_name(const struct parameter *one, int *length)
-{
-    const int end = path_length(one);
-    int begin = end;
-    while (begin > 0 && one->name[begin - 1] != '.') begin--;
-    *length = end - begin;
-    return one->name + begin;
-}
-
-/* Calls visit for each part of each layer that can have adapters: the parameters that stand in its
- * weight, but for the head. */
-typedef void (*part_visit)(void *context, struct linear *w, const struct parameter *part);
-static void parts_visit(const struct model *model, part_visit visit, void *context)
-{
-    const struct parameters *p = &model->parameters;
-    int64_t at = 0;
-    for (int64_t i = 0; i < model->linear_count; i++) {
-        struct linear *w = model->linears[i];
-        if (w == &model->head || (model->base && !w->frozen)) continue;
-        while (at < p->count && p->list[at].offset < w->offset) at++;
-        for (; at < p->count && p->list[at].offset < w->offset + w->n * w->k; at++)
-            visit(context, w, &p->list[at]);
-    }
-}
-
-/* The next name of a list "q,v"; NULL: none. */
-static const char *name_next(const char **list, int *length)
-{
-    static const char between[] = ", ";
-    const char *begin = *list + strspn(*list, between);
-    *length = (int)strcspn(begin, between);
-    *list = begin + *length;
-    return *length ? begin : NULL;
-}
-
-/* Whether a target is a module's path or the end of one. */
-static bool is_target(const struct parameter *part, const char *target, int length)
-{
-    const int end = path_length(part), begin = end - length;
-    return begin >= 0 && !strncmp(part->name + begin, target, (size_t)length) &&
-           (begin == 0 || part->name[begin - 1] == '.');
-}
-
-static bool is_chosen(const char *targets, const struct parameter *part)
-{
-    int length;
-    for (const char *name; (name = name_next(&targets, &length));)
-        if (is_target(part, name, length)) return true;
-    return false;
-}
-
-/* ---- names ---- */
-
-struct name_list {
-    char text[ADAPTER_TARGETS_MAX];
-};
-
-static bool list_has(const char *list, const char *name, int length)
-{
-    int other;
-    for (const char *one; (one = name_next(&list, &other));)
-        if (other == length && !strncmp(one, name, (size_t)length)) return true;
-    return false;
-}
-
-static void name_add(void *context, struct linear *w, const struct parameter *part)
-{
-    struct name_list *list = context;
-    const size_t used = strlen(list->text);
-    int length;
-    const char *name = part_name(part, &length);
-    (void)w;
-    if (list_has(list->text, name, length)) return;
-    snprintf(list->text + used, sizeof list->text - used, "%s%.*s", used ? ", " : "", length, name);
-}
-
-char *model_parts(struct model *model)
-{
-    struct name_list list = {""};
-    parts_visit(model, name_add, &list);
-    return memory_text(list.text);
-}
-
-struct target_search {
-    const char *target;
-    int length;
-    bool found;
-};
-
-static void target_look(void *context, struct linear *w, const struct parameter *part)
-{
-    struct target_search *search = context;
-    (void)w;
-    search->found = search->found || is_target(part, search->target, search->length);
-}
-
-static status targets_check(struct model *model, const char *targets)
-{
-    int length;
-    for (const char *name; (name = name_next(&targets, &length));) {
-        struct target_search search = {name, length, false};
-        parts_visit(model, target_look, &search);
-        if (search.found) continue;
-        char *parts = model_parts(model);
-        status s = ERROR(STATUS_INPUT, "adapter.targets: the model has no part %.*s; it has %s",
-                         length, name, parts);
-        free(parts);
-        return s;
-    }
-    return NULL;
-}
-
-/* ---- layout ---- */
-
 /* Notes a chosen part with its layer's adapter, which is made for the first one. */
 static void part_note(void *context, struct linear *w, const struct parameter *part)
 {
     struct model *model = context;
-    if (!is_chosen(model->adapter_settings.targets, part)) return;
+    if (!part_is_chosen(part, model->adapter_settings.targets)) return;
     struct adapter *last = model->adapter_count ? &model->adapters[model->adapter_count - 1] : NULL;
     if (!last || last->a != w->offset) { /* the layer's, until the adapters are laid out */
         model->adapters = memory_resize(model->adapters, (size_t)(model->adapter_count + 1) *
@@ -168,13 +43,13 @@ static void adapter_lay_out(struct model *model, struct adapter *adapter, const 
     parameters_align(to);
     adapter->a = to->size;
     for (int64_t i = 0; i < adapter->parts; i++)
-        parameters_append(to, 2, rank, adapter->k, "%.*s.lora_A.weight", path_length(part[i]),
+        parameters_append(to, 2, rank, adapter->k, "%.*s.lora_A.weight", part_path_length(part[i]),
                           part[i]->name);
     parameters_align(to);
     adapter->b = to->size;
     for (int64_t i = 0; i < adapter->parts; i++)
         parameters_append(to, 2, adapter->part[i].rows, rank, "%.*s.lora_B.weight",
-                          path_length(part[i]), part[i]->name);
+                          part_path_length(part[i]), part[i]->name);
 }
 
 static void adapters_lay_out(struct model *model)
@@ -227,7 +102,7 @@ static void targets_complete(struct model *model)
     const char *own = model->family->adapter_targets;
     char *targets = model->adapter_settings.targets;
     if (targets[strspn(targets, ", ")]) return;
-    char *parts = own ? memory_text(own) : model_parts(model);
+    char *parts = own ? memory_text(own) : parts_names(model);
     snprintf(targets, ADAPTER_TARGETS_MAX, "%s", parts);
     free(parts);
 }
@@ -286,7 +161,7 @@ status model_create_adapted_extended(struct model *base, const struct model_shap
 status model_create_adapted(struct model *base, const struct adapter_settings *settings,
                             bool with_gradients, struct model **out)
 {
-    TRY(targets_check(base, settings->targets));
+    TRY(parts_check_targets(base, settings->targets));
     return model_create_adapted_extended(base, base->shape, settings, with_gradients, NULL, NULL,
                                          out);
 }
@@ -351,65 +226,5 @@ status model_base_hash(struct model *model, char hex[65])
 {
     if (!model->base_hash[0]) TRY(parameters_hash(&model->base->parameters, model->base_hash));
     memcpy(hex, model->base_hash, sizeof model->base_hash);
-    return NULL;
-}
-
-/* ---- merging ---- */
-
-/* W [rows, k] += scale B A. */
-static void weight_merge(const struct adapter *adapter, int64_t rows, const float *a,
-                         const float *b, float *w)
-{
-    const int64_t rank = adapter->rank, k = adapter->k;
-    double *sum = memory_allocate((size_t)k * sizeof *sum);
-    for (int64_t i = 0; i < rows; i++) {
-        for (int64_t j = 0; j < k; j++) sum[j] = 0;
-        for (int64_t r = 0; r < rank; r++)
-            for (int64_t j = 0; j < k; j++)
-                sum[j] += (double)b[i * rank + r] * (double)a[r * k + j];
-        for (int64_t j = 0; j < k; j++)
-            w[i * k + j] = (float)((double)w[i * k + j] + (double)adapter->scale * sum[j]);
-    }
-    free(sum);
-}
-
-status model_merged_download(struct model *model, float *host)
-{
-    TRY(parameters_download(&model->parameters, host));
-    if (!model->base) return NULL;
-    float *trained = memory_allocate((size_t)model->trained.size * sizeof *trained);
-    status s = parameters_download(&model->trained, trained);
-    for (int64_t i = 0; !s && i < model->linear_count; i++) {
-        const struct linear *w = model->linears[i];
-        if (!w->adapter) continue;
-        const float *a = trained + w->adapter->a, *b = trained + w->adapter->b;
-        for (int64_t p = 0; p < w->adapter->parts; p++) {
-            const struct adapter_part *part = &w->adapter->part[p];
-            weight_merge(w->adapter, part->rows, a, b, host + w->offset + part->row * w->k);
-            a += w->adapter->rank * w->k;
-            b += part->rows * w->adapter->rank;
-        }
-    }
-    free(trained);
-    return s;
-}
-
-status model_merge(struct model **model, bool with_gradients)
-{
-    struct model *merged;
-    TRY(model_create((*model)->queue, (*model)->shape, with_gradients, &merged));
-    if (!queue_is_plan(merged->queue)) {
-        float *host = memory_allocate((size_t)merged->parameters.size * sizeof *host);
-        status s = model_merged_download(*model, host);
-        if (!s) s = parameters_upload(&merged->parameters, host);
-        free(host);
-        if (!s) s = model_refresh(merged);
-        if (s) {
-            model_destroy(merged);
-            return s;
-        }
-    }
-    model_destroy(*model);
-    *model = merged;
     return NULL;
 }

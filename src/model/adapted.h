@@ -24,14 +24,5 @@ void model_name_base(struct model *model, const char *path);
 const char *model_base_name(const struct model *model);
 /* `parameters sha256` of the base, taken once. */
 status model_base_hash(struct model *model, char hex[65]);
-/* The parts that could have adapters, "q, k, v, o, ..."; freed with free(). */
-char *model_parts(struct model *model);
-
-/* All parameters into host [model_parameters' size], every adapter added to its weight:
- * W + scale B A, summed in float64.  A model without adapters: as they are. */
-status model_merged_download(struct model *model, float *host);
-/* Puts a model without adapters, of the same outputs but for rounding, in place of one with them.
- */
-status model_merge(struct model **model, bool with_gradients);
 
 #endif

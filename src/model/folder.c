@@ -6,11 +6,11 @@
 #include "src/base/file.h"
 #include "src/base/json.h"
 #include "src/base/memory.h"
-#include "src/model/adapted.h"
 #include "src/model/config_json.h"
 #include "src/model/families.h"
 #include "src/model/family.h"
 #include "src/model/folder_weights.h"
+#include "src/model/merge.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -2,6 +2,7 @@
  * the base untouched, merging, and what is refused. */
 #include "src/model/adapted.h"
 #include "src/model/critic.h"
+#include "src/model/merge.h"
 #include "tests/model/model_test.h"
 
 enum { M = 22 }; /* reply tokens of the tiny batch */
