@@ -5,6 +5,7 @@
 #define REGARD_TEXT_TOKENIZER_H
 
 #include "src/base/status.h"
+#include "src/text/text_place.h"
 #include "src/text/token_list.h"
 
 #include <stdbool.h>
@@ -32,9 +33,7 @@ status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, siz
  * that are not special are found as ever). */
 status tokenizer_encode_plain(const struct tokenizer *tokenizer, const char *text, size_t size,
                               struct token_list *out);
-/* What stands before a text that is a part of a longer one: SentencePiece puts a space before a
- * text alone, and of decoder-only models before what stands behind a special token or not. */
-enum text_place { PLACE_FIRST, PLACE_BEHIND_SPECIAL, PLACE_BEHIND_TEXT };
+/* The same of a text that is a part of a longer one. */
 status tokenizer_encode_part(const struct tokenizer *tokenizer, const char *text, size_t size,
                              bool plain, enum text_place place, struct token_list *out);
 /* Special tokens are dropped when skip_special.  The caller frees *text. */

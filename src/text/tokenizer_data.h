@@ -1,5 +1,6 @@
-/* What the files of tokenizer.h share: tokenizer.c, bytes.c, special_tokens.c, tokenizer_folder.c
- * (SentencePiece) and tokenizer_json.c (decoder-only models); not for other modules. */
+/* What the files of tokenizer.h share: tokenizer.c, pieces.c, bytes.c, llama.c, special_tokens.c,
+ * tokenizer_folder.c and tokenizer_train.c (SentencePiece), tokenizer_json.c (decoder-only models);
+ * not for other modules. */
 #ifndef REGARD_TEXT_TOKENIZER_DATA_H
 #define REGARD_TEXT_TOKENIZER_DATA_H
 
@@ -7,6 +8,7 @@
 #include "src/base/status.h"
 #include "src/text/bpe.h"
 #include "src/text/sentencepiece_shim.h"
+#include "src/text/text_place.h"
 #include "src/text/token_list.h"
 #include "src/text/tokenizer_files.h"
 
@@ -89,6 +91,20 @@ bool special_strips_behind(const struct tokenizer *tokenizer, int32_t id);
 /* Bytes of Unicode white space (Python's str.isspace) at the start or the end of text. */
 size_t space_at_start(const char *text, size_t size);
 size_t space_at_end(const char *text, size_t size);
+
+/* Of pieces or bytes; plain: special tokens stay text. */
+status pieces_encode(const struct tokenizer *tokenizer, const char *text, size_t size, bool plain,
+                     enum text_place place, struct token_list *out);
+/* Appends the text (not of bytes). */
+status pieces_decode(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
+                     bool skip_special, struct text_buffer *out);
+/* As tokenizer_decode_ranges; appends the text. */
+status pieces_decode_ranges(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
+                            struct text_buffer *out, int32_t *begin, int32_t *end);
+
+/* tokenizer_config.json and special_tokens_map.json of a T5 or ByT5. */
+status tokenizer_write_config(const char *folder, bool bytes, int64_t extra_ids,
+                              const struct added_token *added, int64_t added_count);
 
 /* A token is a byte of UTF-8 plus 3; pad 0, end 1, unknown 2, extra ids from 259 up. */
 enum { BYTES_OFFSET = 3, BYTES_PIECES = 256 + BYTES_OFFSET };

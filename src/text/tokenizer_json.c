@@ -70,7 +70,10 @@ static status find_role(const struct tokenizer *tokenizer, const struct folder_f
     if (name) {
         *out = tokenizer_piece(tokenizer, name);
         if (*out < 0)
-            FAIL(STATUS_INPUT, "%s: %s \"%s\" is no token of the tokenizer", folder, key, name);
+            FAIL(STATUS_INPUT,
+                 "%s: %s \"%s\" is no token of the tokenizer; name one, or list it with its id "
+                 "under added_tokens_decoder in tokenizer_config.json",
+                 folder, key, name);
         return NULL;
     }
     *out = usual ? tokenizer_piece(tokenizer, usual) : -1;
