@@ -50,11 +50,11 @@ static struct generator *generator_new(const struct fixture *f)
 
 /* A conversation's tokens and where they may be cut. */
 struct talk {
-    int32_t tokens[HISTORY_MAX], cuts[2 * TURNS];
+    int32_t tokens[HISTORY_MAX], cuts[2 * TURNS + 1];
     int64_t count, cut_count;
 };
 
-/* How dialogues are run: what is sampled at once, what is kept of it, and the first turn anew. */
+/* How dialogues are run: what is sampled at once, and what is kept of it. */
 struct way {
     int64_t batch, cache_tokens;
     bool best;   /* dialogues go on with their second candidate */
@@ -115,42 +115,53 @@ static struct rollout_settings settings_of(const struct fixture *f, int64_t batc
     return settings;
 }
 
-static void dialogues_run(const struct fixture *f, const struct way *way, struct record *record)
+/* One turn of all conversations. */
+static void turn_run(const struct rollout_settings *settings, struct generator *generator,
+                     struct talk *talks, bool best, int turn, struct record *record)
+{
+    const int talk_count = best ? DIALOGUES : TALKS, each = best ? 1 : CANDIDATES;
+    const int64_t first = record->row_count, first_prompt = record->prompt_count;
+    const int64_t before = model_decoder_counts(generator->decoder).prefilled;
+    for (int t = 0; t < talk_count; t++) {
+        if (turn > 0 || t % each == 0)
+            prompt_of(&talks[t], settings, turn, &record->prompts[record->prompt_count++]);
+        for (int k = 0; k < CANDIDATES / each; k++)
+            record->rows[record->row_count++] = (struct reply_row){
+                (int32_t)(record->prompt_count - 1 - first_prompt),
+                {(uint32_t)(t / each), (uint32_t)turn + 1, (uint32_t)(t % each + k)}};
+    }
+    CHECK(generate_replies(generator, settings, RANDOM_SAMPLING, record->prompts + first_prompt,
+                           record->rows + first, record->row_count - first,
+                           record->replies + first));
+    record->prefilled[turn] = model_decoder_counts(generator->decoder).prefilled - before;
+    for (int64_t r = first; r < record->row_count; r++)
+        record->rows[r].prompt += (int32_t)first_prompt;
+    for (int t = 0; t < talk_count; t++)
+        talk_go_on(&talks[t], &record->replies[first + (best ? t * CANDIDATES + 1 : t)],
+                   (uint32_t)(turn * TALKS + t));
+}
+
+/* All turns; generator NULL: one of its own for every turn. */
+static void turns_run(const struct fixture *f, const struct way *way, struct generator *generator,
+                      struct record *record)
 {
     struct talk talks[TALKS];
     struct rollout_settings settings = settings_of(f, way->batch);
-    struct generator *generator = generator_new(f);
-    const int talk_count = way->best ? DIALOGUES : TALKS, each = way->best ? 1 : CANDIDATES;
     settings.cache_tokens = way->cache_tokens;
     memset(record, 0, sizeof *record);
-    for (int t = 0; t < talk_count; t++) talk_begin(&talks[t], (uint32_t)(t / each));
+    for (int t = 0; t < TALKS; t++)
+        talk_begin(&talks[t], (uint32_t)(way->best ? t : t / CANDIDATES) % DIALOGUES);
     for (int turn = 0; turn < TURNS; turn++) {
-        const int64_t first = record->row_count, first_prompt = record->prompt_count;
-        const int64_t before = model_decoder_counts(generator->decoder).prefilled;
-        for (int t = 0; t < talk_count; t++) {
-            if (turn > 0 || t % each == 0)
-                prompt_of(&talks[t], &settings, turn, &record->prompts[record->prompt_count++]);
-            for (int k = 0; k < CANDIDATES / each; k++)
-                record->rows[record->row_count++] = (struct reply_row){
-                    (int32_t)record->prompt_count - 1,
-                    {(uint32_t)(t / each), (uint32_t)turn + 1, (uint32_t)(t % each + k)}};
-        }
-        for (int64_t r = first; r < record->row_count; r++)
-            record->rows[r].prompt -= (int32_t)first_prompt;
-        CHECK(generate_replies(generator, &settings, RANDOM_SAMPLING,
-                               record->prompts + first_prompt, record->rows + first,
-                               record->row_count - first, record->replies + first));
-        record->prefilled[turn] = model_decoder_counts(generator->decoder).prefilled - before;
-        for (int64_t r = first; r < record->row_count; r++)
-            record->rows[r].prompt += (int32_t)first_prompt;
-        for (int t = 0; t < talk_count; t++)
-            talk_go_on(&talks[t], &record->replies[first + (way->best ? t * CANDIDATES + 1 : t)],
-                       (uint32_t)(turn * TALKS + t));
-        if (way->forget) {
-            generator_destroy(generator);
-            generator = generator_new(f);
-        }
+        struct generator *own = generator ? generator : generator_new(f);
+        turn_run(&settings, own, talks, way->best, turn, record);
+        if (!generator) generator_destroy(own);
     }
+}
+
+static void dialogues_run(const struct fixture *f, const struct way *way, struct record *record)
+{
+    struct generator *generator = way->forget ? NULL : generator_new(f);
+    turns_run(f, way, generator, record);
     generator_destroy(generator);
 }
 
@@ -298,6 +309,75 @@ static void a_turn_prefills_only_what_is_new_in_it(void **state)
     close_model(&f);
 }
 
+static void a_reserved_generator_allocates_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct counted_queue counted;
+    struct record *record = calloc(1, sizeof *record);
+    assert_non_null(record);
+    open_model(&f, "qwen3", 1);
+    f.config.history.max_tokens = HISTORY_MAX;
+    f.config.rollout.turns = TURNS;
+    struct rollout_settings settings = settings_of(&f, 8);
+    struct generator *generator = generator_new(&f);
+    CHECK(generator_reserve(generator, &settings, 1));
+    allocations_count(f.q, &counted);
+    turns_run(&f, &(struct way){.batch = 8}, generator, record);
+    assert_int_equal(allocations_counted(f.q, &counted), 0);
+    record_free(record);
+    free(record);
+    generator_destroy(generator);
+    close_model(&f);
+}
+
+/* Three chunks of a prefill, the second begins and ends within segments. */
+static void a_long_prefill_has_the_bits_of_one_pass(void **state)
+{
+    (void)state;
+    static const struct model_setting sizes[] = {
+        {"vocabulary", 41}, {"d_model", 16},       {"d_kv", 8},       {"d_ff", 24}, {"heads", 2},
+        {"kv_heads", 1},    {"decoder_layers", 2}, {"context", 1024}, {"pad", 0},   {"end", 40}};
+    enum { LONG = 700, FIRST_CUT = 300, SECOND_CUT = 600 };
+    struct fixture f;
+    struct model_shape *shape;
+    struct prompt prompts[2];
+    struct reply_row rows[2] = {{0, {1, 1, 0}}, {1, {2, 1, 0}}};
+    struct reply saw[2], want[2];
+    struct given_reply given[2];
+    int32_t tokens[LONG];
+    open_model(&f, "llama", 2);
+    model_destroy(f.model);
+    CHECK(model_shape_from_settings("llama", sizes, sizeof sizes / sizeof *sizes, &shape));
+    CHECK(model_create(f.q, shape, false, &f.model));
+    free(shape);
+    CHECK(model_initialize(f.model, 3));
+    CHECK(model_refresh(f.model));
+    const struct rollout_settings settings = settings_of(&f, 8);
+    const struct special_ids special = {-1, NULL, 0};
+    for (int p = 0; p < 2; p++) {
+        for (int i = 0; i < LONG; i++)
+            tokens[i] =
+                (int32_t)(uniform_at(i < FIRST_CUT ? 7 : 8 + (uint32_t)p, (uint32_t)i) * 40);
+        CHECK(prompt_from_tokens(tokens, NULL, LONG - p, 1, &special, &settings, &prompts[p]));
+        prompt_cut(&prompts[p], (const int32_t[]){FIRST_CUT, SECOND_CUT}, 2);
+    }
+    struct generator *generator = generator_new(&f);
+    CHECK(generate_replies(generator, &settings, RANDOM_SAMPLING, prompts, rows, 2, want));
+    assert_int_equal(model_decoder_counts(generator->decoder).prefilled, 699 + 698 - 300);
+    for (int r = 0; r < 2; r++)
+        given[r] = (struct given_reply){want[r].tokens, want[r].count, want[r].ended};
+    CHECK(score_replies(generator, &settings, prompts, rows, 2, given, saw));
+    check_equal_rows(saw, want, 2);
+    for (int r = 0; r < 2; r++) {
+        reply_free(&saw[r]);
+        reply_free(&want[r]);
+        prompt_free(&prompts[r]);
+    }
+    generator_destroy(generator);
+    close_model(&f);
+}
+
 static void other_weights_make_what_was_kept_worthless(void **state)
 {
     (void)state;
@@ -360,6 +440,8 @@ int main(void)
         cmocka_unit_test(turns_that_go_on_with_each_candidate_are_the_same_in_every_way),
         cmocka_unit_test(turns_that_go_on_with_one_candidate_are_the_same_in_every_way),
         cmocka_unit_test(a_turn_prefills_only_what_is_new_in_it),
+        cmocka_unit_test(a_reserved_generator_allocates_nothing),
+        cmocka_unit_test(a_long_prefill_has_the_bits_of_one_pass),
         cmocka_unit_test(other_weights_make_what_was_kept_worthless),
         cmocka_unit_test(a_history_and_its_reply_must_fit_into_the_context),
     };

@@ -13,8 +13,8 @@
 struct causal_prefill {
     int64_t rows, segments, ranges;
     int32_t *ids, *position, *row; /* [rows]; row: of the store */
-    int32_t *query_begin;          /* [segments + chunks]: every chunk's own, from 0 */
-    int32_t *range_begin;          /* [segments + 1] */
+    int32_t *query_begin;          /* [segments + chunks]: every chunk's own, from 0; ... */
+    int32_t *range_begin;          /* ... so are these */
     int32_t *key_begin, *key_end;  /* [ranges] */
     int32_t *zero;                 /* [a chunk's rows] */
 };

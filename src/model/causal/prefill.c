@@ -24,7 +24,7 @@ static void place_integers(struct causal_prefill *prefill, struct workspace *wor
     prefill->position = workspace_ints(workspace, prefill->rows);
     prefill->row = workspace_ints(workspace, prefill->rows);
     prefill->query_begin = workspace_ints(workspace, prefill->segments + chunks_of(prefill->rows));
-    prefill->range_begin = workspace_ints(workspace, prefill->segments + 1);
+    prefill->range_begin = workspace_ints(workspace, prefill->segments + chunks_of(prefill->rows));
     prefill->key_begin = workspace_ints(workspace, prefill->ranges);
     prefill->key_end = workspace_ints(workspace, prefill->ranges);
     prefill->zero = workspace_ints(workspace, prefill->rows);
@@ -113,23 +113,23 @@ static void integers_fill(const struct causal_decoder *decoder)
 {
     const struct causal_prefill *prefill = &decoder->prefill;
     struct part part = {0};
-    int64_t segment = 0, range = 0, chunk = 0;
+    int64_t segment = 0, range = 0, chunk_range = 0;
     while (part_next(decoder, &part)) {
         const int64_t at = part.row + part.from, node = decoder->node[decoder->fresh[part.fresh]];
         const int64_t first = prefix_cache_first(decoder->prefixes, node);
-        chunk = at / CHUNK_ROWS;
-        prefill->query_begin[segment + chunk] = (int32_t)(at % CHUNK_ROWS);
-        prefill->query_begin[segment + chunk + 1] =
-            (int32_t)(at % CHUNK_ROWS + part.to - part.from);
-        prefill->range_begin[segment++] = (int32_t)range;
+        const int64_t place = segment++ + at / CHUNK_ROWS;
+        if (at % CHUNK_ROWS == 0) chunk_range = range;
+        prefill->query_begin[place] = (int32_t)(at % CHUNK_ROWS);
+        prefill->query_begin[place + 1] = (int32_t)(at % CHUNK_ROWS + part.to - part.from);
+        prefill->range_begin[place] = (int32_t)(range - chunk_range);
         range = ranges_fill(decoder, &part, range);
+        prefill->range_begin[place + 1] = (int32_t)(range - chunk_range);
         for (int64_t t = part.from; t < part.to; t++) {
             prefill->ids[part.row + t] = part.node->tokens[t];
             prefill->position[part.row + t] = (int32_t)(part.node->position + t);
             prefill->row[part.row + t] = (int32_t)(first + t);
         }
     }
-    prefill->range_begin[segment] = (int32_t)range;
 }
 
 static status integers_upload(struct causal_decoder *decoder)
@@ -170,8 +170,8 @@ static void chunk_run(struct causal_decoder *decoder, int64_t first, int64_t row
         attention.query_rows = rows;
         attention.query_begin = segments->query_begin;
         attention.range_begin = segments->range_begin;
-        attention.key_begin = prefill->key_begin;
-        attention.key_end = prefill->key_end;
+        attention.key_begin = segments->key_begin;
+        attention.key_end = segments->key_end;
         q->op->attention(q, &attention);
         causal_layer_inner(causal, layer, a, rows);
         causal_layer_close(causal, layer, a, rows);
@@ -181,7 +181,7 @@ static void chunk_run(struct causal_decoder *decoder, int64_t first, int64_t row
 status causal_prefill_run(struct causal_decoder *decoder)
 {
     struct part part = {0};
-    int64_t segment = 0, first = 0;
+    int64_t segment = 0, first = 0, range = 0, chunk_range = 0;
     measure(decoder);
     if (!decoder->prefill.rows) return NULL;
     TRY(integers_upload(decoder));
@@ -190,13 +190,17 @@ status causal_prefill_run(struct causal_decoder *decoder)
     while (part_next(decoder, &part)) {
         const int64_t end = part.row + part.to;
         segments.segments++;
+        range += part.node->depth + 1;
         if (end % CHUNK_ROWS && end < decoder->prefill.rows) continue;
         segments.query_begin = decoder->prefill.query_begin + segment + first / CHUNK_ROWS;
-        segments.range_begin = decoder->prefill.range_begin + segment;
+        segments.range_begin = decoder->prefill.range_begin + segment + first / CHUNK_ROWS;
+        segments.key_begin = decoder->prefill.key_begin + chunk_range;
+        segments.key_end = decoder->prefill.key_end + chunk_range;
         chunk_run(decoder, first, end - first, &segments);
         segment += segments.segments;
         segments.segments = 0;
         first = end;
+        chunk_range = range;
     }
     return NULL;
 }
