@@ -12,6 +12,7 @@ struct run_options {
     char folder[1024]; /* --run */
     enum run_resume resume;
     bool dry;                      /* --dry-run: check, print, do nothing */
+    bool profile;                  /* --profile: rank 0 says where its updates' time went */
     struct config_changes changes; /* --change: of a resumed run's settings */
     const char *line;              /* the command line */
     const char *version;           /* of the program, for the manifest and the log */

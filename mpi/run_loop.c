@@ -1,6 +1,7 @@
 /* See run_loop.h. */
 #include "mpi/run_loop.h"
 
+#include "kernels/profile.h"
 #include "mpi/agreement.h"
 #include "mpi/run_checkpoint.h"
 #include "mpi/setup.h"
@@ -19,6 +20,7 @@ status run_open(struct run *run)
 {
     const struct config *config = run->config;
     TRY(queue_open(config, run->world->local_rank, run->world->size, &run->queue));
+    if (run->profiled && run->world->rank == 0) TRY(profile_begin(run->queue, &run->profile));
     exchange_open(&run->exchange, run->world, run->queue);
     TRY(dataset_read(config->data.train, DATASET_TRAIN, &run->data));
     if (config->data.valid[0]) TRY(dataset_read(config->data.valid, DATASET_TRAIN, &run->valid));
@@ -32,6 +34,7 @@ status run_close(struct run *run)
     language_close(run->language);
     if (run->data) dataset_free(run->data);
     if (run->valid) dataset_free(run->valid);
+    profile_end(run->profile);
     if (run->queue) run->queue->op->destroy(run->queue);
     return NULL;
 }
@@ -157,7 +160,9 @@ static status updates(struct run *run, const struct run_kind *kind, int64_t *don
     if (*stop && !saved) TRY(kind->save(run, *done));
     if (*stop || *done >= run->updates) return NULL;
     if (kind->begin) TRY(kind->begin(run));
+    if (run->profile) profile_clear(run->profile);
     while (*done < run->updates && !*stop) TRY(round_run(run, kind, (*done)++, stop));
+    if (run->profile) profile_print(run->profile, "where the time of rank 0 went", stderr);
     return kind->finish ? kind->finish(run, *done) : NULL;
 }
 
@@ -216,6 +221,7 @@ status run_loop(struct run *run, const struct run_options *options, const struct
     struct world *world = run->world;
     int64_t done = 0, stop = STOP_NOT;
     struct run_inputs inputs;
+    run->profiled = options->profile && !options->dry;
     status s = agree_on_inputs(world, options, &inputs);
     if (!s) s = run_folder_open(world, options, kind->name, &inputs, &run->folder);
     if (!s) s = world_agree(world, kind->open(run));

@@ -23,6 +23,8 @@ struct run {
     int64_t updates; /* of the whole run */
     struct run_folder folder;
     struct queue *queue;
+    bool profiled;                /* --profile */
+    struct profile *profile;      /* rank 0's then, else NULL */
     struct dataset *data, *valid; /* valid NULL: none */
     struct language *language;
     struct exchange exchange;

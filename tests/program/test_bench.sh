@@ -55,6 +55,16 @@ expect_same "operations of an update" 4.368e-6 "$(value tflop)"
 figures exact compared
 expect_same "replies that depend on the batch" 0 "$(value mismatches)"
 
+# Where the time goes: every part of a step by its operation, and what is no operation.
+expect_status 0 "$regard" bench update --shape tiny-causal --set device=cpu --rounds 2 --profile
+expect_said "update: " " matmul_weight_gradient" " attention_backward" " adamw" "outside of operations"
+awk '/outside of operations/ { share += $2; exit !(share > 99 && share < 101) }
+     NR > 2 { share += $2 }' "$work/err" || fail "shares are not the whole: $(cat "$work/err")"
+expect_status 0 "$regard" train --config configs/tiny.yaml --set train.updates=1 --run "$work/run" --profile
+expect_said "where the time of rank 0 went: " " sample" " matmul"
+expect_status 2 "$regard" bench update --profile=yes
+expect_line "--profile takes no value"
+
 # One part alone.
 expect_status 0 "$regard" bench weights "${tiny[@]}"
 figures weights pass_over_copy

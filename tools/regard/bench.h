@@ -43,6 +43,7 @@ struct bench {
     const struct bench_scale *scale;
     const char *folder; /* of the model; NULL: random */
     int rounds;
+    struct profile *profile; /* NULL: none is wanted */
     struct queue *queue;
     struct bench_peaks peaks;
 };

@@ -29,6 +29,7 @@ static const struct option options[] = {
     {"--shape", "SHAPE",
      "of a random model and its batches: tiny, small (6 + 6 layers of 512), large (24 + 24 of "
      "1024); decoder-only: causal (30 layers of 576), tiny-causal"},
+    {"--profile", NULL, "say at the end where the time went, operation by operation (CPU)"},
     {"--rounds", "N", "how often what takes long is measured; the median is printed"},
 };
 enum { OPTION_COUNT = sizeof options / sizeof *options };
@@ -137,8 +138,10 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
     const struct {
         const char *option;
         bool *to;
-    } flags[] = {
-        {"--dry-run", &c->dry_run}, {"--merge", &c->merge}, {"--keep-system", &c->keep_system}};
+    } flags[] = {{"--dry-run", &c->dry_run},
+                 {"--merge", &c->merge},
+                 {"--keep-system", &c->keep_system},
+                 {"--profile", &c->profile}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         if (strcmp(bare, flags[i].option) != 0) continue;
         if (value) USAGE("%s takes no value; see regard %s --help", bare, verb->name);

@@ -2,6 +2,7 @@
 #ifndef REGARD_TOOLS_COMMAND_H
 #define REGARD_TOOLS_COMMAND_H
 
+#include "kernels/profile.h"
 #include "src/base/config.h"
 #include "src/base/file.h"
 #include "src/rollout/generate.h"
@@ -15,7 +16,7 @@ struct command {
         *what;
     const char *resume; /* NULL, "" or "auto" */
     int64_t rounds;     /* 0: not given */
-    bool dry_run, merge, keep_system;
+    bool dry_run, merge, keep_system, profile;
     char role[64];                 /* --role ROLE: short for --set sft.role=ROLE */
     struct config config;          /* defaults, --config, then --set in order */
     struct config_changes changes; /* --change */
@@ -72,6 +73,7 @@ status verb_bench(struct command *command);
 /* An opened model with its words, for inference. */
 struct session {
     struct queue *queue;
+    struct profile *profile; /* --profile */
     struct model *model;
     struct language *language;
     struct generator *generator;

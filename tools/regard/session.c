@@ -61,6 +61,7 @@ status session_open(const struct command *command, bool with_gradients, struct s
     memset(session, 0, sizeof *session);
     TRY(config_check(config, CONFIG_INFERENCE));
     status s = queue_open(config, 0, 1, &session->queue);
+    if (!s && command->profile) s = profile_begin(session->queue, &session->profile);
     if (!s)
         s = model_open_with(command->model, config->adapter.path, session->queue, with_gradients,
                             &session->model);
@@ -85,15 +86,23 @@ status session_open(const struct command *command, bool with_gradients, struct s
     }
     session->statistics = memory_allocate(sizeof *session->statistics);
     if (!s) s = statistics_open(command->model, &session->settings.reward, session->statistics);
-    if (s) session_close(session);
+    if (s) {
+        profile_end(session->profile);
+        session->profile = NULL;
+        session_close(session);
+    } else if (session->profile) {
+        profile_clear(session->profile);
+    }
     return s;
 }
 
 void session_close(struct session *session)
 {
+    if (session->profile) profile_print(session->profile, "where the time went", stderr);
     generator_destroy(session->generator);
     language_close(session->language);
     if (session->model) model_destroy(session->model);
+    profile_end(session->profile);
     if (session->queue) session->queue->op->destroy(session->queue);
     free(session->statistics);
     free((void *)session->special.ids);

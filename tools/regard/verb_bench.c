@@ -53,7 +53,10 @@ static status bench_run(struct bench *b, const char *what, json_t *out)
         if (!all && parts[i].causal_alone && !causal)
             FAIL(STATUS_INPUT, "bench %s is of decoder-only models; take --shape causal or --model",
                  what);
-        if (causal || !parts[i].causal_alone) TRY(parts[i].run(b, out));
+        if (!causal && parts[i].causal_alone) continue;
+        if (b->profile) profile_clear(b->profile);
+        TRY(parts[i].run(b, out));
+        if (b->profile) profile_print(b->profile, parts[i].name, stderr);
     }
     json_object_set_new(out, "memory", memory_used(b->queue));
     /* Once more: where the two differ the machine was not quiet and shares are not to be used. */
@@ -88,12 +91,14 @@ status verb_bench(struct command *command)
     TRY(config_check(&b.config, CONFIG_INFERENCE));
     TRY(queue_open(&b.config, 0, 1, &b.queue));
     json_t *out = json_object();
-    status s = bench_run(&b, what, out);
+    status s = command->profile ? profile_begin(b.queue, &b.profile) : NULL;
+    if (!s) s = bench_run(&b, what, out);
     if (!s) {
         json_dumpf(out, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(4));
         putchar('\n');
     }
     json_decref(out);
+    profile_end(b.profile);
     b.queue->op->destroy(b.queue);
     return s;
 }

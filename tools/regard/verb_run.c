@@ -30,6 +30,7 @@ static status ranks_run(struct command *command, enum config_scope scope,
     options.changes = command->changes;
     options.line = command->line;
     options.dry = command->dry_run;
+    options.profile = command->profile;
     options.version = version_text;
     options.resume = !command->resume     ? RUN_FRESH
                      : command->resume[0] ? RUN_RESUME_AUTO
