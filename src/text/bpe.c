@@ -28,13 +28,6 @@ void bpe_free(struct bpe *bpe)
     free(bpe);
 }
 
-void bpe_without_shortcuts(struct bpe *bpe)
-{
-    splitter_use_patterns(bpe->splitter);
-    word_cache_free(bpe->cache);
-    bpe->cache = NULL;
-}
-
 int32_t bpe_word_id(const struct bpe *bpe, const char *bytes, size_t size)
 {
     for (uint64_t at = bytes_hash(bytes, size) >> 32;; at++) {
@@ -84,7 +77,7 @@ static void add_word(void *context, const char *word, size_t size, bool prefixed
 {
     const struct target *target = context;
     const struct bpe *bpe = target->bpe;
-    const bool kept = bpe->cache && size <= CACHED_WORD_MAX;
+    const bool kept = size <= CACHED_WORD_MAX;
     struct symbol few[CACHED_WORD_MAX], *own = few;
     const struct symbol *symbols;
     int64_t count;

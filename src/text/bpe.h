@@ -31,7 +31,5 @@ int64_t bpe_size(const struct bpe *bpe); /* one more than the highest id */
 bool bpe_is_special(const struct bpe *bpe, int32_t id);
 /* The id of a text that is one token, -1: none. */
 int32_t bpe_id(const struct bpe *bpe, const char *text, size_t size);
-/* For tests: words by PCRE2 alone, each word merged anew. */
-void bpe_without_shortcuts(struct bpe *bpe);
 
 #endif

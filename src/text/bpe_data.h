@@ -29,7 +29,7 @@ struct bpe {
     struct bpe_added *added;
     size_t added_count;
     struct added_set raw, normalized;
-    struct word_cache *cache; /* NULL: none */
+    struct word_cache *cache;
 };
 
 /* The id of a word of the vocabulary, -1: none. */

@@ -13,7 +13,7 @@ struct splitter;
  */
 status splitter_read(const json_t *json, const char *path, int prefix_space, struct splitter **out);
 void splitter_free(struct splitter *splitter);
-/* By PCRE2 even where a pattern has code of its own. */
+/* For tests: by PCRE2 even where a pattern has code of its own. */
 void splitter_use_patterns(struct splitter *splitter);
 
 /* Called for the words of a text, in order; begin: where the word stands in the text.  prefixed:

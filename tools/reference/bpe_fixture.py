@@ -62,7 +62,8 @@ ADDED = [AddedToken("<|end|>", special=True, normalized=False), AddedToken("<|im
          AddedToken("<|im", special=False, normalized=False), AddedToken("<left>", lstrip=True, normalized=False),
          AddedToken("<right>", rstrip=True, normalized=False), AddedToken("<both>", lstrip=True, rstrip=True, special=True),
          AddedToken("<tool>", normalized=True), AddedToken("<ế>", normalized=True), AddedToken("<ệ>", normalized=False),
-         AddedToken("  ", normalized=False), AddedToken("<é", normalized=False)]
+         AddedToken("  ", normalized=False), AddedToken("<é", normalized=False),
+         AddedToken("<o\u0302\u0301>", normalized=True)]
 DROPPED = ["Ā", "Ą", "ò", "ÿ", "Ģ"]  # bytes 0x00, 0x04, 0xF2, 0xFF, 0x80 without a token
 
 
@@ -111,6 +112,7 @@ def hard_texts():
                 "½²Ⅷ①〇 12345 1 22 333", "a\0b\0", "x\u0085y\u00a0z\u2028w\u3000v\u180eu\u200bt\u001cs",
                 "zebra Suitcase can't 12345 zebras", "é e\u0301 <e\u0302\u0301> <ế> <e\u0323\u0302> <ệ> ㅎㅏㄴ 한 \u1112\u1161\u11ab",
                 "\u08d1\u05ae \u0abc\u1acb a\u0316\u0301\u0315\u0300\u0334", "\U00080000\U000bffff\U00040000 \U0010ffff",
+                "x\u0315\u1acb\u0300 <ố><o\u0302\u0301> 'ſabc",
                 "𞗐𞗑𖵀𖵁𐵊 𖄰𖄱 𑇠 ꟋꟚ", "    <left>   <right>   <both>   x", "<|im_start|>user\n<|im <|im_sta <|end|><|end|>",
                 " <left><right>  <tool>  <both><both> <left>", "e-mail--x - - well-known", "x" * 300 + " " * 90 + "\n" * 60,
                 "for (int i = 0; i < 10; i++) {\n\ttotal += price[i];\n}\n", "🙂👩‍👩‍👧 🇫🇷 \u0301 a\u0300\u0301"]
