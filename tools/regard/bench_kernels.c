@@ -2,11 +2,7 @@
  * what goes over rows of numbers (bench_rows.c), each beside the matrix rate and the copy
  * bandwidth of the same run. */
 #include "mpi/setup.h"
-#include "src/base/memory.h"
 #include "tools/regard/bench.h"
-
-#include <stdio.h>
-#include <stdlib.h>
 
 struct product {
     struct packed_matrix *w;
