@@ -23,7 +23,7 @@ tile_body(const int rows, const int panels, int64_t steps, const float *a, int64
         /* With fewer rows the hardware's own prefetch does better (20-30%). */
         if (rows >= PREFETCH_ROWS) {
             UNROLLED for (int v = 0; v < PANEL_VECTORS * LANES; v += 16)
-                __builtin_prefetch(ahead + 4 * v);
+                __builtin_prefetch(ahead + 4 * v, 0, 2); /* into L2: B and A fill L1 */
             ahead += ahead_step;
         }
         UNROLLED for (int i = 0; i < rows; i++)
