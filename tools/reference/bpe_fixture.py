@@ -49,7 +49,8 @@ def sequence(*parts):
 # name: pre-tokenizer, normalizer, changes to the model
 KINDS = {
     "gpt2": (byte_level(True), None, {}),
-    "digits": (sequence(pre_tokenizers.Digits(individual_digits=True), byte_level(True)), None, {"drop": True}),
+    "digits": (sequence(pre_tokenizers.Digits(individual_digits=True), byte_level(True)), None,
+               {"drop": True, "merge": ["1", "2"]}),  # which single digits never come to
     "llama3": (sequence(split(LLAMA3), byte_level()), None, {"ignore_merges": True, "pairs": True}),
     "qwen2": (sequence(split(QWEN2), byte_level()), normalizers.NFC(), {}),
     "cases": (sequence(split(CASES), byte_level()), normalizers.Sequence([normalizers.NFC()]), {"pairs": True}),
@@ -87,6 +88,9 @@ def make(name, folder):
         model["merges"] = [m for m in model["merges"] if all(p in model["vocab"] for p in [*m, "".join(m)])]
     for word in ["ĠSuitcase", "zebra", "Ġcan't", "12345"]:  # which no merge makes
         model["vocab"][word] = max(model["vocab"].values()) + 1
+    if changes.get("merge"):
+        model["vocab"]["".join(changes["merge"])] = max(model["vocab"].values()) + 1
+        model["merges"].append(changes["merge"])
     if not changes.get("pairs"):
         model["merges"] = [" ".join(m) for m in model["merges"]]
     model["ignore_merges"] = changes.get("ignore_merges", False)
