@@ -3,6 +3,9 @@ section disk
 
 echo "${good%?},\"logp\":[-1,-1],\"advantage\":1}" >update.jsonl
 update=$PWD/update.jsonl
+# What `tokenizer encode` takes as text: a JSON object would be a line of another kind.
+yes "plain words" | head -20000 >words.txt || true
+plain_text=$PWD/words.txt
 # Outputs of every verb, to the folder $1; a table: NAME, the file that fails, the command.
 outputs() {
     local to=$1 reason=$2
@@ -16,12 +19,12 @@ outputs() {
     refuses "$3: tokenizer train" 1 ".*$to/out.*$reason" tokenizer train --data "$dialogues" --out $to/out \
         --set tokenizer.vocabulary=32
     refuses "$3: tokenizer encode" 1 "cannot write $to/out: $reason" tokenizer encode --model "$checkpoint" \
-        --data "$4" --out $to/out
+        --data "$plain_text" --out $to/out
 }
 
 # /dev/full takes no byte.
 for verb in "score --data $line" "generate --data $line" "eval --data $dialogues" \
-    "tokenizer encode --data $line"; do
+    "tokenizer encode --data $plain_text"; do
     refuses "/dev/full: ${verb%% --*}" 1 'cannot write /dev/full: No space left' $verb --model "$checkpoint" \
         --out /dev/full --set rollout.max_new_tokens=4
 done
