@@ -321,7 +321,7 @@ struct ops {
     /* y = x * w / sqrt(mean(x^2) + eps); inverse[m] = 1 / sqrt(...), or NULL */
     void (*rmsnorm)(struct queue *q, real *y, float *inverse, const real *x, const float *w,
                     int64_t m, int64_t d, float eps);
-    /* dx (+)=, dw[d] += */
+    /* dx (+)=; dw[d] +=, or NULL */
     void (*rmsnorm_backward)(struct queue *q, real *dx, float *dw, const real *dy, const real *x,
                              const float *w, const float *inverse, int64_t m, int64_t d,
                              bool accumulate);

@@ -40,7 +40,13 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
 {
     if (config->model.path[0]) {
         TRY(model_open_merged(config->model.path, queue, with_gradients, out));
-        return queue_is_plan(queue) ? NULL : model_round(config, *out);
+        status s = language_ends(language, *out);
+        if (!s && !queue_is_plan(queue)) s = model_round(config, *out);
+        if (s) {
+            model_destroy(*out);
+            *out = NULL;
+        }
+        return s;
     }
     if (!language->tokenizer)
         FAIL(STATUS_INPUT, "a new model needs a tokenizer; set tokenizer.path (or model.path)");

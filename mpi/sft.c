@@ -66,6 +66,28 @@ static void tuner_models_close(struct tuner *t)
     if (t->base) model_destroy(t->base);
 }
 
+/* Leaves out what is longer than the model's longest sequence. */
+static status examples_fit(struct tuner *t, const struct model *policy)
+{
+    struct example_list *all[] = {&t->examples, &t->held_out};
+    const int64_t max = model_shape_sequence_max(model_shape(policy)),
+                  batch = t->run.config->sft.batch;
+    for (int i = 0; i < 2; i++) {
+        int64_t line = 0;
+        const int64_t dropped = examples_drop_longer(all[i], max, &line);
+        if (dropped && t->run.world->rank == 0)
+            log_line(LOG_WARNING,
+                     "%lld %s are left out, the first in line %lld: history and reply are longer "
+                     "than the %lld tokens of the model's longest sequence",
+                     (long long)dropped, i ? "held-out turns" : "turns", (long long)line,
+                     (long long)max);
+    }
+    if (t->examples.count < batch)
+        FAIL(STATUS_INPUT, "sft.batch is %lld but only %lld turns fit into the model; lower it",
+             (long long)batch, (long long)t->examples.count);
+    return NULL;
+}
+
 /* What a rank will hold, on a counting queue: a plan_function. */
 static status tuner_plan(void *context, const struct world *world, struct queue *plan)
 {
@@ -76,6 +98,9 @@ static status tuner_plan(void *context, const struct world *world, struct queue 
     planned.base = planned.policy = NULL;
     planned.run.learner = NULL;
     status s = tuner_models(&planned, &exchange);
+    if (!s) s = examples_fit(t, planned.policy);
+    planned.examples = t->examples;
+    planned.held_out = t->held_out;
     if (!s) s = tuner_reserve(&planned);
     if (!s) t->run.parameter_count = model_trained(planned.policy)->size;
     if (!s) t->run.frozen_count = planned.base ? model_parameters(planned.base)->size : 0;
@@ -118,6 +143,7 @@ static status tuner_open(struct run *run)
     TRY(plan_reserve(run->queue, run->world, tuner_plan, t));
     const struct learner_exchange exchange = exchange_of_learner(&run->exchange);
     TRY(tuner_models(t, &exchange));
+    TRY(examples_fit(t, t->policy));
     run->parameter_count = model_trained(t->policy)->size;
     if (plan_wanted(run->queue)) TRY(tuner_reserve(t));
     plan_log_use(run->queue, "update", run->folder.start);

@@ -86,6 +86,7 @@ static status actor_models(struct trainer *t)
         if (!config->model.user_path[0])
             FAIL(STATUS_INPUT, "rollout.user: model needs model.user_path (see sft --role user)");
         TRY(model_open(config->model.user_path, t->run.queue, false, &t->user_model));
+        TRY(language_ends(t->run.language, t->user_model));
         TRY(generator_create(t->user_model, statistics_of(model_shape(t->user_model)),
                              &t->rollout.user));
     }
@@ -160,6 +161,14 @@ static void models_close(struct trainer *t)
 static status models_fit(const struct trainer *t)
 {
     const struct model *any = t->policy ? t->policy : t->actor_model;
+    const int64_t history = t->run.config->history.max_tokens;
+    const int64_t reply = t->run.config->rollout.max_new_tokens;
+    const int64_t max = model_shape_sequence_max(model_shape(any));
+    if (history + reply - 1 > max)
+        FAIL(STATUS_INPUT,
+             "history.max_tokens %lld and rollout.max_new_tokens %lld are more than the %lld "
+             "tokens of the model's longest sequence; lower one",
+             (long long)history, (long long)reply, (long long)max);
     return language_fits(t->run.language, model_shape(any)->vocabulary);
 }
 

@@ -41,6 +41,12 @@ status config_check(const struct config *config, enum config_scope scope)
     if (config->rounding == ROUNDING_STOCHASTIC && config->precision == PRECISION_FP32)
         FAIL(STATUS_INPUT, "rounding: stochastic rounds to bf16, but precision is fp32");
     if (scope == CONFIG_INFERENCE) return NULL;
+    /* What chooses would be of another update than the weights, which on some numbers of ranks. */
+    if (config->pipeline.lag > 0 && config->rollout.continue_with == CONTINUE_BEST &&
+        config->reward.scale != SCALE_NONE)
+        FAIL(STATUS_INPUT,
+             "pipeline.lag: 1 with rollout.continue: best needs reward.scale: none; scaled "
+             "rewards would choose by statistics that depend on the ranks");
 
     const char *verb = scope == CONFIG_SFT ? "sft" : "train";
     bool shape = config->model.d_model > 0;

@@ -40,6 +40,8 @@ struct model_family {
      * the folder's weights may be looked at. */
     status (*shape_from_config)(const json_t *config, const char *path, const char *folder,
                                 struct model_shape *shape);
+    /* The most tokens a history and its reply may have; NULL: any number. */
+    int64_t (*sequence_max)(const struct model_shape *shape);
     /* The shape without what replies alone need: a critic's. */
     void (*shape_without_replies)(struct model_shape *shape);
 

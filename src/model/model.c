@@ -108,6 +108,17 @@ struct parameters *model_trained(struct model *model)
     return model->base ? &model->trained : &model->parameters;
 }
 
+status model_add_end(struct model *model, int32_t token)
+{
+    struct model_shape *shape = model->shape;
+    if (model_shape_is_end(shape, token)) return NULL;
+    if (shape->more_ends == SHAPE_MORE_ENDS)
+        FAIL(STATUS_INPUT, "replies end with %d tokens already, none of them %d, the chat format's",
+             1 + SHAPE_MORE_ENDS, token);
+    shape->more_end[shape->more_ends++] = token;
+    return NULL;
+}
+
 struct queue *model_queue(struct model *model)
 {
     return model->queue;

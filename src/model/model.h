@@ -19,6 +19,8 @@ struct parameters *model_parameters(struct model *model);
 /* Those that are trained, sent between ranks and saved: all of them, or with adapters
  * (src/model/adapted.h) these alone.  Gradients are laid out as they are. */
 struct parameters *model_trained(struct model *model);
+/* A token that ends replies too, as a chat format has it; nothing changes where it does already. */
+status model_add_end(struct model *model, int32_t token);
 struct queue *model_queue(struct model *model);
 /* The family's random start from a seed: normal deviates, norms 1. */
 status model_initialize(struct model *model, int64_t seed);

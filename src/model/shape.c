@@ -62,6 +62,11 @@ bool model_shape_is_causal(const struct model_shape *shape)
     return shape->family->causal;
 }
 
+int64_t model_shape_sequence_max(const struct model_shape *shape)
+{
+    return shape->family->sequence_max ? shape->family->sequence_max(shape) : INT64_MAX;
+}
+
 double model_shape_number(const struct model_shape *shape, const char *name)
 {
     for (const struct shape_row *row = shape->family->shape_rows; row->name; row++)

@@ -50,6 +50,8 @@ struct shape_row {
 
 /* Whether history and reply are one sequence: family.h. */
 bool model_shape_is_causal(const struct model_shape *shape);
+/* The most tokens that a history and its reply may have together; INT64_MAX: any number. */
+int64_t model_shape_sequence_max(const struct model_shape *shape);
 /* A number by its row's name; 0 where the family has none of that name. */
 double model_shape_number(const struct model_shape *shape, const char *name);
 /* Rows' bounds, then what the family asks for; the error names the number. */

@@ -150,6 +150,14 @@ status language_open(const struct language_settings *settings, const char *model
     return NULL;
 }
 
+status language_ends(const struct language *language, struct model *model)
+{
+    int32_t end;
+    if (!language->history.chat) return NULL;
+    TRY(chat_end(language->history.chat, language->tokenizer, &end));
+    return model_add_end(model, end);
+}
+
 status language_fits(const struct language *language, int64_t vocabulary)
 {
     const int64_t size = language->tokenizer ? tokenizer_size(language->tokenizer) : 0;

@@ -4,6 +4,7 @@
 #define REGARD_ROLLOUT_LANGUAGE_H
 
 #include "src/data/dialogue.h"
+#include "src/model/model.h"
 #include "src/rollout/settings.h"
 #include "src/text/chat_recognise.h"
 #include "src/text/history.h"
@@ -26,6 +27,9 @@ struct language {
 status language_open(const struct language_settings *settings, const char *model_folder,
                      const struct dataset *data, struct language **out);
 void language_close(struct language *language);
+/* Histories in a chat format end messages with its token: a model whose own files do not name it
+ * would talk on. */
+status language_ends(const struct language *language, struct model *model);
 /* Whether the model has a row for each of the tokenizer's ids. */
 status language_fits(const struct language *language, int64_t vocabulary);
 /* Tokenizer, idf table and chat template into a folder, as language_open reads them. */

@@ -18,6 +18,7 @@ status generator_reserve_scoring(struct generator *g, const struct rollout_setti
                                         .replies = settings->batch,
                                         .reply_tokens = tokens,
                                         .longest_reply = settings->max_new_tokens,
+                                        .cuts = 2 * settings->max_turns,
                                         .capture_layers = settings->layers};
     const size_t bytes = (size_t)tokens * sizeof(int32_t);
     TRY(generator_check(g, settings));

@@ -43,6 +43,7 @@ static status turn_collect(void *context, const struct history *history,
         return NULL;
     }
     list->examples[list->count].dialogue = list->dialogues;
+    list->examples[list->count].line = dialogue->line;
     return example_make(history, collector->options, collector->role,
                         dialogue->messages[message].content, &list->examples[list->count++]);
 }
@@ -69,6 +70,29 @@ status examples_make(const struct history_options *options, const struct dataset
     return NULL;
 }
 
+static void example_free(struct example *example)
+{
+    free(example->history);
+    free(example->cuts);
+    free(example->reply);
+}
+
+int64_t examples_drop_longer(struct example_list *list, int64_t max, int64_t *line)
+{
+    int64_t kept = 0, dropped = 0;
+    for (int64_t e = 0; e < list->count; e++) {
+        struct example *example = &list->examples[e];
+        if (example->history_count + example->reply_count - 1 <= max) {
+            list->examples[kept++] = *example;
+            continue;
+        }
+        if (!dropped++) *line = example->line;
+        example_free(example);
+    }
+    list->count = kept;
+    return dropped;
+}
+
 void examples_order(const struct example_list *list, int64_t seed, int64_t epoch, int64_t *order)
 {
     int64_t *first = memory_allocate((size_t)(list->dialogues + 1) * sizeof *first);
@@ -85,11 +109,7 @@ void examples_order(const struct example_list *list, int64_t seed, int64_t epoch
 
 void examples_free(struct example_list *list)
 {
-    for (int64_t i = 0; i < list->count; i++) {
-        free(list->examples[i].history);
-        free(list->examples[i].cuts);
-        free(list->examples[i].reply);
-    }
+    for (int64_t i = 0; i < list->count; i++) example_free(&list->examples[i]);
     free(list->examples);
     *list = (struct example_list){0};
 }

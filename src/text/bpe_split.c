@@ -37,6 +37,8 @@ void splitter_use_patterns(struct splitter *splitter)
         if (splitter->stages[i].pattern) splitter->stages[i].word = NULL;
 }
 
+enum { STAGES_MAX = 32 };
+
 static struct stage *stage_add(struct splitter *splitter)
 {
     splitter->stages =
@@ -116,6 +118,9 @@ static status read_stages(const json_t *json, const char *path, int prefix_space
     bool byte_level = false;
     if (type && !strcmp(type, "Sequence")) {
         const json_t *list = json_object_get(json, "pretokenizers");
+        if (json_array_size(list) > STAGES_MAX)
+            FAIL(STATUS_INPUT, "%s: pre_tokenizer Sequence has %zu parts, at most %d are supported",
+                 path, json_array_size(list), STAGES_MAX);
         for (size_t i = 0; i < json_array_size(list); i++)
             TRY(read_stage(json_array_get(list, i), path, -1, &byte_level, splitter));
     } else {

@@ -232,7 +232,9 @@ status history_text_fits(struct history *history, enum dialogue_role role, const
     const size_t size = strlen(text);
     /* A token of ASCII text takes at least one byte; one more may stand in front of it all. */
     if (is_ascii(text, size)) {
-        TRY(size_fits(history, role, (int64_t)size + 1, fits));
+        const struct chat_format *chat = history->options->chat;
+        const size_t lead = chat ? strlen(chat->turns[role].lead) : 0;
+        TRY(size_fits(history, role, (int64_t)(size + lead) + 1, fits));
         if (*fits) return NULL;
     }
     struct token_list tokens = {0};

@@ -62,9 +62,10 @@ struct encoded_history {
     int64_t last_turn; /* t of H(t) */
     /* Offsets c, ascending, 0 < c < count - 1, at which the history falls into segments that
      * histories may share.  For each reply in it, whose tokens stand at [b, e], e the one that
-     * ended it (of a reply that was cut off the last one): b - 1 and e.  So a segment is what
-     * answering an earlier history has computed: that history less its last token, then that token
-     * and the reply less its last.  None with markers, nor where max_tokens cut the history. */
+     * ended it (of a reply that was cut off the last one): b - 1 and e.  So the segments
+     * are an earlier history without its last token; that token and the reply without its last; and
+     * so on: each is what answering that history computed as one piece.  None with markers, nor
+     * where max_tokens cut the history. */
     int32_t *cuts;
     int64_t cut_count;
 };

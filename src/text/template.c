@@ -89,6 +89,8 @@ static void run_set(struct rendering *t, struct template_expression *rest)
     json_t *value = rest_value(t, rest);
     if (!json_is_object(to))
         template_fail(&t->run, "%s is no namespace", name);
+    else if (*member && (json_is_object(value) || json_is_array(value)))
+        template_fail(&t->run, "%s.%s is set to more than a text or a number", name, member);
     else if (value)
         json_object_set(to, *member ? member : name, value);
     else

@@ -183,10 +183,12 @@ static json_t *subscript(struct template_expression *e, json_t *value)
         if (!json_is_integer(bound[i])) continue;
         range[i] = json_integer_value(bound[i]);
         if (range[i] < 0) range[i] += n;
+        const int64_t low = step > 0 ? 0 : -1, high = step > 0 ? n : n - 1;
+        range[i] = range[i] < low ? low : range[i] > high ? high : range[i];
     }
     json_t *made = template_keep(e->run, json_array());
     for (int64_t i = range[0]; step > 0 ? i < range[1] : i > range[1]; i += step)
-        if (i >= 0 && i < n) json_array_append(made, json_array_get(value, (size_t)i));
+        json_array_append(made, json_array_get(value, (size_t)i));
     return made;
 }
 
@@ -237,7 +239,8 @@ static json_t *unary(struct template_expression *e)
     if (!mark(e, "-")) return postfix(e);
     json_t *value = postfix(e);
     if (e->dry) return NULL;
-    if (!json_is_integer(value)) return fail(e, "less of what is no number");
+    if (!json_is_integer(value) || json_integer_value(value) == INT64_MIN)
+        return fail(e, "less of what is no number");
     return template_keep(e->run, json_integer(-json_integer_value(value)));
 }
 

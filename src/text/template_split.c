@@ -52,7 +52,9 @@ void template_split(struct template_run *run, const char *source, size_t size,
     const char *at = source, *end = source + size;
     while (at < end) {
         const char *open = at;
-        while ((open = memchr(open, '{', (size_t)(end - open))) && !strchr("{%#", open[1])) open++;
+        while ((open = memchr(open, '{', (size_t)(end - open))) &&
+               !(open + 1 < end && memchr("{%#", open[1], 3)))
+            open++;
         struct template_block *text =
             add_block(out, BLOCK_TEXT, at, (size_t)((open ? open : end) - at));
         if (!open) return;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 enum { TEMPLATE_SCOPES = 16, TEMPLATE_DEPTH = 64, TEMPLATE_ARGUMENTS = 8, TEMPLATE_NAME = 64 };
+enum { TEMPLATE_BYTES = 256 }; /* of text that cost as much as an operation */
 
 /* Values are borrowed from `kept`; undefined is NULL. */
 struct template_run {

@@ -37,6 +37,8 @@ json_t *template_keep(struct template_run *run, json_t *made)
 
 json_t *template_text(struct template_run *run, const char *text, size_t size)
 {
+    run->budget -= (int64_t)(size / TEMPLATE_BYTES);
+    if (run->budget < 0) return template_fail(run, "too much to do");
     json_t *made = json_stringn(text, size);
     return made ? template_keep(run, made) : template_fail(run, "a text that is no UTF-8");
 }
@@ -98,9 +100,12 @@ static json_t *reckon(struct template_run *run, char operator, json_int_t a, jso
     if (operator== '%' || operator== '/')
         return b > 0 && a >= 0 ? template_keep(run, json_integer(operator== '%' ? a % b : a / b))
                                : template_fail(run, "a division that is not known");
-    return template_keep(run, json_integer(operator== '+' ? a + b :
-                                           operator== '-' ? a - b
-                                                          : a * b));
+    json_int_t made;
+    const bool beyond = operator== '+' ? __builtin_add_overflow(a, b, &made) :
+                        operator== '-' ? __builtin_sub_overflow(a, b, &made)
+                                       : __builtin_mul_overflow(a, b, &made);
+    return beyond ? template_fail(run, "a number that is too large")
+                  : template_keep(run, json_integer(made));
 }
 
 bool template_equal(const json_t *a, const json_t *b)
@@ -130,6 +135,8 @@ json_t *template_operate(struct template_run *run, const char *operator, json_t 
     if (!strcmp(operator, "+") && json_is_string(left) && json_is_string(right))
         return join(run, json_string_value(left), json_string_value(right));
     if (!strcmp(operator, "+") && json_is_array(left) && json_is_array(right)) {
+        run->budget -= (int64_t)(json_array_size(left) + json_array_size(right));
+        if (run->budget < 0) return template_fail(run, "too much to do");
         json_t *both = template_keep(run, json_copy(left));
         json_array_extend(both, right);
         return both;

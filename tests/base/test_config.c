@@ -104,6 +104,7 @@ static void contradictions_are_refused(void **unused)
          "roles.learners (8) must divide learn.microbatches (4): 1, 2 or 4",
          CONFIG_TRAIN},
         {{"kl.estimator=k1"}, "k1 with kl.in: loss", CONFIG_TRAIN},
+        {{"pipeline.lag=1", "rollout.continue=best"}, "needs reward.scale: none", CONFIG_TRAIN},
         {{"advantage=group", "rollout.candidates=1"}, "advantage: group", CONFIG_TRAIN},
         {{"rollout.user=model"}, "model.user_path", CONFIG_TRAIN},
         {{"rollout.temperature=0"}, "rollout.temperature", CONFIG_TRAIN},

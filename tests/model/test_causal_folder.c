@@ -126,7 +126,7 @@ static void windows_are_read_and_limit_sequences(void **state)
         config_write(cases[i].type, cases[i].keys);
         const struct causal_shape s = shape_read();
         assert_int_equal(s.window, cases[i].window);
-        assert_int_equal(causal_sequence_max(&s), cases[i].window ? cases[i].window : 64);
+        assert_int_equal(causal_sequence_max(&s.common), cases[i].window ? cases[i].window : 64);
     }
 }
 
@@ -139,6 +139,31 @@ static void a_reply_ends_at_the_ids_that_generation_config_names(void **state)
     assert_true(model_shape_is_end(&s.common, 5) && model_shape_is_end(&s.common, 9));
     assert_false(model_shape_is_end(&s.common, 2) || model_shape_is_end(&s.common, 0));
     assert_int_equal(s.common.pad, 3);
+}
+
+static void a_chat_formats_end_is_added_once(void **state)
+{
+    (void)state;
+    struct queue *q = queue_new(1);
+    struct model_shape *shape;
+    struct model *model;
+    config_write("qwen2", "");
+    CHECK(model_folder_shape(folder, &shape));
+    CHECK(model_create(q, shape, false, &model));
+    free(shape);
+    CHECK(model_add_end(model, 2));
+    assert_int_equal(model_shape(model)->more_ends, 0);
+    for (int32_t token = 10; token < 13; token++) {
+        CHECK(model_add_end(model, token));
+        CHECK(model_add_end(model, token));
+        assert_true(model_shape_is_end(model_shape(model), token));
+    }
+    assert_int_equal(model_shape(model)->more_ends, 3);
+    status s = model_add_end(model, 13);
+    assert_non_null(s);
+    status_free(s);
+    model_destroy(model);
+    q->op->destroy(q);
 }
 
 static void what_is_not_computed_is_refused_by_name(void **state)
@@ -245,6 +270,7 @@ int main(void)
         cmocka_unit_test(what_a_config_leaves_out_is_its_types_default),
         cmocka_unit_test(windows_are_read_and_limit_sequences),
         cmocka_unit_test(a_reply_ends_at_the_ids_that_generation_config_names),
+        cmocka_unit_test(a_chat_formats_end_is_added_once),
         cmocka_unit_test(what_is_not_computed_is_refused_by_name),
         cmocka_unit_test(a_folder_that_is_written_is_read_again),
         cmocka_unit_test(a_tied_head_that_differs_is_refused),

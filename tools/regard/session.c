@@ -77,6 +77,7 @@ status session_open(const struct command *command, bool with_gradients, struct s
         s = language_open(&words, model_words_folder(command->model, session->model), NULL,
                           &session->language);
     if (!s) s = language_fits(session->language, model_shape(session->model)->vocabulary);
+    if (!s) s = language_ends(session->language, session->model);
     if (!s)
         s = generator_create(session->model, statistics_of(model_shape(session->model)),
                              &session->generator);

@@ -47,6 +47,7 @@ status verb_export(struct command *command)
     struct language *language = NULL;
     const struct language_settings words = language_settings_of(&command->config);
     status s = language_open(&words, model_words_folder(command->model, model), NULL, &language);
+    if (!s) s = language_ends(language, model);
     if (!s) {
         s = output_begin(command->out, &out);
         if (!s) s = language_save(language, out.temporary);

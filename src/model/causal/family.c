@@ -17,6 +17,7 @@ const struct model_family family_causal = {
     .shape_check = causal_shape_check,
     .shape_from_settings = causal_shape_from_settings,
     .shape_from_config = causal_shape_from_config,
+    .sequence_max = causal_sequence_max,
     .shape_without_replies = causal_shape_without_replies,
     .model_size = sizeof(struct causal),
     .lay_out = causal_lay_out,

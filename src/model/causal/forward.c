@@ -34,11 +34,11 @@ static int64_t leaf_history(const struct causal_run *run, const struct model_bat
 
 status causal_context_check(const struct causal_shape *s, int64_t longest)
 {
-    const int64_t max = causal_sequence_max(s);
+    const int64_t max = causal_sequence_max(&s->common);
     if (longest > max)
         FAIL(STATUS_INPUT,
              "a history and its reply have %lld tokens, more than the model's %s %lld; lower "
-             "history.max_tokens or rollout.max_new_tokens",
+             "history.max_tokens, or rollout.max_new_tokens where the reply is not given",
              (long long)longest,
              max == s->context ? "context of" : "sliding_window (which is not computed) of",
              (long long)max);
@@ -69,8 +69,9 @@ status causal_run_measure(struct model_run *common, const struct model_batch *ba
     run->ranges = run->node_ranges + run->leaves;
     for (int64_t l = 0; l < run->leaves; l++)
         run->ranges += path_ranges(forest, run->history_node[leaf_history(run, batch, l)]);
+    const int64_t longest = common->longest_history; /* also of a history without a reply */
     return causal_context_check(causal_of(common->model)->shape,
-                                common->replies ? common->captured_keys : common->longest_history);
+                                common->captured_keys > longest ? common->captured_keys : longest);
 }
 
 void causal_run_limit(struct model_run *common, const struct model_limits *limits)

@@ -49,9 +49,10 @@ bool causal_has_qk_norm(const struct causal_shape *shape)
     return shape->kind == CAUSAL_QWEN3;
 }
 
-int64_t causal_sequence_max(const struct causal_shape *shape)
+int64_t causal_sequence_max(const struct model_shape *shape)
 {
-    return shape->window && shape->window < shape->context ? shape->window : shape->context;
+    const struct causal_shape *s = causal_shape(shape);
+    return s->window && s->window < s->context ? s->window : s->context;
 }
 
 status causal_shape_check(const struct model_shape *shape)

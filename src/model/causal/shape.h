@@ -33,7 +33,7 @@ const struct causal_shape *causal_shape(const struct model_shape *shape);
 bool causal_has_bias(const struct causal_shape *shape);
 bool causal_has_qk_norm(const struct causal_shape *shape);
 /* The most tokens a sequence may have: within a window the mask is the causal one. */
-int64_t causal_sequence_max(const struct causal_shape *shape);
+int64_t causal_sequence_max(const struct model_shape *shape);
 status causal_shape_check(const struct model_shape *shape);
 void causal_shape_from_settings(struct model_shape *shape, const char *model_type);
 void causal_shape_without_replies(struct model_shape *shape);
