@@ -14,8 +14,6 @@
 status model_decoder_create(struct model *model, struct model_decoder **out)
 {
     if (model->head.n == 0) FAIL(STATUS_INTERNAL, "decoding asked of a model without replies");
-    if (!model->family->decoder_step)
-        FAIL(STATUS_INPUT, "models of the family %s do not generate yet", model->family->name);
     struct model_decoder *decoder = memory_allocate(model->family->decoder_size);
     decoder->model = model;
     decoder->captured.kind = MEMORY_CAPTURE;
