@@ -29,7 +29,7 @@ for rank in 2 0; do # an actor; the one that otherwise speaks for all
     status=0
     wait $job || status=$?
     expect_same "status with rank $rank stopped" 70 $status
-    expect_said_once "regard: rank $rank ($(hostname)) did not come to "
+    expect_said_once "rank $rank ($(hostname)) did not come to "
     expect_said "within 12 s (watchdog.seconds)"
 done
 
