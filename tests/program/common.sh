@@ -3,7 +3,7 @@
 regard=$(realpath "$1")
 source run/environment
 export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
-export ASAN_OPTIONS=fast_unwind_on_malloc=0 # so that stacks reach Open MPI's frames
+export ASAN_OPTIONS=allocator_may_return_null=1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tiny=configs/tiny.yaml
