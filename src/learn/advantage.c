@@ -82,17 +82,20 @@ static void whiten(struct advantage_item *items, int64_t count, const int64_t *o
     for (int64_t i = 0; i < count; i++) items[i].advantage = (items[i].advantage - mean) / divisor;
 }
 
-/* G(t), or the largest of the turn's candidates. */
+/* G of the span; with critic.target best the first span of a reply, before which the candidates of
+ * a turn have one history, has the largest of their first spans. */
 static void set_targets(const struct learn_settings *settings, struct advantage_item *items,
                         int64_t count, const int64_t *order)
 {
     for (int64_t begin = 0, end; begin < count; begin = end) {
         end = turn_group_end(items, sizeof *items, count, order, begin);
         double best = -INFINITY;
-        for (int64_t i = begin; i < end; i++) best = fmax(best, items[order[i]].return_);
+        for (int64_t i = begin; i < end; i++)
+            if (!items[order[i]].key.span) best = fmax(best, items[order[i]].return_);
         for (int64_t i = begin; i < end; i++) {
             struct advantage_item *item = &items[order[i]];
-            item->target = settings->critic_target == CRITIC_TARGET_BEST ? best : item->return_;
+            const bool first = settings->critic_target == CRITIC_TARGET_BEST && !item->key.span;
+            item->target = first ? best : item->return_;
         }
     }
 }

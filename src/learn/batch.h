@@ -14,7 +14,7 @@ struct learn_turn {
     const float *logp_old;  /* [reply_count] the behaviour policy's; PPO */
     float *logp_ref;        /* [reply_count] the reference's; PPO with KL */
     const float *advantage; /* [reply_count] every token's own; PPO */
-    double target;          /* of V(history); critic */
+    double target;          /* of V(history); critic, whose turns are spans (span_turns.h) */
 };
 
 /* This learner's part of a batch: microbatch i holds turns [begin[i], begin[i+1]). */

@@ -9,11 +9,11 @@
 struct batch_item {
     struct turn_key key;
     struct span span; /* the tokens that the reward is of; credit.c sets its value: the advantage */
-    /* of the reply */
-    int64_t reply_tokens, visible, salient;
     double terms[TERM_MAX]; /* raw */
     double kl_reward;       /* what kl.in: reward takes off */
-    double value;           /* the critic's, of the history */
+    double value;           /* the critic's, of the history and the spans before */
+    /* of the whole reply, in each of its spans */
+    int64_t reply_tokens, visible, salient;
     double token_entropy, distinct_2;
     double kl_sum; /* over its tokens, of logp - logp_ref */
     bool chosen, ended;
@@ -21,5 +21,10 @@ struct batch_item {
     double scaled; /* the reward that the return is made of, before kl_reward */
     double target; /* the critic's */
 };
+
+/* One item a reply out of one a span: replies [at most count], in the items' order, in which a
+ * reply's spans lie together from the first on.  Terms are reward_terms_merge's, scaled and
+ * kl_reward the sum; the rest is the first span's.  Returns how many there are. */
+int64_t batch_replies(const struct batch_item *items, int64_t count, struct batch_item *replies);
 
 #endif

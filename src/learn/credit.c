@@ -10,19 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The running statistics are over replies, whatever spans they fall into. */
 static status rewards_scale(const struct reward_settings *settings,
                             struct running_statistics *statistics, struct batch_item *items,
                             int64_t count, double divisors[TERM_MAX])
 {
     struct running_item *running = memory_allocate(((size_t)count + 1) * sizeof *running);
-    for (int64_t i = 0; i < count; i++) {
-        running[i].key = items[i].key;
-        memcpy(running[i].value, items[i].terms, sizeof running[i].value);
+    struct batch_item *replies = memory_allocate(((size_t)count + 1) * sizeof *replies);
+    const int64_t reply_count = batch_replies(items, count, replies);
+    for (int64_t i = 0; i < reply_count; i++) {
+        running[i].key = replies[i].key;
+        memcpy(running[i].value, replies[i].terms, sizeof running[i].value);
     }
-    status s = running_add(settings, statistics, running, count);
+    status s = running_add(settings, statistics, running, reply_count);
     running_divisors(settings, statistics, divisors);
     for (int64_t i = 0; i < count; i++)
-        items[i].scaled = reward_combine(settings, items[i].terms, divisors, items[i].reply_tokens);
+        items[i].scaled = reward_combine(settings, items[i].terms, divisors,
+                                         items[i].span.end - items[i].span.begin);
+    free(replies);
     free(running);
     return s;
 }

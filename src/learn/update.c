@@ -5,7 +5,9 @@
 #include "src/base/memory.h"
 #include "src/learn/credit.h"
 #include "src/learn/schedule.h"
+#include "src/learn/span_turns.h"
 #include "src/reward/returns.h"
+#include "src/rollout/experience_spans.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,28 +30,29 @@ static double mean_of(const float *values, int64_t count)
     return count ? term_mean(values, count) : 0;
 }
 
-/* A turn's reward: one span over its whole reply. */
-static struct batch_item item_of_turn(const struct learner *l, const struct experience *experience,
-                                      const struct experience_turn *turn,
+/* The reward of a turn's span; value: the critic's before it. */
+static struct batch_item item_of_span(const struct learner *l, const struct experience *experience,
+                                      const struct experience_turn *turn, int64_t span_index,
                                       const struct learn_turn *learn, double value)
 {
-    struct batch_item item = {.key = {experience->dialogue, turn->turn + 1, turn->candidate, 0},
-                              .span = {.begin = 0, .end = turn->reply_length},
-                              .reply_tokens = turn->reply_length,
-                              .visible = turn->visible_count,
-                              .salient = turn->salient_count,
-                              .value = value,
-                              .token_entropy = mean_of(turn->token_entropy, turn->reply_length),
-                              .distinct_2 =
-                                  distinct_bigrams(turn->reply_tokens, turn->reply_length),
-                              .chosen = turn->chosen,
-                              .ended = turn->ended};
-    memcpy(item.terms, turn->terms, sizeof item.terms);
+    const struct experience_span span = experience_span(turn, span_index);
+    struct batch_item item = {
+        .key = {experience->dialogue, turn->turn + 1, turn->candidate, (int32_t)span_index},
+        .span = {.begin = span.begin, .end = span.end},
+        .reply_tokens = turn->reply_length,
+        .visible = turn->visible_count,
+        .salient = turn->salient_count,
+        .value = value,
+        .token_entropy = mean_of(turn->token_entropy, turn->reply_length),
+        .distinct_2 = distinct_bigrams(turn->reply_tokens, turn->reply_length),
+        .chosen = turn->chosen,
+        .ended = turn->ended};
+    memcpy(item.terms, span.terms, sizeof item.terms);
     for (int32_t t = 0; learn->logp_ref && t < turn->reply_length; t++)
         item.kl_sum += (double)learn->logp_old[t] - (double)learn->logp_ref[t];
     if (learn->logp_ref && l->settings.kl_in == KL_IN_REWARD)
-        item.kl_reward =
-            reward_kl(&l->settings.reward, learn->logp_old, learn->logp_ref, turn->reply_length);
+        item.kl_reward = reward_kl(&l->settings.reward, learn->logp_old + span.begin,
+                                   learn->logp_ref + span.begin, span.end - span.begin);
     return item;
 }
 
@@ -57,11 +60,13 @@ static struct batch_item item_of_turn(const struct learner *l, const struct expe
 struct slice {
     int64_t turn_count, item_count;
     struct learn_turn *turns;
-    float *advantages;        /* what the turns' point into */
-    float *refs, **logp_refs; /* refs NULL without a reference */
-    double *values;           /* [turn_count] */
-    struct batch_item *items; /* a turn's spans lie together, in the turns' order */
-    int64_t *begin;
+    float *advantages;           /* what the turns' point into */
+    float *refs, **logp_refs;    /* refs NULL without a reference */
+    int64_t *span_count;         /* [turn_count] */
+    struct span_turns spans;     /* [item_count] what the critic reads */
+    double *values;              /* [item_count] */
+    struct batch_item *items;    /* as the spans lie */
+    int64_t *begin, *span_begin; /* of microbatches: turns; spans */
 };
 
 static void slice_free(struct slice *slice)
@@ -70,24 +75,50 @@ static void slice_free(struct slice *slice)
     free(slice->advantages);
     free(slice->refs);
     free(slice->logp_refs);
+    free(slice->span_count);
+    span_turns_free(&slice->spans);
     free(slice->values);
     free(slice->items);
     free(slice->begin);
+    free(slice->span_begin);
 }
 
-/* begin[i] of this learner's microbatches, by the place of each experience in the batch. */
+/* begin and span_begin of this learner's microbatches, by the place of each experience in the
+ * batch. */
 static void slice_cut(const struct learner *l, struct experience *const *experiences, int64_t count,
-                      int64_t dialogues, int64_t *begin)
+                      int64_t dialogues, struct slice *slice)
 {
     const int64_t mine = learner_microbatches(l), first = mine * l->exchange.rank;
     const int64_t all = l->settings.microbatches, base = microbatch_first(all, dialogues, first);
-    int64_t at = 0, place = 0;
-    begin[0] = 0;
+    int64_t turn = 0, span = 0, place = 0;
     for (int64_t i = 0; i < mine; i++) {
         const int64_t end = microbatch_first(all, dialogues, first + i + 1) - base;
-        for (; place < end && place < count; place++) at += experiences[place]->turn_count;
-        begin[i + 1] = at;
+        for (; place < end && place < count; place++)
+            for (int64_t k = 0; k < experiences[place]->turn_count; k++)
+                span += slice->span_count[turn++];
+        slice->begin[i + 1] = turn;
+        slice->span_begin[i + 1] = span;
     }
+}
+
+/* What the critic reads of the turns, and room for what it says. */
+static void spans_open(struct experience *const *experiences, int64_t count, struct slice *slice)
+{
+    for (int64_t e = 0, i = 0; e < count; e++)
+        for (int64_t k = 0; k < experiences[e]->turn_count; k++, i++) {
+            slice->span_count[i] = experience_spans(&experiences[e]->turns[k]);
+            slice->item_count += slice->span_count[i];
+        }
+    const size_t n = (size_t)slice->item_count + 1;
+    int32_t *begin = memory_allocate(n * sizeof *begin);
+    for (int64_t e = 0, at = 0; e < count; e++)
+        for (int64_t k = 0; k < experiences[e]->turn_count; k++)
+            for (int64_t s = 0; s < experience_spans(&experiences[e]->turns[k]); s++)
+                begin[at++] = experience_span(&experiences[e]->turns[k], s).begin;
+    span_turns_make(&slice->spans, slice->turns, slice->turn_count, slice->span_count, begin);
+    free(begin);
+    slice->values = memory_allocate(n * sizeof *slice->values);
+    slice->items = memory_allocate(n * sizeof *slice->items);
 }
 
 /* The experiences as turns; references, values and items are still to be made. */
@@ -99,16 +130,15 @@ static void slice_open(const struct learner *l, struct experience *const *experi
         for (int64_t k = 0; k < experiences[e]->turn_count; k++, turn_count++)
             tokens += experiences[e]->turns[k].reply_length;
     const size_t n = (size_t)turn_count + 1, bytes = (size_t)tokens * sizeof(float) + 4;
-    *slice = (struct slice){
-        .turn_count = turn_count,
-        .item_count = turn_count,
-        .turns = memory_allocate(n * sizeof *slice->turns),
-        .advantages = memory_allocate(bytes),
-        .refs = l->reference ? memory_allocate(bytes) : NULL,
-        .logp_refs = memory_allocate(n * sizeof *slice->logp_refs),
-        .values = memory_allocate(n * sizeof *slice->values),
-        .items = memory_allocate(n * sizeof *slice->items),
-        .begin = memory_allocate((size_t)(learner_microbatches(l) + 1) * sizeof *slice->begin)};
+    const size_t begins = (size_t)learner_microbatches(l) + 1;
+    *slice = (struct slice){.turn_count = turn_count,
+                            .turns = memory_allocate(n * sizeof *slice->turns),
+                            .advantages = memory_allocate(bytes),
+                            .refs = l->reference ? memory_allocate(bytes) : NULL,
+                            .logp_refs = memory_allocate(n * sizeof *slice->logp_refs),
+                            .span_count = memory_allocate(n * sizeof *slice->span_count),
+                            .begin = memory_allocate(begins * sizeof *slice->begin),
+                            .span_begin = memory_allocate(begins * sizeof *slice->span_begin)};
     int64_t i = 0, at = 0;
     for (int64_t e = 0; e < count; e++)
         for (int64_t k = 0; k < experiences[e]->turn_count; k++, i++) {
@@ -125,7 +155,8 @@ static void slice_open(const struct learner *l, struct experience *const *experi
                                                   .advantage = slice->advantages + at};
             at += turn->reply_length;
         }
-    slice_cut(l, experiences, count, dialogues, slice->begin);
+    spans_open(experiences, count, slice);
+    slice_cut(l, experiences, count, dialogues, slice);
 }
 
 /* Every dialogue has the terms that are summed here. */
@@ -148,17 +179,18 @@ static status slice_read(struct learner *l, struct experience *const *experience
     TRY(terms_check(&l->settings.reward, experiences, count));
     if (slice->refs)
         TRY(learner_logp(l, l->reference_run, slice->turns, slice->turn_count, slice->logp_refs));
-    if (l->critic) TRY(learner_values(l, slice->turns, slice->turn_count, slice->values));
-    int64_t i = 0;
+    if (l->critic) TRY(learner_values(l, slice->spans.turns, slice->spans.count, slice->values));
+    int64_t i = 0, at = 0;
     for (int64_t e = 0; e < count; e++)
         for (int64_t k = 0; k < experiences[e]->turn_count; k++, i++)
-            slice->items[i] = item_of_turn(l, experiences[e], &experiences[e]->turns[k],
-                                           &slice->turns[i], slice->values[i]);
+            for (int64_t span = 0; span < slice->span_count[i]; span++, at++)
+                slice->items[at] = item_of_span(l, experiences[e], &experiences[e]->turns[k], span,
+                                                &slice->turns[i], slice->values[at]);
     return NULL;
 }
 
-/* Advantages and targets of my turns from all learners' items, among which mine lie together and
- * in the same order. */
+/* Advantages of my turns and targets of their spans from all learners' items, among which mine lie
+ * together and in the same order. */
 static status slice_credit(struct slice *slice, const struct batch_item *all, int64_t count)
 {
     int64_t from = 0, at = 0;
@@ -169,19 +201,19 @@ static status slice_credit(struct slice *slice, const struct batch_item *all, in
     float *advantages = slice->advantages;
     status s = NULL;
     for (int64_t i = 0; !s && i < slice->turn_count; i++) {
-        const struct batch_item *first = &all[from + at];
-        int64_t n = 0;
-        do spans[n++] = all[from + at++].span;
-        while (at < slice->item_count && turn_key_same_reply(&all[from + at].key, &first->key));
-        s = spans_expand(spans, n, slice->turns[i].reply_count, advantages);
+        for (int64_t k = 0; k < slice->span_count[i]; k++, at++) {
+            spans[k] = all[from + at].span;
+            slice->spans.turns[at].target = all[from + at].target;
+        }
+        s = spans_expand(spans, slice->span_count[i], slice->turns[i].reply_count, advantages);
         advantages += slice->turns[i].reply_count;
-        slice->turns[i].target = first->target;
     }
     free(spans);
     return s;
 }
 
-static status epochs_run(struct learner *l, const struct learn_batch *batch, int64_t step,
+static status epochs_run(struct learner *l, const struct learn_batch *batch,
+                         const struct learn_batch *critic_batch, int64_t step,
                          struct update_metrics *out)
 {
     const struct learn_settings *s = &l->settings;
@@ -192,7 +224,7 @@ static status epochs_run(struct learner *l, const struct learn_batch *batch, int
             TRY(learner_step(l, &loss_ppo, batch, policy_lr, &out->policy));
             if (!epoch) out->first_ratio_deviation = out->policy.ratio_deviation;
         }
-        if (l->critic) TRY(learner_step(l, &loss_critic, batch, critic_lr, &out->critic));
+        if (l->critic) TRY(learner_step(l, &loss_critic, critic_batch, critic_lr, &out->critic));
     }
     TRY(model_refresh_update(l->policy, step + 1));
     return l->critic ? critic_refresh_update(l->critic, step + 1) : NULL;
@@ -256,7 +288,12 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
                                           .begin = slice.begin,
                                           .all_tokens = out->tokens ? out->tokens : 1,
                                           .all_turns = out->turns ? out->turns : 1};
-        s = epochs_run(l, &batch, step, out);
+        struct learn_batch critic_batch = batch;
+        critic_batch.turns = slice.spans.turns;
+        critic_batch.turn_count = slice.spans.count;
+        critic_batch.begin = slice.span_begin;
+        critic_batch.all_turns = out->spans ? out->spans : 1;
+        s = epochs_run(l, &batch, &critic_batch, step, out);
     }
     free(all);
     slice_free(&slice);

@@ -42,27 +42,47 @@ static status explained_variance(const struct batch_item *items, int64_t count, 
     return s;
 }
 
-status update_metrics_fill(const struct reward_settings *settings, const struct batch_item *items,
+/* Over spans. */
+static double advantage_deviation(const struct batch_item *items, int64_t count)
+{
+    const double share = count ? 1.0 / (double)count : 0;
+    double squares = 0, mean = 0;
+    for (int64_t i = 0; i < count; i++) {
+        mean += share * items[i].span.value;
+        squares += share * items[i].span.value * items[i].span.value;
+    }
+    return sqrt(fmax(0, squares - mean * mean));
+}
+
+static status replies_fill(const struct reward_settings *settings, const struct batch_item *items,
                            int64_t count, const double divisors[TERM_MAX],
                            struct update_metrics *out)
 {
     const double share = count ? 1.0 / (double)count : 0;
-    double squares = 0, mean = 0;
     out->turns = count;
     for (int64_t i = 0; i < count; i++) {
-        const double advantage = items[i].span.value;
         rewards_add(settings, &items[i], divisors, share, out);
         replies_add(&items[i], share, out);
-        mean += share * advantage;
-        squares += share * advantage * advantage;
     }
     if (out->tokens) out->kl_behaviour /= (double)out->tokens;
-    out->advantage_deviation = sqrt(fmax(0, squares - mean * mean));
     TRY(share_within(items, sizeof *items, offsetof(struct batch_item, scaled), count,
                      &out->reward_within_share));
     for (int64_t t = 0; t < settings->term_count; t++)
         TRY(share_within(items, sizeof *items,
                          offsetof(struct batch_item, terms) + (size_t)t * sizeof items->terms[t],
                          count, &out->within_share[t]));
-    return explained_variance(items, count, &out->explained_variance);
+    return NULL;
+}
+
+status update_metrics_fill(const struct reward_settings *settings, const struct batch_item *items,
+                           int64_t count, const double divisors[TERM_MAX],
+                           struct update_metrics *out)
+{
+    struct batch_item *replies = memory_allocate(((size_t)count + 1) * sizeof *replies);
+    const int64_t reply_count = batch_replies(items, count, replies);
+    out->spans = count;
+    out->advantage_deviation = advantage_deviation(items, count);
+    status s = replies_fill(settings, replies, reply_count, divisors, out);
+    free(replies);
+    return s ? s : explained_variance(items, count, &out->explained_variance);
 }

@@ -7,7 +7,7 @@
 #include "src/learn/step.h"
 #include "src/rollout/experience_tokens.h"
 
-/* Means over the batch's turns, unless said. */
+/* Means over the batch's replies, unless said. */
 struct update_metrics {
     struct step_metrics policy, critic; /* the last epoch's */
     double first_ratio_deviation;       /* of the first epoch: 0 when sampler and trainer agree */
@@ -15,12 +15,12 @@ struct update_metrics {
     double terms[TERM_MAX], scaled[TERM_MAX]; /* one a term of the reward settings */
     double within_share[TERM_MAX], reward_within_share;
     double salient_share, reply_length, end_rate, distinct_2, token_entropy;
-    double salient_empty; /* turns without a salient token */
-    double kl_behaviour;  /* a token */
-    double explained_variance, advantage_deviation;
-    struct statistic_metrics statistics; /* of attention */
-    struct experience_tokens rollout;    /* of all dialogues */
-    int64_t turns, tokens;               /* of the batch */
+    double salient_empty;                           /* turns without a salient token */
+    double kl_behaviour;                            /* a token */
+    double explained_variance, advantage_deviation; /* over spans */
+    struct statistic_metrics statistics;            /* of attention */
+    struct experience_tokens rollout;               /* of all dialogues */
+    int64_t turns, spans, tokens; /* of the batch: replies, their spans, their tokens */
 };
 
 /* Fills all but what the steps give, from the items of a whole batch after credit_assign. */

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 status reward_terms_compute(const struct reward_settings *settings, const struct reward_turn *turn,
                             double value[TERM_MAX])
@@ -19,6 +20,16 @@ status reward_terms_compute(const struct reward_settings *settings, const struct
                  reward_term_name(settings, t), value[t]);
     }
     return NULL;
+}
+
+void reward_terms_merge(const void *first, size_t stride, int64_t count, double value[TERM_MAX])
+{
+    memcpy(value, first, TERM_MAX * sizeof *value);
+    for (int64_t i = 1; i < count; i++) {
+        double more[TERM_MAX];
+        memcpy(more, (const char *)first + stride * (size_t)i, sizeof more);
+        for (int t = 0; t < TERM_MAX; t++) value[t] += more[t];
+    }
 }
 
 double reward_floor(const struct reward_settings *settings, int64_t turn, int64_t visible)

@@ -17,4 +17,8 @@ double reward_floor(const struct reward_settings *settings, int64_t turn, int64_
 double reward_combine(const struct reward_settings *settings, const double value[TERM_MAX],
                       const double divisors[TERM_MAX], int64_t reply_count);
 
+/* A reply's terms from those of its spans: `count` lists of TERM_MAX values, the first at `first`,
+ * `stride` bytes apart.  Their sum, in order. */
+void reward_terms_merge(const void *first, size_t stride, int64_t count, double value[TERM_MAX]);
+
 #endif

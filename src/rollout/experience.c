@@ -90,6 +90,11 @@ static size_t turn_array_bytes(const struct experience_turn *t, const struct sta
     return bytes;
 }
 
+static void *array_allocate(size_t count, size_t size)
+{
+    return count ? memory_allocate(count * size) : NULL;
+}
+
 static void walk_log8(struct walk *w, float *weights, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {
@@ -110,6 +115,29 @@ static void walk_statistics(struct walk *w, struct statistics *statistics)
     }
 }
 
+/* A span's place and its terms. */
+static size_t span_bytes(const struct experience_format *format)
+{
+    return 8 + (size_t)format->reward->term_count * sizeof(double);
+}
+
+static void walk_spans(struct walk *w, const struct experience_format *format,
+                       struct experience_turn *t)
+{
+    walk_bytes(w, &t->span_count, 4);
+    if (w->mode == WALK_READ) {
+        if (t->span_count < 0 || (size_t)t->span_count > w->left / span_bytes(format))
+            w->failed = true;
+        if (w->failed) t->span_count = 0;
+        t->spans = array_allocate((size_t)t->span_count, sizeof *t->spans);
+    }
+    for (int32_t i = 0; i < t->span_count; i++) {
+        walk_bytes(w, &t->spans[i].begin, 4);
+        walk_bytes(w, &t->spans[i].end, 4);
+        walk_bytes(w, t->spans[i].terms, span_bytes(format) - 8);
+    }
+}
+
 static void walk_turn(struct walk *w, const struct experience_format *format,
                       struct experience_turn *t)
 {
@@ -126,6 +154,7 @@ static void walk_turn(struct walk *w, const struct experience_format *format,
     walk_bytes(w, &t->salient_count, 4);
     walk_bytes(w, t->terms, (size_t)format->reward->term_count * sizeof *t->terms);
     walk_bytes(w, &t->reward, 8);
+    walk_spans(w, format, t);
     if (w->mode == WALK_READ) {
         t->statistics.sizes = (struct statistic_sizes){turns, format->layers, format->heads};
         if (!w->failed && (!turn_sizes_fit(t) || turn_array_bytes(t, format->statistics) > w->left))
@@ -163,11 +192,6 @@ struct experience *experience_create(const struct experience_format *format, int
     return e;
 }
 
-static void *array_allocate(size_t count, size_t size)
-{
-    return count ? memory_allocate(count * size) : NULL;
-}
-
 void experience_turn_allocate(const struct experience_format *format, struct experience_turn *turn,
                               int32_t history_length, int32_t reply_length, int64_t turns)
 {
@@ -199,6 +223,7 @@ void experience_turn_free(struct experience_turn *turn)
     free(turn->logp);
     free(turn->token_entropy);
     statistics_free(&turn->statistics);
+    free(turn->spans);
 }
 
 void experience_destroy(struct experience *experience)
@@ -287,6 +312,15 @@ static uint32_t message_checksum(const void *message, struct experience_header h
     return crc32c(sum, (const uint8_t *)message + sizeof header, header.size - sizeof header);
 }
 
+/* One behind another over the whole reply, none of them empty. */
+static bool turn_spans_fit(const struct experience_turn *t)
+{
+    int32_t at = 0;
+    for (int32_t i = 0; i < t->span_count; at = t->spans[i++].end)
+        if (t->spans[i].begin != at || t->spans[i].end <= at) return false;
+    return !t->span_count || at == t->reply_length;
+}
+
 static bool turn_indices_fit(const struct experience_turn *t)
 {
     int32_t visible = 0, salient = 0;
@@ -299,6 +333,7 @@ static bool turn_indices_fit(const struct experience_turn *t)
             return false;
     }
     if (t->visible_count != visible || t->salient_count != salient) return false;
+    if (!turn_spans_fit(t)) return false;
     for (int32_t i = 0; i < t->cut_count; i++)
         if (t->cuts[i] <= (i ? t->cuts[i - 1] : 0) || t->cuts[i] >= t->history_length) return false;
     for (int32_t i = 0; i < t->reply_length; i++)
@@ -360,9 +395,9 @@ status experience_unpack(const void *message, size_t size, const struct experien
     if (message_checksum(message, header) != header.checksum)
         FAIL(STATUS_INTERNAL, "%s: experience message with a wrong checksum (dialogue %lld)",
              sender, (long long)header.dialogue);
-    /* A turn takes at least 42 bytes, so a count that lies is found before it is allocated. */
+    /* A turn takes at least 46 bytes, so a count that lies is found before it is allocated. */
     if (header.turn_count < 0 || header.turn_count > EXPERIENCE_TURN_MAX ||
-        (uint64_t)header.turn_count * 42 > size)
+        (uint64_t)header.turn_count * 46 > size)
         FAIL(STATUS_INTERNAL, "%s: experience of dialogue %lld says %lld turns", sender,
              (long long)header.dialogue, (long long)header.turn_count);
     struct walk read = {.mode = WALK_READ,
@@ -395,6 +430,42 @@ static bool agree(double a, double b)
     return fabs(a - b) <= 1e-12 * fmax(1, fabs(b));
 }
 
+/* In every span but the last the terms of the whole reply are 0. */
+static status whole_terms_verify(const struct experience *experience,
+                                 const struct experience_turn *turn, int32_t span,
+                                 const char *sender)
+{
+    const struct reward_settings *reward = experience->format.reward;
+    for (int64_t i = 0; i < reward->term_count; i++)
+        if (reward->terms[i].term->compute && turn->spans[span].terms[i] != 0)
+            FAIL(STATUS_INTERNAL,
+                 "%s: dialogue %lld, turn %d, candidate %d: span %d has %.17g of %s, which is of "
+                 "the whole reply and stands in its last span",
+                 sender, (long long)experience->dialogue, turn->turn + 1, turn->candidate, span,
+                 turn->spans[span].terms[i], reward_term_name(reward, i));
+    return NULL;
+}
+
+/* The spans make the terms of the reply. */
+static status spans_verify(const struct experience *experience, const struct experience_turn *turn,
+                           const char *sender)
+{
+    const struct reward_settings *reward = experience->format.reward;
+    double merged[TERM_MAX];
+    if (!turn->span_count) return NULL;
+    for (int32_t i = 0; i + 1 < turn->span_count; i++)
+        TRY(whole_terms_verify(experience, turn, i, sender));
+    reward_terms_merge(turn->spans->terms, sizeof *turn->spans, turn->span_count, merged);
+    for (int64_t i = 0; i < reward->term_count; i++)
+        if (!agree(turn->terms[i], merged[i]))
+            FAIL(STATUS_INTERNAL,
+                 "%s: dialogue %lld, turn %d, candidate %d: %s is %.17g in the message and %.17g "
+                 "by its spans",
+                 sender, (long long)experience->dialogue, turn->turn + 1, turn->candidate,
+                 reward_term_name(reward, i), turn->terms[i], merged[i]);
+    return NULL;
+}
+
 static status turn_verify(const struct experience *experience, const struct experience_turn *t,
                           const char *sender)
 {
@@ -423,7 +494,7 @@ static status turn_verify(const struct experience *experience, const struct expe
                 sender, (long long)experience->dialogue, t->turn + 1, t->candidate,
                 last ? "the reward" : reward_term_name(reward, i), said, want);
     }
-    return NULL;
+    return spans_verify(experience, t, sender);
 }
 
 status experience_verify(const struct experience *experience, const char *sender)

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 enum {
-    EXPERIENCE_VERSION = 4,
+    EXPERIENCE_VERSION = 5,
     EXPERIENCE_TURN_MAX = 1 << 20,  /* limits of a message: a bigger one is refused */
     EXPERIENCE_LENGTH_MAX = 1 << 24 /* tokens of one history or one reply */
 };
@@ -23,6 +23,12 @@ struct experience_format {
     const struct statistic_table *statistics;
     const struct reward_settings *reward; /* whose terms it carries */
     int64_t layers, heads;                /* that attention is captured of */
+};
+
+/* A part of a reply with rewards of its own. */
+struct experience_span {
+    int32_t begin, end;     /* tokens of the reply */
+    double terms[TERM_MAX]; /* raw, as a turn's */
 };
 
 /* One reply of one candidate.  All arrays are owned (malloc), NULL when their count is 0. */
@@ -48,6 +54,10 @@ struct experience_turn {
 
     double terms[TERM_MAX]; /* raw, in the settings' order; the rest is 0 */
     double reward;          /* raw, before scaling */
+    /* Where credit is given within the reply: spans that begin one behind another and end with it,
+     * whose terms reward_terms_merge makes `terms` of.  0: the reply is one span. */
+    int32_t span_count;
+    struct experience_span *spans; /* [span_count] */
 };
 
 struct experience {

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "src/base/config.h"
-#include "src/rollout/experience.h"
+#include "src/rollout/experience_spans.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +54,9 @@ static struct experience *example(void)
         t->terms[0] = 0.1 * k;
         t->terms[1] = -3;
         t->reward = 1.0 / 3.0;
+        if (k) continue;
+        experience_turn_cut(t, (const int32_t[]){0, 2}, 2);
+        t->spans[0].terms[0] = 0.75;
     }
     return e;
 }
@@ -75,6 +78,11 @@ static void a_message_comes_back_to_the_same_bytes(void **state)
     assert_int_equal(back->turns[1].reply_tokens[5], 8);
     assert_true(back->turns[1].chosen && !back->turns[1].ended);
     assert_true(back->turns[0].reward == 1.0 / 3.0);
+    assert_int_equal(experience_spans(&back->turns[0]), 2);
+    assert_int_equal(back->turns[0].spans[1].begin, 2);
+    assert_true(back->turns[0].spans[0].terms[0] == 0.75 && back->turns[0].spans[1].terms[1] == -3);
+    const struct experience_span whole = experience_span(&back->turns[1], 0);
+    assert_true(whole.begin == 0 && whole.end == 6 && whole.terms[0] == 0.1);
     assert_true(back->turns[2].terms[0] == 0.1 * 2 && back->turns[2].terms[1] == -3);
     free(one);
     free(two);
@@ -129,6 +137,28 @@ static void no_cut_or_longer_message_is_accepted(void **state)
     experience_destroy(e);
 }
 
+static void spans_that_leave_tokens_out_are_refused(void **state)
+{
+    (void)state;
+    static const int32_t wrong[][4] = {{1, 2, 2, 5}, {0, 2, 3, 5}, {0, 2, 2, 4}, {0, 0, 0, 5}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct experience *e = example(), *back;
+        void *message;
+        size_t size;
+        for (int s = 0; s < 2; s++) {
+            e->turns[0].spans[s].begin = wrong[i][2 * s];
+            e->turns[0].spans[s].end = wrong[i][2 * s + 1];
+        }
+        assert_null(experience_pack(e, &message, &size));
+        status s = experience_unpack(message, size, &format, "rank 1", &back);
+        assert_non_null(s);
+        assert_non_null(strstr(status_message(s), "rank 1: experience of dialogue 7, turn 0"));
+        status_free(s);
+        free(message);
+        experience_destroy(e);
+    }
+}
+
 /* A rank whose table of statistics, or whose terms, are others'. */
 static void other_tables_are_refused_by_name(void **state)
 {
@@ -173,6 +203,7 @@ int main(void)
         cmocka_unit_test(a_message_comes_back_to_the_same_bytes),
         cmocka_unit_test(no_flipped_bit_is_accepted),
         cmocka_unit_test(no_cut_or_longer_message_is_accepted),
+        cmocka_unit_test(spans_that_leave_tokens_out_are_refused),
         cmocka_unit_test(other_tables_are_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@
 #include "src/base/config.h"
 #include "src/base/file.h"
 #include "src/base/slices.h"
+#include "src/rollout/experience_spans.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -101,6 +102,7 @@ static struct experience *dialogue_make(int64_t id)
             floats(t, STATISTIC_SALIENT_MASS)[i] = (float)draw_below(&state, 1000) / 1000;
         }
         terms_make(id, t);
+        if (t->reply_length > 1) experience_turn_cut(t, (const int32_t[]){0, 1}, 2);
     }
     return e;
 }
@@ -439,6 +441,11 @@ static void forged_term(struct experience *e, uint64_t *state)
     struct experience_turn *t = &e->turns[draw_below(state, e->turn_count)];
     t->terms[draw_below(state, reward.term_count)] += 1e-6;
 }
+static void forged_span(struct experience *e, uint64_t *state)
+{
+    struct experience_turn *t = &e->turns[draw_below(state, e->turn_count)];
+    *(t->span_count ? t->spans[1].terms : t->terms) += 1e-6;
+}
 static void forged_reward(struct experience *e, uint64_t *state)
 {
     e->turns[draw_below(state, e->turn_count)].reward += 1e-6;
@@ -470,6 +477,7 @@ static void terms_that_the_message_does_not_give_are_refused(void **unused)
         void (*change)(struct experience *, uint64_t *);
         const char *words;
     } table[] = {{forged_term, "in the message and"},
+                 {forged_span, "in the message and"},
                  {forged_reward, "the reward is"},
                  {term_that_is_no_number, "coverage is nan in the message"},
                  {forged_entropy, "focus is"},

@@ -1,0 +1,21 @@
+/* Replies of spans; see batch_item.h. */
+#include "src/learn/batch_item.h"
+
+#include "src/reward/terms.h"
+
+int64_t batch_replies(const struct batch_item *items, int64_t count, struct batch_item *replies)
+{
+    int64_t n = 0;
+    for (int64_t i = 0, end; i < count; i = end) {
+        struct batch_item *reply = &replies[n++];
+        *reply = items[i];
+        for (end = i + 1; end < count && turn_key_same_reply(&items[i].key, &items[end].key);
+             end++) {
+            reply->scaled += items[end].scaled;
+            reply->kl_reward += items[end].kl_reward;
+        }
+        reply->span.end = items[end - 1].span.end;
+        reward_terms_merge(items[i].terms, sizeof *items, end - i, reply->terms);
+    }
+    return n;
+}
