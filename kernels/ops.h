@@ -223,6 +223,8 @@ struct sampling {
     float *logp;             /* of the full softmax at the temperature, bit for bit what
                               * `softmax_loss` gives for that token; or NULL */
     float *token_entropy;    /* of the full softmax; or NULL */
+    float *self_certainty;   /* -log V - the mean over the vocabulary's V tokens of log p, p of the
+                              * full softmax: KL(uniform || p) (arXiv 2505.19590); or NULL */
 };
 
 /* The clipped surrogate of a batch's reply tokens (docs/reward.md, PPO). All [tokens]. */
@@ -389,10 +391,11 @@ struct ops {
 
     /* Cross-entropy of targets under softmax(logits / temperature), fused: log-probability,
      * entropy and log-sum-exp (of logits / temperature), each [m] or NULL; and, when
-     * reference logits are given, the full KL(policy || reference) [m]. */
+     * reference logits are given, the full KL(policy || reference) [m].  self_certainty as of
+     * struct sampling, [m] or NULL. */
     void (*softmax_loss)(struct queue *q, float *logp, float *entropy, float *lse, float *kl,
-                         const float *logits, const float *reference_logits, const int32_t *targets,
-                         float temperature, int64_t m, int64_t vocabulary);
+                         float *self_certainty, const float *logits, const float *reference_logits,
+                         const int32_t *targets, float temperature, int64_t m, int64_t vocabulary);
     /* dlogits = dlogp[i] / temperature * ((1 - smoothing) onehot + smoothing / V - softmax);
      * dlogits may be logits where `real` is fp32. */
     void (*softmax_loss_backward)(struct queue *q, real *dlogits, const float *logits,

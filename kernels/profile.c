@@ -195,10 +195,11 @@ TIMED(mean_rows, (q, out, x, begin, segments, d), real *out, const real *x, cons
 TIMED(mean_rows_backward, (q, dx, dout, begin, segments, d), real *dx, const real *dout,
       const int32_t *begin, int64_t segments, int64_t d)
 TIMED(softmax_loss,
-      (q, logp, entropy, lse, kl, logits, reference, targets, temperature, m, vocabulary),
-      float *logp, float *entropy, float *lse, float *kl, const float *logits,
-      const float *reference, const int32_t *targets, float temperature, int64_t m,
-      int64_t vocabulary)
+      (q, logp, entropy, lse, kl, self_certainty, logits, reference, targets, temperature, m,
+       vocabulary),
+      float *logp, float *entropy, float *lse, float *kl, float *self_certainty,
+      const float *logits, const float *reference, const int32_t *targets, float temperature,
+      int64_t m, int64_t vocabulary)
 TIMED(softmax_loss_backward,
       (q, dlogits, logits, lse, targets, dlogp, temperature, smoothing, m, vocabulary),
       real *dlogits, const float *logits, const float *lse, const int32_t *targets,

@@ -113,8 +113,8 @@ void cpu_mean_rows(struct queue *q, real *out, const real *x, const int32_t *beg
 void cpu_mean_rows_backward(struct queue *q, real *dx, const real *dout, const int32_t *begin,
                             int64_t segments, int64_t d);
 void cpu_softmax_loss(struct queue *q, float *logp, float *entropy, float *lse, float *kl,
-                      const float *logits, const float *reference_logits, const int32_t *targets,
-                      float temperature, int64_t m, int64_t vocabulary);
+                      float *self_certainty, const float *logits, const float *reference_logits,
+                      const int32_t *targets, float temperature, int64_t m, int64_t vocabulary);
 void cpu_softmax_loss_backward(struct queue *q, real *dlogits, const float *logits,
                                const float *lse, const int32_t *targets, const float *dlogp,
                                float temperature, float smoothing, int64_t m, int64_t vocabulary);

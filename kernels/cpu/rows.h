@@ -5,6 +5,8 @@
 
 #include "kernels/cpu/cpu.h"
 
+#include <math.h>
+
 /* The columns of a padded row are a multiple of this. */
 enum { row_padding = 32 };
 
@@ -53,6 +55,8 @@ struct row_functions {
     void (*rope)(float *x, const float *angles, int64_t heads, int64_t d, bool inverse);
     void (*logits)(struct logits_sums *out, const float *logits, float temperature,
                    int64_t vocabulary);
+    /* The sum of a row. */
+    double (*total)(const float *x, int64_t count);
     /* KL(policy || reference), of rows whose sums are known */
     float (*divergence)(const float *logits, const struct logits_sums *policy,
                         const float *reference_logits, const struct logits_sums *reference,
@@ -79,7 +83,7 @@ static inline const struct row_functions *rows_of(struct queue *q)
     }
 }
 
-/* What softmax_loss and sample both report of a row. */
+/* What softmax_loss and sample both report of a row; total: of its logits. */
 static inline float logits_logp(const struct logits_sums *s, float logit, float temperature)
 {
     return (logit / temperature - s->largest) - s->log_sum;
@@ -88,6 +92,14 @@ static inline float logits_logp(const struct logits_sums *s, float logit, float 
 static inline float logits_entropy(const struct logits_sums *s)
 {
     return (float)((double)s->log_sum - s->weighted / s->sum);
+}
+
+static inline float logits_self_certainty(const struct logits_sums *s, double total,
+                                          float temperature, int64_t vocabulary)
+{
+    const double tokens = (double)vocabulary;
+    return (float)((double)s->largest + (double)s->log_sum - log(tokens) -
+                   total / tokens / (double)temperature);
 }
 
 #endif

@@ -107,7 +107,8 @@ static void transpose(float *to, int64_t to_stride, const float *from, int64_t f
     enum { rows_ahead = 16 };
     for (; i + 8 <= rows && cols % 8 == 0; i += 8)
         for (int64_t j = 0; j < cols; j += 8) {
-            for (int n = 0; n < 8; n++) __builtin_prefetch(from + (i + n + rows_ahead) * from_stride + j);
+            for (int n = 0; n < 8; n++)
+                __builtin_prefetch(from + (i + n + rows_ahead) * from_stride + j);
             transpose_octets(to + j * to_stride + i, to_stride, from + i * from_stride + j,
                              from_stride);
         }
@@ -348,6 +349,20 @@ static void logits_row(struct logits_sums *out, const float *x, float temperatur
         .largest = largest, .log_sum = (float)log(total), .sum = total, .weighted = weighted};
 }
 
+static double total_of(const float *x, int64_t count)
+{
+    double total = 0.0;
+    for (int64_t block = 0; block < count; block += sum_block) {
+        vec sum[lane_vectors] = {0};
+        const int64_t end = block + sum_block < count ? block + sum_block : count;
+        for (int64_t i = block; i < end; i += lanes)
+            for (int p = 0; p < lane_vectors; p++)
+                sum[p] += vec_load(x + i + p * VECTOR_LANES, end - i - p * VECTOR_LANES, 0.0f);
+        total += (double)lanes_total(sum);
+    }
+    return total;
+}
+
 static float divergence(const float *x, const struct logits_sums *policy, const float *y,
                         const struct logits_sums *reference, float temperature, int64_t vocabulary)
 {
@@ -399,6 +414,7 @@ const struct row_functions ROWS_NAME = {
         {[ACTIVATION_GELU_TANH] = gated_gelu_backward, [ACTIVATION_SILU] = gated_silu_backward},
     .rope = rope,
     .logits = logits_row,
+    .total = total_of,
     .divergence = divergence,
     .exponentials = exponentials,
     .softmax_gradient = softmax_gradient,

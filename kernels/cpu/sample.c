@@ -131,6 +131,9 @@ void cpu_sample(struct queue *q, const struct sampling *s)
             if (s->token_record) s->token_record[entry] = token;
             if (s->logp) s->logp[entry] = logits_logp(&sums, x[token], temperature);
             if (s->token_entropy) s->token_entropy[entry] = logits_entropy(&sums);
+            if (s->self_certainty)
+                s->self_certainty[entry] = logits_self_certainty(&sums, rows->total(x, vocabulary),
+                                                                 temperature, vocabulary);
         }
     }
 }

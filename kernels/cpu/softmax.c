@@ -10,8 +10,8 @@ static bool target_valid(struct queue *q, const char *name, int32_t target, int6
 }
 
 void cpu_softmax_loss(struct queue *q, float *logp, float *entropy, float *lse, float *kl,
-                      const float *logits, const float *reference_logits, const int32_t *targets,
-                      float temperature, int64_t m, int64_t vocabulary)
+                      float *self_certainty, const float *logits, const float *reference_logits,
+                      const int32_t *targets, float temperature, int64_t m, int64_t vocabulary)
 {
     const struct row_functions *rows = rows_of(q);
 #pragma omp parallel for num_threads(q->threads) schedule(static) if (m > 1)
@@ -23,6 +23,9 @@ void cpu_softmax_loss(struct queue *q, float *logp, float *entropy, float *lse, 
             logp[i] = logits_logp(&sums, x[targets[i]], temperature);
         if (entropy) entropy[i] = logits_entropy(&sums);
         if (lse) lse[i] = sums.largest + sums.log_sum;
+        if (self_certainty)
+            self_certainty[i] =
+                logits_self_certainty(&sums, rows->total(x, vocabulary), temperature, vocabulary);
         if (kl && reference_logits) {
             const float *y = reference_logits + i * vocabulary;
             struct logits_sums reference;

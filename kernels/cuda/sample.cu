@@ -266,9 +266,13 @@ static __global__ void __launch_bounds__(threads)
             token = token_draw(s.vocabulary, uniform,
                                [&](int64_t id) { return kept_mass(row, x[id], id); });
     }
+    const int64_t entry = token_entry(s.at, s.step, i);
+    if (s.self_certainty) {
+        const float certainty = logits_self_certainty(sums, given, temperature, s.vocabulary);
+        if (threadIdx.x == 0) s.self_certainty[entry] = certainty;
+    }
     if (threadIdx.x != 0) return;
     s.token[i] = token;
-    const int64_t entry = token_entry(s.at, s.step, i);
     if (s.token_record) s.token_record[entry] = token;
     if (s.logp) s.logp[entry] = logits_logp(sums, given[token], temperature);
     if (s.token_entropy) s.token_entropy[entry] = logits_entropy(sums);

@@ -78,3 +78,14 @@ static __device__ inline float logits_entropy(const struct logits_sums &sums)
 {
     return (float)((double)sums.log_sum - sums.weighted / sums.sum);
 }
+
+/* All threads call it and get it: the row is read once more. */
+static __device__ inline float logits_self_certainty(const struct logits_sums &sums, const float *x,
+                                                     float temperature, int64_t vocabulary)
+{
+    float sum = 0.0f;
+    row_visit(x, vocabulary, [&](float v, int64_t) { sum += v; });
+    const double tokens = (double)vocabulary, total = block_sum((double)sum);
+    return (float)((double)sums.largest + (double)sums.log_sum - log(tokens) -
+                   total / tokens / (double)temperature);
+}

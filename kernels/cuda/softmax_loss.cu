@@ -22,7 +22,7 @@ static __device__ inline float divergence(const float *x, const struct logits_su
 static __global__ void __launch_bounds__(threads)
     softmax_loss_kernel(float *__restrict__ logp, float *__restrict__ entropy,
                         float *__restrict__ lse, float *__restrict__ kl,
-                        const float *__restrict__ logits,
+                        float *__restrict__ self_certainty, const float *__restrict__ logits,
                         const float *__restrict__ reference_logits,
                         const int32_t *__restrict__ targets, float temperature, int64_t vocabulary,
                         int *__restrict__ mistake)
@@ -40,6 +40,10 @@ static __global__ void __launch_bounds__(threads)
         }
         if (entropy) entropy[row] = logits_entropy(sums);
         if (lse) lse[row] = sums.largest + sums.log_sum;
+    }
+    if (self_certainty) {
+        const float certainty = logits_self_certainty(sums, x, temperature, vocabulary);
+        if (threadIdx.x == 0) self_certainty[row] = certainty;
     }
     if (!kl || !reference_logits) return;
     const float *y = reference_logits + row * vocabulary;
@@ -84,12 +88,13 @@ static __global__ void __launch_bounds__(threads)
 }
 
 void cuda_softmax_loss(struct queue *q, float *logp, float *entropy, float *lse, float *kl,
-                       const float *logits, const float *reference_logits, const int32_t *targets,
-                       float temperature, int64_t m, int64_t vocabulary)
+                       float *self_certainty, const float *logits, const float *reference_logits,
+                       const int32_t *targets, float temperature, int64_t m, int64_t vocabulary)
 {
     if (m == 0) return;
-    cuda_launch(q, softmax_loss_kernel, m, threads, 0, logp, entropy, lse, kl, logits,
-                reference_logits, targets, temperature, vocabulary, cuda_queue_of(q)->mistake);
+    cuda_launch(q, softmax_loss_kernel, m, threads, 0, logp, entropy, lse, kl, self_certainty,
+                logits, reference_logits, targets, temperature, vocabulary,
+                cuda_queue_of(q)->mistake);
 }
 
 void cuda_softmax_loss_backward(struct queue *q, real *dlogits, const float *logits,

@@ -16,7 +16,7 @@ status head_pass_run(struct learner *l, const struct head_pass *pass, float *lea
         const int32_t *targets = model_run_targets(run) + first;
         const float *logits = model_run_head_forward(run, first, rows);
         q->op->softmax_loss(q, logp + first, entropy ? entropy + first : NULL, lse + first, NULL,
-                            logits, NULL, targets, pass->temperature, rows, vocabulary);
+                            NULL, logits, NULL, targets, pass->temperature, rows, vocabulary);
         if (pass->rows) pass->rows(pass->context, first, rows);
         real *dlogits = model_run_dlogits(run);
         q->op->softmax_loss_backward(q, dlogits, logits, lse + first, targets, dlogp + first,

@@ -106,7 +106,7 @@ status learner_logp(struct learner *l, struct model_run *run, const struct learn
             if (!s) s = model_forward(run, &packed.batch, MODEL_KEEP_NOTHING, 0);
             if (!s)
                 s = model_run_logp(run, (float)l->settings.temperature,
-                                   token_device(&l->tokens, TOKEN_LOGP), NULL, NULL);
+                                   token_device(&l->tokens, TOKEN_LOGP), NULL, NULL, NULL);
             if (!s) s = token_arrays_download(&l->tokens, TOKEN_LOGP, TOKEN_LSE);
         }
         const float *from = packed.tokens ? token_host(&l->tokens, TOKEN_LOGP) : NULL;

@@ -21,7 +21,7 @@ static status packed_learn(struct learner *l, const struct packed_batch *packed,
         TRY(head_pass_run(l, &pass, leaf));
         TRY(model_backward(l->policy_run, NULL, leaf, &l->watermark));
     } else {
-        TRY(model_run_logp(l->policy_run, 1.0f, token_device(t, TOKEN_LOGP), NULL, NULL));
+        TRY(model_run_logp(l->policy_run, 1.0f, token_device(t, TOKEN_LOGP), NULL, NULL, NULL));
     }
     TRY(token_arrays_download(t, TOKEN_LOGP, TOKEN_LSE));
     for (int64_t i = 0; i < t->count; i++) sum->loss -= (double)token_host(t, TOKEN_LOGP)[i];

@@ -362,7 +362,7 @@ status model_run_head_backward(struct model_run *run, int64_t first, int64_t row
 }
 
 status model_run_logp(struct model_run *run, float temperature, float *logp, float *entropy,
-                      float *lse)
+                      float *self_certainty, float *lse)
 {
     struct queue *q = run->model->queue;
     const int64_t max_rows = model_run_head_rows(run);
@@ -371,8 +371,9 @@ status model_run_logp(struct model_run *run, float temperature, float *logp, flo
         const int64_t left = run->reply_tokens - first, rows = left < max_rows ? left : max_rows;
         const float *logits = model_run_head_forward(run, first, rows);
         q->op->softmax_loss(q, logp + first, entropy ? entropy + first : NULL,
-                            lse ? lse + first : NULL, NULL, logits, NULL, run->targets + first,
-                            temperature, rows, run->model->shape->vocabulary);
+                            lse ? lse + first : NULL, NULL,
+                            self_certainty ? self_certainty + first : NULL, logits, NULL,
+                            run->targets + first, temperature, rows, run->model->shape->vocabulary);
     }
     return NULL;
 }

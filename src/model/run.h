@@ -39,10 +39,10 @@ status model_run_head_backward(struct model_run *run, int64_t first, int64_t row
                                const real *dlogits, float *gradients);
 /* Another bound of those rows than that of memory, for tests; 0: that one. */
 void model_run_limit_head(struct model_run *run, int64_t rows);
-/* Of every reply token under softmax(logits / temperature), device [reply tokens] each; entropy
- * and lse may be NULL. */
+/* Of every reply token under softmax(logits / temperature), device [reply tokens] each; entropy,
+ * self_certainty (struct sampling) and lse may be NULL. */
 status model_run_logp(struct model_run *run, float temperature, float *logp, float *entropy,
-                      float *lse);
+                      float *self_certainty, float *lse);
 /* All logits [reply tokens, vocabulary] at once, for fixtures. */
 status model_run_logits(struct model_run *run, float **logits);
 

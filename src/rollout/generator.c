@@ -256,7 +256,8 @@ static void step_calls(struct generator *g, const struct chunk *chunk)
                                       .at = at,
                                       .token_record = g->results.token,
                                       .logp = g->results.logp,
-                                      .token_entropy = g->results.token_entropy};
+                                      .token_entropy = g->results.token_entropy,
+                                      .self_certainty = results_self_certainty(&g->results)};
     q->op->sample(q, &sampling);
 }
 
@@ -271,6 +272,7 @@ static struct step_key step_key_of(const struct generator *g, const struct chunk
                              .top_k = settings->top_k,
                              .floor_form = settings->reward.floor_form,
                              .shuffle = settings->shuffled,
+                             .self_certainty = settings->self_certainty,
                              .temperature = settings->temperature,
                              .top_p = settings->top_p};
 }
@@ -426,7 +428,8 @@ static status chunk_begin(struct generator *g, const struct chunk *chunk,
     TRY(limits_set(g, chunk->settings, &need, true));
     TRY(capture_begin(&g->capture, chunk->settings, &batch, g->limits.tokens, g->limits.rows));
     const struct statistic_sizes sizes = generator_sizes(g, chunk->settings, g->limits.turns);
-    TRY(results_begin(&g->results, g->limits.rows * g->limits.steps, &sizes));
+    TRY(results_begin(&g->results, g->limits.rows * g->limits.steps, &sizes,
+                      chunk->settings->self_certainty));
     const struct model_batch histories = packed_prompts_batch(packed);
     model_decoder_cache(g->decoder, chunk->settings->cache_tokens);
     TRY(model_decoder_begin(g->decoder, &histories, chunk->all, chunk->prompt, chunk->steps,

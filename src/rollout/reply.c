@@ -6,13 +6,14 @@
 #include <stdlib.h>
 
 void reply_allocate(struct reply *reply, const struct statistic_table *table,
-                    const struct statistic_sizes *sizes, int64_t count)
+                    const struct statistic_sizes *sizes, bool self_certainty, int64_t count)
 {
     const size_t n = (size_t)count + 1; /* never of size 0 */
     *reply = (struct reply){.count = count};
     reply->tokens = memory_allocate(n * sizeof *reply->tokens);
     reply->logp = memory_allocate(n * sizeof *reply->logp);
     reply->token_entropy = memory_allocate(n * sizeof *reply->token_entropy);
+    if (self_certainty) reply->self_certainty = memory_allocate(n * sizeof(float));
     statistics_allocate(&reply->statistics, table, sizes, count);
 }
 
@@ -21,6 +22,7 @@ void reply_free(struct reply *reply)
     free(reply->tokens);
     free(reply->logp);
     free(reply->token_entropy);
+    free(reply->self_certainty);
     statistics_free(&reply->statistics);
     *reply = (struct reply){0};
 }

@@ -9,16 +9,17 @@
 /* All arrays [count], owned. */
 struct reply {
     int32_t *tokens;
-    float *logp;          /* full softmax at rollout.temperature */
-    float *token_entropy; /* of that softmax */
+    float *logp;           /* full softmax at rollout.temperature */
+    float *token_entropy;  /* of that softmax */
+    float *self_certainty; /* of that softmax: KL(uniform || it); NULL: it was not asked for */
     struct statistics statistics;
     int64_t count;
     bool ended; /* the end token was sampled (and is the last token) */
 };
 
-/* Zeroed arrays of these sizes; tokens too. */
+/* Zeroed arrays of these sizes; tokens too.  self_certainty: whether there is that one. */
 void reply_allocate(struct reply *reply, const struct statistic_table *table,
-                    const struct statistic_sizes *sizes, int64_t count);
+                    const struct statistic_sizes *sizes, bool self_certainty, int64_t count);
 void reply_free(struct reply *reply);
 
 /* The raw reward terms of a reply; key names it in errors. */

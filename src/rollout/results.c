@@ -16,9 +16,9 @@ void results_destroy(struct results *results)
     host_buffer_release(results->queue, &results->host);
 }
 
-/* The block's arrays, one behind the other: tokens, log-probabilities and the softmax's entropies,
- * then the statistics. */
-enum { TOKEN_ARRAY, LOGP_ARRAY, TOKEN_ENTROPY_ARRAY, STATISTIC_ARRAYS };
+/* The block's arrays, one behind the other: tokens, log-probabilities, the softmax's entropies and
+ * certainties, then the statistics. */
+enum { TOKEN_ARRAY, LOGP_ARRAY, TOKEN_ENTROPY_ARRAY, SELF_CERTAINTY_ARRAY, STATISTIC_ARRAYS };
 
 static int64_t width_of(const struct results *results, int array,
                         const struct statistic_sizes *sizes)
@@ -51,22 +51,30 @@ status results_reserve(struct results *results, int64_t entries,
     return host_buffer_reserve(results->queue, &results->host, bytes);
 }
 
-status results_begin(struct results *results, int64_t entries, const struct statistic_sizes *sizes)
+status results_begin(struct results *results, int64_t entries, const struct statistic_sizes *sizes,
+                     bool certain)
 {
     TRY(results_reserve(results, entries, sizes));
     results->entries = entries;
     results->sizes = *sizes;
+    results->certain = certain;
     void *array[STATISTIC_ARRAYS + STATISTICS_MAX];
     for (int i = 0; i < arrays_of(results); i++)
         array[i] = (char *)results->device.data + offset_of(results, i, entries, sizes);
     results->token = array[TOKEN_ARRAY];
     results->logp = array[LOGP_ARRAY];
     results->token_entropy = array[TOKEN_ENTROPY_ARRAY];
+    results->self_certainty = array[SELF_CERTAINTY_ARRAY];
     memcpy(results->statistic, array + STATISTIC_ARRAYS,
            (size_t)results->table->count * sizeof *array);
     results->queue->op->zero(results->queue, results->device.data,
                              offset_of(results, arrays_of(results), entries, sizes));
     return NULL;
+}
+
+float *results_self_certainty(const struct results *results)
+{
+    return results->certain ? results->self_certainty : NULL;
 }
 
 void results_compute(const struct results *results, const struct attention_summary *rows)
@@ -130,12 +138,14 @@ void results_reply(const struct results *results, int64_t first, int64_t count, 
 {
     struct statistic_sizes sizes = results->sizes;
     sizes.turns = turns;
-    reply_allocate(reply, results->table, &sizes, count);
-    void *const tokens[STATISTIC_ARRAYS] = {reply->tokens, reply->logp, reply->token_entropy};
+    reply_allocate(reply, results->table, &sizes, results->certain, count);
+    void *const tokens[STATISTIC_ARRAYS] = {reply->tokens, reply->logp, reply->token_entropy,
+                                            reply->self_certainty};
     for (int i = 0; i < arrays_of(results); i++) {
         const int64_t from_width = width_of(results, i, &results->sizes);
         const int64_t width = width_of(results, i, &sizes);
         const char *from = host_of(results, i) + first * from_width * 4;
+        if (i < STATISTIC_ARRAYS && !tokens[i]) continue;
         if (i < STATISTIC_ARRAYS)
             rows_copy(tokens[i], width, from, from_width, count);
         else if (results->table->rows[i - STATISTIC_ARRAYS].reduction == MEAN_OVER_TOKENS)

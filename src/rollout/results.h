@@ -15,7 +15,8 @@ struct results {
     struct statistic_sizes sizes;
     /* On the device, [entries] or [entries, width of the statistic]. */
     int32_t *token;
-    float *logp, *token_entropy;
+    float *logp, *token_entropy, *self_certainty;
+    bool certain; /* self_certainty is asked for */
     void *statistic[STATISTICS_MAX];
 };
 
@@ -25,8 +26,11 @@ void results_destroy(struct results *results);
 /* Room for so many tokens and statistics of these sizes. */
 status results_reserve(struct results *results, int64_t entries,
                        const struct statistic_sizes *sizes);
-/* The same, and all of it zero. */
-status results_begin(struct results *results, int64_t entries, const struct statistic_sizes *sizes);
+/* The same, and all of it zero.  certain: self_certainty is asked for. */
+status results_begin(struct results *results, int64_t entries, const struct statistic_sizes *sizes,
+                     bool certain);
+/* Where operations write it; NULL where it is not asked for. */
+float *results_self_certainty(const struct results *results);
 /* Queues what computes the statistics of a set of rows: `rows` without its outputs. */
 void results_compute(const struct results *results, const struct attention_summary *rows);
 /* Copies the block to the host and waits for it. */

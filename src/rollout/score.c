@@ -89,7 +89,7 @@ static status scoring_begin(struct generator *g, const struct rollout_settings *
                                         .replies = a->total};
     TRY(capture_begin(&g->capture, settings, &batch, packed->begin[packed->count], a->total));
     const struct statistic_sizes sizes = generator_sizes(g, settings, g->capture.turns);
-    TRY(results_begin(&g->results, a->total, &sizes));
+    TRY(results_begin(&g->results, a->total, &sizes, settings->self_certainty));
     TRY(buffer_upload(q, &g->history, a->prompt_of_token, n * sizeof(int32_t)));
     TRY(buffer_upload(q, &g->step, a->step, n * sizeof(int32_t)));
     return buffer_upload(q, &g->key_begin, packed->begin,
@@ -116,7 +116,8 @@ static status batch_score(struct generator *g, const struct rollout_settings *se
                                         .key_end = begin + 1,
                                         .step = g->step.data};
     summary.capture = model_run_capture(g->run, &summary.capture_stride);
-    TRY(model_run_logp(g->run, temperature, g->results.logp, g->results.token_entropy, NULL));
+    TRY(model_run_logp(g->run, temperature, g->results.logp, g->results.token_entropy,
+                       results_self_certainty(&g->results), NULL));
     capture_reduce(&g->capture, settings, &g->results, &summary);
     return results_read(&g->results);
 }
@@ -154,7 +155,7 @@ static void empty_fill(const struct generator *g, const struct rollout_settings 
                        const struct prompt *prompt, bool ended, struct reply *reply)
 {
     const struct statistic_sizes sizes = generator_sizes(g, settings, prompt->turns);
-    reply_allocate(reply, generator_statistics(g), &sizes, 0);
+    reply_allocate(reply, generator_statistics(g), &sizes, settings->self_certainty, 0);
     reply->ended = ended;
 }
 

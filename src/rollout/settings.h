@@ -24,6 +24,7 @@ struct rollout_settings {
     bool exclude_first;    /* V without position 0; set by rollout_settings_fit */
     bool history_coverage; /* false: I is of the current prompt alone */
     bool shuffled, random_salience; /* controls */
+    bool self_certainty;            /* of every token too: struct reply */
     /* dialogues */
     int64_t candidates, turns;
     bool continue_best;

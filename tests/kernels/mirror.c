@@ -503,16 +503,16 @@ static void mirror_mean_rows_backward(struct queue *q, real *dx, const real *dou
 }
 
 static void mirror_softmax_loss(struct queue *q, float *logp, float *entropy, float *lse, float *kl,
-                                const float *logits, const float *reference_logits,
-                                const int32_t *targets, float temperature, int64_t m,
-                                int64_t vocabulary)
+                                float *self_certainty, const float *logits,
+                                const float *reference_logits, const int32_t *targets,
+                                float temperature, int64_t m, int64_t vocabulary)
 {
     struct mirror_call call = mirror_begin(q);
     void *given = mirror_in(&call, logits, m * vocabulary);
     call.inner->op->softmax_loss(call.inner, mirror_out(&call, logp, m),
                                  mirror_out(&call, entropy, m), mirror_out(&call, lse, m),
-                                 mirror_out(&call, kl, m), given,
-                                 mirror_in(&call, reference_logits, m * vocabulary),
+                                 mirror_out(&call, kl, m), mirror_out(&call, self_certainty, m),
+                                 given, mirror_in(&call, reference_logits, m * vocabulary),
                                  mirror_in(&call, targets, m), temperature, m, vocabulary);
     mirror_end(&call);
 }
@@ -544,6 +544,7 @@ static void mirror_sample(struct queue *q, const struct sampling *from)
     s.token_record = mirror_out(&call, s.token_record, entries);
     s.logp = mirror_out(&call, s.logp, entries);
     s.token_entropy = mirror_out(&call, s.token_entropy, entries);
+    s.self_certainty = mirror_out(&call, s.self_certainty, entries);
     call.inner->op->sample(call.inner, &s);
     mirror_end(&call);
 }

@@ -195,6 +195,7 @@ static void logp_has_the_bits_of_softmax_loss_everywhere(void **state)
             for (int i = 0; i < all.count; i++) {
                 int32_t *token = guarded_new(rows * 4);
                 float *logp = floats_new(rows), *entropy = floats_new(rows);
+                float *certainty = floats_new(rows);
                 struct sampling s = {.rows = rows,
                                      .vocabulary = vocabulary,
                                      .logits = logits,
@@ -206,13 +207,16 @@ static void logp_has_the_bits_of_softmax_loss_everywhere(void **state)
                                      .step = step,
                                      .token = token,
                                      .logp = logp,
-                                     .token_entropy = entropy};
+                                     .token_entropy = entropy,
+                                     .self_certainty = certainty};
                 all.q[i]->op->sample(all.q[i], &s);
-                float want[rows], want_entropy[rows];
-                all.q[0]->op->softmax_loss(all.q[0], want, want_entropy, NULL, NULL, logits, NULL,
-                                           token, n ? temperatures[n] : 1.0f, rows, vocabulary);
+                float want[rows], want_entropy[rows], want_certainty[rows];
+                all.q[0]->op->softmax_loss(all.q[0], want, want_entropy, NULL, NULL, want_certainty,
+                                           logits, NULL, token, n ? temperatures[n] : 1.0f, rows,
+                                           vocabulary);
                 check_bits(logp, want, rows, "logp");
                 check_bits(entropy, want_entropy, rows, "entropy");
+                check_bits(certainty, want_certainty, rows, "self_certainty");
                 for (int64_t r = 0; r < rows && n == 0; r++)
                     for (int64_t j = 0; j < vocabulary; j++)
                         assert_true(logits[r * vocabulary + j] <=
@@ -229,6 +233,7 @@ static void logp_has_the_bits_of_softmax_loss_everywhere(void **state)
                 assert_int_equal(alone, token[rows - 1]);
                 guarded_free(logp, "logp");
                 guarded_free(entropy, "entropy");
+                guarded_free(certainty, "self_certainty");
                 if (first)
                     guarded_free(token, "token");
                 else
@@ -297,7 +302,8 @@ static void results_go_to_the_places_of_slot_and_step(void **state)
     uint32_t counter[3 * rows], placed[3 * slots] = {0};
     int32_t step[rows], token[rows], other[rows], *kept = guarded_new(slots * steps * 4);
     float logp[rows], entropy[rows], *logps = floats_new(slots * steps);
-    float *entropies = floats_new(slots * steps);
+    float *entropies = floats_new(slots * steps), *certainties = floats_new(slots * steps);
+    float certainty[rows];
     for (int i = 0; i < rows; i++) {
         step[i] = (3 * i + 1) % steps;
         for (int n = 0; n < 3; n++)
@@ -313,7 +319,8 @@ static void results_go_to_the_places_of_slot_and_step(void **state)
                          .step = step,
                          .token = token,
                          .logp = logp,
-                         .token_entropy = entropy};
+                         .token_entropy = entropy,
+                         .self_certainty = certainty};
     all.q[0]->op->sample(all.q[0], &s);
     s.counter = placed;
     s.at = (struct result_places){.slot = slot, .stride = steps};
@@ -321,6 +328,7 @@ static void results_go_to_the_places_of_slot_and_step(void **state)
     s.token_record = kept;
     s.logp = logps;
     s.token_entropy = entropies;
+    s.self_certainty = certainties;
     all.q[0]->op->sample(all.q[0], &s);
     queue_check(all.q[0]);
     int written = 0;
@@ -332,11 +340,13 @@ static void results_go_to_the_places_of_slot_and_step(void **state)
         assert_int_equal(kept[at], token[i]);
         check_bits(logps + at, logp + i, 1, "logp");
         check_bits(entropies + at, entropy + i, 1, "entropy");
+        check_bits(certainties + at, certainty + i, 1, "self_certainty");
     }
     guarded_free(logits, "logits");
     guarded_free(kept, "tokens kept");
     guarded_free(logps, "logps");
     guarded_free(entropies, "entropies");
+    guarded_free(certainties, "certainties");
     queues_free(&all);
 }
 

@@ -2,7 +2,7 @@
 #include "tests/kernels/kernel_test.h"
 
 struct want {
-    double logp, entropy, lse, kl;
+    double logp, entropy, lse, kl, self_certainty;
 };
 
 static double row_lse(const float *x, double temperature, int64_t vocabulary)
@@ -21,6 +21,7 @@ static struct want row_want(const float *x, const float *y, int32_t target, doub
     want.logp = (double)x[target] / temperature - want.lse;
     for (int64_t i = 0; i < vocabulary; i++) {
         const double logp = (double)x[i] / temperature - want.lse, p = exp(logp);
+        want.self_certainty -= (log((double)vocabulary) + logp) / (double)vocabulary;
         if (p > 0) want.entropy -= p * logp;
         if (p > 0) want.kl += p * (logp - ((double)y[i] / temperature - other));
     }
@@ -38,11 +39,11 @@ static void softmax_equals_float64_with_the_same_bits_everywhere(void **state)
         const int64_t m = shapes[n / 3][0], vocabulary = shapes[n / 3][1];
         const float temperature = temperatures[n % 3], smoothing = n % 2 ? 0.1f : 0.0f;
         float *x = random_new(m * vocabulary, 1, 10.0), *y = random_new(m * vocabulary, 2, 10.0);
-        float *dlogp = random_new(m, 3, 1.0), *first[5] = {0};
+        float *dlogp = random_new(m, 3, 1.0), *first[6] = {0};
         int32_t *targets = guarded_new((size_t)m * 4);
-        double *want[5];
-        for (int k = 0; k < 5; k++)
-            want[k] = malloc((size_t)(k == 4 ? m * vocabulary : m) * sizeof(double));
+        double *want[6];
+        for (int k = 0; k < 6; k++)
+            want[k] = malloc((size_t)(k == 5 ? m * vocabulary : m) * sizeof(double));
         for (int64_t i = 0; i < m; i++) {
             const float *row = x + i * vocabulary;
             targets[i] = (int32_t)(uniform_at(4, (uint64_t)i) * (double)vocabulary);
@@ -52,19 +53,20 @@ static void softmax_equals_float64_with_the_same_bits_everywhere(void **state)
             want[1][i] = w.entropy;
             want[2][i] = w.lse;
             want[3][i] = w.kl;
+            want[4][i] = w.self_certainty;
             for (int64_t j = 0; j < vocabulary; j++)
-                want[4][i * vocabulary + j] = (double)dlogp[i] / (double)temperature *
+                want[5][i * vocabulary + j] = (double)dlogp[i] / (double)temperature *
                                               ((1 - (double)smoothing) * (j == targets[i]) +
                                                (double)smoothing / (double)vocabulary -
                                                exp((double)row[j] / (double)temperature - w.lse));
         }
         for (int i = 0; i < all.count; i++) {
             struct queue *q = all.q[i];
-            float *now[5];
-            for (int k = 0; k < 5; k++) now[k] = floats_new(k == 4 ? m * vocabulary : m);
-            q->op->softmax_loss(q, now[0], now[1], now[2], now[3], x, y, targets, temperature, m,
-                                vocabulary);
-            q->op->softmax_loss_backward(q, now[4], x, now[2], targets, dlogp, temperature,
+            float *now[6];
+            for (int k = 0; k < 6; k++) now[k] = floats_new(k == 5 ? m * vocabulary : m);
+            q->op->softmax_loss(q, now[0], now[1], now[2], now[3], now[4], x, y, targets,
+                                temperature, m, vocabulary);
+            q->op->softmax_loss_backward(q, now[5], x, now[2], targets, dlogp, temperature,
                                          smoothing, m, vocabulary);
             queue_check(q);
             /* Numbers up to 30 with a rounding each: 30 u = 2e-6, a few of them. */
@@ -72,29 +74,31 @@ static void softmax_equals_float64_with_the_same_bits_everywhere(void **state)
             check_close(now[1], want[1], m, 4e-6, 1e-6, "entropy");
             check_close(now[2], want[2], m, 2e-6, 1e-6, "lse");
             check_close(now[3], want[3], m, 6e-6, 2e-6, "kl");
-            check_close(now[4], want[4], m * vocabulary, 8e-6, 4e-6, "dlogits");
-            for (int k = 0; k < 5; k++) {
+            check_close(now[4], want[4], m, 4e-6, 1e-6, "self_certainty");
+            check_close(now[5], want[5], m * vocabulary, 8e-6, 4e-6, "dlogits");
+            for (int k = 0; k < 6; k++) {
                 if (i == 0) {
                     first[k] = now[k];
                 } else {
-                    check_bits(now[k], first[k], k == 4 ? m * vocabulary : m, all.name[i]);
+                    check_bits(now[k], first[k], k == 5 ? m * vocabulary : m, all.name[i]);
                     guarded_free(now[k], all.name[i]);
                 }
             }
             /* The last row alone; and the gradient over the logits themselves. */
             const int64_t row = m - 1;
-            float alone;
-            q->op->softmax_loss(q, &alone, NULL, NULL, NULL, x + row * vocabulary, NULL,
-                                targets + row, temperature, 1, vocabulary);
+            float alone, alone_certainty;
+            q->op->softmax_loss(q, &alone, NULL, NULL, NULL, &alone_certainty, x + row * vocabulary,
+                                NULL, targets + row, temperature, 1, vocabulary);
             check_bits(&alone, first[0] + row, 1, "row alone");
+            check_bits(&alone_certainty, first[4] + row, 1, "self_certainty of the row alone");
             if (real_is_bf16()) continue; /* logits are fp32, the gradient is not */
             float *place = random_new(m * vocabulary, 1, 10.0);
             q->op->softmax_loss_backward(q, place, place, first[2], targets, dlogp, temperature,
                                          smoothing, m, vocabulary);
-            check_bits(place, first[4], m * vocabulary, "dlogits in place");
+            check_bits(place, first[5], m * vocabulary, "dlogits in place");
             guarded_free(place, "dlogits in place");
         }
-        for (int k = 0; k < 5; k++) {
+        for (int k = 0; k < 6; k++) {
             guarded_free(first[k], "output");
             free(want[k]);
         }
@@ -115,7 +119,7 @@ static void the_gradient_is_the_slope_of_logp(void **state)
     float x[vocabulary], d[vocabulary], lse, one = 1;
     const int32_t target = 11;
     fill_random(x, vocabulary, 5, 2);
-    q->op->softmax_loss(q, NULL, NULL, &lse, NULL, x, NULL, &target, 0.7f, 1, vocabulary);
+    q->op->softmax_loss(q, NULL, NULL, &lse, NULL, NULL, x, NULL, &target, 0.7f, 1, vocabulary);
     q->op->softmax_loss_backward(q, d, x, &lse, &target, &one, 0.7f, 0, 1, vocabulary);
     for (int j = 0; j < vocabulary; j++) {
         const float before = x[j], step = 0x1p-9f;
@@ -140,12 +144,12 @@ static void certain_rows_and_far_logits_stay_finite(void **state)
         const float x[4] = {3e4f, -3e4f, -INFINITY, -3e4f};
         const int32_t first = 0;
         float logp, entropy, lse, kl;
-        q->op->softmax_loss(q, &logp, &entropy, &lse, &kl, x, x, &first, 1, 1, 2);
+        q->op->softmax_loss(q, &logp, &entropy, &lse, &kl, NULL, x, x, &first, 1, 1, 2);
         assert_true(logp == 0 && entropy == 0 && lse == 3e4f && kl == 0);
-        q->op->softmax_loss(q, &logp, &entropy, &lse, NULL, x, NULL, &first, 1, 1, 4);
+        q->op->softmax_loss(q, &logp, &entropy, &lse, NULL, NULL, x, NULL, &first, 1, 1, 4);
         assert_true(logp == 0 && entropy == 0 && lse == 3e4f);
         const float bad[2] = {NAN, 0};
-        q->op->softmax_loss(q, &logp, NULL, NULL, NULL, bad, NULL, &first, 1, 1, 2);
+        q->op->softmax_loss(q, &logp, NULL, NULL, NULL, NULL, bad, NULL, &first, 1, 1, 2);
         assert_true(isnan(logp));
     }
     queues_free(&all);
@@ -158,7 +162,7 @@ static void a_target_outside_the_vocabulary_is_an_error(void **state)
     const float x[3] = {0};
     const int32_t target = 3;
     float logp;
-    all.q[0]->op->softmax_loss(all.q[0], &logp, NULL, NULL, NULL, x, NULL, &target, 1, 1, 3);
+    all.q[0]->op->softmax_loss(all.q[0], &logp, NULL, NULL, NULL, NULL, x, NULL, &target, 1, 1, 3);
     status error = all.q[0]->op->synchronize(all.q[0]);
     assert_non_null(error);
     status_free(error);

@@ -104,7 +104,7 @@ static void backward_run(struct problem *p, enum model_keep keep, float *gradien
     float *device = device_new(q, 3 * M * sizeof(float)), *lse = device + M, *dlogp = lse + M;
     q->op->upload(q, dlogp, weights, sizeof weights);
     CHECK(model_forward(p->run, &p->tiny.batch, keep, 0));
-    CHECK(model_run_logp(p->run, 1.0f, device, NULL, lse));
+    CHECK(model_run_logp(p->run, 1.0f, device, NULL, NULL, lse));
     real *dlogits = model_run_dlogits(p->run);
     q->op->softmax_loss_backward(q, dlogits, model_run_head_forward(p->run, 0, M), lse,
                                  model_run_targets(p->run), dlogp, 1.0f, 0.0f, M, 23);

@@ -161,7 +161,7 @@ static void case_matches(const struct golden *g, int c)
     float *logits = host_of(g->q, device_logits, m * shape->vocabulary);
     check_tensor(g, logits, find(g, "case%d.logits", c), forward, 0);
     float *device = device_new(g->q, (size_t)m * sizeof(float));
-    CHECK(model_run_logp(g->run, 1.0f, device, NULL, NULL));
+    CHECK(model_run_logp(g->run, 1.0f, device, NULL, NULL, NULL));
     float *logp = host_of(g->q, device, m);
     check_tensor(g, logp, find(g, "case%d.logp", c), forward, g->tolerances->rounding);
     const struct tensor *tensor = find(g, "case%d.cross_attention", c);
@@ -201,7 +201,7 @@ static void gradients_match(const struct golden *g)
     CHECK(model_forward(g->run, &batch, true, 0));
     assert_true(m <= model_run_head_rows(g->run));
     real *dlogits = model_run_dlogits(g->run);
-    CHECK(model_run_logp(g->run, 1.0f, logp, NULL, lse));
+    CHECK(model_run_logp(g->run, 1.0f, logp, NULL, NULL, lse));
     float *host_logp = host_of(q, logp, m);
     float loss = 0;
     for (int64_t i = 0; i < m; i++) {

@@ -31,7 +31,7 @@ static double first_loss(const struct model_shape *shape, int64_t seed)
                                       .reply_history = owner};
     CHECK(model_forward(run, &batch, MODEL_KEEP_NOTHING, 0));
     float *logp = device_new(q, REPLIES * LENGTH * sizeof(float));
-    CHECK(model_run_logp(run, 1.0f, logp, NULL, NULL));
+    CHECK(model_run_logp(run, 1.0f, logp, NULL, NULL, NULL));
     float *host = host_of(q, logp, REPLIES * LENGTH);
     double loss = 0;
     for (int t = 0; t < REPLIES * LENGTH; t++) loss -= host[t] / (REPLIES * LENGTH);

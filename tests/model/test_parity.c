@@ -114,7 +114,7 @@ static struct result pass_run(struct model *model, enum model_keep keep)
     CHECK(model_forward(run, &batch, keep, 0));
     CHECK(model_run_logits(run, &logits));
     struct result result = {.logits = host_of(q, logits, M * VOCABULARY)};
-    CHECK(model_run_logp(run, 0.9f, logp, NULL, lse));
+    CHECK(model_run_logp(run, 0.9f, logp, NULL, NULL, lse));
     for (int64_t first = 0; first < M; first += 32) {
         const int64_t rows = M - first < 32 ? M - first : 32;
         real *dlogits = model_run_dlogits(run);

@@ -128,7 +128,7 @@ static void pass_run(struct model_run *run, struct model *model, enum model_keep
     q->op->upload(q, dlogp, weights, sizeof weights);
     model_run_limit_head(run, most);
     CHECK(model_forward(run, &tiny.batch, keep, 0));
-    CHECK(model_run_logp(run, 0.9f, device, NULL, lse));
+    CHECK(model_run_logp(run, 0.9f, device, NULL, NULL, lse));
     const int64_t step = model_run_head_rows(run);
     assert_int_equal(step, most ? most : M);
     for (int64_t first = 0; first < M; first += step) {

@@ -41,6 +41,10 @@ static MODEL_TEST_UNUSED void check_equal_rows(const struct reply *saw, const st
         check_integers(a->tokens, b->tokens, a->count, "tokens", r);
         check_bits(a->logp, b->logp, a->count, "logp", r);
         check_bits(a->token_entropy, b->token_entropy, a->count, "token_entropy", r);
+        if (!b->self_certainty)
+            assert_null(a->self_certainty);
+        else
+            check_bits(a->self_certainty, b->self_certainty, a->count, "self_certainty", r);
         check_statistics(&a->statistics, &b->statistics, r);
     }
 }

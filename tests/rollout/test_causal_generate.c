@@ -112,6 +112,7 @@ static struct rollout_settings settings_of(const struct fixture *f, int64_t batc
     struct rollout_settings settings = rollout_settings_of(&f->config);
     rollout_settings_fit(&settings, &f->config, model_shape(f->model));
     settings.batch = batch;
+    settings.self_certainty = true;
     return settings;
 }
 

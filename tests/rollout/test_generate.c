@@ -77,6 +77,7 @@ static void generate(struct fixture *f, const struct config *config, int64_t bat
 {
     struct rollout_settings own = rollout_settings_of(config);
     own.batch = batch;
+    own.self_certainty = true;
     CHECK(
         generate_replies(f->generator, &own, RANDOM_SAMPLING, f->prompts, f->rows, ROWS, replies));
 }
@@ -88,6 +89,7 @@ static void score(struct fixture *f, struct generator *generator, const struct c
     struct rollout_settings own = rollout_settings_of(config);
     struct given_reply given[ROWS];
     own.batch = batch;
+    own.self_certainty = true;
     for (int r = 0; r < ROWS; r++)
         given[r] = (struct given_reply){from[r].tokens, from[r].count, from[r].ended};
     CHECK(score_replies(generator, &own, f->prompts, f->rows, ROWS, given, replies));
@@ -208,7 +210,7 @@ static void an_empty_reply_is_scored_as_empty_between_others(void **state)
     for (int r = 0; r < ROWS; r += 5) {
         const struct statistic_sizes sizes = want[r].statistics.sizes;
         reply_free(&want[r]);
-        reply_allocate(&want[r], &statistics_standard, &sizes, 0);
+        reply_allocate(&want[r], &statistics_standard, &sizes, true, 0);
     }
     score(f, f->generator, &f->config, 8, want, saw);
     check_equal(saw, want);

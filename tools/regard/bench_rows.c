@@ -15,8 +15,8 @@ static void softmax_call(struct queue *q, void *context)
 {
     const struct rows *r = context;
     float *out = r->out.data;
-    q->op->softmax_loss(q, out, out + r->m, out + 2 * r->m, NULL, r->in.data, NULL, r->other.data,
-                        1.0f, r->m, r->d);
+    q->op->softmax_loss(q, out, out + r->m, out + 2 * r->m, NULL, NULL, r->in.data, NULL,
+                        r->other.data, 1.0f, r->m, r->d);
 }
 
 static void rmsnorm_call(struct queue *q, void *context)
