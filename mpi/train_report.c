@@ -64,6 +64,8 @@ void trainer_measure(const struct trainer *t, const struct update_metrics *m,
         metric_list_add(metrics, m->terms[k], "%s", term);
         metric_list_add(metrics, m->scaled[k], "%s_scaled", term);
         metric_list_add(metrics, m->within_share[k], "within_share_%s", term);
+        if (reward_term_given(&t->settings.reward, k))
+            metric_list_add(metrics, m->milliseconds[k], "%s_ms", term);
     }
     metric_list_add(metrics, m->reward_within_share, "within_share_reward");
     metric_list_add(metrics, m->policy.gradient_norm, "gradient_norm");
@@ -106,7 +108,7 @@ status trainer_evaluate(struct trainer *t, struct metric_list *metrics, bool *st
     struct evaluation evaluation;
     const struct config *config = t->run.config;
     TRY(evaluate(t->evaluator, &t->evaluation, t->run.language, t->run.valid,
-                 config->eval.dialogues, NULL, signals_stop_asked, &evaluation));
+                 config->eval.dialogues, t->sources, NULL, signals_stop_asked, &evaluation));
     *stopped = evaluation.stopped;
     if (*stopped) return NULL;
     if (!t->overlong_logged) evaluation_warn(&evaluation, t->run.valid);

@@ -249,6 +249,16 @@ static status data_check(struct run *run)
          config->guard.metric);
 }
 
+static status trainer_open_sources(struct trainer *t)
+{
+    const struct world *world = t->run.world;
+    const struct source_settings settings = source_settings_of(t->run.config);
+    if (!world->roles.is_actor && world->rank != 0) return NULL;
+    TRY(sources_open(&settings, &t->settings.reward, &t->sources));
+    t->rollout.sources = t->sources;
+    return NULL;
+}
+
 status trainer_open(struct run *run)
 {
     struct trainer *t = (struct trainer *)run;
@@ -261,6 +271,7 @@ status trainer_open(struct run *run)
     TRY(models_open(t, &exchange));
     TRY(models_fit(t));
     if (run->world->roles.is_learner) inbox_open(t);
+    TRY(trainer_open_sources(t));
     if (plan_wanted(run->queue)) TRY(models_reserve(t));
     plan_log_use(run->queue, "update", run->folder.start);
     return NULL;
@@ -292,6 +303,7 @@ status trainer_close(struct run *run)
     inbox_destroy(t->inbox);
     experience_outbox_destroy(t->outbox); /* there after an error alone */
     models_close(t);
+    sources_close(t->sources);
     free(t->lagging);
     if (t->wire) run->queue->op->host_release(run->queue, t->wire);
     return status_first(s, run_close(run));

@@ -14,6 +14,8 @@ struct trainer {
     struct run run;
     struct rollout_settings settings, user_settings; /* of the policy and of a user's model */
     struct evaluate_settings evaluation;
+    struct source_set
+        *sources;       /* that give reward here: to an actor, and to rank 0's evaluations */
     struct model *base; /* under the rank's adapters; NULL: there are none */
     /* learner */
     struct model *policy, *reference;

@@ -22,6 +22,14 @@ enum kl_estimator { KL_K3, KL_K1 };
 enum scorer_kind { SCORER_LIVE, SCORER_FROZEN };
 enum control_kind { CONTROL_NONE, CONTROL_RANDOM_SALIENCE, CONTROL_SHUFFLED, CONTROL_LENGTH };
 enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE };
+/* Who gives reward: a line a source, the order of their columns.  Beside `attention`, whose columns
+ * are the terms of src/reward, each has one column, named after it, and a struct source,
+ * source_NAME, in src/source. */
+#define GIVEN_SOURCES(row) row(CONSTANT, constant) row(RANDOM, random)
+#define SOURCE_ENUMERATOR(name, text) SOURCE_##name,
+enum reward_source { SOURCE_ATTENTION, GIVEN_SOURCES(SOURCE_ENUMERATOR) SOURCE_COUNT };
+#undef SOURCE_ENUMERATOR
+
 enum data_format { DATA_AUTO, DATA_DIALOGUE, DATA_TOKENS };
 
 #endif

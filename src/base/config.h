@@ -16,7 +16,14 @@ enum {
     CONFIG_TEXT_MAX = 1024,
     CONFIG_PROMPT_MAX = 16384,
     CONFIG_LIST_MAX = 64,
+    CONFIG_WEIGHTS_MAX = 16,
     CONFIG_KEY_MAX = 256
+};
+
+/* Names with their weights, by their index among a key's choices; those not listed are 0. */
+struct config_weights {
+    double weight[CONFIG_WEIGHTS_MAX];
+    bool listed[CONFIG_WEIGHTS_MAX];
 };
 
 struct config {
@@ -101,6 +108,7 @@ struct config {
     struct {
         double alpha, beta, gamma, gamma_self;
         int scale;
+        struct config_weights sources; /* by enum reward_source; none listed: attention, 1 */
     } reward;
     struct {
         double idf_quantile;

@@ -27,6 +27,8 @@ static void key_help(FILE *out, const struct config_key *key)
         fprintf(out, "number %.10g..%.10g", key->least, key->most);
     else if (key->type == KEY_LIST)
         fprintf(out, "list of numbers %.10g..%.10g", key->least, key->most);
+    else if (key->type == KEY_WEIGHTS)
+        fprintf(out, "list of %s", key->choices);
     else if (key->type == KEY_SWITCH)
         fputs("true|false", out);
     else

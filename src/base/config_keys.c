@@ -34,6 +34,9 @@ enum { MANY = 1 << 30 };
         .resume = resumed, .help = meaning                                                         \
     }
 
+#define SOURCE_CHOICE(name, text) "|" #text
+_Static_assert((int)SOURCE_COUNT <= (int)CONFIG_WEIGHTS_MAX, "more sources than weights");
+
 const struct config_key config_keys[] = {
     INTEGER("seed", seed, 0, 9007199254740992.0, "1", RESUME_SAME, "of every random number"),
     INTEGER("threads", threads, 1, 4096, "1", RESUME_FREE, "threads of one rank"),
@@ -203,6 +206,15 @@ const struct config_key config_keys[] = {
      .single_turn = "1",
      .resume = RESUME_SAME,
      .help = "weight of repSelf, taken off"},
+    {.name = "reward.sources",
+     .type = KEY_WEIGHTS,
+     MEMBER(reward.sources),
+     .least = -1e6,
+     .most = 1e6,
+     .choices = "attention" GIVEN_SOURCES(SOURCE_CHOICE),
+     .default_text = "attention:1",
+     .resume = RESUME_SAME,
+     .help = "who gives reward, name:weight,name:weight; a weight that is left out is 1"},
     CHOICE("reward.scale", reward.scale, "none|running|within", "running", RESUME_SAME,
            "divisor of each term: 1, its running deviation, or that within candidates"),
     NUMBER("salience.idf_quantile", salience.idf_quantile, 0, 1, "0.8", RESUME_SAME,
@@ -288,7 +300,7 @@ const struct config_section config_sections[] = {
     {"focus", "the form of the term focus"},
     {"floor", "the entropy floor of focus"},
     {"repetition", "the n-grams of rep_hist and rep_self"},
-    {"reward", "weights of the terms, and how they are scaled"},
+    {"reward", "who gives reward, weights, and how they are scaled"},
     {"salience", "which words of a history count as salient"},
     {"turns", "weights of a dialogue's turns"},
     {"gae", "advantage: gae"},

@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-enum key_type { KEY_INTEGER, KEY_NUMBER, KEY_SWITCH, KEY_TEXT, KEY_CHOICE, KEY_LIST };
+enum key_type { KEY_INTEGER, KEY_NUMBER, KEY_SWITCH, KEY_TEXT, KEY_CHOICE, KEY_LIST, KEY_WEIGHTS };
 /* Whether a resumed run may have another value. */
 enum key_resume {
     RESUME_SAME,
@@ -22,7 +22,7 @@ struct config_key {
     enum key_type type;
     size_t offset, size;      /* of the member; size: of a text or a list, in bytes */
     size_t count_offset;      /* of a list's int64_t count */
-    double least, most;       /* inclusive, of integers, numbers and a list's items */
+    double least, most;       /* inclusive, of integers, numbers, a list's items and weights */
     const char *choices;      /* "one|two", in the order of the enumeration */
     const char *default_text; /* YAML */
     const char *single_turn;  /* the default in task: single_turn, where it is another; or NULL */
@@ -43,6 +43,12 @@ extern const int config_section_count;
 
 const struct config_key *config_key_find(const char *name); /* NULL: none */
 bool config_section_exists(const char *name);
+/* "name:weight,name": weights that are left out are 1.  An unknown name, one that is there twice
+ * and a weight that is no number within the key's bounds are errors that begin with `where`. */
+status config_weights_parse(const struct config_key *key, const char *where, const char *text,
+                            struct config_weights *out);
+void config_weights_print(const struct config_key *key, const struct config_weights *weights,
+                          FILE *out);
 /* The value as YAML. */
 void config_value_print(const struct config *config, const struct config_key *key, FILE *out);
 bool config_value_equal(const struct config *a, const struct config *b,

@@ -48,6 +48,9 @@ void config_value_print(const struct config *config, const struct config_key *ke
         }
         fputc(']', out);
         break;
+    case KEY_WEIGHTS:
+        config_weights_print(key, (const struct config_weights *)(const void *)member, out);
+        break;
     }
 }
 

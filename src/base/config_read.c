@@ -120,6 +120,10 @@ static status scalar_apply(struct config *config, const struct config_key *key, 
         memset(member, 0, key->size);
         strcpy(member, text);
         break;
+    case KEY_WEIGHTS:
+        if (plain && one_of(text, null)) text = "";
+        TRY(config_weights_parse(key, where, text, (struct config_weights *)(void *)member));
+        break;
     case KEY_LIST: { /* one value is a list of one */
         double value;
         TRY(number_parse(key, where, text, plain, &value));

@@ -14,7 +14,8 @@ enum random_purpose {
     RANDOM_CORPUS,
     RANDOM_SIMULATOR,
     RANDOM_ROUNDING,
-    RANDOM_INITIAL_ADAPTERS
+    RANDOM_INITIAL_ADAPTERS,
+    RANDOM_SOURCE
 };
 
 void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);

@@ -7,6 +7,7 @@
 #include "src/evaluate/sample.h"
 #include "src/evaluate/text_metrics.h"
 #include "src/reward/terms.h"
+#include "src/rollout/judge.h"
 #include "src/task/history_walk.h"
 
 #include <math.h>
@@ -53,7 +54,8 @@ struct held_out {
     char **texts;
     const char **references;
     char *const **slots; /* NULL where a turn carries none */
-    int64_t *line;
+    const struct dialogue **dialogue;
+    int64_t *message; /* the gold reply's, in its dialogue */
     int64_t count;
 };
 
@@ -76,7 +78,8 @@ static void held_out_free(struct held_out *h)
     free(h->texts);
     free(h->references);
     free(h->slots);
-    free(h->line);
+    free(h->dialogue);
+    free(h->message);
 }
 
 struct collector {
@@ -113,7 +116,8 @@ static status turn_add(void *context, const struct history *history,
     h->given[i].ended = true;
     h->references[i] = dialogue->messages[message].content;
     h->slots[i] = dialogue->slots ? dialogue->slots[message] : NULL;
-    h->line[i] = dialogue->line;
+    h->dialogue[i] = dialogue;
+    h->message[i] = message;
     return NULL;
 }
 
@@ -136,7 +140,8 @@ static status held_out_make(const struct rollout_settings *settings,
     h->texts = memory_allocate(n * sizeof *h->texts);
     h->references = memory_allocate(n * sizeof *h->references);
     h->slots = memory_allocate(n * sizeof *h->slots);
-    h->line = memory_allocate(n * sizeof *h->line);
+    h->dialogue = memory_allocate(n * sizeof *h->dialogue);
+    h->message = memory_allocate(n * sizeof *h->message);
     struct collector collector = {settings, language, 0, h, out};
     for (int64_t d = 0; d < limit; d++) {
         collector.place = d;
@@ -144,6 +149,29 @@ static status held_out_make(const struct rollout_settings *settings,
         if (s) return status_context(s, "%s", data->path);
     }
     return NULL;
+}
+
+/* Names a turn in errors and to sources. */
+static struct turn_key key_of(const struct held_out *h, int64_t i)
+{
+    return (struct turn_key){h->dialogue[i]->line, h->prompts[i].turn, 0, 0};
+}
+
+static status sources_ask(struct source_set *sources, const struct language *language,
+                          struct held_out *h)
+{
+    struct judged *judged = memory_allocate((size_t)h->count * sizeof *judged);
+    for (int64_t i = 0; i < h->count; i++)
+        judged[i] = (struct judged){.key = key_of(h, i),
+                                    .line = h->dialogue[i],
+                                    .message = h->message[i],
+                                    .messages = h->dialogue[i]->messages,
+                                    .message_count = h->message[i],
+                                    .prompt = &h->prompts[i],
+                                    .reply = &h->replies[i]};
+    status s = replies_judge(sources, language->tokenizer, judged, h->count, h->terms);
+    free(judged);
+    return s;
 }
 
 static status replies_measure(const struct reward_settings *reward, struct held_out *h,
@@ -155,8 +183,7 @@ static status replies_measure(const struct reward_settings *reward, struct held_
     for (int64_t i = 0; i < h->count; i++) {
         const struct prompt *prompt = &h->prompts[i];
         const struct reply *reply = &h->replies[i];
-        TRY(reply_terms(reward, (struct turn_key){h->line[i], prompt->turn, 0, 0}, prompt, reply,
-                        h->terms[i]));
+        TRY(reply_terms(reward, key_of(h, i), prompt, reply, h->terms[i]));
         out->value[0] += reward_combine(reward, h->terms[i], NULL, reply->count);
         for (int64_t t = 0; t < reward->term_count; t++) terms[t] += h->terms[i][t];
         value[EVAL_LENGTH] += (double)reply->count;
@@ -189,7 +216,7 @@ static status samples_write(const struct reward_settings *reward, const struct t
 {
     for (int64_t i = 0; i < h->count; i++) {
         struct sample sample = sample_of_reply(&h->prompts[i], &h->replies[i]);
-        sample.line = h->line[i];
+        sample.line = h->dialogue[i]->line;
         sample.tokenizer = tokenizer;
         sample.gold = h->references[i];
         sample.reward = reward;
@@ -221,7 +248,8 @@ static status replies_make(struct generator *generator, const struct rollout_set
 
 status evaluate(struct generator *generator, const struct evaluate_settings *settings,
                 const struct language *language, const struct dataset *data, int64_t dialogues,
-                FILE *samples, bool (*stop)(void), struct evaluation *out)
+                struct source_set *sources, FILE *samples, bool (*stop)(void),
+                struct evaluation *out)
 {
     const struct rollout_settings *sampling = &settings->sampling;
     *out = (struct evaluation){.max_tokens = sampling->max_history};
@@ -242,6 +270,7 @@ status evaluate(struct generator *generator, const struct evaluate_settings *set
     for (int64_t i = 0; !s && i < h.count; i++)
         s = tokenizer_decode(language->tokenizer, h.replies[i].tokens, h.replies[i].count, true,
                              &h.texts[i]);
+    if (!s) s = sources_ask(sources, language, &h);
     if (!s) s = replies_measure(&sampling->reward, &h, out);
     out->replies = h.count;
     if (!s && samples) s = samples_write(&sampling->reward, language->tokenizer, &h, samples);

@@ -5,6 +5,7 @@
 #include "src/evaluate/settings.h"
 #include "src/rollout/generate.h"
 #include "src/rollout/language.h"
+#include "src/source/source.h"
 
 #include <stdio.h>
 
@@ -24,12 +25,13 @@ struct evaluation {
 };
 
 /* One reply to every assistant turn's own (gold) history of the first `dialogues` dialogues (0:
- * all), at eval.temperature.  samples: NULL, or there goes a record a reply (sample.h).
- * An overlong prompt is no error: its turn is left out and counted.  stop: NULL, or asked between
- * batches (of infer.batch replies) whether to leave off. */
+ * all), at eval.temperature.  sources: of the given terms, NULL: there are none.  samples: NULL, or
+ * there goes a record a reply (sample.h). An overlong prompt is no error: its turn is left out and
+ * counted.  stop: NULL, or asked between batches (of infer.batch replies) whether to leave off. */
 status evaluate(struct generator *generator, const struct evaluate_settings *settings,
                 const struct language *language, const struct dataset *data, int64_t dialogues,
-                FILE *samples, bool (*stop)(void), struct evaluation *out);
+                struct source_set *sources, FILE *samples, bool (*stop)(void),
+                struct evaluation *out);
 
 /* One warning where turns were left out. */
 void evaluation_warn(const struct evaluation *evaluation, const struct dataset *data);

@@ -262,6 +262,26 @@ static status rollout_tokens_sum(struct learner *l, struct experience *const *ex
     return NULL;
 }
 
+/* Of the sources, over all learners' dialogues; runs without given terms have none. */
+static status milliseconds_sum(struct learner *l, struct experience *const *experiences,
+                               int64_t count, double out[TERM_MAX])
+{
+    const struct reward_settings *reward = &l->settings.reward;
+    double mine[TERM_MAX] = {0};
+    void *all = NULL;
+    size_t size = 0;
+    bool given = false;
+    for (int64_t t = 0; t < reward->term_count; t++) given |= reward_term_given(reward, t);
+    if (!given) return NULL;
+    for (int64_t e = 0; e < count; e++)
+        for (int t = 0; t < TERM_MAX; t++) mine[t] += experiences[e]->milliseconds[t];
+    TRY(l->exchange.gather(l->exchange.context, mine, sizeof mine, &all, &size));
+    const double *each = all;
+    for (size_t i = 0; i < size / sizeof *each; i++) out[i % TERM_MAX] += each[i];
+    free(all);
+    return NULL;
+}
+
 status ppo_update(struct learner *l, struct experience *const *experiences, int64_t count,
                   int64_t dialogues, int64_t step, struct update_metrics *out)
 {
@@ -281,6 +301,7 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
         s = statistic_metrics_fill(&l->exchange, l->table, &sizes, experiences, count,
                                    &out->statistics);
     if (!s) s = rollout_tokens_sum(l, experiences, count, &out->rollout);
+    if (!s) s = milliseconds_sum(l, experiences, count, out->milliseconds);
     if (!s) s = slice_credit(&slice, all, all_count);
     if (!s) {
         const struct learn_batch batch = {.turns = slice.turns,

@@ -13,6 +13,8 @@ struct update_metrics {
     double first_ratio_deviation;       /* of the first epoch: 0 when sampler and trainer agree */
     double reward, reward_scaled;       /* raw, and as the advantages have it */
     double terms[TERM_MAX], scaled[TERM_MAX]; /* one a term of the reward settings */
+    double
+        milliseconds[TERM_MAX]; /* of given terms: what their sources took, all actors together */
     double within_share[TERM_MAX], reward_within_share;
     double salient_share, reply_length, end_rate, distinct_2, token_entropy;
     double salient_empty;                           /* turns without a salient token */

@@ -19,16 +19,31 @@ static const struct {
     {&term_rep_self, offsetof(struct config, reward.gamma_self), -1},
 };
 
+/* Of the other sources, by enum reward_source. */
+#define GIVEN_TERM(name, text) [SOURCE_##name] = {#text, NULL},
+static const struct term given[SOURCE_COUNT] = {GIVEN_SOURCES(GIVEN_TERM)};
+
 enum { TERMS = sizeof table / sizeof *table };
-_Static_assert((int)TERMS <= (int)TERM_MAX, "more terms than arrays over terms hold");
+_Static_assert((int)TERMS + (int)SOURCE_COUNT - 1 <= (int)TERM_MAX,
+               "more terms than arrays over terms hold");
 _Static_assert(sizeof((struct reward_settings *)0)->lambda ==
                    sizeof((struct config *)0)->turns.lambda,
                "turns.lambda must fit");
 
+static void attention_add(struct reward_settings *s, const struct config *config, double share)
+{
+    for (int t = 0; t < TERMS; t++) {
+        double weight;
+        memcpy(&weight, (const char *)config + table[t].weight, sizeof weight);
+        s->terms[s->term_count++] = (struct weighted_term){
+            table[t].term, share * (table[t].sign * weight), SOURCE_ATTENTION};
+    }
+}
+
 struct reward_settings reward_settings_of(const struct config *config)
 {
-    struct reward_settings s = {.term_count = TERMS,
-                                .length_only = config->control == CONTROL_LENGTH,
+    const struct config_weights *sources = &config->reward.sources;
+    struct reward_settings s = {.length_only = config->control == CONTROL_LENGTH,
                                 .scale = config->reward.scale,
                                 .coverage_form = config->coverage.form,
                                 .focus_form = config->focus.form,
@@ -44,11 +59,13 @@ struct reward_settings reward_settings_of(const struct config *config)
                                 .kl_estimator = config->kl.estimator,
                                 .kl_bounds = kl_bounds_of(config->kl.estimator, config->kl.clamp)};
     memcpy(s.lambda, config->turns.lambda, sizeof s.lambda);
-    for (int t = 0; t < TERMS; t++) {
-        double weight;
-        memcpy(&weight, (const char *)config + table[t].weight, sizeof weight);
-        s.terms[t] = (struct weighted_term){table[t].term, table[t].sign * weight};
-    }
+    bool any = false;
+    for (int i = 0; i < SOURCE_COUNT; i++) any |= sources->listed[i];
+    if (!any || sources->listed[SOURCE_ATTENTION])
+        attention_add(&s, config, any ? sources->weight[SOURCE_ATTENTION] : 1);
+    for (int i = SOURCE_ATTENTION + 1; i < SOURCE_COUNT; i++)
+        if (sources->listed[i])
+            s.terms[s.term_count++] = (struct weighted_term){&given[i], sources->weight[i], i};
     return s;
 }
 
@@ -57,11 +74,17 @@ status reward_settings_add(struct reward_settings *settings, const struct term *
     if (settings->term_count >= TERM_MAX)
         FAIL(STATUS_INTERNAL, "no room for the term %s: there are %d already", term->name,
              TERM_MAX);
-    settings->terms[settings->term_count++] = (struct weighted_term){term, weight};
+    settings->terms[settings->term_count++] =
+        (struct weighted_term){term, weight, SOURCE_ATTENTION};
     return NULL;
 }
 
 const char *reward_term_name(const struct reward_settings *settings, int64_t t)
 {
     return settings->terms[t].term->name;
+}
+
+bool reward_term_given(const struct reward_settings *settings, int64_t t)
+{
+    return !settings->terms[t].term->compute;
 }

@@ -14,6 +14,7 @@ enum { TURN_WEIGHTS_MAX = 64 };
 struct weighted_term {
     const struct term *term;
     double weight; /* with its sign */
+    int source;    /* enum reward_source whose column it is */
 };
 
 struct reward_settings {
@@ -35,12 +36,15 @@ struct reward_settings {
 };
 
 struct config;
-/* The settings of a configuration, with every term of this folder. */
+/* The settings of a configuration: the columns of reward.sources.  Those of `attention` are the
+ * terms of this folder; every other source has one given term. */
 struct reward_settings reward_settings_of(const struct config *config);
 /* One more term behind those that are there.  More than TERM_MAX are an internal error. */
 status reward_settings_add(struct reward_settings *settings, const struct term *term,
                            double weight);
 /* Of term t, 0 <= t < term_count. */
 const char *reward_term_name(const struct reward_settings *settings, int64_t t);
+/* Whether its value is not computed here but given, by a source (src/source). */
+bool reward_term_given(const struct reward_settings *settings, int64_t t);
 
 #endif

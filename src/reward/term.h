@@ -1,4 +1,6 @@
-/* One term of the reward: a number a reply (docs/architecture.md says what adding one touches). */
+/* One term of the reward: a number a reply (docs/architecture.md says what adding one touches).
+ * What is computed here is a pure function of tokens, masks and statistics; what a source says of a
+ * reply (src/source) is a term whose value is given. */
 #ifndef REGARD_REWARD_TERM_H
 #define REGARD_REWARD_TERM_H
 
@@ -23,7 +25,7 @@ struct reward_settings;
 
 struct term {
     const char *name; /* in metrics, samples and checkpoints: snake_case */
-    /* The raw value of a turn with S > 0 and |V| > 0. */
+    /* The raw value of a turn with S > 0 and |V| > 0; NULL: it is given. */
     status (*compute)(const struct reward_settings *settings, const struct reward_turn *turn,
                       double *value);
 };

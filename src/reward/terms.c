@@ -8,16 +8,20 @@
 status reward_terms_compute(const struct reward_settings *settings, const struct reward_turn *turn,
                             double value[TERM_MAX])
 {
-    for (int t = 0; t < TERM_MAX; t++) value[t] = 0;
-    if (turn->reply_count == 0 || turn->visible == 0) return NULL;
-    for (int64_t t = 0; t < settings->term_count; t++) {
-        TRY(settings->terms[t].term->compute(settings, turn, &value[t]));
-        if (!isfinite(value[t]))
+    const bool empty = turn->reply_count == 0 || turn->visible == 0;
+    for (int64_t t = 0; t < TERM_MAX; t++) {
+        const bool there = t < settings->term_count,
+                   given = there && reward_term_given(settings, t);
+        if (!given) value[t] = 0;
+        if (there && !given && !empty)
+            TRY(settings->terms[t].term->compute(settings, turn, &value[t]));
+        if (there && !isfinite(value[t]))
             FAIL(STATUS_INTERNAL,
-                 "dialogue %" PRId64 ", turn %d, candidate %d: the term %s is not finite (%g); "
-                 "the attention that it is made of holds a number that is not finite",
+                 "dialogue %" PRId64 ", turn %d, candidate %d: the term %s is not finite (%g); %s",
                  turn->key.dialogue, turn->key.turn, turn->key.candidate,
-                 reward_term_name(settings, t), value[t]);
+                 reward_term_name(settings, t), value[t],
+                 given ? "that is no reward"
+                       : "the attention that it is made of holds a number that is not finite");
     }
     return NULL;
 }

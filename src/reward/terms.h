@@ -4,9 +4,11 @@
 
 #include "src/reward/settings.h"
 
-/* Raw values, one a term of the settings; the rest of `value` is 0.  S = 0 or V empty: all 0; I
- * empty: coverage 0 (the caller counts it as salient_empty).  A value that is not finite is an
- * error naming dialogue, turn, candidate and term. */
+/* Raw values, one a term of the settings; the rest of `value` is 0.  Given ones are there already
+ * and stay.  S = 0 or V empty: all others 0; I empty: coverage 0 (the caller counts it as
+ * salient_empty).  A value that is not finite is an error naming dialogue, turn, candidate and
+ * term.
+ */
 status reward_terms_compute(const struct reward_settings *settings, const struct reward_turn *turn,
                             double value[TERM_MAX]);
 /* delta(t) = min(delta0 + kappa (t-1), log|V|), t from 1; 0 with floor.form none or V empty. */

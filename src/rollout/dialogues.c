@@ -5,6 +5,7 @@
 #include "src/data/simulator.h"
 #include "src/reward/salience_control.h"
 #include "src/reward/terms.h"
+#include "src/rollout/judge.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -25,7 +26,9 @@ struct turn_work {
     struct prompt *prompts;
     struct reply_row *rows;
     struct reply *replies;
-    int64_t *owner; /* conversation of a row */
+    struct reply *scored;      /* what the reference says of them; NULL: it is not asked */
+    double (*terms)[TERM_MAX]; /* that sources give */
+    int64_t *owner;            /* conversation of a row */
     int64_t prompt_count, row_count;
 };
 
@@ -40,7 +43,8 @@ struct experience_format rollout_format(const struct rollout *rollout)
 
 status experience_turn_fill(const struct experience_format *format, int64_t dialogue,
                             int32_t candidate, const struct prompt *prompt,
-                            const struct reply *reply, struct experience_turn *turn)
+                            const struct reply *reply, const double *given,
+                            struct experience_turn *turn)
 {
     turn->cut_count = (int32_t)prompt->cut_count;
     experience_turn_allocate(format, turn, (int32_t)prompt->count, (int32_t)reply->count,
@@ -66,6 +70,7 @@ status experience_turn_fill(const struct experience_format *format, int64_t dial
         memcpy(turn->token_entropy, reply->token_entropy, n * sizeof *reply->token_entropy);
     }
     statistics_copy_rounded(&turn->statistics, &reply->statistics);
+    if (given) memcpy(turn->terms, given, sizeof turn->terms);
     TRY(reply_terms(format->reward, (struct turn_key){dialogue, prompt->turn, candidate, 0}, prompt,
                     reply, turn->terms));
     turn->reward = reward_combine(format->reward, turn->terms, NULL, reply->count);
@@ -75,10 +80,15 @@ status experience_turn_fill(const struct experience_format *format, int64_t dial
 static void turn_work_free(struct turn_work *work)
 {
     for (int64_t p = 0; p < work->prompt_count; p++) prompt_free(&work->prompts[p]);
-    for (int64_t r = 0; r < work->row_count; r++) reply_free(&work->replies[r]);
+    for (int64_t r = 0; r < work->row_count; r++) {
+        reply_free(&work->replies[r]);
+        if (work->scored) reply_free(&work->scored[r]);
+    }
     free(work->prompts);
     free(work->rows);
     free(work->replies);
+    free(work->scored);
+    free(work->terms);
     free(work->owner);
     memset(work, 0, sizeof *work);
 }
@@ -97,6 +107,7 @@ static status turn_prepare(const struct rollout *rollout, struct conversation *c
     work->prompts = memory_allocate(n * sizeof *work->prompts);
     work->rows = memory_allocate(n * sizeof *work->rows);
     work->replies = memory_allocate(n * sizeof *work->replies);
+    work->terms = memory_allocate(n * sizeof *work->terms);
     work->owner = memory_allocate(n * sizeof *work->owner);
     for (int64_t c = 0; c < count; c++) {
         const struct conversation *talk = &conversations[c];
@@ -227,9 +238,9 @@ static status turn_finish(struct rollout *rollout, struct conversation *conversa
         struct turn_list *list = &lists[talk->place];
         const int64_t begin = list->count;
         for (int32_t k = 0; k < talk->count; k++)
-            TRY(experience_turn_fill(&format, talk->id, talk->first + k,
-                                     &work->prompts[work->rows[r + k].prompt],
-                                     &work->replies[r + k], turn_list_add(list)));
+            TRY(experience_turn_fill(
+                &format, talk->id, talk->first + k, &work->prompts[work->rows[r + k].prompt],
+                &work->replies[r + k], work->terms[r + k], turn_list_add(list)));
         const int64_t best = rollout->settings->continue_best
                                  ? best_candidate(rollout, list->turns + begin, talk->count)
                                  : 0;
@@ -285,27 +296,66 @@ static status conversations_open(struct rollout *rollout, const int64_t *ids, in
 }
 
 /* scorer: frozen.  The reference reads the replies; log-probabilities and the softmax's entropies
- * stay the policy's. */
+ * stay the policy's, the reference's are kept for the sources. */
 static status statistics_read(struct rollout *rollout, struct turn_work *work)
 {
     const size_t n = (size_t)work->row_count;
     struct given_reply *given = memory_allocate(n * sizeof *given);
-    struct reply *scored = memory_allocate(n * sizeof *scored);
+    work->scored = memory_allocate(n * sizeof *work->scored);
     for (size_t r = 0; r < n; r++)
         given[r] = (struct given_reply){work->replies[r].tokens, work->replies[r].count,
                                         work->replies[r].ended};
     status s = score_replies(rollout->scorer, rollout->settings, work->prompts, work->rows,
-                             work->row_count, given, scored);
-    for (size_t r = 0; r < n; r++) {
+                             work->row_count, given, work->scored);
+    for (size_t r = 0; !s && r < n; r++) {
         const struct statistics own = work->replies[r].statistics;
-        if (!s) {
-            work->replies[r].statistics = scored[r].statistics;
-            scored[r].statistics = own;
-        }
-        reply_free(&scored[r]);
+        work->replies[r].statistics = work->scored[r].statistics;
+        work->scored[r].statistics = own;
     }
-    free(scored);
     free(given);
+    return s;
+}
+
+/* The gold reply to what was said so far, -1: the data has none there. */
+static int64_t gold_message(const struct dialogue *source, int64_t spoken)
+{
+    return spoken < source->message_count && source->messages[spoken].role == ROLE_ASSISTANT
+               ? spoken
+               : -1;
+}
+
+/* What the sources give the replies of a turn. */
+static status turn_judge(struct rollout *rollout, const struct conversation *conversations,
+                         struct turn_work *work)
+{
+    const int64_t rows = work->row_count;
+    if (!sources_count(rollout->sources)) return NULL;
+    struct judged *judged = memory_allocate((size_t)rows * sizeof *judged);
+    struct message **messages = memory_allocate((size_t)rows * sizeof *messages);
+    for (int64_t r = 0; r < rows; r++) {
+        const struct conversation *talk = &conversations[work->owner[r]];
+        const struct reply_row *row = &work->rows[r];
+        const struct prompt *prompt = &work->prompts[row->prompt];
+        const int64_t spoken = history_message_count(talk->history);
+        const bool same = r > 0 && work->owner[r - 1] == work->owner[r];
+        if (!same) messages[r] = memory_allocate((size_t)spoken * sizeof **messages);
+        for (int64_t i = 0; !same && i < spoken; i++)
+            messages[r][i] = (struct message){history_message_role(talk->history, i),
+                                              (char *)history_message_text(talk->history, i)};
+        judged[r] = (struct judged){.key = {talk->id, prompt->turn, (int32_t)row->counter[2], 0},
+                                    .line = talk->source,
+                                    .message = gold_message(talk->source, spoken),
+                                    .messages = same ? judged[r - 1].messages : messages[r],
+                                    .message_count = spoken,
+                                    .prompt = prompt,
+                                    .reply = &work->replies[r],
+                                    .scored = work->scored ? &work->scored[r] : NULL};
+    }
+    status s =
+        replies_judge(rollout->sources, rollout->history->tokenizer, judged, rows, work->terms);
+    for (int64_t r = 0; r < rows; r++) free(messages[r]);
+    free(messages);
+    free(judged);
     return s;
 }
 
@@ -320,6 +370,7 @@ static status turn_run(struct rollout *rollout, struct conversation *conversatio
         s = generate_replies(rollout->policy, rollout->settings, RANDOM_SAMPLING, work.prompts,
                              work.rows, work.row_count, work.replies);
         if (!s && rollout->scorer) s = statistics_read(rollout, &work);
+        if (!s) s = turn_judge(rollout, conversations, &work);
         if (!s) s = turn_finish(rollout, conversations, &work, turn, lists);
     }
     turn_work_free(&work);
@@ -351,10 +402,14 @@ status rollout_dialogues(struct rollout *rollout, const int64_t *ids, int64_t co
     status s = conversations_open(rollout, ids, count, conversations, &talks);
     for (int64_t turn = 1; !s && !done && turn <= settings->turns; turn++)
         s = turn_run(rollout, conversations, talks, turn, lists, &done);
+    double milliseconds[TERM_MAX] = {0};
+    sources_take_milliseconds(rollout->sources, milliseconds);
     for (int64_t d = 0; d < count; d++) {
-        if (!s)
+        if (!s) {
             out[d] = experience_of(rollout, ids[d], weight_version, &lists[d]);
-        else
+            for (int t = 0; t < TERM_MAX; t++)
+                out[d]->milliseconds[t] = milliseconds[t] / (double)count;
+        } else
             for (int64_t k = 0; k < lists[d].count; k++) experience_turn_free(&lists[d].turns[k]);
         free(lists[d].turns);
     }

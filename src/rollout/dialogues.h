@@ -6,6 +6,7 @@
 #include "src/reward/running.h"
 #include "src/rollout/experience.h"
 #include "src/rollout/generate.h"
+#include "src/source/source.h"
 
 /* What a rollout is made with; all owned by the caller. */
 struct rollout {
@@ -16,6 +17,7 @@ struct rollout {
     struct generator *user;   /* rollout.user: model */
     const struct history_options *history;
     const struct dataset *data;
+    struct source_set *sources; /* of the settings' given terms; NULL where there are none */
     struct running_statistics statistics; /* came with the weights; `best` chooses by them */
 };
 
@@ -28,9 +30,11 @@ status rollout_dialogues(struct rollout *rollout, const int64_t *ids, int64_t co
 /* The columns of its experiences. */
 struct experience_format rollout_format(const struct rollout *rollout);
 
-/* An experience's turn from a prompt and its reply, terms computed. */
+/* An experience's turn from a prompt and its reply, terms computed.  given: values of the terms
+ * that sources give; NULL: there are none. */
 status experience_turn_fill(const struct experience_format *format, int64_t dialogue,
                             int32_t candidate, const struct prompt *prompt,
-                            const struct reply *reply, struct experience_turn *turn);
+                            const struct reply *reply, const double *given,
+                            struct experience_turn *turn);
 
 #endif

@@ -138,6 +138,13 @@ static void walk_spans(struct walk *w, const struct experience_format *format,
     }
 }
 
+/* What the sources took for the dialogue. */
+static void walk_milliseconds(struct walk *w, const struct experience_format *format,
+                              double *milliseconds)
+{
+    walk_bytes(w, milliseconds, (size_t)format->reward->term_count * sizeof *milliseconds);
+}
+
 static void walk_turn(struct walk *w, const struct experience_format *format,
                       struct experience_turn *t)
 {
@@ -272,6 +279,8 @@ status experience_pack(const struct experience *experience, void **message, size
         FAIL(STATUS_INTERNAL, "experience of dialogue %lld has %lld turns",
              (long long)experience->dialogue, (long long)experience->turn_count);
     struct walk measure = {.mode = WALK_MEASURE};
+    double milliseconds[TERM_MAX];
+    memcpy(milliseconds, experience->milliseconds, sizeof milliseconds);
     walk_bytes(&measure, rows, (size_t)table_rows(format, rows) * sizeof *rows);
     for (int64_t i = 0; i < experience->turn_count; i++) {
         if (!turn_sizes_fit(&experience->turns[i]))
@@ -279,6 +288,7 @@ status experience_pack(const struct experience *experience, void **message, size
                  (long long)experience->dialogue, (long long)i);
         walk_turn(&measure, format, &experience->turns[i]);
     }
+    walk_milliseconds(&measure, format, milliseconds);
     struct experience_header header = {.magic = experience_magic,
                                        .version = EXPERIENCE_VERSION,
                                        .size = sizeof header + measure.used,
@@ -296,6 +306,7 @@ status experience_pack(const struct experience *experience, void **message, size
     walk_bytes(&write, rows, (size_t)table_rows(format, rows) * sizeof *rows);
     for (int64_t i = 0; i < experience->turn_count; i++)
         walk_turn(&write, format, &experience->turns[i]);
+    walk_milliseconds(&write, format, milliseconds);
     memcpy(bytes, &header, sizeof header);
     header.checksum = crc32c(0, bytes, header.size);
     memcpy(bytes, &header, sizeof header);
@@ -415,6 +426,12 @@ status experience_unpack(const void *message, size_t size, const struct experien
                  sender, (long long)header.dialogue, (long long)i);
         }
     }
+    walk_milliseconds(&read, format, e->milliseconds);
+    if (read.failed) {
+        experience_destroy(e);
+        FAIL(STATUS_INTERNAL, "%s: experience of dialogue %lld ends behind its turns", sender,
+             (long long)header.dialogue);
+    }
     if (read.left) {
         experience_destroy(e);
         FAIL(STATUS_INTERNAL, "%s: experience of dialogue %lld has %zu bytes too many", sender,
@@ -481,6 +498,7 @@ static status turn_verify(const struct experience *experience, const struct expe
         .history = t->history_tokens,
         .history_count = t->history_length};
     double terms[TERM_MAX];
+    memcpy(terms, t->terms, sizeof terms); /* the given ones stay */
     TRY(status_context(reward_terms_compute(reward, &turn, terms), "%s", sender));
     for (int64_t i = 0; i <= reward->term_count; i++) {
         const bool last = i == reward->term_count;

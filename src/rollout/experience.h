@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 enum {
-    EXPERIENCE_VERSION = 5,
+    EXPERIENCE_VERSION = 6,
     EXPERIENCE_TURN_MAX = 1 << 20,  /* limits of a message: a bigger one is refused */
     EXPERIENCE_LENGTH_MAX = 1 << 24 /* tokens of one history or one reply */
 };
@@ -65,6 +65,8 @@ struct experience {
     int64_t dialogue;       /* id in the batch's numbering: decides owner and order */
     int64_t prompt;         /* which dialogue of the data set; -1: none */
     int64_t weight_version; /* the update whose weights sampled it */
+    /* What each given term's source took for it, its share of a batch's time. */
+    double milliseconds[TERM_MAX];
     int64_t turn_count;
     struct experience_turn *turns; /* by turn, then candidate */
 };
@@ -86,7 +88,8 @@ status experience_pack(const struct experience *experience, void **message, size
 status experience_unpack(const void *message, size_t size, const struct experience_format *format,
                          const char *sender, struct experience **out);
 /* Computes every reply's terms and reward again, from its tokens, masks and statistics, and refuses
- * an experience that says something else: one line with sender, dialogue, turn and term. */
+ * an experience that says something else: one line with sender, dialogue, turn and term.  Terms
+ * that a source gave must be finite. */
 status experience_verify(const struct experience *experience, const char *sender);
 
 #endif

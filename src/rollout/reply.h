@@ -22,7 +22,8 @@ void reply_allocate(struct reply *reply, const struct statistic_table *table,
                     const struct statistic_sizes *sizes, bool self_certainty, int64_t count);
 void reply_free(struct reply *reply);
 
-/* The raw reward terms of a reply; key names it in errors. */
+/* The raw reward terms of a reply, among which the given ones are there already; key names it in
+ * errors. */
 status reply_terms(const struct reward_settings *reward, struct turn_key key,
                    const struct prompt *prompt, const struct reply *reply, double terms[TERM_MAX]);
 

@@ -84,7 +84,8 @@ static struct experience *experience_sent(const struct experience_format *format
     void *message;
     size_t size;
     for (int k = 0; k < CANDIDATES; k++) {
-        CHECK(experience_turn_fill(format, dialogue, k, prompt, &replies[k], &made->turns[k]));
+        CHECK(
+            experience_turn_fill(format, dialogue, k, prompt, &replies[k], NULL, &made->turns[k]));
         made->turns[k].chosen = true;
     }
     CHECK(experience_pack(made, &message, &size));

@@ -101,7 +101,8 @@ static double batch_make(struct fixture *f, int64_t update, struct experience *o
         for (int k = 0; k < CANDIDATES; k++) {
             struct reply *reply = &replies[p * CANDIDATES + k];
             struct experience_turn *turn = &out[p]->turns[k];
-            CHECK(experience_turn_fill(&format, out[p]->dialogue, k, &f->prompts[p], reply, turn));
+            CHECK(experience_turn_fill(&format, out[p]->dialogue, k, &f->prompts[p], reply, NULL,
+                                       turn));
             turn->chosen = true;
             turn->terms[0] = 0;
             for (int64_t t = 0; t < reply->count; t++) turn->terms[0] += reply->tokens[t] == WANTED;

@@ -22,13 +22,14 @@ src/task       : src/base src/text src/data
 src/model      : src/base kernels
 src/capture    : src/base kernels src/model
 src/reward     : src/base
-src/rollout    : src/base src/text src/data src/task kernels src/model src/capture src/reward
+src/source     : src/base src/text src/data src/capture src/reward
+src/rollout    : src/base src/text src/data src/task kernels src/model src/capture src/reward src/source
 src/report     : src/base
 src/learn      : src/base kernels src/model src/capture src/reward src/rollout
-src/evaluate   : src/base src/text src/data src/task kernels src/model src/capture src/reward src/rollout src/report
+src/evaluate   : src/base src/text src/data src/task kernels src/model src/capture src/reward src/source src/rollout src/report
 src/checkpoint : src/base kernels src/model
-mpi            : src/base src/text src/data src/task kernels src/model src/capture src/reward src/rollout src/report src/learn src/evaluate src/checkpoint
-tools/regard   : src/base src/text src/data src/task kernels src/model src/capture src/reward src/rollout src/report src/learn src/evaluate src/checkpoint mpi
+mpi            : src/base src/text src/data src/task kernels src/model src/capture src/reward src/source src/rollout src/report src/learn src/evaluate src/checkpoint
+tools/regard   : src/base src/text src/data src/task kernels src/model src/capture src/reward src/source src/rollout src/report src/learn src/evaluate src/checkpoint mpi
 '
 layer='s#(^| )(src/[a-z_]+|kernels/cpu|kernels/cuda|kernels|mpi|tools/regard)/[^ ]*#\1\2#g'
 crossed=$(includes | awk '$2 ~ "/"' | awk -v layer_of="$allowed" '
@@ -60,11 +61,11 @@ no() {
 }
 no 'mpi\.h' src kernels tools
 # Layers whose settings are made at the edge: their settings.c alone knows the configuration.
-if grep -rn '#include "src/base/config' src/reward src/learn | grep -v '/settings\.c:'; then
-    echo "FAILED: src/reward and src/learn take settings, not the configuration"
+if grep -rn '#include "src/base/config' src/reward src/source src/learn | grep -v '/settings\.c:'; then
+    echo "FAILED: src/reward, src/source and src/learn take settings, not the configuration"
     status=1
 fi
-no '(hdf5|H5)' src/base src/text src/data src/model src/reward src/rollout src/learn src/report kernels mpi tools
+no '(hdf5|H5)' src/base src/text src/data src/model src/reward src/source src/rollout src/learn src/report kernels mpi tools
 # What is inside a model: its families and their state.
 no 'src/model/([^"]*/|[a-z_]*_state\.h|famil)' mpi tools kernels $(ls -d src/*/ | grep -v src/model/)
 no '(cuda|cublas|nccl)' src mpi tools kernels/ops.h kernels/cpu

@@ -78,6 +78,7 @@ struct session {
     struct language *language;
     struct generator *generator;
     struct rollout_settings settings;
+    struct source_set *sources;            /* that give reward */
     struct running_statistics *statistics; /* the checkpoint's, or empty ones */
     struct special_ids special;            /* of token lines that name none; ids owned */
 };

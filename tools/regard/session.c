@@ -7,6 +7,7 @@
 #include "src/checkpoint/model_folder.h"
 #include "src/reward/running.h"
 #include "src/reward/terms.h"
+#include "src/source/source.h"
 #include "tools/regard/command.h"
 
 #include <stdlib.h>
@@ -85,6 +86,8 @@ status session_open(const struct command *command, bool with_gradients, struct s
         special_open(session);
         rollout_settings_fit(&session->settings, config, model_shape(session->model));
     }
+    const struct source_settings sources = source_settings_of(config);
+    if (!s) s = sources_open(&sources, &session->settings.reward, &session->sources);
     session->statistics = memory_allocate(sizeof *session->statistics);
     if (!s) s = statistics_open(command->model, &session->settings.reward, session->statistics);
     if (s) {
@@ -100,6 +103,7 @@ status session_open(const struct command *command, bool with_gradients, struct s
 void session_close(struct session *session)
 {
     if (session->profile) profile_print(session->profile, "where the time went", stderr);
+    sources_close(session->sources);
     generator_destroy(session->generator);
     language_close(session->language);
     if (session->model) model_destroy(session->model);

@@ -88,8 +88,8 @@ status verb_eval(struct command *command)
         s = session_check_tokens(&session, data);
         if (!s && command->samples) s = file_begin(&samples, command->samples);
         if (!s)
-            s = evaluate(session.generator, &settings, session.language, data, 0, samples.stream,
-                         NULL, &evaluation);
+            s = evaluate(session.generator, &settings, session.language, data, 0, session.sources,
+                         samples.stream, NULL, &evaluation);
         if (!s) evaluation_warn(&evaluation, data);
         if (!s && samples.stream) s = file_commit(&samples);
         if (!s) s = evaluation_write(command->out, &settings.sampling.reward, &evaluation);

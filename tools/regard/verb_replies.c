@@ -2,6 +2,7 @@
 #include "src/base/file.h"
 #include "src/base/memory.h"
 #include "src/evaluate/sample.h"
+#include "src/rollout/judge.h"
 #include "src/task/history_walk.h"
 #include "tools/regard/command.h"
 
@@ -51,6 +52,7 @@ struct block {
     struct reply_row *rows;
     struct given_reply *given; /* score: of the rows; their tokens are the block's */
     const struct dialogue **source;
+    int64_t *message; /* score: a row's, in its dialogue; -1: a token line's, or generate's */
     int64_t prompt_count, row_count, capacity;
 };
 
@@ -62,6 +64,7 @@ static void block_create(struct block *block, int64_t capacity)
     block->rows = memory_allocate(n * sizeof *block->rows);
     block->given = memory_allocate(n * sizeof *block->given);
     block->source = memory_allocate(n * sizeof *block->source);
+    block->message = memory_allocate(n * sizeof *block->message);
 }
 
 static void block_clear(struct block *block)
@@ -79,32 +82,61 @@ static void block_destroy(struct block *block)
     free(block->rows);
     free(block->given);
     free(block->source);
+    free(block->message);
 }
 
-static void block_row(struct block *block, const struct dialogue *source, int64_t candidate)
+static void block_row(struct block *block, const struct dialogue *source, int64_t message,
+                      int64_t candidate)
 {
     const struct prompt *prompt = &block->prompts[block->prompt_count - 1];
     block->source[block->row_count] = source;
+    block->message[block->row_count] = message;
     block->rows[block->row_count++] =
         (struct reply_row){(int32_t)block->prompt_count - 1,
                            {(uint32_t)source->line, (uint32_t)prompt->turn, (uint32_t)candidate}};
 }
 
+static struct turn_key key_of(const struct block *block, int64_t row)
+{
+    const struct reply_row *of = &block->rows[row];
+    return (struct turn_key){block->source[row]->line, block->prompts[of->prompt].turn,
+                             (int32_t)of->counter[2], 0};
+}
+
+static status sources_ask(const struct block *block, const struct session *session,
+                          const struct reply *replies, double (*terms)[TERM_MAX])
+{
+    struct judged *judged = memory_allocate((size_t)block->row_count * sizeof *judged);
+    for (int64_t r = 0; r < block->row_count; r++) {
+        const struct dialogue *line = block->source[r];
+        const int64_t message = block->message[r];
+        judged[r] = (struct judged){.key = key_of(block, r),
+                                    .line = line,
+                                    .message = message,
+                                    .messages = line->messages,
+                                    .message_count = message < 0 ? line->message_count : message,
+                                    .prompt = &block->prompts[block->rows[r].prompt],
+                                    .reply = &replies[r]};
+    }
+    status s = replies_judge(session->sources, session->language->tokenizer, judged,
+                             block->row_count, terms);
+    free(judged);
+    return s;
+}
+
 static status reply_write(const struct block *block, const struct session *session, bool score,
-                          int64_t row, const struct reply *reply, FILE *out)
+                          int64_t row, const struct reply *reply, double terms[TERM_MAX], FILE *out)
 {
     const struct dialogue *source = block->source[row];
     const struct prompt *prompt = &block->prompts[block->rows[row].prompt];
     const struct reward_settings *reward = &session->settings.reward;
-    const int32_t candidate = (int32_t)block->rows[row].counter[2];
-    double terms[TERM_MAX];
+    const struct turn_key key = key_of(block, row);
     char line[32];
-    TRY(reply_terms(reward, (struct turn_key){source->line, prompt->turn, candidate, 0}, prompt,
-                    reply, terms));
+    TRY(reply_terms(reward, key, prompt, reply, terms));
     struct sample sample = sample_of_reply(prompt, reply);
     snprintf(line, sizeof line, "%lld", (long long)source->line);
     sample.id = source->id ? source->id : line;
-    sample.candidate = score ? -1 : candidate;
+    sample.candidate = score ? -1 : key.candidate;
     sample.tokenizer = session->language->tokenizer;
     sample.reward = reward;
     sample.terms = terms;
@@ -116,13 +148,16 @@ static status block_write(struct block *block, struct session *session, bool sco
 {
     const int64_t rows = block->row_count;
     struct reply *replies = memory_allocate((size_t)rows * sizeof *replies);
+    double(*terms)[TERM_MAX] = memory_allocate((size_t)rows * sizeof *terms);
     status s = score ? score_replies(session->generator, &session->settings, block->prompts,
                                      block->rows, rows, block->given, replies)
                      : generate_replies(session->generator, &session->settings, RANDOM_SAMPLING,
                                         block->prompts, block->rows, rows, replies);
+    if (!s) s = sources_ask(block, session, replies, terms);
     for (int64_t r = 0; !s && r < rows; r++)
-        s = reply_write(block, session, score, r, &replies[r], out);
+        s = reply_write(block, session, score, r, &replies[r], terms[r], out);
     for (int64_t r = 0; r < rows; r++) reply_free(&replies[r]);
+    free(terms);
     free(replies);
     block_clear(block);
     return s;
@@ -179,7 +214,7 @@ static status reply_add(void *context, const struct history *history,
     TRY(reply_encode(&turns->session->language->history, ROLE_ASSISTANT,
                      dialogue->messages[message].content, &ids, &count));
     reply_set(block, ids, count, model_shape(turns->session->model));
-    block_row(block, dialogue, 0);
+    block_row(block, dialogue, message, 0);
     free(ids);
     return NULL;
 }
@@ -191,7 +226,7 @@ static status score_dialogue(const struct session *session, const struct dialogu
         TRY(token_prompt(session, dialogue, block));
         reply_set(block, dialogue->reply_tokens, dialogue->reply_count,
                   model_shape(session->model));
-        block_row(block, dialogue, 0);
+        block_row(block, dialogue, -1, 0);
         return NULL;
     }
     struct turns turns = {session, block};
@@ -220,7 +255,7 @@ static status generate_dialogue(const struct session *session, const struct dial
         struct turns turns = {session, block};
         TRY(history_walk(&session->language->history, dialogue, prompt_add, &turns));
     }
-    for (int64_t k = 0; k < session->settings.candidates; k++) block_row(block, dialogue, k);
+    for (int64_t k = 0; k < session->settings.candidates; k++) block_row(block, dialogue, -1, k);
     return NULL;
 }
 

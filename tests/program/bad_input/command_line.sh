@@ -37,6 +37,14 @@ set_to() { refuses "$1" 1 "$2" train --config "$tiny" --set "$3" --run r; }
 set_to "an unknown key set" '--set sede=1: unknown key sede; did you mean seed' sede=1
 set_to "a section set" '--set policy=1: unknown key policy' policy=1
 set_to "a word set" '--set seed=soon: seed must be an integer' seed=soon
+set_to "an unknown source" '--set .*reward.sources has no "constan"; did you mean constant' reward.sources=constan
+set_to "a source like none" '--set .*reward.sources has no "zzzzzzzz"; it is a list of attention' \
+    reward.sources=zzzzzzzz
+set_to "a source twice" '--set .*reward.sources names random twice' reward.sources=random,constant,random:2
+set_to "a weight that is none" '--set .*the weight of random must be a number .* not "much"' \
+    reward.sources=random:much
+set_to "a weight too large" '--set .*the weight of random must be a number .* not "1e7"' reward.sources=random:1e7
+set_to "no source between commas" '--set .*reward.sources has no ""' reward.sources=random,,constant
 set_to "a bound passed" '--set rollout.top_p=2: rollout.top_p must be between' rollout.top_p=2
 set_to "bad YAML set" '--set turns.lambda=\[1: bad YAML' 'turns.lambda=[1'
 set_to "two lines set" '--set seed=1 .*threads: 2: ' $'seed=1\nthreads: 2'

@@ -1,0 +1,15 @@
+/* What sources are opened with.  Made at the edge from the configuration; settings.c alone of this
+ * folder knows it. */
+#ifndef REGARD_SOURCE_SETTINGS_H
+#define REGARD_SOURCE_SETTINGS_H
+
+#include <stdint.h>
+
+struct source_settings {
+    int64_t seed;
+};
+
+struct config;
+struct source_settings source_settings_of(const struct config *config);
+
+#endif

@@ -1,0 +1,48 @@
+# Sources of reward over a run: columns of metrics, samples and evaluation, what score says of a
+# file, and that ranks, a kill and a resume change nothing.
+set -euo pipefail
+source tests/program/common.sh
+
+sources=constant:0.5,random
+settings=(--config $tiny --set train.updates=3 --set eval.every=3 --set checkpoint.every=1
+    --set "reward.sources=$sources")
+
+# every update: raw, scaled and the time of each source; no column of a source that is not listed
+run=$work/run
+expect_status 0 "$regard" train "${settings[@]}" --run "$run"
+for name in constant constant_scaled constant_ms random random_scaled random_ms \
+    within_share_random; do
+    [ "$(grep -c "\"$name\":" "$run/metrics.jsonl")" = 3 ] || fail "no $name in each update"
+done
+! grep -E '"(coverage|focus|eval_coverage)":' "$run/metrics.jsonl" || fail "columns of attention"
+[ "$(grep -c '"constant":1.0,' "$run/metrics.jsonl")" = 3 ] || fail "constant is not 1"
+grep -q '"eval_random":' "$run/metrics.jsonl" || fail "no eval_random"
+
+# samples: each reply's own
+sample=$run/samples/step-000003.jsonl
+[ "$(grep -cE '"constant":1\.0,"random":[01]\.0,"reward":(0|1)\.5' "$sample")" = "$(wc -l <"$sample")" ] ||
+    fail "samples: $(head -c 3000 "$sample" | grep -o '"constant".*')"
+
+# ranks change nothing; nor does going on after update 2
+expect_status 0 run/mpirun -np 3 "$regard" train "${settings[@]}" --set roles.learners=2 --run "$work/ranks"
+expect_equal_metrics "$run/metrics.jsonl" "$work/ranks/metrics.jsonl"
+expect_same "three ranks" "$(parameters_hash "$(newest "$run")")" "$(parameters_hash "$(newest "$work/ranks")")"
+expect_status 0 "$regard" train "${settings[@]}" --set train.updates=2 --run "$work/half"
+expect_status 0 "$regard" train "${settings[@]}" --run "$work/half" --resume
+expect_same "resumed" "$(parameters_hash "$(newest "$run")")" "$(parameters_hash "$(newest "$work/half")")"
+expect_status 1 "$regard" train "${settings[@]}" --set train.updates=4 --set reward.sources=random \
+    --run "$work/half" --resume
+grep -q 'reward.sources' "$work/err" || fail "another list of sources on resume"
+
+# score and eval
+cat >"$work/data.jsonl" <<'END'
+{"messages":[{"role":"user","content":"hello"},{"role":"assistant","content":"good day"}]}
+{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"user","content":"c"},{"role":"assistant","content":"d"}]}
+END
+model=$(newest "$run")
+expect_status 0 "$regard" score --model "$model" --data "$work/data.jsonl" --out "$work/scores" \
+    --set reward.sources=attention,constant
+[ "$(grep -cE '"coverage":.*"constant":1\.0,"reward":' "$work/scores")" = 3 ] || fail "scores"
+expect_status 0 "$regard" eval --model "$model" --data "$work/data.jsonl" --out "$work/eval" \
+    --set reward.sources=random:2,constant
+grep -q '"constant": 1' "$work/eval" || fail "eval"
