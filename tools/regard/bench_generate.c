@@ -17,6 +17,7 @@ struct round {
     struct generator *generator[2];
     struct bench_prompts prompts;
     struct reply *replies;
+    int64_t tokens; /* of all replies of the last round of long_steps */
 };
 
 static void replies_drop(struct round *r)
@@ -128,6 +129,8 @@ static status side_run(struct round *r, const struct plan *plan, bool on, double
     const int64_t layers = on ? r->bench->config.attention.layers : 0;
     seconds[1] = 0;
     TRY(round_run(r, layers, plan->long_steps, &seconds[0]));
+    r->tokens = 0;
+    for (int64_t i = 0; i < r->prompts.row_count; i++) r->tokens += r->replies[i].count;
     return plan->short_steps ? round_run(r, layers, plan->short_steps, &seconds[1]) : NULL;
 }
 
@@ -196,12 +199,10 @@ static status generate_measure(struct round *r, json_t *out)
                               .long_steps = new_tokens,
                               .fresh = causal};
     TRY(rounds_measure(r, &plan, &t));
-    int64_t count = 0;
-    for (int64_t i = 0; i < r->prompts.row_count; i++) count += r->replies[i].count;
-    const double tokens = (double)count;
+    const double tokens = (double)r->tokens;
     json_t *line = round_line(r, new_tokens);
     json_object_set_new(out, "generate", line);
-    json_object_set_new(line, "reply_tokens", json_integer(count));
+    json_object_set_new(line, "reply_tokens", json_integer(r->tokens));
     json_object_set_new(line, "turn_ms", json_real(t.on * 1e3));
     json_object_set_new(line, "turn_ms_capture_off", json_real(t.off * 1e3));
     json_object_set_new(
