@@ -4,6 +4,9 @@ regard=$(realpath "$1")
 source run/environment
 export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 export ASAN_OPTIONS=allocator_may_return_null=1
+# A sanitized program takes many times as long: tests then do fewer of what they repeat.
+sanitized=''
+if ldd "$regard" | grep -q libasan; then sanitized=yes; fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tiny=configs/tiny.yaml

@@ -3,6 +3,7 @@
 set -euo pipefail
 source tests/program/common.sh
 flips=100
+if [ "$sanitized" ]; then flips=30; fi
 if [ "${REGARD_LONG:-}" ]; then flips=1000; fi
 RANDOM=${FAULT_SEED:-1}
 

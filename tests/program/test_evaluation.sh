@@ -5,9 +5,11 @@ set -euo pipefail
 source tests/program/common.sh
 
 # Evaluations of some seconds, between updates of less.
+held_out=60 held_out_sft=200
+if [ "$sanitized" ]; then held_out=20 held_out_sft=60; fi
 settings=(--config $tiny --set threads=1 --set train.updates=4 --set checkpoint.every=2
     --set checkpoint.keep=1 --set eval.every=2 --set eval.dialogues=0 --set infer.batch=8)
-train=("$regard" train "${settings[@]}" --set data.valid=synthetic:1:60:200)
+train=("$regard" train "${settings[@]}" --set data.valid=synthetic:1:$held_out:200)
 
 # linked RUN NAME: what checkpoints/NAME points to.
 linked() { readlink "$1/checkpoints/$2" || echo nothing; }
@@ -83,7 +85,7 @@ expect_said "train 4: held out: "
 same_end "$work/last"
 
 # sft on 2 learners: the best is the lowest loss.
-sft=("$regard" sft "${settings[@]}" --set data.valid=synthetic:1:200:200 --set sft.updates=6
+sft=("$regard" sft "${settings[@]}" --set data.valid=synthetic:1:$held_out_sft:200 --set sft.updates=6
     --set sft.lr=3e-2 --set roles.learners=2)
 expect_status 0 ranks 2 "${sft[@]}" --run "$work/sft"
 expect_said "sft 0: held out: valid_loss " "sft 6: ends; the best checkpoint is step "

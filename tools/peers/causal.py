@@ -56,7 +56,7 @@ def ours_prefill(made):
 # row: regard's part and its seconds by name; the peers and what each is asked for.
 SIDE_BY_SIDE = {
     "generate": ("generate", ours_generate, [("ctranslate2", "generate"), ("llama.cpp", "generate"),
-                                             ("transformers", "generate")]),
+                                             ("llama-cpp-python", "generate"), ("transformers", "generate")]),
     "update": ("update", ours_update, [("pytorch", "update_pairs"), ("pytorch", "update_shared")]),
     "prefill": ("prefill", ours_prefill, [("ctranslate2", "prefill"), ("llama.cpp", "prefill"),
                                           ("transformers", "prefill")]),
@@ -66,6 +66,7 @@ TOKENS = {"generate": 4 * 8 * 32, "update": 4 * 8 * 32, "prefill": 8 * 256}
 
 def side_by_side(args, row, threads):
     part, seconds_of, asked = SIDE_BY_SIDE[row]
+    asked = [(name, what) for name, what in asked if not args.peers or name in args.peers.split(",")]
     peers = {name: Peer(name, args.folder, threads) for name in dict.fromkeys(name for name, _ in asked)}
     seconds, rates = {}, []
     for number in range(args.rounds):
@@ -93,7 +94,7 @@ def alone(args, row, threads):
     """Rows of regard's own, beside rates of the same run."""
     part = "generate" if row == "capture" else row
     made = bench(args, part, threads, 15 if row == "capture" else args.rounds)
-    print(json.dumps(dict(row=row, threads=threads, **made)), flush=True)
+    print(json.dumps(dict(made, row=row, threads=threads)), flush=True)
     line = made[part]
     if row == "decode":
         yield (row, threads, "regard", f"{line['step_ms']:.1f} ms a token", f"{line['tokens_s']:.1f}",
@@ -114,6 +115,7 @@ def main():
     parser.add_argument("--regard", default="build/regard")
     parser.add_argument("--rows", default="generate,update,prefill,decode,turns,capture")
     parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--peers", default="", help="of those of a row, separated by commas; empty: all")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     table = []

@@ -5,6 +5,7 @@
 A line with a row's name on standard input is one round of it; the answer is a line of JSON with its
 seconds, from token ids on the host to what it made on the host. FOLDER holds hf/, ct2/ and
 smollm2.gguf."""
+import itertools
 import json
 import os
 import pathlib
@@ -122,6 +123,26 @@ class LlamaCpp:
         return PREFILL_HISTORIES * HISTORY
 
 
+class LlamaPython:
+    """llama-cpp-python's own Llama: one sequence at a time; a candidate begins with what is kept of its history."""
+
+    def __init__(self, folder, threads):
+        import llama_cpp
+        self.version = llama_cpp.__version__
+        self.model = llama_cpp.Llama(
+            str(folder / "smollm2.gguf"), n_ctx=HISTORY + NEW, n_batch=HISTORY, n_threads=threads,
+            n_threads_batch=threads, type_k=llama_cpp.GGML_TYPE_F32, type_v=llama_cpp.GGML_TYPE_F32, verbose=False)
+
+    def generate(self):
+        made = 0
+        for line in histories(HISTORIES):
+            for _ in range(CANDIDATES):
+                tokens = self.model.generate([int(token) for token in line], top_k=TOP_K, top_p=TOP_P, temp=TEMPERATURE,
+                                             min_p=0.0, repeat_penalty=1.0)
+                made += len(list(itertools.islice(tokens, NEW)))
+        return made
+
+
 class Torch:
     def __init__(self, folder, threads):
         import torch
@@ -220,7 +241,7 @@ class TorchUpdate(Torch):
         return self.learn([(h, list(range(CANDIDATES)), lambda h=h: self.logp_shared(h)) for h in range(HISTORIES)])
 
 
-PEERS = {"ctranslate2": CTranslate2, "llama.cpp": LlamaCpp, "transformers": Transformers, "pytorch": TorchUpdate}
+PEERS = {"ctranslate2": CTranslate2, "llama.cpp": LlamaCpp, "llama-cpp-python": LlamaPython, "transformers": Transformers, "pytorch": TorchUpdate}
 
 
 def main(name, folder, threads):
