@@ -25,7 +25,15 @@ enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE };
 /* Who gives reward: a line a source, the order of their columns.  Beside `attention`, whose columns
  * are the terms of src/reward, each has one column, named after it, and a struct source,
  * source_NAME, in src/source. */
-#define GIVEN_SOURCES(row) row(CONSTANT, constant) row(RANDOM, random)
+/* clang-format off */
+#define GIVEN_SOURCES(row)              \
+    row(LOGPROB, logprob)               \
+    row(SELF_CERTAINTY, self_certainty) \
+    row(ENTROPY, entropy)               \
+    row(FORMAT, format)                 \
+    row(CONSTANT, constant)             \
+    row(RANDOM, random)
+/* clang-format on */
 #define SOURCE_ENUMERATOR(name, text) SOURCE_##name,
 enum reward_source { SOURCE_ATTENTION, GIVEN_SOURCES(SOURCE_ENUMERATOR) SOURCE_COUNT };
 #undef SOURCE_ENUMERATOR

@@ -108,6 +108,7 @@ struct config {
     struct {
         double alpha, beta, gamma, gamma_self;
         int scale;
+        char format[CONFIG_TEXT_MAX];  /* a regular expression */
         struct config_weights sources; /* by enum reward_source; none listed: attention, 1 */
     } reward;
     struct {

@@ -20,6 +20,18 @@ static void learners_allowed(int64_t microbatches, char out[128])
                                  (long long)n);
 }
 
+static status sources_check(const struct config *config)
+{
+    const bool *listed = config->reward.sources.listed;
+    if (listed[SOURCE_FORMAT] && !config->reward.format[0])
+        FAIL(STATUS_INPUT, "the source format looks for reward.format, a regular expression; "
+                           "give one");
+    if (!listed[SOURCE_FORMAT] && config->reward.format[0])
+        FAIL(STATUS_INPUT, "reward.format is of the source format, which reward.sources does not "
+                           "list");
+    return NULL;
+}
+
 status config_check(const struct config *config, enum config_scope scope)
 {
     if (strcmp(config->sft.role, "assistant") && strcmp(config->sft.role, "user"))
@@ -40,6 +52,7 @@ status config_check(const struct config *config, enum config_scope scope)
         FAIL(STATUS_INPUT, "precision: bf16 needs device: cuda; the CPU's is fp32");
     if (config->rounding == ROUNDING_STOCHASTIC && config->precision == PRECISION_FP32)
         FAIL(STATUS_INPUT, "rounding: stochastic rounds to bf16, but precision is fp32");
+    TRY(sources_check(config));
     if (scope == CONFIG_INFERENCE) return NULL;
     /* What chooses would be of another update than the weights, which on some numbers of ranks. */
     if (config->pipeline.lag > 0 && config->rollout.continue_with == CONTINUE_BEST &&
@@ -72,6 +85,10 @@ status config_check(const struct config *config, enum config_scope scope)
              "baseline");
     if (config->reward.scale == SCALE_WITHIN && config->rollout.candidates == 1)
         FAIL(STATUS_INPUT, "reward.scale: within needs rollout.candidates of 2 or more");
+    if (!config->reward.sources.listed[SOURCE_ATTENTION] &&
+        (config->control == CONTROL_RANDOM_SALIENCE || config->control == CONTROL_SHUFFLED))
+        FAIL(STATUS_INPUT, "control: random_salience and shuffled change the source attention, "
+                           "which reward.sources does not list");
     if (config->rollout.temperature == 0)
         FAIL(STATUS_INPUT,
              "train needs rollout.temperature above 0: greedy replies do not explore");

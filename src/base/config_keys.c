@@ -215,6 +215,8 @@ const struct config_key config_keys[] = {
      .default_text = "attention:1",
      .resume = RESUME_SAME,
      .help = "who gives reward, name:weight,name:weight; a weight that is left out is 1"},
+    TEXT("reward.format", reward.format, "", RESUME_SAME,
+         "of the source format: a regular expression (PCRE2) that is to be found in a reply"),
     CHOICE("reward.scale", reward.scale, "none|running|within", "running", RESUME_SAME,
            "divisor of each term: 1, its running deviation, or that within candidates"),
     NUMBER("salience.idf_quantile", salience.idf_quantile, 0, 1, "0.8", RESUME_SAME,

@@ -169,7 +169,7 @@ static status sources_ask(struct source_set *sources, const struct language *lan
                                     .message_count = h->message[i],
                                     .prompt = &h->prompts[i],
                                     .reply = &h->replies[i]};
-    status s = replies_judge(sources, language->tokenizer, judged, h->count, h->terms);
+    status s = replies_judge(sources, language->tokenizer, judged, h->count, h->terms, NULL);
     free(judged);
     return s;
 }

@@ -5,6 +5,7 @@
 #include "src/data/simulator.h"
 #include "src/reward/salience_control.h"
 #include "src/reward/terms.h"
+#include "src/rollout/experience_spans.h"
 #include "src/rollout/judge.h"
 
 #include <math.h>
@@ -28,6 +29,7 @@ struct turn_work {
     struct reply *replies;
     struct reply *scored;      /* what the reference says of them; NULL: it is not asked */
     double (*terms)[TERM_MAX]; /* that sources give */
+    struct given_spans *cuts;  /* into which they cut a reply */
     int64_t *owner;            /* conversation of a row */
     int64_t prompt_count, row_count;
 };
@@ -83,12 +85,14 @@ static void turn_work_free(struct turn_work *work)
     for (int64_t r = 0; r < work->row_count; r++) {
         reply_free(&work->replies[r]);
         if (work->scored) reply_free(&work->scored[r]);
+        free(work->cuts[r].list);
     }
     free(work->prompts);
     free(work->rows);
     free(work->replies);
     free(work->scored);
     free(work->terms);
+    free(work->cuts);
     free(work->owner);
     memset(work, 0, sizeof *work);
 }
@@ -108,6 +112,7 @@ static status turn_prepare(const struct rollout *rollout, struct conversation *c
     work->rows = memory_allocate(n * sizeof *work->rows);
     work->replies = memory_allocate(n * sizeof *work->replies);
     work->terms = memory_allocate(n * sizeof *work->terms);
+    work->cuts = memory_allocate(n * sizeof *work->cuts);
     work->owner = memory_allocate(n * sizeof *work->owner);
     for (int64_t c = 0; c < count; c++) {
         const struct conversation *talk = &conversations[c];
@@ -228,6 +233,20 @@ static status conversation_go_on(struct rollout *rollout, struct conversation *t
     return s;
 }
 
+/* Cuts a turn as its sources did; the terms that they give are each span's own. */
+static void turn_cut(const struct reward_settings *reward, const struct given_spans *cut,
+                     struct experience_turn *turn)
+{
+    if (!cut->list) return;
+    int32_t *begin = memory_allocate((size_t)cut->count * sizeof *begin);
+    for (int32_t i = 0; i < cut->count; i++) begin[i] = cut->list[i].begin;
+    experience_turn_cut(turn, begin, cut->count);
+    free(begin);
+    for (int32_t i = 0; i < cut->count; i++)
+        for (int64_t t = 0; t < reward->term_count; t++)
+            if (reward_term_given(reward, t)) turn->spans[i].terms[t] = cut->list[i].terms[t];
+}
+
 /* The replies of a turn become experience; each conversation goes on with one of its own. */
 static status turn_finish(struct rollout *rollout, struct conversation *conversations,
                           struct turn_work *work, int64_t turn, struct turn_list *lists)
@@ -237,10 +256,13 @@ static status turn_finish(struct rollout *rollout, struct conversation *conversa
         struct conversation *talk = &conversations[work->owner[r]];
         struct turn_list *list = &lists[talk->place];
         const int64_t begin = list->count;
-        for (int32_t k = 0; k < talk->count; k++)
-            TRY(experience_turn_fill(
-                &format, talk->id, talk->first + k, &work->prompts[work->rows[r + k].prompt],
-                &work->replies[r + k], work->terms[r + k], turn_list_add(list)));
+        for (int32_t k = 0; k < talk->count; k++) {
+            struct experience_turn *one = turn_list_add(list);
+            TRY(experience_turn_fill(&format, talk->id, talk->first + k,
+                                     &work->prompts[work->rows[r + k].prompt],
+                                     &work->replies[r + k], work->terms[r + k], one));
+            turn_cut(format.reward, &work->cuts[r + k], one);
+        }
         const int64_t best = rollout->settings->continue_best
                                  ? best_candidate(rollout, list->turns + begin, talk->count)
                                  : 0;
@@ -351,8 +373,8 @@ static status turn_judge(struct rollout *rollout, const struct conversation *con
                                     .reply = &work->replies[r],
                                     .scored = work->scored ? &work->scored[r] : NULL};
     }
-    status s =
-        replies_judge(rollout->sources, rollout->history->tokenizer, judged, rows, work->terms);
+    status s = replies_judge(rollout->sources, rollout->history->tokenizer, judged, rows,
+                             work->terms, work->cuts);
     for (int64_t r = 0; r < rows; r++) free(messages[r]);
     free(messages);
     free(judged);

@@ -76,12 +76,14 @@ static struct source_reply view_of(const struct judged *judged, const struct tex
                                  .history_count = judged->prompt->count,
                                  .logp = read->logp,
                                  .token_entropy = read->token_entropy,
+                                 .self_certainty = read->self_certainty,
                                  .statistics = &reply->statistics,
                                  .token_text = (const char *const *)texts->piece};
 }
 
 status replies_judge(struct source_set *set, const struct tokenizer *tokenizer,
-                     const struct judged *judged, int64_t count, double (*terms)[TERM_MAX])
+                     const struct judged *judged, int64_t count, double (*terms)[TERM_MAX],
+                     struct given_spans *cuts)
 {
     if (!sources_count(set) || count < 1) return NULL;
     struct source_reply *views = memory_allocate((size_t)count * sizeof *views);
@@ -91,7 +93,7 @@ status replies_judge(struct source_set *set, const struct tokenizer *tokenizer,
         s = texts_make(tokenizer, sources_needs(set), &judged[i], &texts[i]);
         views[i] = view_of(&judged[i], &texts[i]);
     }
-    if (!s) s = sources_compute(set, views, count, terms);
+    if (!s) s = sources_compute(set, views, count, terms, cuts);
     texts_free(texts, count);
     free(views);
     return s;

@@ -19,9 +19,11 @@ struct judged {
     const struct reply *scored; /* what the reference says of it (scorer: frozen); NULL: nothing */
 };
 
-/* terms [count][TERM_MAX]: those that sources give are written.  The replies to one history lie
- * together, by candidate.  set: NULL or without sources: nothing is done. */
+/* terms [count][TERM_MAX]: those that sources give are written; cuts: as sources_compute has them.
+ * The replies to one history lie together, by candidate.  set: NULL or without sources: nothing is
+ * done. */
 status replies_judge(struct source_set *set, const struct tokenizer *tokenizer,
-                     const struct judged *judged, int64_t count, double (*terms)[TERM_MAX]);
+                     const struct judged *judged, int64_t count, double (*terms)[TERM_MAX],
+                     struct given_spans *cuts);
 
 #endif

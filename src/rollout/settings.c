@@ -7,26 +7,27 @@
 
 struct rollout_settings rollout_settings_of(const struct config *config)
 {
-    return (struct rollout_settings){.seed = config->seed,
-                                     .temperature = config->rollout.temperature,
-                                     .top_p = config->rollout.top_p,
-                                     .top_k = config->rollout.top_k,
-                                     .max_new_tokens = config->rollout.max_new_tokens,
-                                     .batch = config->infer.batch,
-                                     .max_history = config->history.max_tokens,
-                                     .max_turns = config->rollout.turns,
-                                     .cache_tokens = config->rollout.cache_tokens,
-                                     .layers = config->attention.layers,
-                                     .exclude_special = config->attention.exclude_special,
-                                     .history_coverage = config->history_coverage,
-                                     .shuffled = config->control == CONTROL_SHUFFLED,
-                                     .random_salience = config->control == CONTROL_RANDOM_SALIENCE,
-                                     .candidates = config->rollout.candidates,
-                                     .turns = config->rollout.turns,
-                                     .continue_best =
-                                         config->rollout.continue_with == CONTINUE_BEST,
-                                     .user = config->rollout.user,
-                                     .reward = reward_settings_of(config)};
+    return (struct rollout_settings){
+        .seed = config->seed,
+        .temperature = config->rollout.temperature,
+        .top_p = config->rollout.top_p,
+        .top_k = config->rollout.top_k,
+        .max_new_tokens = config->rollout.max_new_tokens,
+        .batch = config->infer.batch,
+        .max_history = config->history.max_tokens,
+        .max_turns = config->rollout.turns,
+        .cache_tokens = config->rollout.cache_tokens,
+        .layers = config->attention.layers,
+        .exclude_special = config->attention.exclude_special,
+        .history_coverage = config->history_coverage,
+        .shuffled = config->control == CONTROL_SHUFFLED,
+        .random_salience = config->control == CONTROL_RANDOM_SALIENCE,
+        .self_certainty = config->reward.sources.listed[SOURCE_SELF_CERTAINTY],
+        .candidates = config->rollout.candidates,
+        .turns = config->rollout.turns,
+        .continue_best = config->rollout.continue_with == CONTINUE_BEST,
+        .user = config->rollout.user,
+        .reward = reward_settings_of(config)};
 }
 
 void rollout_settings_fit(struct rollout_settings *settings, const struct config *config,
@@ -38,7 +39,7 @@ void rollout_settings_fit(struct rollout_settings *settings, const struct config
 struct rollout_settings rollout_settings_of_user(const struct rollout_settings *settings)
 {
     struct rollout_settings user = *settings;
-    user.shuffled = user.random_salience = false;
+    user.shuffled = user.random_salience = user.self_certainty = false;
     user.layers = 1;
     user.batch = 1;
     return user;

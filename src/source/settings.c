@@ -3,7 +3,13 @@
 
 #include "src/base/config.h"
 
+#include <string.h>
+
+_Static_assert((int)SOURCE_TEXT_MAX == (int)CONFIG_TEXT_MAX, "texts of keys must fit");
+
 struct source_settings source_settings_of(const struct config *config)
 {
-    return (struct source_settings){.seed = config->seed};
+    struct source_settings settings = {.seed = config->seed};
+    memcpy(settings.format, config->reward.format, sizeof settings.format);
+    return settings;
 }

@@ -5,8 +5,11 @@
 
 #include <stdint.h>
 
+enum { SOURCE_TEXT_MAX = 1024 };
+
 struct source_settings {
     int64_t seed;
+    char format[SOURCE_TEXT_MAX]; /* a regular expression */
 };
 
 struct config;

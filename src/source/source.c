@@ -86,59 +86,111 @@ static status value_check(const struct source *source, const struct source_reply
          source->name, reply->key.dialogue, reply->key.turn, reply->key.candidate, value);
 }
 
-/* A reply with spans: they cover it, and their sum is its value. */
-static status spans_sum(const struct source *source, const struct source_reply *replies,
-                        int64_t count, const struct source_spans *spans, double *values)
+/* A reply's spans cover it, one behind another; *end: past the last of them. */
+static status spans_check(const struct source *source, const struct source_reply *reply,
+                          const struct source_spans *spans, int64_t begin, int64_t *end)
 {
-    for (int64_t at = 0, end; at < spans->count; at = end) {
-        const int64_t r = spans->list[at].reply;
-        if (r < 0 || r >= count)
-            FAIL(STATUS_INTERNAL, "the source %s has a span of reply %" PRId64 " of %" PRId64,
-                 source->name, r, count);
-        int32_t covered = 0;
-        values[r] = 0;
-        for (end = at; end < spans->count && spans->list[end].reply == r; end++) {
-            const struct source_span *span = &spans->list[end];
-            if (span->begin != covered || span->end <= span->begin) break;
-            TRY(value_check(source, &replies[r], span->value));
-            covered = span->end;
-            values[r] += span->value;
-        }
-        if (covered != replies[r].count || (end < spans->count && spans->list[end].reply == r))
-            FAIL(STATUS_INPUT,
-                 "the source %s gives dialogue %" PRId64
-                 ", turn %d, candidate %d spans that do not "
-                 "cover its %" PRId64 " tokens, one behind another",
-                 source->name, replies[r].key.dialogue, replies[r].key.turn,
-                 replies[r].key.candidate, replies[r].count);
+    const int64_t of = spans->list[begin].reply;
+    int32_t covered = 0;
+    bool ordered = true;
+    for (*end = begin; *end < spans->count && spans->list[*end].reply == of; ++*end) {
+        const struct source_span *span = &spans->list[*end];
+        ordered &= span->begin == covered && span->end > span->begin;
+        covered = span->end;
+        TRY(value_check(source, reply, span->value));
+    }
+    if (ordered && covered == reply->count) return NULL;
+    FAIL(STATUS_INPUT,
+         "the source %s gives dialogue %" PRId64 ", turn %d, candidate %d spans that do not cover "
+         "its %" PRId64 " tokens, one behind another",
+         source->name, reply->key.dialogue, reply->key.turn, reply->key.candidate, reply->count);
+}
+
+/* The cut of a reply by `count` spans, or that they cut it as another source did. */
+static status reply_cut(const struct source *source, const struct source_reply *reply,
+                        const struct source_span *spans, int32_t count, struct given_spans *cut)
+{
+    bool same = !cut->list || cut->count == count;
+    for (int32_t i = 0; cut->list && same && i < count; i++)
+        same = cut->list[i].end == spans[i].end;
+    if (!same)
+        FAIL(STATUS_INPUT,
+             "the sources %s and %s cut the reply of dialogue %" PRId64
+             ", turn %d, candidate %d differently",
+             cut->by, source->name, reply->key.dialogue, reply->key.turn, reply->key.candidate);
+    if (cut->list) return NULL;
+    *cut = (struct given_spans){memory_allocate((size_t)count * sizeof *cut->list), count,
+                                source->name};
+    for (int32_t i = 0; i < count; i++) {
+        cut->list[i].begin = spans[i].begin;
+        cut->list[i].end = spans[i].end;
     }
     return NULL;
 }
 
-static status opened_compute(struct opened *one, const struct source_reply *replies, int64_t count,
-                             double (*terms)[TERM_MAX])
+/* Values of the replies with spans, and their cuts. */
+static status spans_take(const struct source *source, int64_t column,
+                         const struct source_reply *replies, int64_t count,
+                         const struct source_spans *spans, double *values, struct given_spans *cuts)
 {
-    double *values = memory_allocate((size_t)count * sizeof *values);
+    for (int64_t at = 0, end; at < spans->count; at = end) {
+        const struct source_span *list = &spans->list[at];
+        const int64_t r = list->reply;
+        if (r < 0 || r >= count)
+            FAIL(STATUS_INTERNAL, "the source %s has a span of reply %" PRId64 " of %" PRId64,
+                 source->name, r, count);
+        TRY(spans_check(source, &replies[r], spans, at, &end));
+        if (cuts) TRY(reply_cut(source, &replies[r], list, (int32_t)(end - at), &cuts[r]));
+        values[r] = 0;
+        for (int64_t i = 0; i < end - at; i++) {
+            values[r] += list[i].value;
+            if (cuts) cuts[r].list[i].terms[column] = list[i].value;
+        }
+    }
+    return NULL;
+}
+
+status source_ask(const struct source *source, void *state, int64_t column,
+                  const struct source_reply *replies, int64_t count, double (*terms)[TERM_MAX],
+                  struct given_spans *cuts)
+{
+    double *values = memory_allocate(((size_t)count + 1) * sizeof *values);
     struct source_spans spans = {0};
-    const double start = seconds_now();
-    status s = one->source->compute(one->state, replies, count, values, &spans);
-    one->milliseconds += 1e3 * (seconds_now() - start);
-    if (!s) s = spans_sum(one->source, replies, count, &spans, values);
+    status s = source->compute(state, replies, count, values, &spans);
+    if (!s) s = spans_take(source, column, replies, count, &spans, values, cuts);
     for (int64_t i = 0; !s && i < count; i++) {
-        s = value_check(one->source, &replies[i], values[i]);
-        terms[i][one->column] = values[i];
+        s = value_check(source, &replies[i], values[i]);
+        terms[i][column] = values[i];
     }
     free(spans.list);
     free(values);
     return s;
 }
 
-status sources_compute(struct source_set *set, const struct source_reply *replies, int64_t count,
-                       double (*terms)[TERM_MAX])
+/* In a reply that others cut, a source's value of the whole reply stands in the last span. */
+static void whole_values_place(const struct source_set *set, int64_t count,
+                               double (*terms)[TERM_MAX], struct given_spans *cuts)
 {
-    if (count < 1) return NULL;
-    for (int64_t i = 0; i < sources_count(set); i++)
-        TRY(opened_compute(&set->list[i], replies, count, terms));
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t k = 0; cuts[i].list && k < set->count; k++) {
+            const int64_t column = set->list[k].column;
+            bool any = false;
+            for (int32_t n = 0; n < cuts[i].count; n++) any |= cuts[i].list[n].terms[column] != 0;
+            if (!any) cuts[i].list[cuts[i].count - 1].terms[column] = terms[i][column];
+        }
+}
+
+status sources_compute(struct source_set *set, const struct source_reply *replies, int64_t count,
+                       double (*terms)[TERM_MAX], struct given_spans *cuts)
+{
+    if (!set || count < 1) return NULL;
+    for (int64_t i = 0; i < set->count; i++) {
+        struct opened *one = &set->list[i];
+        const double start = seconds_now();
+        TRY(source_ask(one->source, one->state, one->column, replies, count, terms, cuts));
+        one->milliseconds += 1e3 * (seconds_now() - start);
+    }
+    if (cuts) whole_values_place(set, count, terms, cuts);
     return NULL;
 }
 

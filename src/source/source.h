@@ -26,6 +26,7 @@ struct source_reply {
     /* [count] each, of the model that `scorer` names (live: the one that samples), at the
      * temperature of sampling, 1 where that is greedy. */
     const float *logp, *token_entropy;
+    const float *self_certainty; /* NULL: rollout_settings.self_certainty did not ask for it */
     const struct statistics *statistics; /* of its attention */
     const char *const *token_text;       /* [count] of each token; with SOURCE_NEEDS_TOKEN_TEXT */
 };
@@ -71,10 +72,27 @@ void sources_close(struct source_set *set);
 /* How many there are, and what they need; 0 of NULL. */
 int64_t sources_count(const struct source_set *set);
 unsigned sources_needs(const struct source_set *set);
-/* terms [count][TERM_MAX]: the given ones are written.  A value that is not finite, and spans that
- * do not cover a reply, are an error that names source, dialogue, turn and candidate. */
+/* A reply that sources cut, into spans that cover it: each with the given terms' values, which add
+ * up to the reply's.  A source that does not cut it has its value in the last one. */
+struct given_span {
+    int32_t begin, end;
+    double terms[TERM_MAX];
+};
+struct given_spans {
+    struct given_span *list; /* [count], to be freed; NULL: the reply is not cut */
+    int32_t count;
+    const char *by; /* the source that cut it */
+};
+/* What one source says of replies, into column `column` of their terms.  cuts [count], zeroed
+ * before the first source; NULL: spans are added up and forgotten. */
+status source_ask(const struct source *source, void *state, int64_t column,
+                  const struct source_reply *replies, int64_t count, double (*terms)[TERM_MAX],
+                  struct given_spans *cuts);
+/* terms [count][TERM_MAX]: the given ones are written; cuts: as above.  A value that is not finite,
+ * spans that do not cover a reply, and two sources that cut one differently are an error that names
+ * source, dialogue, turn and candidate. */
 status sources_compute(struct source_set *set, const struct source_reply *replies, int64_t count,
-                       double (*terms)[TERM_MAX]);
+                       double (*terms)[TERM_MAX], struct given_spans *cuts);
 /* Adds to each given term the milliseconds that its source took since the last call. */
 void sources_take_milliseconds(struct source_set *set, double milliseconds[TERM_MAX]);
 

@@ -23,6 +23,16 @@ sample=$run/samples/step-000003.jsonl
 [ "$(grep -cE '"constant":1\.0,"random":[01]\.0,"reward":(0|1)\.5' "$sample")" = "$(wc -l <"$sample")" ] ||
     fail "samples: $(head -c 3000 "$sample" | grep -o '"constant".*')"
 
+# what is read off the reference's distributions, and a format
+own=logprob:0.1,self_certainty,entropy:-1,format
+expect_status 0 "$regard" train "${settings[@]}" --set train.updates=1 --set "reward.sources=$own" \
+    --set 'reward.format="[a-z]"' --set scorer=frozen --run "$work/own"
+for name in logprob self_certainty entropy format; do
+    for column in $name ${name}_scaled ${name}_ms eval_$name; do
+        grep -qE "\"$column\":-?[0-9]" "$work/own/metrics.jsonl" || fail "no $column"
+    done
+done
+
 # ranks change nothing; nor does going on after update 2
 expect_status 0 run/mpirun -np 3 "$regard" train "${settings[@]}" --set roles.learners=2 --run "$work/ranks"
 expect_equal_metrics "$run/metrics.jsonl" "$work/ranks/metrics.jsonl"

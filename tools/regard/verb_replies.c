@@ -119,7 +119,7 @@ static status sources_ask(const struct block *block, const struct session *sessi
                                     .reply = &replies[r]};
     }
     status s = replies_judge(session->sources, session->language->tokenizer, judged,
-                             block->row_count, terms);
+                             block->row_count, terms, NULL);
     free(judged);
     return s;
 }

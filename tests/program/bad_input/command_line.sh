@@ -45,6 +45,12 @@ set_to "a weight that is none" '--set .*the weight of random must be a number .*
     reward.sources=random:much
 set_to "a weight too large" '--set .*the weight of random must be a number .* not "1e7"' reward.sources=random:1e7
 set_to "no source between commas" '--set .*reward.sources has no ""' reward.sources=random,,constant
+set_to "a format that is none" '.*source format looks for reward.format' reward.sources=format
+set_to "a format of nobody" 'reward.format is of the source format' reward.format=x
+refuses "a bad regular expression" 1 'reward.format: .*at byte 2 of a(' train --config "$tiny" \
+    --set reward.sources=format --set 'reward.format=a(' --run r
+refuses "a control of another source" 1 'control: .*the source attention' train --config "$tiny" \
+    --set reward.sources=random --set control=shuffled --run r
 set_to "a bound passed" '--set rollout.top_p=2: rollout.top_p must be between' rollout.top_p=2
 set_to "bad YAML set" '--set turns.lambda=\[1: bad YAML' 'turns.lambda=[1'
 set_to "two lines set" '--set seed=1 .*threads: 2: ' $'seed=1\nthreads: 2'
