@@ -1,6 +1,7 @@
 /* See inputs.h. */
 #include "mpi/inputs.h"
 
+#include "src/base/data_name.h"
 #include "src/base/memory.h"
 #include "src/checkpoint/layout.h"
 
@@ -111,7 +112,7 @@ status run_inputs_of(const struct config *config, bool models, struct run_inputs
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char hex[SHA256_HEX];
         const char *path = files[i].path;
-        const bool built_in = !strncmp(path, "synthetic:", 10);
+        const bool built_in = data_is_generated(path);
         if (!built_in && !is_regular(path)) continue; /* whoever reads it says why not */
         TRY(status_context(path_hash(path, built_in, hex), "%s", files[i].key));
         input_add(out, files[i].key, hex);

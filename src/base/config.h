@@ -59,7 +59,7 @@ struct config {
         char system[CONFIG_PROMPT_MAX]; /* empty: the chat format's own */
     } text;
     struct {
-        char train[CONFIG_TEXT_MAX]; /* a JSONL file, or "synthetic:SEED:COUNT" */
+        char train[CONFIG_TEXT_MAX]; /* a JSONL file, or src/base/data_name.h's */
         char valid[CONFIG_TEXT_MAX];
     } data;
     struct {

@@ -119,7 +119,8 @@ const struct config_key config_keys[] = {
     TEXT("text.system", text.system, "", RESUME_SAME,
          "the system message of dialogues that have none; empty: the chat format's own"),
     TEXT("data.train", data.train, "", RESUME_FREE_BUT_SYNTHETIC,
-         "a JSONL file, or synthetic:SEED:COUNT"),
+         "a JSONL file; or made: synthetic, reverse, story or slot:SEED:COUNT[:FIRST], "
+         "reasoning:SEED:COUNT:LEVEL[:FIRST]"),
     TEXT("data.valid", data.valid, "", RESUME_FREE_BUT_SYNTHETIC,
          "held out, likewise; empty: no evaluation"),
     INTEGER("train.updates", train.updates, 0, MANY, "200", RESUME_UNLESS_SCHEDULE,

@@ -1,5 +1,6 @@
 /* What a resumed run may have otherwise than the run before it: the table's column `resume`. */
 #include "src/base/config_keys.h"
+#include "src/base/data_name.h"
 
 #include <string.h>
 
@@ -73,7 +74,7 @@ static bool may_differ(const struct config *before, const struct config *now,
     case RESUME_FREE:
         return true;
     case RESUME_FREE_BUT_SYNTHETIC:
-        return strncmp(was, "synthetic:", 10) && strncmp(is, "synthetic:", 10);
+        return !data_is_generated(was) && !data_is_generated(is);
     case RESUME_UNLESS_SCHEDULE:
         return before->policy.schedule == SCHEDULE_CONSTANT;
     case RESUME_UNLESS_PATIENCE:

@@ -1,28 +1,34 @@
-/* Whole data sets: JSONL files and the built-in corpus by its name. */
+/* Whole data sets: JSONL files, and those that are made, by their names. */
+#include "src/base/data_name.h"
 #include "src/base/file.h"
 #include "src/base/memory.h"
-#include "src/data/corpus.h"
 #include "src/data/dialogue.h"
+#include "src/data/generators.h"
 #include "src/data/jsonl.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SYNTHETIC "synthetic:"
-enum { SYNTHETIC_MAX = 10000000 };
+static void texts_free(char **list)
+{
+    for (int64_t i = 0; list && list[i]; i++) free(list[i]);
+    free(list);
+}
 
 void dialogue_clear(struct dialogue *dialogue)
 {
     for (int64_t i = 0; i < dialogue->message_count; i++) {
         free(dialogue->messages[i].content);
-        char **slots = dialogue->slots ? dialogue->slots[i] : NULL;
-        for (int64_t k = 0; slots && slots[k]; k++) free(slots[k]);
-        free(slots);
+        if (dialogue->slots) texts_free(dialogue->slots[i]);
     }
     free(dialogue->slots);
+    texts_free(dialogue->reject);
+    texts_free(dialogue->steps);
+    free(dialogue->answer);
+    free(dialogue->question);
+    free(dialogue->json);
     free(dialogue->messages);
     free(dialogue->id);
     free(dialogue->history_tokens);
@@ -98,48 +104,27 @@ static status read_lines(struct dataset *dataset, const char *path, const char *
     return NULL;
 }
 
-/* "SEED:COUNT[:FIRST]" */
-static status parse_synthetic(const char *path, int64_t out[3])
+static status read_generated(struct dataset *dataset, const char *path, enum dataset_need need)
 {
-    const char *text = path + strlen(SYNTHETIC);
-    int parts = 0;
-    out[2] = 0;
-    for (; parts < 3; parts++) {
-        char *end;
-        if (*text < '0' || *text > '9') break;
-        errno = 0;
-        out[parts] = strtoll(text, &end, 10);
-        if (errno) break;
-        text = end;
-        if (*text != ':') {
-            parts++;
-            break;
-        }
-        text++;
-    }
-    if (parts < 2 || *text || text[-1] == ':' || out[1] < 1 || out[1] > SYNTHETIC_MAX)
-        FAIL(STATUS_INPUT,
-             "%s: write synthetic:SEED:COUNT or synthetic:SEED:COUNT:FIRST, COUNT from 1 to %d",
-             path, SYNTHETIC_MAX);
-    return NULL;
-}
-
-static status read_synthetic(struct dataset *dataset, const char *path, enum dataset_need need)
-{
-    int64_t parts[3], capacity = 0;
-    TRY(parse_synthetic(path, parts));
+    struct generated set;
+    int64_t capacity = 0;
+    TRY(generated_parse(path, &set));
     if (need == DATASET_UPDATE)
         FAIL(STATUS_INPUT, "%s: an update wants token lines, which this is not", path);
-    for (int64_t i = 0; i < parts[1]; i++) {
+    for (int64_t i = 0; i < set.count; i++) {
         struct dialogue *dialogue = dataset_add(dataset, &capacity);
-        TRY(corpus_dialogue(parts[0], parts[2] + i, dialogue));
+        char *line;
+        size_t size;
+        FILE *out = memory_stream(&line, &size);
+        status s = set.generator->write(set.seed, set.first + i, set.level, out);
+        memory_stream_close(out);
+        if (!s) s = dialogue_parse(line, size, path, DATASET_TRAIN, dialogue);
+        free(line);
+        TRY(s);
         dialogue->line = i + 1;
         if (need == DATASET_GENERATE) { /* the last reply is what is to be generated */
-            struct message *last = &dialogue->messages[--dialogue->message_count];
-            free(last->content);
-            char **slots = dialogue->slots[dialogue->message_count];
-            for (int64_t k = 0; slots && slots[k]; k++) free(slots[k]);
-            free(slots);
+            free(dialogue->messages[--dialogue->message_count].content);
+            if (dialogue->slots) texts_free(dialogue->slots[dialogue->message_count]);
         }
     }
     return NULL;
@@ -151,8 +136,8 @@ status dataset_read(const char *path, enum dataset_need need, struct dataset **o
     status s;
     *out = NULL;
     snprintf(dataset->path, sizeof dataset->path, "%s", file_read_name(path));
-    if (strncmp(path, SYNTHETIC, strlen(SYNTHETIC)) == 0) {
-        s = read_synthetic(dataset, path, need);
+    if (data_is_generated(path)) {
+        s = read_generated(dataset, path, need);
     } else {
         char *text;
         size_t size;
@@ -174,6 +159,6 @@ status dataset_write(const struct dataset *dataset, const char *path)
     struct file_writer writer;
     TRY(file_begin(&writer, path));
     for (int64_t i = 0; i < dataset->count; i++)
-        dialogue_write(writer.stream, &dataset->dialogues[i]);
+        fprintf(writer.stream, "%s\n", dataset->dialogues[i].json);
     return file_commit(&writer);
 }

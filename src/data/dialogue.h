@@ -13,12 +13,36 @@ struct message {
     char *content;
 };
 
+/* How a reply is held against the line: "verify" of a line, each by its name in lower case. */
+enum verify_form {
+    VERIFY_AUTO,     /* absent: slots where the line has them, exact where the answer is a number,
+                      * else match */
+    VERIFY_EXACT,    /* the number that the reply ends with is the answer (src/text/answer.h) */
+    VERIFY_SLOTS,    /* the share of the message's slots that the reply names */
+    VERIFY_MATCH,    /* the reply is the answer, but for case, spaces and final full stops */
+    VERIFY_CONTAINS, /* the answer stands in the reply */
+    VERIFY_FORMS
+};
+
 /* One line: messages that alternate and start with the user, a system message before them where
- * there is one (its content may be empty); or tokens. */
+ * there is one (its content may be empty); or tokens; or a question with steps and answer, which
+ * is read as two messages. */
 struct dialogue {
     char *id; /* as JSON text: "\"a\"" or "7"; NULL when absent */
     struct message *messages;
     int64_t message_count;
+    /* "given": so many messages from the first are what the dialogue begins with (worked examples):
+     * no reply among them is generated, learned or measured.  See dialogue_start. */
+    int64_t given;
+    char *answer;  /* "answer", text or number, as text; NULL when absent */
+    char **reject; /* "reject": texts that a right reply has not; NULL-terminated, or NULL */
+    enum verify_form verify;
+    /* A line of "question", "steps" and "answer": the question is the user's message, the steps and
+     * "#### answer", a line each, are the assistant's.  NULL in other lines; steps is
+     * NULL-terminated. */
+    char *question, **steps;
+    char *json; /* the whole line as it stands in its file, as dataset_write writes it when built
+                 * in; NULL when it was not read by dataset_read */
     /* A token line; has_tokens tells.  reply_tokens may be absent (reply_count -1). */
     bool has_tokens;
     int32_t *history_tokens, *reply_tokens;
@@ -51,13 +75,23 @@ enum dataset_need {
     DATASET_UPDATE    /* token lines with reply_tokens, logp, advantage */
 };
 
-/* path: a JSONL file or "synthetic:SEED:COUNT[:FIRST]". */
+/* path: a JSONL file or one of the generators of src/data/generated.h, "synthetic:SEED:COUNT". */
 status dataset_read(const char *path, enum dataset_need need, struct dataset **out);
 status dataset_write(const struct dataset *dataset, const char *path); /* dialogues, JSONL */
 /* Frees the dialogues that are not to be kept: keep [count]. */
 void dataset_keep(struct dataset *dataset, const bool *keep);
 void dataset_free(struct dataset *dataset);
 void dialogue_clear(struct dialogue *dialogue); /* frees what one holds */
+
+/* How many messages stand before the first reply that is the model's own: those that are given, and
+ * on to the next of the user.  message_count where the user says nothing after the given ones. */
+int64_t dialogue_start(const struct dialogue *dialogue);
+int64_t dialogue_given_turns(const struct dialogue *dialogue); /* the user's messages before that,
+                                                                * less the last one */
+/* A field of the line, by its name in json: text as it is, a number, true or false as JSON has it.
+ * *out NULL: the line has none, or null.  A list or an object is an error that names the line. */
+status dialogue_field(const struct dialogue *dialogue, const char *name, char **out);
+const char *verify_form_name(enum verify_form form); /* "auto", "exact", ... */
 
 /* The index of the dialogue at a position of the endless prompt order: a permutation of
  * [0, count) an epoch, a pure function of (seed, epoch, index). */

@@ -3,6 +3,7 @@
 
 #include "src/base/file.h"
 #include "src/base/memory.h"
+#include "src/data/fields.h"
 #include "src/text/role.h"
 
 #include <stdlib.h>
@@ -157,6 +158,12 @@ static void talk_read(struct talk *talk, const json_t *line)
         const char *system = json_string_value(either(line, "system", "system_prompt"));
         if (system) talk_add(talk, SYSTEM, system);
         messages_add(talk, messages);
+        return;
+    }
+    if (is_reasoning(line)) {
+        snprintf(talk->why, sizeof talk->why,
+                 "it has steps, which would be lost; sft, train and eval read such lines as they "
+                 "are");
         return;
     }
     const struct pair *pair = pair_of(line);

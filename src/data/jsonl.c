@@ -3,6 +3,7 @@
 
 #include "src/base/json.h"
 #include "src/base/memory.h"
+#include "src/data/fields.h"
 #include "src/data/foreign.h"
 
 #include <inttypes.h>
@@ -25,11 +26,6 @@ static status read_id(const json_t *line, const char *where, struct dialogue *ou
     return NULL;
 }
 
-static bool is_blank(const char *text)
-{
-    return text[strspn(text, " \t\r\n")] == 0;
-}
-
 static status read_slots(const json_t *message, const char *where, int64_t index,
                          struct dialogue *out)
 {
@@ -44,7 +40,7 @@ static status read_slots(const json_t *message, const char *where, int64_t index
     out->slots[index] = memory_allocate((count + 1) * sizeof **out->slots);
     for (size_t i = 0; i < count; i++) {
         const char *value = json_string_value(json_array_get(slots, i));
-        if (!value || is_blank(value))
+        if (!value || text_is_blank(value))
             FAIL(STATUS_INPUT, "%s: message %" PRId64 ": \"slots\" must be a list of texts", where,
                  index + 1);
         out->slots[index][i] = memory_text(value);
@@ -91,7 +87,7 @@ static status read_message(const json_t *message, const char *where, int64_t ind
         FAIL(STATUS_INPUT, "%s: message %" PRId64 ": \"content\" must be text", where, index + 1);
     enum dialogue_role who;
     TRY(read_role(json_string_value(role), where, index, out, &who));
-    if (who != ROLE_SYSTEM && is_blank(json_string_value(content)))
+    if (who != ROLE_SYSTEM && text_is_blank(json_string_value(content)))
         FAIL(STATUS_INPUT, "%s: message %" PRId64 ": \"content\" is empty", where, index + 1);
     out->messages[index].role = who;
     out->messages[index].content = memory_text(json_string_value(content));
@@ -249,6 +245,7 @@ static status read_line(const json_t *line, const char *where, enum dataset_need
     const json_t *messages = json_object_get(line, "messages");
     if (need == DATASET_UPDATE || (!messages && json_object_get(line, "reply_tokens")))
         FAIL(STATUS_INPUT, "%s: no \"history_tokens\"", where);
+    if (is_reasoning(line)) return reasoning_read(line, where, need, out);
     if (foreign_format(line))
         FAIL(STATUS_INPUT,
              "%s: this is %s, not \"messages\"; regard import-data --data FILE --out NEW converts "
@@ -257,7 +254,18 @@ static status read_line(const json_t *line, const char *where, enum dataset_need
     if (!messages)
         FAIL(STATUS_INPUT, "%s: no \"messages\"%s", where,
              need == DATASET_TRAIN ? "" : " and no \"history_tokens\"");
-    return read_messages(messages, where, need, out);
+    TRY(read_messages(messages, where, need, out));
+    return fields_read(line, where, out);
+}
+
+/* Without the blanks around it. */
+static char *line_text(const char *text, size_t size)
+{
+    while (size && strchr(" \t\r\n", text[0])) text++, size--;
+    while (size && strchr(" \t\r\n", text[size - 1])) size--;
+    char *copy = memory_allocate(size + 1);
+    memcpy(copy, text, size);
+    return copy;
 }
 
 status dialogue_parse(const char *text, size_t size, const char *where, enum dataset_need need,
@@ -267,6 +275,7 @@ status dialogue_parse(const char *text, size_t size, const char *where, enum dat
     memset(out, 0, sizeof *out);
     TRY(json_parse(text, size, where, &line));
     status s = read_line(line, where, need, out);
+    if (!s) out->json = line_text(text, size);
     json_decref(line);
     if (s) dialogue_clear(out);
     return s;
@@ -289,51 +298,11 @@ static void write_message(FILE *out, const struct dialogue *dialogue, int64_t in
     fputc('}', out);
 }
 
-static void write_marks(FILE *out, const char *key, const uint8_t *marks, int64_t count)
-{
-    if (!marks) return;
-    fprintf(out, ",\"%s\":[", key);
-    for (int64_t i = 0; i < count; i++) fprintf(out, "%s%d", i > 0 ? "," : "", marks[i]);
-    fputc(']', out);
-}
-
-static void write_tokens(FILE *out, const struct dialogue *dialogue)
-{
-    fputs("\"history_tokens\":", out);
-    json_write_integers(out, dialogue->history_tokens, dialogue->history_count);
-    write_marks(out, "salient", dialogue->salient, dialogue->history_count);
-    write_marks(out, "visible", dialogue->visible, dialogue->history_count);
-    write_marks(out, "marker", dialogue->marker, dialogue->history_count);
-    if (dialogue->cuts) {
-        fputs(",\"cuts\":", out);
-        json_write_integers(out, dialogue->cuts, dialogue->cut_count);
-    }
-    fprintf(out, ",\"turn\":%" PRId64, dialogue->turn);
-    if (dialogue->reply_count >= 0) {
-        fputs(",\"reply_tokens\":", out);
-        json_write_integers(out, dialogue->reply_tokens, dialogue->reply_count);
-    }
-    if (dialogue->logp) {
-        fputs(",\"logp\":", out);
-        json_write_floats(out, dialogue->logp, dialogue->reply_count);
-    }
-    if (dialogue->has_advantage) {
-        char number[40];
-        json_double_text(number, dialogue->advantage);
-        fprintf(out, ",\"advantage\":%s", number);
-    }
-}
-
 void dialogue_write(FILE *out, const struct dialogue *dialogue)
 {
     fputc('{', out);
     if (dialogue->id) fprintf(out, "\"id\":%s,", dialogue->id);
-    if (dialogue->has_tokens) {
-        write_tokens(out, dialogue);
-    } else {
-        fputs("\"messages\":[", out);
-        for (int64_t i = 0; i < dialogue->message_count; i++) write_message(out, dialogue, i);
-        fputc(']', out);
-    }
-    fputs("}\n", out);
+    fputs("\"messages\":[", out);
+    for (int64_t i = 0; i < dialogue->message_count; i++) write_message(out, dialogue, i);
+    fputs("]}", out);
 }

@@ -10,6 +10,6 @@
 /* where: "FILE:LINE", put before every message. */
 status dialogue_parse(const char *text, size_t size, const char *where, enum dataset_need need,
                       struct dialogue *out);
-void dialogue_write(FILE *out, const struct dialogue *dialogue); /* one line */
+void dialogue_write(FILE *out, const struct dialogue *dialogue); /* its id, messages and slots */
 
 #endif

@@ -97,7 +97,8 @@ static status turn_add(void *context, const struct history *history,
     const struct collector *collector = context;
     const struct language *language = collector->language;
     struct held_out *h = collector->held_out;
-    if (message == dialogue->message_count || dialogue->messages[message].role != ROLE_ASSISTANT)
+    if (!history_turn(history) || message == dialogue->message_count ||
+        dialogue->messages[message].role != ROLE_ASSISTANT)
         return NULL;
     bool fits;
     TRY(history_fits(history, &fits));

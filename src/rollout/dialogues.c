@@ -309,7 +309,8 @@ static status conversations_open(struct rollout *rollout, const int64_t *ids, in
                                           .first = (int32_t)k,
                                           .count = best ? (int32_t)candidates : 1};
             talk->history = history_create(rollout->history, name);
-            for (int64_t m = 0; !history_turn(talk->history); m++)
+            history_give(talk->history, dialogue_given_turns(source));
+            for (int64_t m = 0; m < dialogue_start(source); m++)
                 TRY(history_add_text(talk->history, source->messages[m].role,
                                      source->messages[m].content));
         }

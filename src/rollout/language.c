@@ -16,9 +16,10 @@ struct idf_table *language_count_words(const struct dataset *data)
         const struct dialogue *dialogue = &data->dialogues[d];
         if (!dialogue->message_count) continue;
         const char **texts = memory_allocate((size_t)dialogue->message_count * sizeof *texts);
-        for (int64_t m = 0; m < dialogue->message_count; m++)
-            texts[m] = dialogue->messages[m].content;
-        idf_add_document(table, texts, dialogue->message_count);
+        const int64_t own = dialogue->message_count - dialogue->given;
+        for (int64_t m = 0; m < own; m++)
+            texts[m] = dialogue->messages[dialogue->given + m].content;
+        idf_add_document(table, texts, own);
         free(texts);
     }
     return table;

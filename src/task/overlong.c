@@ -6,20 +6,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* `turns` of the user's messages. */
+/* `turns` of the user's messages, from the first that is not given. */
 static status dialogue_fits(const struct history_options *options, const struct dialogue *dialogue,
                             int64_t turns, bool *fits)
 {
     char name[64];
     snprintf(name, sizeof name, "line %lld", (long long)dialogue->line);
     struct history *history = history_create(options, name); /* its system message alone */
+    int64_t given = dialogue_given_turns(dialogue);
     status s = NULL;
     *fits = true;
     for (int64_t m = 0; !s && m < dialogue->message_count && turns > 0 && *fits; m++) {
         const struct message *message = &dialogue->messages[m];
         if (message->role == ROLE_SYSTEM)
             s = history_add_text(history, ROLE_SYSTEM, message->content);
-        if (message->role != ROLE_USER) continue;
+        if (message->role != ROLE_USER || given-- > 0) continue;
         turns--;
         s = history_text_fits(history, ROLE_USER, message->content, fits);
     }

@@ -12,7 +12,7 @@ struct overlong {
 };
 
 /* Takes those dialogues out of the data set of which one of the first `turns` messages of the user
- * does not fit.  An error when none is left. */
+ * that are not given does not fit.  An error when none is left. */
 status dataset_drop_overlong(const struct history_options *options, struct dataset *data,
                              int64_t turns, struct overlong *out);
 

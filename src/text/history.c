@@ -40,7 +40,7 @@ static struct history_message *open_message(struct history *history, enum dialog
         history->messages =
             memory_resize(history->messages, (size_t)history->capacity * sizeof *history->messages);
     }
-    int32_t turn = (int32_t)history_turn(history);
+    int32_t turn = history->count ? history->messages[history->count - 1].turn : 0;
     if (role == ROLE_USER || turn == 0) turn++;
     struct history_message *message = &history->messages[history->count++];
     *message = (struct history_message){.role = role, .turn = turn};
@@ -178,9 +178,15 @@ status history_add_tokens(struct history *history, enum dialogue_role role, cons
     return NULL;
 }
 
+void history_give(struct history *history, int64_t turns)
+{
+    history->given_turns = turns;
+}
+
 int64_t history_turn(const struct history *history)
 {
-    return history->count > 0 ? history->messages[history->count - 1].turn : 0;
+    const int64_t turn = history->count ? history->messages[history->count - 1].turn : 0;
+    return turn > history->given_turns ? turn - history->given_turns : 0;
 }
 
 int64_t history_message_count(const struct history *history)

@@ -42,7 +42,11 @@ status history_add_text(struct history *history, enum dialogue_role role, const 
 status history_add_tokens(struct history *history, enum dialogue_role role, const int32_t *ids,
                           int64_t count, bool ended);
 
-int64_t history_turn(const struct history *history); /* turn of the last message, 0: none */
+/* So many turns from the first are given (worked examples): they are history like any other, but
+ * turn 1 is the one behind them. */
+void history_give(struct history *history, int64_t turns);
+/* Turn of the last message; 0: there is none, or it is of a given turn. */
+int64_t history_turn(const struct history *history);
 /* The messages that were added; a default system message is none of them. */
 int64_t history_message_count(const struct history *history);
 const char *history_message_text(const struct history *history, int64_t index);
@@ -56,10 +60,11 @@ struct encoded_history {
     uint8_t *salient;
     uint8_t *prompt; /* of the last message: x(t), its marker not included, nor the end token */
     uint8_t *role;   /* enum dialogue_role of its message (the end token: of the last) */
-    int32_t *turn;   /* the turn a token belongs to, from 1 (the end token: the last turn) */
+    int32_t *turn;   /* the turn a token belongs to, given ones counted, from 1 (the end token: the
+                      * last turn) */
     int64_t count, dropped; /* dropped: tokens that history.max_tokens cut off */
     int64_t salient_count;
-    int64_t last_turn; /* t of H(t) */
+    int64_t last_turn; /* t of H(t): history_turn */
     /* Offsets c, ascending, 0 < c < count - 1, at which the history falls into segments that
      * histories may share.  For each reply in it, whose tokens stand at [b, e], e the one that
      * ended it (of a reply that was cut off the last one): b - 1 and e.  So the segments

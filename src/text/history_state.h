@@ -29,6 +29,7 @@ struct history {
     /* The system message: the dialogue's own, or with a chat format the default one. */
     struct history_message system;
     bool has_system, own_system;
+    int64_t given_turns;
 };
 
 /* Encoded histories while they grow. */

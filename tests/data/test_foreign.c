@@ -92,12 +92,13 @@ static void what_cannot_be_a_dialogue_is_left_out_and_counted(void **unused)
     status s;
     char *made = import_text("{\"id\":7,\"prompt\":\"a\",\"completion\":\"b\"}\n"
                              "{\"prompt\":\"a\",\"completion\":\" \"}\n"
-                             "{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}\n",
+                             "{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}\n"
+                             "{\"question\":\"a\",\"steps\":[\"s\"],\"answer\":\"b\"}\n",
                              false, &counts, &s);
     assert_null(s);
-    assert_int_equal(counts.read, 3);
+    assert_int_equal(counts.read, 4);
     assert_int_equal(counts.written, 1);
-    assert_int_equal(counts.left_out, 2);
+    assert_int_equal(counts.left_out, 3);
     assert_non_null(strstr(counts.first_left_out, ":2: no user's turn with an answer to it"));
     assert_int_equal(strncmp(made, "{\"id\":7,\"messages\"", 18), 0);
     free(made);

@@ -376,15 +376,56 @@ static void a_causal_rollout_prefills_what_its_dialogues_need(void **state)
     }
 }
 
+/* What the history's bytes say, special ids left out. */
+static char *history_text(const struct fixture *f, const struct experience_turn *turn)
+{
+    char *text;
+    CHECK(tokenizer_decode(f->language->history.tokenizer, turn->history_tokens,
+                           turn->history_length, true, &text));
+    return text;
+}
+
+static void a_rollout_begins_behind_what_is_given(void **state)
+{
+    struct fixture *f = *state;
+    static const int64_t first[1] = {0};
+    struct dataset *own = f->data;
+    struct config config = f->config;
+    struct experience *one;
+    config.rollout.turns = 3;
+    CHECK(dataset_read("reverse:1:2", DATASET_TRAIN, &f->data));
+    struct rollout rollout = rollout_of(f, &config);
+    CHECK(rollout_dialogues(&rollout, first, 1, 17, &one));
+    const struct dialogue *dialogue = &f->data->dialogues[one->prompt];
+    assert_int_equal(one->turn_count, CANDIDATES); /* the data's user asks once */
+    for (int k = 0; k < CANDIDATES; k++) {
+        const struct experience_turn *turn = &one->turns[k];
+        char *text = history_text(f, turn);
+        const char *at = text;
+        assert_int_equal(turn->turn, 0);
+        for (int64_t m = 0; m <= dialogue->given; m++) {
+            at = strstr(at, dialogue->messages[m].content);
+            if (!at) fail_msg("message %d is not in its place: %s", (int)m, text);
+        }
+        assert_int_equal(turn->statistics.sizes.turns, 4); /* masses are of all turns */
+        free(text);
+    }
+    experience_destroy(one);
+    dataset_free(f->data);
+    f->data = own;
+}
+
 int main(void)
 {
     const struct CMUnitTest causal[] = {
+        cmocka_unit_test(a_rollout_begins_behind_what_is_given),
         cmocka_unit_test(any_split_of_ids_gives_the_same_replayed_dialogues),
         cmocka_unit_test(any_split_of_ids_gives_the_same_simulated_dialogues),
         cmocka_unit_test(a_frozen_scorer_keeps_the_samplers_log_probabilities),
         cmocka_unit_test(a_causal_rollout_prefills_what_its_dialogues_need),
     };
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_rollout_begins_behind_what_is_given),
         cmocka_unit_test(any_split_of_ids_gives_the_same_replayed_dialogues),
         cmocka_unit_test(any_split_of_ids_gives_the_same_simulated_dialogues),
         cmocka_unit_test(each_candidate_goes_its_own_way),

@@ -8,6 +8,7 @@
 
 #include "src/task/examples.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { DIALOGUES = 9, EXAMPLES = 21 };
@@ -38,8 +39,49 @@ static void an_epoch_keeps_dialogues_together(void **state)
     assert_true(memcmp(orders[0], orders[1], sizeof orders[0]) != 0);
 }
 
+static void check_text(const struct tokenizer *tokenizer, const int32_t *ids, int64_t count,
+                       const char *wanted)
+{
+    char *text;
+    assert_null(tokenizer_decode(tokenizer, ids, count, true, &text));
+    if (!strstr(text, wanted)) fail_msg("\"%s\" has no \"%s\"", text, wanted);
+    free(text);
+}
+
+static void what_is_given_is_read_and_not_learned(void **state)
+{
+    (void)state;
+    struct tokenizer *tokenizer = tokenizer_bytes(125);
+    struct dataset *data;
+    struct example_list list;
+    const struct history_options options = {.tokenizer = tokenizer,
+                                            .user_marker = "user: ",
+                                            .assistant_marker = "assistant: ",
+                                            .max_tokens = 2048};
+    assert_null(dataset_read("story:1:3", DATASET_TRAIN, &data));
+    assert_null(examples_make(&options, data, ROLE_ASSISTANT, &list));
+    assert_int_equal(list.count, 3);
+    for (int64_t i = 0; i < list.count; i++) {
+        const struct example *example = &list.examples[i];
+        const struct dialogue *dialogue = &data->dialogues[i];
+        assert_int_equal(example->dialogue, i);
+        check_text(tokenizer, example->history, example->history_count,
+                   dialogue->messages[5].content); /* the last worked answer */
+        check_text(tokenizer, example->history, example->history_count,
+                   dialogue->messages[6].content);
+        check_text(tokenizer, example->reply, example->reply_count, dialogue->messages[7].content);
+    }
+    examples_free(&list);
+    assert_null(examples_make(&options, data, ROLE_USER, &list));
+    assert_int_equal(list.count, 0); /* the question opens the dialogue: nobody asked before it */
+    examples_free(&list);
+    dataset_free(data);
+    tokenizer_close(tokenizer);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(an_epoch_keeps_dialogues_together)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(an_epoch_keeps_dialogues_together),
+                                       cmocka_unit_test(what_is_given_is_read_and_not_learned)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

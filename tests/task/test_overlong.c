@@ -103,9 +103,30 @@ static void training_examples_leave_out_the_turns_alone(void **state)
     tokenizer_close(tokenizer);
 }
 
+static void a_message_that_is_given_may_be_cut(void **state)
+{
+    (void)state;
+    struct tokenizer *tokenizer = tokenizer_bytes(125);
+    const struct history_options options = byte_options(tokenizer);
+    struct dataset *data = dataset_of("{\"messages\":[" TURN("123456789012", "x") "," TURN(
+        "short", "y") "],\"given\":2}\n" LINE(TURN("short", "y")));
+    struct overlong overlong;
+    assert_null(dataset_drop_overlong(&options, data, 1, &overlong));
+    assert_int_equal(overlong.dialogues, 0);
+    dataset_free(data);
+    data = dataset_of("{\"messages\":[" TURN("short", "x") "," TURN(
+        "123456789012", "y") "],\"given\":2}\n" LINE(TURN("short", "y")));
+    assert_null(dataset_drop_overlong(&options, data, 1, &overlong));
+    assert_int_equal(overlong.dialogues, 1);
+    assert_int_equal(overlong.first_line, 1);
+    dataset_free(data);
+    tokenizer_close(tokenizer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_message_that_is_given_may_be_cut),
         cmocka_unit_test(dialogues_that_cannot_be_asked_are_left_out),
         cmocka_unit_test(a_data_set_without_any_that_fits_is_refused),
         cmocka_unit_test(training_examples_leave_out_the_turns_alone),

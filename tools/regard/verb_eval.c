@@ -8,9 +8,10 @@
 #include <math.h>
 #include <string.h>
 
-const char eval_formats[] = "--data: dialogues, a JSON line each, or synthetic:SEED:COUNT.\n"
-                            "--samples: a JSON line a reply, as regard score --help has it, with "
-                            "line (of --data) and gold.\n";
+const char eval_formats[] =
+    "--data: dialogues, a JSON line each, or a set that is made (synthetic:SEED:COUNT).\n"
+    "--samples: a JSON line a reply, as regard score --help has it, with "
+    "line (of --data) and gold.\n";
 
 /* An evaluation's file, all of it before anything is printed; null is NaN. */
 static status table_read(const char *path, const struct reward_settings *reward,

@@ -1,5 +1,9 @@
-/* import-data: dialogues of other programs' formats to lines of "messages". */
+/* import-data: dialogues of other programs' formats to lines of "messages"; generated sets to
+ * files.
+ */
+#include "src/base/data_name.h"
 #include "src/base/log.h"
+#include "src/data/dialogue.h"
 #include "src/data/foreign.h"
 #include "tools/regard/command.h"
 
@@ -18,12 +22,27 @@ const char import_data_formats[] =
     "of\n"
     "its own, for models with a chat format.  An assistant's opening and a user's last words are "
     "cut\n"
-    "off; dialogues with other roles (tools) are left out, and counted.\n";
+    "off; dialogues with other roles (tools) are left out, and counted.\n"
+    "The name of a set that is made (story:SEED:COUNT, see --data) in place of FILE writes its "
+    "lines.\n";
+
+static status generated_write(const struct command *command)
+{
+    struct dataset *data;
+    if (command->keep_system)
+        FAIL(STATUS_USAGE, "--keep-system: %s has no system messages", command->data);
+    TRY(dataset_read(command->data, DATASET_TRAIN, &data));
+    status s = dataset_write(data, command->out);
+    if (!s) log_line(LOG_INFO, "%lld lines written", (long long)data->count);
+    dataset_free(data);
+    return s;
+}
 
 status verb_import_data(struct command *command)
 {
     struct file_writer out;
     struct import_counts counts;
+    if (data_is_generated(command->data)) return generated_write(command);
     TRY(file_begin(&out, command->out));
     status s = dialogues_import(command->data, command->keep_system, out.stream, &counts);
     if (!s) s = file_commit(&out);

@@ -204,7 +204,8 @@ static status reply_add(void *context, const struct history *history,
 {
     const struct turns *turns = context;
     struct block *block = turns->block;
-    if (message == dialogue->message_count || dialogue->messages[message].role != ROLE_ASSISTANT)
+    if (!history_turn(history) || message == dialogue->message_count ||
+        dialogue->messages[message].role != ROLE_ASSISTANT)
         return NULL;
     TRY(prompt_from_history(history, &turns->session->settings,
                             &block->prompts[block->prompt_count]));

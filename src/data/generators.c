@@ -1,0 +1,70 @@
+/* The table of generators and how their names are written; see generators.h. */
+#include "src/data/generators.h"
+
+#include "src/data/corpus.h"
+#include "src/data/jsonl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COUNT_MAX = 10000000 };
+
+static status corpus_line(int64_t seed, int64_t index, int level, FILE *line)
+{
+    struct dialogue dialogue;
+    (void)level;
+    TRY(corpus_dialogue(seed, index, &dialogue));
+    dialogue_write(line, &dialogue);
+    dialogue_clear(&dialogue);
+    return NULL;
+}
+
+static const struct generator generators[] = {
+    {"synthetic", 0, corpus_line},
+    {"reverse", 0, task_reverse},
+    {"story", 0, task_story},
+    {"slot", 0, task_slot},
+    {"reasoning", REASONING_LEVELS, task_reasoning},
+};
+
+/* Whole numbers from 0 with a colon between them; how many, or -1 where there is anything else. */
+static int read_numbers(const char *text, int64_t *out, int max)
+{
+    for (int count = 0; count < max;) {
+        char *end;
+        if (*text < '0' || *text > '9') return -1;
+        errno = 0;
+        out[count++] = strtoll(text, &end, 10);
+        if (errno || (*end && *end != ':')) return -1;
+        if (!*end) return count;
+        text = end + 1;
+    }
+    return -1;
+}
+
+status generated_parse(const char *path, struct generated *out)
+{
+    const size_t length = strcspn(path, ":");
+    const struct generator *one = generators;
+    while (strlen(one->name) != length || strncmp(path, one->name, length) != 0) one++;
+    const int least = one->levels ? 3 : 2;
+    int64_t numbers[4] = {0};
+    const int count = read_numbers(path + length + 1, numbers, least + 1);
+    const bool bad_count = count < least || numbers[1] < 1 || numbers[1] > COUNT_MAX;
+    if (bad_count && one->levels)
+        FAIL(
+            STATUS_INPUT,
+            "%s: write %s:SEED:COUNT:LEVEL or %s:SEED:COUNT:LEVEL:FIRST, COUNT from 1 to %d, LEVEL "
+            "from 1 to %d",
+            path, one->name, one->name, COUNT_MAX, one->levels);
+    if (bad_count)
+        FAIL(STATUS_INPUT, "%s: write %s:SEED:COUNT or %s:SEED:COUNT:FIRST, COUNT from 1 to %d",
+             path, one->name, one->name, COUNT_MAX);
+    if (one->levels && (numbers[2] < 1 || numbers[2] > one->levels))
+        FAIL(STATUS_INPUT, "%s: there is no level %lld, only 1 to %d", path, (long long)numbers[2],
+             one->levels);
+    *out = (struct generated){one, numbers[0], numbers[1], numbers[least],
+                              one->levels ? (int)numbers[2] : 0};
+    return NULL;
+}

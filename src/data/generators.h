@@ -1,0 +1,36 @@
+/* The data that is made from a seed: a table of generators, each of which writes lines as a file
+ * would have them. */
+#ifndef REGARD_DATA_GENERATORS_H
+#define REGARD_DATA_GENERATORS_H
+
+#include "src/base/status.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+struct generator {
+    const char *name;
+    int levels; /* of difficulty, from 1; 0: it has none */
+    /* Line `index` of the set `seed`, without a line break: a pure function of the three. */
+    status (*write)(int64_t seed, int64_t index, int level, FILE *line);
+};
+
+/* What "NAME:SEED:COUNT[:FIRST]" or, with levels, "NAME:SEED:COUNT:LEVEL[:FIRST]" says. */
+struct generated {
+    const struct generator *generator;
+    int64_t seed, count, first;
+    int level;
+};
+/* path: one that data_is_generated (src/base/data_name.h) knows. */
+status generated_parse(const char *path, struct generated *out);
+
+/* src/data/tasks.c: questions with one right answer, for small chat models.  `reverse` and `story`
+ * begin with three worked examples, the same in every line ("given"). */
+status task_reverse(int64_t seed, int64_t index, int level, FILE *line);
+status task_story(int64_t seed, int64_t index, int level, FILE *line);
+status task_slot(int64_t seed, int64_t index, int level, FILE *line);
+/* src/data/reasoning.c: word problems of REASONING_LEVELS levels with question, steps, answer. */
+enum { REASONING_LEVELS = 5 };
+status task_reasoning(int64_t seed, int64_t index, int level, FILE *line);
+
+#endif
