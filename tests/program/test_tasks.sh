@@ -21,8 +21,8 @@ grep -q -- "--keep-system: story:1:3 has no system messages" "$work/err" || fail
 for data in reverse:1:3 "$work/reverse:1:3.jsonl"; do
     rm -rf "$work/run"
     expect_status 0 "$regard" sft --config $tiny "${small[@]}" --set "data.train=$data" \
-        --set data.valid=reverse:1:2:100 --set train.updates=2 --set checkpoint.every=2 \
-        --set eval.every=2 --run "$work/run"
+        --set data.valid=reverse:1:2:100 --set sft.updates=2 --set sft.batch=2 \
+        --set checkpoint.every=2 --set eval.every=2 --run "$work/run"
     model=$(newest "$work/run")
     hash=$(parameters_hash "$model")
     expect_same "$data" "${named:=$hash}" "$hash"
