@@ -227,18 +227,27 @@ struct sampling {
                               * full softmax: KL(uniform || p) (arXiv 2505.19590); or NULL */
 };
 
+/* An entropy bonus: the loss has -coef * weight[i] * (entropy of row i's softmax) too. */
+struct entropy_bonus {
+    const float *entropy, *weight; /* [m] */
+    float coef;
+};
+
 /* The clipped surrogate of a batch's reply tokens (docs/reward.md, PPO). All [tokens]. */
 struct ppo_tokens {
     int64_t tokens;
     const float *logp_new, *logp_old;
+    const float *log_ratio; /* log r of the token's reply; NULL: logp_new - logp_old, its own */
     const float *logp_ref;  /* NULL when kl_coef is 0 */
     const float *advantage; /* the token's own */
     const float *weight;    /* the token's share of the mean: 1 / tokens of the batch */
-    float clip, kl_coef;    /* k3 in the loss, with weight */
+    bool clip_weight;       /* r cut to the bounds is a weight of logp_new, not differentiated */
+    float clip, clip_high;  /* r's bounds: 1 - clip, 1 + clip_high */
+    float kl_coef;          /* k3 in the loss, with weight */
     float kl_low, kl_high;  /* k3 and its gradient are of logp_new - logp_ref within these */
     float *loss;            /* weight * (-min(...) + kl_coef * k3) */
-    float *dlogp;           /* d loss / d logp_new */
-    float *clipped;         /* 1 where the clip is active (its gradient is zero) */
+    float *dlogp;           /* d loss / d logp_new, of log_ratio as if each were the token's own */
+    float *clipped;         /* 1 where the bounds changed the loss */
     float *kl;              /* k3 when logp_ref is given, else 0 */
 };
 
@@ -396,12 +405,13 @@ struct ops {
     void (*softmax_loss)(struct queue *q, float *logp, float *entropy, float *lse, float *kl,
                          float *self_certainty, const float *logits, const float *reference_logits,
                          const int32_t *targets, float temperature, int64_t m, int64_t vocabulary);
-    /* dlogits = dlogp[i] / temperature * ((1 - smoothing) onehot + smoothing / V - softmax);
-     * dlogits may be logits where `real` is fp32. */
+    /* dlogits = dlogp[i] / temperature * ((1 - smoothing) onehot + smoothing / V - softmax), and
+     * with a bonus (NULL: none) coef * weight[i] / temperature * softmax (log softmax + entropy[i])
+     * more; dlogits may be logits where `real` is fp32. */
     void (*softmax_loss_backward)(struct queue *q, real *dlogits, const float *logits,
                                   const float *lse, const int32_t *targets, const float *dlogp,
-                                  float temperature, float smoothing, int64_t m,
-                                  int64_t vocabulary);
+                                  float temperature, float smoothing,
+                                  const struct entropy_bonus *bonus, int64_t m, int64_t vocabulary);
     void (*sample)(struct queue *q, const struct sampling *s);
     void (*ppo_loss)(struct queue *q, const struct ppo_tokens *p);
     /* sum[0] = sum of x^2 in float64, one fixed order */

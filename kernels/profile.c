@@ -201,9 +201,10 @@ TIMED(softmax_loss,
       const float *logits, const float *reference, const int32_t *targets, float temperature,
       int64_t m, int64_t vocabulary)
 TIMED(softmax_loss_backward,
-      (q, dlogits, logits, lse, targets, dlogp, temperature, smoothing, m, vocabulary),
+      (q, dlogits, logits, lse, targets, dlogp, temperature, smoothing, bonus, m, vocabulary),
       real *dlogits, const float *logits, const float *lse, const int32_t *targets,
-      const float *dlogp, float temperature, float smoothing, int64_t m, int64_t vocabulary)
+      const float *dlogp, float temperature, float smoothing, const struct entropy_bonus *bonus,
+      int64_t m, int64_t vocabulary)
 TIMED(sample, (q, s), const struct sampling *s)
 TIMED(ppo_loss, (q, t), const struct ppo_tokens *t)
 TIMED(square_sum, (q, sum, x, count), double *sum, const float *x, int64_t count)

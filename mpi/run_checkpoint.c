@@ -33,19 +33,30 @@ struct learner_vector {
     const struct optimizer *of;
 };
 
-enum { VECTORS_MAX = 5 };
+enum { VECTORS_MAX = 6 };
+
+/* Of reference.every: where the reference now stands. */
+static int64_t reference_vector(const struct learner *learner, int64_t count,
+                                struct learner_vector out[VECTORS_MAX])
+{
+    if (!learner->settings.reference_every) return count;
+    const struct optimizer *like = learner->policy_optimizer; /* as many, in the same slices */
+    float *values = model_trained(learner->reference)->values;
+    out[count] = (struct learner_vector){"reference.values", values + like->begin, values, like};
+    return count + 1;
+}
 
 static int64_t vectors_of(const struct learner *learner, struct learner_vector out[VECTORS_MAX])
 {
     const struct optimizer *policy = learner->policy_optimizer, *critic = learner->critic_optimizer;
     out[0] = (struct learner_vector){"policy.m", policy->m, NULL, policy};
     out[1] = (struct learner_vector){"policy.v", policy->v, NULL, policy};
-    if (!critic) return 2;
+    if (!critic) return reference_vector(learner, 2, out);
     float *values = learner->critic_parameters->values;
     out[2] = (struct learner_vector){"critic.values", values + critic->begin, values, critic};
     out[3] = (struct learner_vector){"critic.m", critic->m, NULL, critic};
     out[4] = (struct learner_vector){"critic.v", critic->v, NULL, critic};
-    return 5;
+    return reference_vector(learner, 5, out);
 }
 
 /* This learner's slice of every vector. */
@@ -206,5 +217,8 @@ status run_checkpoint_load(struct run_folder *folder, struct learner *learner, f
     TRY(policy_load(learner, path, folder->start));
     TRY(run_state_load(&state, path));
     for (int64_t i = 0; i < count; i++) TRY(vector_load(learner, path, &vectors[i]));
+    const int64_t every = learner->settings.reference_every;
+    if (every && folder->start >= every)
+        TRY(model_refresh_update(learner->reference, folder->start - folder->start % every));
     return learner->critic ? critic_refresh_update(learner->critic, folder->start) : NULL;
 }

@@ -166,7 +166,8 @@ static status reference_set(void *run, int64_t index, const void *values, int64_
     (void)index, (void)count;
     struct model *reference = ((struct run_state *)run)->learner->reference;
     char hex[65] = "";
-    if (!reference) return NULL;
+    /* One that moved is a vector of the checkpoint. */
+    if (!reference || ((struct run_state *)run)->learner->settings.reference_every) return NULL;
     TRY(parameters_hash(model_trained(reference), hex));
     const struct config *config = &((struct run_state *)run)->folder->options->config;
     if (strcmp(values, hex) != 0)
@@ -231,6 +232,23 @@ static void statistics_row(const struct reward_settings *reward, int64_t term,
     snprintf(row->name, sizeof row->name, "running.%s", reward_term_name(reward, term));
 }
 
+/* Of returns.center; a checkpoint without it was of a run without that key. */
+static status center_get(const void *run, int64_t index, struct state_value *out)
+{
+    (void)index;
+    running_statistic_save(&saved(run)->statistics->reward, out->room.doubles);
+    out->values = out->room.doubles;
+    out->count = 3;
+    return NULL;
+}
+
+static status center_set(void *run, int64_t index, const void *values, int64_t count)
+{
+    (void)index, (void)count;
+    return running_statistic_load(&((struct run_state *)run)->statistics->reward, "returns.center",
+                                  values);
+}
+
 /* ---- the table ---- */
 
 static const struct state_row table[] = {
@@ -250,6 +268,7 @@ static const struct state_row table[] = {
     {"best_saved_metric", STATE_DOUBLES, 1, false, BEST_SAVED_METRIC, evaluation_number_get,
      evaluation_number_set},
     {"reference", STATE_TEXT, -1, false, 0, reference_get, reference_set},
+    {"returns.center", STATE_DOUBLES, 3, true, 0, center_get, center_set},
     {"lagging", STATE_FLOATS, -1, false, 0, lagging_get, lagging_set},
 };
 

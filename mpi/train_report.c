@@ -83,6 +83,11 @@ void trainer_measure(const struct trainer *t, const struct update_metrics *m,
     for (int64_t k = 0; k < m->statistics.count; k++)
         metric_list_add(metrics, m->statistics.list[k].value, "%s", m->statistics.list[k].name);
     metric_list_add(metrics, m->end_rate, "end_rate");
+    if (t->run.config->group.filter)
+        metric_list_add(metrics, (double)m->groups_dropped, "groups_dropped");
+    if (t->run.config->reward.overlong > 0) metric_list_add(metrics, m->overlong, "overlong");
+    if (t->run.config->returns.center)
+        metric_list_add(metrics, t->run.learner->statistics.reward.mean, "reward_center");
     metric_list_add(metrics, m->distinct_2, "distinct_2");
     metric_list_add(metrics, m->advantage_deviation, "advantage_deviation");
     if (t->run.learner->critic) {

@@ -34,7 +34,10 @@ static status reference_open(struct trainer *t, struct model **out)
     const struct config *config = t->run.config;
     const char *path = config->model.reference_path;
     if (path[0]) return model_open_merged(path, t->run.queue, false, out);
-    if (!run_has_adapters(config) || config->adapter.path[0]) return policy_open(t, false, out);
+    /* One that follows the policy has adapters of its own: they begin as nothing. */
+    const bool moves = config->reference.every > 0;
+    if (!run_has_adapters(config) || config->adapter.path[0] || moves)
+        return policy_open(t, false, out);
     *out = t->base;
     return NULL;
 }

@@ -117,7 +117,8 @@ void cpu_softmax_loss(struct queue *q, float *logp, float *entropy, float *lse, 
                       const int32_t *targets, float temperature, int64_t m, int64_t vocabulary);
 void cpu_softmax_loss_backward(struct queue *q, real *dlogits, const float *logits,
                                const float *lse, const int32_t *targets, const float *dlogp,
-                               float temperature, float smoothing, int64_t m, int64_t vocabulary);
+                               float temperature, float smoothing,
+                               const struct entropy_bonus *bonus, int64_t m, int64_t vocabulary);
 void cpu_sample(struct queue *q, const struct sampling *s);
 void cpu_ppo_loss(struct queue *q, const struct ppo_tokens *p);
 void cpu_square_sum(struct queue *q, double *sum, const float *x, int64_t count);

@@ -6,20 +6,30 @@
 
 enum { thread_work = 1 << 12 }; /* tokens below which one thread does all */
 
-/* r = exp(logp_new - logp_old);  surrogate = min(r A, clip(r, 1 - c, 1 + c) A), whose gradient
- * is r A where it is the first of the two, else 0.
+/* r = exp(logp_new - logp_old);  surrogate = min(r A, clip(r, 1 - clip, 1 + clip_high) A), whose
+ * gradient is r A where it is the first of the two, else 0 (two bounds: arXiv 2503.14476).
+ * With log_ratio r is the reply's, of which each token has the gradient r A that it would have of a
+ * ratio of its own (GSPO-token, arXiv 2507.18071, eq. 13).
+ * With clip_weight the surrogate is clip(r, ...) A logp_new, the first factor a constant: every
+ * token has a gradient (CISPO, arXiv 2506.13585, eq. 4).  A NaN in r stays one.
  * k = logp_new - logp_ref, cut to [kl_low, kl_high];  k3 = exp(-k) - 1 + k, whose gradient is
  * 1 - exp(-k): beyond a bound the pull back to the reference goes on, as strong as at the bound.
  * In float64, rounded once at the end: k3 is small beside its terms. */
 static void token_loss(const struct ppo_tokens *p, int64_t i)
 {
     const double advantage = p->advantage[i], weight = p->weight[i];
-    const double ratio = exp((double)p->logp_new[i] - (double)p->logp_old[i]);
-    const double low = 1 - (double)p->clip, high = 1 + (double)p->clip;
+    const double ratio = exp(p->log_ratio ? (double)p->log_ratio[i]
+                                          : (double)p->logp_new[i] - (double)p->logp_old[i]);
+    const double low = 1 - (double)p->clip, high = 1 + (double)p->clip_high;
     const double bounded = ratio < low ? low : ratio > high ? high : ratio;
-    const bool clipped = bounded * advantage < ratio * advantage;
+    const bool clipped =
+        p->clip_weight ? bounded != ratio : bounded * advantage < ratio * advantage;
     double loss = clipped ? -bounded * advantage : -ratio * advantage;
     double gradient = clipped ? 0 : -ratio * advantage;
+    if (p->clip_weight) {
+        gradient = -bounded * advantage;
+        loss = gradient * (double)p->logp_new[i];
+    }
     double k3 = 0;
     if (p->logp_ref) {
         const double k1 = (double)p->logp_new[i] - (double)p->logp_ref[i];

@@ -67,6 +67,10 @@ struct row_functions {
     /* out = factor * (uniform - e^(logits / temperature - lse)); out may be logits */
     void (*softmax_gradient)(float *out, const float *logits, float temperature, float lse,
                              float uniform, float factor, int64_t vocabulary);
+    /* The same and bonus * p (log p + entropy), p = e^(logits / temperature - lse); 0 log 0 = 0 */
+    void (*softmax_entropy_gradient)(float *out, const float *logits, float temperature, float lse,
+                                     float uniform, float factor, float entropy, float bonus,
+                                     int64_t vocabulary);
 };
 
 extern const struct row_functions rows_c, rows_avx2, rows_avx512;

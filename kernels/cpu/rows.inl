@@ -400,6 +400,17 @@ static void softmax_gradient(float *out, const float *x, float temperature, floa
     }
 }
 
+static void softmax_entropy_gradient(float *out, const float *x, float temperature, float lse,
+                                     float uniform, float factor, float entropy, float bonus,
+                                     int64_t vocabulary)
+{
+    for (int64_t i = 0; i < vocabulary; i += VECTOR_LANES) {
+        vec logp = vec_load(x + i, vocabulary - i, 0.0f) / temperature - lse, p = vec_exp(logp);
+        vec slope = vec_select(p > 0.0f, p * (logp + entropy), p);
+        vec_store(out + i, vocabulary - i, (uniform - p) * factor + bonus * slope);
+    }
+}
+
 const struct row_functions ROWS_NAME = {
     .product = product,
     .transpose = transpose,
@@ -418,4 +429,5 @@ const struct row_functions ROWS_NAME = {
     .divergence = divergence,
     .exponentials = exponentials,
     .softmax_gradient = softmax_gradient,
+    .softmax_entropy_gradient = softmax_entropy_gradient,
 };

@@ -37,18 +37,24 @@ void cpu_softmax_loss(struct queue *q, float *logp, float *entropy, float *lse, 
 
 void cpu_softmax_loss_backward(struct queue *q, real *dlogits_, const float *logits,
                                const float *lse, const int32_t *targets, const float *dlogp,
-                               float temperature, float smoothing, int64_t m, int64_t vocabulary)
+                               float temperature, float smoothing,
+                               const struct entropy_bonus *bonus, int64_t m, int64_t vocabulary)
 {
     float *dlogits = dlogits_;
     const struct row_functions *rows = rows_of(q);
     const float uniform = smoothing / (float)vocabulary;
 #pragma omp parallel for num_threads(q->threads) schedule(static) if (m > 1)
     for (int64_t i = 0; i < m; i++) {
+        const float *x = logits + i * vocabulary;
         float *d = dlogits + i * vocabulary;
         const float factor = dlogp[i] / temperature;
         if (!target_valid(q, "softmax_loss_backward", targets[i], vocabulary)) continue;
-        rows->softmax_gradient(d, logits + i * vocabulary, temperature, lse[i], uniform, factor,
-                               vocabulary);
+        if (bonus)
+            rows->softmax_entropy_gradient(
+                d, x, temperature, lse[i], uniform, factor, bonus->entropy[i],
+                bonus->coef * bonus->weight[i] / temperature, vocabulary);
+        else
+            rows->softmax_gradient(d, x, temperature, lse[i], uniform, factor, vocabulary);
         d[targets[i]] += (1.0f - smoothing) * factor;
     }
 }

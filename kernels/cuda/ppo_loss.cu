@@ -10,12 +10,17 @@ static __global__ void __launch_bounds__(threads) ppo_loss_kernel(struct ppo_tok
     const int64_t i = (int64_t)blockIdx.x * threads + threadIdx.x;
     if (i >= p.tokens) return;
     const double advantage = p.advantage[i], weight = p.weight[i];
-    const double ratio = exp((double)p.logp_new[i] - (double)p.logp_old[i]);
-    const double low = 1 - (double)p.clip, high = 1 + (double)p.clip;
+    const double ratio =
+        exp(p.log_ratio ? (double)p.log_ratio[i] : (double)p.logp_new[i] - (double)p.logp_old[i]);
+    const double low = 1 - (double)p.clip, high = 1 + (double)p.clip_high;
     const double bounded = ratio < low ? low : ratio > high ? high : ratio;
-    const bool clipped = bounded * advantage < ratio * advantage;
+    const bool clipped = p.clip_weight ? bounded != ratio : bounded * advantage < ratio * advantage;
     double loss = clipped ? -bounded * advantage : -ratio * advantage;
     double gradient = clipped ? 0 : -ratio * advantage;
+    if (p.clip_weight) {
+        gradient = -bounded * advantage;
+        loss = gradient * (double)p.logp_new[i];
+    }
     double k3 = 0;
     if (p.logp_ref) {
         const double k1 = (double)p.logp_new[i] - (double)p.logp_ref[i];

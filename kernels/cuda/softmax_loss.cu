@@ -59,8 +59,8 @@ static __global__ void __launch_bounds__(threads)
     softmax_loss_backward_kernel(T *dlogits, const float *logits, const float *__restrict__ lse,
                                  const int32_t *__restrict__ targets,
                                  const float *__restrict__ dlogp, float temperature,
-                                 float smoothing, int64_t vocabulary, bool vectorized,
-                                 int *__restrict__ mistake)
+                                 float smoothing, struct entropy_bonus bonus, int64_t vocabulary,
+                                 bool vectorized, int *__restrict__ mistake)
 {
     const int64_t row = blockIdx.x, first = 8 * ((int64_t)blockIdx.y * threads + threadIdx.x);
     const int32_t target = targets[row];
@@ -70,8 +70,13 @@ static __global__ void __launch_bounds__(threads)
     }
     const float factor = dlogp[row] / temperature, uniform = smoothing / (float)vocabulary;
     const float total = lse[row];
+    const bool with_bonus = bonus.entropy != NULL;
+    const float entropy = with_bonus ? bonus.entropy[row] : 0.0f;
+    const float share = with_bonus ? bonus.coef * bonus.weight[row] / temperature : 0.0f;
     const auto gradient = [&](float logit, int64_t i) {
-        const float p = expf(logit / temperature - total), rest = (uniform - p) * factor;
+        const float z = logit / temperature - total, p = expf(z);
+        float rest = (uniform - p) * factor;
+        if (with_bonus) rest += share * (p * weighted_by(p, z + entropy));
         return i == target ? rest + (1.0f - smoothing) * factor : rest;
     };
     logits += row * vocabulary, dlogits += row * vocabulary;
@@ -99,12 +104,15 @@ void cuda_softmax_loss(struct queue *q, float *logp, float *entropy, float *lse,
 
 void cuda_softmax_loss_backward(struct queue *q, real *dlogits, const float *logits,
                                 const float *lse, const int32_t *targets, const float *dlogp,
-                                float temperature, float smoothing, int64_t m, int64_t vocabulary)
+                                float temperature, float smoothing,
+                                const struct entropy_bonus *bonus, int64_t m, int64_t vocabulary)
 {
     if (m == 0) return;
     const dim3 grid((unsigned)m, (unsigned)cuda_divide_up(vocabulary, 8 * threads));
     const bool vectorized = octets_fit(vocabulary, (char *)dlogits, logits);
+    const struct entropy_bonus none = {NULL, NULL, 0.0f};
     cuda_with_element(q, cuda_launch(q, softmax_loss_backward_kernel<element>, grid, threads, 0,
                                      (element *)dlogits, logits, lse, targets, dlogp, temperature,
-                                     smoothing, vocabulary, vectorized, cuda_queue_of(q)->mistake));
+                                     smoothing, bonus ? *bonus : none, vocabulary, vectorized,
+                                     cuda_queue_of(q)->mistake));
 }

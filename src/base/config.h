@@ -97,7 +97,7 @@ struct config {
     } attention;
     struct {
         int form;
-    } coverage, focus;
+    } coverage, focus, credit;
     struct {
         int form;
         double delta0, kappa;
@@ -107,6 +107,7 @@ struct config {
     } repetition;
     struct {
         double alpha, beta, gamma, gamma_self;
+        double overlong; /* share of rollout.max_new_tokens; 0: no penalty */
         int scale;
         char format[CONFIG_TEXT_MAX];  /* a regular expression */
         struct config_weights sources; /* by enum reward_source; none listed: attention, 1 */
@@ -126,14 +127,27 @@ struct config {
         double lambda;
     } gae;
     struct {
+        bool center;
+    } returns;
+    struct {
+        int context;
+    } single_turn;
+    struct {
         int form;
+        bool filter;
     } group;
     struct {
         int64_t epochs;
-        double clip;
+        double clip, clip_high; /* clip_high 0: as clip */
         bool whiten;
-        int loss;
+        int loss, ratio, form;
     } ppo;
+    struct {
+        double coef;
+    } entropy;
+    struct {
+        int64_t every; /* 0: the reference stays */
+    } reference;
     struct {
         double coef, clamp;
         int in, estimator;

@@ -1,5 +1,5 @@
 /* Keys that contradict each other; see config.h. */
-#include "src/base/config.h"
+#include "src/base/config_check.h"
 
 #include <string.h>
 
@@ -53,6 +53,8 @@ status config_check(const struct config *config, enum config_scope scope)
     if (config->rounding == ROUNDING_STOCHASTIC && config->precision == PRECISION_FP32)
         FAIL(STATUS_INPUT, "rounding: stochastic rounds to bf16, but precision is fp32");
     TRY(sources_check(config));
+    if (config->single_turn.context == SINGLE_TURN_PROMPT && config->task != TASK_SINGLE_TURN)
+        FAIL(STATUS_INPUT, "single_turn.context does nothing without task: single_turn");
     if (scope == CONFIG_INFERENCE) return NULL;
     /* What chooses would be of another update than the weights, which on some numbers of ranks. */
     if (config->pipeline.lag > 0 && config->rollout.continue_with == CONTINUE_BEST &&
@@ -92,6 +94,7 @@ status config_check(const struct config *config, enum config_scope scope)
     if (config->rollout.temperature == 0)
         FAIL(STATUS_INPUT,
              "train needs rollout.temperature above 0: greedy replies do not explore");
+    TRY(config_check_learning(config));
     if (config->rollout.user == USER_MODEL && !config->model.user_path[0])
         FAIL(STATUS_INPUT, "rollout.user: model needs model.user_path");
     if (config->guard.patience && (!config->eval.every || !config->data.valid[0]))

@@ -15,7 +15,8 @@ enum random_purpose {
     RANDOM_SIMULATOR,
     RANDOM_ROUNDING,
     RANDOM_INITIAL_ADAPTERS,
-    RANDOM_SOURCE
+    RANDOM_SOURCE,
+    RANDOM_CREDIT
 };
 
 void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);

@@ -33,19 +33,21 @@ static void advantage_gae(const struct learn_settings *settings, struct advantag
     }
 }
 
-/* One dialogue and turn's candidates, of which n spans: rloo, R minus the mean of the others; mean,
- * R minus the mean; grpo, that over deviation + 1e-6.  R is the sum over a reply's spans, which all
- * get its advantage. */
-static void advantage_of_group(int form, struct advantage_item *items, const int64_t *order,
+/* One dialogue and turn's candidates, of which n spans: rloo, R minus the mean of the others; mean
+ * and global, R minus the mean; grpo, that over deviation + 1e-6.  R is the sum over a reply's
+ * spans, which all get its advantage.  Returns whether all R are equal. */
+static bool advantage_of_group(int form, struct advantage_item *items, const int64_t *order,
                                int64_t n)
 {
     double sum = 0, squares = 0, replies = 0;
+    bool equal = true;
     for (int64_t i = 0, end; i < n; i = end) {
         struct advantage_item *first = &items[order[i]];
         first->advantage = first->reward;
         for (end = i + 1; end < n && turn_key_same_reply(&items[order[end]].key, &first->key);
              end++)
             first->advantage += items[order[end]].reward;
+        equal = equal && first->advantage == items[order[0]].advantage;
         sum += first->advantage;
         replies++;
     }
@@ -63,23 +65,61 @@ static void advantage_of_group(int form, struct advantage_item *items, const int
         struct advantage_item *item = &items[order[i]];
         if (item->key.span != 0)
             item->advantage = items[order[i - 1]].advantage;
-        else if (replies > 1 && form != GROUP_MEAN)
+        else if (replies > 1 && (form == GROUP_RLOO || form == GROUP_GRPO))
             item->advantage *= factor;
+    }
+    return equal;
+}
+
+static void drop(struct advantage_item *items, const int64_t *order, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        items[order[i]].advantage = 0;
+        items[order[i]].dropped = true;
     }
 }
 
-/* Minus the mean (when centered), over the root of the mean square about it + 1e-8. */
-static void whiten(struct advantage_item *items, int64_t count, const int64_t *order, bool centered)
+/* What of the batch is whitened: all that was not dropped; of each span, or of each reply once. */
+struct whitening {
+    bool centered, by_reply;
+};
+
+static bool counts(const struct whitening *how, const struct advantage_item *item)
 {
-    double sum = 0, squares = 0;
-    for (int64_t i = 0; centered && i < count; i++) sum += items[order[i]].advantage;
-    double mean = sum / (double)count;
+    return !item->dropped && !(how->by_reply && item->key.span != 0);
+}
+
+/* Minus the mean (when centered), over the root of the mean square about it + 1e-8. */
+static void whiten(struct advantage_item *items, int64_t count, const int64_t *order,
+                   const struct whitening *how)
+{
+    double sum = 0, squares = 0, counted = 0;
     for (int64_t i = 0; i < count; i++) {
-        double about = items[order[i]].advantage - mean;
+        if (!counts(how, &items[order[i]])) continue;
+        if (how->centered) sum += items[order[i]].advantage;
+        counted++;
+    }
+    if (counted == 0) return;
+    const double mean = sum / counted;
+    for (int64_t i = 0; i < count; i++) {
+        if (!counts(how, &items[order[i]])) continue;
+        const double about = items[order[i]].advantage - mean;
         squares += about * about;
     }
-    double divisor = sqrt(squares / (double)count) + 1e-8;
-    for (int64_t i = 0; i < count; i++) items[i].advantage = (items[i].advantage - mean) / divisor;
+    const double divisor = sqrt(squares / counted) + 1e-8;
+    for (int64_t i = 0; i < count; i++)
+        if (!items[i].dropped) items[i].advantage = (items[i].advantage - mean) / divisor;
+}
+
+/* ppo.whiten; global is always over the batch's deviation, grpo never. */
+static void whiten_as_set(const struct learn_settings *settings, struct advantage_item *items,
+                          int64_t count, const int64_t *order)
+{
+    const bool group = settings->advantage == ADVANTAGE_GROUP;
+    const bool global = group && settings->group_form == GROUP_GLOBAL;
+    const struct whitening how = {.centered = !group || global, .by_reply = global};
+    if (global || (settings->whiten && !(group && settings->group_form == GROUP_GRPO)))
+        whiten(items, count, order, &how);
 }
 
 /* G of the span; with critic.target best the first span of a reply, before which the candidates of
@@ -111,10 +151,11 @@ static status compute(const struct learn_settings *settings, struct advantage_it
     if (settings->advantage == ADVANTAGE_GAE) advantage_gae(settings, items, count, order, next);
     for (int64_t begin = 0, end; group && begin < count; begin = end) {
         end = turn_group_end(items, sizeof *items, count, order, begin);
-        advantage_of_group(settings->group_form, items, order + begin, end - begin);
+        const bool equal =
+            advantage_of_group(settings->group_form, items, order + begin, end - begin);
+        if (equal && settings->group_filter) drop(items, order + begin, end - begin);
     }
-    if (settings->whiten && !(group && settings->group_form == GROUP_GRPO))
-        whiten(items, count, order, !group);
+    whiten_as_set(settings, items, count, order);
     set_targets(settings, items, count, order);
     return NULL;
 }

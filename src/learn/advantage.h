@@ -14,10 +14,11 @@ struct advantage_item {
     bool chosen;      /* as in struct return_item */
     double advantage; /* out */
     double target;    /* out: what the critic learns */
+    bool dropped;     /* out: group.filter leaves it out; its advantage is 0 */
 };
 
-/* Fills advantage and target by the keys advantage, gae.lambda, group.form, ppo.whiten,
- * critic.target, turns.* and rollout.continue.  Items may lie in any order. */
+/* Fills advantage and target by the keys advantage, gae.lambda, group.form, group.filter,
+ * ppo.whiten, critic.target, turns.* and rollout.continue.  Items may lie in any order. */
 status advantage_compute(const struct learn_settings *settings, struct advantage_item *items,
                          int64_t count);
 

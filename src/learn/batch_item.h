@@ -20,6 +20,7 @@ struct batch_item {
     /* set by credit.c */
     double scaled; /* the reward that the return is made of, before kl_reward */
     double target; /* the critic's */
+    bool dropped;  /* group.filter: the policy does not learn from it */
 };
 
 /* One item a reply out of one a span: replies [at most count], in the items' order, in which a

@@ -25,16 +25,29 @@ static status rewards_scale(const struct reward_settings *settings,
     status s = running_add(settings, statistics, running, reply_count);
     running_divisors(settings, statistics, divisors);
     for (int64_t i = 0; i < count; i++)
-        items[i].scaled = reward_combine(settings, items[i].terms, divisors,
-                                         items[i].span.end - items[i].span.begin);
+        items[i].scaled = reward_of_span(settings, items[i].terms, divisors, items[i].span.begin,
+                                         items[i].span.end);
     free(replies);
     free(running);
     return s;
 }
 
+/* returns.center: less the mean of all rewards seen, the batch's among them. */
+static status rewards_center(struct running_statistic *seen, struct return_item *returns,
+                             int64_t count)
+{
+    int64_t *order = memory_allocate(((size_t)count + 1) * sizeof *order);
+    status s = turn_order(returns, sizeof *returns, count, order);
+    for (int64_t i = 0; !s && i < count; i++) running_statistic_add(seen, returns[order[i]].reward);
+    for (int64_t i = 0; !s && i < count; i++) returns[i].reward -= seen->mean;
+    free(order);
+    return s;
+}
+
 /* The rewards' returns and, of those, the advantages and targets; both lists in the items' order.
  */
-static status advantages_make(const struct learn_settings *settings, const struct batch_item *items,
+static status advantages_make(const struct learn_settings *settings,
+                              struct running_statistics *statistics, const struct batch_item *items,
                               int64_t count, struct return_item *returns,
                               struct advantage_item *advantages)
 {
@@ -42,6 +55,7 @@ static status advantages_make(const struct learn_settings *settings, const struc
         returns[i] = (struct return_item){.key = items[i].key,
                                           .reward = items[i].scaled - items[i].kl_reward,
                                           .chosen = items[i].chosen};
+    if (settings->center) TRY(rewards_center(&statistics->reward, returns, count));
     TRY(returns_compute(&settings->reward, returns, count));
     for (int64_t i = 0; i < count; i++)
         advantages[i] = (struct advantage_item){.key = items[i].key,
@@ -59,11 +73,12 @@ status credit_assign(const struct learn_settings *settings, struct running_stati
     struct return_item *returns = memory_allocate(n * sizeof *returns);
     struct advantage_item *advantages = memory_allocate(n * sizeof *advantages);
     status s = rewards_scale(&settings->reward, statistics, items, count, divisors);
-    if (!s) s = advantages_make(settings, items, count, returns, advantages);
+    if (!s) s = advantages_make(settings, statistics, items, count, returns, advantages);
     for (int64_t i = 0; !s && i < count; i++) {
         const struct turn_key *key = &items[i].key;
         items[i].span.value = advantages[i].advantage;
         items[i].target = advantages[i].target;
+        items[i].dropped = advantages[i].dropped;
         if (!(isfinite(advantages[i].advantage) && isfinite(advantages[i].target)))
             s = ERROR(STATUS_INTERNAL, "dialogue %lld turn %d candidate %d: advantage %g",
                       (long long)key->dialogue, key->turn, key->candidate, advantages[i].advantage);

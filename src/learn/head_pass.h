@@ -7,7 +7,10 @@
 
 struct head_pass {
     float temperature, smoothing;
-    bool entropy; /* TOKEN_ENTROPY too */
+    bool entropy;       /* TOKEN_ENTROPY too */
+    float entropy_coef; /* the loss has -entropy_coef TOKEN_WEIGHT TOKEN_ENTROPY too; 0: not */
+    /* Called once, when TOKEN_LOGP of all tokens is there and no gradient yet; or NULL. */
+    status (*all)(void *context);
     /* Queues what makes TOKEN_DLOGP of tokens [first, first + rows) from TOKEN_LOGP; NULL where it
      * is there already. */
     void (*rows)(void *context, int64_t first, int64_t rows);

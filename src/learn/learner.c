@@ -122,6 +122,16 @@ status learner_logp(struct learner *l, struct model_run *run, const struct learn
     return NULL;
 }
 
+status learner_move_reference(struct learner *l, int64_t updates)
+{
+    const struct parameters *from = l->policy_parameters, *to = model_trained(l->reference);
+    if (to->size != from->size)
+        FAIL(STATUS_INTERNAL, "the reference has %lld parameters, the policy %lld",
+             (long long)to->size, (long long)from->size);
+    l->queue->op->copy(l->queue, to->values, from->values, (size_t)from->size * sizeof(float));
+    return model_refresh_update(l->reference, updates);
+}
+
 status learner_values(struct learner *l, const struct learn_turn *turns, int64_t count,
                       double *values)
 {

@@ -49,6 +49,8 @@ enum model_keep learner_keep(const struct learner *learner); /* of a pass that l
 /* Log-probabilities of the replies under a model at rollout.temperature, into logp [reply]. */
 status learner_logp(struct learner *learner, struct model_run *run, const struct learn_turn *turn,
                     int64_t count, float *const *logp);
+/* reference.every: the reference becomes the policy as it is after so many updates. */
+status learner_move_reference(struct learner *learner, int64_t updates);
 /* V(H) of each turn's history. */
 status learner_values(struct learner *learner, const struct learn_turn *turns, int64_t count,
                       double *values);

@@ -1,9 +1,24 @@
-/* The clipped surrogate of PPO with its KL penalty (docs/reward.md, Turns, returns, advantages). */
+/* The clipped surrogate of PPO with its KL penalty and entropy bonus (docs/reward.md, Turns,
+ * returns, advantages; Group and loss options). */
 #include "src/learn/head_pass.h"
 #include "src/learn/loss.h"
 #include "src/learn/pack.h"
 
 #include <math.h>
+
+/* Of one of a turn's tokens in the batch's mean. */
+static double token_weight(const struct learn_settings *settings, const struct learn_batch *batch,
+                           const struct learn_turn *turn)
+{
+    switch (settings->ppo_loss) {
+    case PPO_LOSS_SEQUENCE:
+        return 1.0 / ((double)batch->all_turns * (double)turn->reply_count);
+    case PPO_LOSS_CONSTANT:
+        return 1.0 / ((double)batch->all_turns * (double)settings->max_new_tokens);
+    default:
+        return 1.0 / (double)batch->all_tokens;
+    }
+}
 
 static void tokens_fill(const struct learner *l, const struct learn_batch *batch,
                         const struct learn_turn *turns, int64_t n)
@@ -11,37 +26,57 @@ static void tokens_fill(const struct learner *l, const struct learn_batch *batch
     const struct token_arrays *to = &l->tokens;
     float *old = token_host(to, TOKEN_OLD), *ref = token_host(to, TOKEN_REF);
     float *advantage = token_host(to, TOKEN_ADVANTAGE), *weight = token_host(to, TOKEN_WEIGHT);
-    const bool sequence = l->settings.ppo_loss == PPO_LOSS_SEQUENCE;
     int64_t at = 0;
     for (int64_t i = 0; i < n; i++)
         for (int64_t t = 0; t < turns[i].reply_count; t++, at++) {
             old[at] = turns[i].logp_old[t];
             ref[at] = turns[i].logp_ref ? turns[i].logp_ref[t] : 0;
             advantage[at] = turns[i].advantage[t];
-            weight[at] =
-                (float)(sequence ? 1.0 / ((double)batch->all_turns * (double)turns[i].reply_count)
-                                 : 1.0 / (double)batch->all_tokens);
+            weight[at] = (float)token_weight(&l->settings, batch, &turns[i]);
         }
 }
 
-static void tokens_measure(const struct token_arrays *t, double all_tokens, struct partial *partial)
+static void tokens_measure(const struct token_arrays *t, double all_tokens, double entropy_coef,
+                           struct partial *partial)
 {
+    const float *entropy = token_host(t, TOKEN_ENTROPY), *weight = token_host(t, TOKEN_WEIGHT);
     const float *logp = token_host(t, TOKEN_LOGP), *old = token_host(t, TOKEN_OLD);
     for (int64_t i = 0; i < t->count; i++) {
         partial->loss += (double)token_host(t, TOKEN_LOSS)[i];
+        partial->loss -= entropy_coef * (double)weight[i] * (double)entropy[i];
         partial->kl += (double)token_host(t, TOKEN_KL)[i] / all_tokens;
         partial->clipped += (double)token_host(t, TOKEN_CLIPPED)[i] / all_tokens;
-        partial->entropy += (double)token_host(t, TOKEN_ENTROPY)[i] / all_tokens;
+        partial->entropy += (double)entropy[i] / all_tokens;
         partial->deviation = fmax(partial->deviation, fabs((double)logp[i] - (double)old[i]));
     }
 }
 
 struct surrogate {
     struct queue *queue;
-    const struct token_arrays *tokens;
-    bool with_reference;
-    float clip, kl_coef, kl_low, kl_high;
+    struct token_arrays *tokens;
+    const struct learn_turn *turns;
+    int64_t turn_count;
+    bool with_reference, of_replies, clip_weight;
+    float clip, clip_high, kl_coef, kl_low, kl_high;
 };
+
+/* ppo.ratio: sequence.  The mean over a reply's tokens of logp_new - logp_old, added in float64 in
+ * their order. */
+static status reply_ratios(void *context)
+{
+    const struct surrogate *s = context;
+    TRY(token_arrays_download(s->tokens, TOKEN_LOGP, TOKEN_LSE));
+    const float *logp = token_host(s->tokens, TOKEN_LOGP), *old = token_host(s->tokens, TOKEN_OLD);
+    float *ratio = token_host(s->tokens, TOKEN_LOG_RATIO);
+    for (int64_t i = 0, at = 0; i < s->turn_count; at += s->turns[i++].reply_count) {
+        const int64_t count = s->turns[i].reply_count;
+        double sum = 0;
+        for (int64_t t = at; t < at + count; t++) sum += (double)logp[t] - (double)old[t];
+        for (int64_t t = at; t < at + count; t++) ratio[t] = (float)(sum / (double)count);
+    }
+    token_arrays_upload(s->tokens, TOKEN_LOG_RATIO, TOKEN_LOSS);
+    return NULL;
+}
 
 /* The loss of some rows: see struct head_pass. */
 static void surrogate_rows(void *context, int64_t first, int64_t rows)
@@ -52,10 +87,13 @@ static void surrogate_rows(void *context, int64_t first, int64_t rows)
         .tokens = rows,
         .logp_new = token_device(t, TOKEN_LOGP) + first,
         .logp_old = token_device(t, TOKEN_OLD) + first,
+        .log_ratio = s->of_replies ? token_device(t, TOKEN_LOG_RATIO) + first : NULL,
         .logp_ref = s->with_reference ? token_device(t, TOKEN_REF) + first : NULL,
         .advantage = token_device(t, TOKEN_ADVANTAGE) + first,
         .weight = token_device(t, TOKEN_WEIGHT) + first,
+        .clip_weight = s->clip_weight,
         .clip = s->clip,
+        .clip_high = s->clip_high,
         .kl_coef = s->kl_coef,
         .kl_low = s->kl_low,
         .kl_high = s->kl_high,
@@ -75,22 +113,30 @@ static status packed_learn(struct learner *l, const struct learn_batch *batch,
     TRY(token_arrays_begin(&l->tokens, packed->tokens));
     tokens_fill(l, batch, turns, n);
     TRY(model_forward(l->policy_run, &packed->batch, learner_keep(l), 0));
-    token_arrays_upload(&l->tokens, TOKEN_OLD, TOKEN_LOSS);
-    struct surrogate surrogate = {.queue = l->queue,
-                                  .tokens = &l->tokens,
-                                  .with_reference = turns[0].logp_ref != NULL,
-                                  .clip = (float)settings->clip,
-                                  .kl_coef = kl ? (float)settings->kl_coef : 0.0f,
-                                  .kl_low = (float)settings->kl_bounds.low,
-                                  .kl_high = (float)settings->kl_bounds.high};
+    token_arrays_upload(&l->tokens, TOKEN_OLD, TOKEN_LOG_RATIO);
+    struct surrogate surrogate = {
+        .queue = l->queue,
+        .tokens = &l->tokens,
+        .turns = turns,
+        .turn_count = n,
+        .with_reference = turns[0].logp_ref != NULL,
+        .of_replies = settings->ppo_ratio == PPO_RATIO_SEQUENCE,
+        .clip_weight = settings->ppo_form == PPO_FORM_CISPO,
+        .clip = (float)settings->clip,
+        .clip_high = (float)(settings->clip_high > 0 ? settings->clip_high : settings->clip),
+        .kl_coef = kl ? (float)settings->kl_coef : 0.0f,
+        .kl_low = (float)settings->kl_bounds.low,
+        .kl_high = (float)settings->kl_bounds.high};
     const struct head_pass pass = {.temperature = (float)settings->temperature,
                                    .entropy = true,
+                                   .entropy_coef = (float)settings->entropy_coef,
+                                   .all = surrogate.of_replies ? reply_ratios : NULL,
                                    .rows = surrogate_rows,
                                    .context = &surrogate};
     TRY(head_pass_run(l, &pass, leaf));
     TRY(model_backward(l->policy_run, NULL, leaf, &l->watermark));
     TRY(token_arrays_download(&l->tokens, TOKEN_LOSS, TOKEN_LSE));
-    tokens_measure(&l->tokens, (double)batch->all_tokens, partial);
+    tokens_measure(&l->tokens, (double)batch->all_tokens, settings->entropy_coef, partial);
     return NULL;
 }
 

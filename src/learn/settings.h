@@ -11,13 +11,18 @@ struct learn_settings {
     /* advantage */
     int advantage, group_form, critic_target; /* enum advantage_kind, group_form, critic_target */
     double gae_lambda;
-    bool whiten;
+    bool whiten, group_filter;
+    bool center;     /* rewards less their running mean, before returns */
+    int credit_form; /* enum credit_form */
+    int64_t seed;    /* of credit.form: random */
     /* PPO */
     int64_t epochs;
-    double clip;
-    int ppo_loss, kl_in; /* enum ppo_loss, kl_place */
-    double kl_coef;
+    double clip, clip_high;                   /* clip_high 0: as clip */
+    int ppo_loss, ppo_ratio, ppo_form, kl_in; /* enum ppo_loss, ppo_ratio, ppo_form, kl_place */
+    int64_t max_new_tokens;                   /* what ppo.loss: constant divides by */
+    double entropy_coef, kl_coef;
     struct kl_bounds kl_bounds; /* of k3 in the loss */
+    int64_t reference_every;    /* updates after which the reference becomes the policy; 0: never */
     /* rates and schedule of `train`: step updates of `updates` */
     double policy_lr, critic_lr, clip_norm;
     int64_t warmup, critic_warmup, updates;

@@ -10,8 +10,9 @@ enum token_array {
     TOKEN_OLD, /* behaviour's log-probability */
     TOKEN_REF, /* reference's */
     TOKEN_ADVANTAGE,
-    TOKEN_WEIGHT, /* of the token in the batch's mean */
-    TOKEN_LOSS,   /* the first that comes back */
+    TOKEN_WEIGHT,    /* of the token in the batch's mean */
+    TOKEN_LOG_RATIO, /* of its reply; goes up by itself, where there is one */
+    TOKEN_LOSS,      /* the first that comes back */
     TOKEN_KL,
     TOKEN_CLIPPED,
     TOKEN_ENTROPY,

@@ -7,6 +7,7 @@
 #include "src/learn/schedule.h"
 #include "src/learn/span_turns.h"
 #include "src/reward/returns.h"
+#include "src/reward/token_credit.h"
 #include "src/rollout/experience_spans.h"
 
 #include <stdlib.h>
@@ -62,6 +63,8 @@ struct slice {
     struct learn_turn *turns;
     float *advantages;           /* what the turns' point into */
     float *refs, **logp_refs;    /* refs NULL without a reference */
+    const float **entropies;     /* [turn_count] of the replies' tokens */
+    bool *dropped;               /* [turn_count] by group.filter */
     int64_t *span_count;         /* [turn_count] */
     struct span_turns spans;     /* [item_count] what the critic reads */
     double *values;              /* [item_count] */
@@ -75,6 +78,8 @@ static void slice_free(struct slice *slice)
     free(slice->advantages);
     free(slice->refs);
     free(slice->logp_refs);
+    free(slice->entropies);
+    free(slice->dropped);
     free(slice->span_count);
     span_turns_free(&slice->spans);
     free(slice->values);
@@ -136,6 +141,8 @@ static void slice_open(const struct learner *l, struct experience *const *experi
                             .advantages = memory_allocate(bytes),
                             .refs = l->reference ? memory_allocate(bytes) : NULL,
                             .logp_refs = memory_allocate(n * sizeof *slice->logp_refs),
+                            .entropies = memory_allocate(n * sizeof *slice->entropies),
+                            .dropped = memory_allocate(n * sizeof *slice->dropped),
                             .span_count = memory_allocate(n * sizeof *slice->span_count),
                             .begin = memory_allocate(begins * sizeof *slice->begin),
                             .span_begin = memory_allocate(begins * sizeof *slice->span_begin)};
@@ -143,6 +150,7 @@ static void slice_open(const struct learner *l, struct experience *const *experi
     for (int64_t e = 0; e < count; e++)
         for (int64_t k = 0; k < experiences[e]->turn_count; k++, i++) {
             const struct experience_turn *turn = &experiences[e]->turns[k];
+            slice->entropies[i] = turn->token_entropy;
             slice->logp_refs[i] = slice->refs ? slice->refs + at : NULL;
             slice->turns[i] = (struct learn_turn){.history = turn->history_tokens,
                                                   .reply = turn->reply_tokens,
@@ -189,9 +197,21 @@ static status slice_read(struct learner *l, struct experience *const *experience
     return NULL;
 }
 
+/* credit.form: each token's part of its reply's advantage. */
+static void advantages_weigh(const struct learn_settings *settings, const struct turn_key *reply,
+                             const float *entropy, int64_t count, float *advantages)
+{
+    if (settings->credit_form == CREDIT_UNIFORM) return;
+    double *weights = memory_allocate(((size_t)count + 1) * sizeof *weights);
+    token_credit(settings->credit_form, settings->seed, reply, entropy, count, weights);
+    for (int64_t t = 0; t < count; t++) advantages[t] = (float)((double)advantages[t] * weights[t]);
+    free(weights);
+}
+
 /* Advantages of my turns and targets of their spans from all learners' items, among which mine lie
  * together and in the same order. */
-static status slice_credit(struct slice *slice, const struct batch_item *all, int64_t count)
+static status slice_credit(const struct learn_settings *settings, struct slice *slice,
+                           const struct batch_item *all, int64_t count)
 {
     int64_t from = 0, at = 0;
     while (slice->item_count && from < count &&
@@ -201,15 +221,32 @@ static status slice_credit(struct slice *slice, const struct batch_item *all, in
     float *advantages = slice->advantages;
     status s = NULL;
     for (int64_t i = 0; !s && i < slice->turn_count; i++) {
+        const struct batch_item *first = &all[from + at];
+        const int64_t tokens = slice->turns[i].reply_count;
         for (int64_t k = 0; k < slice->span_count[i]; k++, at++) {
             spans[k] = all[from + at].span;
             slice->spans.turns[at].target = all[from + at].target;
         }
-        s = spans_expand(spans, slice->span_count[i], slice->turns[i].reply_count, advantages);
-        advantages += slice->turns[i].reply_count;
+        slice->dropped[i] = first->dropped;
+        s = spans_expand(spans, slice->span_count[i], tokens, advantages);
+        if (!s) advantages_weigh(settings, &first->key, slice->entropies[i], tokens, advantages);
+        advantages += tokens;
     }
     free(spans);
     return s;
+}
+
+/* Takes out of the policy's microbatches what group.filter drops.  The other arrays keep what they
+ * hold: nothing reads them after this. */
+static void slice_filter(struct slice *slice, int64_t microbatches)
+{
+    int64_t kept = 0, at = 0;
+    for (int64_t m = 0; m < microbatches; m++) {
+        for (; at < slice->begin[m + 1]; at++)
+            if (!slice->dropped[at]) slice->turns[kept++] = slice->turns[at];
+        slice->begin[m + 1] = kept;
+    }
+    slice->turn_count = kept;
 }
 
 static status epochs_run(struct learner *l, const struct learn_batch *batch,
@@ -219,15 +256,25 @@ static status epochs_run(struct learner *l, const struct learn_batch *batch,
     const struct learn_settings *s = &l->settings;
     const double policy_lr = schedule_rate(s->schedule, s->policy_lr, s->warmup, step, s->updates);
     const double critic_lr = schedule_rate(s->schedule, s->critic_lr, s->warmup, step, s->updates);
+    /* A gradient of nothing would still move the weights, by what earlier ones left in the moments.
+     */
+    const bool nothing = out->groups_dropped && !out->learned_turns;
     for (int64_t epoch = 0; epoch < s->epochs; epoch++) {
-        if (!(l->critic && step < s->critic_warmup)) {
+        if (!nothing && !(l->critic && step < s->critic_warmup)) {
             TRY(learner_step(l, &loss_ppo, batch, policy_lr, &out->policy));
             if (!epoch) out->first_ratio_deviation = out->policy.ratio_deviation;
         }
         if (l->critic) TRY(learner_step(l, &loss_critic, critic_batch, critic_lr, &out->critic));
     }
     TRY(model_refresh_update(l->policy, step + 1));
+    if (s->reference_every && (step + 1) % s->reference_every == 0)
+        TRY(learner_move_reference(l, step + 1));
     return l->critic ? critic_refresh_update(l->critic, step + 1) : NULL;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
 }
 
 /* Everybody's items; the caller frees *all. */
@@ -302,18 +349,19 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
                                    &out->statistics);
     if (!s) s = rollout_tokens_sum(l, experiences, count, &out->rollout);
     if (!s) s = milliseconds_sum(l, experiences, count, out->milliseconds);
-    if (!s) s = slice_credit(&slice, all, all_count);
+    if (!s) s = slice_credit(&l->settings, &slice, all, all_count);
     if (!s) {
+        slice_filter(&slice, learner_microbatches(l));
         const struct learn_batch batch = {.turns = slice.turns,
                                           .turn_count = slice.turn_count,
                                           .begin = slice.begin,
-                                          .all_tokens = out->tokens ? out->tokens : 1,
-                                          .all_turns = out->turns ? out->turns : 1};
+                                          .all_tokens = larger(out->learned_tokens, 1),
+                                          .all_turns = larger(out->learned_turns, 1)};
         struct learn_batch critic_batch = batch;
         critic_batch.turns = slice.spans.turns;
         critic_batch.turn_count = slice.spans.count;
         critic_batch.begin = slice.span_begin;
-        critic_batch.all_turns = out->spans ? out->spans : 1;
+        critic_batch.all_turns = larger(out->spans, 1);
         s = epochs_run(l, &batch, &critic_batch, step, out);
     }
     free(all);

@@ -31,6 +31,25 @@ static void replies_add(const struct batch_item *item, double share, struct upda
     out->kl_behaviour += item->kl_sum;
 }
 
+/* What group.filter leaves of the batch's replies, and how many groups it drops. */
+static status dropped_count(const struct batch_item *replies, int64_t count,
+                            struct update_metrics *out)
+{
+    int64_t *order = memory_allocate(((size_t)count + 1) * sizeof *order);
+    status s = turn_order(replies, sizeof *replies, count, order);
+    for (int64_t begin = 0, end; !s && begin < count; begin = end) {
+        end = turn_group_end(replies, sizeof *replies, count, order, begin);
+        out->groups_dropped += replies[order[begin]].dropped;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        if (replies[i].dropped) continue;
+        out->learned_turns++;
+        out->learned_tokens += replies[i].reply_tokens;
+    }
+    free(order);
+    return s;
+}
+
 static status explained_variance(const struct batch_item *items, int64_t count, double *out)
 {
     struct advantage_item *values = memory_allocate(((size_t)count + 1) * sizeof *values);
@@ -63,7 +82,9 @@ static status replies_fill(const struct reward_settings *settings, const struct 
     for (int64_t i = 0; i < count; i++) {
         rewards_add(settings, &items[i], divisors, share, out);
         replies_add(&items[i], share, out);
+        out->overlong += share * reward_overlong(settings, items[i].reply_tokens);
     }
+    TRY(dropped_count(items, count, out));
     if (out->tokens) out->kl_behaviour /= (double)out->tokens;
     TRY(share_within(items, sizeof *items, offsetof(struct batch_item, scaled), count,
                      &out->reward_within_share));

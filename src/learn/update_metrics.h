@@ -22,7 +22,10 @@ struct update_metrics {
     double explained_variance, advantage_deviation; /* over spans */
     struct statistic_metrics statistics;            /* of attention */
     struct experience_tokens rollout;               /* of all dialogues */
-    int64_t turns, spans, tokens; /* of the batch: replies, their spans, their tokens */
+    int64_t turns, spans, tokens;          /* of the batch: replies, their spans, their tokens */
+    int64_t learned_turns, learned_tokens; /* of it, those that the policy learns from */
+    int64_t groups_dropped;                /* by group.filter */
+    double overlong;                       /* what reward.overlong takes off */
 };
 
 /* Fills all but what the steps give, from the items of a whole batch after credit_assign. */

@@ -65,32 +65,38 @@ int64_t running_size(const struct reward_settings *settings)
     return RUNNING_TERM_SIZE * settings->term_count;
 }
 
+void running_statistic_save(const struct running_statistic *s, double out[3])
+{
+    out[0] = s->count;
+    out[1] = s->mean;
+    out[2] = s->m2;
+}
+
+status running_statistic_load(struct running_statistic *s, const char *name, const double in[3])
+{
+    const double count = in[0], mean = in[1], m2 = in[2];
+    if (!(count >= 0) || !isfinite(count) || count != floor(count) || !isfinite(mean) ||
+        !(m2 >= 0) || !isfinite(m2))
+        FAIL(STATUS_INPUT,
+             "the running statistics of %s make no sense: count %g, mean %g, sum of squares %g",
+             name, count, mean, m2);
+    *s = (struct running_statistic){count, mean, m2};
+    return NULL;
+}
+
 void running_term_save(const struct running_statistics *s, int64_t term,
                        double out[RUNNING_TERM_SIZE])
 {
-    const struct running_statistic *forms[] = {&s->plain[term], &s->within[term]};
-    for (int form = 0; form < 2; form++) {
-        out[3 * form] = forms[form]->count;
-        out[3 * form + 1] = forms[form]->mean;
-        out[3 * form + 2] = forms[form]->m2;
-    }
+    running_statistic_save(&s->plain[term], out);
+    running_statistic_save(&s->within[term], out + 3);
 }
 
 status running_term_load(const struct reward_settings *settings, struct running_statistics *s,
                          int64_t term, const double in[RUNNING_TERM_SIZE])
 {
-    struct running_statistic *forms[] = {&s->plain[term], &s->within[term]};
-    for (int form = 0; form < 2; form++) {
-        const double count = in[3 * form], mean = in[3 * form + 1], m2 = in[3 * form + 2];
-        if (!(count >= 0) || !isfinite(count) || count != floor(count) || !isfinite(mean) ||
-            !(m2 >= 0) || !isfinite(m2))
-            FAIL(STATUS_INPUT,
-                 "the running statistics of %s make no sense: count %g, mean %g, "
-                 "sum of squares %g",
-                 reward_term_name(settings, term), count, mean, m2);
-        *forms[form] = (struct running_statistic){count, mean, m2};
-    }
-    return NULL;
+    const char *name = reward_term_name(settings, term);
+    TRY(running_statistic_load(&s->plain[term], name, in));
+    return running_statistic_load(&s->within[term], name, in + 3);
 }
 
 void running_save(const struct reward_settings *settings, const struct running_statistics *s,

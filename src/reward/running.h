@@ -13,6 +13,7 @@ struct running_statistic {
 struct running_statistics {
     struct running_statistic plain[TERM_MAX];
     struct running_statistic within[TERM_MAX];
+    struct running_statistic reward; /* of returns.center; stays with the learners */
 };
 
 struct running_item {
@@ -40,6 +41,9 @@ void running_term_save(const struct running_statistics *s, int64_t term,
                        double out[RUNNING_TERM_SIZE]);
 status running_term_load(const struct reward_settings *settings, struct running_statistics *s,
                          int64_t term, const double in[RUNNING_TERM_SIZE]);
+/* count, mean and M2 of a statistic; numbers that make no sense are refused, by name. */
+void running_statistic_save(const struct running_statistic *s, double out[3]);
+status running_statistic_load(struct running_statistic *s, const char *name, const double in[3]);
 /* Flat form [running_size]: of one term after the other.  Zeros are empty statistics. */
 void running_save(const struct reward_settings *settings, const struct running_statistics *s,
                   double *out);

@@ -44,6 +44,8 @@ struct reward_settings reward_settings_of(const struct config *config)
 {
     const struct config_weights *sources = &config->reward.sources;
     struct reward_settings s = {.length_only = config->control == CONTROL_LENGTH,
+                                .overlong = config->reward.overlong,
+                                .max_new_tokens = config->rollout.max_new_tokens,
                                 .scale = config->reward.scale,
                                 .coverage_form = config->coverage.form,
                                 .focus_form = config->focus.form,

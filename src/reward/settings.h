@@ -21,7 +21,9 @@ struct reward_settings {
     struct weighted_term terms[TERM_MAX];
     int64_t term_count;
     bool length_only; /* control: length */
-    int scale;        /* enum reward_scale */
+    double overlong;  /* reward.overlong, of replies of at most max_new_tokens */
+    int64_t max_new_tokens;
+    int scale; /* enum reward_scale */
     int coverage_form, focus_form;
     int64_t repetition_n;
     int floor_form; /* of the entropy floor: enum floor_form */

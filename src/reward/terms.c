@@ -43,12 +43,25 @@ double reward_floor(const struct reward_settings *settings, int64_t turn, int64_
     return fmin(delta, log((double)visible));
 }
 
-double reward_combine(const struct reward_settings *settings, const double value[TERM_MAX],
-                      const double divisors[TERM_MAX], int64_t reply_count)
+double reward_overlong(const struct reward_settings *settings, int64_t reply_count)
 {
-    if (settings->length_only) return 0 - (double)reply_count / 64;
+    if (settings->overlong == 0) return 0;
+    const double most = (double)settings->max_new_tokens, last = settings->overlong * most;
+    return fmin(1, fmax(0, ((double)reply_count - (most - last)) / last));
+}
+
+double reward_of_span(const struct reward_settings *settings, const double value[TERM_MAX],
+                      const double divisors[TERM_MAX], int64_t begin, int64_t end)
+{
+    if (settings->length_only) return 0 - (double)(end - begin) / 64;
     double sum = 0;
     for (int64_t t = 0; t < settings->term_count; t++)
         sum += settings->terms[t].weight * (value[t] / (divisors ? divisors[t] : 1));
-    return sum;
+    return sum - (reward_overlong(settings, end) - reward_overlong(settings, begin));
+}
+
+double reward_combine(const struct reward_settings *settings, const double value[TERM_MAX],
+                      const double divisors[TERM_MAX], int64_t reply_count)
+{
+    return reward_of_span(settings, value, divisors, 0, reply_count);
 }

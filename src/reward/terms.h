@@ -13,11 +13,18 @@ status reward_terms_compute(const struct reward_settings *settings, const struct
                             double value[TERM_MAX]);
 /* delta(t) = min(delta0 + kappa (t-1), log|V|), t from 1; 0 with floor.form none or V empty. */
 double reward_floor(const struct reward_settings *settings, int64_t turn, int64_t visible);
+/* reward.overlong: what a reply of so many tokens loses, 0 up to where the last share of
+ * rollout.max_new_tokens begins, then rising by the token to 1 at its end. */
+double reward_overlong(const struct reward_settings *settings, int64_t reply_count);
 /* R = alpha coverage + beta focus - gamma repHist - gamma_self repSelf and what else the settings
- * hold, each term divided by its divisor; divisors NULL: all 1.  With control length, R = -S/64
- * alone. */
+ * hold, each term divided by its divisor (divisors NULL: all 1), less reward_overlong.  With
+ * control length, R = -S/64 alone. */
 double reward_combine(const struct reward_settings *settings, const double value[TERM_MAX],
                       const double divisors[TERM_MAX], int64_t reply_count);
+/* The same of tokens [begin, end) of a reply, whose terms these are: it loses what reward_overlong
+ * rises by over them. */
+double reward_of_span(const struct reward_settings *settings, const double value[TERM_MAX],
+                      const double divisors[TERM_MAX], int64_t begin, int64_t end);
 
 /* A reply's terms from those of its spans: `count` lists of TERM_MAX values, the first at `first`,
  * `stride` bytes apart.  Their sum, in order. */

@@ -39,7 +39,8 @@ status prompt_from_history(const struct history *history, const struct rollout_s
     for (int64_t i = 0; i < encoded.count; i++) {
         out->tokens[i] = encoded.ids[i];
         out->visible[i] = !(settings->exclude_special && encoded.special[i]) &&
-                          !(settings->exclude_first && i == 0);
+                          !(settings->exclude_first && i == 0) &&
+                          (encoded.prompt[i] || !settings->prompt_reward);
         out->salient[i] = encoded.salient[i] && (settings->history_coverage || encoded.prompt[i]);
         const int32_t turn = encoded.turn[i] - 1;
         out->turn_of[i] = (uint8_t)(turn < 0 ? 0 : turn > 255 ? 255 : turn);

@@ -5,6 +5,12 @@
 
 #include <string.h>
 
+/* Whether the task is single_turn, in that context (enum single_turn_context). */
+static bool single_turn_of(const struct config *config, int context)
+{
+    return config->task == TASK_SINGLE_TURN && config->single_turn.context == context;
+}
+
 struct rollout_settings rollout_settings_of(const struct config *config)
 {
     return (struct rollout_settings){
@@ -20,6 +26,7 @@ struct rollout_settings rollout_settings_of(const struct config *config)
         .layers = config->attention.layers,
         .exclude_special = config->attention.exclude_special,
         .history_coverage = config->history_coverage,
+        .prompt_reward = single_turn_of(config, SINGLE_TURN_FULL),
         .shuffled = config->control == CONTROL_SHUFFLED,
         .random_salience = config->control == CONTROL_RANDOM_SALIENCE,
         .self_certainty = config->reward.sources.listed[SOURCE_SELF_CERTAINTY],
@@ -54,7 +61,7 @@ struct language_settings language_settings_of(const struct config *config)
     struct language_settings settings = {.extra_ids = config->tokenizer.extra_ids,
                                          .encoder = !strcmp(config->model.family, "t5"),
                                          .max_tokens = config->history.max_tokens,
-                                         .prompt_only = config->task == TASK_SINGLE_TURN,
+                                         .prompt_only = single_turn_of(config, SINGLE_TURN_PROMPT),
                                          .idf_quantile = config->salience.idf_quantile,
                                          .entities = config->salience.entities};
     memcpy(settings.tokenizer, config->tokenizer.path, sizeof settings.tokenizer);

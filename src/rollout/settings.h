@@ -23,6 +23,7 @@ struct rollout_settings {
     bool exclude_special;  /* V without special tokens */
     bool exclude_first;    /* V without position 0; set by rollout_settings_fit */
     bool history_coverage; /* false: I is of the current prompt alone */
+    bool prompt_reward;    /* V is: task: single_turn */
     bool shuffled, random_salience; /* controls */
     bool self_certainty;            /* of every token too: struct reply */
     /* dialogues */

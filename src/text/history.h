@@ -23,7 +23,7 @@ struct history_options {
     const char *system;  /* text.system, of dialogues without one; NULL: the chat format's own */
     const char *refused; /* why the model's chat template cannot be followed; NULL: it can */
     int64_t max_tokens;  /* history.max_tokens, the end token included */
-    bool prompt_only;    /* task: single_turn: H is the last message */
+    bool prompt_only;    /* single_turn.context: prompt: H is the last message */
     struct salience_options salience;
 };
 

@@ -84,7 +84,7 @@ static int64_t last_turn_first(const struct history *history)
 }
 
 /* The first message that is kept, how many tokens go and how many stay: whole turns, with
- * task: single_turn the last one. */
+ * single_turn.context: prompt the last one. */
 static void find_first(const struct history *history, const struct template_tokens *template,
                        int64_t *first, int64_t *dropped, int64_t *size)
 {

@@ -106,6 +106,45 @@ static void contradictions_are_refused(void **unused)
         {{"kl.estimator=k1"}, "k1 with kl.in: loss", CONFIG_TRAIN},
         {{"pipeline.lag=1", "rollout.continue=best"}, "needs reward.scale: none", CONFIG_TRAIN},
         {{"advantage=group", "rollout.candidates=1"}, "advantage: group", CONFIG_TRAIN},
+        {{"advantage=group", "turns.lambda=[1, 2]"},
+         "turns.lambda does nothing with advantage: group",
+         CONFIG_TRAIN},
+        {{"advantage=group", "turns.discount=0.9"},
+         "turns.discount does nothing with advantage: group",
+         CONFIG_TRAIN},
+        {{"advantage=group", "returns.center=true"},
+         "returns.center does nothing with advantage: group",
+         CONFIG_TRAIN},
+        {{"advantage=group", "group.filter=true", "kl.in=reward"},
+         "group.filter does nothing with kl.in: reward",
+         CONFIG_TRAIN},
+        {{"group.form=global"}, "group.form does nothing without advantage: group", CONFIG_TRAIN},
+        {{"group.filter=true"}, "group.filter does nothing without advantage: group", CONFIG_TRAIN},
+        {{"ppo.clip_high=0.3", "ppo.epochs=1"},
+         "ppo.clip_high does nothing with ppo.epochs: 1",
+         CONFIG_TRAIN},
+        {{"ppo.ratio=sequence", "ppo.epochs=1"},
+         "ppo.ratio: sequence does nothing with ppo.epochs: 1",
+         CONFIG_TRAIN},
+        {{"ppo.form=cispo", "ppo.epochs=1"},
+         "ppo.form: cispo does nothing with ppo.epochs: 1",
+         CONFIG_TRAIN},
+        {{"reference.every=5", "kl.coef=0"}, "reference.every does nothing", CONFIG_TRAIN},
+        {{"reference.every=5", "model.reference_path=other"},
+         "model.reference_path names a model of its own",
+         CONFIG_TRAIN},
+        {{"reference.every=5", "scorer=frozen"},
+         "reference.every moves the reference, and scorer: frozen",
+         CONFIG_TRAIN},
+        {{"credit.form=entropy", "rollout.max_new_tokens=1"},
+         "credit.form does nothing with rollout.max_new_tokens: 1",
+         CONFIG_TRAIN},
+        {{"reward.overlong=0.5", "control=length"},
+         "reward.overlong does nothing with control: length",
+         CONFIG_TRAIN},
+        {{"single_turn.context=prompt"},
+         "single_turn.context does nothing without task: single_turn",
+         CONFIG_INFERENCE},
         {{"rollout.user=model"}, "model.user_path", CONFIG_TRAIN},
         {{"rollout.temperature=0"}, "rollout.temperature", CONFIG_TRAIN},
         {{"precision=bf16", "device=cpu"}, "precision: bf16 needs device: cuda", CONFIG_INFERENCE},
@@ -121,6 +160,20 @@ static void contradictions_are_refused(void **unused)
         struct config config = good;
         assert_null(set_all(&config, table[i].set));
         expect_error(config_check(&config, table[i].scope), table[i].part);
+    }
+    /* What only some values refuse. */
+    static const char *const fine[][4] = {
+        {"advantage=group", "turns.lambda=[1, 1]", "group.filter=true", "group.form=global"},
+        {"advantage=group", "group.filter=true", "kl.in=reward", "kl.coef=0"},
+        {"ppo.form=cispo", "ppo.epochs=1", "pipeline.lag=1", "ppo.clip_high=4"},
+        {"returns.center=true", "reference.every=5", "credit.form=random", "entropy.coef=0.01"},
+        {"task=single_turn", "single_turn.context=prompt", "ppo.loss=constant",
+         "reward.overlong=1"},
+    };
+    for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++) {
+        struct config config = good;
+        for (size_t k = 0; k < 4; k++) assert_null(config_set(&config, fine[i][k]));
+        assert_null(config_check(&config, CONFIG_TRAIN));
     }
     expect_error(config_set(&good, "seed"), "expected key=value");
     expect_error(config_set(&good, "precision=fp16"),

@@ -520,14 +520,18 @@ static void mirror_softmax_loss(struct queue *q, float *logp, float *entropy, fl
 static void mirror_softmax_loss_backward(struct queue *q, real *dlogits, const float *logits,
                                          const float *lse, const int32_t *targets,
                                          const float *dlogp, float temperature, float smoothing,
-                                         int64_t m, int64_t vocabulary)
+                                         const struct entropy_bonus *bonus, int64_t m,
+                                         int64_t vocabulary)
 {
     struct mirror_call call = mirror_begin(q);
+    struct entropy_bonus inner = {.coef = bonus ? bonus->coef : 0};
+    inner.entropy = mirror_in(&call, bonus ? bonus->entropy : NULL, m);
+    inner.weight = mirror_in(&call, bonus ? bonus->weight : NULL, m);
     void *given = mirror_in(&call, logits, m * vocabulary);
     call.inner->op->softmax_loss_backward(
         call.inner, mirror_out_real(&call, dlogits, m * vocabulary), given,
         mirror_in(&call, lse, m), mirror_in(&call, targets, m), mirror_in(&call, dlogp, m),
-        temperature, smoothing, m, vocabulary);
+        temperature, smoothing, bonus ? &inner : NULL, m, vocabulary);
     mirror_end(&call);
 }
 
@@ -555,6 +559,7 @@ static void mirror_ppo_loss(struct queue *q, const struct ppo_tokens *from)
     struct ppo_tokens p = *from;
     p.logp_new = mirror_in(&call, p.logp_new, p.tokens);
     p.logp_old = mirror_in(&call, p.logp_old, p.tokens);
+    p.log_ratio = mirror_in(&call, p.log_ratio, p.tokens);
     p.logp_ref = mirror_in(&call, p.logp_ref, p.tokens);
     p.advantage = mirror_in(&call, p.advantage, p.tokens);
     p.weight = mirror_in(&call, p.weight, p.tokens);

@@ -35,6 +35,19 @@ static void batch_free(struct batch *b)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_free(all[i], "batch");
 }
 
+/* The log-ratio of "replies" of three tokens, for some calls. */
+static float reply_ratio[tokens];
+
+static void reply_ratios_set(const struct batch *b)
+{
+    for (int i = 0; i < tokens; i++) {
+        double sum = 0;
+        const int begin = i / 3 * 3, end = begin + 3 < tokens ? begin + 3 : tokens;
+        for (int t = begin; t < end; t++) sum += (double)b->logp_new[t] - (double)b->logp_old[t];
+        reply_ratio[i] = (float)(sum / (end - begin));
+    }
+}
+
 static struct ppo_tokens call_of(const struct batch *b, bool reference)
 {
     return (struct ppo_tokens){.tokens = tokens,
@@ -44,6 +57,7 @@ static struct ppo_tokens call_of(const struct batch *b, bool reference)
                                .advantage = b->advantage,
                                .weight = b->weight,
                                .clip = 0.1f,
+                               .clip_high = 0.1f,
                                .kl_coef = reference ? 0.2f : 0,
                                .kl_low = -0.3f,
                                .kl_high = 0.25f,
@@ -73,6 +87,58 @@ static double loss64(const struct ppo_tokens *p, int i, double logp_new, bool pu
             loss += (double)p->kl_coef * (1 - exp(-k)) * (logp_new - (double)p->logp_ref[i] - k);
     }
     return loss * (double)p->weight[i];
+}
+
+/* As loss64, of the other forms, with the reply's ratio where there is one: each token's part in
+ * it is as if it were its own, and CISPO's weight is no function of logp_new. */
+static double other64(const struct ppo_tokens *p, int i, double logp_new)
+{
+    const double x = p->logp_new[i], a = p->advantage[i];
+    const double moved = p->clip_weight ? 0 : logp_new - x;
+    const double start = p->log_ratio ? (double)p->log_ratio[i] : x - (double)p->logp_old[i];
+    const double r = exp(start + moved);
+    const double bounded = fmin(fmax(r, 1 - (double)p->clip), 1 + (double)p->clip_high);
+    return -(double)p->weight[i] *
+           (p->clip_weight ? bounded * a * logp_new : fmin(r * a, bounded * a));
+}
+
+static void other_bounds_ratios_and_forms_are_right(void **state)
+{
+    (void)state;
+    struct queues all = queues_new();
+    struct batch b = batch_new();
+    reply_ratios_set(&b);
+    for (int kind = 0; kind < 4; kind++)
+        for (int qi = 0; qi < all.count; qi++) {
+            struct ppo_tokens p = call_of(&b, false);
+            p.clip_high = 0.25f;
+            p.log_ratio = kind % 2 ? reply_ratio : NULL;
+            p.clip_weight = kind / 2;
+            all.q[qi]->op->ppo_loss(all.q[qi], &p);
+            queue_check(all.q[qi]);
+            int below = 0, above = 0;
+            for (int i = 0; i < tokens; i++) {
+                const double x = b.logp_new[i], h = 1e-5, a = b.advantage[i];
+                const double want = other64(&p, i, x);
+                if (!(fabs(b.loss[i] - want) <= 0x1p-24 * fabs(want) + 1e-14))
+                    fail_msg("kind %d: loss[%d] is %.9g, should be %.9g", kind, i, b.loss[i], want);
+                const double r =
+                    exp(p.log_ratio ? (double)reply_ratio[i] : x - (double)b.logp_old[i]);
+                const double slope = (other64(&p, i, x + h) - other64(&p, i, x - h)) / (2 * h);
+                const bool kink = fabs(r - 0.9) < 1e-4 || fabs(r - 1.25) < 1e-4;
+                if (!kink && !(fabs(b.dlogp[i] - slope) <= 1e-9 + 0x1p-23 * fabs(slope)))
+                    fail_msg("kind %d: dlogp[%d] is %.9g, should be %.9g", kind, i, b.dlogp[i],
+                             slope);
+                const bool low = r < 1 - (double)p.clip && (p.clip_weight || a < 0);
+                const bool high = r > 1 + (double)p.clip_high && (p.clip_weight || a > 0);
+                assert_true(b.clipped[i] == (low || high ? 1.0f : 0.0f));
+                below += low;
+                above += high;
+            }
+            assert_true(below > tokens / 100 && above > tokens / 100);
+        }
+    batch_free(&b);
+    queues_free(&all);
 }
 
 static void loss_gradient_clip_and_kl_are_right(void **state)
@@ -154,6 +220,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loss_gradient_clip_and_kl_are_right),
+        cmocka_unit_test(other_bounds_ratios_and_forms_are_right),
         cmocka_unit_test(equal_policies_have_ratio_one_and_no_kl),
         cmocka_unit_test(a_nan_is_not_hidden_by_the_clip),
     };

@@ -40,6 +40,8 @@ static void softmax_equals_float64_with_the_same_bits_everywhere(void **state)
         const float temperature = temperatures[n % 3], smoothing = n % 2 ? 0.1f : 0.0f;
         float *x = random_new(m * vocabulary, 1, 10.0), *y = random_new(m * vocabulary, 2, 10.0);
         float *dlogp = random_new(m, 3, 1.0), *first[6] = {0};
+        float *share = random_new(m, 6, 1.0); /* of the entropy bonus, in every other case */
+        const float coef = n % 2 ? 0.3f : 0.0f;
         int32_t *targets = guarded_new((size_t)m * 4);
         double *want[6];
         for (int k = 0; k < 6; k++)
@@ -54,11 +56,14 @@ static void softmax_equals_float64_with_the_same_bits_everywhere(void **state)
             want[2][i] = w.lse;
             want[3][i] = w.kl;
             want[4][i] = w.self_certainty;
-            for (int64_t j = 0; j < vocabulary; j++)
-                want[5][i * vocabulary + j] = (double)dlogp[i] / (double)temperature *
-                                              ((1 - (double)smoothing) * (j == targets[i]) +
-                                               (double)smoothing / (double)vocabulary -
-                                               exp((double)row[j] / (double)temperature - w.lse));
+            for (int64_t j = 0; j < vocabulary; j++) {
+                const double logp = (double)row[j] / (double)temperature - w.lse, p = exp(logp);
+                want[5][i * vocabulary + j] =
+                    (double)dlogp[i] / (double)temperature *
+                        ((1 - (double)smoothing) * (j == targets[i]) +
+                         (double)smoothing / (double)vocabulary - p) +
+                    (double)coef * (double)share[i] / (double)temperature * p * (logp + w.entropy);
+            }
         }
         for (int i = 0; i < all.count; i++) {
             struct queue *q = all.q[i];
@@ -66,8 +71,10 @@ static void softmax_equals_float64_with_the_same_bits_everywhere(void **state)
             for (int k = 0; k < 6; k++) now[k] = floats_new(k == 5 ? m * vocabulary : m);
             q->op->softmax_loss(q, now[0], now[1], now[2], now[3], now[4], x, y, targets,
                                 temperature, m, vocabulary);
+            const struct entropy_bonus bonus = {i ? first[1] : now[1], share, coef};
+            const struct entropy_bonus *given = coef > 0 ? &bonus : NULL;
             q->op->softmax_loss_backward(q, now[5], x, now[2], targets, dlogp, temperature,
-                                         smoothing, m, vocabulary);
+                                         smoothing, given, m, vocabulary);
             queue_check(q);
             /* Numbers up to 30 with a rounding each: 30 u = 2e-6, a few of them. */
             check_close(now[0], want[0], m, 4e-6, 1e-6, "logp");
@@ -94,7 +101,7 @@ static void softmax_equals_float64_with_the_same_bits_everywhere(void **state)
             if (real_is_bf16()) continue; /* logits are fp32, the gradient is not */
             float *place = random_new(m * vocabulary, 1, 10.0);
             q->op->softmax_loss_backward(q, place, place, first[2], targets, dlogp, temperature,
-                                         smoothing, m, vocabulary);
+                                         smoothing, given, m, vocabulary);
             check_bits(place, first[5], m * vocabulary, "dlogits in place");
             guarded_free(place, "dlogits in place");
         }
@@ -105,6 +112,7 @@ static void softmax_equals_float64_with_the_same_bits_everywhere(void **state)
         guarded_free(x, "logits");
         guarded_free(y, "reference");
         guarded_free(dlogp, "dlogp");
+        guarded_free(share, "share");
         guarded_free(targets, "targets");
     }
     queues_free(&all);
@@ -120,7 +128,7 @@ static void the_gradient_is_the_slope_of_logp(void **state)
     const int32_t target = 11;
     fill_random(x, vocabulary, 5, 2);
     q->op->softmax_loss(q, NULL, NULL, &lse, NULL, NULL, x, NULL, &target, 0.7f, 1, vocabulary);
-    q->op->softmax_loss_backward(q, d, x, &lse, &target, &one, 0.7f, 0, 1, vocabulary);
+    q->op->softmax_loss_backward(q, d, x, &lse, &target, &one, 0.7f, 0, NULL, 1, vocabulary);
     for (int j = 0; j < vocabulary; j++) {
         const float before = x[j], step = 0x1p-9f;
         double side[2];
@@ -131,6 +139,38 @@ static void the_gradient_is_the_slope_of_logp(void **state)
         x[j] = before;
         const double want = (side[1] - side[0]) / (2 * (double)step); /* off by about 2e-6 */
         check_close(d + j, &want, 1, 1e-5, 1e-5, "dlogits");
+    }
+    queues_free(&all);
+}
+
+/* The loss has -coef weight entropy: its slope, with no log-probability in it. */
+static void the_bonus_is_the_slope_of_entropy(void **state)
+{
+    (void)state;
+    enum { vocabulary = 37 };
+    struct queues all = queues_new();
+    for (int qi = 0; qi < all.count; qi++) {
+        struct queue *q = all.q[qi];
+        float x[vocabulary], d[vocabulary], lse, entropy;
+        const float none = 0, weight = 0.8f;
+        const int32_t target = 11;
+        fill_random(x, vocabulary, 5, 2);
+        q->op->softmax_loss(q, NULL, &entropy, &lse, NULL, NULL, x, NULL, &target, 0.7f, 1,
+                            vocabulary);
+        const struct entropy_bonus bonus = {&entropy, &weight, 2.5f};
+        q->op->softmax_loss_backward(q, d, x, &lse, &target, &none, 0.7f, 0, &bonus, 1, vocabulary);
+        queue_check(q);
+        for (int j = 0; j < vocabulary; j++) {
+            const float before = x[j], step = 0x1p-9f;
+            double side[2];
+            for (int k = 0; k < 2; k++) {
+                x[j] = before + (k ? step : -step);
+                side[k] = row_want(x, x, target, (double)0.7f, vocabulary).entropy;
+            }
+            x[j] = before;
+            const double want = -2.5 * (double)weight * (side[1] - side[0]) / (2 * (double)step);
+            check_close(d + j, &want, 1, 1e-5, 1e-5, "dlogits");
+        }
     }
     queues_free(&all);
 }
@@ -148,6 +188,11 @@ static void certain_rows_and_far_logits_stay_finite(void **state)
         assert_true(logp == 0 && entropy == 0 && lse == 3e4f && kl == 0);
         q->op->softmax_loss(q, &logp, &entropy, &lse, NULL, NULL, x, NULL, &first, 1, 1, 4);
         assert_true(logp == 0 && entropy == 0 && lse == 3e4f);
+        float d[4];
+        const struct entropy_bonus bonus = {&entropy, &lse, 1};
+        q->op->softmax_loss_backward(q, d, x, &lse, &first, &lse, 1, 0, &bonus, 1, 4);
+        queue_check(q);
+        for (int j = 0; j < 4; j++) assert_true(d[j] == 0);
         const float bad[2] = {NAN, 0};
         q->op->softmax_loss(q, &logp, NULL, NULL, NULL, NULL, bad, NULL, &first, 1, 1, 2);
         assert_true(isnan(logp));
@@ -174,6 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(softmax_equals_float64_with_the_same_bits_everywhere),
         cmocka_unit_test(the_gradient_is_the_slope_of_logp),
+        cmocka_unit_test(the_bonus_is_the_slope_of_entropy),
         cmocka_unit_test(certain_rows_and_far_logits_stay_finite),
         cmocka_unit_test(a_target_outside_the_vocabulary_is_an_error),
     };

@@ -529,7 +529,8 @@ static status meeting_gather(void *context, const void *mine, size_t bytes, void
 struct worker {
     struct seat seat;
     struct experience **batch;
-    float *policy, *critic; /* parameters after the update */
+    const char *const *options; /* of the configuration */
+    float *policy, *critic;     /* parameters after the update; without a critic the reference's */
     struct update_metrics metrics;
     const char *error;
 };
@@ -540,10 +541,13 @@ static void *worker_run(void *context)
     const int count = w->seat.meeting->count, rank = w->seat.rank;
     struct config config;
     struct queue *q;
-    struct model *policy;
+    struct model *policy, *reference = NULL;
     struct learner *learner = NULL;
     struct learner_exchange exchange;
     config_tiny(&config, "turn");
+    for (const char *const *option = w->options; *option; option++)
+        CHECK(config_set(&config, *option));
+    const bool with_critic = config.advantage != ADVANTAGE_GROUP;
     config.roles.learners = count;
     learner_exchange_alone(&exchange);
     if (count > 1)
@@ -564,7 +568,8 @@ static void *worker_run(void *context)
         s = model_refresh(policy);
     }
     const struct learn_settings settings = learn_settings_of(&config);
-    if (!s) s = learner_create(&settings, &exchange, policy, NULL, true, &learner);
+    if (config.kl.coef > 0) reference = tiny_model(q, true);
+    if (!s) s = learner_create(&settings, &exchange, policy, reference, with_critic, &learner);
     const int64_t mine = config.learn.microbatches / count;
     const int64_t first = microbatch_first(config.learn.microbatches, PROMPTS, mine * rank);
     const int64_t end = microbatch_first(config.learn.microbatches, PROMPTS, mine * (rank + 1));
@@ -575,29 +580,34 @@ static void *worker_run(void *context)
         return NULL;
     }
     w->policy = malloc((size_t)model_parameters(policy)->size * sizeof(float));
-    w->critic = malloc((size_t)critic_parameters(learner->critic)->size * sizeof(float));
+    struct parameters *other =
+        with_critic ? critic_parameters(learner->critic) : model_parameters(reference);
+    w->critic = malloc((size_t)other->size * sizeof(float));
     s = parameters_download(model_parameters(policy), w->policy);
-    if (!s) s = parameters_download(critic_parameters(learner->critic), w->critic);
+    if (!s) s = parameters_download(other, w->critic);
     if (s) w->error = status_message(s);
     learner_free(learner);
     model_destroy(policy);
+    if (reference) model_destroy(reference);
     q->op->destroy(q);
     return NULL;
 }
 
-static void one_two_and_four_learners_end_with_the_same_bits(void **state)
+/* Every number of learners up to `most`. */
+static void learners_end_with_the_same_bits(const char *const *options, int most)
 {
-    (void)state;
     struct fixture f;
     struct experience *batch[PROMPTS];
     open_fixture(&f, "turn", 0);
     batch_make(&f, 0, batch);
     const int64_t size = model_parameters(f.policy)->size;
-    const int64_t critic_size = critic_parameters(f.learner->critic)->size;
+    const int64_t critic_size = strcmp(*options, "advantage=group") != 0
+                                    ? critic_parameters(f.learner->critic)->size
+                                    : size;
     float *start = malloc((size_t)size * sizeof *start);
     CHECK(parameters_download(model_parameters(f.policy), start));
     struct worker first = {0};
-    for (int count = 1; count <= 4; count *= 2) {
+    for (int count = 1; count <= most; count *= 2) {
         struct meeting meeting = {.count = count};
         struct worker workers[4];
         pthread_t threads[4];
@@ -606,6 +616,7 @@ static void one_two_and_four_learners_end_with_the_same_bits(void **state)
         for (int r = 0; r < count; r++) {
             workers[r].seat = (struct seat){.meeting = &meeting, .rank = r};
             workers[r].batch = batch;
+            workers[r].options = options;
             assert_int_equal(pthread_create(&threads[r], NULL, worker_run, &workers[r]), 0);
         }
         for (int r = 0; r < count; r++) pthread_join(threads[r], NULL);
@@ -631,6 +642,98 @@ static void one_two_and_four_learners_end_with_the_same_bits(void **state)
     close_fixture(&f);
 }
 
+static void one_two_and_four_learners_end_with_the_same_bits(void **state)
+{
+    (void)state;
+    static const char *const defaults[] = {"advantage=turn", NULL};
+    learners_end_with_the_same_bits(defaults, 4);
+}
+
+static void options_of_learning_do_not_tie_an_update_to_the_learners(void **state)
+{
+    (void)state;
+    static const char *const critic[] = {
+        "advantage=gae",     "credit.form=entropy", "returns.center=true", "reward.overlong=0.5",
+        "ppo.loss=constant", "entropy.coef=0.1",    "ppo.form=cispo",      NULL};
+    static const char *const group[] = {
+        "advantage=group",    "group.form=global",  "group.filter=true",
+        "credit.form=random", "ppo.ratio=sequence", "ppo.clip_high=0.02",
+        "kl.coef=0.3",        "reference.every=1",  NULL};
+    learners_end_with_the_same_bits(critic, 2);
+    learners_end_with_the_same_bits(group, 2);
+}
+
+/* Two prompts' rewards are all equal: the others' tokens are the mean's, and one without any other
+ * prompts changes nothing, though the optimizer remembers the update before. */
+static void a_group_of_equal_rewards_is_left_out(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct experience *batch[PROMPTS];
+    struct update_metrics metrics;
+    open_fixture(&f, "group", 0);
+    f.learner->settings.group_filter = true;
+    batch_make(&f, 0, batch);
+    int64_t tokens = 0;
+    for (int p = 0; p < PROMPTS; p++)
+        for (int k = 0; k < CANDIDATES; k++) {
+            batch[p]->turns[k].terms[0] = p < 2 ? 0.25 : k;
+            if (p >= 2) tokens += batch[p]->turns[k].reply_length;
+        }
+    CHECK(ppo_update(f.learner, batch, PROMPTS, PROMPTS, 0, &metrics));
+    assert_int_equal(metrics.groups_dropped, 2);
+    assert_int_equal(metrics.turns, ROWS);
+    assert_int_equal(metrics.learned_turns, ROWS / 2);
+    assert_int_equal(metrics.learned_tokens, tokens);
+    const int64_t size = model_parameters(f.policy)->size;
+    float *before = host_of(f.q, model_parameters(f.policy)->values, size);
+    for (int p = 0; p < PROMPTS; p++)
+        for (int k = 0; k < CANDIDATES; k++) batch[p]->turns[k].terms[0] = 0.25;
+    CHECK(ppo_update(f.learner, batch, PROMPTS, PROMPTS, 1, &metrics));
+    assert_int_equal(metrics.groups_dropped, PROMPTS);
+    float *after = host_of(f.q, model_parameters(f.policy)->values, size);
+    check_bits(after, before, size, "policy", 0);
+    /* Without the filter that update would have moved it. */
+    f.learner->settings.group_filter = false;
+    CHECK(ppo_update(f.learner, batch, PROMPTS, PROMPTS, 1, &metrics));
+    free(after);
+    after = host_of(f.q, model_parameters(f.policy)->values, size);
+    assert_memory_not_equal(after, before, (size_t)size * sizeof *after);
+    free(before);
+    free(after);
+    batch_free(batch);
+    close_fixture(&f);
+}
+
+/* The reference is where it began until so many updates are done, then the policy as it is. */
+static void the_reference_becomes_the_policy_when_it_is_due(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, "group", 0.1);
+    f.learner->settings.reference_every = 2;
+    const int64_t size = model_parameters(f.policy)->size;
+    float *begun = host_of(f.q, model_parameters(f.reference)->values, size);
+    for (int u = 0; u < 3; u++) {
+        struct experience *batch[PROMPTS];
+        struct update_metrics metrics;
+        batch_make(&f, u, batch);
+        CHECK(ppo_update(f.learner, batch, PROMPTS, PROMPTS, u, &metrics));
+        float *policy = host_of(f.q, model_parameters(f.policy)->values, size);
+        float *reference = host_of(f.q, model_parameters(f.reference)->values, size);
+        if (u == 0) check_bits(reference, begun, size, "the reference before it is due", u);
+        if (u == 1) check_bits(reference, policy, size, "the reference when it is due", u);
+        if (u == 2) assert_memory_not_equal(reference, policy, (size_t)size * sizeof *policy);
+        /* Behaviour is the policy of the update before, and the reference at update 2 that too. */
+        assert_true((metrics.kl_behaviour == 0) == (u != 1));
+        free(policy);
+        free(reference);
+        batch_free(batch);
+    }
+    free(begun);
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -644,6 +747,9 @@ int main(void)
         cmocka_unit_test(one_token_far_from_the_reference_does_not_own_an_update),
         cmocka_unit_test(a_good_reply_becomes_likelier_and_a_bad_one_less),
         cmocka_unit_test(one_two_and_four_learners_end_with_the_same_bits),
+        cmocka_unit_test(options_of_learning_do_not_tie_an_update_to_the_learners),
+        cmocka_unit_test(a_group_of_equal_rewards_is_left_out),
+        cmocka_unit_test(the_reference_becomes_the_policy_when_it_is_due),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,7 +107,7 @@ static void backward_run(struct problem *p, enum model_keep keep, float *gradien
     CHECK(model_run_logp(p->run, 1.0f, device, NULL, NULL, lse));
     real *dlogits = model_run_dlogits(p->run);
     q->op->softmax_loss_backward(q, dlogits, model_run_head_forward(p->run, 0, M), lse,
-                                 model_run_targets(p->run), dlogp, 1.0f, 0.0f, M, 23);
+                                 model_run_targets(p->run), dlogp, 1.0f, 0.0f, NULL, M, 23);
     CHECK(model_run_head_backward(p->run, 0, M, dlogits, gradients));
     CHECK(model_backward(p->run, NULL, gradients, watermark));
     CHECK(q->op->synchronize(q));

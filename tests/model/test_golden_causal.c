@@ -206,7 +206,7 @@ static void gradients_match(const struct golden *g, int first, int last, const c
     q->op->upload(q, dlogp, weights, row);
     real *dlogits = model_run_dlogits(g->run);
     q->op->softmax_loss_backward(q, dlogits, model_run_head_forward(g->run, 0, m), lse,
-                                 model_run_targets(g->run), dlogp, 1.0f, 0.0f, m,
+                                 model_run_targets(g->run), dlogp, 1.0f, 0.0f, NULL, m,
                                  shape->vocabulary);
     CHECK(model_run_head_backward(g->run, 0, m, dlogits, gradients));
     CHECK(model_backward(g->run, NULL, gradients, NULL));

@@ -120,7 +120,7 @@ static struct result pass_run(struct model *model, enum model_keep keep)
         real *dlogits = model_run_dlogits(run);
         q->op->softmax_loss_backward(q, dlogits, model_run_head_forward(run, first, rows),
                                      lse + first, model_run_targets(run) + first, dlogp + first,
-                                     0.9f, 0.0f, rows, VOCABULARY);
+                                     0.9f, 0.0f, NULL, rows, VOCABULARY);
         CHECK(model_run_head_backward(run, first, rows, dlogits, gradients));
     }
     CHECK(model_backward(run, NULL, gradients, NULL));

@@ -136,7 +136,7 @@ static void pass_run(struct model_run *run, struct model *model, enum model_keep
         real *dlogits = model_run_dlogits(run);
         q->op->softmax_loss_backward(q, dlogits, model_run_head_forward(run, first, rows),
                                      lse + first, model_run_targets(run) + first, dlogp + first,
-                                     0.9f, 0.0f, rows, vocabulary);
+                                     0.9f, 0.0f, NULL, rows, vocabulary);
         CHECK(model_run_head_backward(run, first, rows, dlogits, sum));
     }
     CHECK(model_backward(run, model_run_hidden(run), sum, NULL));

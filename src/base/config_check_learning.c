@@ -1,0 +1,84 @@
+/* Options of learning that would do nothing, or cannot be right, beside others; see
+ * config_check.h. */
+#include "src/base/config_check.h"
+
+static bool weighs_turns(const struct config *config)
+{
+    for (int64_t i = 0; i < config->turns.lambda_count; i++)
+        if (config->turns.lambda[i] != 1) return true;
+    return false;
+}
+
+static status check_group(const struct config *config)
+{
+    if (weighs_turns(config))
+        FAIL(STATUS_INPUT,
+             "turns.lambda does nothing with advantage: group, which compares the replies to one "
+             "history; take advantage: turn or gae, or leave turns.lambda out");
+    if (config->turns.discount != 1)
+        FAIL(STATUS_INPUT,
+             "turns.discount does nothing with advantage: group, which compares the replies to one "
+             "history; take advantage: turn or gae, or leave turns.discount at 1");
+    if (config->returns.center)
+        FAIL(STATUS_INPUT,
+             "returns.center does nothing with advantage: group, whose baseline takes off what "
+             "all rewards have in common; take advantage: turn or gae");
+    if (config->group.filter && config->kl.in == KL_IN_REWARD && config->kl.coef > 0)
+        FAIL(STATUS_INPUT,
+             "group.filter does nothing with kl.in: reward: no two replies' rewards are equal "
+             "then; take kl.in: loss");
+    return NULL;
+}
+
+static status check_no_group(const struct config *config)
+{
+    if (config->group.form != GROUP_RLOO)
+        FAIL(STATUS_INPUT, "group.form does nothing without advantage: group");
+    if (config->group.filter)
+        FAIL(STATUS_INPUT, "group.filter does nothing without advantage: group");
+    return NULL;
+}
+
+/* The first step after the weights that sampled has a ratio of 1. */
+static status check_ratio(const struct config *config)
+{
+    const char *key = config->ppo.clip_high > 0                 ? "ppo.clip_high"
+                      : config->ppo.ratio == PPO_RATIO_SEQUENCE ? "ppo.ratio: sequence"
+                      : config->ppo.form == PPO_FORM_CISPO      ? "ppo.form: cispo"
+                                                                : NULL;
+    if (key && config->ppo.epochs == 1 && config->pipeline.lag == 0)
+        FAIL(STATUS_INPUT,
+             "%s does nothing with ppo.epochs: 1 and pipeline.lag: 0: every ratio is 1 then", key);
+    return NULL;
+}
+
+static status check_reference(const struct config *config)
+{
+    if (config->reference.every == 0) return NULL;
+    if (config->kl.coef == 0) FAIL(STATUS_INPUT, "reference.every does nothing with kl.coef: 0");
+    if (config->model.reference_path[0])
+        FAIL(STATUS_INPUT,
+             "reference.every makes the reference the policy, but model.reference_path names a "
+             "model of its own; leave one out");
+    if (config->scorer == SCORER_FROZEN)
+        FAIL(STATUS_INPUT,
+             "reference.every moves the reference, and scorer: frozen reads one that stays; take "
+             "scorer: live or reference.every: 0");
+    return NULL;
+}
+
+status config_check_learning(const struct config *config)
+{
+    const bool group = config->advantage == ADVANTAGE_GROUP;
+    TRY(group ? check_group(config) : check_no_group(config));
+    TRY(check_ratio(config));
+    TRY(check_reference(config));
+    if (config->credit.form != CREDIT_UNIFORM && config->rollout.max_new_tokens == 1)
+        FAIL(STATUS_INPUT,
+             "credit.form does nothing with rollout.max_new_tokens: 1: a token has no other to "
+             "share with");
+    if (config->reward.overlong > 0 && config->control == CONTROL_LENGTH)
+        FAIL(STATUS_INPUT,
+             "reward.overlong does nothing with control: length, which is the whole reward");
+    return NULL;
+}

@@ -1,0 +1,49 @@
+/* Weights of a reply's tokens; see token_credit.h. */
+#include "src/reward/token_credit.h"
+
+#include "src/base/choices.h"
+#include "src/base/philox.h"
+
+static double mean_of(const double *values, int64_t count)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) sum += values[i];
+    return sum / (double)count;
+}
+
+static void weigh_by_entropy(const float *entropy, int64_t count, double *weights)
+{
+    for (int64_t i = 0; i < count; i++) weights[i] = (double)entropy[i];
+    const double mean = mean_of(weights, count), least = 0.2 * mean, most = 3 * mean;
+    for (int64_t i = 0; i < count; i++)
+        weights[i] = weights[i] < least ? least : weights[i] > most ? most : weights[i];
+    const double clipped = mean_of(weights, count);
+    for (int64_t i = 0; i < count; i++) weights[i] = clipped > 0 ? weights[i] / clipped : 1;
+}
+
+/* Fisher-Yates: place i gets one of places [i, count), by the high half of word * (count - i). */
+static void shuffle(int64_t seed, const struct turn_key *reply, double *weights, int64_t count)
+{
+    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32) * 64u + RANDOM_CREDIT};
+    uint32_t words[4] = {0};
+    for (int64_t i = 0; i < count; i++) {
+        const uint32_t counter[4] = {(uint32_t)reply->dialogue, (uint32_t)reply->turn,
+                                     (uint32_t)reply->candidate, (uint32_t)(i / 4)};
+        if (i % 4 == 0) philox4x32(counter, key, words);
+        const int64_t j = i + (int64_t)(((uint64_t)words[i % 4] * (uint64_t)(count - i)) >> 32);
+        const double kept = weights[i];
+        weights[i] = weights[j];
+        weights[j] = kept;
+    }
+}
+
+void token_credit(int form, int64_t seed, const struct turn_key *reply, const float *entropy,
+                  int64_t count, double *weights)
+{
+    if (form == CREDIT_UNIFORM) {
+        for (int64_t i = 0; i < count; i++) weights[i] = 1;
+        return;
+    }
+    weigh_by_entropy(entropy, count, weights);
+    if (form == CREDIT_RANDOM) shuffle(seed, reply, weights, count);
+}
