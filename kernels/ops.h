@@ -93,6 +93,49 @@ static inline real *real_at(const struct queue *q, const real *p, int64_t count)
     return (char *)p + count * (int64_t)q->real_bytes;
 }
 
+/* Where the rows of a decode step stand in arrays that outlive it, though rows leave the batch: row
+ * r has entry slot[r] of what belongs to a reply, and entry slot[r] * stride + step[r] of what
+ * belongs to its tokens.  slot NULL: entry r of both. */
+struct result_places {
+    const int32_t *slot; /* [rows] */
+    int64_t stride;
+};
+
+/* What is read of every head's own row of attention over a history, in the pass that makes the row
+ * (docs/reward.md, Statistics of every head).  A segment's first keys are its history's tokens;
+ * keys behind them are the reply's so far.  V, and what counts as a sink, are masks of 1 and 0. */
+struct head_statistics {
+    int64_t layer, width; /* the call's heads have the columns from layer * heads on, of `width` */
+    const int32_t *history_of_row;      /* [query_rows] */
+    const int32_t *key_begin, *key_end; /* [histories] into the per-token arrays below */
+    const int32_t *token;               /* per history token */
+    const float *visible, *sink;        /* masks; per history token */
+    const float *uniform;               /* [histories] log|V|; 0 where |V| is 0 or 1 */
+    /* [query_rows] the token that a row predicts: `copy` is written, and a segment is one reply's
+     * rows.  NULL: it is not sampled yet; the rows are kept for head_statistics_sampled. */
+    const int32_t *next;
+    const int32_t *reply; /* [query_rows] into ended and rows */
+    int32_t *ended;       /* [replies] not 0: `rows` leaves out what comes now; NULL where `next` is
+                           * set during attention */
+    const int32_t *step;  /* [query_rows] */
+    struct result_places at; /* of the query rows in the outputs */
+    int32_t end[4];          /* tokens that end a reply, */
+    int64_t ends;            /* so many */
+    /* [entries of tokens, width]; A: the head's row. */
+    float *entropy; /* of A on V, renormalized, over log|V|; 1 where V has no mass, 0 where |V| is 0
+                     * or 1 */
+    float *copy;    /* mass on tokens of V that equal the predicted one */
+    float *lookback; /* mass on V over that on V and the reply, 0 without either; or NULL */
+    float *sinks;    /* mass on sinks */
+    float *peak;     /* the largest weight on V */
+    float
+        *row_entropy; /* entropy like the first of the sum of a reply's rows; at its first token */
+    /* Each row has `stride` numbers, of which those of its history's tokens are used. */
+    int64_t stride;
+    float *rows; /* [replies, width, stride] a reply's rows are added to it one by one */
+    float *kept; /* [query_rows, width, stride] */
+};
+
 /* Attention over packed segments.
  *
  * Segment s has the query rows [query_begin[s], query_begin[s + 1]).  It reads a list of ranges of
@@ -139,6 +182,7 @@ struct attention {
     /* Every head's own weights, for fixtures and debugging: [heads, query_rows,
      * capture_stride], or NULL. */
     float *maps;
+    const struct head_statistics *statistics; /* read off every row; or NULL */
 };
 
 /* With w the weights and d = dout v^T:  ds = w (d - sum(w d));  dq = scale ds k;
@@ -152,14 +196,6 @@ struct attention_gradients {
     bool accumulate_kv;
     int64_t key_rows; /* rows of k and v */
     float *dbias;     /* like bias, added to; or NULL */
-};
-
-/* Where the rows of a decode step stand in arrays that outlive it, though rows leave the batch: row
- * r has entry slot[r] of what belongs to a reply, and entry slot[r] * stride + step[r] of what
- * belongs to its tokens.  slot NULL: entry r of both. */
-struct result_places {
-    const int32_t *slot; /* [rows] */
-    int64_t stride;
 };
 
 /* What a gate goes through: gelu(g) = g/2 (1 + tanh(sqrt(2/pi) (g + 0.044715 g^3))); silu(g) =
@@ -382,6 +418,13 @@ struct ops {
     void (*attention_backward)(struct queue *q, const struct attention *a,
                                const struct attention_gradients *g);
     void (*attention_summary)(struct queue *q, const struct attention_summary *s);
+    /* After a decode step's calls and its sampling, `next` set: `copy` of its rows, whose replies
+     * are noted in `ended` where the token is one of `end`. */
+    void (*head_statistics_sampled)(struct queue *q, const struct head_statistics *s, int64_t rows);
+    /* row_entropy of replies [0, replies), to histories history[reply]; their first tokens' entries
+     * are first[reply], or, where that is NULL, reply * at.stride. */
+    void (*head_row_entropy)(struct queue *q, const struct head_statistics *s,
+                             const int32_t *history, const int32_t *first, int64_t replies);
     /* to[slot[i] * slot_stride + position[i] * width ...] = from[i * from_stride ...],
      * width elements of `bytes` bytes a row, strides in elements: a decode step's keys and
      * values into their caches, its results into their records. */

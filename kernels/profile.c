@@ -39,6 +39,8 @@
     X(attention)                                                                                   \
     X(attention_backward)                                                                          \
     X(attention_summary)                                                                           \
+    X(head_statistics_sampled)                                                                     \
+    X(head_row_entropy)                                                                            \
     X(cache_append)                                                                                \
     X(advance)                                                                                     \
     X(mean_rows)                                                                                   \
@@ -185,6 +187,9 @@ TIMED(relative_bias_backward, (q, dtable, dbias, span, heads, buckets, max_dista
 TIMED(attention, (q, a), const struct attention *a)
 TIMED(attention_backward, (q, a, g), const struct attention *a, const struct attention_gradients *g)
 TIMED(attention_summary, (q, s), const struct attention_summary *s)
+TIMED(head_statistics_sampled, (q, s, rows), const struct head_statistics *s, int64_t rows)
+TIMED(head_row_entropy, (q, s, history, first, replies), const struct head_statistics *s,
+      const int32_t *history, const int32_t *first, int64_t replies)
 TIMED(cache_append, (q, to, slot_stride, slot, position, from, from_stride, rows, width, bytes),
       void *to, int64_t slot_stride, const int32_t *slot, const int32_t *position, const void *from,
       int64_t from_stride, int64_t rows, int64_t width, size_t bytes)

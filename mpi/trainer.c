@@ -78,11 +78,13 @@ static status actor_models(struct trainer *t)
                                   .user_settings = &t->user_settings,
                                   .history = &t->run.language->history,
                                   .data = t->run.data};
-    TRY(generator_create(t->actor_model, statistics_of(model_shape(t->actor_model)),
+    TRY(generator_create(t->actor_model,
+                         statistics_of(model_shape(t->actor_model), t->settings.all_heads),
                          &t->rollout.policy));
     if (frozen_needed(config)) {
         TRY(reference_open(t, &t->scorer_model));
-        TRY(generator_create(t->scorer_model, statistics_of(model_shape(t->scorer_model)),
+        TRY(generator_create(t->scorer_model,
+                             statistics_of(model_shape(t->scorer_model), t->settings.all_heads),
                              &t->rollout.scorer));
     }
     if (config->rollout.user == USER_MODEL) {
@@ -90,7 +92,7 @@ static status actor_models(struct trainer *t)
             FAIL(STATUS_INPUT, "rollout.user: model needs model.user_path (see sft --role user)");
         TRY(model_open(config->model.user_path, t->run.queue, false, &t->user_model));
         TRY(language_ends(t->run.language, t->user_model));
-        TRY(generator_create(t->user_model, statistics_of(model_shape(t->user_model)),
+        TRY(generator_create(t->user_model, statistics_of(model_shape(t->user_model), false),
                              &t->rollout.user));
     }
     return NULL;
@@ -106,7 +108,9 @@ static status learner_models(struct trainer *t, const struct learner_exchange *e
     TRY(learner_create(&settings, exchange, t->policy, t->reference,
                        config->advantage != ADVANTAGE_GROUP, &t->run.learner));
     return t->run.world->rank == 0
-               ? generator_create(t->policy, statistics_of(model_shape(t->policy)), &t->evaluator)
+               ? generator_create(t->policy,
+                                  statistics_of(model_shape(t->policy), t->settings.all_heads),
+                                  &t->evaluator)
                : NULL;
 }
 
@@ -201,16 +205,19 @@ static status models_plan(void *context, const struct world *world, struct queue
 static void inbox_open(struct trainer *t)
 {
     const struct config *config = t->run.config;
-    const struct inbox_rules rules = {
-        .dialogues = config->rollout.dialogues,
-        .lag = config->pipeline.lag,
-        .turns = config->rollout.turns,
-        .candidates = config->rollout.candidates,
-        .vocabulary = model_shape(t->policy)->vocabulary,
-        .format = {.statistics = statistics_of(model_shape(t->policy)),
-                   .reward = &t->settings.reward,
-                   .layers = t->settings.layers,
-                   .heads = model_shape(t->policy)->heads}};
+    const struct statistic_table *table =
+        statistics_of(model_shape(t->policy), t->settings.all_heads);
+    const struct statistic_sizes sizes =
+        statistics_sizes(table, model_shape(t->policy), t->settings.layers, 0);
+    const struct inbox_rules rules = {.dialogues = config->rollout.dialogues,
+                                      .lag = config->pipeline.lag,
+                                      .turns = config->rollout.turns,
+                                      .candidates = config->rollout.candidates,
+                                      .vocabulary = model_shape(t->policy)->vocabulary,
+                                      .format = {.statistics = table,
+                                                 .reward = &t->settings.reward,
+                                                 .layers = sizes.layers,
+                                                 .heads = sizes.heads}};
     t->inbox = inbox_create(t->run.world, &rules, t->run.folder.start);
 }
 

@@ -110,6 +110,19 @@ static int64_t parts_of(int64_t tasks, int64_t items, int64_t overhead, int64_t 
     return threads > 1 ? best : 1;
 }
 
+/* Where part `part` of `parts` of a group's rows begins: with the rows of whole segments where a
+ * segment's are to be added in their order. */
+static int64_t part_begin(const struct attention *a, const struct group *group, int64_t part,
+                          int64_t parts)
+{
+    const int64_t begin = a->query_begin[group->first], end = a->query_begin[group->last];
+    const int64_t row = begin + (end - begin) * part / parts;
+    if (!a->statistics || !a->statistics->next) return row;
+    int64_t s = group->first;
+    while (a->query_begin[s] < row) s++;
+    return a->query_begin[s];
+}
+
 /* A task is a part of a group's rows and one head of k.  With a capture, whose sum is over heads in
  * order, it is all heads. */
 void cpu_attention(struct queue *q, const struct attention *a)
@@ -134,12 +147,10 @@ void cpu_attention(struct queue *q, const struct attention *a)
         for (int64_t task = 0; task < groups.count * parts * runs; task++) {
             const struct group *group = &list[task / (parts * runs)];
             const int64_t part = task / runs % parts, k = task % runs * together;
-            const int64_t begin = a->query_begin[group->first];
-            const int64_t count = a->query_begin[group->last] - begin;
             if (memory)
                 rows_forward(rows, a, group, keys_stride(groups.keys), &w,
-                             begin + count * part / parts, begin + count * (part + 1) / parts, k,
-                             k + together);
+                             part_begin(a, group, part, parts),
+                             part_begin(a, group, part + 1, parts), k, k + together);
         }
     }
 }

@@ -115,4 +115,8 @@ void chunk_sums(const struct row_functions *rows, const struct chunk *c, struct 
 void chunk_weights(const struct row_functions *rows, const struct chunk *c, struct side *k,
                    float *weights, const float *queries, int64_t query_stride, float *lse);
 
+/* The softmax of an item's scores, with its statistics (a->statistics, struct head_statistics). */
+float head_weights(const struct row_functions *rows, const struct chunk *c, int64_t item,
+                   float *scores, const float *bias);
+
 #endif

@@ -219,8 +219,11 @@ void chunk_weights(const struct row_functions *rows, const struct chunk *c, stru
         const float *bias = NULL;
         if (a->bias)
             bias = a->bias + h * (2 * a->bias_span - 1) + a->bias_span - 1 - c->position[i];
-        const float sum = rows->attention_weights(weights + item * c->stride, a->scale, bias,
-                                                  c->visible[i], row_padded(c->keys));
+        float *own = weights + item * c->stride;
+        const float sum =
+            a->statistics
+                ? head_weights(rows, c, item, own, bias)
+                : rows->attention_weights(own, a->scale, bias, c->visible[i], row_padded(c->keys));
         if (lse) lse[(c->begin + i) * a->heads + h] = sum;
     }
 }

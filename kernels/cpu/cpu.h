@@ -104,6 +104,9 @@ void cpu_attention(struct queue *q, const struct attention *a);
 void cpu_attention_backward(struct queue *q, const struct attention *a,
                             const struct attention_gradients *g);
 void cpu_attention_summary(struct queue *q, const struct attention_summary *s);
+void cpu_head_statistics_sampled(struct queue *q, const struct head_statistics *s, int64_t rows);
+void cpu_head_row_entropy(struct queue *q, const struct head_statistics *s, const int32_t *history,
+                          const int32_t *first, int64_t replies);
 void cpu_cache_append(struct queue *q, void *to, int64_t slot_stride, const int32_t *slot,
                       const int32_t *position, const void *from, int64_t from_stride, int64_t rows,
                       int64_t width, size_t bytes);

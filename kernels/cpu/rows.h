@@ -22,6 +22,16 @@ struct logits_sums {
     double weighted; /* sum e^(z - largest) (z - largest) */
 };
 
+/* What a row of weights over keys [0, keys) of a history and others behind them comes to.  Sums of
+ * e = e^(score - largest); a weight is e / total. */
+struct weights_read {
+    int64_t keys;
+    const float *visible, *sink; /* [keys] masks */
+    double total;
+    float seen, weighted, sunk, reply, peak; /* on V: e, e (score - largest), largest e; on sinks;
+                                              * behind the history */
+};
+
 struct row_functions {
     /* c[rows, cols] (+)= a b; a[i,k] = a[i * a_row + k * a_depth], b[depth, cols].  One chain
      * of additions over k, ascending, an element. */
@@ -34,6 +44,12 @@ struct row_functions {
     /* s[padded]: softmax(scale s + bias) over [0, visible), 0 past it.  The log-sum-exp. */
     float (*attention_weights)(float *s, float scale, const float *bias, int64_t visible,
                                int64_t padded);
+    /* The same with the same bits, which fills `read` besides. */
+    float (*attention_weights_read)(float *s, float scale, const float *bias, int64_t visible,
+                                    int64_t padded, struct weights_read *read);
+    /* The sum of x over a mask, and of x log x; x >= 0, 0 log 0 = 0. */
+    void (*masked_logs)(const float *x, const float *mask, int64_t count, double *sum,
+                        double *logs);
     /* to[count] (+)= the sum, ascending, of rows that stand `stride` apart */
     void (*sum_rows)(float *to, const float *from, int64_t stride, int64_t rows, int64_t count,
                      bool accumulate);

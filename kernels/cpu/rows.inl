@@ -135,8 +135,8 @@ static void transpose(float *to, int64_t to_stride, const float *from, int64_t f
         for (int64_t j = 0; j < cols; j++) to[j * to_stride + i] = from[i * from_stride + j];
 }
 
-static float attention_weights(float *s, float scale, const float *bias, int64_t visible,
-                               int64_t padded)
+INLINE float weights_make(float *s, float scale, const float *bias, int64_t visible, int64_t padded,
+                          struct weights_read *read)
 {
     if (visible <= 0) {
         memset(s, 0, (size_t)padded * sizeof *s);
@@ -152,23 +152,75 @@ static float attention_weights(float *s, float scale, const float *bias, int64_t
     const float largest = vec_largest(top);
     /* Lanes past `visible` add +0, which changes no sum: the order is that of the visible keys. */
     const int64_t covered = (visible + VECTOR_LANES - 1) / VECTOR_LANES * VECTOR_LANES;
+    vec seen[lane_vectors] = {0}, weighted[lane_vectors] = {0}, sunk[lane_vectors] = {0};
+    vec reply[lane_vectors] = {0}, peak = {0};
     double total = 0.0;
     for (int64_t block = 0; block < covered; block += sum_block) {
         vec sum[lane_vectors] = {0};
         const int64_t end = block + sum_block < covered ? block + sum_block : covered;
         for (int64_t i = block; i < end; i += lanes)
             for (int p = 0; p < lane_vectors; p++) {
-                if (i + p * VECTOR_LANES >= end) break;
-                vec e = vec_exp(vec_at(s + i + p * VECTOR_LANES) - largest);
-                vec_put(s + i + p * VECTOR_LANES, e);
+                const int64_t at = i + p * VECTOR_LANES;
+                if (at >= end) break;
+                const vec z = vec_at(s + at) - largest;
+                vec e = vec_exp(z);
+                vec_put(s + at, e);
                 sum[p] += e;
+                if (!read) continue;
+                const int64_t left = read->keys - at;
+                if (left < VECTOR_LANES) reply[p] += e - vec_load(s + at, left, 0.0f);
+                if (left <= 0) continue;
+                const vec on = e * vec_load(read->visible + at, left, 0.0f);
+                seen[p] += on;
+                weighted[p] += vec_select(on > 0.0f, on * z, vec_all(0.0f));
+                sunk[p] += e * vec_load(read->sink + at, left, 0.0f);
+                peak = vec_max(on, peak);
             }
         total += (double)lanes_total(sum);
     }
     const float inverse = (float)(1.0 / total);
     for (int64_t i = 0; i < covered; i += VECTOR_LANES) vec_put(s + i, vec_at(s + i) * inverse);
     memset(s + covered, 0, (size_t)(padded - covered) * sizeof *s);
+    if (read) {
+        read->total = total;
+        read->seen = lanes_total(seen);
+        read->weighted = lanes_total(weighted);
+        read->sunk = lanes_total(sunk);
+        read->reply = lanes_total(reply);
+        read->peak = vec_largest(peak);
+    }
     return (float)((double)largest + log(total));
+}
+
+static float attention_weights(float *s, float scale, const float *bias, int64_t visible,
+                               int64_t padded)
+{
+    return weights_make(s, scale, bias, visible, padded, NULL);
+}
+
+static float attention_weights_read(float *s, float scale, const float *bias, int64_t visible,
+                                    int64_t padded, struct weights_read *read)
+{
+    return weights_make(s, scale, bias, visible, padded, read);
+}
+
+static void masked_logs(const float *x, const float *mask, int64_t count, double *sum, double *logs)
+{
+    const float least = 1.17549435e-38f; /* the least normal number */
+    *sum = *logs = 0.0;
+    for (int64_t block = 0; block < count; block += sum_block) {
+        vec on_sum[lane_vectors] = {0}, log_sum[lane_vectors] = {0};
+        const int64_t end = block + sum_block < count ? block + sum_block : count;
+        for (int64_t i = block; i < end; i += lanes)
+            for (int p = 0; p < lane_vectors; p++) {
+                const int64_t at = i + p * VECTOR_LANES, left = end - at;
+                const vec on = vec_load(x + at, left, 0.0f) * vec_load(mask + at, left, 0.0f);
+                on_sum[p] += on;
+                log_sum[p] += vec_select(on >= least, on * vec_log(on), vec_all(0.0f));
+            }
+        *sum += (double)lanes_total(on_sum);
+        *logs += (double)lanes_total(log_sum);
+    }
 }
 
 static void sum_rows(float *to, const float *from, int64_t stride, int64_t rows, int64_t count,
@@ -415,6 +467,8 @@ const struct row_functions ROWS_NAME = {
     .product = product,
     .transpose = transpose,
     .attention_weights = attention_weights,
+    .attention_weights_read = attention_weights_read,
+    .masked_logs = masked_logs,
     .sum_rows = sum_rows,
     .attention_scores_gradient = attention_scores_gradient,
     .rmsnorm = rmsnorm,

@@ -91,6 +91,28 @@ static inline vec vec_exp(vec x)
     return vec_select(x > 88.7228f, vec_all(INFINITY), p);
 }
 
+/* log x of normal numbers, Cephes logf: x = m 2^n, m in [sqrt(1/2), sqrt(2)). */
+static inline vec vec_log(vec x)
+{
+    const vec_int bits = (vec_int)x;
+    vec_int whole = ((bits >> 23) & 255) - 126;
+    vec m = (vec)((bits & 0x007FFFFF) | 0x3F000000); /* [1/2, 1) */
+    const vec_int small = m < 0.707106781186547524f;
+    whole += small; /* -1 where small */
+    m = m + vec_select(small, m, vec_all(0.0f)) - 1.0f;
+    const vec n = __builtin_convertvector(whole, vec), z = m * m;
+    vec y = m * 7.0376836292e-2f - 1.1514610310e-1f;
+    y = y * m + 1.1676998740e-1f;
+    y = y * m - 1.2420140846e-1f;
+    y = y * m + 1.4249322787e-1f;
+    y = y * m - 1.6668057665e-1f;
+    y = y * m + 2.0000714765e-1f;
+    y = y * m - 2.4999993993e-1f;
+    y = y * m + 3.3333331174e-1f;
+    y = y * m * z + n * -2.12194440e-4f - z * 0.5f;
+    return m + y + n * 0.693359375f;
+}
+
 /* Cephes tanhf below 0.625, 1 - 2 / (e^2|x| + 1) above. */
 static inline vec vec_tanh(vec x)
 {

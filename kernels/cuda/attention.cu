@@ -127,12 +127,9 @@ static __global__ void __launch_bounds__(capture_threads)
         for (int i = 0; i < capture_heads; i++) {
             if (h0 + i >= a.heads) continue;
             float weight = 0.0f;
-            if (j < seen.y) {
-                const float2 scale = stored.scale[row * a.heads + h0 + i];
-                weight = stored.base2 ? exp2_approximate(__fmaf_rn(score[i], log2_of_e, -scale.x))
-                                      : expf(score[i] - scale.x);
-                weight = __fmul_rn(weight, scale.y); /* rounded as maps have it */
-            }
+            if (j < seen.y)
+                weight =
+                    stored_weight(score[i], stored.scale[row * a.heads + h0 + i], stored.base2);
             sum = __fadd_rn(sum, weight);
             if (a.maps) a.maps[(h0 + i) * a.query_rows * a.capture_stride + at] = weight;
         }
@@ -198,15 +195,17 @@ void cuda_attention(struct queue *q, const struct attention *a)
 {
     if (a->query_rows == 0 || a->segments == 0 || !attention_fits(q, a)) return;
     const bool captures = (a->capture || a->maps) && a->capture_stride > 0;
+    const bool stores = captures || (a->statistics && a->capture_stride > 0);
     struct attention_part part = {};
     part.a = a;
-    const int64_t rows = captures ? stored_scores_new(q, a, &part.stored) : a->query_rows;
+    const int64_t rows = stores ? stored_scores_new(q, a, &part.stored) : a->query_rows;
     struct row_range *range = &part.range;
     for (; rows > 0 && range->first < a->query_rows; range->first += rows) {
         range->end = min(range->first + rows, a->query_rows);
         forward(q, &part);
         const dim3 grid((unsigned)(range->end - range->first),
                         (unsigned)cuda_divide_up(a->capture_stride, capture_threads));
+        if (a->statistics && stores) head_statistics_part(q, &part);
         if (captures)
             cuda_launch(q, attention_capture_kernel, grid, capture_threads, 0, *a, range->first,
                         part.stored);

@@ -49,6 +49,18 @@ void attention_key_gradient_mma(struct queue *q, const struct attention *a,
                                 const struct attention_gradients *g,
                                 const struct row_gradients *rows, bool aligned);
 
+/* What a->statistics asks for, of the rows of a part whose scores are stored: head_statistics.cu.
+ */
+void head_statistics_part(struct queue *q, const struct attention_part *part);
+
+/* The weight of a stored score; scale: the row's and head's. */
+static __device__ inline float stored_weight(float score, float2 scale, bool base2)
+{
+    const float weight =
+        base2 ? exp2_approximate(__fmaf_rn(score, log2_of_e, -scale.x)) : expf(score - scale.x);
+    return __fmul_rn(weight, scale.y); /* rounded as maps have it */
+}
+
 /* How many ranges of keys stand before those of segment s. */
 static __device__ inline int32_t ranges_before(const struct attention &a, int64_t s)
 {

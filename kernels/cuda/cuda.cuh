@@ -157,10 +157,12 @@ static __device__ inline void mistake_raise(int *mistake, int kind)
                                     of(head_norm_backward) of(rope) of(relative_bias)              \
                                         of(relative_bias_backward) of(attention)                   \
                                             of(attention_backward) of(attention_summary)           \
-                                                of(cache_append) of(advance) of(mean_rows)         \
-                                                    of(mean_rows_backward) of(softmax_loss)        \
-                                                        of(softmax_loss_backward) of(sample)       \
-                                                            of(ppo_loss) of(square_sum) of(adamw)
+                                                of(head_statistics_sampled) of(head_row_entropy)   \
+                                                    of(cache_append) of(advance) of(mean_rows)     \
+                                                        of(mean_rows_backward) of(softmax_loss)    \
+                                                            of(softmax_loss_backward) of(sample)   \
+                                                                of(ppo_loss) of(square_sum)        \
+                                                                    of(adamw)
 #define CUDA_DECLARE(name) std::remove_pointer_t<decltype(ops::name)> cuda_##name;
 CUDA_OPERATIONS(CUDA_DECLARE)
 #undef CUDA_DECLARE

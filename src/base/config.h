@@ -93,7 +93,7 @@ struct config {
     } history;
     struct {
         int64_t layers;
-        bool exclude_special, exclude_first;
+        bool all_heads, exclude_special, exclude_first;
     } attention;
     struct {
         int form;

@@ -177,6 +177,8 @@ const struct config_key config_keys[] = {
             "the newest tokens stay"),
     INTEGER("attention.layers", attention.layers, 1, 1024, "1", RESUME_SAME,
             "last decoder layers read (L')"),
+    SWITCH("attention.all_heads", attention.all_heads, "false", RESUME_SAME,
+           "statistics of every layer and head too"),
     SWITCH("attention.exclude_special", attention.exclude_special, "true", RESUME_SAME,
            "leave out end-of-sequence tokens and role markers"),
     SWITCH("attention.exclude_first", attention.exclude_first, "true", RESUME_SAME,

@@ -32,29 +32,79 @@
     [STATISTIC_TOP_WEIGHT] = {                                                                     \
         .name = "top_weight", .per = PER_POSITION, .encoding = ENCODE_LOG8, SUMMARY(top_weight)}
 
+#define CAUSAL_ROWS                                                                                \
+    STANDARD_ROWS("special_mass"),                                                                 \
+        [STATISTIC_FIRST_MASS] = {.name = "first_mass",                                            \
+                                  .per = PER_TOKEN,                                                \
+                                  .metric = "first_mass",                                          \
+                                  SUMMARY(first_mass)},                                            \
+        [STATISTIC_HISTORY_MASS] = {.name = "history_mass",                                        \
+                                    .per = PER_TOKEN,                                              \
+                                    .metric = "history_mass",                                      \
+                                    SUMMARY(history_mass)},                                        \
+        [STATISTIC_REPLY_MASS] = {                                                                 \
+            .name = "reply_mass", .per = PER_TOKEN, .metric = "reply_mass", SUMMARY(reply_mass)}
+
+#define OF_HEADS(called, member, reduced)                                                          \
+    {                                                                                              \
+        .name = (called), .per = PER_HEAD, .reduction = (reduced), .of_heads = true,               \
+        .output = offsetof(struct head_statistics, member)                                         \
+    }
+#define HEAD_ROWS                                                                                  \
+    OF_HEADS("head_entropy", entropy, MEAN_OVER_TOKENS),                                           \
+        OF_HEADS("head_copy", copy, MEAN_OVER_TOKENS),                                             \
+        OF_HEADS("head_sink", sinks, MEAN_OVER_TOKENS),                                            \
+        OF_HEADS("head_peak", peak, MEAN_OVER_TOKENS),                                             \
+        OF_HEADS("head_mean_row_entropy", row_entropy, ONCE_A_REPLY)
+
+#define TABLE(array)                                                                               \
+    {                                                                                              \
+        array, sizeof(array) / sizeof *(array)                                                     \
+    }
+
 static const struct statistic standard[] = {STANDARD_ROWS("sink_mass")};
-const struct statistic_table statistics_standard = {standard, STATISTICS_STANDARD};
+static const struct statistic standard_heads[] = {STANDARD_ROWS("sink_mass"), HEAD_ROWS};
+static const struct statistic causal[] = {CAUSAL_ROWS};
+static const struct statistic causal_heads[] = {
+    CAUSAL_ROWS, HEAD_ROWS, OF_HEADS("head_lookback", lookback, MEAN_OVER_TOKENS)};
+const struct statistic_table statistics_standard = TABLE(standard);
+const struct statistic_table statistics_causal = TABLE(causal);
+static const struct statistic_table standard_with_heads = TABLE(standard_heads);
+static const struct statistic_table causal_with_heads = TABLE(causal_heads);
 
-static const struct statistic causal[] = {
-    STANDARD_ROWS("special_mass"),
-    [STATISTIC_FIRST_MASS] = {.name = "first_mass",
-                              .per = PER_TOKEN,
-                              .metric = "first_mass",
-                              SUMMARY(first_mass)},
-    [STATISTIC_HISTORY_MASS] = {.name = "history_mass",
-                                .per = PER_TOKEN,
-                                .metric = "history_mass",
-                                SUMMARY(history_mass)},
-    [STATISTIC_REPLY_MASS] = {.name = "reply_mass",
-                              .per = PER_TOKEN,
-                              .metric = "reply_mass",
-                              SUMMARY(reply_mass)},
-};
-const struct statistic_table statistics_causal = {causal, STATISTICS_CAUSAL};
-
-const struct statistic_table *statistics_of(const struct model_shape *shape)
+const struct statistic_table *statistics_of(const struct model_shape *shape, bool all_heads)
 {
-    return model_shape_is_causal(shape) ? &statistics_causal : &statistics_standard;
+    if (model_shape_is_causal(shape)) return all_heads ? &causal_with_heads : &statistics_causal;
+    return all_heads ? &standard_with_heads : &statistics_standard;
+}
+
+int statistics_find(const struct statistic_table *table, const char *name)
+{
+    for (int i = 0; i < table->count; i++)
+        if (!strcmp(table->rows[i].name, name)) return i;
+    return -1;
+}
+
+bool statistics_have_heads(const struct statistic_table *table)
+{
+    for (int i = 0; i < table->count; i++)
+        if (table->rows[i].of_heads) return true;
+    return false;
+}
+
+struct statistic_sizes statistics_sizes(const struct statistic_table *table,
+                                        const struct model_shape *shape, int64_t captured_layers,
+                                        int64_t turns)
+{
+    const bool all = statistics_have_heads(table);
+    return (struct statistic_sizes){
+        .turns = turns, .layers = all ? shape->layers : captured_layers, .heads = shape->heads};
+}
+
+/* Rows of a statistic's width that a reply of so many tokens has. */
+static int64_t stored_rows(const struct statistic *row, int64_t tokens)
+{
+    return row->reduction == EVERY_TOKEN ? tokens : 1;
 }
 
 int64_t statistic_width(const struct statistic *row, const struct statistic_sizes *sizes)
@@ -92,8 +142,7 @@ float statistic_from_log8(uint8_t code)
 int64_t statistics_numbers(const struct statistics *statistics, int row)
 {
     const struct statistic *one = &statistics->table->rows[row];
-    const int64_t rows = one->reduction == MEAN_OVER_TOKENS ? 1 : statistics->tokens;
-    return rows * statistic_width(one, &statistics->sizes);
+    return stored_rows(one, statistics->tokens) * statistic_width(one, &statistics->sizes);
 }
 
 void statistics_allocate(struct statistics *statistics, const struct statistic_table *table,
@@ -175,7 +224,7 @@ static double number_mean(const struct statistics *statistics, int row, int64_t 
     const struct statistic *one = &statistics->table->rows[row];
     const float *values = statistics->array[row];
     const int64_t width = statistic_width(one, &statistics->sizes);
-    const int64_t rows = one->reduction == MEAN_OVER_TOKENS ? 1 : statistics->tokens;
+    const int64_t rows = stored_rows(one, statistics->tokens);
     double sum = 0;
     for (int64_t t = 0; t < rows; t++) sum += (double)values[t * width + number];
     return rows ? sum / (double)rows : 0;

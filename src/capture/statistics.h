@@ -18,13 +18,14 @@ enum statistic_per {
     PER_TOKEN,    /* one number */
     PER_TURN,     /* one a turn of the history, in order */
     PER_POSITION, /* one each for the STATISTICS_TOP positions of the history that weigh most */
-    PER_HEAD      /* one a captured layer and head, layer by layer */
+    PER_HEAD      /* one a layer whose heads are read and head, layer by layer */
 };
 
 /* What is stored of a reply. */
 enum statistic_reduction {
-    EVERY_TOKEN,     /* [tokens, width] */
-    MEAN_OVER_TOKENS /* [1, width], added in float64 in order; 0 without tokens */
+    EVERY_TOKEN,      /* [tokens, width] */
+    MEAN_OVER_TOKENS, /* [1, width], added in float64 in order; 0 without tokens */
+    ONCE_A_REPLY      /* [1, width], computed once, at the first token; 0 without tokens */
 };
 
 enum statistic_encoding {
@@ -34,7 +35,7 @@ enum statistic_encoding {
 };
 
 struct statistic_sizes {
-    int64_t turns, layers, heads;
+    int64_t turns, layers, heads; /* layers: those whose heads are read */
 };
 
 /* out [entries, width], zero before: writes what belongs to each row's token. */
@@ -51,9 +52,11 @@ struct statistic {
      */
     const char *metric;
     /* How it is computed: by a call of its own, or where NULL by the one call of
-     * attention_summary, which writes it to the pointer at `output` of its arguments. */
+     * attention_summary, which writes it to the pointer at `output` of its arguments; of_heads:
+     * while attention is computed, at `output` of struct head_statistics. */
     statistic_function *compute;
     size_t output;
+    bool of_heads;
 };
 
 struct statistic_table {
@@ -79,8 +82,16 @@ enum {
     STATISTICS_CAUSAL
 };
 extern const struct statistic_table statistics_standard, statistics_causal;
-/* The table of a model's family. */
-const struct statistic_table *statistics_of(const struct model_shape *shape);
+/* The table of a model's family; all_heads: then those of every layer and head (docs/reward.md),
+ * which are asked for by name. */
+const struct statistic_table *statistics_of(const struct model_shape *shape, bool all_heads);
+/* The place of a row by its name; -1: there is none. */
+int statistics_find(const struct statistic_table *table, const char *name);
+bool statistics_have_heads(const struct statistic_table *table);
+/* PER_HEAD is of the captured layers, or of all where every layer's heads are read. */
+struct statistic_sizes statistics_sizes(const struct statistic_table *table,
+                                        const struct model_shape *shape, int64_t captured_layers,
+                                        int64_t turns);
 
 int64_t statistic_width(const struct statistic *row, const struct statistic_sizes *sizes);
 /* Bytes a number takes in a message. */

@@ -130,7 +130,7 @@ static void marks_write(FILE *out, const char *key, const uint8_t *marks, int64_
 /* What a decoder-only model's masses go by, and what its sums run over. */
 static void segments_write(FILE *out, const struct sample *s)
 {
-    if (s->statistics->table != &statistics_causal) return;
+    if (statistics_find(s->statistics->table, "first_mass") < 0) return;
     fputs(",\"marker\":[", out);
     for (int64_t i = 0; i < s->history_count; i++)
         fprintf(out, "%s%d", i ? "," : "", s->part[i] == PART_MARKER);
@@ -145,7 +145,7 @@ static void statistic_write(FILE *out, const struct statistics *statistics, int 
 {
     const struct statistic *one = &statistics->table->rows[row];
     const int64_t numbers = statistics_numbers(statistics, row);
-    const int64_t width = one->per == PER_TOKEN || one->reduction == MEAN_OVER_TOKENS
+    const int64_t width = one->per == PER_TOKEN || one->reduction != EVERY_TOKEN
                               ? numbers
                               : statistic_width(one, &statistics->sizes);
     const bool nested = width != numbers || one->per != PER_TOKEN;

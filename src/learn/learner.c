@@ -29,7 +29,7 @@ status learner_create(const struct learn_settings *settings,
 {
     struct learner *l = memory_allocate(sizeof *l);
     *l = (struct learner){.settings = *settings,
-                          .table = statistics_of(model_shape(policy)),
+                          .table = statistics_of(model_shape(policy), settings->all_heads),
                           .exchange = *exchange,
                           .causal = model_shape_is_causal(model_shape(policy)),
                           .queue = model_queue(policy),

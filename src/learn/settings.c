@@ -38,6 +38,7 @@ struct learn_settings learn_settings_of(const struct config *config)
         .schedule = config->policy.schedule,
         .label_smoothing = config->sft.label_smoothing,
         .captured_layers = config->attention.layers,
+        .all_heads = config->attention.all_heads,
         .microbatches = config->learn.microbatches,
         .reply_tokens = config->learn.reply_tokens,
         .history_tokens = config->learn.history_tokens,

@@ -31,7 +31,8 @@ struct learn_settings {
     double label_smoothing;
     /* passes */
     int64_t microbatches, reply_tokens, history_tokens;
-    int64_t captured_layers; /* that statistics of heads are read of */
+    int64_t captured_layers; /* that statistics of heads are read of, */
+    bool all_heads;          /* unless of all */
     bool recompute;
 };
 

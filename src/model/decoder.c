@@ -249,6 +249,12 @@ status model_decoder_begin(struct model_decoder *decoder, const struct model_bat
     return NULL;
 }
 
+void model_decoder_read_heads(struct model_decoder *decoder,
+                              const struct head_statistics *statistics)
+{
+    decoder->statistics = statistics;
+}
+
 void model_decoder_retain(struct model_decoder *decoder, int64_t slot, const int32_t *tokens,
                           int64_t count)
 {

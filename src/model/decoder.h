@@ -25,6 +25,10 @@ void model_decoder_cache(struct model_decoder *decoder, int64_t tokens);
 status model_decoder_begin(struct model_decoder *decoder, const struct model_batch *batch,
                            int64_t rows, const int32_t *row_history, int64_t max_steps,
                            int64_t capture_layers);
+/* From now on steps read these off every layer's attention over the histories; the struct is read
+ * when a step is, and its member layer is not looked at.  NULL: nothing. */
+void model_decoder_read_heads(struct model_decoder *decoder,
+                              const struct head_statistics *statistics);
 /* One step for all rows: reads the input tokens (device, set by begin, later by the sampler
  * through model_decoder_input), leaves logits [rows, vocabulary] and capture [rows, stride], and
  * advances the steps: model_decoder_count, then model_decoder_calls. */

@@ -19,6 +19,7 @@ struct model_decoder {
     int64_t layout;
     int64_t cache_tokens; /* asked for, see model_decoder_cache */
     int64_t histories, rows, max_steps, steps, capture_layers;
+    const struct head_statistics *statistics; /* see model_decoder_read_heads */
     int64_t segments; /* what the family's arguments depend on beside limits and rows */
     struct model_decoder_counts counts;
     struct buffer activations, captured, integers;

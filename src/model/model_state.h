@@ -42,6 +42,16 @@ static inline float *model_gradient(const struct model *model, float *gradients,
     return model->base ? NULL : gradients + offset;
 }
 
+/* Of layer `layer`, in `room`; NULL where `all` is. */
+static inline const struct head_statistics *
+layer_statistics(const struct head_statistics *all, int64_t layer, struct head_statistics *room)
+{
+    if (!all) return NULL;
+    *room = *all;
+    room->layer = layer;
+    return room;
+}
+
 /* For lay_out: notes a linear layer that the model packs; it must stay where it is. */
 void model_add_linear(struct model *model, struct linear *w);
 /* The table of parameters, with no memory for their values. */

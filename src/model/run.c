@@ -283,6 +283,11 @@ const float *model_run_capture(const struct model_run *run, int64_t *stride)
     return run->capture;
 }
 
+void model_run_read_heads(struct model_run *run, const struct head_statistics *statistics)
+{
+    run->statistics = statistics;
+}
+
 void model_run_keep_maps(struct model_run *run, bool keep)
 {
     run->keep_maps = keep;

@@ -14,6 +14,10 @@ void model_run_destroy(struct model_run *run);
  * it (but for attention maps and model_run_logits).  What the last forward pass left is lost. */
 status model_run_reserve(struct model_run *run, const struct model_limits *limits);
 
+/* Forward passes read these off every layer's attention of replies over their histories: rows are
+ * reply tokens; the member layer is not looked at.  NULL: nothing. */
+void model_run_read_heads(struct model_run *run, const struct head_statistics *statistics);
+
 /* Up to what the head reads.  capture_layers: 0, or how many of the last layers add their attention
  * over the history into model_run_capture. */
 status model_forward(struct model_run *run, const struct model_batch *batch, enum model_keep keep,

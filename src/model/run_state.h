@@ -12,7 +12,8 @@
 struct model_run {
     struct model *model;
     bool keep_maps;
-    bool done; /* a forward pass has filled it */
+    const struct head_statistics *statistics; /* see model_run_read_heads */
+    bool done;                                /* a forward pass has filled it */
     enum model_keep keep;
     int64_t histories, history_tokens, longest_history; /* n */
     int64_t replies, reply_tokens, longest_reply;       /* m */

@@ -4,12 +4,16 @@
 #include "src/base/philox.h"
 #include "src/reward/terms.h"
 
+#include <math.h>
 #include <string.h>
 
-void capture_create(struct capture *capture, struct queue *queue, bool causal)
+void capture_create(struct capture *capture, struct queue *queue, bool causal, bool heads)
 {
-    *capture = (struct capture){
-        .queue = queue, .causal = causal, .inputs = {.kind = MEMORY_CAPTURE}, .turns = 1};
+    *capture = (struct capture){.queue = queue,
+                                .causal = causal,
+                                .heads = heads,
+                                .inputs = {.kind = MEMORY_CAPTURE},
+                                .turns = 1};
 }
 
 void capture_destroy(struct capture *capture)
@@ -24,7 +28,8 @@ static size_t padded(int64_t bytes)
     return ((size_t)bytes + 63) / 64 * 64;
 }
 
-/* The masks come first, then floors, then counters. */
+/* The masks come first, then floors, then counters, then what heads are read with: as many numbers
+ * as tokens in each array. */
 static size_t floors_offset(int64_t tokens)
 {
     return 4 * padded(tokens);
@@ -35,9 +40,14 @@ static size_t counters_offset(int64_t tokens, int64_t replies)
     return floors_offset(tokens) + padded(replies * (int64_t)sizeof(float));
 }
 
-static size_t inputs_bytes(int64_t tokens, int64_t replies)
+static size_t heads_offset(int64_t tokens, int64_t replies)
 {
     return counters_offset(tokens, replies) + padded(3 * replies * (int64_t)sizeof(uint32_t));
+}
+
+static size_t inputs_bytes(const struct capture *capture, int64_t tokens, int64_t replies)
+{
+    return heads_offset(tokens, replies) + (capture->heads ? 4 * padded(4 * tokens) : 0);
 }
 
 static void inputs_cut(struct capture *capture, char *base, int64_t tokens, int64_t replies)
@@ -48,11 +58,17 @@ static void inputs_cut(struct capture *capture, char *base, int64_t tokens, int6
     capture->special = (uint8_t *)base + 3 * padded(tokens);
     capture->floor = (float *)(void *)(base + floors_offset(tokens));
     capture->counter = (uint32_t *)(void *)(base + counters_offset(tokens, replies));
+    char *heads = base + heads_offset(tokens, replies);
+    const size_t each = padded(4 * tokens);
+    capture->token = capture->heads ? (int32_t *)(void *)heads : NULL;
+    capture->in_v = capture->heads ? (float *)(void *)(heads + each) : NULL;
+    capture->sink = capture->heads ? (float *)(void *)(heads + 2 * each) : NULL;
+    capture->uniform = capture->heads ? (float *)(void *)(heads + 3 * each) : NULL;
 }
 
 status capture_reserve(struct capture *capture, int64_t tokens, int64_t replies)
 {
-    const size_t bytes = inputs_bytes(tokens, replies);
+    const size_t bytes = inputs_bytes(capture, tokens, replies);
     TRY(buffer_reserve(capture->queue, &capture->inputs, bytes));
     return host_buffer_reserve(capture->queue, &capture->image, bytes);
 }
@@ -63,6 +79,30 @@ int64_t capture_turns(const struct capture_batch *batch)
     for (int64_t p = 0; p < batch->prompt_count; p++)
         if (batch->prompts[p].turns > turns) turns = batch->prompts[p].turns;
     return turns;
+}
+
+int64_t capture_longest(const struct capture_batch *batch)
+{
+    int64_t longest = 0;
+    for (int64_t p = 0; p < batch->prompt_count; p++)
+        if (batch->prompts[p].count > longest) longest = batch->prompts[p].count;
+    return longest;
+}
+
+/* What heads are read with, of prompt `number`, whose tokens begin at `at`.  Sinks are position 0
+ * of a causal model's history, else the special tokens. */
+static void heads_fill(struct capture *capture, const struct prompt *prompt, int64_t number,
+                       int64_t at)
+{
+    int64_t visible = 0;
+    memcpy(capture->token + at, prompt->tokens, (size_t)prompt->count * sizeof *capture->token);
+    for (int64_t i = 0; i < prompt->count; i++) {
+        const bool sink = capture->causal ? i == 0 : prompt->part[i] == PART_MARKER;
+        capture->in_v[at + i] = prompt->visible[i] ? 1.0f : 0.0f;
+        capture->sink[at + i] = sink ? 1.0f : 0.0f;
+        visible += prompt->visible[i] != 0;
+    }
+    capture->uniform[number] = visible > 1 ? (float)log((double)visible) : 0.0f;
 }
 
 /* Into the image, which the pointers name. */
@@ -79,6 +119,7 @@ static void inputs_fill(struct capture *capture, const struct rollout_settings *
         memcpy(capture->turn_of + at, prompt->turn_of, n);
         for (int64_t i = 0; i < prompt->count; i++)
             capture->special[at + i] = prompt->part[i] == PART_MARKER;
+        if (capture->heads) heads_fill(capture, prompt, p, at);
         at += prompt->count;
     }
     for (int64_t r = 0; r < batch->replies; r++) {
@@ -98,7 +139,8 @@ status capture_begin(struct capture *capture, const struct rollout_settings *set
     inputs_cut(capture, capture->image.data, tokens, replies);
     inputs_fill(capture, settings, batch);
     inputs_cut(capture, capture->inputs.data, tokens, replies);
-    q->op->upload(q, capture->inputs.data, capture->image.data, inputs_bytes(tokens, replies));
+    q->op->upload(q, capture->inputs.data, capture->image.data,
+                  inputs_bytes(capture, tokens, replies));
     q->op->mark(q, MARK_CAPTURE);
     return NULL;
 }

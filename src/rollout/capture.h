@@ -9,12 +9,16 @@
 struct capture {
     struct queue *queue;
     bool causal; /* rows go on over the reply's own tokens */
+    bool heads;  /* every head's statistics are read: the last four arrays are there */
     struct buffer inputs;
     struct host_buffer image; /* of the inputs */
     /* In `inputs`. */
     uint8_t *visible, *salient, *turn_of, *special; /* per history token */
     float *floor;                                   /* [replies] */
     uint32_t *counter;                              /* [replies, 3] */
+    int32_t *token;                                 /* per history token */
+    float *in_v, *sink;                             /* masks, per history token */
+    float *uniform;                                 /* log|V| of each prompt; 0 below 2 tokens */
     int64_t turns;                                  /* of the prompts */
 };
 
@@ -27,12 +31,14 @@ struct capture_batch {
     int64_t replies;
 };
 
-void capture_create(struct capture *capture, struct queue *queue, bool causal);
+void capture_create(struct capture *capture, struct queue *queue, bool causal, bool heads);
 void capture_destroy(struct capture *capture);
 /* Room for so many history tokens and replies. */
 status capture_reserve(struct capture *capture, int64_t tokens, int64_t replies);
 /* How many turns the prompts have at most, at least 1. */
 int64_t capture_turns(const struct capture_batch *batch);
+/* Tokens of the longest prompt. */
+int64_t capture_longest(const struct capture_batch *batch);
 /* Uploads what belongs to a batch, laid out for `tokens` and `replies`, at least the batch's. */
 status capture_begin(struct capture *capture, const struct rollout_settings *settings,
                      const struct capture_batch *batch, int64_t tokens, int64_t replies);

@@ -22,7 +22,9 @@ status generator_create(struct model *model, const struct statistic_table *stati
     struct queue *q = model_queue(model);
     g->model = model;
     g->graphs = q->op->graph_begin != NULL;
-    capture_create(&g->capture, q, model_shape_is_causal(model_shape(model)));
+    capture_create(&g->capture, q, model_shape_is_causal(model_shape(model)),
+                   statistics_have_heads(statistics));
+    heads_create(&g->heads, q, model_shape(model), statistics);
     results_create(&g->results, q, statistics);
     step_graphs_create(&g->recorded, q);
     status s = model_shape(model)->layers ? model_decoder_create(model, &g->decoder) : NULL;
@@ -44,6 +46,7 @@ void generator_destroy(struct generator *g)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_release(q, all[i]);
     for (int i = 0; i < 2; i++) host_buffer_release(q, &g->polled[i]);
     capture_destroy(&g->capture);
+    heads_destroy(&g->heads);
     results_destroy(&g->results);
     if (g->decoder) model_decoder_destroy(g->decoder);
     if (g->run) model_run_destroy(g->run);
@@ -68,8 +71,7 @@ status generator_check(const struct generator *g, const struct rollout_settings 
 struct statistic_sizes generator_sizes(const struct generator *g,
                                        const struct rollout_settings *settings, int64_t turns)
 {
-    return (struct statistic_sizes){
-        .turns = turns, .layers = settings->layers, .heads = model_shape(g->model)->heads};
+    return statistics_sizes(g->results.table, model_shape(g->model), settings->layers, turns);
 }
 
 const struct statistic_table *generator_statistics(const struct generator *g)
@@ -135,18 +137,23 @@ static status limits_set(struct generator *g, const struct rollout_settings *set
     const struct generator_limits *now = &g->limits;
     struct generator_limits limits = *need;
     if (model_queue(g->model)->op->graph_begin)
-        limits = (struct generator_limits){.tokens = size_grown(now->tokens, need->tokens, more),
-                                           .rows = size_grown(now->rows, need->rows, true),
-                                           .steps = size_grown(now->steps, need->steps, false),
-                                           .turns = size_grown(now->turns, need->turns, more)};
+        limits =
+            (struct generator_limits){.tokens = size_grown(now->tokens, need->tokens, more),
+                                      .rows = size_grown(now->rows, need->rows, true),
+                                      .steps = size_grown(now->steps, need->steps, false),
+                                      .turns = size_grown(now->turns, need->turns, more),
+                                      .longest = size_grown(now->longest, need->longest, more)};
     const void *inputs = g->capture.inputs.data, *results = g->results.device.data;
+    const void *rows = g->heads.rows.data, *kept = g->heads.kept.data;
     TRY(capture_reserve(&g->capture, limits.tokens, limits.rows));
     const struct statistic_sizes sizes = generator_sizes(g, settings, limits.turns);
     TRY(results_reserve(&g->results, limits.rows * limits.steps, &sizes));
+    TRY(heads_reserve(&g->heads, limits.rows, limits.rows, limits.longest));
     for (int i = 0; i < 2; i++)
         TRY(host_buffer_reserve(model_queue(g->model), &g->polled[i],
                                 (size_t)(limits.rows * limits.steps) * sizeof(int32_t)));
     if (inputs != g->capture.inputs.data || results != g->results.device.data ||
+        rows != g->heads.rows.data || kept != g->heads.kept.data ||
         memcmp(&limits, &g->limits, sizeof limits) != 0)
         g->layout++;
     g->limits = limits;
@@ -170,7 +177,8 @@ status generator_reserve(struct generator *g, const struct rollout_settings *set
     const struct generator_limits limits = {.tokens = tokens,
                                             .rows = rows,
                                             .steps = settings->max_new_tokens,
-                                            .turns = settings->max_turns};
+                                            .turns = settings->max_turns,
+                                            .longest = settings->max_history};
     TRY(generator_check(g, settings));
     TRY(model_decoder_reserve(g->decoder, &decoder));
     return limits_set(g, settings, &limits, false);
@@ -259,6 +267,7 @@ static void step_calls(struct generator *g, const struct chunk *chunk)
                                       .token_entropy = g->results.token_entropy,
                                       .self_certainty = results_self_certainty(&g->results)};
     q->op->sample(q, &sampling);
+    heads_sampled(&g->heads, sampling.token, rows);
 }
 
 /* All that step_calls reads on the host. */
@@ -424,7 +433,8 @@ static status chunk_begin(struct generator *g, const struct chunk *chunk,
     const struct generator_limits need = {.tokens = packed->begin[packed->count],
                                           .rows = chunk->all,
                                           .steps = chunk->steps,
-                                          .turns = capture_turns(&batch)};
+                                          .turns = capture_turns(&batch),
+                                          .longest = capture_longest(&batch)};
     TRY(limits_set(g, chunk->settings, &need, true));
     TRY(capture_begin(&g->capture, chunk->settings, &batch, g->limits.tokens, g->limits.rows));
     const struct statistic_sizes sizes = generator_sizes(g, chunk->settings, g->limits.turns);
@@ -434,6 +444,10 @@ static status chunk_begin(struct generator *g, const struct chunk *chunk,
     model_decoder_cache(g->decoder, chunk->settings->cache_tokens);
     TRY(model_decoder_begin(g->decoder, &histories, chunk->all, chunk->prompt, chunk->steps,
                             chunk->settings->layers));
+    TRY(heads_begin(&g->heads, &g->capture, &g->results, chunk->prompt, chunk->all));
+    const struct result_places at = {model_decoder_slot_of_row(g->decoder), g->limits.steps};
+    heads_of_decoder(&g->heads, g->decoder, &at);
+    model_decoder_read_heads(g->decoder, heads_call(&g->heads));
     const struct step_key key = step_key_of(g, chunk);
     step_graphs_keep_layout(&g->recorded, &key);
     return NULL;
@@ -449,6 +463,7 @@ static status chunk_generate(struct generator *g, const struct rollout_settings 
     chunk_make(&chunk, g, settings, purpose, rows, row_count, packed.first);
     status s = chunk_begin(g, &chunk, prompts, &packed);
     if (!s) s = steps_run(g, &chunk);
+    if (!s) heads_finish(&g->heads);
     if (!s) s = results_read(&g->results);
     if (!s) replies_fill(g, &chunk, prompts + packed.first, replies);
     chunk_free(&chunk);

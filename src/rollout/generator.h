@@ -5,11 +5,13 @@
 
 #include "src/rollout/capture.h"
 #include "src/rollout/generate.h"
+#include "src/rollout/heads.h"
 #include "src/rollout/step_graphs.h"
 
 /* What a generator's arrays are laid out for when it generates. */
 struct generator_limits {
     int64_t tokens, rows, steps, turns;
+    int64_t longest; /* tokens of a history, where every head is read */
 };
 
 struct generator {
@@ -18,6 +20,7 @@ struct generator {
     struct model_run *run;
     struct capture capture;
     struct results results;
+    struct heads heads;
     struct buffer key_begin, history, step; /* of scoring */
     /* Where the queue has graphs: steps are recorded, and the limits only grow. */
     bool graphs;

@@ -77,6 +77,15 @@ float *results_self_certainty(const struct results *results)
     return results->certain ? results->self_certainty : NULL;
 }
 
+void results_heads(const struct results *results, struct head_statistics *heads)
+{
+    for (int i = 0; i < results->table->count; i++) {
+        const struct statistic *row = &results->table->rows[i];
+        if (row->of_heads)
+            memcpy((char *)heads + row->output, &results->statistic[i], sizeof(void *));
+    }
+}
+
 void results_compute(const struct results *results, const struct attention_summary *rows)
 {
     struct queue *q = results->queue;
@@ -86,7 +95,7 @@ void results_compute(const struct results *results, const struct attention_summa
     for (int i = 0; i < results->table->count; i++) {
         const struct statistic *row = &results->table->rows[i];
         /* The outputs are pointers of several types and one size. */
-        if (!row->compute)
+        if (!row->compute && !row->of_heads)
             memcpy((char *)&summary + row->output, &results->statistic[i], sizeof(void *));
     }
     q->op->attention_summary(q, &summary);
@@ -126,11 +135,27 @@ static void rows_copy(void *to, int64_t width, const char *from, int64_t from_wi
 static void rows_mean(float *to, int64_t width, const char *from, int64_t from_width, int64_t count)
 {
     const float *values = (const float *)(const void *)from;
-    for (int64_t i = 0; i < width; i++) {
-        double sum = 0;
-        for (int64_t t = 0; t < count; t++) sum += (double)values[t * from_width + i];
-        to[i] = count ? (float)(sum / (double)count) : 0;
+    enum { together = 64 }; /* columns, which lie side by side in a token's row */
+    for (int64_t first = 0; first < width; first += together) {
+        const int64_t columns = width - first < together ? width - first : together;
+        double sum[together] = {0};
+        for (int64_t t = 0; t < count; t++)
+            for (int64_t i = 0; i < columns; i++)
+                sum[i] += (double)values[t * from_width + first + i];
+        for (int64_t i = 0; i < columns; i++)
+            to[first + i] = count ? (float)(sum[i] / (double)count) : 0;
     }
+}
+
+/* What is stored of a statistic of the reply's tokens. */
+static void statistic_copy(const struct statistic *row, void *to, int64_t width, const char *from,
+                           int64_t from_width, int64_t count)
+{
+    if (row->reduction == MEAN_OVER_TOKENS)
+        rows_mean(to, width, from, from_width, count);
+    else
+        rows_copy(to, width, from, from_width,
+                  row->reduction == ONCE_A_REPLY && count > 0 ? 1 : count);
 }
 
 void results_reply(const struct results *results, int64_t first, int64_t count, int64_t turns,
@@ -148,11 +173,9 @@ void results_reply(const struct results *results, int64_t first, int64_t count, 
         if (i < STATISTIC_ARRAYS && !tokens[i]) continue;
         if (i < STATISTIC_ARRAYS)
             rows_copy(tokens[i], width, from, from_width, count);
-        else if (results->table->rows[i - STATISTIC_ARRAYS].reduction == MEAN_OVER_TOKENS)
-            rows_mean(reply->statistics.array[i - STATISTIC_ARRAYS], width, from, from_width,
-                      count);
         else
-            rows_copy(reply->statistics.array[i - STATISTIC_ARRAYS], width, from, from_width,
-                      count);
+            statistic_copy(&results->table->rows[i - STATISTIC_ARRAYS],
+                           reply->statistics.array[i - STATISTIC_ARRAYS], width, from, from_width,
+                           count);
     }
 }

@@ -31,6 +31,8 @@ status results_begin(struct results *results, int64_t entries, const struct stat
                      bool certain);
 /* Where operations write it; NULL where it is not asked for. */
 float *results_self_certainty(const struct results *results);
+/* The outputs of every head's statistics: of `heads`. */
+void results_heads(const struct results *results, struct head_statistics *heads);
 /* Queues what computes the statistics of a set of rows: `rows` without its outputs. */
 void results_compute(const struct results *results, const struct attention_summary *rows);
 /* Copies the block to the host and waits for it. */

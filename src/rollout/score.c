@@ -26,6 +26,9 @@ status generator_reserve_scoring(struct generator *g, const struct rollout_setti
     TRY(capture_reserve(&g->capture, limits.history_tokens, tokens));
     const struct statistic_sizes sizes = generator_sizes(g, settings, settings->max_turns);
     TRY(results_reserve(&g->results, tokens, &sizes));
+    TRY(heads_reserve(&g->heads, settings->batch, 0, settings->max_history));
+    TRY(buffer_reserve(q, &g->heads.next, bytes));
+    TRY(buffer_reserve(q, &g->heads.reply, bytes));
     TRY(buffer_reserve(q, &g->history, bytes));
     TRY(buffer_reserve(q, &g->step, bytes));
     return buffer_reserve(q, &g->key_begin, (size_t)(histories + 1) * sizeof(int32_t));
@@ -33,7 +36,7 @@ status generator_reserve_scoring(struct generator *g, const struct rollout_setti
 
 /* Teacher-forced scoring of a chunk of rows, none of them empty. */
 struct score_arrays {
-    int32_t *reply_begin, *tokens, *history, *prompt_of_token, *step;
+    int32_t *reply_begin, *tokens, *history, *prompt_of_token, *reply_of_token, *step;
     uint32_t *counter;
     int64_t total;
 };
@@ -49,6 +52,7 @@ static void score_arrays_make(struct score_arrays *a, const struct packed_prompt
     a->history = memory_allocate((size_t)row_count * sizeof *a->history);
     a->tokens = memory_allocate(n * sizeof *a->tokens);
     a->prompt_of_token = memory_allocate(n * sizeof *a->prompt_of_token);
+    a->reply_of_token = memory_allocate(n * sizeof *a->reply_of_token);
     a->step = memory_allocate(n * sizeof *a->step);
     a->counter = memory_allocate(n * 3 * sizeof *a->counter);
     int64_t at = 0;
@@ -58,6 +62,7 @@ static void score_arrays_make(struct score_arrays *a, const struct packed_prompt
         for (int64_t i = 0; i < given[r].count; i++, at++) {
             a->tokens[at] = given[r].tokens[i];
             a->prompt_of_token[at] = a->history[r];
+            a->reply_of_token[at] = (int32_t)r;
             a->step[at] = (int32_t)i;
             memcpy(a->counter + 3 * at, rows[r].counter, sizeof rows[r].counter);
         }
@@ -71,6 +76,7 @@ static void score_arrays_free(struct score_arrays *a)
     free(a->tokens);
     free(a->history);
     free(a->prompt_of_token);
+    free(a->reply_of_token);
     free(a->step);
     free(a->counter);
 }
@@ -78,7 +84,7 @@ static void score_arrays_free(struct score_arrays *a)
 /* A place for every token's results, and the call's inputs on the device. */
 static status scoring_begin(struct generator *g, const struct rollout_settings *settings,
                             const struct prompt *prompts, const struct packed_prompts *packed,
-                            const struct score_arrays *a)
+                            const struct score_arrays *a, int64_t row_count)
 {
     struct queue *q = model_queue(g->model);
     const size_t n = (size_t)a->total;
@@ -90,6 +96,9 @@ static status scoring_begin(struct generator *g, const struct rollout_settings *
     TRY(capture_begin(&g->capture, settings, &batch, packed->begin[packed->count], a->total));
     const struct statistic_sizes sizes = generator_sizes(g, settings, g->capture.turns);
     TRY(results_begin(&g->results, a->total, &sizes, settings->self_certainty));
+    TRY(heads_reserve(&g->heads, row_count, 0, capture_longest(&batch)));
+    TRY(heads_begin(&g->heads, &g->capture, &g->results, a->history, row_count));
+    TRY(heads_of_given(&g->heads, a->tokens, a->reply_of_token, a->total, a->reply_begin));
     TRY(buffer_upload(q, &g->history, a->prompt_of_token, n * sizeof(int32_t)));
     TRY(buffer_upload(q, &g->step, a->step, n * sizeof(int32_t)));
     return buffer_upload(q, &g->key_begin, packed->begin,
@@ -107,8 +116,13 @@ static status batch_score(struct generator *g, const struct rollout_settings *se
     batch.reply_begin = a->reply_begin;
     batch.reply_tokens = a->tokens;
     batch.reply_history = a->history;
-    TRY(model_forward(g->run, &batch, MODEL_KEEP_NOTHING, settings->layers));
     const int32_t *begin = g->key_begin.data;
+    g->heads.call.history_of_row = g->history.data;
+    g->heads.call.key_begin = begin;
+    g->heads.call.key_end = begin + 1;
+    g->heads.call.step = g->step.data;
+    model_run_read_heads(g->run, heads_call(&g->heads));
+    TRY(model_forward(g->run, &batch, MODEL_KEEP_NOTHING, settings->layers));
     struct attention_summary summary = {.rows = a->total,
                                         .weight = 1.0f / (float)(settings->layers * shape->heads),
                                         .history_of_row = g->history.data,
@@ -119,6 +133,7 @@ static status batch_score(struct generator *g, const struct rollout_settings *se
     TRY(model_run_logp(g->run, temperature, g->results.logp, g->results.token_entropy,
                        results_self_certainty(&g->results), NULL));
     capture_reduce(&g->capture, settings, &g->results, &summary);
+    heads_finish(&g->heads);
     return results_read(&g->results);
 }
 
@@ -142,7 +157,7 @@ static status chunk_score(struct generator *g, const struct rollout_settings *se
     struct score_arrays a;
     packed_prompts_make(&packed, prompts, rows, row_count);
     score_arrays_make(&a, &packed, rows, row_count, given);
-    status s = scoring_begin(g, settings, prompts, &packed, &a);
+    status s = scoring_begin(g, settings, prompts, &packed, &a, row_count);
     if (!s) s = batch_score(g, settings, &packed, &a, row_count);
     if (!s) replies_fill(g, &a, prompts, rows, row_count, given, replies);
     score_arrays_free(&a);

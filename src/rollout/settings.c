@@ -24,6 +24,7 @@ struct rollout_settings rollout_settings_of(const struct config *config)
         .max_turns = config->rollout.turns,
         .cache_tokens = config->rollout.cache_tokens,
         .layers = config->attention.layers,
+        .all_heads = config->attention.all_heads,
         .exclude_special = config->attention.exclude_special,
         .history_coverage = config->history_coverage,
         .prompt_reward = single_turn_of(config, SINGLE_TURN_FULL),
@@ -48,6 +49,7 @@ struct rollout_settings rollout_settings_of_user(const struct rollout_settings *
     struct rollout_settings user = *settings;
     user.shuffled = user.random_salience = user.self_certainty = false;
     user.layers = 1;
+    user.all_heads = false;
     user.batch = 1;
     return user;
 }

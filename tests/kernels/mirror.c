@@ -371,6 +371,77 @@ static struct attention mirror_attention_inputs(struct mirror_call *call,
     return a;
 }
 
+/* The rows' places, which take the place of *at; entries of replies and of tokens. */
+static void mirror_places(struct mirror_call *call, struct result_places *at, const int32_t *step,
+                          int64_t rows, int64_t *replies, int64_t *entries)
+{
+    *replies = *entries = at->slot ? 0 : rows;
+    for (int64_t i = 0; at->slot && i < rows; i++) {
+        const int64_t entry = at->slot[i] * at->stride + step[i];
+        if (at->slot[i] >= *replies) *replies = at->slot[i] + 1;
+        if (entry >= *entries) *entries = entry + 1;
+    }
+    at->slot = mirror_in(call, at->slot, rows);
+}
+
+/* Per history token, of histories whose last one is `histories` - 1. */
+static void mirror_head_inputs(struct mirror_call *call, struct head_statistics *s,
+                               int64_t histories)
+{
+    const int64_t tokens = mirror_past_largest(s->key_end, histories) - 1;
+    s->key_begin = mirror_in(call, s->key_begin, histories);
+    s->key_end = mirror_in(call, s->key_end, histories);
+    s->token = mirror_in(call, s->token, tokens);
+    s->visible = mirror_in(call, s->visible, tokens);
+    s->sink = mirror_in(call, s->sink, tokens);
+    s->uniform = mirror_in(call, s->uniform, histories);
+}
+
+/* Those of a call with so many rows. */
+static struct head_statistics mirror_heads(struct mirror_call *call,
+                                           const struct head_statistics *from, int64_t rows)
+{
+    struct head_statistics s = *from;
+    const int64_t replies = mirror_past_largest(s.reply, rows), row = s.width * s.stride;
+    int64_t slots, entries;
+    mirror_head_inputs(call, &s, mirror_past_largest(s.history_of_row, rows));
+    s.history_of_row = mirror_in(call, s.history_of_row, rows);
+    mirror_places(call, &s.at, s.step, rows, &slots, &entries);
+    s.next = mirror_in(call, s.next, rows);
+    s.reply = mirror_in(call, s.reply, rows);
+    s.ended = mirror_out(call, s.ended, replies);
+    s.step = mirror_in(call, s.step, rows);
+    float **outputs[] = {&s.entropy, &s.copy, &s.lookback, &s.sinks, &s.peak};
+    for (int i = 0; i < 5; i++) *outputs[i] = mirror_out(call, *outputs[i], entries * s.width);
+    s.rows = mirror_out(call, s.rows, replies * row);
+    s.kept = mirror_out(call, s.kept, rows * row);
+    return s;
+}
+
+static void mirror_head_statistics_sampled(struct queue *q, const struct head_statistics *from,
+                                           int64_t rows)
+{
+    struct mirror_call call = mirror_begin(q);
+    const struct head_statistics s = mirror_heads(&call, from, rows);
+    call.inner->op->head_statistics_sampled(call.inner, &s, rows);
+    mirror_end(&call);
+}
+
+static void mirror_head_row_entropy(struct queue *q, const struct head_statistics *from,
+                                    const int32_t *history, const int32_t *first, int64_t replies)
+{
+    struct mirror_call call = mirror_begin(q);
+    struct head_statistics s = *from;
+    const int64_t entries =
+        first ? mirror_past_largest(first, replies) : (replies - 1) * s.at.stride + 1;
+    mirror_head_inputs(&call, &s, mirror_past_largest(history, replies));
+    s.rows = mirror_out(&call, s.rows, replies * s.width * s.stride);
+    s.row_entropy = mirror_out(&call, s.row_entropy, entries * s.width);
+    call.inner->op->head_row_entropy(call.inner, &s, mirror_in(&call, history, replies),
+                                     mirror_in(&call, first, replies), replies);
+    mirror_end(&call);
+}
+
 static void mirror_attention(struct queue *q, const struct attention *from)
 {
     struct mirror_call call = mirror_begin(q);
@@ -380,6 +451,11 @@ static void mirror_attention(struct queue *q, const struct attention *from)
     a.lse = mirror_out(&call, from->lse, a.query_rows * a.heads);
     a.capture = mirror_out(&call, from->capture, a.query_rows * a.capture_stride);
     a.maps = mirror_out(&call, from->maps, a.heads * a.query_rows * a.capture_stride);
+    struct head_statistics statistics;
+    if (from->statistics) {
+        statistics = mirror_heads(&call, from->statistics, a.query_rows);
+        a.statistics = &statistics;
+    }
     call.inner->op->attention(call.inner, &a);
     mirror_end(&call);
 }
@@ -406,19 +482,6 @@ static void mirror_attention_backward(struct queue *q, const struct attention *f
 static void *mirror_in_bytes(struct mirror_call *call, const uint8_t *host, int64_t count)
 {
     return mirror_argument(call, host, count, 1, false, false);
-}
-
-/* The rows' places, which take the place of *at; entries of replies and of tokens. */
-static void mirror_places(struct mirror_call *call, struct result_places *at, const int32_t *step,
-                          int64_t rows, int64_t *replies, int64_t *entries)
-{
-    *replies = *entries = at->slot ? 0 : rows;
-    for (int64_t i = 0; at->slot && i < rows; i++) {
-        const int64_t entry = at->slot[i] * at->stride + step[i];
-        if (at->slot[i] >= *replies) *replies = at->slot[i] + 1;
-        if (entry >= *entries) *entries = entry + 1;
-    }
-    at->slot = mirror_in(call, at->slot, rows);
 }
 
 static void mirror_attention_summary(struct queue *q, const struct attention_summary *from)
@@ -627,6 +690,8 @@ static const struct ops mirror_ops = {
     .attention = mirror_attention,
     .attention_backward = mirror_attention_backward,
     .attention_summary = mirror_attention_summary,
+    .head_statistics_sampled = mirror_head_statistics_sampled,
+    .head_row_entropy = mirror_head_row_entropy,
     .cache_append = mirror_cache_append,
     .advance = mirror_advance,
     .mean_rows = mirror_mean_rows,

@@ -44,7 +44,7 @@ static void close_model(struct fixture *f)
 static struct generator *generator_new(const struct fixture *f)
 {
     struct generator *generator;
-    CHECK(generator_create(f->model, statistics_of(model_shape(f->model)), &generator));
+    CHECK(generator_create(f->model, statistics_of(model_shape(f->model), true), &generator));
     return generator;
 }
 

@@ -28,7 +28,7 @@ static void model_make(struct fixture *f, const struct model_shape *shape)
     CHECK(model_initialize(f->model, 3));
     parameters_stir(model_parameters(f->model), 5);
     CHECK(model_refresh(f->model));
-    CHECK(generator_create(f->model, statistics_of(shape), &f->generator));
+    CHECK(generator_create(f->model, statistics_of(shape, false), &f->generator));
 }
 
 static void causal_model_make(struct fixture *f)
@@ -299,7 +299,7 @@ static void a_frozen_scorer_keeps_the_samplers_log_probabilities(void **state)
     CHECK(model_initialize(other, 99));
     parameters_stir(model_parameters(other), 6);
     CHECK(model_refresh(other));
-    CHECK(generator_create(other, statistics_of(model_shape(other)), &rollout.scorer));
+    CHECK(generator_create(other, statistics_of(model_shape(other), false), &rollout.scorer));
     dialogues_run(f, &f->config, whole, live);
     CHECK(rollout_dialogues(&rollout, ids, DIALOGUES, 17, frozen));
     int64_t differ = 0;
@@ -358,7 +358,8 @@ static void a_causal_rollout_prefills_what_its_dialogues_need(void **state)
         struct experience *list[4];
         struct experience_tokens tokens = {0};
         int64_t replies = 0, cuts = 0;
-        CHECK(generator_create(f->model, statistics_of(model_shape(f->model)), &rollout.policy));
+        CHECK(generator_create(f->model, statistics_of(model_shape(f->model), false),
+                               &rollout.policy));
         CHECK(rollout_dialogues(&rollout, distinct, 4, 17, list));
         for (int d = 0; d < 4; d++) {
             experience_tokens_add(list[d], true, &tokens);

@@ -24,7 +24,7 @@ static int open_fixture(void **state)
     assert_non_null(f);
     f->q = queue_new(2);
     f->model = tiny_model(f->q, true);
-    CHECK(generator_create(f->model, &statistics_standard, &f->generator));
+    CHECK(generator_create(f->model, statistics_of(model_shape(f->model), true), &f->generator));
     config_defaults(&f->config);
     f->config.seed = 11;
     f->config.rollout.temperature = 1;
@@ -191,7 +191,7 @@ static void a_frozen_scorer_of_equal_weights_sees_what_the_live_one_does(void **
     struct fixture *f = *state;
     struct model *reference = tiny_model(f->q, true);
     struct generator *scorer;
-    CHECK(generator_create(reference, &statistics_standard, &scorer));
+    CHECK(generator_create(reference, statistics_of(model_shape(reference), true), &scorer));
     struct reply live[ROWS], frozen[ROWS];
     generate(f, &f->config, 8, live);
     score(f, scorer, &f->config, 3, live, frozen);
@@ -210,7 +210,7 @@ static void an_empty_reply_is_scored_as_empty_between_others(void **state)
     for (int r = 0; r < ROWS; r += 5) {
         const struct statistic_sizes sizes = want[r].statistics.sizes;
         reply_free(&want[r]);
-        reply_allocate(&want[r], &statistics_standard, &sizes, true, 0);
+        reply_allocate(&want[r], generator_statistics(f->generator), &sizes, true, 0);
     }
     score(f, f->generator, &f->config, 8, want, saw);
     check_equal(saw, want);
@@ -246,7 +246,7 @@ static void recorded_steps_have_the_bits_of_calls_and_are_recorded_once(void **s
     struct config config = f->config;
     struct reply want[ROWS], saw[ROWS];
     struct generator *calls;
-    CHECK(generator_create(f->model, &statistics_standard, &calls));
+    CHECK(generator_create(f->model, statistics_of(model_shape(f->model), true), &calls));
     generator_use_graphs(calls, false);
     config.infer.batch = ROWS;
     config.rollout.max_new_tokens = 2 * STEPS; /* so that rows leave more than once */
@@ -255,7 +255,7 @@ static void recorded_steps_have_the_bits_of_calls_and_are_recorded_once(void **s
     assert_int_equal(calls->recorded.recordings, 0);
     for (int reserved = 0; reserved < 2; reserved++) {
         struct generator *graphs;
-        CHECK(generator_create(f->model, &statistics_standard, &graphs));
+        CHECK(generator_create(f->model, statistics_of(model_shape(f->model), true), &graphs));
         const struct rollout_settings settings = rollout_settings_of(&config);
         if (reserved) CHECK(generator_reserve(graphs, &settings, CANDIDATES));
         const int64_t layout = graphs->layout;
@@ -298,10 +298,10 @@ static void a_step_that_cannot_be_recorded_costs_its_own_kind_alone(void **state
     struct generator *calls, *graphs;
     config.infer.batch = ROWS;
     config.rollout.max_new_tokens = 2 * STEPS;
-    CHECK(generator_create(f->model, &statistics_standard, &calls));
+    CHECK(generator_create(f->model, statistics_of(model_shape(f->model), true), &calls));
     generator_use_graphs(calls, false);
     generate_with(f, calls, &config, ROWS, want);
-    CHECK(generator_create(f->model, &statistics_standard, &graphs));
+    CHECK(generator_create(f->model, statistics_of(model_shape(f->model), true), &graphs));
     struct ops table = *f->q->op;
     table.graph_end = first_recording_fails;
     whole_table = f->q->op;
@@ -345,7 +345,7 @@ static void steps_are_recorded_anew_when_limits_grow_or_settings_change(void **s
     if (!f->q->op->graph_begin) skip();
     struct config config = f->config;
     struct generator *graphs;
-    CHECK(generator_create(f->model, &statistics_standard, &graphs));
+    CHECK(generator_create(f->model, statistics_of(model_shape(f->model), true), &graphs));
     config.infer.batch = ROWS;
     for (int64_t rows = 4; rows <= ROWS; rows *= 3)
         for (int warm = 0; warm < 2; warm++) {

@@ -320,7 +320,7 @@ static void folder_matches(const char *folder)
     CHECK(model_create(g.q, shape, false, &g.model));
     CHECK(model_folder_load(path, g.model));
     CHECK(model_refresh(g.model));
-    CHECK(generator_create(g.model, statistics_of(shape), &g.generator));
+    CHECK(generator_create(g.model, statistics_of(shape, false), &g.generator));
     config_defaults(&config);
     config.rollout.temperature = 1;
     config.infer.batch = 3;

@@ -34,7 +34,7 @@ static status side_open(const struct bench *b, bool exact, struct side *side)
     status s = queue_create(&options, &side->queue);
     if (!s) s = bench_model(b, side->queue, false, &side->model);
     if (!s)
-        s = generator_create(side->model, statistics_of(model_shape(side->model)),
+        s = generator_create(side->model, statistics_of(model_shape(side->model), false),
                              &side->generator);
     if (s) side_close(side);
     return s;

@@ -44,7 +44,8 @@ static status round_open(const struct bench *b, int64_t histories, int64_t candi
     r->settings.batch = histories * candidates;
     status s = bench_model(b, b->queue, false, &r->model);
     for (int i = 0; !s && i < 2; i++)
-        s = generator_create(r->model, statistics_of(model_shape(r->model)), &r->generator[i]);
+        s = generator_create(r->model, statistics_of(model_shape(r->model), false),
+                             &r->generator[i]);
     if (!s)
         s = bench_prompts_make(&r->settings, model_shape(r->model), histories,
                                b->scale->history_tokens, candidates, &r->prompts);

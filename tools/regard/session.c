@@ -80,8 +80,9 @@ status session_open(const struct command *command, bool with_gradients, struct s
     if (!s) s = language_fits(session->language, model_shape(session->model)->vocabulary);
     if (!s) s = language_ends(session->language, session->model);
     if (!s)
-        s = generator_create(session->model, statistics_of(model_shape(session->model)),
-                             &session->generator);
+        s = generator_create(
+            session->model, statistics_of(model_shape(session->model), session->settings.all_heads),
+            &session->generator);
     if (!s) {
         special_open(session);
         rollout_settings_fit(&session->settings, config, model_shape(session->model));

@@ -285,6 +285,7 @@ static void attention_run(struct causal_decoder *decoder, int64_t index,
     const struct model_decoder *common = &decoder->common;
     struct queue *q = common->model->queue;
     const int64_t first = common->model->shape->layers - common->capture_layers;
+    struct head_statistics statistics;
     struct attention attention = causal_store_attention(decoder, index, a);
     attention.segments = attention.query_rows = common->rows;
     attention.query_begin = common->query_begin;
@@ -294,6 +295,7 @@ static void attention_run(struct causal_decoder *decoder, int64_t index,
     attention.capture = index >= first ? common->capture : NULL;
     attention.capture_stride = decoder_capture_stride(common);
     attention.capture_accumulate = index > first;
+    attention.statistics = layer_statistics(common->statistics, index, &statistics);
     q->op->attention(q, &attention);
 }
 

@@ -220,7 +220,7 @@ struct attention causal_run_attention(const struct causal_run *run,
     return attention;
 }
 
-/* The rows whose attention is captured are the replies'. */
+/* The rows whose attention is captured, and whose heads are read, are the replies'. */
 static void attention_run(struct causal_run *run, int64_t index, const struct causal_activations *a,
                           bool recompute)
 {
@@ -230,8 +230,11 @@ static void attention_run(struct causal_run *run, int64_t index, const struct ca
     const int64_t first_captured = layers - common->capture_layers;
     const bool captured = !recompute && common->capture && index >= first_captured;
     const bool maps = !recompute && common->maps;
+    struct head_statistics room;
+    const struct head_statistics *statistics =
+        recompute ? NULL : layer_statistics(common->statistics, index, &room);
     int64_t first = causal_first_row(run, index);
-    if (!captured && !maps) {
+    if (!captured && !maps && !statistics) {
         struct attention all = causal_run_attention(run, a, first);
         q->op->attention(q, &all);
         return;
@@ -244,6 +247,7 @@ static void attention_run(struct causal_run *run, int64_t index, const struct ca
     }
     struct attention replies = causal_run_attention(run, a, n);
     replies.capture_stride = common->captured_keys;
+    replies.statistics = statistics;
     if (captured) {
         replies.capture = common->capture;
         replies.capture_accumulate = index > first_captured;

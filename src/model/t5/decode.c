@@ -161,6 +161,7 @@ static void cross_attention(struct t5_decoder *decoder, int64_t index,
     const struct t5_shape *s = t5_of(common->model)->shape;
     int64_t inner = s->common.heads * s->d_kv, first = s->common.layers - common->capture_layers;
     const real *kv = layer_cross_kv(decoder, index);
+    struct head_statistics statistics;
     struct attention attention = {
         .segments = common->segments,
         .heads = s->common.heads,
@@ -181,6 +182,7 @@ static void cross_attention(struct t5_decoder *decoder, int64_t index,
         .capture = index >= first ? common->capture : NULL,
         .capture_stride = decoder_capture_stride(common),
         .capture_accumulate = index > first,
+        .statistics = layer_statistics(common->statistics, index, &statistics),
     };
     q->op->attention(q, &attention);
 }

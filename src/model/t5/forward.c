@@ -200,6 +200,8 @@ static void decoder_layer(struct t5_run *run, int64_t index, bool recompute)
         cross.capture = common->capture;
         cross.capture_accumulate = index > first_captured;
     }
+    struct head_statistics statistics;
+    if (!recompute) cross.statistics = layer_statistics(common->statistics, index, &statistics);
     if (!recompute && common->maps) cross.maps = common->maps + index * s->heads * m * stride;
     q->op->attention(q, &cross);
     t5_layer_cross_close(t5, layer, a, m);
