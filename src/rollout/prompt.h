@@ -28,7 +28,8 @@ struct prompt {
     int32_t turn;  /* t, from 1 */
 };
 
-/* From a dialogue's history; `history_coverage: false` keeps only the prompt's own marks. */
+/* From a dialogue's history; `history_coverage: false` keeps only the prompt's own marks, a reward
+ * of the prompt (task: single_turn) keeps V to it too. */
 status prompt_from_history(const struct history *history, const struct rollout_settings *settings,
                            struct prompt *out);
 /* The special tokens of token ids.  pad is out of V in any case; -1: none. */
