@@ -76,8 +76,9 @@ static const char *input_name(const char *key)
  * under its name; the model's weights have a row of their own. */
 static status inputs_check(const struct run_folder *folder)
 {
-    static const char *const keys[] = {"data.train", "data.valid", "tokenizer.path",
-                                       "salience.keywords"};
+    enum { MAY_CHANGE = 3 }; /* the first, when they are asked for */
+    static const char *const keys[] = {"data.train", "data.valid", "reward.plugin",
+                                       "tokenizer.path", "salience.keywords"};
     struct run_inputs before;
     char *text;
     int64_t count;
@@ -96,8 +97,9 @@ static status inputs_check(const struct run_folder *folder)
         FAIL(STATUS_INPUT,
              "%s: the contents of %s are not what this run began with; set them back, start a new "
              "--run%s%s%s",
-             folder->checkpoint, input_name(keys[i]), i < 2 ? ", or ask for it: --change " : "",
-             i < 2 ? keys[i] : "", i < 2 ? "=FILE" : "");
+             folder->checkpoint, input_name(keys[i]),
+             i < MAY_CHANGE ? ", or ask for it: --change " : "", i < MAY_CHANGE ? keys[i] : "",
+             i < MAY_CHANGE ? "=FILE" : "");
     }
     return NULL;
 }

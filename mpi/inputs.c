@@ -107,7 +107,8 @@ status run_inputs_of(const struct config *config, bool models, struct run_inputs
         const char *key, *path;
     } files[] = {{"data.train", config->data.train},
                  {"data.valid", config->data.valid},
-                 {"salience.keywords", config->salience.keywords}};
+                 {"salience.keywords", config->salience.keywords},
+                 {"reward.plugin", config->reward.plugin}};
     memset(out, 0, sizeof *out);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char hex[SHA256_HEX];

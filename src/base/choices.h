@@ -35,6 +35,8 @@ enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE };
     row(SELF_CERTAINTY, self_certainty) \
     row(ENTROPY, entropy)               \
     row(FORMAT, format)                 \
+    row(PLUGIN, plugin)                 \
+    row(COMMAND, command)               \
     row(CONSTANT, constant)             \
     row(RANDOM, random)
 /* clang-format on */

@@ -111,6 +111,8 @@ struct config {
         int scale;
         char format[CONFIG_TEXT_MAX];  /* a regular expression */
         struct config_weights sources; /* by enum reward_source; none listed: attention, 1 */
+        char plugin[CONFIG_TEXT_MAX], command[CONFIG_TEXT_MAX];
+        double command_seconds;
     } reward;
     struct {
         double idf_quantile;

@@ -32,8 +32,36 @@ static status sources_check(const struct config *config)
     return NULL;
 }
 
+/* A source of reward and the key that says what it runs: neither without the other. */
+static status own_source_check(const struct config *config, int source, const char *name,
+                               const char *key, const char *value)
+{
+    const bool listed = config->reward.sources.listed[source];
+    if (listed && !value[0]) FAIL(STATUS_INPUT, "reward.sources has %s, which needs %s", name, key);
+    if (!listed && value[0])
+        FAIL(STATUS_INPUT, "%s is given, but reward.sources has no %s; add %s:1", key, name, name);
+    return NULL;
+}
+
+static status own_sources_check(const struct config *config, enum config_scope scope)
+{
+    const char *command = config->reward.command;
+    TRY(own_source_check(config, SOURCE_PLUGIN, "plugin", "reward.plugin", config->reward.plugin));
+    TRY(own_source_check(config, SOURCE_COMMAND, "command", "reward.command", command));
+    if (strpbrk(command, "\n\r"))
+        FAIL(STATUS_INPUT, "reward.command must be one line; put a longer script into a file");
+    if (scope == CONFIG_TRAIN && command[0] &&
+        config->reward.command_seconds >= config->watchdog.seconds)
+        FAIL(STATUS_INPUT,
+             "reward.command_seconds (%g) must be below watchdog.seconds (%g), after which the "
+             "other ranks give this one up",
+             config->reward.command_seconds, config->watchdog.seconds);
+    return NULL;
+}
+
 status config_check(const struct config *config, enum config_scope scope)
 {
+    TRY(own_sources_check(config, scope));
     if (strcmp(config->sft.role, "assistant") && strcmp(config->sft.role, "user"))
         FAIL(STATUS_INPUT, "sft.role must be assistant or user, not \"%s\"", config->sft.role);
     if (!power_of_two(config->learn.microbatches))

@@ -9,7 +9,10 @@ _Static_assert((int)SOURCE_TEXT_MAX == (int)CONFIG_TEXT_MAX, "texts of keys must
 
 struct source_settings source_settings_of(const struct config *config)
 {
-    struct source_settings settings = {.seed = config->seed};
+    struct source_settings settings = {.seed = config->seed,
+                                       .command_seconds = config->reward.command_seconds};
+    memcpy(settings.plugin, config->reward.plugin, sizeof settings.plugin);
+    memcpy(settings.command, config->reward.command, sizeof settings.command);
     memcpy(settings.format, config->reward.format, sizeof settings.format);
     return settings;
 }

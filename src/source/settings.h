@@ -9,7 +9,10 @@ enum { SOURCE_TEXT_MAX = 1024 };
 
 struct source_settings {
     int64_t seed;
-    char format[SOURCE_TEXT_MAX]; /* a regular expression */
+    char format[SOURCE_TEXT_MAX];  /* a regular expression */
+    char plugin[SOURCE_TEXT_MAX];  /* a path */
+    char command[SOURCE_TEXT_MAX]; /* a command line for sh */
+    double command_seconds;        /* of a call */
 };
 
 struct config;

@@ -22,7 +22,7 @@ src/task       : src/base src/text src/data
 src/model      : src/base kernels
 src/capture    : src/base kernels src/model
 src/reward     : src/base
-src/source     : src/base src/text src/data src/capture src/reward
+src/source     : include src/base src/text src/data src/capture src/reward
 src/rollout    : src/base src/text src/data src/task kernels src/model src/capture src/reward src/source
 src/report     : src/base
 src/learn      : src/base kernels src/model src/capture src/reward src/rollout
@@ -34,7 +34,7 @@ tools/regard   : src/base src/text src/data src/task kernels src/model src/captu
 layer='s#(^| )(src/[a-z_]+|kernels/cpu|kernels/cuda|kernels|mpi|tools/regard)/[^ ]*#\1\2#g'
 crossed=$(includes | awk '$2 ~ "/"' | awk -v layer_of="$allowed" '
     function layer(path) {
-        return match(path, "^(src/[a-z_]+|kernels/cpu|kernels/cuda|kernels|mpi|tools/regard)/") ? substr(path, 1, RLENGTH - 1) : path
+        return match(path, "^(include|src/[a-z_]+|kernels/cpu|kernels/cuda|kernels|mpi|tools/regard)/") ? substr(path, 1, RLENGTH - 1) : path
     }
     BEGIN {
         n = split(layer_of, lines, "\n")

@@ -1,0 +1,120 @@
+# Rewards of one's own: the examples in C, built outside the tree against the installed header, and in
+# Python train a tiny model alike, on one rank and on three, across a kill; wrong ones are one line.
+set -euo pipefail
+source tests/program/common.sh
+command -v python3 >/dev/null || { echo "no python3, which the example wants"; exit 77; }
+
+expect_status 0 cmake --install "$(dirname "$regard")" --prefix "$work/installed"
+expect_status 0 "$work/installed/bin/regard" --version
+mkdir "$work/own"
+cp tools/examples/reward.c "$work/own"
+# build SOURCE NAME FLAGS...
+build() {
+    local source=$1 name=$2
+    shift 2
+    expect_status 0 "${CC:-cc}" -shared -fPIC -Wall -Wextra -Werror "$@" -I "$work/installed/include" \
+        -o "$work/own/$name.so" "$work/own/$source"
+}
+build reward.c reward
+expect_status 0 "${CC:-cc}" -x c++ -fsyntax-only -include "$work/installed/include/regard_reward.h" /dev/null
+
+train=(train --config $tiny --set train.updates=16 --set eval.every=0 --set checkpoint.every=8)
+plugin=(--set reward.sources=plugin:1 --set reward.plugin="$work/own/reward.so")
+expect_status 0 "$regard" "${train[@]}" "${plugin[@]}" --run "$work/c"
+wanted=$(parameters_hash "$(newest "$work/c")")
+sed -n 's/.*"plugin":\([^,]*\),.*/\1/p' "$work/c/metrics.jsonl" >"$work/rewards"
+awk 'NR <= 5 { first += $1 } NR > 11 { last += $1 } END { exit !(NR == 16 && last > 1.3 * first) }' "$work/rewards" ||
+    fail "the reward does not rise: $(tr '\n' ' ' <"$work/rewards")"
+
+# The program kills the rank that it answers at a request of update 9 or 10: it goes with it, and so do the
+# other ranks' programs.  The run that goes on from the checkpoint ends as the other did.
+cat >"$work/killer.py" <<END
+import os, runpy, sys
+
+def rank():
+    pid = os.getpid()
+    while open(f"/proc/{pid}/comm").read() != "regard\n":
+        pid = int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
+    return pid
+
+def requests(lines):
+    for count, line in enumerate(lines, 1):
+        if count == 70 and not os.path.exists("$work/killed"):
+            open("$work/killed", "w").close()
+            os.kill(rank(), 9)
+        yield line
+
+sys.stdin = requests(sys.stdin)
+runpy.run_path("tools/examples/reward.py")
+END
+killer=("$regard" "${train[@]}" --set reward.sources=command:1 --set reward.command="python3 $work/killer.py")
+expect_status 137 run/mpirun -np 3 "${killer[@]}" --run "$work/python"
+[ -e "$work/killed" ] || fail "no rank was killed"
+ls "$work"/python/checkpoints/step-000008 >/dev/null
+for _ in $(seq 100); do
+    left=$(pgrep -f "$work/killer.py" || true)
+    [ -n "$left" ] || break
+    sleep 0.1
+done
+[ -z "$left" ] || fail "the programs $left outlived the run"
+expect_status 0 run/mpirun -np 3 "${killer[@]}" --run "$work/python" --resume
+expect_same "parameters" "$wanted" "$(parameters_hash "$(newest "$work/python")")"
+
+# What a program of every rank says that is no answer ends the run before it has learned.
+expect_status 1 run/mpirun -np 3 "$regard" "${train[@]}" --set reward.sources=command:1 \
+    --set reward.command="sed -u 's/.*/hello/'" --run "$work/hello"
+expect_said "reward.command (sed -u 's/.*/hello/') answered hello" "bad JSON" '{"id":ID,"reward":NUMBER}'
+[ ! -s "$work/hello/metrics.jsonl" ] || fail "$(cat "$work/hello/metrics.jsonl")"
+
+# Plugins that are none, and what they may say.
+cat >"$work/own/wrong.c" <<'END'
+#include <regard_reward.h>
+#ifdef VERSION
+const int32_t regard_reward_version = VERSION;
+#endif
+int regard_reward(const struct regard_reply *replies, int64_t count, struct regard_answer *answers,
+                  char error[REGARD_ERROR_SIZE])
+{
+    (void)replies, (void)count, (void)answers, (void)error;
+    DO
+}
+END
+echo '{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Yes."}]}' >"$work/data.jsonl"
+score=("$regard" score --model "$work/c" --data "$work/data.jsonl" --out "$work/scored.jsonl" --set reward.sources=plugin)
+# wrong TEXT BODY FLAGS...: the plugin with this body is refused with this text.
+wrong() {
+    local text=$1 body=$2
+    shift 2
+    build wrong.c wrong -DDO="$body" "$@"
+    expect_status 1 "${score[@]}" --set reward.plugin="$work/own/wrong.so"
+    expect_line "reward.plugin $work/own/wrong.so" "$text"
+    [ ! -e "$work/scored.jsonl" ] || fail "scored all the same"
+}
+now="-DVERSION=REGARD_REWARD_VERSION"
+wrong "version 9 of regard_reward.h, this program has 1" "return 0;" -DVERSION=9
+wrong "defines no regard_reward_version" "return 0;"
+wrong "dialogue 1, turn 1, candidate 0: the reward is nan" "return 0;" $now
+wrong "gave up with 3 at 1 replies from dialogue 1, turn 1 on: no luck" \
+    "__builtin_strcpy(error, \"no\\nluck\"); return 3;" $now
+wrong "dialogue 1, turn 1, candidate 0: 9 spans of a reply of 5 tokens" \
+    "answers[0].span_count = 9; return 0;" $now
+wrong "dialogue 1, turn 1, candidate 0: span 0 is [1, 9) of a reply of 5 tokens" \
+    "answers[0].spans[0] = (struct regard_span){1, 9, 0}; answers[0].span_count = 1; return 0;" $now
+expect_status 1 "${score[@]}" --set reward.plugin=reward.so
+expect_line "reward.plugin: no file reward.so"
+
+# What a plugin is handed: texts, tokens and the line.
+build wrong.c wrong $now -DDO='answers[0].reward = replies->turn + replies->message_count * 10 +
+    replies->token_count * 100 + 1000 * !__builtin_strcmp(replies->token_texts[2], "s") +
+    10000 * !__builtin_strcmp(replies->messages->role, "user") + 100000 * replies->ended +
+    1000000 * (replies->line[0] == 123) + 10000000 * !__builtin_strcmp(replies->text, "Yes.") +
+    100000000 * (replies->logp[0] < 0 \&\& replies->token_entropy[0] > 0); return 0;'
+expect_status 0 "${score[@]}" --set reward.plugin="$work/own/wrong.so"
+grep -q '"plugin":111111511.0,' "$work/scored.jsonl" || fail "$(cat "$work/scored.jsonl")"
+
+# A run goes on with the plugin that it began with, wherever that lies, or with another when asked.
+mv "$work/own/reward.so" "$work/own/moved.so"
+resume=("$regard" "${train[@]}" --set train.updates=17 --set reward.sources=plugin:1 --run "$work/c" --resume)
+expect_status 1 "${resume[@]}" --set reward.plugin="$work/own/wrong.so"
+expect_line "the contents of reward.plugin are not what this run began with" "--change reward.plugin=FILE"
+expect_status 0 "${resume[@]}" --set reward.plugin="$work/own/moved.so"
