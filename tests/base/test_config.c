@@ -149,6 +149,13 @@ static void contradictions_are_refused(void **unused)
         {{"rollout.temperature=0"}, "rollout.temperature", CONFIG_TRAIN},
         {{"precision=bf16", "device=cpu"}, "precision: bf16 needs device: cuda", CONFIG_INFERENCE},
         {{"precision=fp32", "rounding=stochastic"}, "rounding: stochastic", CONFIG_INFERENCE},
+        {{"reward.sources=plugin"}, "plugin, which needs reward.plugin", CONFIG_INFERENCE},
+        {{"reward.plugin=a.so"}, "reward.sources has no plugin", CONFIG_TRAIN},
+        {{"reward.command=cat"}, "reward.sources has no command; add command:1", CONFIG_TRAIN},
+        {{"reward.sources=command", "reward.command=\"a\\nb\""}, "one line", CONFIG_TRAIN},
+        {{"reward.sources=command", "reward.command=cat", "reward.command_seconds=600"},
+         "below watchdog.seconds (600)",
+         CONFIG_TRAIN},
     };
     struct config good;
     config_defaults(&good);

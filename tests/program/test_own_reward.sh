@@ -112,6 +112,21 @@ build wrong.c wrong $now -DDO='answers[0].reward = replies->turn + replies->mess
 expect_status 0 "${score[@]}" --set reward.plugin="$work/own/wrong.so"
 grep -q '"plugin":111111511.0,' "$work/scored.jsonl" || fail "$(cat "$work/scored.jsonl")"
 
+# Of four replies to each history the one that the plugin likes best.
+printf '{"messages":[{"role":"user","content":"%s"}]}\n' Hi "Is it open?" >"$work/asked.jsonl"
+ask=("$regard" generate --model "$work/c" --data "$work/asked.jsonl" "${plugin[@]}")
+expect_status 0 "${ask[@]}" --set rollout.candidates=4 --out "$work/four.jsonl"
+expect_status 0 "${ask[@]}" --best 4 --out "$work/best.jsonl"
+awk '{ match($0, /"plugin":[^,]*/); reward = substr($0, RSTART + 9, RLENGTH - 9) + 0
+       if (NR % 4 == 1 || reward > most) { most = reward; line = $0 }
+       if (NR % 4 == 0) print line }' "$work/four.jsonl" >"$work/wanted.jsonl"
+[ "$(wc -l <"$work/wanted.jsonl")" = 2 ] || fail "$(cat "$work/four.jsonl")"
+expect_equal_files "$work/wanted.jsonl" "$work/best.jsonl"
+expect_status 1 "${ask[@]}" --best 4 --out "$work/best.jsonl" --set rollout.temperature=0
+expect_line "--best needs rollout.temperature above 0"
+expect_status 2 "${ask[@]}" --best 1 --out "$work/best.jsonl"
+expect_line "--best is a number from 2"
+
 # A run goes on with the plugin that it began with, wherever that lies, or with another when asked.
 mv "$work/own/reward.so" "$work/own/moved.so"
 resume=("$regard" "${train[@]}" --set train.updates=17 --set reward.sources=plugin:1 --run "$work/c" --resume)

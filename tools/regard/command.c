@@ -33,6 +33,7 @@ static const struct option options[] = {
      "1024); decoder-only: causal (30 layers of 576), tiny-causal"},
     {"--profile", NULL, "say at the end where the time went, operation by operation (CPU)"},
     {"--rounds", "N", "how often what takes long is measured; the median is printed"},
+    {"--best", "N", "of N replies to a history write the one with the highest reward"},
 };
 enum { OPTION_COUNT = sizeof options / sizeof *options };
 
@@ -173,6 +174,14 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
         c->rounds = strtoll(value, &end, 10);
         if (*end || c->rounds < 1 || c->rounds > 64)
             USAGE("--rounds is a number from 1 to 64, not %s; see regard %s --help", value,
+                  verb->name);
+        return NULL;
+    }
+    if (!strcmp(bare, "--best")) {
+        char *end;
+        c->best = strtoll(value, &end, 10);
+        if (*end || c->best < 2 || c->best > 4096)
+            USAGE("--best is a number from 2 to 4096, not %s; see regard %s --help", value,
                   verb->name);
         return NULL;
     }

@@ -16,6 +16,7 @@ struct command {
         *what;
     const char *resume; /* NULL, "" or "auto" */
     int64_t rounds;     /* 0: not given */
+    int64_t best;       /* 0: not given */
     bool dry_run, merge, keep_system, profile;
     char role[64];                 /* --role ROLE: short for --set sft.role=ROLE */
     struct config config;          /* defaults, --config, then --set in order */

@@ -25,7 +25,7 @@ const struct verb verbs[] = {
      "--model --data --out", "--config --set --profile", .run = verb_update},
     {"score", "token log-probabilities and reward terms of given replies", "--model --data --out",
      "--config --set --profile", .run = verb_score, .more = score_formats},
-    {"generate", "replies to histories", "--model --data --out", "--config --set --profile",
+    {"generate", "replies to histories", "--model --data --out", "--config --set --best --profile",
      .run = verb_generate, .more = generate_formats},
     {"eval", "a model on a held-out set; --compare BEFORE AFTER prints two tables side by side", "",
      "--model --data --out --samples --config --set --compare --profile", .run = verb_eval,

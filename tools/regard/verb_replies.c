@@ -41,7 +41,10 @@ const char generate_formats[] =
     "  {\"history_tokens\":[...]}; may have id, turn, salient, visible, special,\n"
     "    marker, cuts\n"
     "--out, rollout.candidates JSON lines a history, which score reads; candidate counts "
-    "them:\n" RECORD;
+    "them.\n"
+    "With --best N one line a history, the reply with the highest reward of N (reward.sources "
+    "says\n"
+    "whose; the first of equals):\n" RECORD;
 
 /* Lines gathered before the model runs: bounds the memory, fills the batch. */
 enum { BLOCK_ROWS = 256 };
@@ -125,14 +128,14 @@ static status sources_ask(const struct block *block, const struct session *sessi
 }
 
 static status reply_write(const struct block *block, const struct session *session, bool score,
-                          int64_t row, const struct reply *reply, double terms[TERM_MAX], FILE *out)
+                          int64_t row, const struct reply *reply, const double terms[TERM_MAX],
+                          FILE *out)
 {
     const struct dialogue *source = block->source[row];
     const struct prompt *prompt = &block->prompts[block->rows[row].prompt];
     const struct reward_settings *reward = &session->settings.reward;
     const struct turn_key key = key_of(block, row);
     char line[32];
-    TRY(reply_terms(reward, key, prompt, reply, terms));
     struct sample sample = sample_of_reply(prompt, reply);
     snprintf(line, sizeof line, "%lld", (long long)source->line);
     sample.id = source->id ? source->id : line;
@@ -144,7 +147,28 @@ static status reply_write(const struct block *block, const struct session *sessi
     return sample_write(out, &sample);
 }
 
-static status block_write(struct block *block, struct session *session, bool score, FILE *out)
+/* Whether a row's reward is the highest of its prompt's, the first of equals: scaled where the
+ * checkpoint says by what. */
+static bool is_best(const struct block *block, const struct session *session, int64_t row,
+                    const struct reply *replies, double (*terms)[TERM_MAX])
+{
+    const struct reward_settings *reward = &session->settings.reward;
+    const bool scaled = session->statistics->plain[0].count > 0;
+    double divisors[TERM_MAX];
+    if (scaled) running_divisors(reward, session->statistics, divisors);
+    const double own =
+        reward_combine(reward, terms[row], scaled ? divisors : NULL, replies[row].count);
+    for (int64_t r = 0; r < block->row_count; r++) {
+        if (r == row || block->rows[r].prompt != block->rows[row].prompt) continue;
+        const double other =
+            reward_combine(reward, terms[r], scaled ? divisors : NULL, replies[r].count);
+        if (other > own || (other == own && r < row)) return false;
+    }
+    return true;
+}
+
+static status block_write(struct block *block, struct session *session, bool score, bool best,
+                          FILE *out)
 {
     const int64_t rows = block->row_count;
     struct reply *replies = memory_allocate((size_t)rows * sizeof *replies);
@@ -155,7 +179,11 @@ static status block_write(struct block *block, struct session *session, bool sco
                                         block->prompts, block->rows, rows, replies);
     if (!s) s = sources_ask(block, session, replies, terms);
     for (int64_t r = 0; !s && r < rows; r++)
-        s = reply_write(block, session, score, r, &replies[r], terms[r], out);
+        s = reply_terms(&session->settings.reward, key_of(block, r),
+                        &block->prompts[block->rows[r].prompt], &replies[r], terms[r]);
+    for (int64_t r = 0; !s && r < rows; r++)
+        if (!best || is_best(block, session, r, replies, terms))
+            s = reply_write(block, session, score, r, &replies[r], terms[r], out);
     for (int64_t r = 0; r < rows; r++) reply_free(&replies[r]);
     free(terms);
     free(replies);
@@ -284,7 +312,7 @@ static status replies_run(struct command *command, bool score)
                   : generate_dialogue(&session, &data->dialogues[d], &block);
         if (s) s = status_context(s, "%s", data->path);
         if (!s && (block.row_count >= BLOCK_ROWS || d + 1 == data->count))
-            s = block_write(&block, &session, score, writer.stream);
+            s = block_write(&block, &session, score, command->best > 0, writer.stream);
     }
     if (!s) s = file_commit(&writer);
     file_abandon(&writer);
@@ -301,5 +329,9 @@ status verb_score(struct command *command)
 
 status verb_generate(struct command *command)
 {
+    if (command->best && command->config.rollout.temperature == 0)
+        FAIL(STATUS_INPUT,
+             "--best needs rollout.temperature above 0: greedy replies are all alike");
+    if (command->best) command->config.rollout.candidates = command->best;
     return replies_run(command, false);
 }
