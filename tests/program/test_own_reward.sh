@@ -80,7 +80,8 @@ int regard_reward(const struct regard_reply *replies, int64_t count, struct rega
 }
 END
 echo '{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Yes."}]}' >"$work/data.jsonl"
-score=("$regard" score --model "$work/c" --data "$work/data.jsonl" --out "$work/scored.jsonl" --set reward.sources=plugin)
+model=$(newest "$work/c")
+score=("$regard" score --model "$model" --data "$work/data.jsonl" --out "$work/scored.jsonl" --set reward.sources=plugin)
 # wrong TEXT BODY FLAGS...: the plugin with this body is refused with this text.
 wrong() {
     local text=$1 body=$2
@@ -114,7 +115,7 @@ grep -q '"plugin":111111511.0,' "$work/scored.jsonl" || fail "$(cat "$work/score
 
 # Of four replies to each history the one that the plugin likes best.
 printf '{"messages":[{"role":"user","content":"%s"}]}\n' Hi "Is it open?" >"$work/asked.jsonl"
-ask=("$regard" generate --model "$work/c" --data "$work/asked.jsonl" "${plugin[@]}")
+ask=("$regard" generate --model "$model" --data "$work/asked.jsonl" "${plugin[@]}")
 expect_status 0 "${ask[@]}" --set rollout.candidates=4 --out "$work/four.jsonl"
 expect_status 0 "${ask[@]}" --best 4 --out "$work/best.jsonl"
 awk '{ match($0, /"plugin":[^,]*/); reward = substr($0, RSTART + 9, RLENGTH - 9) + 0
