@@ -51,6 +51,7 @@ struct regard_reply {
     const char *const *token_texts; /* [token_count] what each stands for; "": a special one */
     const float *logp;              /* [token_count] log-probability */
     const float *token_entropy;     /* [token_count] of the distribution it was drawn from, nats */
+    const float *self_certainty;    /* [token_count] KL(uniform || that distribution), nats */
     int64_t token_count;
     int32_t ended; /* 1: by an end token; 0: cut off at the longest reply */
 };

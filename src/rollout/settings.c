@@ -30,7 +30,8 @@ struct rollout_settings rollout_settings_of(const struct config *config)
         .prompt_reward = single_turn_of(config, SINGLE_TURN_FULL),
         .shuffled = config->control == CONTROL_SHUFFLED,
         .random_salience = config->control == CONTROL_RANDOM_SALIENCE,
-        .self_certainty = config->reward.sources.listed[SOURCE_SELF_CERTAINTY],
+        .self_certainty = config->reward.sources.listed[SOURCE_SELF_CERTAINTY] ||
+                          config->reward.sources.listed[SOURCE_PLUGIN],
         .candidates = config->rollout.candidates,
         .turns = config->rollout.turns,
         .continue_best = config->rollout.continue_with == CONTINUE_BEST,

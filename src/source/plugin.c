@@ -106,6 +106,7 @@ static void view_make(const struct source_reply *replies, int64_t count, struct 
             .token_texts = from->token_text,
             .logp = from->logp,
             .token_entropy = from->token_entropy,
+            .self_certainty = from->self_certainty,
             .token_count = from->count,
             .ended = from->ended};
         for (int64_t m = 0; m < from->message_count; m++)

@@ -109,9 +109,41 @@ build wrong.c wrong $now -DDO='answers[0].reward = replies->turn + replies->mess
     replies->token_count * 100 + 1000 * !__builtin_strcmp(replies->token_texts[2], "s") +
     10000 * !__builtin_strcmp(replies->messages->role, "user") + 100000 * replies->ended +
     1000000 * (replies->line[0] == 123) + 10000000 * !__builtin_strcmp(replies->text, "Yes.") +
-    100000000 * (replies->logp[0] < 0 \&\& replies->token_entropy[0] > 0); return 0;'
+    100000000 * (replies->logp[0] < 0 \&\& replies->token_entropy[0] > 0 \&\& replies->self_certainty[0] > 0); return 0;'
 expect_status 0 "${score[@]}" --set reward.plugin="$work/own/wrong.so"
 grep -q '"plugin":111111511.0,' "$work/scored.jsonl" || fail "$(cat "$work/scored.jsonl")"
+
+# Rewards of parts: the same sums, other advantages, alike in C and in Python.
+short=(train --config $tiny --set train.updates=2 --set eval.every=0)
+parts='for (int64_t i = 0; i < count; i++) {
+    const int64_t n = replies[i].token_count;
+    answers[i].reward = 0.5 * replies[i].turn;
+    if (PARTS < 2 || n < 2) continue;
+    answers[i].spans[0] = (struct regard_span){0, n / 2, replies[i].candidate + 0.5 * replies[i].turn};
+    answers[i].spans[1] = (struct regard_span){n / 2, n, -replies[i].candidate};
+    answers[i].span_count = 2;
+} return 0;'
+for count in 1 2; do
+    build wrong.c wrong $now -DPARTS=$count -DDO="$parts"
+    expect_status 0 "$regard" "${short[@]}" "${plugin[@]}" --set reward.plugin="$work/own/wrong.so" --run "$work/parts$count"
+done
+cat >"$work/parts.py" <<'END'
+import json, sys
+for line in sys.stdin:
+    r = json.loads(line)
+    n, whole = len(r["pieces"]), 0.5 * r["turn"]
+    cut = [{"begin": 0, "end": n // 2, "value": r["candidate"] + whole},
+           {"begin": n // 2, "end": n, "value": -r["candidate"]}]
+    answer = {"rewards": cut} if n > 1 else {"reward": whole}
+    print(json.dumps({"id": r["id"], **answer}), flush=True)
+END
+expect_status 0 run/mpirun -np 3 "$regard" "${short[@]}" --set reward.sources=command \
+    --set reward.command="python3 $work/parts.py" --run "$work/parts3"
+first_reward() { sed -n '1s/.*"reward":\([^,]*\),.*/\1/p' "$work/$1/metrics.jsonl"; }
+expect_same "the rewards of replies" "$(first_reward parts1)" "$(first_reward parts2)"
+cut=$(parameters_hash "$(newest "$work/parts2")")
+expect_same "parameters" "$cut" "$(parameters_hash "$(newest "$work/parts3")")"
+[ "$cut" != "$(parameters_hash "$(newest "$work/parts1")")" ] || fail "parts are learned from as the whole is"
 
 # Of four replies to each history the one that the plugin likes best.
 printf '{"messages":[{"role":"user","content":"%s"}]}\n' Hi "Is it open?" >"$work/asked.jsonl"
