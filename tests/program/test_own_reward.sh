@@ -76,7 +76,7 @@ int regard_reward(const struct regard_reply *replies, int64_t count, struct rega
                   char error[REGARD_ERROR_SIZE])
 {
     (void)replies, (void)count, (void)answers, (void)error;
-    DO
+#include "body.h"
 }
 END
 echo '{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Yes."}]}' >"$work/data.jsonl"
@@ -86,7 +86,8 @@ score=("$regard" score --model "$model" --data "$work/data.jsonl" --out "$work/s
 wrong() {
     local text=$1 body=$2
     shift 2
-    build wrong.c wrong -DDO="$body" "$@"
+    echo "$body" >"$work/own/body.h"
+    build wrong.c wrong "$@"
     expect_status 1 "${score[@]}" --set reward.plugin="$work/own/wrong.so"
     expect_line "reward.plugin $work/own/wrong.so" "$text"
     [ ! -e "$work/scored.jsonl" ] || fail "scored all the same"
@@ -105,26 +106,33 @@ expect_status 1 "${score[@]}" --set reward.plugin=reward.so
 expect_line "reward.plugin: no file reward.so"
 
 # What a plugin is handed: texts, tokens and the line.
-build wrong.c wrong $now -DDO='answers[0].reward = replies->turn + replies->message_count * 10 +
+cat >"$work/own/body.h" <<'END'
+answers[0].reward = replies->turn + replies->message_count * 10 +
     replies->token_count * 100 + 1000 * !__builtin_strcmp(replies->token_texts[2], "s") +
     10000 * !__builtin_strcmp(replies->messages->role, "user") + 100000 * replies->ended +
     1000000 * (replies->line[0] == 123) + 10000000 * !__builtin_strcmp(replies->text, "Yes.") +
-    100000000 * (replies->logp[0] < 0 \&\& replies->token_entropy[0] > 0 \&\& replies->self_certainty[0] > 0); return 0;'
+    100000000 * (replies->logp[0] < 0 && replies->token_entropy[0] > 0 && replies->self_certainty[0] > 0);
+return 0;
+END
+build wrong.c wrong $now
 expect_status 0 "${score[@]}" --set reward.plugin="$work/own/wrong.so"
 grep -q '"plugin":111111511.0,' "$work/scored.jsonl" || fail "$(cat "$work/scored.jsonl")"
 
 # Rewards of parts: the same sums, other advantages, alike in C and in Python.
 short=(train --config $tiny --set train.updates=2 --set eval.every=0)
-parts='for (int64_t i = 0; i < count; i++) {
+cat >"$work/own/body.h" <<'END'
+for (int64_t i = 0; i < count; i++) {
     const int64_t n = replies[i].token_count;
     answers[i].reward = 0.5 * replies[i].turn;
     if (PARTS < 2 || n < 2) continue;
     answers[i].spans[0] = (struct regard_span){0, n / 2, replies[i].candidate + 0.5 * replies[i].turn};
     answers[i].spans[1] = (struct regard_span){n / 2, n, -replies[i].candidate};
     answers[i].span_count = 2;
-} return 0;'
+}
+return 0;
+END
 for count in 1 2; do
-    build wrong.c wrong $now -DPARTS=$count -DDO="$parts"
+    build wrong.c wrong $now -DPARTS=$count
     expect_status 0 "$regard" "${short[@]}" "${plugin[@]}" --set reward.plugin="$work/own/wrong.so" --run "$work/parts$count"
 done
 cat >"$work/parts.py" <<'END'
