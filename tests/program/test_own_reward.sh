@@ -172,5 +172,5 @@ expect_line "--best is a number from 2"
 mv "$work/own/reward.so" "$work/own/moved.so"
 resume=("$regard" "${train[@]}" --set train.updates=17 --set reward.sources=plugin:1 --run "$work/c" --resume)
 expect_status 1 "${resume[@]}" --set reward.plugin="$work/own/wrong.so"
-expect_line "the contents of reward.plugin are not what this run began with" "--change reward.plugin=FILE"
+expect_said "the contents of reward.plugin are not what this run began with" "--change reward.plugin=FILE"
 expect_status 0 "${resume[@]}" --set reward.plugin="$work/own/moved.so"
