@@ -3,6 +3,7 @@
 
 #include "src/base/json.h"
 #include "src/base/memory.h"
+#include "src/text/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +14,13 @@ void command_id(const struct source_reply *reply, char id[COMMAND_ID_MAX])
              reply->key.candidate);
 }
 
-/* Bytes that are no UTF-8 by themselves, as a token's can be, are U+FFFD. */
-static void piece_write(FILE *out, const char *text)
+/* What is no UTF-8, as generated text and a part of a character may not be, is U+FFFD. */
+static void text_write(FILE *out, const char *text)
 {
-    json_t *valid = json_string(text);
-    json_write_text(out, valid ? text : "\xef\xbf\xbd");
-    json_decref(valid);
+    struct text_buffer valid = {0};
+    utf8_append_repaired(&valid, text, strlen(text));
+    json_write_text(out, valid.data);
+    free(valid.data);
 }
 
 void command_request_write(FILE *out, const struct source_reply *reply)
@@ -30,15 +32,15 @@ void command_request_write(FILE *out, const struct source_reply *reply)
     for (int64_t m = 0; m < reply->message_count; m++) {
         fprintf(out, "%s{\"role\":\"%s\",\"content\":", m ? "," : "",
                 role_name(reply->messages[m].role));
-        json_write_text(out, reply->messages[m].content);
+        text_write(out, reply->messages[m].content);
         fputc('}', out);
     }
     fputs("],\"reply\":", out);
-    json_write_text(out, reply->text);
+    text_write(out, reply->text);
     fputs(",\"pieces\":[", out);
     for (int64_t i = 0; i < reply->count; i++) {
         if (i) fputc(',', out);
-        piece_write(out, reply->token_text[i]);
+        text_write(out, reply->token_text[i]);
     }
     fprintf(out, "],\"line\":%s}\n", reply->line && reply->line->json ? reply->line->json : "null");
 }

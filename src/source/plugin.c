@@ -3,6 +3,7 @@
 #include "include/regard_reward.h"
 #include "src/base/memory.h"
 #include "src/source/source.h"
+#include "src/text/unicode.h"
 
 #include <ctype.h>
 #include <dlfcn.h>
@@ -74,8 +75,20 @@ struct view {
     struct regard_reply *replies;
     struct regard_answer *answers;
     struct regard_message *messages;
+    int64_t message_count;
+    char **repaired; /* [message_count] contents that are not UTF-8 as they stand; else NULL */
     struct regard_span *spans;
 };
+
+/* Generated text may hold what is no UTF-8: U+FFFD stands for it. */
+static const char *content_of(const struct message *message, char **repaired)
+{
+    const size_t size = strlen(message->content);
+    if (utf8_valid(message->content, size)) return message->content;
+    struct text_buffer valid = {0};
+    utf8_append_repaired(&valid, message->content, size);
+    return *repaired = valid.data;
+}
 
 static void view_make(const struct source_reply *replies, int64_t count, struct view *view)
 {
@@ -87,6 +100,8 @@ static void view_make(const struct source_reply *replies, int64_t count, struct 
     view->replies = memory_allocate((size_t)count * sizeof *view->replies);
     view->answers = memory_allocate((size_t)count * sizeof *view->answers);
     view->messages = memory_allocate(((size_t)messages + 1) * sizeof *view->messages);
+    view->message_count = messages;
+    view->repaired = memory_allocate(((size_t)messages + 1) * sizeof *view->repaired);
     view->spans = memory_allocate(((size_t)tokens + 1) * sizeof *view->spans);
     messages = tokens = 0;
     for (int64_t i = 0; i < count; i++) {
@@ -111,7 +126,8 @@ static void view_make(const struct source_reply *replies, int64_t count, struct 
             .ended = from->ended};
         for (int64_t m = 0; m < from->message_count; m++)
             view->messages[messages + m] = (struct regard_message){
-                role_name(from->messages[m].role), from->messages[m].content};
+                role_name(from->messages[m].role),
+                content_of(&from->messages[m], &view->repaired[messages + m])};
         messages += from->message_count;
         tokens += from->count;
     }
@@ -119,6 +135,8 @@ static void view_make(const struct source_reply *replies, int64_t count, struct 
 
 static void view_free(struct view *view)
 {
+    for (int64_t m = 0; m < view->message_count; m++) free(view->repaired[m]);
+    free(view->repaired);
     free(view->replies);
     free(view->answers);
     free(view->messages);

@@ -25,7 +25,7 @@ static char folder[] = "/tmp/regard_command_XXXXXX";
 
 static const char *const pieces[] = {"1", "\xc3", ""};
 static const struct message said[] = {
-    {ROLE_USER, "a \"b\""}, {ROLE_ASSISTANT, "c\n"}, {ROLE_USER, "d"}};
+    {ROLE_USER, "a \"b\""}, {ROLE_ASSISTANT, "c\xff\n"}, {ROLE_USER, "d"}};
 
 static struct source_reply reply_of(int64_t dialogue, int32_t candidate)
 {
@@ -88,7 +88,8 @@ static void a_request_holds_the_dialogue_the_reply_and_the_data_line(void **stat
     source_command.close(command);
 #define SAID                                                                                       \
     "\"messages\":[{\"role\":\"user\",\"content\":\"a \\\"b\\\"\"},{\"role\":\"assistant\","       \
-    "\"content\":\"c\\n\"},{\"role\":\"user\",\"content\":\"d\"}],\"reply\":\"1\",\"pieces\":"     \
+    "\"content\":\"c\xef\xbf\xbd\\n\"},{\"role\":\"user\",\"content\":\"d\"}],\"reply\":\"1\","    \
+    "\"pieces\":"                                                                                  \
     "[\"1\",\"\xef\xbf\xbd\",\"\"],"
     assert_string_equal(file_text("asked"),
                         "{\"id\":\"4/2/0\",\"turn\":2,\"candidate\":0," SAID
