@@ -13,6 +13,7 @@ enum user_kind { USER_REPLAY, USER_RULE, USER_MODEL };
 enum coverage_form { COVERAGE_PAPER, COVERAGE_MASS, COVERAGE_LIFT };
 enum focus_form { FOCUS_PAPER, FOCUS_NORMALIZED };
 enum floor_form { FLOOR_VALUE, FLOOR_MIX, FLOOR_NONE };
+enum eval_history { EVAL_HISTORY_GOLD, EVAL_HISTORY_OWN };
 enum reward_scale { SCALE_NONE, SCALE_RUNNING, SCALE_WITHIN };
 enum advantage_kind { ADVANTAGE_TURN, ADVANTAGE_GAE, ADVANTAGE_GROUP };
 enum group_form { GROUP_RLOO, GROUP_MEAN, GROUP_GRPO, GROUP_GLOBAL };

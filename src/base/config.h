@@ -74,6 +74,7 @@ struct config {
     struct {
         int64_t every, dialogues; /* eval.dialogues: of the held-out set, 0 all */
         double temperature;       /* 0: greedy */
+        int history;
     } eval;
     struct {
         int64_t batch;

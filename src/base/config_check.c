@@ -81,6 +81,10 @@ status config_check(const struct config *config, enum config_scope scope)
     if (config->rounding == ROUNDING_STOCHASTIC && config->precision == PRECISION_FP32)
         FAIL(STATUS_INPUT, "rounding: stochastic rounds to bf16, but precision is fp32");
     TRY(sources_check(config));
+    if (config->eval.history == EVAL_HISTORY_OWN && config->task == TASK_SINGLE_TURN &&
+        config->single_turn.context == SINGLE_TURN_PROMPT)
+        FAIL(STATUS_INPUT, "eval.history: own does nothing with single_turn.context: prompt, where "
+                           "the model sees no earlier reply");
     if (config->single_turn.context == SINGLE_TURN_PROMPT && config->task != TASK_SINGLE_TURN)
         FAIL(STATUS_INPUT, "single_turn.context does nothing without task: single_turn");
     if (scope == CONFIG_INFERENCE) return NULL;

@@ -137,6 +137,8 @@ const struct config_key config_keys[] = {
             "updates between evaluations; 0: never"),
     INTEGER("eval.dialogues", eval.dialogues, 0, MANY, "32", RESUME_UNLESS_PATIENCE,
             "held-out dialogues evaluated; 0: all"),
+    CHOICE("eval.history", eval.history, "gold|own", "gold", RESUME_SAME,
+           "before a turn that is measured: the data's replies, or the model's own"),
     NUMBER("eval.temperature", eval.temperature, 0, 100, "0", RESUME_SAME,
            "of the replies that are evaluated; 0: greedy"),
     INTEGER("infer.batch", infer.batch, 1, 65536, "32", RESUME_FREE,

@@ -4,6 +4,7 @@
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/data/corpus.h"
+#include "src/evaluate/own_history.h"
 #include "src/evaluate/sample.h"
 #include "src/evaluate/text_metrics.h"
 #include "src/reward/terms.h"
@@ -55,7 +56,8 @@ struct held_out {
     const char **references;
     char *const **slots; /* NULL where a turn carries none */
     const struct dialogue **dialogue;
-    int64_t *message; /* the gold reply's, in its dialogue */
+    int64_t *message;          /* the gold reply's, in its dialogue */
+    struct own_histories *own; /* NULL: histories are the data's */
     int64_t count;
 };
 
@@ -80,6 +82,7 @@ static void held_out_free(struct held_out *h)
     free(h->slots);
     free(h->dialogue);
     free(h->message);
+    own_histories_free(h->own);
 }
 
 struct collector {
@@ -162,7 +165,7 @@ static status sources_ask(struct source_set *sources, const struct language *lan
                           struct held_out *h)
 {
     struct judged *judged = memory_allocate((size_t)h->count * sizeof *judged);
-    for (int64_t i = 0; i < h->count; i++)
+    for (int64_t i = 0; i < h->count; i++) {
         judged[i] = (struct judged){.key = key_of(h, i),
                                     .line = h->dialogue[i],
                                     .message = h->message[i],
@@ -170,6 +173,9 @@ static status sources_ask(struct source_set *sources, const struct language *lan
                                     .message_count = h->message[i],
                                     .prompt = &h->prompts[i],
                                     .reply = &h->replies[i]};
+        if (h->own)
+            judged[i].messages = own_histories_messages(h->own, i, &judged[i].message_count);
+    }
     status s = replies_judge(sources, language->tokenizer, judged, h->count, h->terms, NULL);
     free(judged);
     return s;
@@ -247,6 +253,20 @@ static status replies_make(struct generator *generator, const struct rollout_set
     return NULL;
 }
 
+/* eval.history: own; prompts are those of the data before, and the model's own after. */
+static status own_replies_make(struct generator *generator, const struct rollout_settings *settings,
+                               const struct language *language, struct held_out *h,
+                               bool (*stop)(void), bool *stopped)
+{
+    const struct own_turns turns = {.dialogue = h->dialogue,
+                                    .message = h->message,
+                                    .prompts = h->prompts,
+                                    .rows = h->rows,
+                                    .replies = h->replies,
+                                    .count = h->count};
+    return own_histories_answer(generator, settings, language, &turns, stop, stopped, &h->own);
+}
+
 status evaluate(struct generator *generator, const struct evaluate_settings *settings,
                 const struct language *language, const struct dataset *data, int64_t dialogues,
                 struct source_set *sources, FILE *samples, bool (*stop)(void),
@@ -262,8 +282,11 @@ status evaluate(struct generator *generator, const struct evaluate_settings *set
     if (!s && !h.count)
         s = ERROR(STATUS_INPUT, "%s: no assistant turn to evaluate%s", data->path,
                   out->overlong ? " whose prompt fits into history.max_tokens" : "");
-    if (!s) s = replies_make(generator, sampling, false, &h, stop, &out->stopped);
+    if (!s && !settings->own_history)
+        s = replies_make(generator, sampling, false, &h, stop, &out->stopped);
     if (!s) s = replies_make(generator, &settings->scoring, true, &h, stop, &out->stopped);
+    if (!s && settings->own_history && !out->stopped)
+        s = own_replies_make(generator, sampling, language, &h, stop, &out->stopped);
     if (s || out->stopped) {
         held_out_free(&h);
         return s;

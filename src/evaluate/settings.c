@@ -9,6 +9,7 @@ struct evaluate_settings evaluate_settings_of(const struct config *config)
     settings.sampling.shuffled = settings.sampling.random_salience = false;
     settings.sampling.reward.length_only = false;
     settings.sampling.temperature = config->eval.temperature;
+    settings.own_history = config->eval.history == EVAL_HISTORY_OWN;
     settings.scoring = settings.sampling;
     settings.scoring.temperature = 1;
     return settings;

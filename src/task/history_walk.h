@@ -12,6 +12,9 @@
 typedef status message_visitor(void *context, const struct history *history,
                                const struct dialogue *dialogue, int64_t message);
 
+/* An empty history of the dialogue, whose given turns it knows; errors name its line. */
+struct history *history_begin(const struct history_options *options,
+                              const struct dialogue *dialogue);
 /* The dialogue's messages as text.  Errors name its line. */
 status history_walk(const struct history_options *options, const struct dialogue *dialogue,
                     message_visitor *visit, void *context);
