@@ -39,7 +39,8 @@ enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE };
     row(PLUGIN, plugin)                 \
     row(COMMAND, command)               \
     row(CONSTANT, constant)             \
-    row(RANDOM, random)
+    row(RANDOM, random)                 \
+    row(FITTED, fitted)
 /* clang-format on */
 #define SOURCE_ENUMERATOR(name, text) SOURCE_##name,
 enum reward_source { SOURCE_ATTENTION, GIVEN_SOURCES(SOURCE_ENUMERATOR) SOURCE_COUNT };

@@ -77,6 +77,11 @@ struct config {
         int history;
     } eval;
     struct {
+        int64_t histories, candidates; /* histories: 0 all */
+        char by[CONFIG_TEXT_MAX], kind[CONFIG_TEXT_MAX], columns[CONFIG_TEXT_MAX];
+        bool shuffled;
+    } probe;
+    struct {
         int64_t batch;
     } infer;
     struct {
@@ -114,6 +119,7 @@ struct config {
         struct config_weights sources; /* by enum reward_source; none listed: attention, 1 */
         char plugin[CONFIG_TEXT_MAX], command[CONFIG_TEXT_MAX];
         double command_seconds;
+        char fit[CONFIG_TEXT_MAX];     /* of the source fitted */
     } reward;
     struct {
         double idf_quantile;

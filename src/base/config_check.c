@@ -29,6 +29,11 @@ static status sources_check(const struct config *config)
     if (!listed[SOURCE_FORMAT] && config->reward.format[0])
         FAIL(STATUS_INPUT, "reward.format is of the source format, which reward.sources does not "
                            "list");
+    if (listed[SOURCE_FITTED] && !config->reward.fit[0])
+        FAIL(STATUS_INPUT, "the source fitted reads reward.fit, a fit.json of regard probe --fit; "
+                           "give one");
+    if (!listed[SOURCE_FITTED] && config->reward.fit[0])
+        FAIL(STATUS_INPUT, "reward.fit is of the source fitted, which reward.sources does not list");
     return NULL;
 }
 

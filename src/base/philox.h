@@ -16,7 +16,9 @@ enum random_purpose {
     RANDOM_ROUNDING,
     RANDOM_INITIAL_ADAPTERS,
     RANDOM_SOURCE,
-    RANDOM_CREDIT
+    RANDOM_CREDIT,
+    RANDOM_FIT,
+    RANDOM_PROBE
 };
 
 void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);

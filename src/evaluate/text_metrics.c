@@ -366,6 +366,76 @@ double text_rouge_l(const char *const *replies, const char *const *references, i
     return count ? sum / (double)count : 0;
 }
 
+/* Characters less white space. */
+static utf8proc_int32_t *characters_of(const char *text, int64_t *count)
+{
+    const size_t size = strlen(text);
+    utf8proc_int32_t *out = memory_allocate((size + 1) * sizeof *out);
+    *count = 0;
+    for (size_t at = 0; at < size;) {
+        const int space = space_length((const unsigned char *)text + at);
+        at += space ? (size_t)space : character(text + at, size - at, &out[*count]);
+        if (!space) ++*count;
+    }
+    return out;
+}
+
+struct characters {
+    const utf8proc_int32_t *at;
+    int n;
+};
+
+static int characters_compare(const void *left, const void *right)
+{
+    const struct characters *a = left, *b = right;
+    for (int i = 0; i < a->n; i++)
+        if (a->at[i] != b->at[i]) return a->at[i] < b->at[i] ? -1 : 1;
+    return 0;
+}
+
+static struct characters *characters_sorted(const utf8proc_int32_t *text, int64_t length, int n,
+                                            int64_t *count)
+{
+    *count = length >= n ? length - n + 1 : 0;
+    struct characters *list = memory_allocate((size_t)*count * sizeof *list + 1);
+    for (int64_t i = 0; i < *count; i++) list[i] = (struct characters){text + i, n};
+    qsort(list, (size_t)*count, sizeof *list, characters_compare);
+    return list;
+}
+
+double text_chrf(const char *reply, const char *reference)
+{
+    enum { ORDER = 6, WEIGHT = 4 }; /* beta squared */
+    int64_t reply_length, reference_length, orders = 0;
+    utf8proc_int32_t *a = characters_of(reply, &reply_length);
+    utf8proc_int32_t *b = characters_of(reference, &reference_length);
+    double precision = 0, recall = 0;
+    for (int n = 1; n <= ORDER; n++) {
+        int64_t left_count, right_count, matches = 0;
+        struct characters *left = characters_sorted(a, reply_length, n, &left_count);
+        struct characters *right = characters_sorted(b, reference_length, n, &right_count);
+        for (int64_t i = 0, j = 0; i < left_count && j < right_count;) {
+            const int order = characters_compare(&left[i], &right[j]);
+            matches += order == 0;
+            i += order <= 0;
+            j += order >= 0;
+        }
+        if (left_count && right_count) {
+            precision += (double)matches / (double)left_count;
+            recall += (double)matches / (double)right_count;
+            orders++;
+        }
+        free(left);
+        free(right);
+    }
+    free(a);
+    free(b);
+    if (!orders || precision + recall == 0) return 0;
+    precision /= (double)orders;
+    recall /= (double)orders;
+    return 100 * (1 + WEIGHT) * precision * recall / (WEIGHT * precision + recall);
+}
+
 double text_distinct(const char *const *replies, int64_t count, int n)
 {
     struct words *words = memory_allocate((size_t)count * sizeof *words);

@@ -14,6 +14,8 @@ double text_bleu(const char *const *replies, const char *const *references, int6
  * marks and decimal digits of any script, lower-cased (rouge_score itself knows a-z and 0-9 alone).
  */
 double text_rouge_l(const char *const *replies, const char *const *references, int64_t count);
+/* sacrebleu's sentence_chrf: chrF2 of 6-grams of characters, white space left out; 0..100. */
+double text_chrf(const char *reply, const char *reference);
 /* Distinct n-grams / n-gram positions over all replies; words are what white space parts, case
  * kept; 0 when there is no n-gram. */
 double text_distinct(const char *const *replies, int64_t count, int n);

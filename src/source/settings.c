@@ -14,5 +14,6 @@ struct source_settings source_settings_of(const struct config *config)
     memcpy(settings.plugin, config->reward.plugin, sizeof settings.plugin);
     memcpy(settings.command, config->reward.command, sizeof settings.command);
     memcpy(settings.format, config->reward.format, sizeof settings.format);
+    memcpy(settings.fit, config->reward.fit, sizeof settings.fit);
     return settings;
 }

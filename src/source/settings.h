@@ -13,6 +13,7 @@ struct source_settings {
     char plugin[SOURCE_TEXT_MAX];  /* a path */
     char command[SOURCE_TEXT_MAX]; /* a command line for sh */
     double command_seconds;        /* of a call */
+    char fit[SOURCE_TEXT_MAX];     /* a fit.json */
 };
 
 struct config;

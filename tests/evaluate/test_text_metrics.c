@@ -1,4 +1,4 @@
-/* BLEU and ROUGE-L against sacrebleu and rouge_score (tools/reference/text_metrics.py). */
+/* BLEU, chrF and ROUGE-L against sacrebleu and rouge_score (tools/reference/text_metrics.py). */
 #include "src/base/json.h"
 #include "src/evaluate/text_metrics.h"
 
@@ -21,7 +21,7 @@ static void expect_near(double found, double wanted, const char *what, int index
     fail();
 }
 
-static void bleu_and_rouge_equal_the_packages(void **unused)
+static void bleu_chrf_and_rouge_equal_the_packages(void **unused)
 {
     (void)unused;
     json_t *fixture, *pairs;
@@ -31,12 +31,14 @@ static void bleu_and_rouge_equal_the_packages(void **unused)
     int count = (int)json_array_size(pairs);
     assert_in_range(count, 30, PAIRS_MAX);
     for (int i = 0; i < count; i++) {
-        double bleu, rouge;
+        double bleu, rouge, chrf;
         const json_t *pair = json_array_get(pairs, (size_t)i);
         assert_null(json_get_text(pair, "pair", "reply", &replies[i]));
         assert_null(json_get_text(pair, "pair", "reference", &references[i]));
         assert_null(json_get_number(pair, "pair", "bleu", &bleu));
         assert_null(json_get_number(pair, "pair", "rouge_l", &rouge));
+        assert_null(json_get_number(pair, "pair", "chrf", &chrf));
+        expect_near(text_chrf(replies[i], references[i]), chrf, "chrF", i);
         expect_near(text_bleu(&replies[i], &references[i], 1), bleu, "BLEU", i);
         expect_near(text_rouge_l(&replies[i], &references[i], 1), rouge, "ROUGE-L", i);
     }
@@ -62,7 +64,7 @@ static void distinct_counts_over_all_replies(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bleu_and_rouge_equal_the_packages),
+        cmocka_unit_test(bleu_chrf_and_rouge_equal_the_packages),
         cmocka_unit_test(distinct_counts_over_all_replies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

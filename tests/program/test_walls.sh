@@ -21,15 +21,17 @@ src/data       : src/base src/text
 src/task       : src/base src/text src/data
 src/model      : src/base kernels
 src/capture    : src/base kernels src/model
+src/fit        : src/base src/text src/data src/capture
 src/reward     : src/base
-src/source     : include src/base src/text src/data src/capture src/reward
+src/source     : include src/base src/text src/data src/capture src/fit src/reward
 src/rollout    : src/base src/text src/data src/task kernels src/model src/capture src/reward src/source
 src/report     : src/base
 src/learn      : src/base kernels src/model src/capture src/reward src/rollout
 src/evaluate   : src/base src/text src/data src/task kernels src/model src/capture src/reward src/source src/rollout src/report
+src/probe      : src/base src/text src/data src/task kernels src/model src/capture src/fit src/reward src/source src/rollout src/report src/evaluate
 src/checkpoint : src/base kernels src/model
-mpi            : src/base src/text src/data src/task kernels src/model src/capture src/reward src/source src/rollout src/report src/learn src/evaluate src/checkpoint
-tools/regard   : src/base src/text src/data src/task kernels src/model src/capture src/reward src/source src/rollout src/report src/learn src/evaluate src/checkpoint mpi
+mpi            : src/base src/text src/data src/task kernels src/model src/capture src/fit src/reward src/source src/rollout src/report src/learn src/evaluate src/probe src/checkpoint
+tools/regard   : src/base src/text src/data src/task kernels src/model src/capture src/fit src/reward src/source src/rollout src/report src/learn src/evaluate src/probe src/checkpoint mpi
 '
 layer='s#(^| )(src/[a-z_]+|kernels/cpu|kernels/cuda|kernels|mpi|tools/regard)/[^ ]*#\1\2#g'
 crossed=$(includes | awk '$2 ~ "/"' | awk -v layer_of="$allowed" '

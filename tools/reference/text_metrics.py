@@ -84,8 +84,8 @@ def main(path):
     def rouge(some):
         return sum(scorer.score(b, a)["rougeL"].fmeasure for a, b in some) / len(some)
 
-    rows = [{"reply": a, "reference": b, "bleu": bleu([(a, b)]), "rouge_l": rouge([(a, b)])}
-            for a, b in pairs]
+    rows = [{"reply": a, "reference": b, "bleu": bleu([(a, b)]), "rouge_l": rouge([(a, b)]),
+             "chrf": sacrebleu.sentence_chrf(a, [b]).score} for a, b in pairs]
     result = {"sacrebleu": sacrebleu.__version__, "bleu": bleu(pairs), "rouge_l": rouge(pairs),
               "pairs": rows}
     with open(path, "w", encoding="utf-8") as out:

@@ -27,6 +27,7 @@ static const struct option options[] = {
     {"--role", "ROLE", "whose turns are learned: assistant or user; short for --set sft.role=ROLE"},
     {"--spm", "FILE", "a SentencePiece model"},
     {"--samples", "FILE", "write every reply beside the gold one, as JSON Lines"},
+    {"--fit", "TARGET", "learn a checker of it: rouge_l, chrf, slots or verifier"},
     {"--compare", "BEFORE AFTER", "two files that eval wrote, side by side"},
     {"--shape", "SHAPE",
      "of a random model and its batches: tiny, small (6 + 6 layers of 512), large (24 + 24 of "
@@ -210,6 +211,7 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
                {"--run", &c->run},
                {"--spm", &c->spm},
                {"--samples", &c->samples},
+               {"--fit", &c->fit},
                {"--shape", &c->shape}};
     /* With it every path made of a folder and a name fits where paths are kept. */
     if (strlen(value) > VALUE_MAX_BYTES)

@@ -12,7 +12,7 @@
 
 struct command {
     const char *verb, *subverb;
-    const char *config_path, *model, *data, *out, *run, *spm, *samples, *shape, *before, *after,
+    const char *config_path, *model, *data, *out, *run, *spm, *samples, *shape, *fit, *before, *after,
         *what;
     const char *resume; /* NULL, "" or "auto" */
     int64_t rounds;     /* 0: not given */
@@ -56,7 +56,7 @@ void error_print(status s);
 
 /* Ends of verbs' help (struct verb's more). */
 extern const char tokenizer_usage[], import_data_formats[], score_formats[], generate_formats[],
-    eval_formats[];
+    eval_formats[], probe_formats[];
 
 status verb_tokenizer(struct command *command);
 status verb_sft(struct command *command);
@@ -65,6 +65,7 @@ status verb_update(struct command *command);
 status verb_score(struct command *command);
 status verb_generate(struct command *command);
 status verb_eval(struct command *command);
+status verb_probe(struct command *command);
 status verb_import(struct command *command);
 status verb_import_data(struct command *command);
 status verb_export(struct command *command);

@@ -1,0 +1,24 @@
+/* What figures mean for a run of reinforcement, in plain words. */
+#ifndef REGARD_PROBE_VERDICT_H
+#define REGARD_PROBE_VERDICT_H
+
+#include "src/probe/figures.h"
+
+enum verdict {
+    VERDICT_ITSELF,     /* orders replies as the metric does, all of them */
+    VERDICT_TEACHES,    /* ranks replies beyond their length, and picks better ones */
+    VERDICT_HINT,       /* the same, less surely */
+    VERDICT_LENGTH,     /* what it knows is length */
+    VERDICT_SAME,       /* hardly differs between the replies of a history */
+    VERDICT_NOTHING,    /* nothing is seen */
+    VERDICT_AGAINST,    /* ranks better replies lower */
+    VERDICT_NO_OUTCOMES /* the replies of a history hardly differ in the metric */
+};
+extern const char *const verdict_names[]; /* "teaches", ... */
+
+enum verdict verdict_of(const struct source_figures *source, const struct pair_figures *pair);
+/* The settings under which what a source tells within histories counts: of reward.scale and
+ * advantage. */
+const char *verdict_scale(const struct source_figures *source);
+
+#endif

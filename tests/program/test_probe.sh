@@ -1,0 +1,64 @@
+# regard probe: its files, that threads change no byte of them, what --fit leaves and how train uses
+# it, and lines about what cannot be.
+set -euo pipefail
+source tests/program/common.sh
+
+small=(--config $tiny --set sft.updates=30 --set checkpoint.every=30 --set eval.every=0)
+expect_status 0 "$regard" sft "${small[@]}" --run "$work/sft"
+model=$(newest "$work/sft")
+probe=("$regard" probe --config $tiny --model "$model" --data synthetic:1:20:8000
+    --set probe.candidates=5 --set probe.histories=44 --set reward.scale=within)
+
+# the figures of every source, form and control, as text, JSON and one page without other files
+expect_status 0 "${probe[@]}" --set probe.by=id --set "probe.kind='[a-z]'" --out "$work/one" --fit chrf
+for text in 'coverage, mass' 'focus, normalized' 'coverage, random salience' 'random' 'constant' \
+    'fitted words' 'fitted attention' 'fitted all' 'shuffled' 'fit.json ranks by' 'teach nothing under'; do
+    grep -qF -- "$text" "$work/out" || fail "the text has no $text"
+done
+for name in distinct without_length pairs_right gain by_labels adds questions kinds; do
+    grep -q "\"$name\":" "$work/one/probe.json" || fail "no $name in probe.json"
+done
+grep -q '"question": "' "$work/one/probe.json" || fail "no kinds of question"
+grep -q '<td>fitted words</td>' "$work/one/probe.html" || fail "no row of a fit in the page"
+! grep -E 'src=|href=|<script|<img' "$work/one/probe.html" || fail "the page wants other files"
+
+# threads change no byte; nor does the text
+cp "$work/out" "$work/text"
+expect_status 0 "${probe[@]}" --set probe.by=id --set "probe.kind='[a-z]'" --set threads=3 \
+    --out "$work/three" --fit chrf
+expect_equal_files "$work/text" "$work/out"
+for file in probe.json probe.html fit.json; do
+    expect_equal_files "$work/one/$file" "$work/three/$file"
+done
+
+# a probe with that fit: its own column; and labels shuffled give another fit
+expect_status 0 "${probe[@]}" --set "reward.fit=$work/one/fit.json" --out "$work/again"
+grep -q '"name": "fitted"' "$work/again/probe.json" || fail "no column of reward.fit"
+[ ! -e "$work/again/fit.json" ] || fail "fit.json without --fit"
+expect_status 0 "${probe[@]}" --set probe.shuffled=true --set probe.columns=words,overlap \
+    --out "$work/null" --fit chrf
+grep -q '"shuffled": true' "$work/null/fit.json" || fail "fit.json does not say that it is a null"
+grep -q '"sets": "overlap,words"' "$work/null/fit.json" || fail "fit.json is of other columns"
+
+# train by it: on one rank and on three the same
+settings=(--config $tiny --set train.updates=2 --set checkpoint.every=2 --set eval.every=0
+    --set reward.sources=fitted --set "reward.fit=$work/null/fit.json")
+expect_status 0 "$regard" train "${settings[@]}" --run "$work/run"
+[ "$(grep -c '"fitted":' "$work/run/metrics.jsonl")" = 2 ] || fail "no metric of the fit"
+expect_status 0 run/mpirun -np 3 "$regard" train "${settings[@]}" --set roles.learners=2 --run "$work/ranks"
+expect_equal_metrics "$work/run/metrics.jsonl" "$work/ranks/metrics.jsonl"
+
+# lines about what cannot be; nothing is left
+expect_status 1 "${probe[@]}" --out "$work/bad" --fit chorf
+expect_line "--fit chorf" "rouge_l, chrf"
+expect_status 1 "${probe[@]}" --out "$work/bad" --set probe.columns=wurds
+expect_line 'probe.columns: "wurds" is no set of columns'
+expect_status 1 "${probe[@]}" --out "$work/bad" --set probe.histories=6 --fit chrf
+expect_line "dialogues have a history whose replies differ in the target; a fit needs 10"
+expect_status 1 "${probe[@]}" --out "$work/bad" --set "probe.kind=("
+expect_line "probe.kind"
+[ ! -e "$work/bad" ] || fail "a failed probe left $(ls "$work/bad")"
+expect_status 1 "$regard" train --config $tiny --set reward.sources=fitted --run "$work/bad"
+expect_line "the source fitted reads reward.fit"
+expect_status 1 "$regard" train --config $tiny --set "reward.fit=$work/null/fit.json" --run "$work/bad"
+expect_line "reward.fit is of the source fitted"

@@ -1,0 +1,143 @@
+/* probe: what every source of reward has to climb on a data set, before any training; with --fit a
+ * checker learned from labelled replies. */
+#include "src/base/json.h"
+#include "src/probe/report.h"
+#include "src/source/source.h"
+#include "tools/regard/command.h"
+
+#include <string.h>
+
+const char probe_formats[] =
+    "Generates probe.candidates replies to every assistant turn of --data (dialogues, a JSON line\n"
+    "each, or a built-in set), trains nothing, and prints for every source of reward, form and\n"
+    "control: the share of its variance within histories, its rank correlation within a history\n"
+    "with each metric and with length, and what the best reply by it has more than a random one.\n"
+    "--fit TARGET: fits the target's ranks on columns of attention, log-probability, overlap and\n"
+    "words, and says how each does on dialogues that were not fitted on.  TARGET is rouge_l, "
+    "chrf,\n"
+    "slots or verifier.\n"
+    "--out, a folder: probe.json, probe.html and, with --fit, fit.json (reward.fit of train).\n";
+
+/* All sources that these settings can open; their columns are beside those of attention, whose
+ * every head is read. */
+static void sources_list(struct config *config)
+{
+    config->attention.all_heads = true;
+    for (int i = 0; i < SOURCE_COUNT; i++) {
+        if (i == SOURCE_FITTED && !config->reward.fit[0]) continue;
+        if (i == SOURCE_FORMAT && !config->reward.format[0]) continue;
+        if (i == SOURCE_PLUGIN && !config->reward.plugin[0]) continue;
+        if (i == SOURCE_COMMAND && !config->reward.command[0]) continue;
+        config->reward.sources.listed[i] = true;
+        config->reward.sources.weight[i] = 1;
+    }
+}
+
+static status target_find(const struct probe_data *data, const char *name,
+                          const struct probe_column **out)
+{
+    /* Without --fit verdicts are of the verifier where there is one. */
+    if (!name) {
+        *out = probe_metric_find(data, "verifier");
+        if (!*out) *out = probe_metric_find(data, "rouge_l");
+        return NULL;
+    }
+    char names[256] = "";
+    *out = probe_metric_find(data, name);
+    for (int64_t m = 0; m < data->metric_count; m++) {
+        const size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", m ? ", " : "", data->metric[m].name);
+    }
+    if (!*out)
+        FAIL(STATUS_INPUT, "--fit %s: the data have no such target; there are %s", name, names);
+    return NULL;
+}
+
+static status file_make(const char *folder, const char *name, FILE **out)
+{
+    char path[1200];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    *out = fopen(path, "w");
+    if (!*out) FAIL(STATUS_INPUT, "cannot write %s", path);
+    return NULL;
+}
+
+static status file_end(FILE *file, const char *name)
+{
+    const bool failed = ferror(file) != 0;
+    if (fclose(file) != 0 || failed) FAIL(STATUS_INPUT, "cannot write %s", name);
+    return NULL;
+}
+
+static status files_write(const struct command *command, const json_t *report,
+                          const struct probe_fits *fits, bool shuffled, const char *folder)
+{
+    FILE *out;
+    TRY(file_make(folder, "probe.json", &out));
+    json_dumpf(report, out, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    fprintf(out, "\n");
+    TRY(file_end(out, "probe.json"));
+    TRY(file_make(folder, "probe.html", &out));
+    probe_report_page(report, out);
+    TRY(file_end(out, "probe.html"));
+    if (!fits) return NULL;
+    struct fit_about about = {.shuffled = shuffled};
+    snprintf(about.target, sizeof about.target, "%s", command->fit);
+    snprintf(about.data, sizeof about.data, "%s", command->data);
+    snprintf(about.model, sizeof about.model, "%s", command->model);
+    TRY(file_make(folder, "fit.json", &out));
+    fit_write(out, &fits->fit, &about, probe_report_fits(report));
+    return file_end(out, "fit.json");
+}
+
+static status probe_run(const struct command *command, struct session *session,
+                        const struct probe_settings *settings, const struct dataset *data)
+{
+    struct probe_data found;
+    struct probe_fits fits = {0};
+    struct folder_writer folder;
+    const struct probe_column *target = NULL;
+    TRY(probe_collect(session->generator, settings, session->language, data, session->sources,
+                      &found));
+    status s = target_find(&found, command->fit, &target);
+    if (!s && command->fit) s = probe_fits_make(&found, target, settings, &fits);
+    if (!s) {
+        json_t *report = probe_report(&found, settings, command->fit ? &fits : NULL, target,
+                                      command->model, command->data);
+        s = output_begin(command->out, &folder);
+        if (!s) {
+            s = files_write(command, report, command->fit ? &fits : NULL, settings->shuffled,
+                            folder.temporary);
+            s = output_end(&folder, s);
+        }
+        if (!s) probe_report_text(report, stdout);
+        json_decref(report);
+    }
+    probe_fits_free(&fits);
+    probe_data_free(&found);
+    return s;
+}
+
+status verb_probe(struct command *command)
+{
+    struct dataset *data;
+    struct session session;
+    struct probe_settings settings;
+    sources_list(&command->config);
+    TRY(probe_settings_of(&command->config, &settings));
+    TRY(output_free(command->out));
+    TRY(dataset_read(command->data, DATASET_TRAIN, &data));
+    status s = session_open(command, false, &session);
+    if (!s) {
+        probe_settings_fit(&settings, &command->config, model_shape(session.model));
+        s = session_check_tokens(&session, data);
+        for (int64_t d = 0; !s && d < data->count; d++)
+            if (data->dialogues[d].has_tokens)
+                s = ERROR(STATUS_INPUT, "%s:%lld: a probe reads text, not token lines", data->path,
+                          (long long)data->dialogues[d].line);
+        if (!s) s = probe_run(command, &session, &settings, data);
+        session_close(&session);
+    }
+    dataset_free(data);
+    return s;
+}
