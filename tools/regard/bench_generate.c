@@ -1,5 +1,5 @@
-/* A turn of replies with attention captured and without, and a wide decode step beside the bytes
- * that it cannot do without. */
+/* A turn of replies with attention captured and without, with the statistics of every head, and a
+ * wide decode step beside the bytes that it cannot do without. */
 #include "src/base/clock.h"
 #include "src/base/memory.h"
 #include "tools/regard/bench.h"
@@ -8,13 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Two generators at work on prompts, one without capture and one with it, since what is recorded
- * for one is of no use to the other; and the replies of the last round. */
+/* What is read of attention. */
+enum { READ_NOTHING, READ_CAPTURE, READ_ALL_HEADS, READINGS };
+
+/* Generators at work on prompts, one for each of those, since what is recorded for one is of no use
+ * to another; and the replies of the last round. */
 struct round {
     const struct bench *bench;
     struct rollout_settings settings;
     struct model *model;
-    struct generator *generator[2];
+    struct generator *generator[READINGS];
     struct bench_prompts prompts;
     struct reply *replies;
     int64_t tokens; /* of all replies of the last round of long_steps */
@@ -33,7 +36,7 @@ static void round_close(struct round *r)
     replies_drop(r);
     free(r->replies);
     bench_prompts_free(&r->prompts);
-    for (int i = 0; i < 2; i++) generator_destroy(r->generator[i]);
+    for (int i = 0; i < READINGS; i++) generator_destroy(r->generator[i]);
     if (r->model) model_destroy(r->model);
 }
 
@@ -43,8 +46,8 @@ static status round_open(const struct bench *b, int64_t histories, int64_t candi
     *r = (struct round){.bench = b, .settings = rollout_settings_of(&b->config)};
     r->settings.batch = histories * candidates;
     status s = bench_model(b, b->queue, false, &r->model);
-    for (int i = 0; !s && i < 2; i++)
-        s = generator_create(r->model, statistics_of(model_shape(r->model), false),
+    for (int i = 0; !s && i < READINGS; i++)
+        s = generator_create(r->model, statistics_of(model_shape(r->model), i == READ_ALL_HEADS),
                              &r->generator[i]);
     if (!s)
         s = bench_prompts_make(&r->settings, model_shape(r->model), histories,
@@ -56,14 +59,15 @@ static status round_open(const struct bench *b, int64_t histories, int64_t candi
 
 /* One batch of replies in place of the last one, with the seconds it took: from the prompts on the
  * host to the replies on the host. */
-static status round_run(struct round *r, int64_t layers, int64_t new_tokens, double *seconds)
+static status round_run(struct round *r, int reading, int64_t new_tokens, double *seconds)
 {
     const int64_t rows = r->prompts.row_count;
+    const int64_t layers = reading == READ_NOTHING ? 0 : r->bench->config.attention.layers;
     struct reply *fresh = memory_allocate((size_t)rows * sizeof *fresh);
     r->settings.layers = layers;
     r->settings.max_new_tokens = new_tokens;
     const double start = seconds_now();
-    status s = generate_replies(r->generator[layers > 0], &r->settings, RANDOM_SAMPLING,
+    status s = generate_replies(r->generator[reading], &r->settings, RANDOM_SAMPLING,
                                 r->prompts.prompts, r->prompts.rows, rows, fresh);
     *seconds = seconds_now() - start;
     bool same = true; /* sampling does not look at capture, nor at how many tokens are to come */
@@ -82,15 +86,17 @@ static status round_run(struct round *r, int64_t layers, int64_t new_tokens, dou
     return s;
 }
 
-/* What is measured: rounds of long_steps, and of short_steps unless 0. */
+/* What is measured: rounds of long_steps, and of short_steps unless 0, with one thing read and with
+ * another. */
 struct plan {
+    int readings[2];
     int64_t short_steps, long_steps;
     bool fresh; /* other histories every round: a causal model's decoder keeps those it has read */
 };
 
-/* Times with capture and without, alternated so that a drift falls on both: of whole rounds, and
- * of one step.  A step's is what a round of long_steps takes longer than one of short_steps,
- * divided by the difference of their tokens. */
+/* Times with the second reading (on) and with the first, alternated so that a drift falls on both:
+ * of whole rounds, and of one step.  A step's is what a round of long_steps takes longer than one
+ * of short_steps, divided by the difference of their tokens. */
 struct capture_times {
     double on, off, step_on, step_off; /* medians */
     struct spread {
@@ -124,15 +130,15 @@ static void spread_write(json_t *line, const char *name, const struct spread *sp
     }
 }
 
-/* One captured or not, of both lengths: seconds [long, short]. */
+/* One reading or the other, of both lengths: seconds [long, short]. */
 static status side_run(struct round *r, const struct plan *plan, bool on, double seconds[2])
 {
-    const int64_t layers = on ? r->bench->config.attention.layers : 0;
+    const int reading = plan->readings[on];
     seconds[1] = 0;
-    TRY(round_run(r, layers, plan->long_steps, &seconds[0]));
+    TRY(round_run(r, reading, plan->long_steps, &seconds[0]));
     r->tokens = 0;
     for (int64_t i = 0; i < r->prompts.row_count; i++) r->tokens += r->replies[i].count;
-    return plan->short_steps ? round_run(r, layers, plan->short_steps, &seconds[1]) : NULL;
+    return plan->short_steps ? round_run(r, reading, plan->short_steps, &seconds[1]) : NULL;
 }
 
 static status rounds_measure(struct round *r, const struct plan *plan, struct capture_times *out)
@@ -146,7 +152,7 @@ static status rounds_measure(struct round *r, const struct plan *plan, struct ca
         TRY(side_run(r, plan, false, warm));
     }
     for (int i = 0; i < rounds; i++) {
-        double seconds[2][2]; /* [captured][short_steps] */
+        double seconds[2][2]; /* [on][short_steps] */
         if (plan->fresh) {
             replies_drop(r);
             bench_prompts_change(&r->prompts, model_shape(r->model), 1000 * (uint32_t)(i + 1));
@@ -196,10 +202,14 @@ static status generate_measure(struct round *r, json_t *out)
     struct capture_times t;
     const int64_t new_tokens = r->bench->scale->new_tokens;
     const bool causal = model_shape_is_causal(model_shape(r->model));
-    const struct plan plan = {.short_steps = causal ? 0 : short_of(new_tokens),
-                              .long_steps = new_tokens,
-                              .fresh = causal};
+    struct capture_times heads;
+    struct plan plan = {.readings = {READ_NOTHING, READ_CAPTURE},
+                        .short_steps = causal ? 0 : short_of(new_tokens),
+                        .long_steps = new_tokens,
+                        .fresh = causal};
     TRY(rounds_measure(r, &plan, &t));
+    plan.readings[0] = READ_CAPTURE, plan.readings[1] = READ_ALL_HEADS;
+    TRY(rounds_measure(r, &plan, &heads));
     const double tokens = (double)r->tokens;
     json_t *line = round_line(r, new_tokens);
     json_object_set_new(out, "generate", line);
@@ -220,6 +230,9 @@ static status generate_measure(struct round *r, json_t *out)
         line, "on_over_off_of",
         json_string("tokens a second; _from and _to hold the median with 95% or more"));
     spread_write(line, "on_over_off", &t.ratio);
+    json_object_set_new(line, "tokens_s_all_heads", json_real(tokens / heads.on));
+    json_object_set_new(line, "all_heads_over_capture_of", json_string("tokens a second"));
+    spread_write(line, "all_heads_over_capture", &heads.ratio);
     json_object_set_new(line, "matmul_gflops", json_real(r->bench->peaks.flops * 1e-9));
     json_object_set_new(line, "copy_gb_s", json_real(r->bench->peaks.bytes * 1e-9));
     return NULL;
@@ -237,7 +250,8 @@ status bench_generate(const struct bench *b, json_t *out)
 static status decode_measure(struct round *r, json_t *out)
 {
     const struct bench *b = r->bench;
-    const struct plan plan = {.short_steps = short_of(b->scale->decode_tokens),
+    const struct plan plan = {.readings = {READ_NOTHING, READ_CAPTURE},
+                              .short_steps = short_of(b->scale->decode_tokens),
                               .long_steps = b->scale->decode_tokens};
     struct capture_times t;
     TRY(rounds_measure(r, &plan, &t));
