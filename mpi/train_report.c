@@ -88,6 +88,11 @@ void trainer_measure(const struct trainer *t, const struct update_metrics *m,
     if (t->run.config->reward.overlong > 0) metric_list_add(metrics, m->overlong, "overlong");
     if (t->run.config->returns.center)
         metric_list_add(metrics, t->run.learner->statistics.reward.mean, "reward_center");
+    if (t->settings.reward.block) {
+        metric_list_add(metrics, m->blocks, "blocks");
+        metric_list_add(metrics, m->return_blocks_correlation, "return_blocks_correlation");
+        metric_list_add(metrics, m->answer_missing, "answer_missing");
+    }
     metric_list_add(metrics, m->distinct_2, "distinct_2");
     metric_list_add(metrics, m->advantage_deviation, "advantage_deviation");
     if (t->run.learner->critic) {

@@ -147,6 +147,8 @@ static status models_reserve(struct trainer *t)
     const int64_t share = settings->continue_best ? settings->candidates : 1;
     if (t->rollout.policy) TRY(generator_reserve(t->rollout.policy, settings, share));
     if (t->rollout.scorer) TRY(generator_reserve_scoring(t->rollout.scorer, settings, share));
+    if (t->rollout.policy && !t->rollout.scorer && settings->cot.block)
+        TRY(generator_reserve_scoring(t->rollout.policy, settings, share));
     return t->rollout.user ? generator_reserve(t->rollout.user, &t->user_settings, 1) : NULL;
 }
 

@@ -6,7 +6,7 @@
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 enum precision_kind { PRECISION_AUTO, PRECISION_FP32, PRECISION_BF16 };
 enum rounding_kind { ROUNDING_NEAREST, ROUNDING_STOCHASTIC };
-enum task_kind { TASK_DIALOGUE, TASK_SINGLE_TURN };
+enum task_kind { TASK_DIALOGUE, TASK_SINGLE_TURN, TASK_REASONING };
 enum single_turn_context { SINGLE_TURN_FULL, SINGLE_TURN_PROMPT };
 enum continue_kind { CONTINUE_EACH, CONTINUE_BEST };
 enum user_kind { USER_REPLAY, USER_RULE, USER_MODEL };
@@ -46,6 +46,8 @@ enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE };
 enum reward_source { SOURCE_ATTENTION, GIVEN_SOURCES(SOURCE_ENUMERATOR) SOURCE_COUNT };
 #undef SOURCE_ENUMERATOR
 
+enum cot_block_form { COT_ROWS, COT_STEPS };
+enum cot_return { COT_SUM, COT_MEAN };
 enum data_format { DATA_AUTO, DATA_DIALOGUE, DATA_TOKENS };
 
 #endif

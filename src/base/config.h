@@ -131,6 +131,12 @@ struct config {
         int64_t lambda_count; /* 0: all 1; the last value goes on */
         double discount;
     } turns;
+    struct {
+        int64_t block;
+        char answer_marker[CONFIG_TEXT_MAX];
+        double self_weight, lambda_final;
+        int block_form, return_; /* key cot.return */
+    } cot;
     int advantage;
     struct {
         double lambda;

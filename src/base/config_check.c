@@ -64,6 +64,35 @@ static status own_sources_check(const struct config *config, enum config_scope s
     return NULL;
 }
 
+/* Keys that task: reasoning needs otherwise, or that only it has. */
+static status reasoning_check(const struct config *config)
+{
+    struct config defaults;
+    config_defaults(&defaults);
+    if (config->task != TASK_REASONING) {
+        if (memcmp(&config->cot, &defaults.cot, sizeof config->cot) != 0)
+            FAIL(STATUS_INPUT, "keys of cot do nothing without task: reasoning");
+        return NULL;
+    }
+    if (config->rollout.turns != 1)
+        FAIL(STATUS_INPUT, "task: reasoning answers one question: set rollout.turns to 1, not %lld",
+             (long long)config->rollout.turns);
+    if (config->rollout.user != USER_REPLAY)
+        FAIL(STATUS_INPUT, "task: reasoning has no user who goes on: leave out rollout.user");
+    if (config->turns.lambda_count)
+        FAIL(STATUS_INPUT, "turns.lambda does nothing in task: reasoning; cot.lambda_final weighs "
+                           "the answer's block");
+    if (config->advantage == ADVANTAGE_GROUP && config->cot.lambda_final != 1)
+        FAIL(STATUS_INPUT, "cot.lambda_final does nothing with advantage: group, which adds a "
+                           "reply's blocks: set it to 1, or take advantage: turn or gae");
+    if (config->control == CONTROL_RANDOM_SALIENCE)
+        FAIL(STATUS_INPUT, "control: random_salience draws no blocks' tokens; task: reasoning has "
+                           "the controls shuffled and length");
+    if (!config->cot.answer_marker[strspn(config->cot.answer_marker, " \n")])
+        FAIL(STATUS_INPUT, "cot.answer_marker must hold more than spaces");
+    return NULL;
+}
+
 status config_check(const struct config *config, enum config_scope scope)
 {
     TRY(own_sources_check(config, scope));
@@ -118,6 +147,7 @@ status config_check(const struct config *config, enum config_scope scope)
         FAIL(STATUS_INPUT, "a new model needs tokenizer.path or model.vocabulary");
     if (scope == CONFIG_SFT) return NULL;
 
+    TRY(reasoning_check(config));
     if (config->advantage == ADVANTAGE_GROUP && config->rollout.candidates == 1)
         FAIL(STATUS_INPUT,
              "advantage: group needs rollout.candidates of 2 or more: a candidate alone has no "

@@ -8,6 +8,7 @@
 #include "src/evaluate/sample.h"
 #include "src/evaluate/text_metrics.h"
 #include "src/reward/terms.h"
+#include "src/rollout/blocks.h"
 #include "src/rollout/judge.h"
 #include "src/task/history_walk.h"
 
@@ -287,6 +288,9 @@ status evaluate(struct generator *generator, const struct evaluate_settings *set
     if (!s) s = replies_make(generator, &settings->scoring, true, &h, stop, &out->stopped);
     if (!s && settings->own_history && !out->stopped)
         s = own_replies_make(generator, sampling, language, &h, stop, &out->stopped);
+    if (!s && sampling->cot.block && !out->stopped)
+        s = blocks_read(generator, &settings->scoring, &language->history, h.prompts, h.rows,
+                        h.count, h.replies);
     if (s || out->stopped) {
         held_out_free(&h);
         return s;

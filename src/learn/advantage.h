@@ -8,13 +8,13 @@
 
 struct advantage_item {
     struct turn_key key;
-    double reward;    /* R of the span, scaled, KL taken off */
-    double return_;   /* G(t), of returns_compute */
-    double value;     /* V_old before the span; unused by `group` */
-    bool chosen;      /* as in struct return_item */
-    double advantage; /* out */
-    double target;    /* out: what the critic learns */
-    bool dropped;     /* out: group.filter leaves it out; its advantage is 0 */
+    double reward;       /* R of the span, scaled, KL taken off */
+    double return_;      /* G(t), of returns_compute */
+    double value;        /* V_old before the span; unused by `group` */
+    bool chosen, answer; /* as in struct return_item */
+    double advantage;    /* out */
+    double target;       /* out: what the critic learns */
+    bool dropped;        /* out: group.filter leaves it out; its advantage is 0 */
 };
 
 /* Fills advantage and target by the keys advantage, gae.lambda, group.form, group.filter,

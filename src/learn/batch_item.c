@@ -3,7 +3,8 @@
 
 #include "src/reward/terms.h"
 
-int64_t batch_replies(const struct batch_item *items, int64_t count, struct batch_item *replies)
+int64_t batch_replies(const struct reward_settings *settings, const struct batch_item *items,
+                      int64_t count, struct batch_item *replies)
 {
     int64_t n = 0;
     for (int64_t i = 0, end; i < count; i = end) {
@@ -15,7 +16,7 @@ int64_t batch_replies(const struct batch_item *items, int64_t count, struct batc
             reply->kl_reward += items[end].kl_reward;
         }
         reply->span.end = items[end - 1].span.end;
-        reward_terms_merge(items[i].terms, sizeof *items, end - i, reply->terms);
+        reward_terms_merge(settings, items[i].terms, sizeof *items, end - i, reply->terms);
     }
     return n;
 }

@@ -3,8 +3,8 @@
 #ifndef REGARD_LEARN_BATCH_ITEM_H
 #define REGARD_LEARN_BATCH_ITEM_H
 
+#include "src/reward/settings.h"
 #include "src/reward/span.h"
-#include "src/reward/term.h"
 
 struct batch_item {
     struct turn_key key;
@@ -16,16 +16,20 @@ struct batch_item {
     int64_t reply_tokens, visible, salient;
     double token_entropy, distinct_2;
     double kl_sum; /* over its tokens, of logp - logp_ref */
-    bool chosen, ended;
+    int32_t spans; /* of the reply */
+    bool chosen, ended, answered;
+    bool answer; /* task: reasoning: the span is the answer's block */
     /* set by credit.c */
-    double scaled; /* the reward that the return is made of, before kl_reward */
-    double target; /* the critic's */
-    bool dropped;  /* group.filter: the policy does not learn from it */
+    double scaled;  /* the reward that the return is made of, before kl_reward */
+    double target;  /* the critic's */
+    double return_; /* G from the span on */
+    bool dropped;   /* group.filter: the policy does not learn from it */
 };
 
 /* One item a reply out of one a span: replies [at most count], in the items' order, in which a
  * reply's spans lie together from the first on.  Terms are reward_terms_merge's, scaled and
  * kl_reward the sum; the rest is the first span's.  Returns how many there are. */
-int64_t batch_replies(const struct batch_item *items, int64_t count, struct batch_item *replies);
+int64_t batch_replies(const struct reward_settings *settings, const struct batch_item *items,
+                      int64_t count, struct batch_item *replies);
 
 #endif

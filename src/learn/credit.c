@@ -17,7 +17,7 @@ static status rewards_scale(const struct reward_settings *settings,
 {
     struct running_item *running = memory_allocate(((size_t)count + 1) * sizeof *running);
     struct batch_item *replies = memory_allocate(((size_t)count + 1) * sizeof *replies);
-    const int64_t reply_count = batch_replies(items, count, replies);
+    const int64_t reply_count = batch_replies(settings, items, count, replies);
     for (int64_t i = 0; i < reply_count; i++) {
         running[i].key = replies[i].key;
         memcpy(running[i].value, replies[i].terms, sizeof running[i].value);
@@ -52,9 +52,12 @@ static status advantages_make(const struct learn_settings *settings,
                               struct advantage_item *advantages)
 {
     for (int64_t i = 0; i < count; i++)
-        returns[i] = (struct return_item){.key = items[i].key,
-                                          .reward = items[i].scaled - items[i].kl_reward,
-                                          .chosen = items[i].chosen};
+        returns[i] =
+            (struct return_item){.key = items[i].key,
+                                 .reward = (items[i].scaled - items[i].kl_reward) /
+                                           (settings->reward.block_mean ? items[i].spans : 1),
+                                 .answer = items[i].answer,
+                                 .chosen = items[i].chosen};
     if (settings->center) TRY(rewards_center(&statistics->reward, returns, count));
     TRY(returns_compute(&settings->reward, returns, count));
     for (int64_t i = 0; i < count; i++)
@@ -62,6 +65,7 @@ static status advantages_make(const struct learn_settings *settings,
                                                 .reward = returns[i].reward,
                                                 .return_ = returns[i].result,
                                                 .value = items[i].value,
+                                                .answer = items[i].answer,
                                                 .chosen = items[i].chosen};
     return advantage_compute(settings, advantages, count);
 }
@@ -79,6 +83,7 @@ status credit_assign(const struct learn_settings *settings, struct running_stati
         items[i].span.value = advantages[i].advantage;
         items[i].target = advantages[i].target;
         items[i].dropped = advantages[i].dropped;
+        items[i].return_ = advantages[i].return_;
         if (!(isfinite(advantages[i].advantage) && isfinite(advantages[i].target)))
             s = ERROR(STATUS_INTERNAL, "dialogue %lld turn %d candidate %d: advantage %g",
                       (long long)key->dialogue, key->turn, key->candidate, advantages[i].advantage);

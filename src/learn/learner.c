@@ -90,7 +90,16 @@ status learner_reserve(struct learner *l, const struct learn_limits *limits)
     if (l->reference_run) TRY(model_run_reserve(l->reference_run, &pass));
     pass.keep = learner_keep(l);
     TRY(model_run_reserve(l->policy_run, &pass));
-    return l->critic ? critic_reserve(l->critic, &pass) : NULL;
+    if (!l->critic) return NULL;
+    struct learn_limits read = *limits; /* spans with what was said before them */
+    if (limits->spans > 1) {
+        read.turns *= limits->spans;
+        read.longest_history += limits->longest_reply;
+        read.cuts += limits->spans;
+    }
+    pass = pack_limits(&l->settings, &read);
+    pass.keep = learner_keep(l);
+    return critic_reserve(l->critic, &pass);
 }
 
 status learner_logp(struct learner *l, struct model_run *run, const struct learn_turn *turns,

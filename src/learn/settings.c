@@ -2,6 +2,7 @@
 #include "src/learn/settings.h"
 
 #include "src/base/config.h"
+#include "src/reward/blocks.h"
 
 struct learn_settings learn_settings_of(const struct config *config)
 {
@@ -48,9 +49,11 @@ struct learn_settings learn_settings_of(const struct config *config)
 
 struct learn_limits learn_limits_of(const struct config *config)
 {
-    return (struct learn_limits){.turns = config->rollout.dialogues * config->rollout.turns *
-                                          config->rollout.candidates,
-                                 .longest_history = config->history.max_tokens,
-                                 .longest_reply = config->rollout.max_new_tokens,
-                                 .cuts = 2 * config->rollout.turns};
+    const int64_t reply = config->rollout.max_new_tokens;
+    return (struct learn_limits){
+        .spans = config->task == TASK_REASONING ? blocks_most(reply, config->cot.block) : 1,
+        .turns = config->rollout.dialogues * config->rollout.turns * config->rollout.candidates,
+        .longest_history = config->history.max_tokens,
+        .longest_reply = reply,
+        .cuts = 2 * config->rollout.turns};
 }

@@ -37,9 +37,10 @@ struct learn_settings {
 };
 
 /* What a learner is given at most: turns in one call, tokens of a turn's history and reply, cuts of
- * a history. */
+ * a history, spans of a reply. */
 struct learn_limits {
     int64_t turns, longest_history, longest_reply, cuts;
+    int64_t spans; /* 0: as 1 */
 };
 
 struct config;

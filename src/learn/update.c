@@ -46,8 +46,11 @@ static struct batch_item item_of_span(const struct learner *l, const struct expe
         .value = value,
         .token_entropy = mean_of(turn->token_entropy, turn->reply_length),
         .distinct_2 = distinct_bigrams(turn->reply_tokens, turn->reply_length),
+        .spans = (int32_t)experience_spans(turn),
         .chosen = turn->chosen,
-        .ended = turn->ended};
+        .ended = turn->ended,
+        .answered = turn->answered};
+    item.answer = turn->answered && span_index + 1 == item.spans;
     memcpy(item.terms, span.terms, sizeof item.terms);
     for (int32_t t = 0; learn->logp_ref && t < turn->reply_length; t++)
         item.kl_sum += (double)learn->logp_old[t] - (double)learn->logp_ref[t];

@@ -29,6 +29,23 @@ static void replies_add(const struct batch_item *item, double share, struct upda
     out->distinct_2 += share * item->distinct_2;
     out->token_entropy += share * item->token_entropy;
     out->kl_behaviour += item->kl_sum;
+    out->blocks += share * item->spans;
+    out->answer_missing += !item->answered;
+}
+
+/* Of G and the number of a reply's spans. */
+static double return_blocks_correlation(const struct batch_item *items, int64_t count)
+{
+    struct running_statistic returns = {0}, blocks = {0};
+    double together = 0;
+    for (int64_t i = 0; i < count; i++) {
+        running_statistic_add(&returns, items[i].return_);
+        running_statistic_add(&blocks, items[i].spans);
+    }
+    for (int64_t i = 0; i < count; i++)
+        together += (items[i].return_ - returns.mean) * (items[i].spans - blocks.mean);
+    const double spread = sqrt(returns.m2) * sqrt(blocks.m2);
+    return spread > 0 ? together / spread : 0;
 }
 
 /* What group.filter leaves of the batch's replies, and how many groups it drops. */
@@ -86,6 +103,7 @@ static status replies_fill(const struct reward_settings *settings, const struct 
     }
     TRY(dropped_count(items, count, out));
     if (out->tokens) out->kl_behaviour /= (double)out->tokens;
+    out->return_blocks_correlation = return_blocks_correlation(items, count);
     TRY(share_within(items, sizeof *items, offsetof(struct batch_item, scaled), count,
                      &out->reward_within_share));
     for (int64_t t = 0; t < settings->term_count; t++)
@@ -100,7 +118,7 @@ status update_metrics_fill(const struct reward_settings *settings, const struct 
                            struct update_metrics *out)
 {
     struct batch_item *replies = memory_allocate(((size_t)count + 1) * sizeof *replies);
-    const int64_t reply_count = batch_replies(items, count, replies);
+    const int64_t reply_count = batch_replies(settings, items, count, replies);
     out->spans = count;
     out->advantage_deviation = advantage_deviation(items, count);
     status s = replies_fill(settings, replies, reply_count, divisors, out);

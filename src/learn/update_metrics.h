@@ -17,7 +17,10 @@ struct update_metrics {
         milliseconds[TERM_MAX]; /* of given terms: what their sources took, all actors together */
     double within_share[TERM_MAX], reward_within_share;
     double salient_share, reply_length, end_rate, distinct_2, token_entropy;
-    double salient_empty;                           /* turns without a salient token */
+    double salient_empty; /* turns without a salient token */
+    /* task: reasoning: spans a reply, their correlation with G over the batch (0 where either does
+     * not vary), replies without an answer. */
+    double blocks, return_blocks_correlation, answer_missing;
     double kl_behaviour;                            /* a token */
     double explained_variance, advantage_deviation; /* over spans */
     struct statistic_metrics statistics;            /* of attention */

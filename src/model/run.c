@@ -152,7 +152,7 @@ static void place_all(struct model_run *run, struct workspace *workspace)
     const struct model_shape *s = run->model->shape;
     const int64_t m = run->reply_tokens, rows = model_run_head_rows(run);
     run->head_input = run->dhead_input = run->dlogits = NULL;
-    run->logits = run->capture = run->maps = NULL;
+    run->logits = run->capture = run->self_capture = run->maps = NULL;
     run->model->family->run_place(run, workspace);
     if (m == 0) return;
     if (run->keep) run->dhead_input = workspace_reals(workspace, m * s->width);
@@ -161,6 +161,8 @@ static void place_all(struct model_run *run, struct workspace *workspace)
     if (run->keep && workspace->real_bytes != sizeof(float))
         run->dlogits = workspace_reals(workspace, rows * s->vocabulary);
     if (run->capture_layers > 0) run->capture = workspace_floats(workspace, m * run->captured_keys);
+    if (run->capture_layers > 0 && run->capture_self && !run->model->family->causal)
+        run->self_capture = workspace_floats(workspace, m * run->longest_reply);
     if (run->keep_maps)
         run->maps = workspace_floats(workspace, s->layers * s->heads * m * run->captured_keys);
 }
@@ -218,6 +220,9 @@ status model_forward(struct model_run *run, const struct model_batch *batch, enu
     if (run->capture)
         model->queue->op->zero(model->queue, run->capture,
                                (size_t)(run->reply_tokens * run->captured_keys) * sizeof(float));
+    if (run->self_capture)
+        model->queue->op->zero(model->queue, run->self_capture,
+                               (size_t)(run->reply_tokens * run->longest_reply) * sizeof(float));
     model->family->forward(run);
     run->done = true;
     return NULL;
@@ -286,6 +291,17 @@ const float *model_run_capture(const struct model_run *run, int64_t *stride)
 void model_run_read_heads(struct model_run *run, const struct head_statistics *statistics)
 {
     run->statistics = statistics;
+}
+
+void model_run_capture_self(struct model_run *run, bool capture)
+{
+    run->capture_self = capture;
+}
+
+const float *model_run_self_capture(const struct model_run *run, int64_t *stride)
+{
+    *stride = run->longest_reply;
+    return run->self_capture;
 }
 
 void model_run_keep_maps(struct model_run *run, bool keep)

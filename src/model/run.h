@@ -31,6 +31,12 @@ const int32_t *model_run_targets(const struct model_run *run); /* [reply tokens]
 const float *model_run_capture(const struct model_run *run,
                                int64_t *stride); /* [reply tokens, stride] */
 
+/* From the next forward pass on an encoder-decoder's decoder adds the attention over its own inputs
+ * of the same layers too: [reply tokens, stride], the start token's first.  A decoder-only model's
+ * rows go on over the reply as they are: NULL. */
+void model_run_capture_self(struct model_run *run, bool capture);
+const float *model_run_self_capture(const struct model_run *run, int64_t *stride);
+
 /* The head, model_run_head_rows reply tokens at a time at most, so that the logits of all need not
  * exist: forward gives the logits [rows, vocabulary] of tokens [first, first + rows), which are
  * there until the next call; dlogits is a place for their gradients (theirs where `real` is fp32);

@@ -11,7 +11,7 @@
 /* A family's own struct begins with it. */
 struct model_run {
     struct model *model;
-    bool keep_maps;
+    bool keep_maps, capture_self;
     const struct head_statistics *statistics; /* see model_run_read_heads */
     bool done;                                /* a forward pass has filled it */
     enum model_keep keep;
@@ -34,11 +34,12 @@ struct model_run {
     real *hidden;     /* [hidden_rows, width]; a causal model has it without replies alone */
     real *head_input; /* [m, width] */
     /* In `workspace`, placed by the run. */
-    real *dhead_input; /* [m, width], where activations are kept */
-    float *logits;     /* [model_run_head_rows, vocabulary] */
-    real *dlogits;     /* the same place where `real` is fp32 */
-    float *capture;    /* [m, captured_keys] */
-    float *maps;       /* [layers, heads, m, captured_keys] */
+    real *dhead_input;   /* [m, width], where activations are kept */
+    float *logits;       /* [model_run_head_rows, vocabulary] */
+    real *dlogits;       /* the same place where `real` is fp32 */
+    float *capture;      /* [m, captured_keys] */
+    float *self_capture; /* [m, longest_reply], of an encoder-decoder where it is asked for */
+    float *maps;         /* [layers, heads, m, captured_keys] */
 };
 
 /* For backward passes: gradients from `offset` on are final; watermark may be NULL. */

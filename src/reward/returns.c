@@ -13,6 +13,11 @@ double turn_lambda(const struct reward_settings *settings, int64_t turn)
     return settings->lambda[turn <= count ? turn - 1 : count - 1];
 }
 
+double span_lambda(const struct reward_settings *settings, int64_t turn, bool answer)
+{
+    return turn_lambda(settings, turn) * (answer ? settings->lambda_final : 1);
+}
+
 struct batch {
     const char *items;
     size_t stride, chosen_offset;
@@ -113,7 +118,7 @@ static void fill(const struct reward_settings *settings, struct return_item *ite
     for (int64_t place = count - 1; place >= 0; place--) {
         struct return_item *item = &items[order[place]];
         int64_t after = next[order[place]];
-        item->result = turn_lambda(settings, item->key.turn) * item->reward;
+        item->result = span_lambda(settings, item->key.turn, item->answer) * item->reward;
         if (after >= 0) item->result += settings->discount * items[after].result;
     }
 }

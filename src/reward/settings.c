@@ -57,6 +57,9 @@ struct reward_settings reward_settings_of(const struct config *config)
                                 .continue_best = config->rollout.continue_with == CONTINUE_BEST,
                                 .discount = config->turns.discount,
                                 .lambda_count = config->turns.lambda_count,
+                                .block = config->task == TASK_REASONING ? config->cot.block : 0,
+                                .block_mean = config->cot.return_ == COT_MEAN,
+                                .lambda_final = config->cot.lambda_final,
                                 .kl_coef = config->kl.coef,
                                 .kl_estimator = config->kl.estimator,
                                 .kl_bounds = kl_bounds_of(config->kl.estimator, config->kl.clamp)};

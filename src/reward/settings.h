@@ -32,7 +32,10 @@ struct reward_settings {
     double discount;
     double lambda[TURN_WEIGHTS_MAX]; /* of turns; the last goes on */
     int64_t lambda_count;            /* 0: all 1 */
-    double kl_coef;                  /* of kl.in: reward */
+    int64_t block;   /* task: reasoning: tokens of a block, which has terms of its own; else 0 */
+    bool block_mean; /* cot.return: mean */
+    double lambda_final; /* of the answer's block */
+    double kl_coef;      /* of kl.in: reward */
     int kl_estimator;
     struct kl_bounds kl_bounds; /* of that estimator */
 };

@@ -26,7 +26,8 @@ status reward_terms_compute(const struct reward_settings *settings, const struct
     return NULL;
 }
 
-void reward_terms_merge(const void *first, size_t stride, int64_t count, double value[TERM_MAX])
+void reward_terms_merge(const struct reward_settings *settings, const void *first, size_t stride,
+                        int64_t count, double value[TERM_MAX])
 {
     memcpy(value, first, TERM_MAX * sizeof *value);
     for (int64_t i = 1; i < count; i++) {
@@ -34,6 +35,8 @@ void reward_terms_merge(const void *first, size_t stride, int64_t count, double 
         memcpy(more, (const char *)first + stride * (size_t)i, sizeof more);
         for (int t = 0; t < TERM_MAX; t++) value[t] += more[t];
     }
+    for (int64_t t = 0; settings->block && t < settings->term_count; t++)
+        if (settings->terms[t].term->compute) value[t] /= (double)count;
 }
 
 double reward_floor(const struct reward_settings *settings, int64_t turn, int64_t visible)

@@ -27,7 +27,9 @@ double reward_of_span(const struct reward_settings *settings, const double value
                       const double divisors[TERM_MAX], int64_t begin, int64_t end);
 
 /* A reply's terms from those of its spans: `count` lists of TERM_MAX values, the first at `first`,
- * `stride` bytes apart.  Their sum, in order. */
-void reward_terms_merge(const void *first, size_t stride, int64_t count, double value[TERM_MAX]);
+ * `stride` bytes apart.  Their sum, in order; in task reasoning the mean of what is computed of
+ * every block. */
+void reward_terms_merge(const struct reward_settings *settings, const void *first, size_t stride,
+                        int64_t count, double value[TERM_MAX]);
 
 #endif

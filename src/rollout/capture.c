@@ -152,19 +152,25 @@ enum row_floor row_floor_of(enum floor_form form)
                                : ROW_FLOOR_NONE;
 }
 
+void capture_inputs(const struct capture *capture, const struct rollout_settings *settings,
+                    struct attention_summary *summary)
+{
+    summary->visible = capture->visible;
+    summary->salient = capture->salient;
+    summary->turn = capture->turn_of;
+    summary->special = capture->causal ? capture->special : NULL;
+    summary->floor_delta = capture->floor;
+    summary->floor = row_floor_of(settings->reward.floor_form);
+    summary->shuffle = settings->shuffled;
+    summary->key[0] = (uint32_t)settings->seed;
+    summary->key[1] = RANDOM_SHUFFLED_CONTROL;
+    summary->counter = capture->counter;
+}
+
 void capture_reduce(const struct capture *capture, const struct rollout_settings *settings,
                     const struct results *results, const struct attention_summary *rows)
 {
     struct attention_summary summary = *rows;
-    summary.visible = capture->visible;
-    summary.salient = capture->salient;
-    summary.turn = capture->turn_of;
-    summary.special = capture->causal ? capture->special : NULL;
-    summary.floor_delta = capture->floor;
-    summary.floor = row_floor_of(settings->reward.floor_form);
-    summary.shuffle = settings->shuffled;
-    summary.key[0] = (uint32_t)settings->seed;
-    summary.key[1] = RANDOM_SHUFFLED_CONTROL;
-    summary.counter = capture->counter;
+    capture_inputs(capture, settings, &summary);
     results_compute(results, &summary);
 }

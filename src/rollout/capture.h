@@ -44,6 +44,9 @@ status capture_begin(struct capture *capture, const struct rollout_settings *set
                      const struct capture_batch *batch, int64_t tokens, int64_t replies);
 /* What the operation does for the configuration's form of the floor. */
 enum row_floor row_floor_of(enum floor_form form);
+/* Sets the summary's masks, floors and control. */
+void capture_inputs(const struct capture *capture, const struct rollout_settings *settings,
+                    struct attention_summary *summary);
 /* Reduces captured rows into the results.  rows: capture, capture_stride, weight, history_of_row,
  * key_begin, key_end, step, at and their number are set. */
 void capture_reduce(const struct capture *capture, const struct rollout_settings *settings,

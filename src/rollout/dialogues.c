@@ -5,6 +5,7 @@
 #include "src/data/simulator.h"
 #include "src/reward/salience_control.h"
 #include "src/reward/terms.h"
+#include "src/rollout/blocks.h"
 #include "src/rollout/experience_spans.h"
 #include "src/rollout/judge.h"
 
@@ -43,6 +44,13 @@ struct experience_format rollout_format(const struct rollout *rollout)
                                       .heads = sizes.heads};
 }
 
+static void turn_blocks(const struct reply *reply, struct experience_turn *turn)
+{
+    experience_turn_cut(turn, reply->blocks.begin, reply->blocks.count);
+    memcpy(turn->marks, reply->blocks.marks, (size_t)reply->count);
+    turn->answered = reply->blocks.answered;
+}
+
 status experience_turn_fill(const struct experience_format *format, int64_t dialogue,
                             int32_t candidate, const struct prompt *prompt,
                             const struct reply *reply, const double *given,
@@ -73,8 +81,14 @@ status experience_turn_fill(const struct experience_format *format, int64_t dial
     }
     statistics_copy_rounded(&turn->statistics, &reply->statistics);
     if (given) memcpy(turn->terms, given, sizeof turn->terms);
-    TRY(reply_terms(format->reward, (struct turn_key){dialogue, prompt->turn, candidate, 0}, prompt,
-                    reply, turn->terms));
+    const struct turn_key key = {dialogue, prompt->turn, candidate, 0};
+    if (reply->blocks.count) {
+        turn_blocks(reply, turn);
+        TRY(reply_block_terms(format->reward, key, prompt, reply, turn->terms, turn->spans->terms,
+                              sizeof *turn->spans));
+    } else {
+        TRY(reply_terms(format->reward, key, prompt, reply, turn->terms));
+    }
     turn->reward = reward_combine(format->reward, turn->terms, NULL, reply->count);
     return NULL;
 }
@@ -233,18 +247,32 @@ static status conversation_go_on(struct rollout *rollout, struct conversation *t
     return s;
 }
 
-/* Cuts a turn as its sources did; the terms that they give are each span's own. */
-static void turn_cut(const struct reward_settings *reward, const struct given_spans *cut,
-                     struct experience_turn *turn)
+static bool same_spans(const struct given_spans *cut, const struct experience_turn *turn)
 {
-    if (!cut->list) return;
+    bool same = cut->count == turn->span_count;
+    for (int32_t i = 0; same && i < cut->count; i++)
+        same = cut->list[i].begin == turn->spans[i].begin;
+    return same;
+}
+
+/* Cuts a turn as its sources did; the terms that they give are each span's own. */
+static status turn_cut(const struct reward_settings *reward, int64_t dialogue,
+                       const struct given_spans *cut, struct experience_turn *turn)
+{
+    if (!cut->list) return NULL;
+    if (turn->span_count && !same_spans(cut, turn))
+        FAIL(STATUS_INPUT,
+             "dialogue %lld, candidate %d: the source %s cuts the reply into other spans than the "
+             "blocks of task: reasoning",
+             (long long)dialogue, turn->candidate, cut->by);
     int32_t *begin = memory_allocate((size_t)cut->count * sizeof *begin);
     for (int32_t i = 0; i < cut->count; i++) begin[i] = cut->list[i].begin;
-    experience_turn_cut(turn, begin, cut->count);
+    if (!turn->span_count) experience_turn_cut(turn, begin, cut->count);
     free(begin);
     for (int32_t i = 0; i < cut->count; i++)
         for (int64_t t = 0; t < reward->term_count; t++)
             if (reward_term_given(reward, t)) turn->spans[i].terms[t] = cut->list[i].terms[t];
+    return NULL;
 }
 
 /* The replies of a turn become experience; each conversation goes on with one of its own. */
@@ -261,7 +289,7 @@ static status turn_finish(struct rollout *rollout, struct conversation *conversa
             TRY(experience_turn_fill(&format, talk->id, talk->first + k,
                                      &work->prompts[work->rows[r + k].prompt],
                                      &work->replies[r + k], work->terms[r + k], one));
-            turn_cut(format.reward, &work->cuts[r + k], one);
+            TRY(turn_cut(format.reward, talk->id, &work->cuts[r + k], one));
         }
         const int64_t best = rollout->settings->continue_best
                                  ? best_candidate(rollout, list->turns + begin, talk->count)
@@ -325,11 +353,19 @@ static status statistics_read(struct rollout *rollout, struct turn_work *work)
     const size_t n = (size_t)work->row_count;
     struct given_reply *given = memory_allocate(n * sizeof *given);
     work->scored = memory_allocate(n * sizeof *work->scored);
-    for (size_t r = 0; r < n; r++)
-        given[r] = (struct given_reply){work->replies[r].tokens, work->replies[r].count,
-                                        work->replies[r].ended};
-    status s = score_replies(rollout->scorer, rollout->settings, work->prompts, work->rows,
-                             work->row_count, given, work->scored);
+    const bool blocks = rollout->settings->cot.block > 0;
+    status s = NULL;
+    for (size_t r = 0; !s && r < n; r++) {
+        struct reply *reply = &work->replies[r];
+        if (blocks) s = blocks_find(rollout->settings, rollout->history, reply);
+        given[r] = (struct given_reply){.tokens = reply->tokens,
+                                        .count = reply->count,
+                                        .ended = reply->ended,
+                                        .blocks = blocks ? &reply->blocks : NULL};
+    }
+    if (!s)
+        s = score_replies(rollout->scorer, rollout->settings, work->prompts, work->rows,
+                          work->row_count, given, work->scored);
     for (size_t r = 0; !s && r < n; r++) {
         const struct statistics own = work->replies[r].statistics;
         work->replies[r].statistics = work->scored[r].statistics;
@@ -392,7 +428,11 @@ static status turn_run(struct rollout *rollout, struct conversation *conversatio
     if (!s && work.row_count) {
         s = generate_replies(rollout->policy, rollout->settings, RANDOM_SAMPLING, work.prompts,
                              work.rows, work.row_count, work.replies);
-        if (!s && rollout->scorer) s = statistics_read(rollout, &work);
+        if (!s && rollout->scorer)
+            s = statistics_read(rollout, &work);
+        else if (!s && rollout->settings->cot.block)
+            s = blocks_read(rollout->policy, rollout->settings, rollout->history, work.prompts,
+                            work.rows, work.row_count, work.replies);
         if (!s) s = turn_judge(rollout, conversations, &work);
         if (!s) s = turn_finish(rollout, conversations, &work, turn, lists);
     }

@@ -5,6 +5,7 @@
 
 #include "src/base/file.h"
 #include "src/base/memory.h"
+#include "src/reward/blocks.h"
 #include "src/rollout/prompt.h"
 
 #include <math.h>
@@ -77,13 +78,16 @@ static bool turn_sizes_fit(const struct experience_turn *t)
 }
 
 /* Bytes of a turn's arrays in the message: what must be left before anything is allocated. */
-static size_t turn_array_bytes(const struct experience_turn *t, const struct statistic_table *table)
+static size_t turn_array_bytes(const struct experience_turn *t,
+                               const struct experience_format *format)
 {
     const size_t history = (size_t)t->history_length, reply = (size_t)t->reply_length;
     struct statistics statistics = t->statistics;
+    const struct statistic_table *table = format->statistics;
     statistics.table = table;
     statistics.tokens = t->reply_length;
-    size_t bytes = history * 8 + reply * 12 + (size_t)t->cut_count * 4;
+    size_t bytes =
+        history * 8 + reply * (format->reward->block ? 13 : 12) + (size_t)t->cut_count * 4;
     for (int i = 0; i < table->count; i++)
         bytes +=
             (size_t)statistics_numbers(&statistics, i) * statistic_number_bytes(&table->rows[i]);
@@ -162,9 +166,10 @@ static void walk_turn(struct walk *w, const struct experience_format *format,
     walk_bytes(w, t->terms, (size_t)format->reward->term_count * sizeof *t->terms);
     walk_bytes(w, &t->reward, 8);
     walk_spans(w, format, t);
+    if (format->reward->block) walk_flag(w, &t->answered);
     if (w->mode == WALK_READ) {
         t->statistics.sizes = (struct statistic_sizes){turns, format->layers, format->heads};
-        if (!w->failed && (!turn_sizes_fit(t) || turn_array_bytes(t, format->statistics) > w->left))
+        if (!w->failed && (!turn_sizes_fit(t) || turn_array_bytes(t, format) > w->left))
             w->failed = true;
         if (w->failed) {
             t->history_length = t->reply_length = t->cut_count = 0;
@@ -183,6 +188,7 @@ static void walk_turn(struct walk *w, const struct experience_format *format,
     walk_bytes(w, t->reply_tokens, reply * 4);
     walk_bytes(w, t->logp, reply * 4);
     walk_bytes(w, t->token_entropy, reply * 4);
+    if (format->reward->block) walk_bytes(w, t->marks, reply);
     walk_statistics(w, &t->statistics);
 }
 
@@ -215,6 +221,7 @@ void experience_turn_allocate(const struct experience_format *format, struct exp
     turn->reply_tokens = array_allocate(reply, 4);
     turn->logp = array_allocate(reply, 4);
     turn->token_entropy = array_allocate(reply, 4);
+    if (format->reward->block) turn->marks = array_allocate(reply, 1);
     statistics_allocate(&turn->statistics, format->statistics, &sizes, reply_length);
 }
 
@@ -231,6 +238,7 @@ void experience_turn_free(struct experience_turn *turn)
     free(turn->token_entropy);
     statistics_free(&turn->statistics);
     free(turn->spans);
+    free(turn->marks);
 }
 
 void experience_destroy(struct experience *experience)
@@ -470,9 +478,9 @@ static status spans_verify(const struct experience *experience, const struct exp
     const struct reward_settings *reward = experience->format.reward;
     double merged[TERM_MAX];
     if (!turn->span_count) return NULL;
-    for (int32_t i = 0; i + 1 < turn->span_count; i++)
+    for (int32_t i = 0; !reward->block && i + 1 < turn->span_count; i++)
         TRY(whole_terms_verify(experience, turn, i, sender));
-    reward_terms_merge(turn->spans->terms, sizeof *turn->spans, turn->span_count, merged);
+    reward_terms_merge(reward, turn->spans->terms, sizeof *turn->spans, turn->span_count, merged);
     for (int64_t i = 0; i < reward->term_count; i++)
         if (!agree(turn->terms[i], merged[i]))
             FAIL(STATUS_INTERNAL,
@@ -481,6 +489,41 @@ static status spans_verify(const struct experience *experience, const struct exp
                  sender, (long long)experience->dialogue, turn->turn + 1, turn->candidate,
                  reward_term_name(reward, i), turn->terms[i], merged[i]);
     return NULL;
+}
+
+/* Blocks begin where they must, and each has the terms that its rows give. */
+static status blocks_verify(const struct experience *experience, const struct experience_turn *t,
+                            const struct reward_turn *whole, const char *sender)
+{
+    const struct reward_settings *reward = experience->format.reward;
+    const int64_t most = blocks_most(t->reply_length, reward->block), count = t->span_count;
+    const int64_t marker = t->answered && count ? t->spans[count - 1].begin : -1;
+    int32_t *begin = memory_allocate((size_t)most * sizeof *begin);
+    double(*terms)[TERM_MAX] = memory_allocate(((size_t)count + 1) * sizeof *terms);
+    bool fits = blocks_cut(t->reply_length, reward->block, marker, begin) == count;
+    for (int64_t u = 0; fits && u < count; u++) {
+        fits = begin[u] == t->spans[u].begin;
+        memcpy(terms[u], t->spans[u].terms, sizeof terms[u]);
+    }
+    status s = fits ? status_context(
+                          blocks_terms(reward, whole, t->marks, begin, count, terms, sizeof *terms),
+                          "%s", sender)
+                    : ERROR(STATUS_INTERNAL,
+                            "%s: dialogue %lld, turn %d, candidate %d: the reply is not cut into "
+                            "blocks of cot.block tokens and the answer's",
+                            sender, (long long)experience->dialogue, t->turn + 1, t->candidate);
+    for (int64_t u = 0; !s && u < count; u++)
+        for (int64_t i = 0; !s && i < reward->term_count; i++)
+            if (!agree(t->spans[u].terms[i], terms[u][i]))
+                s = ERROR(
+                    STATUS_INTERNAL,
+                    "%s: dialogue %lld, turn %d, candidate %d, block %lld: %s is %.17g in the "
+                    "message and %.17g by its tokens and statistics",
+                    sender, (long long)experience->dialogue, t->turn + 1, t->candidate,
+                    (long long)u, reward_term_name(reward, i), t->spans[u].terms[i], terms[u][i]);
+    free(begin);
+    free(terms);
+    return s;
 }
 
 static status turn_verify(const struct experience *experience, const struct experience_turn *t,
@@ -498,8 +541,10 @@ static status turn_verify(const struct experience *experience, const struct expe
         .history = t->history_tokens,
         .history_count = t->history_length};
     double terms[TERM_MAX];
-    memcpy(terms, t->terms, sizeof terms); /* the given ones stay */
-    TRY(status_context(reward_terms_compute(reward, &turn, terms), "%s", sender));
+    memcpy(terms, t->terms, sizeof terms); /* given ones stay, blocks' are spans_verify's */
+    TRY(reward->block && t->reply_length
+            ? blocks_verify(experience, t, &turn, sender)
+            : status_context(reward_terms_compute(reward, &turn, terms), "%s", sender));
     for (int64_t i = 0; i <= reward->term_count; i++) {
         const bool last = i == reward->term_count;
         const double want = last ? reward_combine(reward, terms, NULL, t->reply_length) : terms[i];

@@ -58,6 +58,9 @@ struct experience_turn {
      * whose terms reward_terms_merge makes `terms` of.  0: the reply is one span. */
     int32_t span_count;
     struct experience_span *spans; /* [span_count] */
+    /* task: reasoning: the last span is the answer's; enum block_mark of each token [reply]. */
+    bool answered;
+    uint8_t *marks;
 };
 
 struct experience {

@@ -43,9 +43,11 @@ struct given_reply {
     const int32_t *tokens; /* [count] */
     int64_t count;
     bool ended;
+    const struct reply_blocks *blocks; /* NULL: rows are over the history alone */
 };
-/* The same of given replies [row_count], in one teacher-forced pass.  At temperature 0
- * log-probabilities are those at 1. */
+/* The same of given replies [row_count], in one teacher-forced pass.  Where a reply has blocks,
+ * entropy, entropy_floored and salient_mass are of rows over the history and the earlier blocks. At
+ * temperature 0 log-probabilities are those at 1. */
 status score_replies(struct generator *generator, const struct rollout_settings *settings,
                      const struct prompt *prompts, const struct reply_row *rows, int64_t row_count,
                      const struct given_reply *given, struct reply *replies);

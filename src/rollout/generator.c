@@ -26,6 +26,7 @@ status generator_create(struct model *model, const struct statistic_table *stati
                    statistics_have_heads(statistics));
     heads_create(&g->heads, q, model_shape(model), statistics);
     results_create(&g->results, q, statistics);
+    block_rows_create(&g->blocks, q);
     step_graphs_create(&g->recorded, q);
     status s = model_shape(model)->layers ? model_decoder_create(model, &g->decoder) : NULL;
     if (!s) s = model_run_create(model, &g->run);
@@ -48,6 +49,7 @@ void generator_destroy(struct generator *g)
     capture_destroy(&g->capture);
     heads_destroy(&g->heads);
     results_destroy(&g->results);
+    block_rows_destroy(&g->blocks);
     if (g->decoder) model_decoder_destroy(g->decoder);
     if (g->run) model_run_destroy(g->run);
     free(g);

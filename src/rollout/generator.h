@@ -3,7 +3,7 @@
 #ifndef REGARD_ROLLOUT_GENERATE_PARTS_H
 #define REGARD_ROLLOUT_GENERATE_PARTS_H
 
-#include "src/rollout/capture.h"
+#include "src/rollout/block_rows.h"
 #include "src/rollout/generate.h"
 #include "src/rollout/heads.h"
 #include "src/rollout/step_graphs.h"
@@ -22,6 +22,7 @@ struct generator {
     struct results results;
     struct heads heads;
     struct buffer key_begin, history, step; /* of scoring */
+    struct block_rows blocks;               /* of scoring replies with blocks */
     /* Where the queue has graphs: steps are recorded, and the limits only grow. */
     bool graphs;
     struct generator_limits limits;

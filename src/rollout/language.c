@@ -141,7 +141,8 @@ status language_open(const struct language_settings *settings, const char *model
                      .idf_threshold =
                          language->idf ? idf_quantile(language->idf, settings->idf_quantile) : 0,
                      .keywords = language->keywords,
-                     .entities = settings->entities}};
+                     .entities = settings->entities,
+                     .digits = settings->digits}};
     s = chat_open(language, folder, model_folder);
     if (s) {
         language_close(language);

@@ -149,6 +149,42 @@ static void replies_fill(const struct generator *g, const struct score_arrays *a
     }
 }
 
+static bool has_blocks(const struct given_reply *given, int64_t row_count)
+{
+    for (int64_t r = 0; r < row_count; r++)
+        if (given[r].blocks) return true;
+    return false;
+}
+
+/* After replies_fill: what is read off rows over earlier blocks too. */
+static status blocks_read(struct generator *g, const struct rollout_settings *settings,
+                          const struct score_arrays *a, const struct prompt *prompts,
+                          const struct reply_row *rows, int64_t row_count,
+                          const struct given_reply *given, struct reply *replies)
+{
+    struct queue *q = model_queue(g->model);
+    struct captured_rows captured;
+    const float *history = model_run_capture(g->run, &captured.history_stride);
+    const float *reply = model_run_self_capture(g->run, &captured.reply_stride);
+    const size_t history_bytes = (size_t)(a->total * captured.history_stride) * sizeof(float);
+    const size_t reply_bytes =
+        reply ? (size_t)(a->total * captured.reply_stride) * sizeof(float) : 0;
+    float *host = memory_allocate(history_bytes + reply_bytes + 4);
+    q->op->download(q, host, history, history_bytes);
+    if (reply) q->op->download(q, host + history_bytes / sizeof *host, reply, reply_bytes);
+    captured.history = host;
+    captured.reply = reply ? host + history_bytes / sizeof *host : NULL;
+    status s = q->op->synchronize(q);
+    for (int64_t r = 0; !s && r < row_count; r++) {
+        if (!given[r].blocks) continue;
+        reply_blocks_copy(&replies[r], given[r].blocks);
+        s = block_rows_read(&g->blocks, settings, &captured, a->reply_begin[r],
+                            &prompts[rows[r].prompt], rows[r].counter, &replies[r]);
+    }
+    free(host);
+    return s;
+}
+
 static status chunk_score(struct generator *g, const struct rollout_settings *settings,
                           const struct prompt *prompts, const struct reply_row *rows,
                           int64_t row_count, const struct given_reply *given, struct reply *replies)
@@ -158,8 +194,11 @@ static status chunk_score(struct generator *g, const struct rollout_settings *se
     packed_prompts_make(&packed, prompts, rows, row_count);
     score_arrays_make(&a, &packed, rows, row_count, given);
     status s = scoring_begin(g, settings, prompts, &packed, &a, row_count);
+    const bool blocks = has_blocks(given, row_count);
+    model_run_capture_self(g->run, blocks);
     if (!s) s = batch_score(g, settings, &packed, &a, row_count);
     if (!s) replies_fill(g, &a, prompts, rows, row_count, given, replies);
+    if (!s && blocks) s = blocks_read(g, settings, &a, prompts, rows, row_count, given, replies);
     score_arrays_free(&a);
     packed_prompts_free(&packed);
     return s;

@@ -11,6 +11,16 @@ static bool single_turn_of(const struct config *config, int context)
     return config->task == TASK_SINGLE_TURN && config->single_turn.context == context;
 }
 
+static struct cot_settings cot_settings_of(const struct config *config)
+{
+    struct cot_settings cot = {.block = config->cot.block,
+                               .self_weight = config->cot.self_weight,
+                               .block_form = config->cot.block_form};
+    if (config->task != TASK_REASONING) return (struct cot_settings){0};
+    memcpy(cot.answer_marker, config->cot.answer_marker, sizeof cot.answer_marker);
+    return cot;
+}
+
 struct rollout_settings rollout_settings_of(const struct config *config)
 {
     return (struct rollout_settings){
@@ -36,6 +46,7 @@ struct rollout_settings rollout_settings_of(const struct config *config)
         .turns = config->rollout.turns,
         .continue_best = config->rollout.continue_with == CONTINUE_BEST,
         .user = config->rollout.user,
+        .cot = cot_settings_of(config),
         .reward = reward_settings_of(config)};
 }
 
@@ -49,6 +60,7 @@ struct rollout_settings rollout_settings_of_user(const struct rollout_settings *
 {
     struct rollout_settings user = *settings;
     user.shuffled = user.random_salience = user.self_certainty = false;
+    user.cot = (struct cot_settings){0};
     user.layers = 1;
     user.all_heads = false;
     user.batch = 1;
@@ -66,7 +78,8 @@ struct language_settings language_settings_of(const struct config *config)
                                          .max_tokens = config->history.max_tokens,
                                          .prompt_only = single_turn_of(config, SINGLE_TURN_PROMPT),
                                          .idf_quantile = config->salience.idf_quantile,
-                                         .entities = config->salience.entities};
+                                         .entities = config->salience.entities,
+                                         .digits = config->task == TASK_REASONING};
     memcpy(settings.tokenizer, config->tokenizer.path, sizeof settings.tokenizer);
     memcpy(settings.keywords, config->salience.keywords, sizeof settings.keywords);
     memcpy(settings.chat, config->text.chat, sizeof settings.chat);

@@ -10,6 +10,14 @@
 
 enum { LANGUAGE_TEXT_MAX = 1024, LANGUAGE_PROMPT_MAX = 16384 };
 
+/* Reasoning in blocks (docs/reward.md, Chain of thought). */
+struct cot_settings {
+    int64_t block; /* tokens; 0: replies are not reasoning */
+    char answer_marker[LANGUAGE_TEXT_MAX];
+    double self_weight;
+    int block_form; /* enum cot_block_form */
+};
+
 struct rollout_settings {
     int64_t seed;
     /* sampling */
@@ -31,6 +39,7 @@ struct rollout_settings {
     int64_t candidates, turns;
     bool continue_best;
     int user; /* enum user_kind */
+    struct cot_settings cot;
     struct reward_settings reward;
 };
 
@@ -45,7 +54,7 @@ struct language_settings {
     int64_t max_tokens;               /* of a history */
     bool prompt_only;                 /* a history is its last message */
     double idf_quantile;
-    bool entities;
+    bool entities, digits;
 };
 
 struct config;

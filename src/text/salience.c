@@ -46,6 +46,7 @@ static bool word_is_salient(const struct salience_options *options, const struct
     const char *text = word_text(list, index);
     if (options->idf && idf_value(options->idf, text) >= options->idf_threshold) return true;
     if (keywords_hold(options->keywords, text)) return true;
+    if (options->digits && word->has_digit) return true;
     return options->entities && (word->has_digit || (word->capital && !word->starts_sentence));
 }
 

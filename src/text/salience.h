@@ -21,6 +21,7 @@ struct salience_options {
     double idf_threshold;               /* idf_quantile(idf, salience.idf_quantile) */
     const struct keyword_set *keywords; /* NULL: rule 2 is off */
     bool entities;                      /* rule 3 */
+    bool digits;                        /* words with a digit, whatever rule 3 */
 };
 
 /* salient[i] for each of count tokens with byte ranges [begin[i], end[i]) of text: 1 if any

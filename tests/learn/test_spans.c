@@ -110,12 +110,13 @@ static void spans_become_replies_again(void **state)
                                   {.key = {3, 1, 1, 0}, .span = {0, 4, 0}},
                                   {.key = {3, 2, 1, 0}, .span = {0, 1, 0}}};
     struct batch_item replies[4];
+    const struct reward_settings settings = {.term_count = 0};
     for (int i = 0; i < 4; i++) {
         items[i].terms[0] = i + 1;
         items[i].scaled = 10 * (i + 1);
         items[i].value = i;
     }
-    assert_int_equal(batch_replies(items, 4, replies), 3);
+    assert_int_equal(batch_replies(&settings, items, 4, replies), 3);
     assert_true(replies[0].terms[0] == 3 && replies[0].scaled == 30 && replies[0].value == 0);
     assert_int_equal(replies[0].span.end, 6);
     assert_true(replies[1].terms[0] == 3 && replies[2].terms[0] == 4);

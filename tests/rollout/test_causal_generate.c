@@ -194,7 +194,7 @@ static void scoring_agrees(const struct fixture *f, const struct record *record,
     struct reply saw[ROWS];
     for (int64_t r = 0; r < record->row_count; r++)
         given[r] = (struct given_reply){record->replies[r].tokens, record->replies[r].count,
-                                        record->replies[r].ended};
+                                        record->replies[r].ended, NULL};
     CHECK(score_replies(generator, &settings, record->prompts, record->rows, record->row_count,
                         given, saw));
     check_equal_rows(saw, record->replies, record->row_count);
@@ -367,7 +367,7 @@ static void a_long_prefill_has_the_bits_of_one_pass(void **state)
     CHECK(generate_replies(generator, &settings, RANDOM_SAMPLING, prompts, rows, 2, want));
     assert_int_equal(model_decoder_counts(generator->decoder).prefilled, 699 + 698 - 300);
     for (int r = 0; r < 2; r++)
-        given[r] = (struct given_reply){want[r].tokens, want[r].count, want[r].ended};
+        given[r] = (struct given_reply){want[r].tokens, want[r].count, want[r].ended, NULL};
     CHECK(score_replies(generator, &settings, prompts, rows, 2, given, saw));
     check_equal_rows(saw, want, 2);
     for (int r = 0; r < 2; r++) {

@@ -91,7 +91,7 @@ static void score(struct fixture *f, struct generator *generator, const struct c
     own.batch = batch;
     own.self_certainty = true;
     for (int r = 0; r < ROWS; r++)
-        given[r] = (struct given_reply){from[r].tokens, from[r].count, from[r].ended};
+        given[r] = (struct given_reply){from[r].tokens, from[r].count, from[r].ended, NULL};
     CHECK(score_replies(generator, &own, f->prompts, f->rows, ROWS, given, replies));
 }
 

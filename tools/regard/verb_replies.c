@@ -2,6 +2,7 @@
 #include "src/base/file.h"
 #include "src/base/memory.h"
 #include "src/evaluate/sample.h"
+#include "src/rollout/blocks.h"
 #include "src/rollout/judge.h"
 #include "src/task/history_walk.h"
 #include "tools/regard/command.h"
@@ -177,6 +178,9 @@ static status block_write(struct block *block, struct session *session, bool sco
                                      block->rows, rows, block->given, replies)
                      : generate_replies(session->generator, &session->settings, RANDOM_SAMPLING,
                                         block->prompts, block->rows, rows, replies);
+    if (!s && session->settings.cot.block)
+        s = blocks_read(session->generator, &session->settings, &session->language->history,
+                        block->prompts, block->rows, rows, replies);
     if (!s) s = sources_ask(block, session, replies, terms);
     for (int64_t r = 0; !s && r < rows; r++)
         s = reply_terms(&session->settings.reward, key_of(block, r),
@@ -217,7 +221,9 @@ static void reply_set(struct block *block, const int32_t *tokens, int64_t count,
     int32_t *copy = memory_allocate((size_t)count * sizeof *copy + 4);
     if (count) memcpy(copy, tokens, (size_t)count * sizeof *copy);
     block->given[block->row_count] =
-        (struct given_reply){copy, count, count && model_shape_is_end(shape, tokens[count - 1])};
+        (struct given_reply){.tokens = copy,
+                             .count = count,
+                             .ended = count && model_shape_is_end(shape, tokens[count - 1])};
 }
 
 /* Where turns go that a walk finds. */

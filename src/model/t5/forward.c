@@ -189,6 +189,11 @@ static void decoder_layer(struct t5_run *run, int64_t index, bool recompute)
     const int64_t first_captured = s->layers - common->capture_layers;
     t5_layer_self_project(t5, layer, a, m);
     struct attention self = t5_self_attention(run, true, a);
+    if (!recompute && index >= first_captured && common->self_capture) {
+        self.capture = common->self_capture;
+        self.capture_stride = common->longest_reply;
+        self.capture_accumulate = index > first_captured;
+    }
     q->op->attention(q, &self);
     t5_layer_self_close(t5, layer, a, m);
     t5_layer_cross_project(t5, layer, a, m);

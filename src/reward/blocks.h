@@ -1,0 +1,24 @@
+/* Reasoning in blocks (docs/reward.md, Chain of thought). */
+#ifndef REGARD_REWARD_BLOCKS_H
+#define REGARD_REWARD_BLOCKS_H
+
+#include "src/reward/settings.h"
+
+/* What a token of reasoning is to later blocks: in V, in I. */
+enum block_mark { BLOCK_VISIBLE = 1, BLOCK_SALIENT = 2 };
+
+/* Where the blocks of a reply of `count` tokens begin, into begin [blocks_most]: every `size`
+ * tokens, and a last one at token `marker`, with which the answer begins (-1: there is none).
+ * Returns how many there are; 0 of an empty reply. */
+int32_t blocks_cut(int64_t count, int64_t size, int64_t marker, int32_t *begin);
+/* The most blocks that so many tokens can have. */
+int64_t blocks_most(int64_t count, int64_t size);
+
+/* Computes the terms of every block, whose history H(u) is the reply's and all earlier blocks;
+ * given terms stay.  reply: as reward_terms_compute takes a whole one; marks [reply_count].  Block
+ * u begins at begin[u]; its TERM_MAX terms stand at `terms` + u * stride bytes. */
+status blocks_terms(const struct reward_settings *settings, const struct reward_turn *reply,
+                    const uint8_t *marks, const int32_t *begin, int64_t blocks, void *terms,
+                    size_t stride);
+
+#endif

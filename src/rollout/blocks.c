@@ -1,0 +1,95 @@
+/* Blocks of a reply and their terms; see blocks.h. */
+#include "src/rollout/blocks.h"
+
+#include "src/base/memory.h"
+#include "src/reward/blocks.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The first token that holds a byte of the marker's text, spaces around it left out; -1: none. */
+static int64_t marker_find(const char *marker, const char *text, const int32_t *begin,
+                           const int32_t *end, int64_t count)
+{
+    const size_t blank = strspn(marker, " \n");
+    char *word = memory_text(marker + blank);
+    for (size_t n = strlen(word); n && strchr(" \n", word[n - 1]); n--) word[n - 1] = 0;
+    const char *found = strstr(text, word);
+    free(word);
+    if (!found) return -1;
+    for (int64_t i = 0; i < count; i++)
+        if (begin[i] <= found - text && end[i] > found - text) return i;
+    return -1;
+}
+
+/* What later blocks may attend to, and what of it is salient. */
+static void marks_make(const struct rollout_settings *settings, const struct history_options *words,
+                       const char *text, size_t size, const int32_t *begin, const int32_t *end,
+                       struct reply *reply)
+{
+    uint8_t *salient = memory_allocate((size_t)reply->count + 1);
+    salience_mark(&words->salience, text, size, begin, end, reply->count, salient);
+    for (int64_t i = 0; i < reply->count; i++) {
+        const bool special = tokenizer_is_special(words->tokenizer, reply->tokens[i]);
+        const bool visible = !(special && settings->exclude_special);
+        reply->blocks.marks[i] =
+            (uint8_t)((visible ? BLOCK_VISIBLE : 0) |
+                      (visible && !special && salient[i] && settings->history_coverage
+                           ? BLOCK_SALIENT
+                           : 0));
+    }
+    free(salient);
+}
+
+status blocks_find(const struct rollout_settings *settings, const struct history_options *words,
+                   struct reply *reply)
+{
+    const size_t n = (size_t)reply->count + 1;
+    const int64_t most = blocks_most(reply->count, settings->cot.block);
+    if (!words->tokenizer)
+        FAIL(STATUS_INPUT, "task: reasoning needs a tokenizer; the model folder has none");
+    char *text;
+    size_t size;
+    int32_t *begin = memory_allocate(2 * n * sizeof *begin), *end = begin + n;
+    status s = tokenizer_decode_ranges(words->tokenizer, reply->tokens, reply->count, &text, &size,
+                                       begin, end);
+    if (!s) {
+        const int64_t marker =
+            marker_find(settings->cot.answer_marker, text, begin, end, reply->count);
+        reply->blocks.begin = memory_allocate((size_t)most * sizeof *reply->blocks.begin);
+        reply->blocks.marks = memory_allocate(n);
+        reply->blocks.answered = marker >= 0;
+        reply->blocks.count =
+            blocks_cut(reply->count, settings->cot.block, marker, reply->blocks.begin);
+        marks_make(settings, words, text, size, begin, end, reply);
+        free(text);
+    }
+    free(begin);
+    return s;
+}
+
+status blocks_read(struct generator *generator, const struct rollout_settings *settings,
+                   const struct history_options *words, const struct prompt *prompts,
+                   const struct reply_row *rows, int64_t count, struct reply *replies)
+{
+    struct given_reply *given = memory_allocate(((size_t)count + 1) * sizeof *given);
+    struct reply *scored = memory_allocate(((size_t)count + 1) * sizeof *scored);
+    status s = NULL;
+    for (int64_t r = 0; !s && r < count; r++) {
+        s = blocks_find(settings, words, &replies[r]);
+        given[r] = (struct given_reply){replies[r].tokens, replies[r].count, replies[r].ended,
+                                        &replies[r].blocks};
+    }
+    if (!s) s = score_replies(generator, settings, prompts, rows, count, given, scored);
+    for (int64_t r = 0; r < count; r++) {
+        const struct statistics own = replies[r].statistics;
+        if (!s) {
+            replies[r].statistics = scored[r].statistics;
+            scored[r].statistics = own;
+        }
+        reply_free(&scored[r]);
+    }
+    free(scored);
+    free(given);
+    return s;
+}
