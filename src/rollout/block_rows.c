@@ -12,7 +12,7 @@ void block_rows_create(struct block_rows *b, struct queue *queue)
     *b = (struct block_rows){.rows = {.kind = MEMORY_CAPTURE},
                              .places = {.kind = MEMORY_CAPTURE},
                              .out = {.kind = MEMORY_CAPTURE}};
-    capture_create(&b->capture, queue, false);
+    capture_create(&b->capture, queue, false, false);
 }
 
 void block_rows_destroy(struct block_rows *b)
