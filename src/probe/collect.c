@@ -232,7 +232,7 @@ static status block_generate(const struct asked *a, struct block *b)
     for (int64_t r = 0; r < b->rows; r++) {
         const struct reply *reply = &b->replies[r];
         const int64_t h = b->begin + r / each;
-        b->given[r] = (struct given_reply){reply->tokens, reply->count, reply->ended};
+        b->given[r] = (struct given_reply){reply->tokens, reply->count, reply->ended, NULL};
         TRY(tokenizer_decode(a->language->tokenizer, reply->tokens, reply->count, true,
                              &b->texts[r]));
         b->judged[r] =
