@@ -1,6 +1,7 @@
 /* probe: what every source of reward has to climb on a data set, before any training; with --fit a
  * checker learned from labelled replies. */
 #include "src/base/json.h"
+#include "src/fit/within.h"
 #include "src/probe/report.h"
 #include "src/source/source.h"
 #include "tools/regard/command.h"
@@ -33,13 +34,24 @@ static void sources_list(struct config *config)
     }
 }
 
+/* Whether a metric has two distinct outcomes in any history: data without answers has none. */
+static bool outcomes_differ(const struct probe_data *data, const struct probe_column *metric)
+{
+    const struct fit_replies *replies = &data->replies;
+    for (int64_t h = 0; h < replies->history_count; h++)
+        if (within_differ(metric->value + replies->first[h],
+                          replies->first[h + 1] - replies->first[h]))
+            return true;
+    return false;
+}
+
 static status target_find(const struct probe_data *data, const char *name,
                           const struct probe_column **out)
 {
-    /* Without --fit verdicts are of the verifier where there is one. */
+    /* Without --fit verdicts are of the verifier where it tells replies apart. */
     if (!name) {
         *out = probe_metric_find(data, "verifier");
-        if (!*out) *out = probe_metric_find(data, "rouge_l");
+        if (!*out || !outcomes_differ(data, *out)) *out = probe_metric_find(data, "rouge_l");
         return NULL;
     }
     char names[256] = "";
