@@ -92,6 +92,11 @@ static void row_say(const json_t *report, const json_t *row, json_t *list)
     if (is(row, "verdict", "itself"))
         say(list, "%s is %s itself, or orders replies just so: it can teach it (%s).", name, target,
             text_of(row, "settings"));
+    else if (hint && is(row, "role", "control"))
+        say(list,
+            "%s, a control, correlates with %s as a hint does (%.3f, error %.3f): such hints are "
+            "chance here.",
+            name, target, without, error);
     else if (is(row, "verdict", "teaches") || hint)
         say(list,
             "%s %s teach %s: correlation within histories, length taken out, %.3f (error %.3f); "
@@ -106,13 +111,15 @@ static void row_say(const json_t *report, const json_t *row, json_t *list)
         (is(row, "verdict", "teaches") || hint)) {
         const double sure = number(row, "with_logprob");
         const double same = number(report, "distinct_replies");
+        char measure[128] = "how sure the model is already";
+        if (isfinite(sure))
+            snprintf(measure, sizeof measure,
+                     "correlated %.2f within histories with how sure the model is (logprob)", sure);
         say(list,
             "  %s needs no label. Such rewards rise, and what they stand for falls after a while "
-            "(arXiv 2506.17219, 2603.08660): what it measures is %s%s, and %.1f of %lld replies of "
-            "a history differ now. Watch distinct_2 and a held-out %s, audit.every, and stop when "
-            "they fall.",
-            name, isfinite(sure) ? "how sure the model is already" : "the model itself",
-            isfinite(sure) && fabs(sure) > 0.2 ? ", as mean log-probability is" : "", same,
+            "(arXiv 2506.17219, 2603.08660). What it measures is %s; %.1f of %lld replies of a "
+            "history differ now. Watch distinct_2 and a held-out %s, and stop when they fall.",
+            name, measure, same,
             (long long)json_integer_value(json_object_get(report, "candidates")), target);
     }
 }
