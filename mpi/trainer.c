@@ -268,6 +268,8 @@ static status trainer_open_sources(struct trainer *t)
     if (!world->roles.is_actor && world->rank != 0) return NULL;
     TRY(sources_open(&settings, &t->settings.reward, &t->sources));
     t->rollout.sources = t->sources;
+    TRY(sources_check(t->sources, t->run.data));
+    if (t->run.valid && t->run.config->eval.every > 0) TRY(sources_check(t->sources, t->run.valid));
     return NULL;
 }
 

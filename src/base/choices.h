@@ -35,6 +35,8 @@ enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE };
     row(LOGPROB, logprob)               \
     row(SELF_CERTAINTY, self_certainty) \
     row(ENTROPY, entropy)               \
+    row(MAJORITY, majority)             \
+    row(VERIFIER, verifier)             \
     row(FORMAT, format)                 \
     row(PLUGIN, plugin)                 \
     row(COMMAND, command)               \

@@ -122,6 +122,9 @@ struct config {
         char fit[CONFIG_TEXT_MAX];     /* of the source fitted */
     } reward;
     struct {
+        int form, extract;
+    } verifier;
+    struct {
         double idf_quantile;
         char keywords[CONFIG_TEXT_MAX];
         bool entities;

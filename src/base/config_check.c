@@ -158,6 +158,9 @@ status config_check(const struct config *config, enum config_scope scope)
         (config->control == CONTROL_RANDOM_SALIENCE || config->control == CONTROL_SHUFFLED))
         FAIL(STATUS_INPUT, "control: random_salience and shuffled change the source attention, "
                            "which reward.sources does not list");
+    if (config->reward.sources.listed[SOURCE_MAJORITY] && config->rollout.candidates == 1)
+        FAIL(STATUS_INPUT, "the source majority needs rollout.candidates of 2 or more: a candidate "
+                           "alone is of one mind");
     if (config->rollout.temperature == 0)
         FAIL(STATUS_INPUT,
              "train needs rollout.temperature above 0: greedy replies do not explore");

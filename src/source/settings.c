@@ -10,6 +10,8 @@ _Static_assert((int)SOURCE_TEXT_MAX == (int)CONFIG_TEXT_MAX, "texts of keys must
 struct source_settings source_settings_of(const struct config *config)
 {
     struct source_settings settings = {.seed = config->seed,
+                                       .verify_form = config->verifier.form,
+                                       .verify_extract = config->verifier.extract,
                                        .command_seconds = config->reward.command_seconds};
     memcpy(settings.plugin, config->reward.plugin, sizeof settings.plugin);
     memcpy(settings.command, config->reward.command, sizeof settings.command);

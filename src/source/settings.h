@@ -14,6 +14,8 @@ struct source_settings {
     char command[SOURCE_TEXT_MAX]; /* a command line for sh */
     double command_seconds;        /* of a call */
     char fit[SOURCE_TEXT_MAX];     /* a fit.json */
+    int verify_form;               /* enum verify_form */
+    int verify_extract;            /* enum answer_extract */
 };
 
 struct config;

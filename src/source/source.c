@@ -67,6 +67,17 @@ unsigned sources_needs(const struct source_set *set)
     return needs;
 }
 
+status sources_check(const struct source_set *set, const struct dataset *data)
+{
+    for (int64_t i = 0; i < sources_count(set); i++) {
+        const struct opened *one = &set->list[i];
+        for (int64_t d = 0; one->source->check && d < data->count; d++)
+            TRY(status_context(one->source->check(one->state, &data->dialogues[d]), "%s:%" PRId64,
+                               data->path, data->dialogues[d].line));
+    }
+    return NULL;
+}
+
 void source_spans_add(struct source_spans *spans, struct source_span span)
 {
     if (spans->count == spans->capacity) {

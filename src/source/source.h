@@ -55,6 +55,8 @@ struct source {
     unsigned needs;   /* of enum source_need */
     /* NULL: there is no state. */
     status (*open)(const struct source_settings *settings, void **state);
+    /* Whether replies to a data line can be judged, else one line that says why; NULL: all can. */
+    status (*check)(void *state, const struct dialogue *line);
     /* values [count], zeroed before.  The replies to one history lie together, by candidate.  A
      * value must depend on its dialogue's replies alone, so that ranks and batches change nothing.
      */
@@ -72,6 +74,8 @@ void sources_close(struct source_set *set);
 /* How many there are, and what they need; 0 of NULL. */
 int64_t sources_count(const struct source_set *set);
 unsigned sources_needs(const struct source_set *set);
+/* Refuses data with a line that a source cannot judge replies to, naming file and line. */
+status sources_check(const struct source_set *set, const struct dataset *data);
 /* A reply that sources cut, into spans that cover it: each with the given terms' values, which add
  * up to the reply's.  A source that does not cut it has its value in the last one. */
 struct given_span {

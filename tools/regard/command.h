@@ -86,7 +86,8 @@ struct session {
 };
 status session_open(const struct command *command, bool with_gradients, struct session *session);
 void session_close(struct session *session);
-/* Refuses token ids outside the vocabulary and histories that are empty or too long. */
+/* Refuses token ids outside the vocabulary, histories that are empty or too long, and lines that a
+ * source cannot judge replies to. */
 status session_check_tokens(const struct session *session, const struct dataset *data);
 
 /* Refuses an output folder that holds a model. */

@@ -47,7 +47,11 @@ set_to "a weight too large" '--set .*the weight of random must be a number .* no
 set_to "no source between commas" '--set .*reward.sources has no ""' reward.sources=random,,constant
 set_to "a format that is none" '.*source format looks for reward.format' reward.sources=format
 set_to "a format of nobody" 'reward.format is of the source format' reward.format=x
-refuses "a bad regular expression" 1 'reward.format: .*at byte 2 of a(' train --config "$tiny" \
+refuses "a majority of one" 1 '.*source majority needs rollout.candidates' train --config "$tiny" \
+    --set reward.sources=majority --set rollout.candidates=1 --run r
+refuses "a verifier without answers" 1 '.*:1: the source verifier finds no "answer"' train \
+    --config "$tiny" --set reward.sources=verifier --set "data.train=$dialogues" --run r
+refuses "a bad regular expression" 1 'reward.format: .*at byte 2 of a[(]' train --config "$tiny" \
     --set reward.sources=format --set 'reward.format=a(' --run r
 refuses "a control of another source" 1 'control: .*the source attention' train --config "$tiny" \
     --set reward.sources=random --set control=shuffled --run r
