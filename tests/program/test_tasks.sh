@@ -46,3 +46,12 @@ expect_status 0 "$regard" train --config $tiny "${small[@]}" --set data.train=re
 expect_status 1 "$regard" train --config $tiny "${small[@]}" --set data.train=reverse:2:8 \
     --set data.valid=reverse:1:2:100 --set train.updates=2 --run "$work/rl" --resume
 grep -q "key data.train differs" "$work/err" || fail "another set was taken at a resume"
+
+# The three configurations with a model of no skill: the share that is right is measured, held out too.
+for task in reverse story slot; do
+    expect_status 0 "$regard" train --config configs/$task.yaml --set "model.path=$model" \
+        --set threads=1 --set train.updates=1 --set eval.dialogues=2 --set rollout.max_new_tokens=4 \
+        --set rollout.dialogues=2 --run "$work/$task"
+    grep -q '"verifier":' "$work/$task/metrics.jsonl" || fail "$task: no verifier in the metrics"
+    grep -q '"eval_verifier":' "$work/$task/metrics.jsonl" || fail "$task: it is not held out"
+done
