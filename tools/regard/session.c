@@ -127,7 +127,6 @@ static status tokens_check(const char *path, const struct dialogue *dialogue, co
 
 status session_check_tokens(const struct session *session, const struct dataset *data)
 {
-    TRY(sources_check(session->sources, data));
     const int64_t vocabulary = model_shape(session->model)->vocabulary;
     for (int64_t d = 0; d < data->count; d++) {
         const struct dialogue *dialogue = &data->dialogues[d];

@@ -87,6 +87,7 @@ status verb_eval(struct command *command)
         struct evaluate_settings settings = evaluate_settings_of(&command->config);
         evaluate_settings_fit(&settings, &command->config, model_shape(session.model));
         s = session_check_tokens(&session, data);
+        if (!s) s = sources_check(session.sources, data);
         if (!s && command->samples) s = file_begin(&samples, command->samples);
         if (!s)
             s = evaluate(session.generator, &settings, session.language, data, 0, session.sources,

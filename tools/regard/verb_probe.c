@@ -19,14 +19,24 @@ const char probe_formats[] =
     "slots or verifier.\n"
     "--out, a folder: probe.json, probe.html and, with --fit, fit.json (reward.fit of train).\n";
 
-/* All sources that these settings can open; their columns are beside those of attention, whose
- * every head is read. */
-static void sources_list(struct config *config)
+/* Whether a verifier finds in every line what to judge replies by. */
+static bool verifiable(const struct dataset *data)
+{
+    for (int64_t d = 0; d < data->count; d++)
+        if (!data->dialogues[d].answer && !data->dialogues[d].slots) return false;
+    return true;
+}
+
+/* All sources that these settings can open for the data; their columns are beside those of
+ * attention, whose every head is read. */
+static void sources_list(struct config *config, const struct dataset *data)
 {
     config->attention.all_heads = true;
     for (int i = 0; i < SOURCE_COUNT; i++) {
         if (i == SOURCE_FITTED && !config->reward.fit[0]) continue;
         if (i == SOURCE_FORMAT && !config->reward.format[0]) continue;
+        if (i == SOURCE_VERIFIER && config->verifier.form == VERIFY_AUTO && !verifiable(data))
+            continue;
         if (i == SOURCE_PLUGIN && !config->reward.plugin[0]) continue;
         if (i == SOURCE_COMMAND && !config->reward.command[0]) continue;
         config->reward.sources.listed[i] = true;
@@ -135,14 +145,15 @@ status verb_probe(struct command *command)
     struct dataset *data;
     struct session session;
     struct probe_settings settings;
-    sources_list(&command->config);
-    TRY(probe_settings_of(&command->config, &settings));
     TRY(output_free(command->out));
     TRY(dataset_read(command->data, DATASET_TRAIN, &data));
-    status s = session_open(command, false, &session);
+    sources_list(&command->config, data);
+    status s = probe_settings_of(&command->config, &settings);
+    if (!s) s = session_open(command, false, &session);
     if (!s) {
         probe_settings_fit(&settings, &command->config, model_shape(session.model));
         s = session_check_tokens(&session, data);
+        if (!s) s = sources_check(session.sources, data);
         for (int64_t d = 0; !s && d < data->count; d++)
             if (data->dialogues[d].has_tokens)
                 s = ERROR(STATUS_INPUT, "%s:%lld: a probe reads text, not token lines", data->path,

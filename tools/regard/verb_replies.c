@@ -4,6 +4,7 @@
 #include "src/evaluate/sample.h"
 #include "src/rollout/blocks.h"
 #include "src/rollout/judge.h"
+#include "src/source/judgement.h"
 #include "src/task/history_walk.h"
 #include "tools/regard/command.h"
 
@@ -294,6 +295,20 @@ static status generate_dialogue(const struct session *session, const struct dial
     return NULL;
 }
 
+/* --best: slots are of the data's replies, and what is to be answered has none. */
+static status best_check(const struct config *config, const struct dataset *data)
+{
+    if (!config->reward.sources.listed[SOURCE_VERIFIER]) return NULL;
+    const struct judgement judgement = {.form = config->verifier.form};
+    for (int64_t d = 0; d < data->count; d++)
+        if (judgement_form(&judgement, &data->dialogues[d]) == VERIFY_SLOTS)
+            FAIL(STATUS_INPUT,
+                 "%s:%lld: --best cannot judge by slots: the data have no reply to come that names "
+                 "them; give the line an \"answer\" or set verifier.form",
+                 data->path, (long long)data->dialogues[d].line);
+    return NULL;
+}
+
 static status replies_run(struct command *command, bool score)
 {
     struct dataset *data = NULL;
@@ -312,6 +327,8 @@ static status replies_run(struct command *command, bool score)
     struct file_writer writer = {NULL};
     block_create(&block, BLOCK_ROWS + max_rows);
     s = session_check_tokens(&session, data);
+    if (!s && (score || command->best)) s = sources_check(session.sources, data);
+    if (!s && command->best) s = best_check(&command->config, data);
     if (!s) s = file_begin(&writer, command->out);
     for (int64_t d = 0; !s && d < data->count; d++) {
         s = score ? score_dialogue(&session, &data->dialogues[d], &block)
