@@ -3,6 +3,7 @@
 
 #include "src/base/json.h"
 #include "src/base/memory.h"
+#include "src/text/unicode.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,11 +11,15 @@
 
 #define FORMAT "regard fit 1"
 
+/* What is no UTF-8, as a path may not be, is U+FFFD. */
 static void text_write(FILE *out, const char *name, const char *text)
 {
+    struct text_buffer valid = {0};
+    utf8_append_repaired(&valid, text, strlen(text));
     fprintf(out, "  \"%s\": ", name);
-    json_write_text(out, text);
+    json_write_text(out, valid.data);
     fprintf(out, ",\n");
+    free(valid.data);
 }
 
 static void doubles_write(FILE *out, const double *values, int64_t count)

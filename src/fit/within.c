@@ -108,11 +108,15 @@ void within_project(const double *basis, int64_t count, int64_t columns, const d
     }
 }
 
+static bool vanishes(const double *left, int64_t columns)
+{
+    return !(dot(left, left, columns) > NOTHING * NOTHING);
+}
+
 double within_correlation(const double *a, const double *b, int64_t columns)
 {
-    const double square_a = dot(a, a, columns), square_b = dot(b, b, columns);
-    if (!(square_a > NOTHING * NOTHING) || !(square_b > NOTHING * NOTHING)) return NAN;
-    return dot(a, b, columns) / sqrt(square_a) / sqrt(square_b);
+    if (vanishes(a, columns) || vanishes(b, columns)) return NAN;
+    return dot(a, b, columns) / sqrt(dot(a, a, columns)) / sqrt(dot(b, b, columns));
 }
 
 double within_rank_correlation(const double *a, const double *b, const double *length,
@@ -128,7 +132,9 @@ double within_rank_correlation(const double *a, const double *b, const double *l
     within_ranks(b, count, rank_b);
     within_project(memory, count, columns, rank_a, left_a);
     within_project(memory, count, columns, rank_b, left_b);
-    const double correlation = within_correlation(left_a, left_b, columns);
+    double correlation = NAN;
+    if (!vanishes(left_b, columns))
+        correlation = vanishes(left_a, columns) ? 0 : within_correlation(left_a, left_b, columns);
     free(memory);
     return correlation;
 }

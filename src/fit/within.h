@@ -19,7 +19,8 @@ void within_project(const double *basis, int64_t count, int64_t columns, const d
 /* Of two vectors that are projected already; NaN where one of them is 0. */
 double within_correlation(const double *a, const double *b, int64_t columns);
 /* The rank correlation of a history's values; with `without_length` length and its square are taken
- * out of the ranks first.  NaN where it does not exist. */
+ * out of the ranks first.  0 where a's ranks have nothing left and b's have; NaN where b's have
+ * nothing left: constant, length and its square span all that 3 replies can differ in. */
 double within_rank_correlation(const double *a, const double *b, const double *length,
                                int64_t count, bool without_length);
 /* Of the pairs of replies whose `target` differs: adds their number to *pairs, and to *right those

@@ -50,6 +50,7 @@ struct source_figures source_figures(const struct probe_replies *replies,
             share[d * 4 + 2] += off * off;
             share[d * 4 + 3] += 1;
         }
+        if (!within_differ(value + first, n)) continue;
         const double r = within_rank_correlation(value + first, replies->length + first,
                                                  replies->length + first, n, false);
         if (!isfinite(r)) continue;
@@ -63,11 +64,11 @@ struct source_figures source_figures(const struct probe_replies *replies,
     return figures;
 }
 
-static bool has_metric(const double *metric, int64_t count)
+bool metric_known(const struct probe_replies *replies, const double *metric, int64_t history)
 {
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = replies->first[history]; i < replies->first[history + 1]; i++)
         if (!isfinite(metric[i])) return false;
-    return count > 0;
+    return replies->first[history + 1] > replies->first[history];
 }
 
 /* The metric of the replies that the value is greatest of. */
@@ -100,22 +101,25 @@ struct pair_figures pair_figures(const struct probe_replies *replies,
     double *sums[PAIR_SUMS];
     struct figure out[PAIR_SUMS];
     struct pair_figures figures = {.distinct = 0};
+    int64_t last = -1;
     for (int p = 0; p < PAIR_SUMS; p++) sums[p] = memory_allocate(dialogues * 2 * sizeof **sums);
     for (int64_t h = 0; h < replies->history_count; h++) {
         const int64_t first = replies->first[h], n = replies->first[h + 1] - first;
         const int64_t d = replies->dialogue[h];
         const double *x = value + first, *y = metric + first, *length = replies->length + first;
-        if ((only && !only[h]) || !has_metric(y, n)) continue;
+        if ((only && !only[h]) || !metric_known(replies, metric, h)) continue;
         const double best = best_of(x, y, n), random = mean_of(y, n);
         sum_add(sums[PAIR_BEST], d, best);
         sum_add(sums[PAIR_RANDOM], d, random);
         sum_add(sums[PAIR_GAIN], d, best - random);
         if (!within_differ(y, n)) continue;
         figures.distinct++;
+        figures.dialogues += d != last;
+        last = d;
         const double with = within_rank_correlation(x, y, length, n, false);
         const double without = within_rank_correlation(x, y, length, n, true);
-        sum_add(sums[PAIR_CORRELATION], d, isfinite(with) ? with : 0);
-        sum_add(sums[PAIR_WITHOUT], d, isfinite(without) ? without : 0);
+        sum_add(sums[PAIR_CORRELATION], d, with);
+        if (isfinite(without)) sum_add(sums[PAIR_WITHOUT], d, without);
         within_pairs(x, y, n, &sums[PAIR_RIGHT][d * 2], &sums[PAIR_RIGHT][d * 2 + 1]);
     }
     for (int p = 0; p < PAIR_SUMS; p++) {
@@ -131,19 +135,23 @@ struct pair_figures pair_figures(const struct probe_replies *replies,
     return figures;
 }
 
-void within_standardised(const struct probe_replies *replies, const double *value, double *out)
+void within_standardised(const struct probe_replies *replies, const double *value,
+                         const double *metric, double *out)
 {
-    double squares = 0;
+    double squares = 0, freedom = 0;
     for (int64_t h = 0; h < replies->history_count; h++) {
         const int64_t first = replies->first[h], n = replies->first[h + 1] - first;
-        if (n) squares += squares_off(value + first, n);
+        if (!metric_known(replies, metric, h)) continue;
+        squares += squares_off(value + first, n);
+        freedom += (double)(n - 1);
     }
-    const double freedom = (double)(replies->count - replies->history_count);
     const double deviation = squares > 0 && freedom > 0 ? sqrt(squares / freedom) : 1;
     for (int64_t h = 0; h < replies->history_count; h++) {
         const int64_t first = replies->first[h], n = replies->first[h + 1] - first;
-        const double mean = n ? mean_of(value + first, n) : 0;
-        for (int64_t i = first; i < first + n; i++) out[i] = (value[i] - mean) / deviation;
+        const bool known = metric_known(replies, metric, h);
+        const double mean = known ? mean_of(value + first, n) : 0;
+        for (int64_t i = first; !known && i < first + n; i++) out[i] = NAN;
+        for (int64_t i = first; known && i < first + n; i++) out[i] = (value[i] - mean) / deviation;
     }
 }
 

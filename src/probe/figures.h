@@ -26,12 +26,14 @@ struct source_figures {
 struct pair_figures {
     struct figure correlation; /* rank correlation within a history; 0 where the source is the same
                                 * for all */
-    struct figure without_length; /* the same, length and its square taken out of both ranks */
+    struct figure without_length; /* the same, length and its square taken out of both ranks;
+                                   * without the histories where that leaves the metric nothing */
     struct figure pairs_right;    /* share of pairs of replies that it orders as the metric does */
     struct figure best;   /* the metric of the reply that the source takes; ties: their mean */
     struct figure random; /* of a random one */
     struct figure gain;   /* best less random */
     int64_t distinct;     /* histories with two distinct outcomes or more */
+    int64_t dialogues;    /* that these are of */
 };
 
 struct source_figures source_figures(const struct probe_replies *replies,
@@ -40,8 +42,12 @@ struct source_figures source_figures(const struct probe_replies *replies,
 struct pair_figures pair_figures(const struct probe_replies *replies,
                                  const struct bootstrap *bootstrap, const double *value,
                                  const double *metric, const bool *only);
-/* out [count]: a reply's value less its history's mean, over the deviation within histories. */
-void within_standardised(const struct probe_replies *replies, const double *value, double *out);
+/* Whether all replies to a history have the metric. */
+bool metric_known(const struct probe_replies *replies, const double *metric, int64_t history);
+/* out [count]: a reply's value less its history's mean, over the deviation within the histories
+ * that have the metric; NaN in the others. */
+void within_standardised(const struct probe_replies *replies, const double *value,
+                         const double *metric, double *out);
 /* The mean over used histories [count], whose dialogues are given. */
 struct figure history_mean(const struct bootstrap *bootstrap, const double *value,
                            const int64_t *dialogue, int64_t count);

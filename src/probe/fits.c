@@ -50,6 +50,11 @@ status probe_fits_make(struct probe_data *data, const struct probe_column *targe
     }
     fit_problem_create(&data->replies, label, settings->sampling.seed, &out->problem);
     free(label);
+    if (!out->problem.used)
+        FAIL(STATUS_INPUT,
+             "--fit %s: no history has replies that differ in it beyond what their length "
+             "explains; take more candidates, a higher temperature or other data",
+             target->name);
     out->dialogue = memory_allocate((size_t)(out->problem.used + 1) * sizeof *out->dialogue);
     for (int64_t u = 0; u < out->problem.used; u++)
         out->dialogue[u] = data->replies.dialogue[out->problem.history[u]];

@@ -5,10 +5,21 @@
 #include "src/fit/within.h"
 #include "src/probe/verdict.h"
 #include "src/probe/words.h"
+#include "src/text/unicode.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* A text from outside, such as a path or a reply: what is no UTF-8 is U+FFFD. */
+static json_t *text_make(const char *text)
+{
+    struct text_buffer valid = {0};
+    utf8_append_repaired(&valid, text, strlen(text));
+    json_t *made = json_string(valid.data);
+    free(valid.data);
+    return made;
+}
 
 static void number_set(json_t *object, const char *name, double value)
 {
@@ -45,6 +56,7 @@ static json_t *pair_make(const struct maker *m, const struct source_figures *sou
     figure_set(object, "random", &pair.random);
     figure_set(object, "gain", &pair.gain);
     json_object_set_new(object, "distinct", json_integer(pair.distinct));
+    json_object_set_new(object, "dialogues", json_integer(pair.dialogues));
     json_object_set_new(object, "verdict", json_string(verdict_names[verdict_of(source, &pair)]));
     return object;
 }
@@ -72,8 +84,9 @@ static json_t *questions_make(const struct maker *m, const double *value)
         const struct pair_figures pair =
             pair_figures(&m->replies, &m->bootstrap, value, m->target->value, only);
         json_t *object = json_object();
-        json_object_set_new(object, "question", json_string(question[h]));
+        json_object_set_new(object, "question", text_make(question[h]));
         json_object_set_new(object, "distinct", json_integer(pair.distinct));
+        json_object_set_new(object, "dialogues", json_integer(pair.dialogues));
         figure_set(object, "without_length", &pair.without_length);
         figure_set(object, "pairs_right", &pair.pairs_right);
         figure_set(object, "gain", &pair.gain);
@@ -85,14 +98,14 @@ static json_t *questions_make(const struct maker *m, const double *value)
 }
 
 /* By kinds of question and of reply: means of the source and the target, in deviations within
- * histories. */
+ * histories; histories without the target are left out. */
 static json_t *kinds_make(const struct maker *m, const double *value)
 {
     enum { KINDS_MAX = 128 };
     struct {
         const char *question, *kind;
         double value, target;
-        int64_t replies, judged;
+        int64_t replies;
     } cell[KINDS_MAX];
     int cells = 0;
     json_t *list = json_array();
@@ -100,12 +113,10 @@ static json_t *kinds_make(const struct maker *m, const double *value)
     if (!m->data->kind) return list;
     double *source = memory_allocate((size_t)count * sizeof *source);
     double *target = memory_allocate((size_t)count * sizeof *target);
-    double *known = memory_allocate((size_t)count * sizeof *known);
-    for (int64_t i = 0; i < count; i++)
-        known[i] = isfinite(m->target->value[i]) ? m->target->value[i] : 0;
-    within_standardised(&m->replies, value, source);
-    within_standardised(&m->replies, known, target);
-    for (int64_t h = 0; h < histories; h++)
+    within_standardised(&m->replies, value, m->target->value, source);
+    within_standardised(&m->replies, m->target->value, m->target->value, target);
+    for (int64_t h = 0; h < histories; h++) {
+        if (!metric_known(&m->replies, m->target->value, h)) continue;
         for (int64_t i = m->replies.first[h]; i < m->replies.first[h + 1]; i++) {
             const char *question = m->data->question ? m->data->question[h] : "";
             int c = 0;
@@ -122,10 +133,11 @@ static json_t *kinds_make(const struct maker *m, const double *value)
             cell[c].target += target[i];
             cell[c].replies++;
         }
+    }
     for (int c = 0; c < cells; c++) {
         json_t *object = json_object();
-        json_object_set_new(object, "question", json_string(cell[c].question));
-        json_object_set_new(object, "kind", json_string(cell[c].kind));
+        json_object_set_new(object, "question", text_make(cell[c].question));
+        json_object_set_new(object, "kind", text_make(cell[c].kind));
         json_object_set_new(object, "replies", json_integer(cell[c].replies));
         number_set(object, "source", cell[c].value / (double)cell[c].replies);
         number_set(object, "target", cell[c].target / (double)cell[c].replies);
@@ -133,7 +145,6 @@ static json_t *kinds_make(const struct maker *m, const double *value)
     }
     free(source);
     free(target);
-    free(known);
     return list;
 }
 
@@ -175,6 +186,7 @@ static json_t *metric_make(const struct maker *m, const struct probe_column *met
     json_object_set_new(object, "name", json_string(metric->name));
     figure_set(object, "mean", &pair.random);
     json_object_set_new(object, "distinct", json_integer(pair.distinct));
+    json_object_set_new(object, "dialogues", json_integer(pair.dialogues));
     return object;
 }
 
@@ -245,8 +257,8 @@ json_t *probe_report(const struct probe_data *data, const struct probe_settings 
     struct maker m = {.data = data, .replies = probe_replies_of(data), .target = target};
     json_t *report = json_object(), *metrics = json_array(), *rows = json_array();
     bootstrap_create(&m.bootstrap, data->dialogues, settings->sampling.seed);
-    json_object_set_new(report, "model", json_string(model));
-    json_object_set_new(report, "data", json_string(path));
+    json_object_set_new(report, "model", text_make(model));
+    json_object_set_new(report, "data", text_make(path));
     json_object_set_new(report, "seed", json_integer(settings->sampling.seed));
     json_object_set_new(report, "dialogues", json_integer(data->dialogues));
     json_object_set_new(report, "histories", json_integer(m.replies.history_count));
@@ -257,7 +269,7 @@ json_t *probe_report(const struct probe_data *data, const struct probe_settings 
     number_set(report, "end_rate", data->end_rate);
     number_set(report, "distinct_replies", data->distinct);
     json_object_set_new(report, "target", json_string(target->name));
-    json_object_set_new(report, "by", json_string(settings->by));
+    json_object_set_new(report, "by", text_make(settings->by));
     for (int64_t k = 0; k < data->metric_count; k++)
         json_array_append_new(metrics, metric_make(&m, &data->metric[k]));
     for (int role = PROBE_SOURCE; role <= PROBE_FITTED; role++)

@@ -5,23 +5,24 @@
 #include <math.h>
 
 const char *const verdict_names[] = {"itself", "teaches", "hint",    "length",
-                                     "same",   "nothing", "against", "no outcomes"};
+                                     "same",   "nothing", "against", "too few dialogues",
+                                     "unknown"};
 
-/* Below this share within histories nothing is left for a group advantage but rounding and chance;
- * and so many histories with distinct outcomes are the least that anything is said of. */
+/* Below this share within histories nothing is left for a group advantage but rounding and chance.
+ */
 #define SHARE_LEAST 1e-3
-enum { HISTORIES_LEAST = 5 };
 
+/* NaN: there is no such figure, or all dialogues have the same but for rounding, which tells
+ * nothing of its error. */
 static double errors(const struct figure *figure)
 {
-    if (!isfinite(figure->value) || !(figure->error >= 0)) return 0;
-    if (figure->error > 0) return figure->value / figure->error;
-    return figure->value > 0 ? INFINITY : figure->value < 0 ? -INFINITY : 0;
+    if (figure->value == 0) return 0;
+    return figure->error > 1e-9 * fabs(figure->value) ? figure->value / figure->error : NAN;
 }
 
 enum verdict verdict_of(const struct source_figures *source, const struct pair_figures *pair)
 {
-    if (pair->distinct < HISTORIES_LEAST) return VERDICT_NO_OUTCOMES;
+    if (pair->dialogues < VERDICT_DIALOGUES) return VERDICT_FEW;
     if (!isfinite(source->within.value) || source->within.value < SHARE_LEAST ||
         source->varied == 0)
         return VERDICT_SAME;
@@ -29,6 +30,7 @@ enum verdict verdict_of(const struct source_figures *source, const struct pair_f
     const double without = errors(&pair->without_length), gain = errors(&pair->gain);
     const double with = errors(&pair->correlation);
     if (fabs(source->length.value) > 0.9999) return VERDICT_LENGTH;
+    if (isnan(without) || isnan(with) || isnan(gain)) return VERDICT_UNKNOWN;
     if (without > 3 && gain > 2) return VERDICT_TEACHES;
     if (without < -3) return VERDICT_AGAINST;
     if (fabs(with) > 3 && fabs(without) < 2) return VERDICT_LENGTH;

@@ -5,15 +5,18 @@
 #include "src/probe/figures.h"
 
 enum verdict {
-    VERDICT_ITSELF,     /* orders replies as the metric does, all of them */
-    VERDICT_TEACHES,    /* ranks replies beyond their length, and picks better ones */
-    VERDICT_HINT,       /* the same, less surely */
-    VERDICT_LENGTH,     /* what it knows is length */
-    VERDICT_SAME,       /* hardly differs between the replies of a history */
-    VERDICT_NOTHING,    /* nothing is seen */
-    VERDICT_AGAINST,    /* ranks better replies lower */
-    VERDICT_NO_OUTCOMES /* the replies of a history hardly differ in the metric */
+    VERDICT_ITSELF,  /* orders replies as the metric does, all of them */
+    VERDICT_TEACHES, /* ranks replies beyond their length, and picks better ones */
+    VERDICT_HINT,    /* the same, less surely */
+    VERDICT_LENGTH,  /* what it knows is length */
+    VERDICT_SAME,    /* hardly differs between the replies of a history */
+    VERDICT_NOTHING, /* nothing is seen */
+    VERDICT_AGAINST, /* ranks better replies lower */
+    VERDICT_FEW,     /* too few dialogues have replies that differ in the metric */
+    VERDICT_UNKNOWN  /* a figure has no error: all dialogues gave the same, or none did */
 };
+/* Dialogues with distinct outcomes below which nothing is said: an error over fewer is chance. */
+enum { VERDICT_DIALOGUES = 5 };
 extern const char *const verdict_names[]; /* "teaches", ... */
 
 enum verdict verdict_of(const struct source_figures *source, const struct pair_figures *pair);

@@ -2,6 +2,7 @@
 #include "src/probe/words.h"
 
 #include "src/base/memory.h"
+#include "src/probe/verdict.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -62,7 +63,7 @@ static void holes_say(const json_t *row, json_t *list)
     {
         const double value = number(one, "without_length"),
                      error = number(one, "without_length_error");
-        if (number(one, "distinct") >= 5 && isfinite(error) && value < error)
+        if (number(one, "dialogues") >= VERDICT_DIALOGUES && error > 0 && value < error)
             say(list,
                 "  but not for questions of the kind \"%s\" (%.3f, error %.3f): what it teaches "
                 "there is chance or worse.",
@@ -176,7 +177,8 @@ json_t *probe_words(const json_t *report)
                    "hardly differ between the replies of a history, so that nothing is left "
                    "to climb"},
                   {"against", "rank better replies lower"},
-                  {"nothing", "tell nothing that is seen here"}};
+                  {"nothing", "tell nothing that is seen here"},
+                  {"unknown", "have a figure without an error, so that nothing is known of them"}};
     json_t *list = json_array();
     const json_t *row, *metric;
     size_t i;
@@ -192,11 +194,12 @@ json_t *probe_words(const json_t *report)
             "%lld of %lld histories have replies that differ in %s: the others teach nothing "
             "under advantage: group.",
             distinct, histories, text_of(report, "target"));
-        if (names_of(report, "no outcomes", names, sizeof names))
+        if (names_of(report, "too few dialogues", names, sizeof names))
             say(list,
-                "That is too few to say anything of %s: try more candidates, a higher "
-                "temperature, easier or harder data.",
-                text_of(report, "target"));
+                "They are of %lld dialogues; below %d nothing is said of %s: take more dialogues, "
+                "more candidates, a higher temperature, easier or harder data.",
+                (long long)json_integer_value(json_object_get(metric, "dialogues")),
+                VERDICT_DIALOGUES, text_of(report, "target"));
     }
     json_array_foreach(json_object_get(report, "rows"), i, row) row_say(report, row, list);
     for (size_t k = 0; k < sizeof others / sizeof *others; k++)

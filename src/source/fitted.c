@@ -12,6 +12,13 @@ static status open_fit(const struct source_settings *settings, void **state)
     struct fit *fit = memory_allocate(sizeof *fit);
     struct fit_about about;
     status s = fit_read(settings->fit, fit, &about);
+    if (!s && fit->layout.statistic_count && !settings->all_heads) {
+        s = ERROR(
+            STATUS_INPUT,
+            "reward.fit: %s has columns of every head's attention; set attention.all_heads=true",
+            settings->fit);
+        fit_free(fit);
+    }
     if (s)
         free(fit);
     else

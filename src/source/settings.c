@@ -12,6 +12,7 @@ struct source_settings source_settings_of(const struct config *config)
     struct source_settings settings = {.seed = config->seed,
                                        .verify_form = config->verifier.form,
                                        .verify_extract = config->verifier.extract,
+                                       .all_heads = config->attention.all_heads,
                                        .command_seconds = config->reward.command_seconds};
     memcpy(settings.plugin, config->reward.plugin, sizeof settings.plugin);
     memcpy(settings.command, config->reward.command, sizeof settings.command);

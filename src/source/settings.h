@@ -3,6 +3,7 @@
 #ifndef REGARD_SOURCE_SETTINGS_H
 #define REGARD_SOURCE_SETTINGS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { SOURCE_TEXT_MAX = 1024 };
@@ -14,6 +15,7 @@ struct source_settings {
     char command[SOURCE_TEXT_MAX]; /* a command line for sh */
     double command_seconds;        /* of a call */
     char fit[SOURCE_TEXT_MAX];     /* a fit.json */
+    bool all_heads;                /* replies have statistics of every layer and head */
     int verify_form;               /* enum verify_form */
     int verify_extract;            /* enum answer_extract */
 };

@@ -60,6 +60,8 @@ static void a_rank_correlation_is_spearmans(void **state)
     const double same[] = {2, 2, 2, 2, 2};
     assert_true(isnan(within_rank_correlation(a, same, length, 5, false)));
     assert_true(isnan(within_rank_correlation(a, b, length, 1, false)));
+    /* One that is the same for all knows nothing of b: that is 0, not unknown. */
+    assert_float_equal(within_rank_correlation(same, b, length, 5, false), 0, 0);
 }
 
 static void what_length_explains_is_taken_out(void **state)
@@ -73,6 +75,19 @@ static void what_length_explains_is_taken_out(void **state)
     const double a[] = {1, 3, 2, 4, 6, 5}, b[] = {1, 2, 4, 3, 6, 5};
     const double expected = 0.15918897764697298;
     assert_float_equal(within_rank_correlation(a, b, length, 6, true), expected, 1e-9);
+}
+
+static void three_replies_of_different_length_leave_nothing_beside_it(void **state)
+{
+    (void)state;
+    const double length[] = {4, 9, 6, 7}, a[] = {1, 3, 2, 4}, b[] = {2, 1, 3, 4};
+    assert_true(isnan(within_rank_correlation(a, b, length, 2, true)));
+    assert_true(isnan(within_rank_correlation(a, b, length, 3, true)));
+    /* Of four one direction is left: the correlation is 1 or -1. */
+    assert_float_equal(fabs(within_rank_correlation(a, b, length, 4, true)), 1, 1e-9);
+    /* What is the same for all is 0 there too. */
+    const double same[] = {5, 5, 5, 5};
+    assert_float_equal(within_rank_correlation(same, b, length, 4, true), 0, 0);
 }
 
 static void pairs_count_ties_as_halves(void **state)
@@ -93,6 +108,7 @@ int main(void)
         cmocka_unit_test(bases_are_orthonormal_and_see_neither_constants_nor_length_nor_its_square),
         cmocka_unit_test(a_rank_correlation_is_spearmans),
         cmocka_unit_test(what_length_explains_is_taken_out),
+        cmocka_unit_test(three_replies_of_different_length_leave_nothing_beside_it),
         cmocka_unit_test(pairs_count_ties_as_halves)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

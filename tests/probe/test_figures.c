@@ -150,9 +150,70 @@ static void a_metric_without_outcomes_gives_no_verdict(void **state)
     const struct source_figures source = source_figures(&replies, &bootstrap, noise);
     const struct pair_figures pair = pair_figures(&replies, &bootstrap, noise, same, NULL);
     assert_int_equal(pair.distinct, 4);
-    assert_int_equal(verdict_of(&source, &pair), VERDICT_NO_OUTCOMES);
+    assert_int_equal(pair.dialogues, 2);
+    assert_int_equal(verdict_of(&source, &pair), VERDICT_FEW);
     /* Of 198 histories with the metric 194 are all right, 4 have one right reply of 8. */
     assert_float_equal(pair.random.value, (194 + 4.0 / 8) / 198, 1e-12);
+}
+
+static void four_dialogues_are_too_few_and_the_same_in_all_is_unknown(void **state)
+{
+    (void)state;
+    enum { TURNS = 10, N = 50 * 4 };
+    static const double x[] = {1, 3, 2, 4}, y[] = {2, 1, 3, 4};
+    int64_t begin[51], of[50];
+    double value[N], target[N], long_[N];
+    for (int64_t h = 0; h < 50; h++) {
+        begin[h] = h * 4;
+        begin[h + 1] = (h + 1) * 4;
+        of[h] = h / TURNS;
+        for (int64_t i = 0; i < 4; i++) {
+            value[h * 4 + i] = x[i];
+            target[h * 4 + i] = y[i];
+            long_[h * 4 + i] = 5;
+        }
+    }
+    /* Histories enough, all of one dialogue: an error of 0 is no certainty. */
+    for (int dialogues = 1; dialogues <= 5; dialogues++) {
+        const struct probe_replies some = {dialogues * TURNS * 4, dialogues * TURNS, begin, of,
+                                           long_};
+        struct bootstrap drawn;
+        bootstrap_create(&drawn, dialogues, 1);
+        const struct source_figures source = source_figures(&some, &drawn, value);
+        const struct pair_figures pair = pair_figures(&some, &drawn, value, target, NULL);
+        assert_int_equal(pair.dialogues, dialogues);
+        assert_int_equal(verdict_of(&source, &pair), dialogues < 5 ? VERDICT_FEW : VERDICT_UNKNOWN);
+        bootstrap_free(&drawn);
+    }
+}
+
+static void lengths_that_explain_all_do_not_make_every_source_length(void **state)
+{
+    (void)state;
+    /* Three replies a history: nothing is left beside length and its square. */
+    enum { N = 60 };
+    int64_t begin[21], of[20];
+    double value[N], target[N], long_[N];
+    uint32_t seed = 3;
+    for (int64_t h = 0; h < 20; h++) {
+        begin[h] = h * 3;
+        begin[h + 1] = (h + 1) * 3;
+        of[h] = h;
+        for (int64_t i = h * 3; i < h * 3 + 3; i++) {
+            target[i] = uniform(&seed);
+            value[i] = target[i] + 0.5 * uniform(&seed);
+            long_[i] = 3 + (double)((i * 7) % 11);
+        }
+    }
+    const struct probe_replies three = {N, 20, begin, of, long_};
+    struct bootstrap drawn;
+    bootstrap_create(&drawn, 20, 1);
+    const struct source_figures source = source_figures(&three, &drawn, value);
+    const struct pair_figures pair = pair_figures(&three, &drawn, value, target, NULL);
+    assert_true(pair.correlation.value > 3 * pair.correlation.error);
+    assert_true(isnan(pair.without_length.value));
+    assert_int_equal(verdict_of(&source, &pair), VERDICT_UNKNOWN);
+    bootstrap_free(&drawn);
 }
 
 static void some_histories_alone_are_those_of_the_list(void **state)
@@ -171,7 +232,7 @@ static void standardised_values_have_mean_0_in_a_history_and_deviation_1_within(
 {
     (void)state;
     double value[COUNT], squares = 0;
-    within_standardised(&replies, metric, value);
+    within_standardised(&replies, metric, metric, value);
     for (int64_t h = 0; h < HISTORIES; h++) {
         double sum = 0;
         for (int64_t i = first[h]; i < first[h + 1]; i++) {
@@ -181,6 +242,15 @@ static void standardised_values_have_mean_0_in_a_history_and_deviation_1_within(
         assert_float_equal(sum, 0, 1e-10);
     }
     assert_float_equal(squares / (COUNT - HISTORIES), 1, 1e-10);
+    /* Histories without the metric enter in nothing: the others' values are as if they were not
+     * there. */
+    double some[COUNT];
+    for (int64_t i = 0; i < COUNT; i++) some[i] = i < first[HISTORIES / 2] ? metric[i] : NAN;
+    within_standardised(&replies, metric, some, value);
+    squares = 0;
+    for (int64_t i = 0; i < first[HISTORIES / 2]; i++) squares += value[i] * value[i];
+    assert_float_equal(squares / (double)(COUNT - HISTORIES) * 2, 1, 1e-10);
+    assert_true(isnan(value[COUNT - 1]));
 }
 
 static double second(const double *total)
@@ -218,6 +288,8 @@ int main(void)
         cmocka_unit_test(length_is_told_though_it_correlates),
         cmocka_unit_test(what_belongs_to_the_history_alone_is_told),
         cmocka_unit_test(a_metric_without_outcomes_gives_no_verdict),
+        cmocka_unit_test(four_dialogues_are_too_few_and_the_same_in_all_is_unknown),
+        cmocka_unit_test(lengths_that_explain_all_do_not_make_every_source_length),
         cmocka_unit_test(some_histories_alone_are_those_of_the_list),
         cmocka_unit_test(standardised_values_have_mean_0_in_a_history_and_deviation_1_within),
         cmocka_unit_test(an_error_is_that_of_the_dialogues_mean)};

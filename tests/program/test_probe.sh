@@ -48,7 +48,20 @@ expect_status 0 "$regard" train "${settings[@]}" --run "$work/run"
 expect_status 0 run/mpirun -np 3 "$regard" train "${settings[@]}" --set roles.learners=2 --run "$work/ranks"
 expect_equal_metrics "$work/run/metrics.jsonl" "$work/ranks/metrics.jsonl"
 
+# one dialogue has no error to be sure by; a path that is no UTF-8 harms neither text nor page
+odd=$work/od$'\xff'd.jsonl
+expect_status 0 "$regard" import-data --data synthetic:1:1:8000 --out "$odd"
+expect_status 0 "$regard" probe --config $tiny --model "$model" --data "$odd" --out "$work/odd"
+grep -q 'of 1 dialogues; below 5 nothing is said' "$work/out" || fail "one dialogue has verdicts"
+! grep -q '"verdict": "\(teaches\|itself\|length\|against\)"' "$work/odd/probe.json" ||
+    fail "one dialogue has a verdict"
+grep -qF "od"$'\xef\xbf\xbd'"d.jsonl" "$work/odd/probe.html" || fail "the page does not name its data"
+
 # lines about what cannot be; nothing is left
+expect_status 1 "${probe[@]}" --out "$work/bad" --set rollout.temperature=0 --fit chrf
+expect_line "--fit chrf: no history has replies that differ in it"
+expect_status 1 "${probe[@]}" --out "$work/bad" --set probe.candidates=3
+expect_line "probe.candidates"
 expect_status 1 "${probe[@]}" --out "$work/bad" --fit chorf
 expect_line "--fit chorf" "rouge_l, chrf"
 expect_status 1 "${probe[@]}" --out "$work/bad" --set probe.columns=wurds
@@ -58,6 +71,9 @@ expect_line "dialogues have a history whose replies differ in the target; a fit 
 expect_status 1 "${probe[@]}" --out "$work/bad" --set "probe.kind=("
 expect_line "probe.kind"
 [ ! -e "$work/bad" ] || fail "a failed probe left $(ls "$work/bad")"
+expect_status 1 "$regard" train --config $tiny --set reward.sources=fitted \
+    --set "reward.fit=$work/one/fit.json" --run "$work/bad"
+expect_line "has columns of every head's attention; set attention.all_heads=true"
 expect_status 1 "$regard" train --config $tiny --set reward.sources=fitted --run "$work/bad"
 expect_line "the source fitted reads reward.fit"
 expect_status 1 "$regard" train --config $tiny --set "reward.fit=$work/null/fit.json" --run "$work/bad"
