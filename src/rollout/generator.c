@@ -145,8 +145,6 @@ static status limits_set(struct generator *g, const struct rollout_settings *set
                                       .steps = size_grown(now->steps, need->steps, false),
                                       .turns = size_grown(now->turns, need->turns, more),
                                       .longest = size_grown(now->longest, need->longest, more)};
-    const void *inputs = g->capture.inputs.data, *results = g->results.device.data;
-    const void *rows = g->heads.rows.data, *kept = g->heads.kept.data;
     TRY(capture_reserve(&g->capture, limits.tokens, limits.rows));
     const struct statistic_sizes sizes = generator_sizes(g, settings, limits.turns);
     TRY(results_reserve(&g->results, limits.rows * limits.steps, &sizes));
@@ -154,10 +152,12 @@ static status limits_set(struct generator *g, const struct rollout_settings *set
     for (int i = 0; i < 2; i++)
         TRY(host_buffer_reserve(model_queue(g->model), &g->polled[i],
                                 (size_t)(limits.rows * limits.steps) * sizeof(int32_t)));
-    if (inputs != g->capture.inputs.data || results != g->results.device.data ||
-        rows != g->heads.rows.data || kept != g->heads.kept.data ||
-        memcmp(&limits, &g->limits, sizeof limits) != 0)
+    const void *laid[GENERATOR_SHARED] = {g->capture.inputs.data, g->results.device.data,
+                                          g->heads.rows.data, g->heads.kept.data,
+                                          g->heads.ended.data};
+    if (memcmp(laid, g->laid, sizeof laid) != 0 || memcmp(&limits, &g->limits, sizeof limits) != 0)
         g->layout++;
+    memcpy(g->laid, laid, sizeof laid);
     g->limits = limits;
     return NULL;
 }

@@ -14,6 +14,9 @@ struct generator_limits {
     int64_t longest; /* tokens of a history, where every head is read */
 };
 
+/* Buffers that steps write to and scoring lets grow too. */
+enum { GENERATOR_SHARED = 5 };
+
 struct generator {
     struct model *model;
     struct model_decoder *decoder; /* NULL for a model without one */
@@ -26,7 +29,8 @@ struct generator {
     /* Where the queue has graphs: steps are recorded, and the limits only grow. */
     bool graphs;
     struct generator_limits limits;
-    int64_t layout; /* changes with the limits and when memory moves */
+    int64_t layout;                     /* changes with the limits and when memory moves */
+    const void *laid[GENERATOR_SHARED]; /* where the shared buffers were at the last generation */
     struct step_graphs recorded;
     struct host_buffer polled[2]; /* tokens on their way to the host */
 };

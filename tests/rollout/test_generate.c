@@ -367,6 +367,31 @@ static void steps_are_recorded_anew_when_limits_grow_or_settings_change(void **s
     generator_destroy(graphs);
 }
 
+/* Scoring more and longer replies moves the arrays that recorded steps write to. */
+static void steps_are_recorded_anew_after_scoring_moved_their_arrays(void **state)
+{
+    struct fixture *f = *state;
+    if (!f->q->op->graph_begin) skip();
+    struct config config = f->config, longer = f->config;
+    struct reply large[ROWS], scored[ROWS];
+    struct generator *graphs;
+    config.infer.batch = longer.infer.batch = ROWS;
+    config.rollout.max_new_tokens = STEPS / 3;
+    longer.rollout.max_new_tokens = 2 * STEPS;
+    generate(f, &longer, ROWS, large);
+    CHECK(generator_create(f->model, statistics_of(model_shape(f->model), true), &graphs));
+    two_turns_agree(f, graphs, &config, CANDIDATES);
+    const int64_t layout = graphs->layout, recordings = graphs->recorded.recordings;
+    score(f, graphs, &longer, ROWS, large, scored);
+    check_equal(scored, large);
+    two_turns_agree(f, graphs, &config, CANDIDATES);
+    assert_true(graphs->layout > layout);
+    assert_true(graphs->recorded.recordings > recordings);
+    replies_free(large);
+    replies_free(scored);
+    generator_destroy(graphs);
+}
+
 /* Every reply is one token: the end, as soon as it is seen that all have it. */
 static void a_batch_whose_rows_all_end_at_once_stops(void **state)
 {
@@ -428,6 +453,7 @@ int main(void)
         cmocka_unit_test(recorded_steps_have_the_bits_of_calls_and_are_recorded_once),
         cmocka_unit_test(a_step_that_cannot_be_recorded_costs_its_own_kind_alone),
         cmocka_unit_test(steps_are_recorded_anew_when_limits_grow_or_settings_change),
+        cmocka_unit_test(steps_are_recorded_anew_after_scoring_moved_their_arrays),
         cmocka_unit_test(a_batch_whose_rows_all_end_at_once_stops),
         cmocka_unit_test(more_layers_than_the_decoder_has_are_refused),
     };
