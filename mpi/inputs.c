@@ -108,7 +108,8 @@ status run_inputs_of(const struct config *config, bool models, struct run_inputs
     } files[] = {{"data.train", config->data.train},
                  {"data.valid", config->data.valid},
                  {"salience.keywords", config->salience.keywords},
-                 {"reward.plugin", config->reward.plugin}};
+                 {"reward.plugin", config->reward.plugin},
+                 {"reward.fit", config->reward.fit}};
     memset(out, 0, sizeof *out);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char hex[SHA256_HEX];

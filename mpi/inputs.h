@@ -1,4 +1,4 @@
-/* What a run is made from besides its settings: hashes of data, tokenizer, models and plugin, by
+/* What a run is made from besides its settings: hashes of data, tokenizer, models, plugin and fit, by
  * the names of the keys that say where they lie.  Ranks compare them at the start, a resumed run
  * with its checkpoint. */
 #ifndef REGARD_MPI_INPUTS_H

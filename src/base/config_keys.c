@@ -249,7 +249,7 @@ const struct config_key config_keys[] = {
          "the command line of a program of yours that answers JSON lines, for the source command"),
     NUMBER("reward.command_seconds", reward.command_seconds, 0.001, 1e9, "60", RESUME_FREE,
            "most time of reward.command for all replies of a turn, its start included"),
-    TEXT("reward.fit", reward.fit, "", RESUME_SAME,
+    TEXT("reward.fit", reward.fit, "", RESUME_FREE_BUT_SYNTHETIC,
          "of the source fitted: a fit.json of regard probe --fit"),
     CHOICE("reward.scale", reward.scale, "none|running|within", "running", RESUME_SAME,
            "divisor of each term: 1, its running deviation, or that within candidates"),

@@ -57,6 +57,17 @@ grep -q 'of 1 dialogues; below 5 nothing is said' "$work/out" || fail "one dialo
     fail "one dialogue has a verdict"
 grep -qF "od"$'\xef\xbf\xbd'"d.jsonl" "$work/odd/probe.html" || fail "the page does not name its data"
 
+# all ranks read one fit, and a run goes on with the fit that it began with, wherever it lies
+settings+=(--set train.updates=3)
+cp "$work/null/fit.json" "$work/fit.json"
+expect_status 1 run/mpirun -np 1 "$regard" train "${settings[@]}" --run "$work/other" : \
+    -np 1 "$regard" train "${settings[@]}" --set "reward.fit=$work/one/fit.json" --run "$work/other"
+expect_said_once "what reward.fit names has the hash"
+expect_status 1 "$regard" train "${settings[@]}" --set "reward.fit=$work/one/fit.json" --run "$work/run" --resume
+expect_said_once "the contents of reward.fit are not what this run began with"
+expect_said "--change reward.fit=FILE"
+expect_status 0 "$regard" train "${settings[@]}" --set "reward.fit=$work/fit.json" --run "$work/run" --resume
+
 # lines about what cannot be; nothing is left
 expect_status 1 "${probe[@]}" --out "$work/bad" --set rollout.temperature=0 --fit chrf
 expect_line "--fit chrf: no history has replies that differ in it"
