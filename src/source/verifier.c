@@ -27,10 +27,12 @@ static char *const *slots_of(const struct source_reply *reply)
     return reply->line->slots && reply->message >= 0 ? reply->line->slots[reply->message] : NULL;
 }
 
-/* The line's answer is that of its last reply. */
+/* The line's answer is that of its last reply, which a line that ends in a user turn has not: then
+ * of the one that follows.  Nobody says what is right of replies that a rollout gives later. */
 static bool answered_here(const struct source_reply *reply)
 {
-    return reply->message < 0 || reply->message == reply->line->message_count - 1;
+    const int64_t all = reply->line->message_count;
+    return reply->message >= 0 ? reply->message == all - 1 : reply->message_count == all;
 }
 
 static double verify(const struct judgement *judgement, const struct source_reply *reply)

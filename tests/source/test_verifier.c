@@ -6,9 +6,11 @@
 
 #include <stdlib.h>
 
-/* The value of `source`, alone in reward.sources, for one reply to a line. */
-static double value_of(const char *source, const char *form, const char *extract,
-                       const struct dialogue *line, int64_t message, const char *text)
+/* The value of `source`, alone in reward.sources, for one reply to `said` messages, whose gold one
+ * is the line's `message`. */
+static double value_after(const char *source, const char *form, const char *extract,
+                          const struct dialogue *line, int64_t message, int64_t said,
+                          const char *text)
 {
     struct config config;
     char assignment[256];
@@ -23,11 +25,20 @@ static double value_of(const char *source, const char *form, const char *extract
     const struct source_settings settings = source_settings_of(&config);
     const struct reward_settings reward = reward_settings_of(&config);
     struct source_set *sources;
-    const struct source_reply reply = {.line = line, .message = message, .text = text};
+    const struct source_reply reply = {
+        .line = line, .message = message, .message_count = said, .text = text};
     assert_done(sources_open(&settings, &reward, &sources));
     assert_done(sources_compute(sources, &reply, 1, terms, NULL));
     sources_close(sources);
     return terms[0][0];
+}
+
+/* As the line has it: a reply without a gold one follows its last message. */
+static double value_of(const char *source, const char *form, const char *extract,
+                       const struct dialogue *line, int64_t message, const char *text)
+{
+    return value_after(source, form, extract, line, message,
+                       message < 0 ? line->message_count : message, text);
 }
 
 static double verified(const char *form, const char *extract, const struct dialogue *line,
@@ -82,6 +93,9 @@ static void an_answer_is_of_the_lines_last_reply(void **state)
     assert_close(value_of("verifier", "auto", "flexible", &line, 3, "7"), 1);
     assert_close(value_of("verifier", "auto", "flexible", &line, 1, "7"), 0);
     assert_close(value_of("verifier", "auto", "flexible", &line, -1, "7"), 1);
+    /* a rollout that goes on after the data's end */
+    assert_close(value_after("verifier", "auto", "flexible", &line, -1, 5, "7"), 0);
+    assert_close(value_after("verifier", "auto", "flexible", &line, -1, 2, "7"), 0);
 }
 
 static struct source_set *set_of(const char *sources)
