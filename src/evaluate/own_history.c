@@ -70,16 +70,22 @@ static status prompt_make(const struct rollout_settings *settings, const struct 
     return prompt_from_history(talk->history, settings, &turns->prompts[i]);
 }
 
-/* Turns `list` [count], at most a batch, are answered; their replies come into the histories. */
+/* Turns `list` [count], at most a batch, are answered; their replies come into the histories.  The
+ * generator reads the histories of these alone, not of the turns between them. */
 static status batch_answer(struct generator *generator, const struct rollout_settings *settings,
                            const struct own_turns *turns, struct own_histories *own,
                            const int64_t *list, int64_t count)
 {
     struct reply_row *rows = memory_allocate((size_t)count * sizeof *rows);
+    struct prompt *prompts = memory_allocate((size_t)count * sizeof *prompts); /* borrowed */
     struct reply *replies = memory_allocate((size_t)count * sizeof *replies);
-    for (int64_t k = 0; k < count; k++) rows[k] = turns->rows[list[k]];
-    status s = generate_replies(generator, settings, RANDOM_SAMPLING, turns->prompts, rows, count,
-                                replies);
+    for (int64_t k = 0; k < count; k++) {
+        prompts[k] = turns->prompts[list[k]];
+        rows[k] = turns->rows[list[k]];
+        rows[k].prompt = (int32_t)k;
+    }
+    status s =
+        generate_replies(generator, settings, RANDOM_SAMPLING, prompts, rows, count, replies);
     for (int64_t k = 0; k < count; k++) turns->replies[list[k]] = replies[k];
     for (int64_t k = 0; !s && k < count; k++) {
         struct talk *talk = &own->talks[own->talk_of[list[k]]];
@@ -88,6 +94,7 @@ static status batch_answer(struct generator *generator, const struct rollout_set
         talk->next++;
     }
     free(replies);
+    free(prompts);
     free(rows);
     return s;
 }
