@@ -33,7 +33,8 @@ static status sources_check(const struct config *config)
         FAIL(STATUS_INPUT, "the source fitted reads reward.fit, a fit.json of regard probe --fit; "
                            "give one");
     if (!listed[SOURCE_FITTED] && config->reward.fit[0])
-        FAIL(STATUS_INPUT, "reward.fit is of the source fitted, which reward.sources does not list");
+        FAIL(STATUS_INPUT,
+             "reward.fit is of the source fitted, which reward.sources does not list");
     return NULL;
 }
 
@@ -55,12 +56,14 @@ static status own_sources_check(const struct config *config, enum config_scope s
     TRY(own_source_check(config, SOURCE_COMMAND, "command", "reward.command", command));
     if (strpbrk(command, "\n\r"))
         FAIL(STATUS_INPUT, "reward.command must be one line; put a longer script into a file");
+    /* A rank's replies go to the others after its last turn. */
+    const int64_t turns = config->rollout.turns;
     if (scope == CONFIG_TRAIN && command[0] &&
-        config->reward.command_seconds >= config->watchdog.seconds)
+        config->reward.command_seconds * (double)turns >= config->watchdog.seconds)
         FAIL(STATUS_INPUT,
-             "reward.command_seconds (%g) must be below watchdog.seconds (%g), after which the "
-             "other ranks give this one up",
-             config->reward.command_seconds, config->watchdog.seconds);
+             "reward.command_seconds (%g) times rollout.turns (%lld) must be below "
+             "watchdog.seconds (%g), after which the other ranks give this one up",
+             config->reward.command_seconds, (long long)turns, config->watchdog.seconds);
     return NULL;
 }
 

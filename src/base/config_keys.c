@@ -248,7 +248,8 @@ const struct config_key config_keys[] = {
     TEXT("reward.command", reward.command, "", RESUME_CHANGE,
          "the command line of a program of yours that answers JSON lines, for the source command"),
     NUMBER("reward.command_seconds", reward.command_seconds, 0.001, 1e9, "60", RESUME_FREE,
-           "most time of reward.command for all replies of a turn, its start included"),
+           "most time of reward.command for all replies of a turn, its start included; times "
+           "rollout.turns below watchdog.seconds"),
     TEXT("reward.fit", reward.fit, "", RESUME_FREE_BUT_SYNTHETIC,
          "of the source fitted: a fit.json of regard probe --fit"),
     CHOICE("reward.scale", reward.scale, "none|running|within", "running", RESUME_SAME,

@@ -159,6 +159,9 @@ static void contradictions_are_refused(void **unused)
         {{"reward.sources=command", "reward.command=cat", "reward.command_seconds=600"},
          "below watchdog.seconds (600)",
          CONFIG_TRAIN},
+        {{"reward.sources=command", "reward.command=cat", "reward.command_seconds=200"},
+         "reward.command_seconds (200) times rollout.turns (3) must be below",
+         CONFIG_TRAIN},
     };
     struct config good;
     config_defaults(&good);
