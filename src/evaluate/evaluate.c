@@ -162,8 +162,9 @@ static struct turn_key key_of(const struct held_out *h, int64_t i)
     return (struct turn_key){h->dialogue[i]->line, h->prompts[i].turn, 0, 0};
 }
 
+/* The sources are asked for a batch of replies at once. */
 static status sources_ask(struct source_set *sources, const struct language *language,
-                          struct held_out *h)
+                          int64_t batch, struct held_out *h)
 {
     struct judged *judged = memory_allocate((size_t)h->count * sizeof *judged);
     for (int64_t i = 0; i < h->count; i++) {
@@ -177,7 +178,10 @@ static status sources_ask(struct source_set *sources, const struct language *lan
         if (h->own)
             judged[i].messages = own_histories_messages(h->own, i, &judged[i].message_count);
     }
-    status s = replies_judge(sources, language->tokenizer, judged, h->count, h->terms, NULL);
+    status s = NULL;
+    for (int64_t at = 0; !s && at < h->count; at += batch)
+        s = replies_judge(sources, language->tokenizer, judged + at,
+                          h->count - at < batch ? h->count - at : batch, h->terms + at, NULL);
     free(judged);
     return s;
 }
@@ -298,7 +302,7 @@ status evaluate(struct generator *generator, const struct evaluate_settings *set
     for (int64_t i = 0; !s && i < h.count; i++)
         s = tokenizer_decode(language->tokenizer, h.replies[i].tokens, h.replies[i].count, true,
                              &h.texts[i]);
-    if (!s) s = sources_ask(sources, language, &h);
+    if (!s) s = sources_ask(sources, language, sampling->batch, &h);
     if (!s) s = replies_measure(&sampling->reward, &h, out);
     out->replies = h.count;
     if (!s && samples) s = samples_write(&sampling->reward, language->tokenizer, &h, samples);

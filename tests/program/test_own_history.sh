@@ -33,3 +33,26 @@ measure judged --set eval.history=own --set reward.sources=command \
 messages() { grep -o '"messages":.*,"reply":"\([^"\\]\|\\.\)*"' "$1" | LC_ALL=C sed 's/\xef\xbf\xbd//g' | sort; }
 [ -s "$work/asked" ] || fail "nothing was asked"
 expect_same "what a source reads" "$(messages "$work/judged.jsonl")" "$(messages "$work/asked")"
+
+# A command is asked for a batch of replies at once, not for all that are held out.
+cat >"$work/counts.sh" <<'END'
+ids=()
+while :; do
+    status=0
+    IFS= read -r -t 0.3 line || status=$?
+    if [ $status = 0 ]; then
+        line=${line#*\"id\":\"}
+        ids+=("${line%%\"*}")
+    elif [ $status -le 128 ]; then
+        exit
+    elif [ ${#ids[@]} != 0 ]; then
+        echo ${#ids[@]} >>"$1"
+        printf '{"id":"%s","reward":1}\n' "${ids[@]}"
+        ids=()
+    fi
+done
+END
+measure counted --set infer.batch=6 --set reward.sources=command --set reward.command="bash $work/counts.sh $work/counts"
+all=$(wc -l <"$work/counted.jsonl")
+[ "$all" -gt 6 ] && [ "$all" = $(($(paste -sd+ "$work/counts"))) ] || fail "$all replies, asked: $(cat "$work/counts")"
+[ "$(sort -n "$work/counts" | tail -1)" = 6 ] || fail "asked for more than a batch: $(cat "$work/counts")"
