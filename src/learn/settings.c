@@ -47,13 +47,21 @@ struct learn_settings learn_settings_of(const struct config *config)
     };
 }
 
-struct learn_limits learn_limits_of(const struct config *config)
+/* The most spans of a reply: blocks, or what a source of the user's may cut, down to tokens. */
+static int64_t spans_most(const struct config *config)
 {
     const int64_t reply = config->rollout.max_new_tokens;
-    return (struct learn_limits){
-        .spans = config->task == TASK_REASONING ? blocks_most(reply, config->cot.block) : 1,
-        .turns = config->rollout.dialogues * config->rollout.turns * config->rollout.candidates,
-        .longest_history = config->history.max_tokens,
-        .longest_reply = reply,
-        .cuts = 2 * config->rollout.turns};
+    const bool *listed = config->reward.sources.listed;
+    if (config->task == TASK_REASONING) return blocks_most(reply, config->cot.block);
+    return listed[SOURCE_PLUGIN] || listed[SOURCE_COMMAND] ? reply : 1;
+}
+
+struct learn_limits learn_limits_of(const struct config *config)
+{
+    return (struct learn_limits){.spans = spans_most(config),
+                                 .turns = config->rollout.dialogues * config->rollout.turns *
+                                          config->rollout.candidates,
+                                 .longest_history = config->history.max_tokens,
+                                 .longest_reply = config->rollout.max_new_tokens,
+                                 .cuts = 2 * config->rollout.turns};
 }
