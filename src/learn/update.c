@@ -31,29 +31,39 @@ static double mean_of(const float *values, int64_t count)
     return count ? term_mean(values, count) : 0;
 }
 
-/* The reward of a turn's span; value: the critic's before it. */
-static struct batch_item item_of_span(const struct learner *l, const struct experience *experience,
+/* What is of the whole reply, in each of its spans. */
+static struct batch_item item_of_reply(const struct experience *experience,
+                                       const struct experience_turn *turn,
+                                       const struct learn_turn *learn)
+{
+    struct batch_item item = {.key = {experience->dialogue, turn->turn + 1, turn->candidate, 0},
+                              .reply_tokens = turn->reply_length,
+                              .visible = turn->visible_count,
+                              .salient = turn->salient_count,
+                              .token_entropy = mean_of(turn->token_entropy, turn->reply_length),
+                              .distinct_2 =
+                                  distinct_bigrams(turn->reply_tokens, turn->reply_length),
+                              .spans = (int32_t)experience_spans(turn),
+                              .chosen = turn->chosen,
+                              .ended = turn->ended,
+                              .answered = turn->answered};
+    for (int32_t t = 0; learn->logp_ref && t < turn->reply_length; t++)
+        item.kl_sum += (double)learn->logp_old[t] - (double)learn->logp_ref[t];
+    return item;
+}
+
+/* The reward of a span of the reply; value: the critic's before it. */
+static struct batch_item item_of_span(const struct learner *l, const struct batch_item *reply,
                                       const struct experience_turn *turn, int64_t span_index,
                                       const struct learn_turn *learn, double value)
 {
     const struct experience_span span = experience_span(turn, span_index);
-    struct batch_item item = {
-        .key = {experience->dialogue, turn->turn + 1, turn->candidate, (int32_t)span_index},
-        .span = {.begin = span.begin, .end = span.end},
-        .reply_tokens = turn->reply_length,
-        .visible = turn->visible_count,
-        .salient = turn->salient_count,
-        .value = value,
-        .token_entropy = mean_of(turn->token_entropy, turn->reply_length),
-        .distinct_2 = distinct_bigrams(turn->reply_tokens, turn->reply_length),
-        .spans = (int32_t)experience_spans(turn),
-        .chosen = turn->chosen,
-        .ended = turn->ended,
-        .answered = turn->answered};
+    struct batch_item item = *reply;
+    item.key.span = (int32_t)span_index;
+    item.span = (struct span){.begin = span.begin, .end = span.end};
+    item.value = value;
     item.answer = turn->answered && span_index + 1 == item.spans;
     memcpy(item.terms, span.terms, sizeof item.terms);
-    for (int32_t t = 0; learn->logp_ref && t < turn->reply_length; t++)
-        item.kl_sum += (double)learn->logp_old[t] - (double)learn->logp_ref[t];
     if (learn->logp_ref && l->settings.kl_in == KL_IN_REWARD)
         item.kl_reward = reward_kl(&l->settings.reward, learn->logp_old + span.begin,
                                    learn->logp_ref + span.begin, span.end - span.begin);
@@ -193,10 +203,13 @@ static status slice_read(struct learner *l, struct experience *const *experience
     if (l->critic) TRY(learner_values(l, slice->spans.turns, slice->spans.count, slice->values));
     int64_t i = 0, at = 0;
     for (int64_t e = 0; e < count; e++)
-        for (int64_t k = 0; k < experiences[e]->turn_count; k++, i++)
+        for (int64_t k = 0; k < experiences[e]->turn_count; k++, i++) {
+            const struct experience_turn *turn = &experiences[e]->turns[k];
+            const struct batch_item reply = item_of_reply(experiences[e], turn, &slice->turns[i]);
             for (int64_t span = 0; span < slice->span_count[i]; span++, at++)
-                slice->items[at] = item_of_span(l, experiences[e], &experiences[e]->turns[k], span,
-                                                &slice->turns[i], slice->values[at]);
+                slice->items[at] =
+                    item_of_span(l, &reply, turn, span, &slice->turns[i], slice->values[at]);
+        }
     return NULL;
 }
 
