@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A span's history ends before it, and is cut where the history before each of the reply's spans
- * ends: a causal model computes a span's tokens once for all spans behind it. */
+/* A span's history ends before it, and is cut before the last token of the history of each of the
+ * reply's earlier spans, which such a pass computes apart: a causal model so computes a token once
+ * for all spans behind it. */
 static void span_fill(struct learn_turn *turn, const struct learn_turn *of, const int32_t *begin,
                       int64_t span, int64_t spans, int32_t *tokens, int32_t *cuts)
 {
@@ -20,7 +21,7 @@ static void span_fill(struct learn_turn *turn, const struct learn_turn *of, cons
     memcpy(tokens + of->history_count, of->reply, (size_t)begin[span] * sizeof *tokens);
     if (of->cut_count) memcpy(cuts, of->cuts, (size_t)of->cut_count * sizeof *cuts);
     for (int64_t i = 0; i < span; i++)
-        cuts[of->cut_count + i] = (int32_t)of->history_count + begin[i];
+        cuts[of->cut_count + i] = (int32_t)of->history_count + begin[i] - 1;
     turn->history = tokens;
     turn->history_count = of->history_count + begin[span];
     turn->cuts = cuts;

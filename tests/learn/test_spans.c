@@ -3,6 +3,7 @@
 #include "src/base/config.h"
 #include "src/learn/span_turns.h"
 #include "src/learn/update.h"
+#include "src/model/forest.h"
 #include "src/rollout/dialogues.h"
 #include "src/rollout/experience_spans.h"
 #include "tests/model/model_test.h"
@@ -74,7 +75,7 @@ static struct experience *dialogue_make(const struct fixture *f)
 static void the_critic_reads_the_history_and_what_was_said_before_each_span(void **state)
 {
     (void)state;
-    const int32_t history[] = {11, 12, 13}, reply[] = {21, 22, 23, 24, 25}, cuts[] = {2};
+    const int32_t history[] = {11, 12, 13}, reply[] = {21, 22, 23, 24, 25}, cuts[] = {1};
     const int32_t begin[] = {0, 0, 2, 4};
     const int64_t count[] = {1, 3};
     const struct learn_turn one = {.history = history,
@@ -92,13 +93,21 @@ static void the_critic_reads_the_history_and_what_was_said_before_each_span(void
     assert_int_equal(spans.turns[1].history_count, 3);
     assert_int_equal(spans.turns[1].reply_count, 2);
     const struct learn_turn *last = &spans.turns[3];
-    const int32_t read[] = {11, 12, 13, 21, 22, 23, 24}, cut[] = {2, 3, 5};
+    const int32_t read[] = {11, 12, 13, 21, 22, 23, 24}, cut[] = {1, 2, 4};
     assert_int_equal(last->history_count, 7);
     assert_memory_equal(last->history, read, sizeof read);
     assert_int_equal(last->cut_count, 3);
     assert_memory_equal(last->cuts, cut, sizeof cut);
     assert_int_equal(last->reply_count, 1);
     assert_int_equal(last->reply[0], 25);
+    /* A causal pass holds all but the last token of each history, and every token once. */
+    struct forest forest = {0};
+    for (int64_t i = 0; i < spans.count; i++) {
+        const struct learn_turn *turn = &spans.turns[i];
+        forest_add(&forest, turn->history, turn->history_count - 1, turn->cuts, turn->cut_count);
+    }
+    assert_int_equal(forest.rows, last->history_count - 1);
+    forest_free(&forest);
     span_turns_free(&spans);
 }
 
@@ -215,12 +224,29 @@ static void each_span_has_its_return_its_value_and_its_target(void **state)
     close_fixture(&f);
 }
 
+/* What memory is planned for: sources of the user's may cut a reply into its tokens. */
+static void sources_that_may_cut_replies_count_in_the_limits(void **state)
+{
+    (void)state;
+    struct config config;
+    config_defaults(&config);
+    assert_int_equal(learn_limits_of(&config).spans, 1);
+    CHECK(config_set(&config, "rollout.max_new_tokens=12"));
+    CHECK(config_set(&config, "reward.sources=logprob,command"));
+    assert_int_equal(learn_limits_of(&config).spans, 12);
+    CHECK(config_set(&config, "reward.sources=plugin"));
+    assert_int_equal(learn_limits_of(&config).spans, 12);
+    CHECK(config_set(&config, "reward.sources=logprob"));
+    assert_int_equal(learn_limits_of(&config).spans, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_critic_reads_the_history_and_what_was_said_before_each_span),
         cmocka_unit_test(spans_become_replies_again),
         cmocka_unit_test(a_reply_cut_into_one_span_changes_no_bit),
+        cmocka_unit_test(sources_that_may_cut_replies_count_in_the_limits),
         cmocka_unit_test(each_span_has_its_return_its_value_and_its_target),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
