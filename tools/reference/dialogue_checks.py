@@ -1,4 +1,4 @@
-"""What must hold before a null result of tools/experiments/dialogue_real is believed.
+"""What must hold before a null result of tools/studies/dialogue_real is believed.
 
     python dialogue_checks.py --regard PROGRAM --config FILE --out OUT --model SFT
 

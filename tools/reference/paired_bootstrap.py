@@ -2,7 +2,7 @@
 
     python paired_bootstrap.py TABLE
 
-TABLE is what tools/experiments/dialogue_real leaves: a folder a model (`sft` and ARM-SEED) with
+TABLE is what tools/studies/dialogue_real leaves: a folder a model (`sft` and ARM-SEED) with
 replies.jsonl, lift.jsonl, lift_sft.jsonl, gold.jsonl, and references.json beside them.  Every
 metric is a function of numbers that are summed over dialogues; a resample draws dialogues with
 replacement (2,000 resamples, fixed seed), the same ones for all models, so differences are paired.

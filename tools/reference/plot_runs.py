@@ -1,4 +1,4 @@
-"""Curves of docs/results.md from the runs of tools/experiments/dialogue_real.
+"""Curves of docs/results.md from the runs of tools/studies/dialogue_real.
 
     python plot_runs.py OUT TO
 

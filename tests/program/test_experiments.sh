@@ -1,0 +1,89 @@
+# tools/experiments: a table is made, what is done is not done again, what was stopped goes on, what was
+# not run says so, and wrong options are refused in a line.
+set -euo pipefail
+source tests/program/common.sh
+command -v python3 >/dev/null || { echo "no python3, which tools/experiments wants"; exit 77; }
+
+# its metrics are sacrebleu's and rouge_score's (words of scripts without spaces are not cut here)
+python3 - <<'PYTHON' || fail "tools/studies/texts.py has other metrics"
+import json, sys
+sys.path.insert(0, "tools/studies")
+import texts
+pairs = json.load(open("tests/evaluate/text_metrics.json"))["pairs"]
+whole = [p for p in pairs if all(ord(c) < 0x0e00 for c in p["reply"] + p["reference"])]
+assert len(whole) > 40
+for p in whole:
+    assert abs(texts.rouge_l(p["reply"], p["reference"]) - p["rouge_l"]) < 1e-9, p
+    assert abs(texts.chrf(p["reply"], p["reference"]) - p["chrf"]) < 1e-9, p
+assert texts.values_of("Yes. The bus to New Ely leaves at 18:00, I think.") == ["New Ely", "18:00"]
+assert texts.slot_share("To ely, at 18:00.", ["Ely", "8:00"]) == 0.5
+assert abs(texts.correlation([1, 2, 2, 3], [1, 3, 2, 4]) - 9 / 90 ** 0.5) < 1e-12
+assert texts.correlation([1, 1], [1, 2]) is None
+PYTHON
+
+# a program that notes what it is asked, and whose first `train` stops after one update
+cat >"$work/counted" <<PROGRAM
+#!/usr/bin/env bash
+echo "\$1" >>"$work/asked"
+if [ "\$1" = train ] && [ ! -e "$work/stopped" ]; then
+    touch "$work/stopped"
+    "$regard" "\$@" --set train.updates=1
+    echo "regard: stopped by a signal after a checkpoint" >&2
+    exit 75
+fi
+exec "$regard" "\$@"
+PROGRAM
+chmod +x "$work/counted"
+export REGARD=$work/counted
+
+expect_status 0 "$regard" sft --config $tiny --set sft.updates=30 --set checkpoint.every=30 --set eval.every=0 \
+    --run "$work/sft"
+out=$work/tables
+mkdir -p "$out/builtin-tiny"
+expect_status 0 "$regard" probe --config $tiny --model "$work/sft" --data synthetic:1:12:8000 --fit chrf \
+    --set probe.candidates=4 --set probe.histories=44 --set probe.columns=words,overlap \
+    --out "$out/builtin-tiny/fit-words_overlap"
+study=(tools/experiments sources --model "$work/sft" --updates 2 --seeds 1 --held-out 2 --replies 2 --out "$out"
+    --arms start,verifier,fitted_words --set policy.schedule=constant --set rollout.dialogues=2
+    --set rollout.turns=1 --set rollout.candidates=2 --set rollout.max_new_tokens=8)
+
+# the first is stopped: a line says so, the table that it is not there, and the other arm goes on
+expect_status 1 "${study[@]}" --jobs 1
+expect_line "stopped by a signal after a checkpoint"
+grep -qE '^\| verifier \| answers \| 0 \| not run \|' "$out/sources-tiny.md" || fail "the stopped arm is in the table"
+grep -qE '^\| fitted_words \| labels \| 1 of 1 \| 0\.' "$out/sources-tiny.md" || fail "the other arm is not in the table"
+# the second start does what is left, from the checkpoint; rows that nobody asked for say so
+expect_status 0 "${study[@]}"
+grep -qE '^\| verifier \| answers \| 1 of 1 \| 0\.' "$out/sources-tiny.md" || fail "no row of the verifier"
+grep -qE '^\| verifier \| start \| \*{0,2}[-+]0\.[0-9]+ \[' "$out/sources-tiny.md" || fail "no interval of the verifier"
+grep -qE '^\| logprob \| nothing \| 0 \| not run \|' "$out/sources-tiny.md" || fail "logprob does not say that it was not run"
+grep -qF '<td>verifier</td><td>answers</td><td>1 of 1</td>' "$out/sources-tiny.html" || fail "no row in the page"
+run=$out/builtin-tiny/sources-2/verifier-1/run
+expect_same "updates logged" "1 2" "$(sed -n 's/.*"step":\([0-9]*\),"reward".*/\1/p' "$run/metrics.jsonl" | paste -sd' ')"
+grep -q 'step-000001' "$run/about.txt" || fail "the second start did not go on from the checkpoint"
+expect_same "fits made" 0 "$(grep -c probe "$work/asked" || true)"
+# the third does nothing
+before=$(sha256sum "$work/asked" "$out/sources-tiny.md")
+expect_status 0 "${study[@]}"
+expect_same "a third start" "$before" "$(sha256sum "$work/asked" "$out/sources-tiny.md")"
+# other settings of a cell that is there are refused; a table of what is there runs nothing
+rm "$out/builtin-tiny/sources-2/verifier-1/values.jsonl"
+expect_status 1 "${study[@]}" --set kl.coef=0.1
+expect_line "verifier-1 was made with other settings"
+expect_status 0 tools/experiments latency --out "$out" --arms -
+grep -q 'not run' "$out/latency-tiny.md" || fail "latency does not say that it was not run"
+
+# lines about what cannot be
+refused() { # TEXT ARGUMENT...
+    local text=$1
+    shift
+    expect_status 1 tools/experiments "$@" --out "$work/bad"
+    expect_line "$text"
+    [ ! -e "$work/bad" ] || fail "$* left $work/bad"
+}
+refused "no table plums; there are ablations, dialogue, reasoning, sources, latency" plums
+refused "--size large: tiny or real" sources --size large
+refused "--size real wants --model" sources --size real
+refused "--corpus story is nothing that --size tiny has" sources --corpus story
+refused "--arms plum: sources has start, verifier," sources --arms plum
+refused "two is no number" sources --seeds 1,two

@@ -1,0 +1,279 @@
+"""Tables of tools/experiments, as Markdown and as one page without other files, by the standard library alone:
+
+    python table.py TABLE OUT SIZE UPDATES ROWS SEEDS CORPUS...
+    python table.py latency OUT SIZE
+
+A cell is OUT/CORPUS-SIZE/TABLE-UPDATES/ROW-SEED/values.jsonl (seed `start`: the start's replies, read by that row's
+reward).  Intervals are 95% of 1000 resamples of dialogues or questions, the same ones for all rows, so that
+differences are paired; they are not over seeds, whose deviation stands beside the mean.
+"""
+
+import html
+import json
+import os
+import random
+import statistics
+import sys
+
+from texts import correlation
+
+RESAMPLES = 1000
+NOT_RUN = "not run"
+DIGITS = {"right": 3, "ROUGE-L": 4, "chrF": 2, "slots": 3, "tokens": 2, "distinct": 3}
+MEANS = {"right": "share of replies that are right", "ROUGE-L": "with the gold reply", "chrF": "with the gold reply",
+         "slots": "share of what the gold reply repeats of the dialogue that the reply names",
+         "tokens": "of a reply", "distinct": "share of a history's replies that no earlier one equals"}
+START = "start"
+TARGETS = {"verifier": "right", "rouge_l": "ROUGE-L", "slots": "slots"} # of a fit: the measure that it is held to
+
+
+def read(path):
+    with open(path, encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def rows_of(path):
+    """name, what the reward saw, the row's null, settings."""
+    with open(path, encoding="utf-8") as lines:
+        rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    return [(row[0], row[1].replace("_", " "), row[2], row[3:]) for row in rows]
+
+
+class Cell:
+    """The replies of one trained model: sums and counts a dialogue of each measure, and its reward's ranks."""
+
+    def __init__(self, path, target):
+        self.sums, self.counts, groups, kinds = {}, {}, {}, {}
+        for row in read(path):
+            groups.setdefault(row["id"], []).append(row)
+            for measure in DIGITS:
+                if measure in row:
+                    for table, value in ((self.sums, row[measure]), (self.counts, 1)):
+                        of = table.setdefault(measure, {})
+                        of[row["dialogue"]] = of.get(row["dialogue"], 0) + value
+            if "kind" in row and "right" in row:
+                kinds.setdefault(row["kind"], []).append(row["right"])
+        self.kinds = {kind: statistics.fmean(values) for kind, values in kinds.items()}
+        self.measures = [measure for measure in DIGITS if measure in self.sums]
+        self.values = {m: sum(self.sums[m].values()) / sum(self.counts[m].values()) for m in self.measures}
+        found = [correlation([r["reward"] for r in group], [r[target] for r in group])
+                 for group in groups.values() if target in group[0]]
+        varied = [value for value in found if value is not None]
+        self.ranks = statistics.fmean(varied) if len(varied) > 1 else None
+        self.ranks_error = statistics.stdev(varied) / len(varied) ** 0.5 if len(varied) > 1 else None
+
+
+def resamples(dialogues):
+    """Counts of each dialogue, a list a resample."""
+    source, out = random.Random(1), []
+    for _ in range(RESAMPLES):
+        counts = dict.fromkeys(dialogues, 0)
+        for name in source.choices(dialogues, k=len(dialogues)):
+            counts[name] += 1
+        out.append(counts)
+    return out
+
+
+def difference(ones, others, measure, drawn):
+    """Mean of some cells less that of others, and its interval."""
+    counts = ones[0].counts[measure]
+    of = {d: statistics.fmean(c.sums[measure].get(d, 0) for c in ones) -
+          statistics.fmean(c.sums[measure].get(d, 0) for c in others) for d in counts}
+    values = sorted(sum(w * of[d] for d, w in draw.items() if d in of) /
+                    max(1, sum(w * counts[d] for d, w in draw.items() if d in of)) for draw in drawn)
+    return (sum(of.values()) / sum(counts.values()), values[int(0.025 * RESAMPLES)], values[int(0.975 * RESAMPLES)])
+
+
+def interval_text(found, digits):
+    value, low, high = found
+    text = f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def seeds_text(values, digits):
+    mean = statistics.fmean(values)
+    return f"{mean:.{digits}f} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else f"{mean:.{digits}f}"
+
+
+def ranks_text(cells):
+    with_ranks = [cell for cell in cells if cell.ranks is not None]
+    if not with_ranks:
+        return "-"
+    error = statistics.fmean(cell.ranks_error for cell in with_ranks)
+    return f"{statistics.fmean(cell.ranks for cell in with_ranks):+.3f} ({error:.3f})"
+
+
+def training(folders):
+    """Means over the first and the last quarter of the updates: reward, and what was right."""
+    texts = []
+    for name in ("reward", "verifier"):
+        ends = []
+        for folder in folders:
+            rows = [row[name] for row in read(os.path.join(folder, "run", "metrics.jsonl")) if name in row]
+            quarter = max(1, len(rows) // 4)
+            if rows:
+                ends.append((statistics.fmean(rows[:quarter]), statistics.fmean(rows[-quarter:])))
+        texts.append(" to ".join(f"{statistics.fmean(e):.3f}" for e in zip(*ends)) if ends else "-")
+    return texts
+
+
+class Corpus:
+    def __init__(self, table, folder, updates, rows, seeds):
+        self.folder, self.target = os.path.join(folder, f"{table}-{updates}"), "right"
+        if os.path.exists(os.path.join(folder, "target")):
+            with open(os.path.join(folder, "target"), encoding="utf-8") as of:
+                self.target = TARGETS[of.read().strip()]
+        self.rows, self.cells, self.read_at_start, self.folders = rows, {}, {}, {}
+        for name, _, _, _ in rows:
+            places = [os.path.join(self.folder, f"{name}-{seed}") for seed in ([START] if name == START else seeds)]
+            there = [place for place in places if os.path.exists(os.path.join(place, "values.jsonl"))]
+            self.folders[name] = there
+            self.cells[name] = [Cell(os.path.join(place, "values.jsonl"), self.target) for place in there]
+            before = os.path.join(self.folder, f"{name}-{START}", "values.jsonl")
+            self.read_at_start[name] = [Cell(before, self.target)] if name != START and os.path.exists(before) else []
+        done = [cell for cells in self.cells.values() for cell in cells]
+        self.measures = done[0].measures if done else list(DIGITS)[:1]
+        self.drawn = resamples(sorted(done[0].counts["tokens"])) if done else []
+        self.sft = os.path.isdir(os.path.join(folder, "sft"))
+
+    def label(self, name):
+        return "SFT" if name == START and self.sft else name
+
+    def saw(self, name, words):
+        return "gold replies, as all rows do that begin with it" if name == START and self.sft else words
+
+    def values(self, seeds):
+        header = ["row", "the reward saw", "seeds"] + self.measures
+        header += [f"its reward's rank correlation with {self.target} within a history: at the start", "after",
+                   "reward in training, first to last quarter", "right in training"]
+        out = []
+        for name, words, _, _ in self.rows:
+            cells = self.cells[name]
+            row = [self.label(name), self.saw(name, words)]
+            if not cells:
+                out.append(row + ["0"] + [NOT_RUN] * (len(header) - 3))
+                continue
+            row.append("-" if name == START else f"{len(cells)} of {len(seeds)}")
+            row += [seeds_text([cell.values[m] for cell in cells], DIGITS[m]) for m in self.measures]
+            row += ["-"] * 4 if name == START else [
+                ranks_text(self.read_at_start[name]), ranks_text(cells)] + training(self.folders[name])
+            out.append(row)
+        return header, out
+
+    def differences(self, against):
+        header = ["row", "less"] + self.measures
+        out = []
+        for name, _, null, _ in self.rows:
+            other = START if against == START else null
+            if name == START or other == "-":
+                continue
+            row = [name, self.label(other)]
+            if not self.cells[name] or not self.cells[other]:
+                out.append(row + [NOT_RUN] * len(self.measures))
+                continue
+            out.append(row + [interval_text(difference(self.cells[name], self.cells[other], m, self.drawn), DIGITS[m])
+                              for m in self.measures])
+        return header, out
+
+    def kinds(self):
+        found = sorted({kind for cells in self.cells.values() for cell in cells for kind in cell.kinds})
+        header = ["right, by kind of question"] + found
+        return header, [[self.label(name)] + [seeds_text([c.kinds[kind] for c in self.cells[name]], 3) for kind in found]
+                        for name, _, _, _ in self.rows if self.cells[name] and found]
+
+
+def markdown(parts):
+    out = []
+    for kind, content in parts:
+        if kind == "table":
+            header, rows = content
+            out.append("| " + " | ".join(header) + " |\n|" + " --- |" * len(header) + "\n" +
+                       "".join("| " + " | ".join(row) + " |\n" for row in rows))
+        else:
+            out.append(("## " if kind == "title" else "") + content + "\n")
+    return "\n".join(out)
+
+
+def page(parts):
+    def text(cell):
+        bold = cell.startswith("**")
+        return f"<b>{html.escape(cell[2:-2])}</b>" if bold else html.escape(cell)
+
+    out = ["<!doctype html><meta charset=utf-8><title>tools/experiments</title>"
+           "<style>body{font-family:sans-serif}td,th{padding:2px 8px;text-align:left;border-bottom:1px solid #ccc}</style>"]
+    for kind, content in parts:
+        if kind == "table":
+            header, rows = content
+            out.append("<table><tr>" + "".join(f"<th>{text(c)}</th>" for c in header) + "</tr>" +
+                       "".join("<tr>" + "".join(f"<td>{text(c)}</td>" for c in row) + "</tr>" for row in rows) + "</table>")
+        else:
+            tag = "h2" if kind == "title" else "p"
+            out.append(f"<{tag}>{html.escape(content)}</{tag}>")
+    return "\n".join(out) + "\n"
+
+
+def write(out, name, parts):
+    for ending, text in ((".md", markdown(parts)), (".html", page(parts))):
+        with open(os.path.join(out, name + ending), "w", encoding="utf-8") as to:
+            to.write(text)
+    print(markdown(parts))
+
+
+def table(name, out, size, updates, rows_path, seeds, *corpora):
+    rows, seeds, parts = rows_of(rows_path), seeds.split(","), []
+    for corpus in corpora:
+        one = Corpus(name, os.path.join(out, f"{corpus}-{size}"), updates, rows, seeds)
+        parts.append(("title", f"{name}: {corpus}, {size}, {updates} updates"))
+        parts.append(("words", "Mean over seeds ± deviation over seeds. " +
+                      "; ".join(f"{m}: {MEANS[m]}" for m in one.measures) +
+                      ". In brackets standard errors over histories."))
+        parts.append(("table", one.values(seeds)))
+        parts.append(("words", "Change from the start, its 95% interval over dialogues (not over seeds), "
+                      "bold where that leaves out 0:"))
+        parts.append(("table", one.differences(START)))
+        parts.append(("words", "The same, less the row's null:"))
+        parts.append(("table", one.differences("null")))
+        if one.kinds()[1]:
+            parts.append(("table", one.kinds()))
+    write(out, f"{name}-{size}", parts)
+
+
+def latency(out, size):
+    def file(what):
+        path = os.path.join(out, f"latency-{size}-{what}.json")
+        if not os.path.exists(path):
+            return None
+        with open(path, encoding="utf-8") as source:
+            return json.load(source)[what]
+
+    generate, decode = file("generate"), file("decode")
+    rows = []
+
+    def add(label, found, number):
+        rows.append([label, number(found) if found else NOT_RUN])
+
+    def ratio(found, name):
+        return f"{found[name]:.3f} ({found[name + '_lowest']:.3f} to {found[name + '_highest']:.3f})"
+
+    add("a token of a reply, no statistics, ms", generate, lambda g: f"{1e3 / g['tokens_s_capture_off']:.3f}")
+    add("a token of a reply, statistics of the last layers, ms", generate, lambda g: f"{1e3 / g['tokens_s_capture_on']:.3f}")
+    add("a token of a reply, every layer and head too, ms", generate, lambda g: f"{1e3 / g['tokens_s_all_heads']:.3f}")
+    add("tokens a second, statistics on over off (lowest to highest round)", generate, lambda g: ratio(g, "on_over_off"))
+    add("tokens a second, every head over the last layers (lowest to highest round)", generate,
+        lambda g: ratio(g, "all_heads_over_capture"))
+    add("a step of decoding, no statistics, ms", decode, lambda d: f"{d['step_ms_capture_off']:.3f}")
+    add("a step of decoding, statistics of the last layers, ms", decode, lambda d: f"{d['step_ms']:.3f}")
+    write(out, f"latency-{size}", [
+        ("title", f"latency: {size}"),
+        ("words", "`regard bench`, one thread. A token of a reply is a token of reasoning where a reply is that; its "
+                  "history is counted in."),
+        ("table", (["what", "figure"], rows))])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 4 and sys.argv[1] == "latency":
+        latency(*sys.argv[2:])
+    elif len(sys.argv) > 7:
+        table(*sys.argv[1:])
+    else:
+        sys.exit(__doc__)
