@@ -50,14 +50,14 @@ study=(tools/experiments sources --model "$work/sft" --updates 2 --seeds 1 --hel
 # the first is stopped: a line says so, the table that it is not there, and the other arm goes on
 expect_status 1 "${study[@]}" --jobs 1
 expect_line "stopped by a signal after a checkpoint"
-grep -qE '^\| verifier \| answers \| 0 \| not run \|' "$out/sources-tiny.md" || fail "the stopped arm is in the table"
-grep -qE '^\| fitted_words \| labels \| 1 of 1 \| 0\.' "$out/sources-tiny.md" || fail "the other arm is not in the table"
+grep -qE '^\| verifier \| slots of gold replies \| 0 \| not run \|' "$out/sources-tiny.md" || fail "the stopped arm is in the table"
+grep -qE '^\| fitted_words \| slots of labelled gold replies \| 1 of 1 \| 0\.' "$out/sources-tiny.md" || fail "the other arm is not in the table"
 # the second start does what is left, from the checkpoint; rows that nobody asked for say so
 expect_status 0 "${study[@]}"
-grep -qE '^\| verifier \| answers \| 1 of 1 \| 0\.' "$out/sources-tiny.md" || fail "no row of the verifier"
+grep -qE '^\| verifier \| slots of gold replies \| 1 of 1 \| 0\.' "$out/sources-tiny.md" || fail "no row of the verifier"
 grep -qE '^\| verifier \| start \| \*{0,2}[-+]0\.[0-9]+ \[' "$out/sources-tiny.md" || fail "no interval of the verifier"
 grep -qE '^\| logprob \| nothing \| 0 \| not run \|' "$out/sources-tiny.md" || fail "logprob does not say that it was not run"
-grep -qF '<td>verifier</td><td>answers</td><td>1 of 1</td>' "$out/sources-tiny.html" || fail "no row in the page"
+grep -qF '<td>verifier</td><td>slots of gold replies</td><td>1 of 1</td>' "$out/sources-tiny.html" || fail "no row in the page"
 run=$out/builtin-tiny/sources-2/verifier-1/run
 expect_same "updates logged" "1 2" "$(sed -n 's/.*"step":\([0-9]*\),"reward".*/\1/p' "$run/metrics.jsonl" | paste -sd' ')"
 grep -q 'step-000001' "$run/about.txt" || fail "the second start did not go on from the checkpoint"

@@ -24,7 +24,10 @@ MEANS = {"right": "share of replies that are right", "ROUGE-L": "with the gold r
          "slots": "share of what the gold reply repeats of the dialogue that the reply names",
          "tokens": "of a reply", "distinct": "share of a history's replies that no earlier one equals"}
 START = "start"
-TARGETS = {"verifier": "right", "rouge_l": "ROUGE-L", "slots": "slots"} # of a fit: the measure that it is held to
+# A fit's target: the measure that it is held to, what its labels are, what a verifier reads.
+TARGETS = {"verifier": ("right", "answers to labelled questions", "answers"),
+           "rouge_l": ("ROUGE-L", "gold replies of labelled turns", "slots of gold replies"),
+           "slots": ("slots", "slots of labelled gold replies", "slots of gold replies")}
 
 
 def read(path):
@@ -119,10 +122,11 @@ def training(folders):
 
 class Corpus:
     def __init__(self, table, folder, updates, rows, seeds):
-        self.folder, self.target = os.path.join(folder, f"{table}-{updates}"), "right"
+        self.folder, target = os.path.join(folder, f"{table}-{updates}"), "verifier"
         if os.path.exists(os.path.join(folder, "target")):
             with open(os.path.join(folder, "target"), encoding="utf-8") as of:
-                self.target = TARGETS[of.read().strip()]
+                target = of.read().strip()
+        self.target, self.labels, self.answers = TARGETS[target]
         self.rows, self.cells, self.read_at_start, self.folders = rows, {}, {}, {}
         for name, _, _, _ in rows:
             places = [os.path.join(self.folder, f"{name}-{seed}") for seed in ([START] if name == START else seeds)]
@@ -140,7 +144,9 @@ class Corpus:
         return "SFT" if name == START and self.sft else name
 
     def saw(self, name, words):
-        return "gold replies, as all rows do that begin with it" if name == START and self.sft else words
+        if name == START and self.sft:
+            return "gold replies; so did the start of all other rows"
+        return {"labels": self.labels, "answers": self.answers}.get(words, words.replace("labels", self.labels))
 
     def values(self, seeds):
         header = ["row", "the reward saw", "seeds"] + self.measures
@@ -178,7 +184,8 @@ class Corpus:
     def kinds(self):
         found = sorted({kind for cells in self.cells.values() for cell in cells for kind in cell.kinds})
         header = ["right, by kind of question"] + found
-        return header, [[self.label(name)] + [seeds_text([c.kinds[kind] for c in self.cells[name]], 3) for kind in found]
+        return header, [[self.label(name)] +
+                        [seeds_text([c.kinds[kind] for c in self.cells[name]], 3) for kind in found]
                         for name, _, _, _ in self.rows if self.cells[name] and found]
 
 
@@ -199,13 +206,13 @@ def page(parts):
         bold = cell.startswith("**")
         return f"<b>{html.escape(cell[2:-2])}</b>" if bold else html.escape(cell)
 
-    out = ["<!doctype html><meta charset=utf-8><title>tools/experiments</title>"
-           "<style>body{font-family:sans-serif}td,th{padding:2px 8px;text-align:left;border-bottom:1px solid #ccc}</style>"]
+    out = ["<!doctype html><meta charset=utf-8><title>tools/experiments</title><style>body{font-family:sans-serif}"
+           "td,th{padding:2px 8px;text-align:left;border-bottom:1px solid #ccc}</style>"]
     for kind, content in parts:
         if kind == "table":
-            header, rows = content
-            out.append("<table><tr>" + "".join(f"<th>{text(c)}</th>" for c in header) + "</tr>" +
-                       "".join("<tr>" + "".join(f"<td>{text(c)}</td>" for c in row) + "</tr>" for row in rows) + "</table>")
+            lines = ["".join(f"<th>{text(c)}</th>" for c in content[0])]
+            lines += ["".join(f"<td>{text(c)}</td>" for c in row) for row in content[1]]
+            out.append("<table>" + "".join(f"<tr>{line}</tr>\n" for line in lines) + "</table>")
         else:
             tag = "h2" if kind == "title" else "p"
             out.append(f"<{tag}>{html.escape(content)}</{tag}>")
