@@ -21,11 +21,11 @@ static status corpus_line(int64_t seed, int64_t index, int level, FILE *line)
 }
 
 static const struct generator generators[] = {
-    {"synthetic", 0, corpus_line},
-    {"reverse", 0, task_reverse},
-    {"story", 0, task_story},
-    {"slot", 0, task_slot},
-    {"reasoning", REASONING_LEVELS, task_reasoning},
+    {"synthetic", 0, 0, corpus_line},
+    {"reverse", 0, TASK_REVERSE_LINES, task_reverse},
+    {"story", 0, 0, task_story},
+    {"slot", 0, 0, task_slot},
+    {"reasoning", REASONING_LEVELS, 0, task_reasoning},
 };
 
 /* Whole numbers from 0 with a colon between them; how many, or -1 where there is anything else. */
@@ -64,6 +64,12 @@ status generated_parse(const char *path, struct generated *out)
     if (one->levels && (numbers[2] < 1 || numbers[2] > one->levels))
         FAIL(STATUS_INPUT, "%s: there is no level %lld, only 1 to %d", path, (long long)numbers[2],
              one->levels);
+    const int64_t lines = one->lines ? one->lines : INT64_MAX;
+    if (numbers[least] > lines - numbers[1])
+        FAIL(STATUS_INPUT, "%s: FIRST + COUNT is beyond %lld, %s", path, (long long)lines,
+             one->lines ? "the lines of a seed that differ: the same would come again, trained on "
+                          "and held out"
+                        : "the last place of a set");
     *out = (struct generated){one, numbers[0], numbers[1], numbers[least],
                               one->levels ? (int)numbers[2] : 0};
     return NULL;

@@ -10,7 +10,8 @@
 
 struct generator {
     const char *name;
-    int levels; /* of difficulty, from 1; 0: it has none */
+    int levels;    /* of difficulty, from 1; 0: it has none */
+    int64_t lines; /* that differ, of a seed: beyond them they come again; 0: nobody counted */
     /* Line `index` of the set `seed`, without a line break: a pure function of the three. */
     status (*write)(int64_t seed, int64_t index, int level, FILE *line);
 };
@@ -26,6 +27,7 @@ status generated_parse(const char *path, struct generated *out);
 
 /* src/data/tasks.c: questions with one right answer, for small chat models.  `reverse` and `story`
  * begin with three worked examples, the same in every line ("given"). */
+enum { TASK_REVERSE_WORDS = 30, TASK_REVERSE_LINES = 30 * 29 * 28 }; /* three words a line */
 status task_reverse(int64_t seed, int64_t index, int level, FILE *line);
 status task_story(int64_t seed, int64_t index, int level, FILE *line);
 status task_slot(int64_t seed, int64_t index, int level, FILE *line);

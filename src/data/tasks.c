@@ -17,6 +17,7 @@ static const char *const list_words[] = {
     "milk", "road", "lamp", "door", "rain", "king", "ship", "gold", "snow", "leaf",
     "cake", "ring", "star", "rock", "hand", "boat", "salt", "bell", "wolf", "rose"};
 enum { LIST_WORDS = sizeof list_words / sizeof *list_words };
+_Static_assert((int)LIST_WORDS == (int)TASK_REVERSE_WORDS, "TASK_REVERSE_LINES is of other lists");
 static const char *const names[] = {"Anna",  "Ben",   "Carla", "David", "Emma", "Frank",  "Grace",
                                     "Henry", "Irene", "Jack",  "Kate",  "Leo",  "Maria",  "Nick",
                                     "Olga",  "Paul",  "Rosa",  "Sam",   "Tina", "Victor", NULL};
@@ -79,8 +80,7 @@ static void write_task(FILE *line, const struct task *task, int64_t seed, int64_
     fputc('}', line);
 }
 
-/* All lists of a seed differ until all LIST_WORDS * (LIST_WORDS - 1) * (LIST_WORDS - 2) are
- * through, so that held-out ones were not trained on. */
+/* The TASK_REVERSE_LINES lists of a seed all differ, so that held-out ones were not trained on. */
 status task_reverse(int64_t seed, int64_t index, int level, FILE *line)
 {
     struct task task = {.name = "reverse",
@@ -88,8 +88,7 @@ status task_reverse(int64_t seed, int64_t index, int level, FILE *line)
                         .verify = "match",
                         .shots = reverse_shots,
                         .answer = task.reply};
-    const int64_t all = (int64_t)LIST_WORDS * (LIST_WORDS - 1) * (LIST_WORDS - 2);
-    int64_t code = prompt_order(seed, index / all, index % all, all), left = LIST_WORDS;
+    int64_t code = prompt_order(seed, 0, index, TASK_REVERSE_LINES), left = LIST_WORDS;
     const char *words[LIST_WORDS];
     (void)level;
     memcpy(words, list_words, sizeof words);

@@ -117,7 +117,7 @@ static int by_text(const void *a, const void *b)
 static void no_list_comes_twice_before_all_came(void **state)
 {
     (void)state;
-    enum { ALL = 30 * 29 * 28 };
+    enum { ALL = TASK_REVERSE_LINES };
     char **answers = malloc(ALL * sizeof *answers);
     for (int i = 0; i < ALL; i++) {
         char line[2048];
@@ -274,6 +274,10 @@ static void mistakes_in_names_are_told(void **state)
         {"reasoning:1:2:0", "only 1 to 5"},
         {"reasoning:1:2:6", "only 1 to 5"},
         {"reasoning:1:2:1:0:7", "SEED:COUNT:LEVEL"},
+        {"reverse:1:1:24360", "FIRST + COUNT is beyond 24360, the lines of a seed"},
+        {"reverse:1:24361", "FIRST + COUNT is beyond 24360, the lines of a seed"},
+        {"reverse:1:64:24297", "FIRST + COUNT is beyond 24360"},
+        {"story:1:2:9223372036854775807", "the last place of a set"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct dataset *data;
@@ -283,7 +287,8 @@ static void mistakes_in_names_are_told(void **state)
             fail_msg("\"%s\" does not say \"%s\"", status_message(s), bad[i].why);
         status_free(s);
     }
-    struct dataset *data;
+    struct dataset *data = read_data("reverse:1:64:24296", DATASET_TRAIN); /* the last ones */
+    dataset_free(data);
     status s = dataset_read("story:1:2", DATASET_UPDATE, &data);
     assert_string_equal(status_message(s),
                         "story:1:2: an update wants token lines, which this is not");
