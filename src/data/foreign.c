@@ -150,9 +150,34 @@ static void side_add(struct talk *talk, enum speaker speaker, const json_t *side
         content_add(talk, speaker, side);
 }
 
+/* A field that says what a right answer is (fields.h), which a line of messages alone would lose;
+ * NULL: there is none. */
+static const char *judging_field(const json_t *line)
+{
+    static const char *const names[] = {"answer", "verify", "reject", "given"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const json_t *value = json_object_get(line, names[i]);
+        if (value && !json_is_null(value)) return names[i];
+    }
+    const json_t *messages = json_object_get(line, "messages");
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        const json_t *slots = json_object_get(json_array_get(messages, i), "slots");
+        if (slots && !json_is_null(slots)) return "slots";
+    }
+    return NULL;
+}
+
 static void talk_read(struct talk *talk, const json_t *line)
 {
     const json_t *messages = json_object_get(line, "messages");
+    const char *field = messages ? judging_field(line) : NULL;
+    if (field) {
+        snprintf(talk->why, sizeof talk->why,
+                 "it has \"%s\", which would be lost; sft, train and eval read such lines as they "
+                 "are",
+                 field);
+        return;
+    }
     if (!messages) messages = either(line, "conversations", "conversation");
     if (json_is_array(messages)) {
         const char *system = json_string_value(either(line, "system", "system_prompt"));

@@ -13,8 +13,9 @@ const char *foreign_format(const json_t *line);
 
 struct import_counts {
     int64_t read, written;
-    int64_t shortened;         /* written without an assistant's opening or a user's last words */
-    int64_t left_out;          /* without a user's and an assistant's turn, or with other roles */
+    int64_t shortened; /* written without an assistant's opening or a user's last words */
+    int64_t left_out;  /* without a user's and an assistant's turn, with other roles, or with fields
+                        * that say what is right, which would be lost */
     char first_left_out[1400]; /* "FILE:LINE: why" of the first */
 };
 

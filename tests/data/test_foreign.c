@@ -104,6 +104,39 @@ static void what_cannot_be_a_dialogue_is_left_out_and_counted(void **unused)
     free(made);
 }
 
+/* One line each, left out for the field it has. */
+static void fields_that_say_what_is_right_are_not_lost(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *before, *after, *field;
+    } table[] = {
+        {"\"answer\":7,", "}", "answer"},
+        {"\"verify\":\"slots\",", "}", "verify"},
+        {"\"reject\":[\"x\"],", "}", "reject"},
+        {"\"given\":2,", "}", "given"},
+        {"", ",\"slots\":[\"b\"]}", "slots"},
+        {"\"answer\":null,\"source\":\"kept beside\",", "}", NULL},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct import_counts counts;
+        char text[512], why[64];
+        status s;
+        snprintf(text, sizeof text,
+                 LINE("a", "b") "{%s\"messages\":[{\"role\":\"user\",\"content\":\"a\"},"
+                                "{\"role\":\"assistant\",\"content\":\"b\"%s]}\n",
+                 table[i].before, table[i].after);
+        free(import_text(text, false, &counts, &s));
+        assert_null(s);
+        assert_int_equal(counts.left_out, table[i].field != NULL);
+        assert_int_equal(counts.written, 2 - counts.left_out);
+        if (!table[i].field) continue;
+        snprintf(why, sizeof why, ":2: it has \"%s\", which would be lost", table[i].field);
+        if (!strstr(counts.first_left_out, why))
+            fail_msg("\"%s\" does not say \"%s\"", counts.first_left_out, why);
+    }
+}
+
 static void a_file_without_a_dialogue_is_an_error_with_its_line(void **unused)
 {
     (void)unused;
@@ -177,6 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_format_becomes_a_line_of_messages),
         cmocka_unit_test(what_cannot_be_a_dialogue_is_left_out_and_counted),
+        cmocka_unit_test(fields_that_say_what_is_right_are_not_lost),
         cmocka_unit_test(a_file_without_a_dialogue_is_an_error_with_its_line),
         cmocka_unit_test(a_system_message_is_kept_when_that_is_asked_for),
         cmocka_unit_test(readers_of_messages_name_the_conversion),
