@@ -170,6 +170,13 @@ static void models_close(struct trainer *t)
 static status models_fit(const struct trainer *t)
 {
     const struct model *any = t->policy ? t->policy : t->actor_model;
+    struct config defaults;
+    config_defaults(&defaults);
+    if (model_shape_is_causal(model_shape(any)) &&
+        t->run.config->cot.self_weight != defaults.cot.self_weight)
+        FAIL(STATUS_INPUT,
+             "cot.self_weight does nothing with a decoder-only model, whose attention is over "
+             "question and earlier blocks at once; leave it out");
     const int64_t history = t->run.config->history.max_tokens;
     const int64_t reply = t->run.config->rollout.max_new_tokens;
     const int64_t max = model_shape_sequence_max(model_shape(any));

@@ -34,5 +34,6 @@ refused() {
 refused 'keys of cot do nothing without task: reasoning' --set task=dialogue --set cot.block=7
 refused 'set rollout.turns to 1' --set rollout.turns=2
 refused 'cot.lambda_final does nothing with advantage: group' --set advantage=group
+refused 'cot.self_weight does nothing with a decoder-only model' "${causal[@]}" --set cot.self_weight=0.3
 refused 'turns.lambda does nothing in task: reasoning' --set turns.lambda=[1,2]
 refused 'random_salience draws no blocks' --set control=random_salience
