@@ -168,6 +168,7 @@ status config_check(const struct config *config, enum config_scope scope)
         FAIL(STATUS_INPUT,
              "train needs rollout.temperature above 0: greedy replies do not explore");
     TRY(config_check_learning(config));
+    TRY(config_check_reward(config));
     if (config->rollout.user == USER_MODEL && !config->model.user_path[0])
         FAIL(STATUS_INPUT, "rollout.user: model needs model.user_path");
     if (config->guard.patience && (!config->eval.every || !config->data.valid[0]))

@@ -94,7 +94,7 @@ static void contradictions_are_refused(void **unused)
 {
     (void)unused;
     static const struct {
-        const char *set[4], *part;
+        const char *set[5], *part;
         enum config_scope scope;
     } table[] = {
         {{"model.path="}, "train needs a model", CONFIG_TRAIN},
@@ -120,6 +120,26 @@ static void contradictions_are_refused(void **unused)
          CONFIG_TRAIN},
         {{"group.form=global"}, "group.form does nothing without advantage: group", CONFIG_TRAIN},
         {{"group.filter=true"}, "group.filter does nothing without advantage: group", CONFIG_TRAIN},
+        {{"advantage=group", "group.filter=true"},
+         "group.filter does nothing with the source attention",
+         CONFIG_TRAIN},
+        {{"advantage=group", "group.filter=true", "reward.sources=verifier,logprob:0.1"},
+         "group.filter does nothing with the source logprob",
+         CONFIG_TRAIN},
+        {{"reward.sources=verifier", "reward.alpha=2"},
+         "reward.alpha is of the source attention, which reward.sources does not list",
+         CONFIG_TRAIN},
+        {{"reward.sources=random", "floor.form=mix"}, "floor.form is of the source", CONFIG_TRAIN},
+        {{"reward.sources=random", "floor.kappa=0"}, "floor.kappa is of the source", CONFIG_TRAIN},
+        {{"reward.sources=random", "coverage.form=mass"},
+         "coverage.form is of the source",
+         CONFIG_TRAIN},
+        {{"reward.sources=random", "task=single_turn", "reward.gamma_self=0.5"},
+         "reward.gamma_self is of the source",
+         CONFIG_TRAIN},
+        {{"reward.sources=random", "task=reasoning", "rollout.turns=1", "cot.block_form=steps"},
+         "cot.block_form is of the source",
+         CONFIG_TRAIN},
         {{"ppo.clip_high=0.3", "ppo.epochs=1"},
          "ppo.clip_high does nothing with ppo.epochs: 1",
          CONFIG_TRAIN},
@@ -130,6 +150,9 @@ static void contradictions_are_refused(void **unused)
          "ppo.form: cispo does nothing with ppo.epochs: 1",
          CONFIG_TRAIN},
         {{"reference.every=5", "kl.coef=0"}, "reference.every does nothing", CONFIG_TRAIN},
+        {{"reference.every=200"},
+         "reference.every: 200 does nothing within train.updates: 200",
+         CONFIG_TRAIN},
         {{"reference.every=5", "model.reference_path=other"},
          "model.reference_path names a model of its own",
          CONFIG_TRAIN},
@@ -175,9 +198,15 @@ static void contradictions_are_refused(void **unused)
         expect_error(config_check(&config, table[i].scope), table[i].part);
     }
     /* What only some values refuse. */
-    static const char *const fine[][4] = {
-        {"advantage=group", "turns.lambda=[1, 1]", "group.filter=true", "group.form=global"},
-        {"advantage=group", "group.filter=true", "kl.in=reward", "kl.coef=0"},
+    static const char *const fine[][6] = {
+        {"advantage=group", "turns.lambda=[1, 1]", "kl.in=reward", "group.form=global"},
+        {"advantage=group", "group.filter=true", "reward.sources=verifier,majority,logprob:0",
+         "kl.in=reward", "kl.coef=0"},
+        {"advantage=group", "group.filter=true", "reward.alpha=0", "reward.beta=0"},
+        {"advantage=group", "group.filter=true", "control=length", "rollout.turns=2"},
+        {"reward.sources=verifier", "reward.beta=0", "reward.gamma=0", "floor.form=none"},
+        {"reward.sources=random", "task=single_turn", "reward.gamma=0", "reward.gamma_self=1"},
+        {"reward.sources=\"\"", "reward.alpha=2", "reference.every=199", "floor.kappa=0"},
         {"ppo.form=cispo", "ppo.epochs=1", "pipeline.lag=1", "ppo.clip_high=4"},
         {"returns.center=true", "reference.every=5", "credit.form=random", "entropy.coef=0.01"},
         {"task=single_turn", "single_turn.context=prompt", "ppo.loss=constant",
@@ -185,7 +214,7 @@ static void contradictions_are_refused(void **unused)
     };
     for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++) {
         struct config config = good;
-        for (size_t k = 0; k < 4; k++) assert_null(config_set(&config, fine[i][k]));
+        assert_null(set_all(&config, fine[i]));
         assert_null(config_check(&config, CONFIG_TRAIN));
     }
     expect_error(config_set(&good, "seed"), "expected key=value");

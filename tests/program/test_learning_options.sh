@@ -45,7 +45,7 @@ cut_and_resumed centred 0 3 --set returns.center=true --set credit.form=random \
     --set entropy.coef=0.01 --set reward.overlong=0.5 --set ppo.form=cispo --set pipeline.lag=1
 [ "$(last "$work/centred" reward_center)" != 0.0 ] || fail "no mean was taken off"
 
-cut_and_resumed group 0 2 --set advantage=group --set group.form=global --set group.filter=true \
+cut_and_resumed group 0 2 --set advantage=group --set group.form=global --set group.filter=true --set reward.sources=random \
     --set credit.form=entropy --set ppo.ratio=sequence --set ppo.clip_high=0.2 --set ppo.loss=constant
 [ "$(grep -c '"ratio_deviation_first":0.0,' "$work/group/metrics.jsonl")" = 4 ] ||
     fail "what samples and what learns differ"

@@ -75,6 +75,12 @@ against "k1 in the loss" 'kl.estimator: k1 with kl.in: loss' kl.estimator=k1
 against "three microbatches" 'learn.microbatches must be a power of two, not 3' learn.microbatches=3
 against "more learners than microbatches" 'roles.learners \(8\) must divide learn.microbatches \(4\): 1, 2 or 4' \
     roles.learners=8
+against "a filter of rewards that are never equal" 'group.filter does nothing with the source attention' \
+    advantage=group group.filter=true
+against "a key of a source that is not listed" 'reward.alpha is of the source attention' \
+    reward.sources=random reward.alpha=2
+against "a reference that never moves" 'reference.every: 20 does nothing within train.updates: 20' \
+    reference.every=20 train.updates=20
 against "greedy exploration" 'train needs rollout.temperature above 0' rollout.temperature=0
 against "no user model" 'rollout.user: model needs model.user_path' rollout.user=model
 against "no data" 'train needs data: give data.train' data.train=

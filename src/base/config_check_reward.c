@@ -1,0 +1,93 @@
+/* Keys of one source of reward that would do nothing beside others; see config_check.h. */
+#include "src/base/config_check.h"
+#include "src/base/config_keys.h"
+
+#include <string.h>
+
+/* An empty list is attention alone. */
+static bool attention_listed(const struct config *config)
+{
+    const bool *listed = config->reward.sources.listed;
+    for (int i = 0; i < SOURCE_COUNT; i++)
+        if (listed[i]) return listed[SOURCE_ATTENTION];
+    return true;
+}
+
+/* Keys that only the source attention reads, each with a value that asks for nothing, in whatever
+ * list of sources; NULL: there is none but the default. */
+static const struct {
+    const char *key, *nothing;
+} of_attention[] = {{"reward.alpha", "0"},      {"reward.beta", "0"},     {"reward.gamma", "0"},
+                    {"reward.gamma_self", "0"}, {"coverage.form", NULL},  {"focus.form", NULL},
+                    {"floor.form", "none"},     {"floor.delta0", NULL},   {"floor.kappa", NULL},
+                    {"cot.block_form", NULL},   {"cot.self_weight", NULL}};
+
+/* Whether the key has the value, or where that is NULL its default in the task. */
+static status has_value(const struct config *config, const struct config_key *key,
+                        const char *value, bool *has)
+{
+    char assignment[80];
+    struct config other;
+    config_defaults(&other);
+    other.task = config->task;
+    if (!value)
+        value = key->single_turn && config->task == TASK_SINGLE_TURN ? key->single_turn
+                                                                     : key->default_text;
+    snprintf(assignment, sizeof assignment, "%s=%s", key->name, value);
+    TRY(config_set(&other, assignment));
+    *has = config_value_equal(config, &other, key);
+    return NULL;
+}
+
+static status check_attention(const struct config *config)
+{
+    if (attention_listed(config)) return NULL;
+    for (size_t i = 0; i < sizeof of_attention / sizeof *of_attention; i++) {
+        const struct config_key *key = config_key_find(of_attention[i].key);
+        bool fine;
+        TRY(has_value(config, key, NULL, &fine));
+        if (!fine && of_attention[i].nothing)
+            TRY(has_value(config, key, of_attention[i].nothing, &fine));
+        if (!fine)
+            FAIL(STATUS_INPUT,
+                 "%s is of the source attention, which reward.sources does not list; leave it out, "
+                 "or add attention:1",
+                 key->name);
+    }
+    return NULL;
+}
+
+/* The listed source that gives no two replies the same number; NULL: there is none. */
+static const char *continuous_source(const struct config *config)
+{
+    static const struct {
+        int source;
+        const char *name;
+    } continuous[] = {{SOURCE_LOGPROB, "logprob"},
+                      {SOURCE_SELF_CERTAINTY, "self_certainty"},
+                      {SOURCE_ENTROPY, "entropy"},
+                      {SOURCE_FITTED, "fitted"}};
+    const double *weight = config->reward.sources.weight;
+    for (size_t i = 0; i < sizeof continuous / sizeof *continuous; i++)
+        if (weight[continuous[i].source] != 0) return continuous[i].name;
+    const bool listed = config->reward.sources.listed[SOURCE_ATTENTION];
+    const bool weighs = attention_listed(config) && (!listed || weight[SOURCE_ATTENTION] != 0);
+    return weighs && (config->reward.alpha != 0 || config->reward.beta != 0) ? "attention" : NULL;
+}
+
+static status check_filter(const struct config *config)
+{
+    const char *source = continuous_source(config);
+    if (!config->group.filter || config->control == CONTROL_LENGTH || !source) return NULL;
+    FAIL(STATUS_INPUT,
+         "group.filter does nothing with the source %s, which gives no two replies the same "
+         "reward; take sources that are right or wrong (verifier, majority, format), or leave it "
+         "out",
+         source);
+}
+
+status config_check_reward(const struct config *config)
+{
+    TRY(check_attention(config));
+    return check_filter(config);
+}
