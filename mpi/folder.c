@@ -48,8 +48,7 @@ static status resume_check(struct run_folder *folder)
     char name[CHECKPOINT_PATH_MAX + 64];
     snprintf(name, sizeof name, "%s/state.h5, saved configuration", folder->checkpoint);
     struct config before;
-    config_defaults(&before);
-    status s = config_read_text(&before, name, text, (size_t)count);
+    status s = config_read_saved(&before, name, text, (size_t)count);
     free(text);
     TRY(s);
     s = config_resume_check(&before, &folder->options->config, &folder->options->changes);

@@ -22,6 +22,16 @@ bool config_value_equal(const struct config *a, const struct config *b,
     }
 }
 
+status config_read_saved(struct config *config, const char *name, const char *text, size_t size)
+{
+    config_defaults(config);
+    config->single_turn.context = SINGLE_TURN_PROMPT;
+    config->kl.clamp = 0;
+    TRY(config_read_text(config, name, text, size));
+    if (config->task != TASK_SINGLE_TURN) config->single_turn.context = SINGLE_TURN_FULL;
+    return NULL;
+}
+
 static bool may_be_changed(const struct config_key *key)
 {
     return key->resume == RESUME_CHANGE || key->resume == RESUME_UNLESS_SCHEDULE ||

@@ -301,6 +301,37 @@ static void a_resumed_run_may_differ_in_ranks_and_paths_alone(void **unused)
     expect_error(config_resume_check(&config, &now, &none), "eval.every differs");
 }
 
+/* Checkpoints from before single_turn.context and kl.clamp: the model saw the prompt alone, and
+ * nothing bounded a token's estimate. */
+static void a_saved_configuration_without_a_key_has_what_runs_did_before_it(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *text;
+        int context;
+        double clamp;
+    } table[] = {{"task: single_turn\n", SINGLE_TURN_PROMPT, 0},
+                 {"task: dialogue\n", SINGLE_TURN_FULL, 0},
+                 {"task: single_turn\nsingle_turn:\n  context: full\n", SINGLE_TURN_FULL, 0},
+                 {"task: single_turn\nsingle_turn:\n  context: prompt\nkl:\n  clamp: 3\n",
+                  SINGLE_TURN_PROMPT, 3}};
+    static const struct config_changes none;
+    struct config now, before;
+    config_defaults(&now);
+    assert_null(config_set(&now, "task=single_turn"));
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const char *text = table[i].text;
+        assert_null(config_read_saved(&before, "saved", text, strlen(text)));
+        assert_int_equal(before.single_turn.context, table[i].context);
+        assert_true(before.kl.clamp == table[i].clamp);
+    }
+    assert_null(config_read_saved(&before, "saved", table[0].text, strlen(table[0].text)));
+    assert_null(config_set(&now, "kl.clamp=0"));
+    expect_error(config_resume_check(&before, &now, &none), "key single_turn.context differs");
+    assert_null(config_set(&now, "single_turn.context=prompt"));
+    assert_null(config_resume_check(&before, &now, &none));
+}
+
 static void a_learning_rate_changes_on_resume_when_it_is_asked_for(void **unused)
 {
     (void)unused;
@@ -398,6 +429,7 @@ int main(void)
         cmocka_unit_test(the_penalties_follow_the_task_until_they_are_given),
         cmocka_unit_test(the_printout_reads_back_to_the_same_values),
         cmocka_unit_test(a_resumed_run_may_differ_in_ranks_and_paths_alone),
+        cmocka_unit_test(a_saved_configuration_without_a_key_has_what_runs_did_before_it),
         cmocka_unit_test(a_learning_rate_changes_on_resume_when_it_is_asked_for),
         cmocka_unit_test(a_wrong_name_gets_the_keys_that_may_be_meant),
         cmocka_unit_test(help_has_a_topic_for_every_section),
