@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* Why a run ends early.  Where ranks differ, the greatest holds. */
-enum run_stop { STOP_NOT, STOP_PATIENCE, STOP_SIGNAL };
+enum run_stop { STOP_NOT, STOP_PATIENCE, STOP_AUDIT, STOP_SIGNAL };
 
 status run_open(struct run *run)
 {
@@ -39,8 +39,10 @@ status run_close(struct run *run)
     return NULL;
 }
 
-/* All ranks agree on going on, after so many updates. */
-static status stop_agree(struct run *run, const struct run_kind *kind, int64_t done, int64_t *stop)
+/* All ranks agree on going on, after so many updates.  against: on rank 0, an audit wants an end.
+ */
+static status stop_agree(struct run *run, const struct run_kind *kind, int64_t done, bool against,
+                         int64_t *stop)
 {
     const struct run_watch watch = kind->watch(run);
     const bool over = run->world->rank == 0 && watch.patience > 0 &&
@@ -48,7 +50,11 @@ static status stop_agree(struct run *run, const struct run_kind *kind, int64_t d
     run->world->step = done;
     bool asked = false;
     TRY(world_stop_requested(run->world, &asked));
-    return world_maximum(run->world, asked ? STOP_SIGNAL : over ? STOP_PATIENCE : STOP_NOT, stop);
+    const int64_t own = asked     ? STOP_SIGNAL
+                        : against ? STOP_AUDIT
+                        : over    ? STOP_PATIENCE
+                                  : STOP_NOT;
+    return world_maximum(run->world, own, stop);
 }
 
 /* "train 40: held out: eval_reward 0.41, eval_coverage 0.57, ..." */
@@ -139,15 +145,27 @@ static status update(struct run *run, const struct run_kind *kind, int64_t step)
     return NULL;
 }
 
+/* What an audit found, where one was due: a line of its own. */
+static status audit(struct run *run, const struct run_kind *kind, int64_t done, bool *against)
+{
+    struct metric_list metrics = {.count = 0};
+    if (run->world->rank != 0 || !kind->audit) return NULL;
+    kind->audit(run, done, &metrics, against);
+    return metrics.count ? run_folder_record(&run->folder, done, metrics.list, metrics.count)
+                         : NULL;
+}
+
 /* One update and all that is due after it. */
 static status round_run(struct run *run, const struct run_kind *kind, int64_t step, int64_t *stop)
 {
     const int64_t done = step + 1;
     const bool saved = run_checkpoint_due(run->config, done, done == run->updates);
+    bool against = false;
     TRY(update(run, kind, step));
+    TRY(audit(run, kind, done, &against));
     if (saved) TRY(kind->save(run, done));
     if (kind->evaluates(run, done)) TRY(evaluation(run, kind, done, saved));
-    TRY(stop_agree(run, kind, done, stop));
+    TRY(stop_agree(run, kind, done, against, stop));
     return *stop && !saved ? kind->save(run, done) : NULL;
 }
 
@@ -156,7 +174,7 @@ static status updates(struct run *run, const struct run_kind *kind, int64_t *don
     const bool saved = run->folder.checkpoint[0] != 0;
     *done = run->folder.start;
     TRY(evaluation_first(run, kind, saved));
-    TRY(stop_agree(run, kind, *done, stop));
+    TRY(stop_agree(run, kind, *done, false, stop));
     if (*stop && !saved) TRY(kind->save(run, *done));
     if (*stop || *done >= run->updates) return NULL;
     if (kind->begin) TRY(kind->begin(run));
@@ -239,6 +257,9 @@ status run_loop(struct run *run, const struct run_options *options, const struct
             if (!s) end_log(run, kind, done, stop);
         }
         if (!s && stop == STOP_SIGNAL) s = run_stopped();
+        if (!s && stop == STOP_AUDIT)
+            s = ERROR(STATUS_AUDIT, "ended by audit.action: stop, after a checkpoint; --resume "
+                                    "goes on all the same");
     }
     if (world_is_broken(world)) return s; /* what is open ends with the process */
     return status_first(s, kind->close(run));

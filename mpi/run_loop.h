@@ -62,6 +62,9 @@ struct run_kind {
     /* Held-out metrics; rank 0 fills them in.  *stopped, on rank 0: a signal came before they were
      * complete. */
     status (*evaluate)(struct run *run, struct metric_list *metrics, bool *stopped);
+    /* What an audit that was due with the last update found, on rank 0: metrics (else none), and
+     * whether the run is to end for it.  NULL: there are no audits. */
+    void (*audit)(struct run *run, int64_t done, struct metric_list *metrics, bool *against);
     /* What decides about stopping. */
     struct run_watch (*watch)(const struct run *run);
     /* Learners: a checkpoint after so many updates. */

@@ -249,6 +249,29 @@ static status center_set(void *run, int64_t index, const void *values, int64_t c
                                   values);
 }
 
+/* Of audit.every; none where that is 0. */
+static status audit_get(const void *run, int64_t index, struct state_value *out)
+{
+    (void)index;
+    const struct learner *learner = saved(run)->learner;
+    if (!learner->settings.audit_every) return NULL;
+    out->values = &learner->audit;
+    out->count = AUDIT_DOUBLES;
+    return NULL;
+}
+
+static status audit_set(void *run, int64_t index, const void *values, int64_t count)
+{
+    (void)index;
+    struct run_state *state = run;
+    struct learner *learner = state->learner;
+    if (count != (learner->settings.audit_every ? AUDIT_DOUBLES : 0))
+        FAIL(STATUS_INPUT, "%s: the state of its audits is of another version of regard",
+             state->folder->checkpoint);
+    if (count) memcpy(&learner->audit, values, sizeof learner->audit);
+    return NULL;
+}
+
 /* ---- the table ---- */
 
 static const struct state_row table[] = {
@@ -269,6 +292,7 @@ static const struct state_row table[] = {
      evaluation_number_set},
     {"reference", STATE_TEXT, -1, false, 0, reference_get, reference_set},
     {"returns.center", STATE_DOUBLES, 3, true, 0, center_get, center_set},
+    {"audit", STATE_DOUBLES, -1, true, 0, audit_get, audit_set},
     {"lagging", STATE_FLOATS, -1, false, 0, lagging_get, lagging_set},
 };
 

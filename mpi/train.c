@@ -135,6 +135,7 @@ static status batch_learn(struct trainer *t, int64_t batch, struct metric_list *
         if ((metrics.policy.skipped || metrics.critic.skipped) && t->run.world->rank == 0)
             log_line(LOG_WARNING, "update %lld: a gradient was not finite, the step was skipped",
                      (long long)batch + 1);
+        t->audit = metrics.audit;
         trainer_measure(t, &metrics, list);
         trainer_measure_rates(t, batch, list);
         *tokens = metrics.tokens;
@@ -205,6 +206,14 @@ static status train_evaluate(struct run *run, struct metric_list *metrics, bool 
     return run->world->rank == 0 ? trainer_evaluate((struct trainer *)run, metrics, stopped) : NULL;
 }
 
+static void train_audit(struct run *run, int64_t done, struct metric_list *metrics, bool *against)
+{
+    const struct trainer *t = (const struct trainer *)run;
+    if (!t->audit.due) return;
+    trainer_audit(t, done, metrics);
+    *against = t->audit.alarm != AUDIT_FINE && run->config->audit.action == AUDIT_STOP;
+}
+
 static struct run_watch train_watch(const struct run *run)
 {
     const char *metric = run->config->guard.metric;
@@ -244,6 +253,23 @@ static status train_finish(struct run *run, int64_t done)
     return outbox_empty(t);
 }
 
+/* The judge of audits is a source like any other: of weight 0 where none is given. */
+static struct config config_with_judge(const struct config *given)
+{
+    struct config config = *given;
+    struct config_weights *sources = &config.reward.sources;
+    if (config.audit.every == 0 || sources->listed[config.audit.judge]) return config;
+    bool any = false;
+    for (int i = 0; i < SOURCE_COUNT; i++) any |= sources->listed[i];
+    if (!any) {
+        sources->listed[SOURCE_ATTENTION] = true;
+        sources->weight[SOURCE_ATTENTION] = 1;
+    }
+    sources->listed[config.audit.judge] = true;
+    sources->weight[config.audit.judge] = 0;
+    return config;
+}
+
 status train_run(struct world *world, const struct run_options *options)
 {
     static const struct run_kind kind = {.name = "train",
@@ -255,15 +281,15 @@ status train_run(struct world *world, const struct run_options *options)
                                          .step = train_step,
                                          .evaluates = train_evaluates,
                                          .evaluate = train_evaluate,
+                                         .audit = train_audit,
                                          .watch = train_watch,
                                          .save = train_save,
                                          .finish = train_finish,
                                          .close = trainer_close};
-    struct trainer t = {.run = {.config = &options->config,
-                                .world = world,
-                                .updates = options->config.train.updates},
-                        .settings = rollout_settings_of(&options->config),
-                        .evaluation = evaluate_settings_of(&options->config),
+    const struct config config = config_with_judge(&options->config);
+    struct trainer t = {.run = {.config = &config, .world = world, .updates = config.train.updates},
+                        .settings = rollout_settings_of(&config),
+                        .evaluation = evaluate_settings_of(&config),
                         .version = -1};
     t.user_settings = rollout_settings_of_user(&t.settings);
     return run_loop(&t.run, options, &kind);

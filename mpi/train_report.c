@@ -102,6 +102,62 @@ void trainer_measure(const struct trainer *t, const struct update_metrics *m,
     }
 }
 
+static void figure_add(struct metric_list *metrics, const char *name, const char *what,
+                       const struct audit_figure *figure)
+{
+    if (isfinite(figure->value)) metric_list_add(metrics, figure->value, "audit_%s%s", name, what);
+    if (isfinite(figure->error))
+        metric_list_add(metrics, figure->error, "audit_%s%s_error", name, what);
+}
+
+/* "0.41 (0.02)", or "0.41 (-)" of too few dialogues. */
+static const char *figure_text(const struct audit_figure *figure, char text[64])
+{
+    if (!isfinite(figure->value)) return "-";
+    if (isfinite(figure->error))
+        snprintf(text, 64, "%.4g (%.2g)", figure->value, figure->error);
+    else
+        snprintf(text, 64, "%.4g (-)", figure->value);
+    return text;
+}
+
+static void audit_say(const struct audit_report *audit, const char *judge, int64_t done)
+{
+    char reward[64], judged[64], correlation[64];
+    log_line(LOG_INFO,
+             "train %lld: audit of %lld dialogues, errors in brackets: reward %s, %s %s, "
+             "correlation within a turn's replies %s",
+             (long long)done, (long long)audit->dialogues,
+             figure_text(&audit->part[AUDIT_REWARD], reward), judge,
+             figure_text(&audit->part[AUDIT_JUDGE], judged),
+             figure_text(&audit->part[AUDIT_CORRELATION], correlation));
+    if (audit->alarm == AUDIT_PARTED)
+        log_line(LOG_WARNING,
+                 "train %lld: since the first audit the reward has changed by %s and %s by %s: "
+                 "the policy is climbing a reward that no longer stands for %s",
+                 (long long)done, figure_text(&audit->change[AUDIT_REWARD], reward), judge,
+                 figure_text(&audit->change[AUDIT_JUDGE], judged), judge);
+    if (audit->alarm == AUDIT_AGAINST)
+        log_line(LOG_WARNING,
+                 "train %lld: for the second audit in a row or more the reward ranks the replies "
+                 "to a turn against %s (correlation %s): what it teaches is less of %s",
+                 (long long)done, judge, figure_text(&audit->part[AUDIT_CORRELATION], correlation),
+                 judge);
+}
+
+void trainer_audit(const struct trainer *t, int64_t done, struct metric_list *metrics)
+{
+    static const char *const names[AUDIT_PARTS] = {"reward", "judge", "correlation"};
+    const struct audit_report *audit = &t->audit;
+    const int64_t judge = t->run.learner->settings.audit_judge;
+    for (int p = 0; p < AUDIT_PARTS; p++) figure_add(metrics, names[p], "", &audit->part[p]);
+    for (int p = 0; !audit->first && p < AUDIT_PARTS; p++)
+        figure_add(metrics, names[p], "_change", &audit->change[p]);
+    metric_list_add(metrics, (double)audit->dialogues, "audit_dialogues");
+    metric_list_add(metrics, audit->alarm != AUDIT_FINE, "audit_alarm");
+    audit_say(audit, reward_term_name(&t->settings.reward, judge), done);
+}
+
 void trainer_measure_rates(const struct trainer *t, int64_t step, struct metric_list *metrics)
 {
     const struct learn_settings *s = &t->run.learner->settings;

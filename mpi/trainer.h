@@ -20,9 +20,10 @@ struct trainer {
     /* learner */
     struct model *policy, *reference;
     struct generator *evaluator;
-    bool overlong_logged; /* by the first evaluation */
-    float *previous;      /* device, lag 1: weights before the last update */
-    float *lagging;       /* host: those of the checkpoint, until the first step */
+    bool overlong_logged;      /* by the first evaluation */
+    struct audit_report audit; /* rank 0: of the last update */
+    float *previous;           /* device, lag 1: weights before the last update */
+    float *lagging;            /* host: those of the checkpoint, until the first step */
     struct inbox *inbox;
     /* actor */
     struct model *actor_model, *scorer_model, *user_model;
@@ -46,6 +47,8 @@ status trainer_close(struct run *run);
 void trainer_measure_rates(const struct trainer *t, int64_t step, struct metric_list *metrics);
 void trainer_measure(const struct trainer *t, const struct update_metrics *m,
                      struct metric_list *metrics);
+/* Rank 0: the metrics of t->audit, and its sentence in the log. */
+void trainer_audit(const struct trainer *t, int64_t done, struct metric_list *metrics);
 /* Learners together: RUN/samples/step-N.jsonl, the turns of the batch's first two dialogues. */
 status trainer_write_samples(const struct trainer *t, int64_t step,
                              struct experience *const *dialogues, int64_t count);

@@ -37,6 +37,7 @@ enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE };
     row(ENTROPY, entropy)               \
     row(MAJORITY, majority)             \
     row(VERIFIER, verifier)             \
+    row(GOLD, gold)                     \
     row(FORMAT, format)                 \
     row(PLUGIN, plugin)                 \
     row(COMMAND, command)               \
@@ -48,6 +49,7 @@ enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE };
 enum reward_source { SOURCE_ATTENTION, GIVEN_SOURCES(SOURCE_ENUMERATOR) SOURCE_COUNT };
 #undef SOURCE_ENUMERATOR
 
+enum audit_action { AUDIT_WARN, AUDIT_STOP };
 enum cot_block_form { COT_ROWS, COT_STEPS };
 enum cot_return { COT_SUM, COT_MEAN };
 enum data_format { DATA_AUTO, DATA_DIALOGUE, DATA_TOKENS };

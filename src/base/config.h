@@ -82,6 +82,11 @@ struct config {
         bool shuffled;
     } probe;
     struct {
+        int64_t every; /* updates; 0: none */
+        int judge;     /* enum reward_source */
+        int action;
+    } audit;
+    struct {
         int64_t batch;
     } infer;
     struct {
@@ -119,7 +124,7 @@ struct config {
         struct config_weights sources; /* by enum reward_source; none listed: attention, 1 */
         char plugin[CONFIG_TEXT_MAX], command[CONFIG_TEXT_MAX];
         double command_seconds;
-        char fit[CONFIG_TEXT_MAX];     /* of the source fitted */
+        char fit[CONFIG_TEXT_MAX]; /* of the source fitted */
     } reward;
     struct {
         int form, extract;

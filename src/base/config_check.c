@@ -20,19 +20,27 @@ static void learners_allowed(int64_t microbatches, char out[128])
                                  (long long)n);
 }
 
+/* Listed in reward.sources, or the judge of audits. */
+static bool source_used(const struct config *config, int source)
+{
+    return config->reward.sources.listed[source] ||
+           (config->audit.every > 0 && config->audit.judge == source);
+}
+
 static status sources_check(const struct config *config)
 {
-    const bool *listed = config->reward.sources.listed;
-    if (listed[SOURCE_FORMAT] && !config->reward.format[0])
+    const bool format = source_used(config, SOURCE_FORMAT);
+    const bool fitted = source_used(config, SOURCE_FITTED);
+    if (format && !config->reward.format[0])
         FAIL(STATUS_INPUT, "the source format looks for reward.format, a regular expression; "
                            "give one");
-    if (!listed[SOURCE_FORMAT] && config->reward.format[0])
+    if (!format && config->reward.format[0])
         FAIL(STATUS_INPUT, "reward.format is of the source format, which reward.sources does not "
                            "list");
-    if (listed[SOURCE_FITTED] && !config->reward.fit[0])
+    if (fitted && !config->reward.fit[0])
         FAIL(STATUS_INPUT, "the source fitted reads reward.fit, a fit.json of regard probe --fit; "
                            "give one");
-    if (!listed[SOURCE_FITTED] && config->reward.fit[0])
+    if (!fitted && config->reward.fit[0])
         FAIL(STATUS_INPUT,
              "reward.fit is of the source fitted, which reward.sources does not list");
     return NULL;
@@ -43,8 +51,11 @@ static status own_source_check(const struct config *config, int source, const ch
                                const char *key, const char *value)
 {
     const bool listed = config->reward.sources.listed[source];
-    if (listed && !value[0]) FAIL(STATUS_INPUT, "reward.sources has %s, which needs %s", name, key);
-    if (!listed && value[0])
+    const bool used = source_used(config, source);
+    if (used && !value[0])
+        FAIL(STATUS_INPUT, "%s has %s, which needs %s", listed ? "reward.sources" : "audit.judge",
+             name, key);
+    if (!used && value[0])
         FAIL(STATUS_INPUT, "%s is given, but reward.sources has no %s; add %s:1", key, name, name);
     return NULL;
 }
@@ -64,6 +75,21 @@ static status own_sources_check(const struct config *config, enum config_scope s
              "reward.command_seconds (%g) times rollout.turns (%lld) must be below "
              "watchdog.seconds (%g), after which the other ranks give this one up",
              config->reward.command_seconds, (long long)turns, config->watchdog.seconds);
+    return NULL;
+}
+
+static status audit_check(const struct config *config)
+{
+    const int64_t dialogues = config->audit.every * config->rollout.dialogues;
+    if (config->audit.every == 0) return NULL;
+    if (config->audit.judge == SOURCE_ATTENTION)
+        FAIL(STATUS_INPUT, "audit.judge: attention is no judge; name a source that knows what a "
+                           "good reply is, like verifier, gold or command");
+    if (dialogues < 5)
+        FAIL(STATUS_INPUT,
+             "audit.every x rollout.dialogues is %lld: an audit needs 5 dialogues to know an "
+             "error; raise audit.every",
+             (long long)dialogues);
     return NULL;
 }
 
@@ -161,12 +187,18 @@ status config_check(const struct config *config, enum config_scope scope)
         (config->control == CONTROL_RANDOM_SALIENCE || config->control == CONTROL_SHUFFLED))
         FAIL(STATUS_INPUT, "control: random_salience and shuffled change the source attention, "
                            "which reward.sources does not list");
-    if (config->reward.sources.listed[SOURCE_MAJORITY] && config->rollout.candidates == 1)
+    if (source_used(config, SOURCE_MAJORITY) && config->rollout.candidates == 1)
         FAIL(STATUS_INPUT, "the source majority needs rollout.candidates of 2 or more: a candidate "
                            "alone is of one mind");
     if (config->rollout.temperature == 0)
         FAIL(STATUS_INPUT,
              "train needs rollout.temperature above 0: greedy replies do not explore");
+    if (source_used(config, SOURCE_GOLD) && config->rollout.user != USER_REPLAY)
+        FAIL(STATUS_INPUT,
+             "the source gold%s compares with the data's reply to a turn, which only "
+             "rollout.user: replay has",
+             config->reward.sources.listed[SOURCE_GOLD] ? "" : " (audit.judge)");
+    TRY(audit_check(config));
     TRY(config_check_learning(config));
     TRY(config_check_reward(config));
     if (config->rollout.user == USER_MODEL && !config->model.user_path[0])

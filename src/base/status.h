@@ -8,6 +8,7 @@ typedef struct status_error *status;
 enum {
     STATUS_INPUT = 1,     /* bad input, configuration or file */
     STATUS_USAGE = 2,     /* wrong command line */
+    STATUS_AUDIT = 3,     /* training ended by audit.action: stop, after a checkpoint */
     STATUS_INTERNAL = 70, /* a bug of ours, or a system that failed us */
     STATUS_STOPPED = 75   /* ended by a signal after a checkpoint: requeue */
 };

@@ -6,7 +6,7 @@
 #include "src/data/corpus.h"
 #include "src/evaluate/own_history.h"
 #include "src/evaluate/sample.h"
-#include "src/evaluate/text_metrics.h"
+#include "src/text/text_metrics.h"
 #include "src/reward/terms.h"
 #include "src/rollout/blocks.h"
 #include "src/rollout/judge.h"

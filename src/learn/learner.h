@@ -5,6 +5,7 @@
 #define REGARD_LEARN_LEARNER_H
 
 #include "src/capture/statistics.h"
+#include "src/learn/audit.h"
 #include "src/learn/batch.h"
 #include "src/learn/exchange.h"
 #include "src/learn/optimizer.h"
@@ -28,6 +29,7 @@ struct learner {
     struct gradient_tree *policy_tree, *critic_tree;
     struct model_watermark watermark; /* of the backward passes to come; step.c sets it */
     struct running_statistics statistics;
+    struct audit audit;
     const struct statistic_table *table; /* of its experience; of the policy's family unless set */
     struct token_arrays tokens;
 };

@@ -4,10 +4,19 @@
 #include "src/base/config.h"
 #include "src/reward/blocks.h"
 
+static int64_t judge_of(const struct reward_settings *reward, int source)
+{
+    for (int64_t t = 0; t < reward->term_count; t++)
+        if (reward_term_given(reward, t) && reward->terms[t].source == source) return t;
+    return -1;
+}
+
 struct learn_settings learn_settings_of(const struct config *config)
 {
+    const struct reward_settings reward = reward_settings_of(config);
+    const int64_t judge = judge_of(&reward, config->audit.judge);
     return (struct learn_settings){
-        .reward = reward_settings_of(config),
+        .reward = reward,
         .temperature = config->rollout.temperature > 0 ? config->rollout.temperature : 1,
         .advantage = config->advantage,
         .group_form = config->group.form,
@@ -40,6 +49,8 @@ struct learn_settings learn_settings_of(const struct config *config)
         .label_smoothing = config->sft.label_smoothing,
         .captured_layers = config->attention.layers,
         .all_heads = config->attention.all_heads,
+        .audit_every = judge < 0 ? 0 : config->audit.every,
+        .audit_judge = judge,
         .microbatches = config->learn.microbatches,
         .reply_tokens = config->learn.reply_tokens,
         .history_tokens = config->learn.history_tokens,

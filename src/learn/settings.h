@@ -29,6 +29,8 @@ struct learn_settings {
     int schedule; /* enum schedule_kind */
     /* SFT */
     double label_smoothing;
+    /* audits */
+    int64_t audit_every, audit_judge; /* updates, 0: none; the term that judges */
     /* passes */
     int64_t microbatches, reply_tokens, history_tokens;
     int64_t captured_layers; /* that statistics of heads are read of, */

@@ -357,6 +357,9 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
     status s = slice_read(l, experiences, count, &slice);
     if (!s) s = items_gather(l, &slice, &all, &all_count);
     if (!s) s = credit_assign(&l->settings, &l->statistics, all, all_count, divisors);
+    if (!s && l->settings.audit_every)
+        s = audit_add(&l->audit, &l->settings.reward, l->settings.audit_judge, all, all_count,
+                      divisors, (step + 1) % l->settings.audit_every == 0, &out->audit);
     if (!s) s = update_metrics_fill(&l->settings.reward, all, all_count, divisors, out);
     const struct statistic_sizes sizes = {.layers = l->settings.captured_layers,
                                           .heads = model_shape(l->policy)->heads};

@@ -2,6 +2,7 @@
 #ifndef REGARD_LEARN_UPDATE_METRICS_H
 #define REGARD_LEARN_UPDATE_METRICS_H
 
+#include "src/learn/audit.h"
 #include "src/learn/batch_item.h"
 #include "src/learn/statistic_metrics.h"
 #include "src/learn/step.h"
@@ -29,6 +30,7 @@ struct update_metrics {
     int64_t learned_turns, learned_tokens; /* of it, those that the policy learns from */
     int64_t groups_dropped;                /* by group.filter */
     double overlong;                       /* what reward.overlong takes off */
+    struct audit_report audit;
 };
 
 /* Fills all but what the steps give, from the items of a whole batch after credit_assign. */

@@ -3,11 +3,11 @@
 
 #include "src/base/memory.h"
 #include "src/data/corpus.h"
-#include "src/evaluate/text_metrics.h"
 #include "src/reward/salience_control.h"
 #include "src/rollout/judge.h"
 #include "src/task/history_walk.h"
 #include "src/text/pattern.h"
+#include "src/text/text_metrics.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -401,8 +401,9 @@ static void columns_make(const struct asked *a)
         const char *name = reward_term_name(reward, t);
         const bool given = reward_term_given(reward, t);
         const bool control = !strcmp(name, "random") || !strcmp(name, "constant");
-        const bool labelled = !strcmp(name, "verifier") || !strcmp(name, "fitted") ||
-                              !strcmp(name, "plugin") || !strcmp(name, "command");
+        const bool labelled = !strcmp(name, "verifier") || !strcmp(name, "gold") ||
+                              !strcmp(name, "fitted") || !strcmp(name, "plugin") ||
+                              !strcmp(name, "command");
         const double over =
             given ? 1 : divisor(out, (const double(*)[TERM_MAX])a->terms, t, reward->scale);
         double *value =

@@ -56,7 +56,7 @@ static const json_t *target_of(const json_t *report, const json_t *row)
  * and the target does not. */
 static void holes_say(const json_t *row, json_t *list)
 {
-    enum { REPLIES_LEAST = 20 };
+    enum { REPLIES_LEAST = 10 };
     size_t i;
     const json_t *one;
     json_array_foreach(json_object_get(row, "questions"), i, one)
@@ -72,8 +72,10 @@ static void holes_say(const json_t *row, json_t *list)
     json_array_foreach(json_object_get(row, "kinds"), i, one)
     {
         const double source = number(one, "source"), target = number(one, "target");
+        const double replies = number(one, "replies");
         const char *question = text_of(one, "question");
-        if (number(one, "replies") >= REPLIES_LEAST && source > 0.2 && target < -0.2)
+        /* Both have a deviation of about 1: a mean's error is about 1/sqrt(replies). */
+        if (replies >= REPLIES_LEAST && source > fmax(0.2, 2 / sqrt(replies)) && target < -0.2)
             say(list,
                 "  but it puts replies of the kind \"%s\"%s%s%s above the others of their history "
                 "(by %.2f deviations), which the target puts below (%.2f): a policy finds such a "

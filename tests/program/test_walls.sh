@@ -26,7 +26,7 @@ src/reward     : src/base
 src/source     : include src/base src/text src/data src/capture src/fit src/reward
 src/rollout    : src/base src/text src/data src/task kernels src/model src/capture src/reward src/source
 src/report     : src/base
-src/learn      : src/base kernels src/model src/capture src/reward src/rollout
+src/learn      : src/base kernels src/model src/capture src/fit src/reward src/rollout
 src/evaluate   : src/base src/text src/data src/task kernels src/model src/capture src/reward src/source src/rollout src/report
 src/probe      : src/base src/text src/data src/task kernels src/model src/capture src/fit src/reward src/source src/rollout src/report src/evaluate
 src/checkpoint : src/base kernels src/model

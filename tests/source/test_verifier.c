@@ -59,6 +59,21 @@ static void exact_is_the_number_that_the_reply_ends_with(void **state)
     assert_close(verified("auto", "flexible", &line, "5, so \\boxed{1,234}"), 1);
 }
 
+static void gold_is_the_overlap_with_the_datas_reply_to_the_same_turn(void **state)
+{
+    (void)state;
+    struct message messages[] = {{ROLE_USER, "When is it open?"},
+                                 {ROLE_ASSISTANT, "It is open from ten to six."},
+                                 {ROLE_USER, "And on Monday?"},
+                                 {ROLE_ASSISTANT, "Closed."}};
+    const struct dialogue line = {.messages = messages, .message_count = 4};
+    const struct dialogue asked = {.messages = messages, .message_count = 3};
+    assert_close(value_of("gold", "auto", "flexible", &line, 3, "closed"), 1);
+    /* "open from ten" of 7 words and 4: 2 * 3 / 11. */
+    assert_close(value_of("gold", "auto", "flexible", &line, 1, "Open from ten, madam"), 6.0 / 11);
+    assert_close(value_of("gold", "auto", "flexible", &asked, -1, "Closed."), 0);
+}
+
 static void texts_are_matched_or_contained(void **state)
 {
     (void)state;
@@ -153,6 +168,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_is_the_number_that_the_reply_ends_with),
+        cmocka_unit_test(gold_is_the_overlap_with_the_datas_reply_to_the_same_turn),
         cmocka_unit_test(texts_are_matched_or_contained),
         cmocka_unit_test(slots_are_the_share_that_a_turns_reply_names),
         cmocka_unit_test(an_answer_is_of_the_lines_last_reply),

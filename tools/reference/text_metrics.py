@@ -1,4 +1,4 @@
-"""Writes tests/evaluate/text_metrics.json: pairs of texts and what sacrebleu and rouge_score
+"""Writes tests/text/fixtures/text_metrics.json: pairs of texts and what sacrebleu and rouge_score
 say of them, one by one and as a corpus; scripts without spaces are spaced out first, and rouge_score
 is given words of any script.  Run with the reference environment's Python."""
 
@@ -94,4 +94,4 @@ def main(path):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "tests/evaluate/text_metrics.json")
+    main(sys.argv[1] if len(sys.argv) > 1 else "tests/text/fixtures/text_metrics.json")

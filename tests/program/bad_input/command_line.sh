@@ -91,3 +91,12 @@ on_ranks "more learners than two ranks" 2 '.*roles.learners: 4 .* at most the 2 
     --config "$tiny" --set roles.learners=4 --run r
 on_ranks "a bad line, on two ranks" 2 '.*absent.jsonl: No such file' train --config "$tiny" \
     --set data.train=absent.jsonl --run r
+set_to "an audit of too few" 'audit.every x rollout.dialogues is 4' audit.every=1
+refuses "an audit by attention" 1 'audit.judge: attention is no judge' train --config "$tiny" \
+    --set audit.every=5 --set audit.judge=attention --run r
+refuses "an audit by a command of nobody" 1 'audit.judge has command, which needs reward.command' train \
+    --config "$tiny" --set audit.every=5 --set audit.judge=command --run r
+refuses "an audit without answers" 1 '.*:1: the source verifier finds no "answer"' train \
+    --config "$tiny" --set audit.every=5 --set "data.train=$dialogues" --run r
+refuses "gold that nobody has" 1 'the source gold compares with the data' train --config "$tiny" \
+    --set reward.sources=gold --set rollout.user=rule --run r

@@ -1,9 +1,9 @@
 /* Metrics of replies against references: BLEU, ROUGE-L and distinct-n of any script.  A character
  * of a script that is written without spaces (Han, kana, Thai, Lao, Myanmar, Khmer) is a word of
  * its own, with the marks that follow it.  Beside that, BLEU and ROUGE-L are what the usual Python
- * packages count (tests/evaluate/text_metrics.json is theirs). */
-#ifndef REGARD_EVALUATE_TEXT_METRICS_H
-#define REGARD_EVALUATE_TEXT_METRICS_H
+ * packages count (tests/text/fixtures/text_metrics.json is theirs). */
+#ifndef REGARD_TEXT_TEXT_METRICS_H
+#define REGARD_TEXT_TEXT_METRICS_H
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 /* BLEU, chrF and ROUGE-L against sacrebleu and rouge_score (tools/reference/text_metrics.py). */
 #include "src/base/json.h"
-#include "src/evaluate/text_metrics.h"
+#include "src/text/text_metrics.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -25,7 +25,7 @@ static void bleu_chrf_and_rouge_equal_the_packages(void **unused)
 {
     (void)unused;
     json_t *fixture, *pairs;
-    assert_null(json_read(REGARD_SOURCE "/tests/evaluate/text_metrics.json", &fixture));
+    assert_null(json_read(REGARD_SOURCE "/tests/text/fixtures/text_metrics.json", &fixture));
     pairs = json_object_get(fixture, "pairs");
     const char *replies[PAIRS_MAX], *references[PAIRS_MAX];
     int count = (int)json_array_size(pairs);

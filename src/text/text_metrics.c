@@ -1,6 +1,6 @@
 /* BLEU, ROUGE-L, distinct-n; see text_metrics.h.  Texts are UTF-8 and read as bytes wherever
  * the answer is the same. */
-#include "src/evaluate/text_metrics.h"
+#include "src/text/text_metrics.h"
 
 #include "src/base/memory.h"
 
