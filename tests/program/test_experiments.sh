@@ -9,7 +9,7 @@ python3 - <<'PYTHON' || fail "tools/studies/texts.py has other metrics"
 import json, sys
 sys.path.insert(0, "tools/studies")
 import texts
-pairs = json.load(open("tests/evaluate/text_metrics.json"))["pairs"]
+pairs = json.load(open("tests/text/fixtures/text_metrics.json"))["pairs"]
 whole = [p for p in pairs if all(ord(c) < 0x0e00 for c in p["reply"] + p["reference"])]
 assert len(whole) > 40
 for p in whole:

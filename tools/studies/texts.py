@@ -1,5 +1,5 @@
-"""Metrics of one reply, by the standard library alone; tests/evaluate/text_metrics.json holds them to
-sacrebleu and rouge_score, as it does src/evaluate/text_metrics.c (but for scripts without spaces, whose
+"""Metrics of one reply, by the standard library alone; tests/text/fixtures/text_metrics.json holds them to
+sacrebleu and rouge_score, as it does src/text/text_metrics.c (but for scripts without spaces, whose
 words are not cut here)."""
 
 import collections
