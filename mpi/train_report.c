@@ -183,5 +183,7 @@ status trainer_evaluate(struct trainer *t, struct metric_list *metrics, bool *st
     for (int64_t m = 0; m < evaluation_count(reward); m++)
         if (isfinite(evaluation.value[m]))
             metric_list_add(metrics, evaluation.value[m], "eval_%s", evaluation_name(reward, m));
+    if (reward->block && isfinite(evaluation.reasoning_ms))
+        metric_list_add(metrics, evaluation.reasoning_ms, "eval_reasoning_ms");
     return NULL;
 }

@@ -148,6 +148,10 @@ status config_check(const struct config *config, enum config_scope scope)
         config->single_turn.context == SINGLE_TURN_PROMPT)
         FAIL(STATUS_INPUT, "eval.history: own does nothing with single_turn.context: prompt, where "
                            "the model sees no earlier reply");
+    if (config->eval.history == EVAL_HISTORY_OWN && config->task == TASK_REASONING)
+        FAIL(STATUS_INPUT,
+             "eval.history: own does nothing in task: reasoning, where a question has "
+             "one reply");
     if (config->single_turn.context == SINGLE_TURN_PROMPT && config->task != TASK_SINGLE_TURN)
         FAIL(STATUS_INPUT, "single_turn.context does nothing without task: single_turn");
     if (scope == CONFIG_INFERENCE) return NULL;

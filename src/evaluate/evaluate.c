@@ -1,10 +1,12 @@
 /* The held-out metrics; see evaluate.h. */
 #include "src/evaluate/evaluate.h"
 
+#include "src/base/clock.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/data/corpus.h"
 #include "src/evaluate/own_history.h"
+#include "src/evaluate/reasoning_metrics.h"
 #include "src/evaluate/sample.h"
 #include "src/text/text_metrics.h"
 #include "src/reward/terms.h"
@@ -31,18 +33,29 @@ enum {
 static const char *const reply_metrics[EVAL_COUNT] = {
     "bleu",       "rouge_l",      "distinct_1", "distinct_2", "slot_carry_over",
     "perplexity", "reply_length", "end_rate"};
-_Static_assert(1 + (int)TERM_MAX + (int)EVAL_COUNT <= (int)EVALUATION_MAX, "metrics have no room");
+/* In task: reasoning behind them: those of enum reasoning_metric, and what the blocks say. */
+enum {
+    EVAL_ANSWER_MISSING = EVAL_COUNT + REASONING_METRICS,
+    EVAL_REASONING_TOKENS, /* of a reply, before its answer's block */
+    EVAL_ALL
+};
+static const char *const reasoning_metrics[EVAL_ALL - EVAL_COUNT] = {
+    "exact_strict",    "exact_flexible", "step_precision",  "step_recall",
+    "valid_equations", "answer_missing", "reasoning_tokens"};
+_Static_assert(1 + (int)TERM_MAX + (int)EVAL_ALL <= (int)EVALUATION_MAX, "metrics have no room");
 
 int64_t evaluation_count(const struct reward_settings *reward)
 {
-    return 1 + reward->term_count + EVAL_COUNT;
+    return 1 + reward->term_count + (reward->block ? EVAL_ALL : EVAL_COUNT);
 }
 
 const char *evaluation_name(const struct reward_settings *reward, int64_t metric)
 {
     if (metric == 0) return "reward";
     if (metric <= reward->term_count) return reward_term_name(reward, metric - 1);
-    return reply_metrics[metric - 1 - reward->term_count];
+    const int64_t of_reply = metric - 1 - reward->term_count;
+    return of_reply < EVAL_COUNT ? reply_metrics[of_reply]
+                                 : reasoning_metrics[of_reply - EVAL_COUNT];
 }
 
 /* The evaluated turns: prompts, sampled and gold replies, texts. */
@@ -223,6 +236,26 @@ static status replies_measure(const struct reward_settings *reward, struct held_
     return NULL;
 }
 
+/* task: reasoning; value: as reply_metrics, and the rows behind them. */
+static void reasoning_measure(const struct rollout_settings *settings, const struct held_out *h,
+                              double *value, struct evaluation *out)
+{
+    struct reasoning_sums sums = {0};
+    int64_t missing = 0, tokens = 0;
+    for (int64_t i = 0; i < h->count; i++) {
+        const struct reply_blocks *blocks = &h->replies[i].blocks;
+        reasoning_add(&sums, h->dialogue[i], h->references[i], h->texts[i],
+                      settings->cot.answer_marker);
+        missing += !blocks->answered;
+        tokens += blocks->answered ? blocks->begin[blocks->count - 1] : h->replies[i].count;
+    }
+    for (int m = 0; m < REASONING_METRICS; m++)
+        value[EVAL_COUNT + m] = reasoning_metric(&sums, (enum reasoning_metric)m);
+    value[EVAL_ANSWER_MISSING] = (double)missing;
+    value[EVAL_REASONING_TOKENS] = (double)tokens / (double)h->count;
+    out->reasoning_ms = tokens ? 1000 * out->seconds / (double)tokens : (double)NAN;
+}
+
 static status samples_write(const struct reward_settings *reward, const struct tokenizer *tokenizer,
                             const struct held_out *h, FILE *samples)
 {
@@ -287,8 +320,10 @@ status evaluate(struct generator *generator, const struct evaluate_settings *set
     if (!s && !h.count)
         s = ERROR(STATUS_INPUT, "%s: no assistant turn to evaluate%s", data->path,
                   out->overlong ? " whose prompt fits into history.max_tokens" : "");
+    const double begun = seconds_now();
     if (!s && !settings->own_history)
         s = replies_make(generator, sampling, false, &h, stop, &out->stopped);
+    out->seconds = seconds_now() - begun;
     if (!s) s = replies_make(generator, &settings->scoring, true, &h, stop, &out->stopped);
     if (!s && settings->own_history && !out->stopped)
         s = own_replies_make(generator, sampling, language, &h, stop, &out->stopped);
@@ -304,6 +339,8 @@ status evaluate(struct generator *generator, const struct evaluate_settings *set
                              &h.texts[i]);
     if (!s) s = sources_ask(sources, language, sampling->batch, &h);
     if (!s) s = replies_measure(&sampling->reward, &h, out);
+    if (!s && sampling->cot.block)
+        reasoning_measure(sampling, &h, out->value + 1 + sampling->reward.term_count, out);
     out->replies = h.count;
     if (!s && samples) s = samples_write(&sampling->reward, language->tokenizer, &h, samples);
     held_out_free(&h);

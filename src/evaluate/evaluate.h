@@ -11,7 +11,7 @@
 
 /* The metrics: the reward (raw: reward.scale none, true salience whatever the control), its terms,
  * and what is measured of the replies themselves, evaluate.c's table. */
-enum { EVALUATION_MAX = 32 };
+enum { EVALUATION_MAX = 40 };
 int64_t evaluation_count(const struct reward_settings *reward); /* at most EVALUATION_MAX */
 const char *evaluation_name(const struct reward_settings *reward, int64_t metric);
 
@@ -22,6 +22,8 @@ struct evaluation {
     int64_t overlong_line; /* of the first of them */
     bool stopped;          /* on request, before it was done: the rest holds nothing */
     int64_t max_tokens;    /* history.max_tokens */
+    double seconds;      /* that generating the replies took; with eval.history: own not measured */
+    double reasoning_ms; /* of these a token of reasoning; NaN: there is none */
 };
 
 /* One reply to every assistant turn's own (gold) history of the first `dialogues` dialogues (0:

@@ -10,6 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* cot.return: what a block's reward is divided by. */
+static double shares(const struct reward_settings *settings, const struct batch_item *item)
+{
+    return settings->block_mean ? item->spans : 1;
+}
+
 /* The running statistics are over replies, whatever spans they fall into. */
 static status rewards_scale(const struct reward_settings *settings,
                             struct running_statistics *statistics, struct batch_item *items,
@@ -26,7 +32,8 @@ static status rewards_scale(const struct reward_settings *settings,
     running_divisors(settings, statistics, divisors);
     for (int64_t i = 0; i < count; i++)
         items[i].scaled = reward_of_span(settings, items[i].terms, divisors, items[i].span.begin,
-                                         items[i].span.end);
+                                         items[i].span.end) /
+                          shares(settings, &items[i]);
     free(replies);
     free(running);
     return s;
@@ -52,12 +59,11 @@ static status advantages_make(const struct learn_settings *settings,
                               struct advantage_item *advantages)
 {
     for (int64_t i = 0; i < count; i++)
-        returns[i] =
-            (struct return_item){.key = items[i].key,
-                                 .reward = (items[i].scaled - items[i].kl_reward) /
-                                           (settings->reward.block_mean ? items[i].spans : 1),
-                                 .answer = items[i].answer,
-                                 .chosen = items[i].chosen};
+        returns[i] = (struct return_item){
+            .key = items[i].key,
+            .reward = items[i].scaled - items[i].kl_reward / shares(&settings->reward, &items[i]),
+            .answer = items[i].answer,
+            .chosen = items[i].chosen};
     if (settings->center) TRY(rewards_center(&statistics->reward, returns, count));
     TRY(returns_compute(&settings->reward, returns, count));
     for (int64_t i = 0; i < count; i++)

@@ -26,6 +26,26 @@ void block_rows_destroy(struct block_rows *b)
 
 enum { BLOCK_NUMBERS = 4 };
 
+/* What a reply's rows take on the device. */
+static status buffers_reserve(struct block_rows *b, int64_t rows, int64_t stride, int64_t blocks)
+{
+    struct queue *q = b->capture.queue;
+    const size_t rows_bytes = (size_t)(rows * stride) * sizeof(float);
+    const size_t places = (size_t)(2 * rows + blocks + 1) * sizeof(int32_t);
+    TRY(buffer_reserve(q, &b->rows, rows_bytes));
+    TRY(buffer_reserve(q, &b->places, places));
+    return buffer_reserve(q, &b->out, BLOCK_NUMBERS * (size_t)rows * sizeof(float));
+}
+
+status block_rows_reserve(struct block_rows *b, const struct rollout_settings *settings)
+{
+    const int64_t reply = settings->max_new_tokens, longest = settings->max_history + reply;
+    const int64_t blocks = blocks_most(reply, settings->cot.block);
+    const int64_t rows = settings->cot.block_form == COT_ROWS ? blocks : reply;
+    TRY(capture_reserve(&b->capture, blocks * longest, rows));
+    return buffers_reserve(b, rows, longest, blocks);
+}
+
 static bool sees(const struct prompt *prompt, const uint8_t *marks, int64_t j)
 {
     return j < prompt->count ? prompt->visible[j] : marks[j - prompt->count] & BLOCK_VISIBLE;
@@ -179,9 +199,8 @@ static status work_run(struct block_rows *b, const struct rollout_settings *sett
     const size_t rows = (size_t)w->count * sizeof(int32_t);
     const size_t begins = (size_t)(w->blocks + 1) * sizeof(int32_t);
     TRY(capture_begin(&b->capture, settings, &batch, w->begin[w->blocks], w->count));
-    TRY(buffer_reserve(q, &b->out, BLOCK_NUMBERS * (size_t)w->count * sizeof(float)));
+    TRY(buffers_reserve(b, w->count, w->stride, w->blocks));
     TRY(buffer_upload(q, &b->rows, w->rows, (size_t)(w->count * w->stride) * sizeof(float)));
-    TRY(buffer_reserve(q, &b->places, 2 * rows + begins));
     char *places = b->places.data;
     q->op->upload(q, places, w->history, rows);
     q->op->upload(q, places + rows, w->step, rows);

@@ -20,6 +20,8 @@ struct block_rows {
 };
 void block_rows_create(struct block_rows *b, struct queue *queue);
 void block_rows_destroy(struct block_rows *b);
+/* Room for any reply that the settings allow. */
+status block_rows_reserve(struct block_rows *b, const struct rollout_settings *settings);
 /* Of a reply with blocks whose first token has row `first`: sets its statistics' entropy,
  * entropy_floored and salient_mass.  counter: the reply's. */
 status block_rows_read(struct block_rows *b, const struct rollout_settings *settings,

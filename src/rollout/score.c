@@ -22,7 +22,9 @@ status generator_reserve_scoring(struct generator *g, const struct rollout_setti
                                         .capture_layers = settings->layers};
     const size_t bytes = (size_t)tokens * sizeof(int32_t);
     TRY(generator_check(g, settings));
+    model_run_capture_self(g->run, settings->cot.block > 0);
     TRY(model_run_reserve(g->run, &limits));
+    if (settings->cot.block) TRY(block_rows_reserve(&g->blocks, settings));
     TRY(capture_reserve(&g->capture, limits.history_tokens, tokens));
     const struct statistic_sizes sizes = generator_sizes(g, settings, settings->max_turns);
     TRY(results_reserve(&g->results, tokens, &sizes));

@@ -6,6 +6,7 @@
 #include "src/base/config.h"
 #include "src/base/json.h"
 #include "src/learn/credit.h"
+#include "src/learn/update_metrics.h"
 #include "src/reward/blocks.h"
 #include "src/rollout/blocks.h"
 #include "tests/model/model_test.h"
@@ -174,6 +175,21 @@ static void rows_and_terms_of_blocks_equal_the_oracle(void **state)
     q->op->destroy(q);
 }
 
+/* The reply's reward_scaled is what its return adds up, lambdas and discount left out: the sum of
+ * its blocks' rewards, or with cot.return: mean their mean. */
+static void scaled_reward_compare(const struct learn_settings *settings,
+                                  const struct batch_item *items, int64_t count,
+                                  const double divisors[TERM_MAX], const json_t *rewards)
+{
+    struct update_metrics metrics = {0};
+    double sum = 0;
+    for (size_t u = 0; u < json_array_size(rewards); u++)
+        sum += json_number_value(json_array_get(rewards, u));
+    CHECK(update_metrics_fill(&settings->reward, items, count, divisors, &metrics));
+    near_to(metrics.reward_scaled, settings->reward.block_mean ? sum / (double)count : sum, 1e-12,
+            "reward_scaled", 0);
+}
+
 /* One given term of weight 1 is the reward of each block. */
 static void returns_of_blocks_equal_the_oracle(void **state)
 {
@@ -205,6 +221,7 @@ static void returns_of_blocks_equal_the_oracle(void **state)
                 items[u].answer = u + 1 == n && json_integer_value(member(one, "marker")) >= 0;
             }
             CHECK(credit_assign(&settings, &statistics, items, (int64_t)n, divisors));
+            scaled_reward_compare(&settings, items, (int64_t)n, divisors, rewards);
             for (size_t u = 0; u < n; u++) {
                 const double want = json_number_value(json_array_get(member(wanted, "value"), u));
                 near_to(items[u].return_, want, 1e-12, "return", u);

@@ -81,11 +81,25 @@ if [ -f "$module" ]; then
         "lower learn.reply_tokens"
     [ ! -e "$work/planned" ] || fail "a run that does not fit left something behind"
     # And what was counted is what is allocated: not a block more, neither at first nor later.
-    expect_status 0 env REGARD_CUDA_MODULE="$module" CUDA_HOST_MEMORY="$bytes" REGARD_LOG=debug \
-        "$regard" "${small[@]}" --set train.updates=2 --set rollout.dialogues=2 \
-        --set learn.microbatches=2 --run "$work/planned"
-    sed -n 's/.* \([0-9]* allocations of GPU memory.*\)/\1/p' "$work/err" >"$work/allocations"
-    [ "$(wc -l <"$work/allocations")" = 3 ] || fail "not three lines about allocations"
-    [ "$(sort -u "$work/allocations" | wc -l)" = 1 ] || fail "an update allocated GPU memory"
-    expect_said "allocations of GPU memory, 0.0 MB beyond what was reserved"
+    all_counted() { # ARGUMENT...: a run of two updates
+        expect_status 0 env REGARD_CUDA_MODULE="$module" CUDA_HOST_MEMORY="$bytes" \
+            REGARD_LOG=debug "$regard" "$@" --set device=cuda --set train.updates=2 \
+            --set rollout.dialogues=2 --set learn.microbatches=2 --run "$work/planned"
+        sed -n 's/.* \([0-9]* allocations of GPU memory.*\)/\1/p' "$work/err" >"$work/allocations"
+        [ "$(wc -l <"$work/allocations")" = 3 ] || fail "not three lines about allocations"
+        [ "$(sort -u "$work/allocations" | wc -l)" = 1 ] || fail "an update allocated GPU memory"
+        expect_said "allocations of GPU memory, 0.0 MB beyond what was reserved"
+        rm -rf "$work/planned"
+    }
+    all_counted "${run[@]}"
+    # Blocks of reasoning are read in a pass of their own, with the decoder's rows over itself:
+    # replies as long as histories, or the room for these would hide what is missing.
+    bytes=1000000000
+    for form in rows steps; do
+        all_counted train --config configs/reasoning.yaml --set eval.every=0 --set advantage=group \
+            --set tokenizer.path=bytes --set cot.block_form=$form --set rollout.candidates=2 \
+            --set rollout.max_new_tokens=250 --set history.max_tokens=128 --set infer.batch=4 \
+            --set ppo.epochs=1 --set model.d_model=16 --set model.heads=2 --set model.d_ff=16 \
+            --set model.encoder_layers=1 --set model.decoder_layers=1
+    done
 fi

@@ -1,11 +1,14 @@
-# task: reasoning: a run ends in the same bytes on one rank and on several, and when it goes on from
-# a checkpoint; T5 and a decoder-only model; keys that would do nothing are refused.
+# task: reasoning: a run ends in the same bytes on one rank and on several, after a kill, and when it
+# goes on from a checkpoint; T5 and a decoder-only model; held-out metrics do not depend on the
+# batch; keys that would do nothing are refused.
 set -euo pipefail
 source tests/program/common.sh
 
-settings=(--config configs/reasoning.yaml --set device=cpu --set train.updates=2 --set checkpoint.every=1
-    --set eval.every=2 --set eval.dialogues=2 --set rollout.dialogues=4 --set rollout.candidates=2
-    --set rollout.max_new_tokens=12 --set learn.microbatches=4 --set reward.sources=attention:1,random:1)
+model=(--set tokenizer.path=bytes --set model.d_model=32 --set model.d_kv=8 --set model.d_ff=64)
+settings=(--config configs/reasoning.yaml "${model[@]}" --set device=cpu --set train.updates=2
+    --set checkpoint.every=1 --set eval.every=2 --set eval.dialogues=2 --set rollout.dialogues=4
+    --set rollout.candidates=2 --set rollout.max_new_tokens=12 --set advantage=gae
+    --set cot.lambda_final=2 --set reward.sources=attention:1,random:1,verifier:1)
 
 expect_status 0 "$regard" train "${settings[@]}" --run "$work/one"
 wanted=$(parameters_hash "$(newest "$work/one")")
@@ -15,9 +18,41 @@ expect_equal_metrics "$work/one/metrics.jsonl" "$work/three/metrics.jsonl"
 rm -rf "$work/one/checkpoints/step-000002" "$work/one/checkpoints/best"
 expect_status 0 "$regard" train "${settings[@]}" --run "$work/one" --resume
 expect_same "resumed" "$wanted" "$(parameters_hash "$(newest "$work/one")")"
-for metric in blocks return_blocks_correlation answer_missing; do
+for metric in blocks return_blocks_correlation answer_missing eval_exact_strict eval_exact_flexible \
+    eval_answer_missing eval_reasoning_tokens eval_reasoning_ms; do
     grep -q "\"$metric\":" "$work/one/metrics.jsonl" || fail "no $metric in metrics.jsonl"
 done
+
+# Killed after a checkpoint, it goes on on other ranks and ends as one that was not.
+long=("${settings[@]}" --set train.updates=8)
+expect_status 0 "$regard" train "${long[@]}" --run "$work/whole"
+"$regard" train "${long[@]}" --run "$work/killed" >"$work/out" 2>"$work/err" &
+job=$!
+for _ in $(seq 2400); do
+    if [ -d "$work/killed/checkpoints/step-000001" ]; then break; fi
+    kill -0 $job 2>/dev/null || fail "the run ended before its first checkpoint"
+    sleep 0.01
+done
+kill -KILL $job
+wait $job || true
+[ ! -d "$work/killed/checkpoints/step-000008" ] || fail "the run was over before it was killed"
+expect_status 0 run/mpirun -np 2 "$regard" train "${long[@]}" --run "$work/killed" --resume
+expect_same "killed" "$(parameters_hash "$(newest "$work/whole")")" \
+    "$(parameters_hash "$(newest "$work/killed")")"
+expect_equal_metrics "$work/whole/metrics.jsonl" "$work/killed/metrics.jsonl"
+
+# Held-out metrics are the same bytes whatever the batch; steps and equations are those of the text.
+for batch in 1 64; do
+    expect_status 0 "$regard" eval "${settings[@]}" --set infer.batch=$batch --model "$work/one" \
+        --data reasoning:3:5:1 --out "$work/eval-$batch.json"
+    expect_said "a token of reasoning took"
+done
+cmp "$work/eval-1.json" "$work/eval-64.json" || fail "metrics depend on the batch"
+for metric in exact_strict step_precision step_recall valid_equations answer_missing; do
+    grep -q "\"$metric\":" "$work/eval-1.json" || fail "eval has no $metric"
+done
+expect_status 0 "$regard" eval "${settings[@]}" --compare "$work/eval-1.json" "$work/eval-64.json"
+grep -q '^step_recall ' "$work/out" || fail "eval --compare has no step_recall"
 
 causal=(--set model.family=llama --set cot.block_form=steps --set advantage=turn --set cot.return=mean)
 expect_status 0 "$regard" train "${settings[@]}" "${causal[@]}" --run "$work/causal"
@@ -36,4 +71,5 @@ refused 'set rollout.turns to 1' --set rollout.turns=2
 refused 'cot.lambda_final does nothing with advantage: group' --set advantage=group
 refused 'cot.self_weight does nothing with a decoder-only model' "${causal[@]}" --set cot.self_weight=0.3
 refused 'turns.lambda does nothing in task: reasoning' --set turns.lambda=[1,2]
+refused 'eval.history: own does nothing in task: reasoning' --set eval.history=own
 refused 'random_salience draws no blocks' --set control=random_salience

@@ -2,6 +2,7 @@
  * side by side. */
 #include "src/base/file.h"
 #include "src/base/json.h"
+#include "src/base/log.h"
 #include "src/evaluate/evaluate.h"
 #include "tools/regard/command.h"
 
@@ -93,6 +94,9 @@ status verb_eval(struct command *command)
             s = evaluate(session.generator, &settings, session.language, data, 0, session.sources,
                          samples.stream, NULL, &evaluation);
         if (!s) evaluation_warn(&evaluation, data);
+        if (!s && settings.sampling.cot.block && isfinite(evaluation.reasoning_ms))
+            log_line(LOG_INFO, "a token of reasoning took %.3g ms, replies side by side",
+                     evaluation.reasoning_ms);
         if (!s && samples.stream) s = file_commit(&samples);
         if (!s) s = evaluation_write(command->out, &settings.sampling.reward, &evaluation);
         file_abandon(&samples);

@@ -1,0 +1,32 @@
+/* Metrics of replies that reason (task: reasoning), beside their answers (docs/reward.md, Chain of
+ * thought). */
+#ifndef REGARD_EVALUATE_REASONING_METRICS_H
+#define REGARD_EVALUATE_REASONING_METRICS_H
+
+#include "src/data/dialogue.h"
+
+enum reasoning_metric {
+    REASONING_EXACT_STRICT,   /* share of replies whose number after "#### " is the answer */
+    REASONING_EXACT_FLEXIBLE, /* whose last number is */
+    REASONING_PRECISION,      /* share of the replies' steps that are steps of the gold reply */
+    REASONING_RECALL,         /* share of the gold replies' steps that a reply has */
+    REASONING_EQUATIONS,      /* share of the replies' equations that hold */
+    REASONING_METRICS
+};
+
+/* Sums over replies. */
+struct reasoning_sums {
+    int64_t replies, strict, flexible;   /* that have an answer to be held against; right ones */
+    int64_t steps, gold_steps, matching; /* of the replies, of the gold replies, of both */
+    int64_t equations, hold;
+};
+
+/* A step is a line before the answer's, compared as answer_match does; each of the gold reply
+ * matches one.  The answer is the line's, else the gold reply's last number.  marker: as
+ * cot.answer_marker. */
+void reasoning_add(struct reasoning_sums *sums, const struct dialogue *line, const char *gold,
+                   const char *reply, const char *marker);
+/* NAN where there is nothing to divide by. */
+double reasoning_metric(const struct reasoning_sums *sums, enum reasoning_metric metric);
+
+#endif
