@@ -2,9 +2,10 @@
 # Python train a tiny model alike, on one rank and on three, across a kill; wrong ones are one line.
 set -euo pipefail
 source tests/program/common.sh
+# Long enough to rise; what is killed and goes on runs half as long, from a save at half of that.
 # Requests of an update are 8 a rank at most: the one that kills comes after the save.
-updates=16 save=8 fatal=70
-if [ "$sanitized" ]; then updates=4 save=2 fatal=20; fi
+updates=16 half=8 save=4 fatal=38
+if [ "$sanitized" ]; then updates=4 half=4 save=2 fatal=20; fi
 command -v python3 >/dev/null || { echo "no python3, which the example wants"; exit 77; }
 
 expect_status 0 cmake --install "$(dirname "$regard")" --prefix "$work/installed"
@@ -21,10 +22,10 @@ build() {
 build reward.c reward
 expect_status 0 "${CC:-cc}" -x c++ -fsyntax-only -include "$work/installed/include/regard_reward.h" /dev/null
 
-train=(train --config $tiny --set train.updates=$updates --set eval.every=0 --set checkpoint.every=$save)
+train=(train --config $tiny --set train.updates=$updates --set eval.every=0 --set checkpoint.every=$half)
 plugin=(--set reward.sources=plugin:1 --set reward.plugin="$work/own/reward.so")
 expect_status 0 "$regard" "${train[@]}" "${plugin[@]}" --run "$work/c"
-wanted=$(parameters_hash "$(newest "$work/c")")
+wanted=$(parameters_hash "$work/c/checkpoints/step-00000$half")
 sed -n 's/.*"plugin":\([^,]*\),.*/\1/p' "$work/c/metrics.jsonl" >"$work/rewards"
 [ "$sanitized" ] ||
     awk 'NR <= 5 { first += $1 } NR > 11 { last += $1 } END { exit !(NR == 16 && last > 1.3 * first) }' "$work/rewards" ||
@@ -51,7 +52,8 @@ def requests(lines):
 sys.stdin = requests(sys.stdin)
 runpy.run_path("tools/examples/reward.py")
 END
-killer=("$regard" "${train[@]}" --set reward.sources=command:1 --set reward.command="python3 $work/killer.py")
+killer=("$regard" "${train[@]}" --set train.updates=$half --set checkpoint.every=$save
+    --set reward.sources=command:1 --set reward.command="python3 $work/killer.py")
 expect_status 137 run/mpirun -np 3 "${killer[@]}" --run "$work/python"
 [ -e "$work/killed" ] || fail "no rank was killed"
 ls "$work"/python/checkpoints/step-00000$save >/dev/null
@@ -65,7 +67,7 @@ expect_status 0 run/mpirun -np 3 "${killer[@]}" --run "$work/python" --resume
 expect_same "parameters" "$wanted" "$(parameters_hash "$(newest "$work/python")")"
 
 # What a program of every rank says that is no answer ends the run before it has learned.
-expect_status 1 run/mpirun -np 3 "$regard" "${train[@]}" --set reward.sources=command:1 \
+expect_status 1 run/mpirun -np 2 "$regard" "${train[@]}" --set reward.sources=command:1 \
     --set reward.command="sed -u 's/.*/hello/'" --run "$work/hello"
 expect_said "reward.command (sed -u 's/.*/hello/') answered hello" "bad JSON" '{"id":ID,"reward":NUMBER}'
 [ ! -s "$work/hello/metrics.jsonl" ] || fail "$(cat "$work/hello/metrics.jsonl")"
@@ -123,7 +125,7 @@ expect_status 0 "${score[@]}" --set reward.plugin="$work/own/wrong.so"
 grep -q '"plugin":111111511.0,' "$work/scored.jsonl" || fail "$(cat "$work/scored.jsonl")"
 
 # Rewards of parts: the same sums, other advantages, alike in C and in Python.
-short=(train --config $tiny --set train.updates=2 --set eval.every=0)
+short=(train --config $tiny --set train.updates=1 --set eval.every=0)
 cat >"$work/own/body.h" <<'END'
 for (int64_t i = 0; i < count; i++) {
     const int64_t n = replies[i].token_count;
