@@ -173,8 +173,10 @@ status trainer_evaluate(struct trainer *t, struct metric_list *metrics, bool *st
 {
     struct evaluation evaluation;
     const struct config *config = t->run.config;
-    TRY(evaluate(t->evaluator, &t->evaluation, t->run.language, t->run.valid,
-                 config->eval.dialogues, t->sources, NULL, signals_stop_asked, &evaluation));
+    status s = evaluate(t->evaluator, &t->evaluation, t->run.language, t->run.valid,
+                        config->eval.dialogues, t->sources, NULL, signals_stop_asked, &evaluation);
+    evaluation_free(&evaluation); /* its values stay */
+    if (s) return s;
     *stopped = evaluation.stopped;
     if (*stopped) return NULL;
     if (!t->overlong_logged) evaluation_warn(&evaluation, t->run.valid);

@@ -8,11 +8,11 @@
 #include "src/evaluate/own_history.h"
 #include "src/evaluate/reasoning_metrics.h"
 #include "src/evaluate/sample.h"
-#include "src/text/text_metrics.h"
 #include "src/reward/terms.h"
 #include "src/rollout/blocks.h"
 #include "src/rollout/judge.h"
 #include "src/task/history_walk.h"
+#include "src/text/text_metrics.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -147,6 +147,8 @@ static status held_out_make(const struct rollout_settings *settings,
     const int64_t limit = dialogues > 0 && dialogues < data->count ? dialogues : data->count;
     for (int64_t d = 0; d < limit; d++) max_turns += data->dialogues[d].message_count;
     memset(h, 0, sizeof *h);
+    out->dialogues = limit;
+    out->parts = memory_allocate((size_t)limit * sizeof *out->parts);
     const size_t n = (size_t)max_turns;
     h->prompts = memory_allocate(n * sizeof *h->prompts);
     h->rows = memory_allocate(n * sizeof *h->rows);
@@ -199,61 +201,95 @@ static status sources_ask(struct source_set *sources, const struct language *lan
     return s;
 }
 
-static status replies_measure(const struct reward_settings *reward, struct held_out *h,
+static void part_add(double part[2], double value, double count)
+{
+    part[0] += value;
+    part[1] += count;
+}
+
+double evaluation_of_parts(const char *metric, double sum, double count)
+{
+    if (!(count > 0)) return NAN;
+    return strcmp(metric, reply_metrics[EVAL_PERPLEXITY]) ? sum / count : exp(-sum / count);
+}
+
+void evaluation_free(struct evaluation *evaluation)
+{
+    free(evaluation->parts);
+    evaluation->parts = NULL;
+}
+
+/* The parts of the metrics that are means. */
+static status replies_measure(const struct reward_settings *reward, const struct held_out *h,
                               struct evaluation *out)
 {
-    double *terms = out->value + 1, *value = terms + reward->term_count;
-    double slots = 0, logp = 0;
-    int64_t slot_turns = 0, gold_tokens = 0;
+    const int64_t first = 1 + reward->term_count; /* of what is measured of replies */
     for (int64_t i = 0; i < h->count; i++) {
-        const struct prompt *prompt = &h->prompts[i];
         const struct reply *reply = &h->replies[i];
-        TRY(reply_terms(reward, key_of(h, i), prompt, reply, h->terms[i]));
-        out->value[0] += reward_combine(reward, h->terms[i], NULL, reply->count);
-        for (int64_t t = 0; t < reward->term_count; t++) terms[t] += h->terms[i][t];
-        value[EVAL_LENGTH] += (double)reply->count;
-        value[EVAL_END_RATE] += reply->ended;
-        if (h->slots[i]) {
-            const double share = slot_carry_over(h->slots[i], h->texts[i]);
-            if (share >= 0) {
-                slots += share;
-                slot_turns++;
-            }
-        }
-        for (int64_t t = 0; t < h->gold[i].count; t++) logp += (double)h->gold[i].logp[t];
-        gold_tokens += h->gold[i].count;
+        double(*parts)[2] = out->parts[h->rows[i].counter[0]];
+        TRY(reply_terms(reward, key_of(h, i), &h->prompts[i], reply, h->terms[i]));
+        part_add(parts[0], reward_combine(reward, h->terms[i], NULL, reply->count), 1);
+        for (int64_t t = 0; t < reward->term_count; t++) part_add(parts[1 + t], h->terms[i][t], 1);
+        part_add(parts[first + EVAL_LENGTH], (double)reply->count, 1);
+        part_add(parts[first + EVAL_END_RATE], reply->ended, 1);
+        part_add(parts[first + EVAL_ROUGE_L],
+                 text_rouge_l((const char *const *)h->texts + i, h->references + i, 1), 1);
+        const double slots = h->slots[i] ? slot_carry_over(h->slots[i], h->texts[i]) : -1;
+        if (slots >= 0) part_add(parts[first + EVAL_SLOTS], slots, 1);
+        for (int64_t t = 0; t < h->gold[i].count; t++)
+            part_add(parts[first + EVAL_PERPLEXITY], (double)h->gold[i].logp[t], 1);
     }
-    for (int64_t m = 0; m <= reward->term_count; m++) out->value[m] /= (double)h->count;
-    value[EVAL_LENGTH] /= (double)h->count;
-    value[EVAL_END_RATE] /= (double)h->count;
-    value[EVAL_SLOTS] = slot_turns ? slots / (double)slot_turns : NAN;
-    value[EVAL_PERPLEXITY] = exp(-logp / (double)gold_tokens);
-    const char *const *texts = (const char *const *)h->texts;
-    value[EVAL_BLEU] = text_bleu(texts, h->references, h->count);
-    value[EVAL_ROUGE_L] = text_rouge_l(texts, h->references, h->count);
-    value[EVAL_DISTINCT_1] = text_distinct(texts, h->count, 1);
-    value[EVAL_DISTINCT_2] = text_distinct(texts, h->count, 2);
     return NULL;
 }
 
-/* task: reasoning; value: as reply_metrics, and the rows behind them. */
+/* task: reasoning: the parts of its own metrics; *missing: the replies without an answer. */
 static void reasoning_measure(const struct rollout_settings *settings, const struct held_out *h,
-                              double *value, struct evaluation *out)
+                              struct evaluation *out, int64_t *missing)
 {
-    struct reasoning_sums sums = {0};
-    int64_t missing = 0, tokens = 0;
+    const int64_t first = 1 + settings->reward.term_count;
+    int64_t tokens = 0;
     for (int64_t i = 0; i < h->count; i++) {
         const struct reply_blocks *blocks = &h->replies[i].blocks;
+        double(*parts)[2] = out->parts[h->rows[i].counter[0]];
+        struct reasoning_sums sums = {0};
         reasoning_add(&sums, h->dialogue[i], h->references[i], h->texts[i],
                       settings->cot.answer_marker);
-        missing += !blocks->answered;
-        tokens += blocks->answered ? blocks->begin[blocks->count - 1] : h->replies[i].count;
+        for (int m = 0; m < REASONING_METRICS; m++) {
+            const struct reasoning_share share = reasoning_share(&sums, (enum reasoning_metric)m);
+            part_add(parts[first + EVAL_COUNT + m], (double)share.part, (double)share.whole);
+        }
+        const int64_t before =
+            blocks->answered ? blocks->begin[blocks->count - 1] : h->replies[i].count;
+        part_add(parts[first + EVAL_REASONING_TOKENS], (double)before, 1);
+        tokens += before;
+        *missing += !blocks->answered;
     }
-    for (int m = 0; m < REASONING_METRICS; m++)
-        value[EVAL_COUNT + m] = reasoning_metric(&sums, (enum reasoning_metric)m);
-    value[EVAL_ANSWER_MISSING] = (double)missing;
-    value[EVAL_REASONING_TOKENS] = (double)tokens / (double)h->count;
     out->reasoning_ms = tokens ? 1000 * out->seconds / (double)tokens : (double)NAN;
+}
+
+/* Every metric: of its parts, or of all replies together. */
+static status values_measure(const struct rollout_settings *settings, const struct held_out *h,
+                             struct evaluation *out)
+{
+    const struct reward_settings *reward = &settings->reward;
+    const char *const *texts = (const char *const *)h->texts;
+    double *value = out->value + 1 + reward->term_count;
+    int64_t missing = 0;
+    TRY(replies_measure(reward, h, out));
+    if (settings->cot.block) reasoning_measure(settings, h, out, &missing);
+    for (int64_t m = 0; m < evaluation_count(reward); m++) {
+        double sum = 0, count = 0;
+        for (int64_t d = 0; d < out->dialogues; d++) {
+            sum += out->parts[d][m][0];
+            count += out->parts[d][m][1];
+        }
+        out->value[m] = evaluation_of_parts(evaluation_name(reward, m), sum, count);
+    }
+    value[EVAL_BLEU] = text_bleu(texts, h->references, h->count);
+    value[EVAL_DISTINCT_1] = text_distinct(texts, h->count, 1);
+    value[EVAL_DISTINCT_2] = text_distinct(texts, h->count, 2);
+    if (settings->cot.block) value[EVAL_ANSWER_MISSING] = (double)missing;
+    return NULL;
 }
 
 static status samples_write(const struct reward_settings *reward, const struct tokenizer *tokenizer,
@@ -338,9 +374,7 @@ status evaluate(struct generator *generator, const struct evaluate_settings *set
         s = tokenizer_decode(language->tokenizer, h.replies[i].tokens, h.replies[i].count, true,
                              &h.texts[i]);
     if (!s) s = sources_ask(sources, language, sampling->batch, &h);
-    if (!s) s = replies_measure(&sampling->reward, &h, out);
-    if (!s && sampling->cot.block)
-        reasoning_measure(sampling, &h, out->value + 1 + sampling->reward.term_count, out);
+    if (!s) s = values_measure(sampling, &h, out);
     out->replies = h.count;
     if (!s && samples) s = samples_write(&sampling->reward, language->tokenizer, &h, samples);
     held_out_free(&h);

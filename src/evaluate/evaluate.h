@@ -17,6 +17,11 @@ const char *evaluation_name(const struct reward_settings *reward, int64_t metric
 
 struct evaluation {
     double value[EVALUATION_MAX]; /* [evaluation_count] NaN: does not apply */
+    /* [dialogues] of a metric that is a mean: the dialogue's sum and how many it is of (of
+     * perplexity: log-probabilities and tokens); 0 of 0 where there is none.  Freed by the caller.
+     */
+    double (*parts)[EVALUATION_MAX][2];
+    int64_t dialogues;
     int64_t replies;
     int64_t overlong;      /* turns left out: their prompt alone exceeds history.max_tokens */
     int64_t overlong_line; /* of the first of them */
@@ -34,6 +39,9 @@ status evaluate(struct generator *generator, const struct evaluate_settings *set
                 const struct language *language, const struct dataset *data, int64_t dialogues,
                 struct source_set *sources, FILE *samples, bool (*stop)(void),
                 struct evaluation *out);
+void evaluation_free(struct evaluation *evaluation);
+/* A metric of the sum and the count of its parts; NaN of no parts. */
+double evaluation_of_parts(const char *metric, double sum, double count);
 
 /* One warning where turns were left out. */
 void evaluation_warn(const struct evaluation *evaluation, const struct dataset *data);

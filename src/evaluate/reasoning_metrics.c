@@ -97,23 +97,19 @@ void reasoning_add(struct reasoning_sums *sums, const struct dialogue *line, con
     free(word);
 }
 
-static double share(int64_t part, int64_t whole)
-{
-    return whole ? (double)part / (double)whole : (double)NAN;
-}
-
-double reasoning_metric(const struct reasoning_sums *sums, enum reasoning_metric metric)
+struct reasoning_share reasoning_share(const struct reasoning_sums *sums,
+                                       enum reasoning_metric metric)
 {
     switch (metric) {
     case REASONING_EXACT_STRICT:
-        return share(sums->strict, sums->replies);
+        return (struct reasoning_share){sums->strict, sums->replies};
     case REASONING_EXACT_FLEXIBLE:
-        return share(sums->flexible, sums->replies);
+        return (struct reasoning_share){sums->flexible, sums->replies};
     case REASONING_PRECISION:
-        return share(sums->matching, sums->steps);
+        return (struct reasoning_share){sums->matching, sums->steps};
     case REASONING_RECALL:
-        return share(sums->matching, sums->gold_steps);
+        return (struct reasoning_share){sums->matching, sums->gold_steps};
     default:
-        return share(sums->hold, sums->equations);
+        return (struct reasoning_share){sums->hold, sums->equations};
     }
 }

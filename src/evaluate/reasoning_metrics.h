@@ -26,7 +26,11 @@ struct reasoning_sums {
  * cot.answer_marker. */
 void reasoning_add(struct reasoning_sums *sums, const struct dialogue *line, const char *gold,
                    const char *reply, const char *marker);
-/* NAN where there is nothing to divide by. */
-double reasoning_metric(const struct reasoning_sums *sums, enum reasoning_metric metric);
+/* The metric as a part of a whole, which may be 0. */
+struct reasoning_share {
+    int64_t part, whole;
+};
+struct reasoning_share reasoning_share(const struct reasoning_sums *sums,
+                                       enum reasoning_metric metric);
 
 #endif

@@ -153,3 +153,16 @@ awk -F '[:,}]' 'FNR == NR { if ($1 ~ /"replies"/) n = $2; if ($1 ~ /"reward"/) m
 grep -q '"perplexity"' "$work/e.json" || fail "$(cat "$work/e.json")"
 expect_status 0 "$regard" eval --compare "$work/e.json" "$work/e.json"
 [ "$(wc -l <"$work/out")" = 14 ] || fail "not a heading and 13 rows: $(cat "$work/out")"
+grep -qE '^rouge_l( +[0-9.]+){2} +\+0\.0000 +0\.0000$' "$work/out" || fail "no rouge_l that stays: $(cat "$work/out")"
+# Dialogues change by 0, 1, 0, 1: on average by 0.5, whose error is the deviation 0.5 by the root of 4.
+parts() { sed "s/\"by_dialogue\":.*/\"by_dialogue\": {\"metrics\": [\"rouge_l\"], \"rows\": [$1]}}/" "$work/e.json" >"$2"; }
+parts "[1, 2], [1, 2], [3, 2], [3, 2]" "$work/before.json"
+parts "[1, 2], [3, 2], [3, 2], [5, 2]" "$work/after.json"
+expect_status 0 "$regard" eval --compare "$work/before.json" "$work/after.json"
+awk '$1 == "rouge_l" { exit !($5 > 0.22 && $5 < 0.28) }' "$work/out" || fail "not an error of 0.25: $(cat "$work/out")"
+parts "[1, 2], [1, 2]" "$work/other.json"
+expect_status 0 "$regard" eval --compare "$work/other.json" "$work/after.json"
+awk '$1 == "rouge_l" { exit $5 != "-" }' "$work/out" || fail "an error of other dialogues: $(cat "$work/out")"
+parts "[1, 2], [1]" "$work/broken.json"
+expect_status 1 "$regard" eval --compare "$work/before.json" "$work/broken.json"
+expect_said 'broken.json: "by_dialogue" is not as regard eval writes it'

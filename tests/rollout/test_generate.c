@@ -326,13 +326,13 @@ static void a_step_that_cannot_be_recorded_costs_its_own_kind_alone(void **state
 }
 
 /* Turn by turn by calls and by recorded steps. */
-static void two_turns_agree(struct fixture *f, struct generator *graphs,
+static void two_turns_agree(struct fixture *f, struct generator *calls, struct generator *graphs,
                             const struct config *config, int64_t rows)
 {
     struct reply want[ROWS], saw[ROWS];
-    generator_use_graphs(f->generator, false);
-    generate_with(f, f->generator, config, rows, want);
-    generator_use_graphs(f->generator, true);
+    generator_use_graphs(calls, false);
+    generate_with(f, calls, config, rows, want);
+    generator_use_graphs(calls, true);
     for (int turn = 0; turn < 2; turn++) {
         generate_with(f, graphs, config, rows, saw);
         check_equal_rows(saw, want, rows);
@@ -356,16 +356,16 @@ static void steps_are_recorded_anew_when_limits_grow_or_settings_change(void **s
             const int64_t layout = graphs->layout;
             config.rollout.temperature = warm ? 1.5 : 1;
             config.rollout.max_new_tokens = rows == ROWS ? STEPS : STEPS - 2;
-            two_turns_agree(f, graphs, &config, rows);
+            two_turns_agree(f, f->generator, graphs, &config, rows);
             assert_true(warm ? graphs->layout == layout : graphs->layout > layout);
         }
-    two_turns_agree(f, graphs, &config, CANDIDATES);
+    two_turns_agree(f, f->generator, graphs, &config, CANDIDATES);
     struct prompt *prompt = &f->prompts[0];
     const uint8_t turn_of = prompt->turn_of[4];
     const int64_t turns = prompt->turns;
     prompt->turn_of[4] = 7;
     prompt->turns = 8;
-    two_turns_agree(f, graphs, &config, CANDIDATES);
+    two_turns_agree(f, f->generator, graphs, &config, CANDIDATES);
     prompt->turn_of[4] = turn_of;
     prompt->turns = turns;
     generator_destroy(graphs);
@@ -382,13 +382,13 @@ static void steps_are_recorded_anew_after_scoring_moved_their_arrays(void **stat
     config.infer.batch = longer.infer.batch = ROWS;
     config.rollout.max_new_tokens = STEPS / 3;
     longer.rollout.max_new_tokens = 2 * STEPS;
-    generate(f, &longer, ROWS, large);
+    generate(f, f->heads, &longer, ROWS, large);
     CHECK(generator_create(f->model, statistics_of(model_shape(f->model), true), &graphs));
-    two_turns_agree(f, graphs, &config, CANDIDATES);
+    two_turns_agree(f, f->heads, graphs, &config, CANDIDATES);
     const int64_t layout = graphs->layout, recordings = graphs->recorded.recordings;
     score(f, graphs, &longer, ROWS, large, scored);
     check_equal(scored, large);
-    two_turns_agree(f, graphs, &config, CANDIDATES);
+    two_turns_agree(f, f->heads, graphs, &config, CANDIDATES);
     assert_true(graphs->layout > layout);
     assert_true(graphs->recorded.recordings > recordings);
     replies_free(large);

@@ -28,7 +28,8 @@ static const struct option options[] = {
     {"--spm", "FILE", "a SentencePiece model"},
     {"--samples", "FILE", "write every reply beside the gold one, as JSON Lines"},
     {"--fit", "TARGET", "learn a checker of it: rouge_l, chrf, slots or verifier"},
-    {"--compare", "BEFORE AFTER", "two files that eval wrote, side by side"},
+    {"--compare", "BEFORE AFTER",
+     "two files that eval wrote, side by side, with the changes and their standard errors"},
     {"--shape", "SHAPE",
      "of a random model and its batches: tiny, small (6 + 6 layers of 512), large (24 + 24 of "
      "1024); decoder-only: causal (30 layers of 576), tiny-causal"},

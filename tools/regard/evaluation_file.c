@@ -1,0 +1,185 @@
+/* Evaluations as files; see evaluation_file.h.  The object has a number a metric (null: does not
+ * apply) and `by_dialogue`, of the metrics that are means: sum and count of each metric, a row a
+ * dialogue. */
+#include "tools/regard/evaluation_file.h"
+
+#include "src/base/file.h"
+#include "src/base/json.h"
+#include "src/base/memory.h"
+#include "src/probe/bootstrap.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Whether the metric is a mean of parts, and not of all replies together. */
+static bool has_parts(const struct evaluation *evaluation, int64_t metric)
+{
+    for (int64_t d = 0; d < evaluation->dialogues; d++)
+        if (evaluation->parts[d][metric][1] > 0) return true;
+    return false;
+}
+
+static void parts_write(FILE *out, const struct reward_settings *reward,
+                        const struct evaluation *evaluation)
+{
+    const int64_t metrics = evaluation_count(reward);
+    const char *comma = "";
+    fputs(",\n \"by_dialogue\": {\"metrics\": [", out);
+    for (int64_t m = 0; m < metrics; m++) {
+        if (!has_parts(evaluation, m)) continue;
+        fprintf(out, "%s\"%s\"", comma, evaluation_name(reward, m));
+        comma = ", ";
+    }
+    fputs("], \"rows\": [", out);
+    for (int64_t d = 0; d < evaluation->dialogues; d++) {
+        comma = d ? ", [" : "[";
+        for (int64_t m = 0; m < metrics; m++) {
+            char sum[40];
+            if (!has_parts(evaluation, m)) continue;
+            json_double_text(sum, evaluation->parts[d][m][0]);
+            fprintf(out, "%s%s, %" PRId64, comma, sum, (int64_t)evaluation->parts[d][m][1]);
+            comma = ", ";
+        }
+        fputs("]", out);
+    }
+    fputs("]}", out);
+}
+
+status evaluation_file_write(const char *path, const struct reward_settings *reward,
+                             const struct evaluation *evaluation)
+{
+    struct file_writer writer;
+    TRY(file_begin(&writer, path));
+    fprintf(writer.stream, "{\"replies\": %" PRId64, evaluation->replies);
+    for (int64_t m = 0; m < evaluation_count(reward); m++) {
+        char number[40];
+        json_double_text(number, evaluation->value[m]);
+        fprintf(writer.stream, ",\n \"%s\": %s", evaluation_name(reward, m), number);
+    }
+    parts_write(writer.stream, reward, evaluation);
+    fputs("}\n", writer.stream);
+    status s = file_commit(&writer);
+    file_abandon(&writer);
+    return s;
+}
+
+struct table {
+    const char *path;
+    json_t *json;
+    double value[EVALUATION_MAX]; /* NaN: null, or not there */
+    json_t *names, *rows;         /* of by_dialogue; NULL: none */
+};
+
+static status table_read(const char *path, const struct reward_settings *reward, struct table *t)
+{
+    *t = (struct table){.path = path};
+    TRY(json_read(path, &t->json));
+    for (int64_t m = 0; m < evaluation_count(reward); m++) {
+        const char *name = evaluation_name(reward, m);
+        t->value[m] = NAN;
+        if (!json_is_null(json_object_get(t->json, name)))
+            TRY(json_get_number(t->json, path, name, &t->value[m]));
+    }
+    const json_t *parts = json_object_get(t->json, "by_dialogue");
+    if (!parts) return NULL; /* a file from before they were written */
+    t->names = json_object_get(parts, "metrics");
+    t->rows = json_object_get(parts, "rows");
+    bool whole = json_is_array(t->names) && json_is_array(t->rows);
+    for (size_t d = 0; whole && d < json_array_size(t->rows); d++) {
+        const json_t *row = json_array_get(t->rows, d);
+        whole = json_array_size(row) == 2 * json_array_size(t->names);
+        for (size_t i = 0; whole && i < json_array_size(row); i++)
+            whole = json_is_number(json_array_get(row, i));
+    }
+    if (!whole) FAIL(STATUS_INPUT, "%s: \"by_dialogue\" is not as regard eval writes it", path);
+    return NULL;
+}
+
+/* The place of the metric's sum in a row; -1: it has none. */
+static int64_t column_of(const struct table *t, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(t->names); i++) {
+        const char *other = json_string_value(json_array_get(t->names, i));
+        if (other && !strcmp(other, name)) return 2 * (int64_t)i;
+    }
+    return -1;
+}
+
+static void column_read(const struct table *t, int64_t column, double *parts /* [dialogues, 4] */)
+{
+    for (size_t d = 0; d < json_array_size(t->rows); d++)
+        for (int64_t i = 0; i < 2; i++)
+            parts[4 * d + (size_t)i] =
+                json_number_value(json_array_get(json_array_get(t->rows, d), (size_t)(column + i)));
+}
+
+static double change_of_means(const double *total)
+{
+    return evaluation_of_parts("", total[2], total[3]) -
+           evaluation_of_parts("", total[0], total[1]);
+}
+
+static double change_of_perplexities(const double *total)
+{
+    return evaluation_of_parts("perplexity", total[2], total[3]) -
+           evaluation_of_parts("perplexity", total[0], total[1]);
+}
+
+/* NaN: there is none. */
+static double error_of(const struct bootstrap *bootstrap, const struct table *before,
+                       const struct table *after, const char *name)
+{
+    const int64_t from = column_of(before, name), to = column_of(after, name);
+    if (!bootstrap->dialogues || from < 0 || to < 0) return NAN;
+    double *parts = memory_allocate((size_t)bootstrap->dialogues * 4 * sizeof *parts);
+    column_read(before, from, parts);
+    column_read(after, to, parts + 2);
+    const double error =
+        bootstrap_figure(bootstrap, parts, 4,
+                         strcmp(name, "perplexity") ? change_of_means : change_of_perplexities)
+            .error;
+    free(parts);
+    return error;
+}
+
+static void cell_print(double value, const char *form)
+{
+    if (isfinite(value))
+        printf(form, value);
+    else
+        printf(" %12s", "-");
+}
+
+static void tables_print(const struct table *before, const struct table *after,
+                         const struct reward_settings *reward)
+{
+    struct bootstrap bootstrap = {0};
+    const size_t dialogues = json_array_size(before->rows);
+    if (dialogues && dialogues == json_array_size(after->rows))
+        bootstrap_create(&bootstrap, (int64_t)dialogues, 1);
+    printf("%-22s %12s %12s %12s %12s\n", "", "before", "after", "change", "error");
+    for (int64_t m = 0; m < evaluation_count(reward); m++) {
+        const char *name = evaluation_name(reward, m);
+        printf("%-22s", name);
+        cell_print(before->value[m], " %12.4f");
+        cell_print(after->value[m], " %12.4f");
+        cell_print(after->value[m] - before->value[m], " %+12.4f");
+        cell_print(error_of(&bootstrap, before, after, name), " %12.4f");
+        putchar('\n');
+    }
+    bootstrap_free(&bootstrap);
+}
+
+status evaluation_files_compare(const char *before, const char *after,
+                                const struct reward_settings *reward)
+{
+    struct table one, other = {0};
+    status s = table_read(before, reward, &one);
+    if (!s) s = table_read(after, reward, &other);
+    if (!s) tables_print(&one, &other, reward);
+    json_decref(one.json);
+    json_decref(other.json);
+    return s;
+}

@@ -1,0 +1,15 @@
+/* What eval writes, and two of its files side by side. */
+#ifndef REGARD_TOOLS_EVALUATION_FILE_H
+#define REGARD_TOOLS_EVALUATION_FILE_H
+
+#include "src/evaluate/evaluate.h"
+
+status evaluation_file_write(const char *path, const struct reward_settings *reward,
+                             const struct evaluation *evaluation);
+/* A line a metric: both values, their difference and its standard error over resamples of the
+ * dialogues, the same ones for both files; no error where a metric is of all replies together, or
+ * where the files are not of the same dialogues. */
+status evaluation_files_compare(const char *before, const char *after,
+                                const struct reward_settings *reward);
+
+#endif
