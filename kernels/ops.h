@@ -254,7 +254,9 @@ struct sampling {
     const uint32_t *counter; /* [replies, 3]: dialogue, turn, candidate */
     const int32_t *step;     /* [rows] counter word 3 */
     int32_t *token;          /* [rows] */
-    struct result_places at; /* of the rows in counter and in the outputs below */
+    struct result_places at; /* of the rows in counter, forced and in the outputs below */
+    const int32_t *forced;   /* [replies] from 0 on: this token comes in place of one that is drawn;
+                              * NULL: none does */
     int32_t *token_record;   /* the same token at its entry; or NULL */
     float *logp;             /* of the full softmax at the temperature, bit for bit what
                               * `softmax_loss` gives for that token; or NULL */

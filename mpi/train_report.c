@@ -92,6 +92,8 @@ void trainer_measure(const struct trainer *t, const struct update_metrics *m,
         metric_list_add(metrics, m->blocks, "blocks");
         metric_list_add(metrics, m->return_blocks_correlation, "return_blocks_correlation");
         metric_list_add(metrics, m->answer_missing, "answer_missing");
+        if (t->run.config->cot.reason_tokens)
+            metric_list_add(metrics, m->answer_forced, "answer_forced");
     }
     metric_list_add(metrics, m->distinct_2, "distinct_2");
     metric_list_add(metrics, m->advantage_deviation, "advantage_deviation");

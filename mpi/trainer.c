@@ -120,8 +120,9 @@ static status models_open(struct trainer *t, const struct learner_exchange *exch
     if (t->run.world->roles.is_actor) TRY(actor_models(t));
     TRY(reference_fits(t));
     const struct model_shape *shape = model_shape(t->policy ? t->policy : t->actor_model);
-    rollout_settings_fit(&t->settings, t->run.config, shape);
-    evaluate_settings_fit(&t->evaluation, t->run.config, shape);
+    const struct tokenizer *tokenizer = t->run.language->tokenizer;
+    TRY(rollout_settings_fit(&t->settings, t->run.config, shape, tokenizer));
+    TRY(evaluate_settings_fit(&t->evaluation, t->run.config, shape, tokenizer));
     t->run.parameter_count = model_trained(t->policy ? t->policy : t->actor_model)->size;
     t->run.frozen_count = t->base ? model_parameters(t->base)->size : 0;
     if (t->run.config->pipeline.lag == 0 ||

@@ -126,6 +126,8 @@ void cpu_sample(struct queue *q, const struct sampling *s)
                 token = row_sample(s, x, mass, (int32_t *)(mass + vocabulary),
                                    philox_uniform(random[0]));
             }
+            const int32_t forced = s->forced ? s->forced[reply_entry(&s->at, i)] : -1;
+            if (forced >= 0) token = forced;
             s->token[i] = token;
             const int64_t entry = token_entry(&s->at, s->step, i);
             if (s->token_record) s->token_record[entry] = token;

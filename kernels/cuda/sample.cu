@@ -266,6 +266,8 @@ static __global__ void __launch_bounds__(threads)
             token = token_draw(s.vocabulary, uniform,
                                [&](int64_t id) { return kept_mass(row, x[id], id); });
     }
+    const int32_t forced = s.forced ? s.forced[reply_entry(s.at, i)] : -1;
+    if (forced >= 0) token = forced;
     const int64_t entry = token_entry(s.at, s.step, i);
     if (s.self_certainty) {
         const float certainty = logits_self_certainty(sums, given, temperature, s.vocabulary);

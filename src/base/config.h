@@ -144,6 +144,7 @@ struct config {
         char answer_marker[CONFIG_TEXT_MAX];
         double self_weight, lambda_final;
         int block_form, return_; /* key cot.return */
+        int64_t reason_tokens;
     } cot;
     int advantage;
     struct {
@@ -236,8 +237,8 @@ struct config_changes {
 };
 /* One --change argument, "key=value": as config_set; refused where no run may change that key. */
 status config_change(struct config *config, struct config_changes *changes, const char *assignment);
-/* The configuration that a checkpoint holds, of any age: a key that it has not, since there was none,
- * has what runs did then. */
+/* The configuration that a checkpoint holds, of any age: a key that it has not, since there was
+ * none, has what runs did then. */
 status config_read_saved(struct config *config, const char *name, const char *text, size_t size);
 /* On resume: an error that names the first key that differs and may not.  Ranks, threads, devices,
  * paths, limits and how often things happen may; learning rates and the like when --change names

@@ -117,6 +117,9 @@ static status reasoning_check(const struct config *config)
     if (config->control == CONTROL_RANDOM_SALIENCE)
         FAIL(STATUS_INPUT, "control: random_salience draws no blocks' tokens; task: reasoning has "
                            "the controls shuffled and length");
+    if (config->cot.reason_tokens >= config->rollout.max_new_tokens)
+        FAIL(STATUS_INPUT, "cot.reason_tokens (%lld) must be below rollout.max_new_tokens (%lld)",
+             (long long)config->cot.reason_tokens, (long long)config->rollout.max_new_tokens);
     if (!config->cot.answer_marker[strspn(config->cot.answer_marker, " \n")])
         FAIL(STATUS_INPUT, "cot.answer_marker must hold more than spaces");
     return NULL;

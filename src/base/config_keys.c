@@ -294,6 +294,8 @@ const struct config_key config_keys[] = {
            "the answer block's weight in the return; the others' is 1"),
     CHOICE("cot.return", cot.return_, "sum|mean", "sum", RESUME_SAME,
            "of a reply's blocks; mean: each block's reward is divided by their number"),
+    INTEGER("cot.reason_tokens", cot.reason_tokens, 0, 65536, "0", RESUME_SAME,
+            "tokens after which a reply without the marker gets it put, without loss; 0: none"),
     NUMBER("gae.lambda", gae.lambda, 0, 1, "0.95", RESUME_SAME, "of advantage: gae"),
     SWITCH("returns.center", returns.center, "false", RESUME_SAME,
            "take the running mean off rewards before returns are made of them"),

@@ -15,9 +15,9 @@ struct evaluate_settings evaluate_settings_of(const struct config *config)
     return settings;
 }
 
-void evaluate_settings_fit(struct evaluate_settings *settings, const struct config *config,
-                           const struct model_shape *shape)
+status evaluate_settings_fit(struct evaluate_settings *settings, const struct config *config,
+                             const struct model_shape *shape, const struct tokenizer *tokenizer)
 {
-    rollout_settings_fit(&settings->sampling, config, shape);
-    rollout_settings_fit(&settings->scoring, config, shape);
+    TRY(rollout_settings_fit(&settings->sampling, config, shape, tokenizer));
+    return rollout_settings_fit(&settings->scoring, config, shape, tokenizer);
 }

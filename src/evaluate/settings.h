@@ -15,7 +15,7 @@ struct evaluate_settings {
 struct config;
 struct evaluate_settings evaluate_settings_of(const struct config *config);
 /* See rollout_settings_fit. */
-void evaluate_settings_fit(struct evaluate_settings *settings, const struct config *config,
-                           const struct model_shape *shape);
+status evaluate_settings_fit(struct evaluate_settings *settings, const struct config *config,
+                             const struct model_shape *shape, const struct tokenizer *tokenizer);
 
 #endif

@@ -14,6 +14,7 @@ struct learn_turn {
     const float *logp_old;  /* [reply_count] the behaviour policy's; PPO */
     float *logp_ref;        /* [reply_count] the reference's; PPO with KL */
     const float *advantage; /* [reply_count] every token's own; PPO */
+    const uint8_t *marks;   /* [reply_count] enum block_mark: forced tokens are not learned; NULL */
     double target;          /* of V(history); critic, whose turns are spans (span_turns.h) */
 };
 

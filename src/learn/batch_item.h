@@ -14,6 +14,7 @@ struct batch_item {
     double value;           /* the critic's, of the history and the spans before */
     /* of the whole reply, in each of its spans */
     int64_t reply_tokens, visible, salient;
+    int64_t forced; /* of the reply's tokens, those that were put there */
     double token_entropy, distinct_2;
     double kl_sum; /* over its tokens, of logp - logp_ref */
     int32_t spans; /* of the reply */

@@ -3,16 +3,30 @@
 #include "src/learn/head_pass.h"
 #include "src/learn/loss.h"
 #include "src/learn/pack.h"
+#include "src/reward/blocks.h"
 
 #include <math.h>
 
-/* Of one of a turn's tokens in the batch's mean. */
+/* Whether the policy chose the token: what was put into the reply is not learned. */
+static bool learned(const struct learn_turn *turn, int64_t t)
+{
+    return !turn->marks || !(turn->marks[t] & BLOCK_FORCED);
+}
+
+static int64_t learned_count(const struct learn_turn *turn)
+{
+    int64_t count = 0;
+    for (int64_t t = 0; t < turn->reply_count; t++) count += learned(turn, t);
+    return count;
+}
+
+/* Of one of a turn's learned tokens in the batch's mean. */
 static double token_weight(const struct learn_settings *settings, const struct learn_batch *batch,
                            const struct learn_turn *turn)
 {
     switch (settings->ppo_loss) {
     case PPO_LOSS_SEQUENCE:
-        return 1.0 / ((double)batch->all_turns * (double)turn->reply_count);
+        return 1.0 / ((double)batch->all_turns * (double)learned_count(turn));
     case PPO_LOSS_CONSTANT:
         return 1.0 / ((double)batch->all_turns * (double)settings->max_new_tokens);
     default:
@@ -32,7 +46,8 @@ static void tokens_fill(const struct learner *l, const struct learn_batch *batch
             old[at] = turns[i].logp_old[t];
             ref[at] = turns[i].logp_ref ? turns[i].logp_ref[t] : 0;
             advantage[at] = turns[i].advantage[t];
-            weight[at] = (float)token_weight(&l->settings, batch, &turns[i]);
+            weight[at] =
+                learned(&turns[i], t) ? (float)token_weight(&l->settings, batch, &turns[i]) : 0;
         }
 }
 
@@ -42,12 +57,13 @@ static void tokens_measure(const struct token_arrays *t, double all_tokens, doub
     const float *entropy = token_host(t, TOKEN_ENTROPY), *weight = token_host(t, TOKEN_WEIGHT);
     const float *logp = token_host(t, TOKEN_LOGP), *old = token_host(t, TOKEN_OLD);
     for (int64_t i = 0; i < t->count; i++) {
+        partial->deviation = fmax(partial->deviation, fabs((double)logp[i] - (double)old[i]));
+        if (weight[i] == 0) continue;
         partial->loss += (double)token_host(t, TOKEN_LOSS)[i];
         partial->loss -= entropy_coef * (double)weight[i] * (double)entropy[i];
         partial->kl += (double)token_host(t, TOKEN_KL)[i] / all_tokens;
         partial->clipped += (double)token_host(t, TOKEN_CLIPPED)[i] / all_tokens;
         partial->entropy += (double)entropy[i] / all_tokens;
-        partial->deviation = fmax(partial->deviation, fabs((double)logp[i] - (double)old[i]));
     }
 }
 
@@ -70,9 +86,11 @@ static status reply_ratios(void *context)
     float *ratio = token_host(s->tokens, TOKEN_LOG_RATIO);
     for (int64_t i = 0, at = 0; i < s->turn_count; at += s->turns[i++].reply_count) {
         const int64_t count = s->turns[i].reply_count;
+        const double tokens = (double)learned_count(&s->turns[i]);
         double sum = 0;
-        for (int64_t t = at; t < at + count; t++) sum += (double)logp[t] - (double)old[t];
-        for (int64_t t = at; t < at + count; t++) ratio[t] = (float)(sum / (double)count);
+        for (int64_t t = 0; t < count; t++)
+            if (learned(&s->turns[i], t)) sum += (double)logp[at + t] - (double)old[at + t];
+        for (int64_t t = at; t < at + count; t++) ratio[t] = (float)(sum / tokens);
     }
     token_arrays_upload(s->tokens, TOKEN_LOG_RATIO, TOKEN_LOSS);
     return NULL;

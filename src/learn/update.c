@@ -6,6 +6,7 @@
 #include "src/learn/credit.h"
 #include "src/learn/schedule.h"
 #include "src/learn/span_turns.h"
+#include "src/reward/blocks.h"
 #include "src/reward/returns.h"
 #include "src/reward/token_credit.h"
 #include "src/rollout/experience_spans.h"
@@ -31,6 +32,25 @@ static double mean_of(const float *values, int64_t count)
     return count ? term_mean(values, count) : 0;
 }
 
+/* Whether a token was put into the reply (cot.reason_tokens). */
+static bool forced(const struct experience_turn *turn, int32_t t)
+{
+    return turn->marks && turn->marks[t] & BLOCK_FORCED;
+}
+
+/* What kl.in: reward takes off a span, the tokens that were put there left out. */
+static double span_kl(const struct reward_settings *reward, const struct experience_turn *turn,
+                      const struct experience_span *span, const struct learn_turn *learn)
+{
+    double sum = 0;
+    for (int32_t t = span->begin, end; t < span->end; t = end) {
+        for (end = t + 1; end < span->end && forced(turn, end) == forced(turn, t);) end++;
+        if (!forced(turn, t))
+            sum += reward_kl(reward, learn->logp_old + t, learn->logp_ref + t, end - t);
+    }
+    return sum;
+}
+
 /* What is of the whole reply, in each of its spans. */
 static struct batch_item item_of_reply(const struct experience *experience,
                                        const struct experience_turn *turn,
@@ -47,8 +67,11 @@ static struct batch_item item_of_reply(const struct experience *experience,
                               .chosen = turn->chosen,
                               .ended = turn->ended,
                               .answered = turn->answered};
-    for (int32_t t = 0; learn->logp_ref && t < turn->reply_length; t++)
-        item.kl_sum += (double)learn->logp_old[t] - (double)learn->logp_ref[t];
+    for (int32_t t = 0; t < turn->reply_length; t++) {
+        item.forced += forced(turn, t);
+        if (learn->logp_ref && !forced(turn, t))
+            item.kl_sum += (double)learn->logp_old[t] - (double)learn->logp_ref[t];
+    }
     return item;
 }
 
@@ -65,8 +88,7 @@ static struct batch_item item_of_span(const struct learner *l, const struct batc
     item.answer = turn->answered && span_index + 1 == item.spans;
     memcpy(item.terms, span.terms, sizeof item.terms);
     if (learn->logp_ref && l->settings.kl_in == KL_IN_REWARD)
-        item.kl_reward = reward_kl(&l->settings.reward, learn->logp_old + span.begin,
-                                   learn->logp_ref + span.begin, span.end - span.begin);
+        item.kl_reward = span_kl(&l->settings.reward, turn, &span, learn);
     return item;
 }
 
@@ -173,6 +195,7 @@ static void slice_open(const struct learner *l, struct experience *const *experi
                                                   .reply_count = turn->reply_length,
                                                   .logp_old = turn->logp,
                                                   .logp_ref = slice->logp_refs[i],
+                                                  .marks = turn->marks,
                                                   .advantage = slice->advantages + at};
             at += turn->reply_length;
         }

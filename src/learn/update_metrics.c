@@ -31,6 +31,8 @@ static void replies_add(const struct batch_item *item, double share, struct upda
     out->kl_behaviour += item->kl_sum;
     out->blocks += share * item->spans;
     out->answer_missing += !item->answered;
+    out->answer_forced += item->forced > 0;
+    out->forced += item->forced;
 }
 
 /* Of G and the number of a reply's spans. */
@@ -61,7 +63,7 @@ static status dropped_count(const struct batch_item *replies, int64_t count,
     for (int64_t i = 0; i < count; i++) {
         if (replies[i].dropped) continue;
         out->learned_turns++;
-        out->learned_tokens += replies[i].reply_tokens;
+        out->learned_tokens += replies[i].reply_tokens - replies[i].forced;
     }
     free(order);
     return s;
@@ -102,7 +104,7 @@ static status replies_fill(const struct reward_settings *settings, const struct 
         out->overlong += share * reward_overlong(settings, items[i].reply_tokens);
     }
     TRY(dropped_count(items, count, out));
-    if (out->tokens) out->kl_behaviour /= (double)out->tokens;
+    if (out->tokens > out->forced) out->kl_behaviour /= (double)(out->tokens - out->forced);
     out->return_blocks_correlation = return_blocks_correlation(items, count);
     TRY(share_within(items, sizeof *items, offsetof(struct batch_item, scaled), count,
                      &out->reward_within_share));

@@ -22,7 +22,9 @@ struct update_metrics {
     /* task: reasoning: spans a reply, their correlation with G over the batch (0 where either does
      * not vary), replies without an answer. */
     double blocks, return_blocks_correlation, answer_missing;
-    double kl_behaviour;                            /* a token */
+    int64_t forced;       /* tokens that cot.reason_tokens put into replies */
+    double answer_forced; /* replies with such */
+    double kl_behaviour;  /* a token */
     double explained_variance, advantage_deviation; /* over spans */
     struct statistic_metrics statistics;            /* of attention */
     struct experience_tokens rollout;               /* of all dialogues */

@@ -19,11 +19,12 @@ status probe_settings_of(const struct config *config, struct probe_settings *out
     return fit_sets_parse(config->probe.columns, "probe.columns", &out->sets);
 }
 
-void probe_settings_fit(struct probe_settings *settings, const struct config *config,
-                        const struct model_shape *shape)
+status probe_settings_fit(struct probe_settings *settings, const struct config *config,
+                          const struct model_shape *shape, const struct tokenizer *tokenizer)
 {
     const struct rollout_settings own = settings->sampling;
-    rollout_settings_fit(&settings->sampling, config, shape);
+    TRY(rollout_settings_fit(&settings->sampling, config, shape, tokenizer));
     settings->sampling.random_salience = own.random_salience;
     settings->sampling.shuffled = own.shuffled;
+    return NULL;
 }

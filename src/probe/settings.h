@@ -23,7 +23,7 @@ struct config;
 /* STATUS_INPUT where probe.columns names no sets. */
 status probe_settings_of(const struct config *config, struct probe_settings *out);
 /* See rollout_settings_fit. */
-void probe_settings_fit(struct probe_settings *settings, const struct config *config,
-                        const struct model_shape *shape);
+status probe_settings_fit(struct probe_settings *settings, const struct config *config,
+                          const struct model_shape *shape, const struct tokenizer *tokenizer);
 
 #endif

@@ -4,8 +4,9 @@
 
 #include "src/reward/settings.h"
 
-/* What a token of reasoning is to later blocks: in V, in I. */
-enum block_mark { BLOCK_VISIBLE = 1, BLOCK_SALIENT = 2 };
+/* What a token of reasoning is: to later blocks in V, in I; put there by cot.reason_tokens, not
+ * sampled, so that nothing is learned from it. */
+enum block_mark { BLOCK_VISIBLE = 1, BLOCK_SALIENT = 2, BLOCK_FORCED = 4 };
 
 /* Where the blocks of a reply of `count` tokens begin, into begin [blocks_most]: every `size`
  * tokens, and a last one at token `marker`, with which the answer begins (-1: there is none).

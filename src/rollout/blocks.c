@@ -3,24 +3,10 @@
 
 #include "src/base/memory.h"
 #include "src/reward/blocks.h"
+#include "src/rollout/marker.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* The first token that holds a byte of the marker's text, spaces around it left out; -1: none. */
-static int64_t marker_find(const char *marker, const char *text, const int32_t *begin,
-                           const int32_t *end, int64_t count)
-{
-    const size_t blank = strspn(marker, " \n");
-    char *word = memory_text(marker + blank);
-    for (size_t n = strlen(word); n && strchr(" \n", word[n - 1]); n--) word[n - 1] = 0;
-    const char *found = strstr(text, word);
-    free(word);
-    if (!found) return -1;
-    for (int64_t i = 0; i < count; i++)
-        if (begin[i] <= found - text && end[i] > found - text) return i;
-    return -1;
-}
 
 /* What later blocks may attend to, and what of it is salient. */
 static void marks_make(const struct rollout_settings *settings, const struct history_options *words,
@@ -41,6 +27,18 @@ static void marks_make(const struct rollout_settings *settings, const struct his
     free(salient);
 }
 
+/* The tokens that no model chose: the marker where it was put (cot.reason_tokens). */
+static status forced_mark(const struct cot_settings *cot, struct reply *reply)
+{
+    const int64_t first = cot->reason_tokens, end = first + cot->marker_count;
+    bool due = false;
+    if (!cot->marker_count || reply->count <= first) return NULL;
+    TRY(marker_is_due(cot, reply->tokens, &due));
+    for (int64_t i = first; due && i < end && i < reply->count; i++)
+        reply->blocks.marks[i] |= BLOCK_FORCED;
+    return NULL;
+}
+
 status blocks_find(const struct rollout_settings *settings, const struct history_options *words,
                    struct reply *reply)
 {
@@ -54,8 +52,7 @@ status blocks_find(const struct rollout_settings *settings, const struct history
     status s = tokenizer_decode_ranges(words->tokenizer, reply->tokens, reply->count, &text, &size,
                                        begin, end);
     if (!s) {
-        const int64_t marker =
-            marker_find(settings->cot.answer_marker, text, begin, end, reply->count);
+        const int64_t marker = marker_find(&settings->cot, text, begin, end, reply->count);
         reply->blocks.begin = memory_allocate((size_t)most * sizeof *reply->blocks.begin);
         reply->blocks.marks = memory_allocate(n);
         reply->blocks.answered = marker >= 0;
@@ -63,6 +60,7 @@ status blocks_find(const struct rollout_settings *settings, const struct history
             blocks_cut(reply->count, settings->cot.block, marker, reply->blocks.begin);
         marks_make(settings, words, text, size, begin, end, reply);
         free(text);
+        s = forced_mark(&settings->cot, reply);
     }
     free(begin);
     return s;

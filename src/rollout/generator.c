@@ -8,6 +8,7 @@
 
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/rollout/marker.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,7 @@ void generator_destroy(struct generator *g)
     if (!g) return;
     struct queue *q = model_queue(g->model);
     step_graphs_destroy(&g->recorded);
-    struct buffer *all[] = {&g->key_begin, &g->history, &g->step};
+    struct buffer *all[] = {&g->key_begin, &g->history, &g->step, &g->forced};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) buffer_release(q, all[i]);
     for (int i = 0; i < 2; i++) host_buffer_release(q, &g->polled[i]);
     capture_destroy(&g->capture);
@@ -149,12 +150,15 @@ static status limits_set(struct generator *g, const struct rollout_settings *set
     const struct statistic_sizes sizes = generator_sizes(g, settings, limits.turns);
     TRY(results_reserve(&g->results, limits.rows * limits.steps, &sizes));
     TRY(heads_reserve(&g->heads, limits.rows, limits.rows, limits.longest));
+    if (settings->cot.marker_count)
+        TRY(buffer_reserve(model_queue(g->model), &g->forced,
+                           (size_t)limits.rows * sizeof(int32_t)));
     for (int i = 0; i < 2; i++)
         TRY(host_buffer_reserve(model_queue(g->model), &g->polled[i],
                                 (size_t)(limits.rows * limits.steps) * sizeof(int32_t)));
     const void *laid[GENERATOR_SHARED] = {g->capture.inputs.data, g->results.device.data,
-                                          g->heads.rows.data, g->heads.kept.data,
-                                          g->heads.ended.data};
+                                          g->heads.rows.data,     g->heads.kept.data,
+                                          g->heads.ended.data,    g->forced.data};
     if (memcmp(laid, g->laid, sizeof laid) != 0 || memcmp(&limits, &g->limits, sizeof limits) != 0)
         g->layout++;
     memcpy(g->laid, laid, sizeof laid);
@@ -197,6 +201,9 @@ struct chunk {
     bool *ended;       /* [all] */
     int32_t *active;   /* [active_count] rows still in the batch, ascending */
     int64_t active_count;
+    /* cot.reason_tokens: lists of struct sampling's `forced`, one of none and one a token of the
+     * marker: [1 + marker tokens][all]; NULL: the marker is put nowhere. */
+    int32_t *forced;
 };
 
 static void chunk_make(struct chunk *chunk, const struct generator *g,
@@ -214,6 +221,11 @@ static void chunk_make(struct chunk *chunk, const struct generator *g,
     chunk->counter = memory_allocate((size_t)all * 3 * sizeof *chunk->counter);
     chunk->ended = memory_allocate((size_t)all * sizeof *chunk->ended);
     chunk->active = memory_allocate((size_t)all * sizeof *chunk->active);
+    const size_t lists = (size_t)settings->cot.marker_count + 1;
+    if (settings->cot.marker_count) {
+        chunk->forced = memory_allocate(lists * (size_t)all * sizeof *chunk->forced);
+        for (size_t i = 0; i < lists * (size_t)all; i++) chunk->forced[i] = -1;
+    }
     for (int64_t r = 0; r < all; r++) {
         const struct reply_row *row = &rows[r < count ? r : count - 1];
         chunk->prompt[r] = row->prompt - (int32_t)first_prompt;
@@ -229,6 +241,7 @@ static void chunk_free(struct chunk *chunk)
     free(chunk->counter);
     free(chunk->ended);
     free(chunk->active);
+    free(chunk->forced);
 }
 
 /* A step's calls, without counting it. */
@@ -264,6 +277,7 @@ static void step_calls(struct generator *g, const struct chunk *chunk)
                                       .step = model_decoder_step_of_row(g->decoder),
                                       .token = model_decoder_input(g->decoder),
                                       .at = at,
+                                      .forced = chunk->forced ? g->forced.data : NULL,
                                       .token_record = g->results.token,
                                       .logp = g->results.logp,
                                       .token_entropy = g->results.token_entropy,
@@ -284,6 +298,7 @@ static struct step_key step_key_of(const struct generator *g, const struct chunk
                              .floor_form = settings->reward.floor_form,
                              .shuffle = settings->shuffled,
                              .self_certainty = settings->self_certainty,
+                             .forced = chunk->forced != NULL,
                              .temperature = settings->temperature,
                              .top_p = settings->top_p};
 }
@@ -324,6 +339,43 @@ static status step_run(struct generator *g, const struct chunk *chunk)
         q->op->graph_launch(q, entry->graph);
     else
         step_calls(g, chunk);
+    return NULL;
+}
+
+/* Which rows have come to cot.reason_tokens without the marker, into the lists. */
+static status forced_choose(struct generator *g, struct chunk *chunk)
+{
+    struct queue *q = model_queue(g->model);
+    const struct cot_settings *cot = &chunk->settings->cot;
+    const int64_t stride = g->limits.steps;
+    int32_t *tokens = memory_allocate((size_t)(chunk->all * stride) * sizeof *tokens);
+    q->op->download(q, tokens, g->results.token, (size_t)(chunk->all * stride) * sizeof *tokens);
+    status s = q->op->synchronize(q);
+    for (int64_t i = 0; !s && i < chunk->active_count; i++) {
+        const int32_t row = chunk->active[i];
+        bool due = true;
+        for (int64_t t = 0; due && t < cot->reason_tokens; t++)
+            due = !model_shape_is_end(model_shape(g->model), tokens[row * stride + t]);
+        if (due) s = marker_is_due(cot, tokens + row * stride, &due);
+        for (int64_t k = 0; due && k < cot->marker_count; k++)
+            chunk->forced[(k + 1) * chunk->all + row] = cot->marker[k];
+    }
+    free(tokens);
+    return s;
+}
+
+/* Before step t, from 0: the list that holds for it, where it is another than the last one's. */
+static status forced_set(struct generator *g, struct chunk *chunk, int64_t t)
+{
+    struct queue *q = model_queue(g->model);
+    const struct cot_settings *cot = &chunk->settings->cot;
+    if (!chunk->forced) return NULL;
+    const int64_t token = t - cot->reason_tokens;
+    if (t && (token < 0 || token > cot->marker_count)) return NULL;
+    if (token == 0) TRY(forced_choose(g, chunk));
+    const int64_t list = token < 0 || token == cot->marker_count ? 0 : token + 1;
+    q->op->upload(q, g->forced.data, chunk->forced + list * chunk->all,
+                  (size_t)chunk->all * sizeof(int32_t));
     return NULL;
 }
 
@@ -392,6 +444,7 @@ static status steps_run(struct generator *g, struct chunk *chunk)
     const size_t bytes = (size_t)(chunk->all * g->limits.steps) * sizeof(int32_t);
     int64_t polls = 0;
     for (int64_t step = 1; step <= chunk->steps && chunk->active_count; step++) {
+        TRY(forced_set(g, chunk, step - 1));
         TRY(step_run(g, chunk));
         if (step % every != 0 || step == chunk->steps) continue;
         q->op->download(q, g->polled[polls % 2].data, g->results.token, bytes);

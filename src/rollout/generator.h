@@ -14,8 +14,8 @@ struct generator_limits {
     int64_t longest; /* tokens of a history, where every head is read */
 };
 
-/* Buffers that steps write to and scoring lets grow too. */
-enum { GENERATOR_SHARED = 5 };
+/* Buffers that steps use and that may grow between generations. */
+enum { GENERATOR_SHARED = 6 };
 
 struct generator {
     struct model *model;
@@ -25,6 +25,7 @@ struct generator {
     struct results results;
     struct heads heads;
     struct buffer key_begin, history, step; /* of scoring */
+    struct buffer forced;                   /* [rows] of generating: struct sampling */
     struct block_rows blocks;               /* of scoring replies with blocks */
     /* Where the queue has graphs: steps are recorded, and the limits only grow. */
     bool graphs;

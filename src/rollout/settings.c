@@ -2,6 +2,7 @@
 #include "src/rollout/settings.h"
 
 #include "src/base/config.h"
+#include "src/text/tokenizer.h"
 
 #include <string.h>
 
@@ -15,7 +16,8 @@ static struct cot_settings cot_settings_of(const struct config *config)
 {
     struct cot_settings cot = {.block = config->cot.block,
                                .self_weight = config->cot.self_weight,
-                               .block_form = config->cot.block_form};
+                               .block_form = config->cot.block_form,
+                               .reason_tokens = config->cot.reason_tokens};
     if (config->task != TASK_REASONING) return (struct cot_settings){0};
     memcpy(cot.answer_marker, config->cot.answer_marker, sizeof cot.answer_marker);
     return cot;
@@ -50,10 +52,30 @@ struct rollout_settings rollout_settings_of(const struct config *config)
         .reward = reward_settings_of(config)};
 }
 
-void rollout_settings_fit(struct rollout_settings *settings, const struct config *config,
-                          const struct model_shape *shape)
+static status marker_encode(struct cot_settings *cot, const struct tokenizer *tokenizer)
+{
+    struct token_list list = {0};
+    if (!tokenizer)
+        FAIL(STATUS_INPUT, "cot.reason_tokens needs a tokenizer; the model folder has none");
+    TRY(tokenizer_encode(tokenizer, cot->answer_marker, strlen(cot->answer_marker), &list));
+    const int64_t count = list.count;
+    cot->tokenizer = tokenizer;
+    cot->marker_count = count <= COT_MARKER_MAX ? count : 0;
+    if (cot->marker_count)
+        memcpy(cot->marker, list.ids, (size_t)cot->marker_count * sizeof *cot->marker);
+    token_list_free(&list);
+    if (!cot->marker_count)
+        FAIL(STATUS_INPUT,
+             "cot.answer_marker is %lld tokens; with cot.reason_tokens it may be 1 to %d",
+             (long long)count, COT_MARKER_MAX);
+    return NULL;
+}
+
+status rollout_settings_fit(struct rollout_settings *settings, const struct config *config,
+                            const struct model_shape *shape, const struct tokenizer *tokenizer)
 {
     settings->exclude_first = config->attention.exclude_first && model_shape_is_causal(shape);
+    return settings->cot.reason_tokens ? marker_encode(&settings->cot, tokenizer) : NULL;
 }
 
 struct rollout_settings rollout_settings_of_user(const struct rollout_settings *settings)

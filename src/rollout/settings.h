@@ -8,7 +8,9 @@
 
 #include <stdbool.h>
 
-enum { LANGUAGE_TEXT_MAX = 1024, LANGUAGE_PROMPT_MAX = 16384 };
+enum { LANGUAGE_TEXT_MAX = 1024, LANGUAGE_PROMPT_MAX = 16384, COT_MARKER_MAX = 64 };
+
+struct tokenizer;
 
 /* Reasoning in blocks (docs/reward.md, Chain of thought). */
 struct cot_settings {
@@ -16,6 +18,12 @@ struct cot_settings {
     char answer_marker[LANGUAGE_TEXT_MAX];
     double self_weight;
     int block_form; /* enum cot_block_form */
+    /* After so many tokens without the marker it is put into the reply, token by token; 0: never.
+     * What that takes is set by rollout_settings_fit. */
+    int64_t reason_tokens;
+    const struct tokenizer *tokenizer;
+    int32_t marker[COT_MARKER_MAX];
+    int64_t marker_count; /* 0: nothing is put anywhere */
 };
 
 struct rollout_settings {
@@ -59,9 +67,10 @@ struct language_settings {
 
 struct config;
 struct rollout_settings rollout_settings_of(const struct config *config);
-/* Then what the model's family decides: only a causal model has a first position to leave out. */
-void rollout_settings_fit(struct rollout_settings *settings, const struct config *config,
-                          const struct model_shape *shape);
+/* Then what the model's family decides: only a causal model has a first position to leave out; and
+ * what the tokenizer (NULL: none) makes of the answer's marker. */
+status rollout_settings_fit(struct rollout_settings *settings, const struct config *config,
+                            const struct model_shape *shape, const struct tokenizer *tokenizer);
 /* The same for a model that speaks the user's part: no control, one layer, a reply at a time. */
 struct rollout_settings rollout_settings_of_user(const struct rollout_settings *settings);
 struct language_settings language_settings_of(const struct config *config);

@@ -606,6 +606,7 @@ static void mirror_sample(struct queue *q, const struct sampling *from)
     int64_t replies, entries;
     mirror_places(&call, &s.at, s.step, s.rows, &replies, &entries);
     s.counter = mirror_in(&call, s.counter, 3 * replies);
+    s.forced = mirror_in(&call, s.forced, replies);
     s.step = mirror_in(&call, s.step, s.rows);
     s.token = mirror_out(&call, s.token, s.rows);
     s.token_record = mirror_out(&call, s.token_record, entries);

@@ -245,6 +245,55 @@ static void logp_has_the_bits_of_softmax_loss_everywhere(void **state)
     queues_free(&all);
 }
 
+/* A forced token is taken whatever the logits say, with its own log-probability; other rows draw
+ * what they would have drawn. */
+static void forced_tokens_come_in_place_of_drawn_ones(void **state)
+{
+    (void)state;
+    enum { rows = 7, vocabulary = 300 };
+    static const float temperatures[] = {0, 0.8f};
+    struct queues all = queues_new();
+    float *logits = random_new(rows * vocabulary, 18, 3);
+    uint32_t counter[3 * rows] = {0};
+    int32_t step[rows], forced[rows];
+    for (int i = 0; i < rows; i++) {
+        counter[3 * i] = (uint32_t)i;
+        step[i] = i;
+        forced[i] = i % 3 == 1 ? 299 - i : i % 3 == 2 ? 0 : -1;
+    }
+    for (size_t n = 0; n < 2; n++)
+        for (int i = 0; i < all.count; i++) {
+            int32_t *drawn = guarded_new(rows * 4), *token = guarded_new(rows * 4);
+            float *logp = floats_new(rows), want[rows];
+            struct sampling s = {.rows = rows,
+                                 .vocabulary = vocabulary,
+                                 .logits = logits,
+                                 .temperature = temperatures[n],
+                                 .top_k = 5,
+                                 .top_p = 0.9f,
+                                 .key = {5, RANDOM_SAMPLING},
+                                 .counter = counter,
+                                 .step = step,
+                                 .token = drawn};
+            all.q[i]->op->sample(all.q[i], &s);
+            s.token = token;
+            s.logp = logp;
+            s.forced = forced;
+            all.q[i]->op->sample(all.q[i], &s);
+            queue_check(all.q[i]);
+            for (int r = 0; r < rows; r++)
+                assert_int_equal(token[r], forced[r] < 0 ? drawn[r] : forced[r]);
+            all.q[0]->op->softmax_loss(all.q[0], want, NULL, NULL, NULL, NULL, logits, NULL, token,
+                                       n ? temperatures[n] : 1.0f, rows, vocabulary);
+            check_bits(logp, want, rows, "logp of forced tokens");
+            guarded_free(drawn, "drawn");
+            guarded_free(token, "token");
+            guarded_free(logp, "logp");
+        }
+    guarded_free(logits, "logits");
+    queues_free(&all);
+}
+
 /* Ties, masked tokens, zeros of both signs, peaked and flat rows.  The sums that decide are exact
  * on one device and of float64 on the other; none of these draws lies within their rounding. */
 static void tokens_are_those_of_plain_c(void **state)
@@ -383,6 +432,7 @@ int main(void)
         cmocka_unit_test(draws_follow_the_distribution),
         cmocka_unit_test(a_draw_is_that_of_its_dialogue_turn_candidate_and_step),
         cmocka_unit_test(logp_has_the_bits_of_softmax_loss_everywhere),
+        cmocka_unit_test(forced_tokens_come_in_place_of_drawn_ones),
         cmocka_unit_test(tokens_are_those_of_plain_c),
         cmocka_unit_test(greedy_takes_the_lowest_of_equals),
         cmocka_unit_test(a_row_too_long_for_fast_memory_draws_the_same),

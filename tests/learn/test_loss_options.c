@@ -4,6 +4,7 @@
 #include "src/learn/loss.h"
 #include "src/learn/pack.h"
 #include "src/learn/step.h"
+#include "src/reward/blocks.h"
 #include "tests/model/model_test.h"
 
 enum { TURNS = 6, LONGEST = 6, MOST = 24 };
@@ -14,6 +15,7 @@ struct fixture {
     struct learner *learner;
     int32_t history[TURNS][8], reply[TURNS][LONGEST];
     float old[TURNS][LONGEST], ref[TURNS][LONGEST], advantage[TURNS][LONGEST];
+    uint8_t marks[TURNS][LONGEST]; /* some tokens are no choice of the policy's */
     struct learn_turn turns[TURNS];
     int64_t begin[5];
     struct learn_batch batch;
@@ -70,8 +72,12 @@ static void open_fixture(struct fixture *f, float spread, const char *const *opt
                                           .reply_count = m,
                                           .logp_old = f->old[i],
                                           .logp_ref = settings.kl_coef > 0 ? f->ref[i] : NULL,
-                                          .advantage = f->advantage[i]};
-        f->batch.all_tokens += m;
+                                          .advantage = f->advantage[i],
+                                          .marks = i % 2 ? f->marks[i] : NULL};
+        for (int64_t j = 0; j < m; j++) {
+            if (i % 2 && j == 2) f->marks[i][j] = BLOCK_FORCED;
+            f->batch.all_tokens += !f->marks[i][j];
+        }
     }
     static const int64_t begin[5] = {0, 2, 3, 5, TURNS};
     memcpy(f->begin, begin, sizeof begin);
@@ -93,6 +99,18 @@ static void close_fixture(struct fixture *f)
     f->q->op->destroy(f->q);
 }
 
+static bool chosen(const struct learn_turn *turn, int64_t j)
+{
+    return !turn->marks || !turn->marks[j];
+}
+
+static double chosen_count(const struct learn_turn *turn)
+{
+    double count = 0;
+    for (int64_t j = 0; j < turn->reply_count; j++) count += chosen(turn, j);
+    return count;
+}
+
 /* log r of token j of a turn whose tokens begin at `at`: its own, or the mean of its reply's. */
 static double log_ratio(const struct fixture *f, const struct learn_turn *turn, const float *logp,
                         int64_t at, int64_t j)
@@ -101,8 +119,8 @@ static double log_ratio(const struct fixture *f, const struct learn_turn *turn, 
         return (double)logp[at + j] - (double)turn->logp_old[j];
     double sum = 0;
     for (int64_t t = 0; t < turn->reply_count; t++)
-        sum += (double)logp[at + t] - (double)turn->logp_old[t];
-    return sum / (double)turn->reply_count;
+        if (chosen(turn, t)) sum += (double)logp[at + t] - (double)turn->logp_old[t];
+    return sum / chosen_count(turn);
 }
 
 static double weight_of(const struct fixture *f, const struct learn_turn *turn)
@@ -110,7 +128,7 @@ static double weight_of(const struct fixture *f, const struct learn_turn *turn)
     const struct learn_settings *s = &f->learner->settings;
     const double each = 1.0 / TURNS;
     return s->ppo_loss == PPO_LOSS_CONSTANT   ? each / (double)s->max_new_tokens
-           : s->ppo_loss == PPO_LOSS_SEQUENCE ? each / (double)turn->reply_count
+           : s->ppo_loss == PPO_LOSS_SEQUENCE ? each / chosen_count(turn)
                                               : 1.0 / (double)f->batch.all_tokens;
 }
 
@@ -129,6 +147,7 @@ static double loss_by_hand(void *context)
     for (int i = 0; i < TURNS; at += f->turns[i++].reply_count) {
         const struct learn_turn *turn = &f->turns[i];
         for (int64_t j = 0; j < turn->reply_count; j++) {
+            if (!chosen(turn, j)) continue;
             const bool cispo = s->ppo_form == PPO_FORM_CISPO;
             const double r = exp(log_ratio(f, turn, cispo ? f->start : logp, at, j));
             const double a = turn->advantage[j], cut = fmin(fmax(r, 1 - s->clip), high);

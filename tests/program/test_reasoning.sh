@@ -34,12 +34,43 @@ for _ in $(seq 2400); do
     sleep 0.01
 done
 kill -KILL $job
-wait $job || true
+{ wait $job; } 2>/dev/null || true
 [ ! -d "$work/killed/checkpoints/step-000008" ] || fail "the run was over before it was killed"
 expect_status 0 run/mpirun -np 2 "$regard" train "${long[@]}" --run "$work/killed" --resume
 expect_same "killed" "$(parameters_hash "$(newest "$work/whole")")" \
     "$(parameters_hash "$(newest "$work/killed")")"
 expect_equal_metrics "$work/whole/metrics.jsonl" "$work/killed/metrics.jsonl"
+
+# cot.reason_tokens: after so many tokens the marker is put, on any number of ranks, alone or in a
+# batch; what was put is scored as it is sampled, and a policy that gets nothing else learns nothing.
+capped=("${settings[@]}" --set cot.reason_tokens=3)
+expect_status 0 "$regard" train "${capped[@]}" --run "$work/capped"
+wanted=$(parameters_hash "$(newest "$work/capped")")
+grep -q '"answer_forced":8.0[,}]' "$work/capped/metrics.jsonl" || fail "not every reply got the marker"
+grep -q '"answer_missing":0.0[,}]' "$work/capped/metrics.jsonl" || fail "an answer is missing"
+grep -q '"ratio_deviation_first":0.0[,}]' "$work/capped/metrics.jsonl" || fail "the trainer sees other bits"
+expect_status 0 run/mpirun -np 3 "$regard" train "${capped[@]}" --set roles.learners=2 \
+    --set infer.batch=1 --run "$work/capped-three"
+expect_same "capped, three ranks" "$wanted" "$(parameters_hash "$(newest "$work/capped-three")")"
+rm -rf "$work/capped/checkpoints/step-000002" "$work/capped/checkpoints/best"
+expect_status 0 "$regard" train "${capped[@]}" --run "$work/capped" --resume
+expect_same "capped, resumed" "$wanted" "$(parameters_hash "$(newest "$work/capped")")"
+capped+=(--set reward.sources=attention) # what is generated is no data line that verifies
+"$regard" import-data --data reasoning:3:5:1 --out "$work/questions.jsonl" 2>"$work/err"
+for batch in 1 64; do
+    expect_status 0 "$regard" generate "${capped[@]}" --set infer.batch=$batch --model "$work/capped" \
+        --data "$work/questions.jsonl" --out "$work/capped-$batch.jsonl"
+done
+cmp "$work/capped-1.jsonl" "$work/capped-64.jsonl" || fail "capped replies depend on the batch"
+expect_status 0 "$regard" score "${capped[@]}" --model "$work/capped" \
+    --data "$work/capped-64.jsonl" --out "$work/scored.jsonl"
+for what in generate:capped-64 score:scored; do
+    grep -o '"logp":[^]]*]' "$work/${what#*:}.jsonl" >"$work/logp.${what%:*}"
+done
+[ "$(wc -l <"$work/logp.score")" = 10 ] || fail "not 10 replies"
+cmp "$work/logp.generate" "$work/logp.score" || fail "what was put is scored otherwise"
+grep -c '"reply_tokens":\[[0-9]*,[0-9]*,[0-9]*,38,38,38,38,35,' "$work/capped-64.jsonl" | grep -qx 10 ||
+    fail "the marker does not stand behind three tokens"
 
 # Held-out metrics are the same bytes whatever the batch; steps and equations are those of the text.
 for batch in 1 64; do
@@ -72,4 +103,5 @@ refused 'cot.lambda_final does nothing with advantage: group' --set advantage=gr
 refused 'cot.self_weight does nothing with a decoder-only model' "${causal[@]}" --set cot.self_weight=0.3
 refused 'turns.lambda does nothing in task: reasoning' --set turns.lambda=[1,2]
 refused 'eval.history: own does nothing in task: reasoning' --set eval.history=own
+refused 'cot.reason_tokens (12) must be below rollout.max_new_tokens (12)' --set cot.reason_tokens=12
 refused 'random_salience draws no blocks' --set control=random_salience

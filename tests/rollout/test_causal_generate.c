@@ -115,7 +115,7 @@ static void prompt_of(const struct talk *talk, const struct rollout_settings *se
 static struct rollout_settings settings_of(const struct fixture *f, int64_t batch)
 {
     struct rollout_settings settings = rollout_settings_of(&f->config);
-    rollout_settings_fit(&settings, &f->config, model_shape(f->model));
+    CHECK(rollout_settings_fit(&settings, &f->config, model_shape(f->model), NULL));
     settings.batch = batch;
     settings.self_certainty = true;
     return settings;

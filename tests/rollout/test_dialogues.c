@@ -112,7 +112,7 @@ static int close_fixture(void **state)
 static struct rollout rollout_of(struct fixture *f, const struct config *config)
 {
     f->settings = rollout_settings_of(config);
-    rollout_settings_fit(&f->settings, config, model_shape(f->model));
+    CHECK(rollout_settings_fit(&f->settings, config, model_shape(f->model), NULL));
     return (struct rollout){.settings = &f->settings,
                             .policy = f->generator,
                             .history = &f->language->history,

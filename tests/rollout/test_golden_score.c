@@ -134,7 +134,7 @@ static void scores_match(const struct golden *g, const char *setting, const stru
     lines_read(&want, g->folder, "score.expected.jsonl");
     assert_int_equal(in.count, want.count);
     struct rollout_settings settings = rollout_settings_of(config);
-    rollout_settings_fit(&settings, config, model_shape(g->model));
+    CHECK(rollout_settings_fit(&settings, config, model_shape(g->model), NULL));
     inputs_make(g, &in, &settings, prompts, rows, given);
     CHECK(score_replies(g->generator, &settings, prompts, rows, in.count, given, replies));
     for (int i = 0; i < in.count; i++) {

@@ -85,7 +85,8 @@ status session_open(const struct command *command, bool with_gradients, struct s
             &session->generator);
     if (!s) {
         special_open(session);
-        rollout_settings_fit(&session->settings, config, model_shape(session->model));
+        s = rollout_settings_fit(&session->settings, config, model_shape(session->model),
+                                 session->language->tokenizer);
     }
     const struct source_settings sources = source_settings_of(config);
     if (!s) s = sources_open(&sources, &session->settings.reward, &session->sources);

@@ -33,8 +33,9 @@ status verb_eval(struct command *command)
     if (!s) {
         struct evaluation evaluation = {.parts = NULL};
         struct evaluate_settings settings = evaluate_settings_of(&command->config);
-        evaluate_settings_fit(&settings, &command->config, model_shape(session.model));
-        s = session_check_tokens(&session, data);
+        s = evaluate_settings_fit(&settings, &command->config, model_shape(session.model),
+                                  session.language->tokenizer);
+        if (!s) s = session_check_tokens(&session, data);
         if (!s) s = sources_check(session.sources, data);
         if (!s && command->samples) s = file_begin(&samples, command->samples);
         if (!s)

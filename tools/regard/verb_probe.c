@@ -152,8 +152,9 @@ status verb_probe(struct command *command)
     status s = probe_settings_of(&command->config, &settings);
     if (!s) s = session_open(command, false, &session);
     if (!s) {
-        probe_settings_fit(&settings, &command->config, model_shape(session.model));
-        s = session_check_tokens(&session, data);
+        s = probe_settings_fit(&settings, &command->config, model_shape(session.model),
+                               session.language->tokenizer);
+        if (!s) s = session_check_tokens(&session, data);
         if (!s) s = sources_check(session.sources, data);
         for (int64_t d = 0; !s && d < data->count; d++)
             if (data->dialogues[d].has_tokens)
