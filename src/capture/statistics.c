@@ -12,9 +12,13 @@
 #define SUMMARY(member) .output = offsetof(struct attention_summary, member)
 
 #define STANDARD_ROWS(special_metric)                                                              \
-    [STATISTIC_ENTROPY] = {.name = "attention_entropy", .per = PER_TOKEN, SUMMARY(entropy)},       \
+    [STATISTIC_ENTROPY] = {.name = "attention_entropy",                                            \
+                           .per = PER_TOKEN,                                                       \
+                           .metric = "attention_entropy",                                          \
+                           SUMMARY(entropy)},                                                      \
     [STATISTIC_ENTROPY_FLOORED] = {.name = "attention_entropy_floored",                            \
                                    .per = PER_TOKEN,                                               \
+                                   .metric = "attention_entropy_floored",                          \
                                    SUMMARY(entropy_floored)},                                      \
     [STATISTIC_SALIENT_MASS] = {.name = "salient_mass", .per = PER_TOKEN, SUMMARY(salient_mass)},  \
     [STATISTIC_SPECIAL_MASS] = {.name = "special_mass",                                            \

@@ -10,6 +10,8 @@ for term in $terms; do updates="$updates $term ${term}_scaled within_share_$term
 # |I| / |V|, turns without a salient token, what exclude_special removed; replies.
 updates="$updates salient_share salient_empty reply_length end_rate distinct_2
     rollout_tokens_computed rollout_tokens_pairs"
+# The row's mass by turns back, and its entropy before and after the floor.
+updates="$updates mass_turn_back_0 mass_turn_back_1 attention_entropy attention_entropy_floored"
 # KL by the loss's estimator and of the sampled tokens; the policy's step.
 updates="$updates kl kl_behaviour token_entropy clip_fraction loss gradient_norm skipped
     ratio_deviation_first advantage_deviation learning_rate seconds tokens_per_second"
@@ -58,6 +60,22 @@ for mass in $masses; do
     sum="$sum + $(sed -nE "s/.*\"$mass\": *([-0-9.e]+).*/\1/p" "$work/causal/metrics.jsonl")"
 done
 awk "BEGIN { off = $sum - 1; exit !(off < 1e-5 && off > -1e-5) }" || fail "masses add to $sum"
+
+# What a floor adds: nothing below every row's entropy, all that is missing above it.
+floored() { # SETTINGS...: both entropies of the first update
+    rm -rf "$work/floor"
+    expect_status 0 "$regard" train --config $tiny --set threads=1 --set train.updates=1 --set eval.every=0 \
+        "$@" --run "$work/floor"
+    sed -nE 's/.*"attention_entropy": *([-0-9.e]+),"attention_entropy_floored": *([-0-9.e]+),.*/\1 \2/p' \
+        "$work/floor/metrics.jsonl"
+}
+read -r before after <<<"$(floored --set floor.delta0=0 --set floor.kappa=0)"
+[ -n "$before" ] && [ "$before" = "$after" ] || fail "no floor, and entropy goes from $before to $after"
+for form in value mix; do
+    read -r low high <<<"$(floored --set floor.delta0=100 --set floor.form=$form)"
+    expect_same "entropy before the floor" "$before" "$low"
+    awk "BEGIN { exit !($high > $low + 0.01) }" || fail "floor.form: $form lifts entropy from $low to $high"
+done
 
 # A run without KL in its loss says how far it went all the same.
 expect_status 0 "$regard" train "${settings[@]}" --set kl.coef=0 --run "$work/free"
