@@ -107,12 +107,13 @@ def ranks_text(cells):
 
 
 def training(folders):
-    """Means over the first and the last quarter of the updates: reward, and what was right."""
+    """From the first to the last quarter of the updates: reward, what was right, and the correlation of audits."""
     texts = []
-    for name in ("reward", "verifier"):
+    for name in ("reward", "verifier", "audit_correlation"):
         ends = []
         for folder in folders:
-            rows = [row[name] for row in read(os.path.join(folder, "run", "metrics.jsonl")) if name in row]
+            lines = read(os.path.join(folder, "run", "metrics.jsonl"))
+            rows = [row[name] for row in lines if row.get(name) is not None]
             quarter = max(1, len(rows) // 4)
             if rows:
                 ends.append((statistics.fmean(rows[:quarter]), statistics.fmean(rows[-quarter:])))
@@ -151,7 +152,7 @@ class Corpus:
     def values(self, seeds):
         header = ["row", "the reward saw", "seeds"] + self.measures
         header += [f"its reward's rank correlation with {self.target} within a history: at the start", "after",
-                   "reward in training, first to last quarter", "right in training"]
+                   "in training, first to last quarter: reward", "right", "audits' correlation"]
         out = []
         for name, words, _, _ in self.rows:
             cells = self.cells[name]
@@ -161,7 +162,7 @@ class Corpus:
                 continue
             row.append("-" if name == START else f"{len(cells)} of {len(seeds)}")
             row += [seeds_text([cell.values[m] for cell in cells], DIGITS[m]) for m in self.measures]
-            row += ["-"] * 4 if name == START else [
+            row += ["-"] * 5 if name == START else [
                 ranks_text(self.read_at_start[name]), ranks_text(cells)] + training(self.folders[name])
             out.append(row)
         return header, out
