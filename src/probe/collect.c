@@ -3,9 +3,8 @@
 
 #include "src/base/memory.h"
 #include "src/data/corpus.h"
-#include "src/reward/salience_control.h"
+#include "src/probe/asked.h"
 #include "src/rollout/judge.h"
-#include "src/task/history_walk.h"
 #include "src/text/pattern.h"
 #include "src/text/text_metrics.h"
 
@@ -67,113 +66,66 @@ void probe_data_free(struct probe_data *data)
     *data = (struct probe_data){0};
 }
 
-/* The asked histories, and what the passes over them leave. */
-struct asked {
+/* What is asked, and what the passes over it leave. */
+struct collecting {
+    struct asked asked;
     struct generator *generator;
     const struct probe_settings *settings;
     const struct language *language;
     struct source_set *sources;
     struct pattern *pattern; /* probe.kind */
     struct probe_data *out;
-    struct prompt *prompts, *random; /* [count]; random: with random salience */
-    const struct dialogue **line;
-    int64_t *message, *place; /* of the gold reply in its dialogue; of that in the data */
-    int64_t count, limit, visiting;
     double (*terms)[TERM_MAX];      /* [replies] raw */
     double *coverage[3], *focus[2]; /* by their forms */
     double *random_coverage, *shuffled_coverage, *shuffled_focus;
-    double *rouge_l, *chrf, *slots;
+    double *rouge_l, *chrf, *slots; /* NULL: the data have none */
 };
 
-/* A message_visitor: the assistant's turns that are the model's to say. */
-static status turn_add(void *context, const struct history *history,
-                       const struct dialogue *dialogue, int64_t message)
+/* What the data's reply to a history has; NULL: nothing. */
+static char *const *slots_of(const struct asked *asked, int64_t h)
 {
-    struct asked *a = context;
-    if (a->count == a->limit || message == dialogue->message_count ||
-        message < dialogue_start(dialogue) || dialogue->messages[message].role != ROLE_ASSISTANT)
-        return NULL;
-    bool fits;
-    TRY(history_fits(history, &fits));
-    if (!fits) {
-        a->out->overlong++;
-        return NULL;
-    }
-    const struct rollout_settings *sampling = &a->settings->sampling;
-    const int64_t i = a->count++;
-    struct prompt *prompt = &a->prompts[i], *random = &a->random[i];
-    TRY(prompt_from_history(history, sampling, prompt));
-    TRY(prompt_from_history(history, sampling, random));
-    TRY(salience_randomize(sampling->seed, a->visiting, random->turn, random->visible,
-                           random->salient, random->count));
-    a->line[i] = dialogue;
-    a->message[i] = message;
-    a->place[i] = a->visiting;
-    return NULL;
+    const struct dialogue *line = asked->line[h];
+    return line->slots && asked->message[h] >= 0 ? line->slots[asked->message[h]] : NULL;
 }
 
-static status asked_make(const struct dataset *data, struct asked *a)
+static bool has_slots(const struct asked *asked)
 {
-    int64_t most = 0;
-    for (int64_t d = 0; d < data->count; d++) most += data->dialogues[d].message_count;
-    a->limit =
-        a->settings->histories > 0 && a->settings->histories < most ? a->settings->histories : most;
-    const size_t n = (size_t)a->limit + 1;
-    a->prompts = memory_allocate(n * sizeof *a->prompts);
-    a->random = memory_allocate(n * sizeof *a->random);
-    a->line = memory_allocate(n * sizeof *a->line);
-    a->message = memory_allocate(n * sizeof *a->message);
-    a->place = memory_allocate(n * sizeof *a->place);
-    for (int64_t d = 0; d < data->count && a->count < a->limit; d++) {
-        a->visiting = d;
-        a->out->dialogues = d + 1;
-        status s = history_walk(&a->language->history, &data->dialogues[d], turn_add, a);
-        if (s) return status_context(s, "%s", data->path);
-    }
-    if (a->count == 0)
-        FAIL(STATUS_INPUT, "%s: no assistant turn to probe%s", data->path,
-             a->out->overlong ? ": every prompt exceeds history.max_tokens" : "");
-    return NULL;
-}
-
-static void asked_free(struct asked *a)
-{
-    for (int64_t i = 0; i < a->count; i++) {
-        prompt_free(&a->prompts[i]);
-        prompt_free(&a->random[i]);
-    }
-    free(a->prompts);
-    free(a->random);
-    free(a->line);
-    free(a->message);
-    free(a->place);
-    free(a->terms);
-    pattern_free(a->pattern);
-}
-
-static bool dataset_has_slots(const struct asked *a)
-{
-    for (int64_t i = 0; i < a->count; i++)
-        if (a->line[i]->slots && a->line[i]->slots[a->message[i]]) return true;
+    for (int64_t h = 0; h < asked->count; h++)
+        if (slots_of(asked, h)) return true;
     return false;
 }
 
-/* Room for replies [count x candidates], with the metrics. */
-static void room_make(struct asked *a)
+/* The data's own replies are measured by, or the labels that replies have. */
+static void metrics_make(struct collecting *a, const char *field)
+{
+    struct probe_data *out = a->out;
+    if (a->asked.labelled) {
+        double *label = probe_metric_add(out, field);
+        for (int64_t i = 0; i < out->replies.count; i++) label[i] = a->asked.labelled[i]->label;
+        return;
+    }
+    a->rouge_l = probe_metric_add(out, "rouge_l");
+    a->chrf = probe_metric_add(out, "chrf");
+    a->slots = has_slots(&a->asked) ? probe_metric_add(out, "slots") : NULL;
+}
+
+/* Room for all replies. */
+static void room_make(struct collecting *a)
 {
     static const char *const coverage_names[] = {"coverage, paper", "coverage, mass",
                                                  "coverage, lift"};
     static const char *const focus_names[] = {"focus, paper", "focus, normalized"};
     struct probe_data *out = a->out;
-    const int64_t each = a->settings->sampling.candidates, count = a->count * each;
+    const int64_t histories = a->asked.count, count = a->asked.first[histories];
     const struct statistic_sizes sizes = generator_sizes(a->generator, &a->settings->sampling, 0);
     const struct fit_layout layout = fit_layout_of(generator_statistics(a->generator), &sizes);
-    fit_replies_create(&out->replies, &layout, count, a->count);
+    fit_replies_create(&out->replies, &layout, count, histories);
     a->terms = memory_allocate((size_t)count * sizeof *a->terms);
-    for (int64_t h = 0; h < a->count; h++) {
-        out->replies.first[h + 1] = (h + 1) * each;
-        out->replies.dialogue[h] = a->place[h];
-    }
+    memcpy(out->replies.first, a->asked.first, (size_t)(histories + 1) * sizeof *a->asked.first);
+    memcpy(out->replies.dialogue, a->asked.dialogue, (size_t)histories * sizeof *a->asked.dialogue);
+    out->dialogues = a->asked.dialogues;
+    out->overlong = a->asked.overlong;
+    out->labelled = a->asked.labelled != NULL;
     for (int f = 0; f < 3; f++)
         a->coverage[f] = probe_column_add(out, coverage_names[f], PROBE_FORM, true);
     for (int f = 0; f < 2; f++)
@@ -181,9 +133,6 @@ static void room_make(struct asked *a)
     a->random_coverage = probe_column_add(out, "coverage, random salience", PROBE_CONTROL, true);
     a->shuffled_coverage = probe_column_add(out, "coverage, shuffled", PROBE_CONTROL, true);
     a->shuffled_focus = probe_column_add(out, "focus, shuffled", PROBE_CONTROL, true);
-    a->rouge_l = probe_metric_add(out, "rouge_l");
-    a->chrf = probe_metric_add(out, "chrf");
-    a->slots = dataset_has_slots(a) ? probe_metric_add(out, "slots") : NULL;
     if (a->pattern) out->kind = memory_allocate((size_t)count * sizeof *out->kind);
 }
 
@@ -211,9 +160,10 @@ static void block_free(struct block *b)
     free(b->judged);
 }
 
-static status block_generate(const struct asked *a, struct block *b)
+/* A row a reply: which history it answers and the how manyth it is. */
+static void block_rows(const struct collecting *a, struct block *b)
 {
-    const int64_t each = a->settings->sampling.candidates;
+    const struct asked *asked = &a->asked;
     const size_t n = (size_t)b->rows;
     b->row = memory_allocate(n * sizeof *b->row);
     b->replies = memory_allocate(n * sizeof *b->replies);
@@ -221,28 +171,45 @@ static status block_generate(const struct asked *a, struct block *b)
     b->given = memory_allocate(n * sizeof *b->given);
     b->texts = memory_allocate(n * sizeof *b->texts);
     b->judged = memory_allocate(n * sizeof *b->judged);
-    for (int64_t r = 0; r < b->rows; r++) {
-        const int64_t h = b->begin + r / each;
-        b->row[r] = (struct reply_row){
-            (int32_t)(r / each),
-            {(uint32_t)a->place[h], (uint32_t)a->prompts[h].turn, (uint32_t)(r % each)}};
-    }
-    TRY(generate_replies(a->generator, &a->settings->sampling, RANDOM_SAMPLING,
-                         a->prompts + b->begin, b->row, b->rows, b->replies));
+    for (int64_t h = b->begin, r = 0; h < b->end; h++)
+        for (int64_t k = 0; k < asked->first[h + 1] - asked->first[h]; k++, r++) {
+            const struct prompt *prompt = &asked->prompts[h];
+            const struct dialogue *line = asked->line[h];
+            const int64_t message = asked->message[h];
+            b->row[r] = (struct reply_row){
+                (int32_t)(h - b->begin),
+                {(uint32_t)asked->dialogue[h], (uint32_t)prompt->turn, (uint32_t)k}};
+            b->judged[r] =
+                (struct judged){.key = {line->line, prompt->turn, (int32_t)k, 0},
+                                .line = line,
+                                .message = message,
+                                .messages = line->messages,
+                                .message_count = message < 0 ? line->message_count : message,
+                                .prompt = prompt,
+                                .reply = &b->replies[r]};
+        }
+}
+
+/* The replies, sampled or read as they are. */
+static status block_replies(const struct collecting *a, struct block *b)
+{
+    const struct asked *asked = &a->asked;
+    const struct rollout_settings *sampling = &a->settings->sampling;
+    const struct prompt *prompts = asked->prompts + b->begin;
+    const int64_t first = asked->first[b->begin];
+    block_rows(a, b);
+    TRY(asked->given ? score_replies(a->generator, sampling, prompts, b->row, b->rows,
+                                     asked->given + first, b->replies)
+                     : generate_replies(a->generator, sampling, RANDOM_SAMPLING, prompts, b->row,
+                                        b->rows, b->replies));
     for (int64_t r = 0; r < b->rows; r++) {
         const struct reply *reply = &b->replies[r];
-        const int64_t h = b->begin + r / each;
         b->given[r] = (struct given_reply){reply->tokens, reply->count, reply->ended, NULL};
-        TRY(tokenizer_decode(a->language->tokenizer, reply->tokens, reply->count, true,
-                             &b->texts[r]));
-        b->judged[r] =
-            (struct judged){.key = {a->line[h]->line, a->prompts[h].turn, (int32_t)(r % each), 0},
-                            .line = a->line[h],
-                            .message = a->message[h],
-                            .messages = a->line[h]->messages,
-                            .message_count = a->message[h],
-                            .prompt = &a->prompts[h],
-                            .reply = reply};
+        if (asked->labelled)
+            b->texts[r] = memory_text(asked->labelled[first + r]->text);
+        else
+            TRY(tokenizer_decode(a->language->tokenizer, reply->tokens, reply->count, true,
+                                 &b->texts[r]));
     }
     return NULL;
 }
@@ -259,21 +226,19 @@ static status term_under(const struct reward_settings *reward, const char *name,
     return NULL;
 }
 
-static status block_forms(const struct asked *a, const struct block *b)
+static status block_forms(const struct collecting *a, const struct block *b)
 {
-    const int64_t each = a->settings->sampling.candidates;
     for (int64_t r = 0; r < b->rows; r++) {
-        const int64_t h = b->begin + r / each, i = b->begin * each + r;
+        const int64_t i = a->asked.first[b->begin] + r;
+        const struct prompt *prompt = b->judged[r].prompt;
         struct reward_settings reward = a->settings->sampling.reward;
         for (int f = 0; f < 3; f++) {
             reward.coverage_form = f;
-            TRY(term_under(&reward, "coverage", b, r, &a->prompts[h], &b->replies[r],
-                           &a->coverage[f][i]));
+            TRY(term_under(&reward, "coverage", b, r, prompt, &b->replies[r], &a->coverage[f][i]));
         }
         for (int f = 0; f < 2; f++) {
             reward.focus_form = f;
-            TRY(term_under(&reward, "focus", b, r, &a->prompts[h], &b->replies[r],
-                           &a->focus[f][i]));
+            TRY(term_under(&reward, "focus", b, r, prompt, &b->replies[r], &a->focus[f][i]));
         }
     }
     return NULL;
@@ -281,21 +246,20 @@ static status block_forms(const struct asked *a, const struct block *b)
 
 /* The same replies read once more: prompts, and settings with a control; out: of each term, or
  * NULL. */
-static status block_control(const struct asked *a, struct block *b, const struct prompt *prompts,
-                            const struct rollout_settings *settings, double *coverage,
-                            double *focus)
+static status block_control(const struct collecting *a, struct block *b,
+                            const struct prompt *prompts, const struct rollout_settings *settings,
+                            double *coverage, double *focus)
 {
-    const int64_t each = settings->candidates;
     TRY(score_replies(a->generator, settings, prompts + b->begin, b->row, b->rows, b->given,
                       b->again));
     status s = NULL;
     for (int64_t r = 0; r < b->rows; r++) {
-        const int64_t h = b->begin + r / each, i = b->begin * each + r;
+        const int64_t i = a->asked.first[b->begin] + r;
+        const struct prompt *prompt = &prompts[b->begin + b->row[r].prompt];
         if (!s)
-            s = term_under(&settings->reward, "coverage", b, r, &prompts[h], &b->again[r],
-                           &coverage[i]);
+            s = term_under(&settings->reward, "coverage", b, r, prompt, &b->again[r], &coverage[i]);
         if (!s && focus)
-            s = term_under(&settings->reward, "focus", b, r, &prompts[h], &b->again[r], &focus[i]);
+            s = term_under(&settings->reward, "focus", b, r, prompt, &b->again[r], &focus[i]);
         reply_free(&b->again[r]);
     }
     return s;
@@ -315,11 +279,25 @@ static status kind_of(struct pattern *pattern, const char *text, char **out)
     return NULL;
 }
 
-static status block_measure(const struct asked *a, const struct block *b)
+/* Beside the data's own reply. */
+static void gold_measure(const struct collecting *a, const struct judged *judged, const char *text,
+                         int64_t i)
+{
+    if (judged->message < 0) return;
+    const char *gold = judged->line->messages[judged->message].content;
+    a->rouge_l[i] = text_rouge_l(&text, &gold, 1);
+    a->chrf[i] = text_chrf(text, gold);
+    if (!a->slots) return;
+    char *const *slots = judged->line->slots ? judged->line->slots[judged->message] : NULL;
+    const double share = slots ? slot_carry_over(slots, text) : -1;
+    a->slots[i] = share >= 0 ? share : NAN;
+}
+
+static status block_measure(const struct collecting *a, const struct block *b)
 {
     struct probe_data *out = a->out;
     struct fit_replies *replies = &out->replies;
-    const int64_t each = a->settings->sampling.candidates, first = b->begin * each;
+    const int64_t first = a->asked.first[b->begin];
     const int64_t width = fit_layout_width(&replies->layout);
     TRY(replies_judge(a->sources, a->language->tokenizer, b->judged, b->rows, a->terms + first,
                       NULL));
@@ -341,29 +319,25 @@ static status block_measure(const struct asked *a, const struct block *b)
         replies->length[i] = (double)reply->count;
         out->reply_length += (double)reply->count / (double)replies->count;
         out->end_rate += (double)reply->ended / (double)replies->count;
-        const char *text = b->texts[r], *gold = judged->line->messages[judged->message].content;
-        a->rouge_l[i] = text_rouge_l(&text, &gold, 1);
-        a->chrf[i] = text_chrf(text, gold);
-        char *const *slots = judged->line->slots ? judged->line->slots[judged->message] : NULL;
-        const double share = slots ? slot_carry_over(slots, text) : -1;
-        if (a->slots) a->slots[i] = share >= 0 ? share : NAN;
-        if (a->pattern) TRY(kind_of(a->pattern, text, &out->kind[i]));
-        int64_t before = r - r % each;
-        while (before < r && strcmp(b->texts[before], text) != 0) before++;
-        if (before == r) out->distinct += 1 / (double)a->count;
+        gold_measure(a, judged, b->texts[r], i);
+        if (a->pattern) TRY(kind_of(a->pattern, b->texts[r], &out->kind[i]));
+        int64_t before = r - judged->key.candidate;
+        while (before < r && strcmp(b->texts[before], b->texts[r]) != 0) before++;
+        if (before == r) out->distinct += 1 / (double)a->asked.count;
     }
     return NULL;
 }
 
-static status block_run(const struct asked *a, struct block *b)
+static status block_run(const struct collecting *a, struct block *b)
 {
     struct rollout_settings shuffled = a->settings->sampling;
     shuffled.shuffled = true;
-    TRY(block_generate(a, b));
+    TRY(block_replies(a, b));
     TRY(block_forms(a, b));
     TRY(block_measure(a, b));
-    TRY(block_control(a, b, a->random, &a->settings->sampling, a->random_coverage, NULL));
-    return block_control(a, b, a->prompts, &shuffled, a->shuffled_coverage, a->shuffled_focus);
+    TRY(block_control(a, b, a->asked.random, &a->settings->sampling, a->random_coverage, NULL));
+    return block_control(a, b, a->asked.prompts, &shuffled, a->shuffled_coverage,
+                         a->shuffled_focus);
 }
 
 /* The deviation that reward.scale divides a term by, of these replies. */
@@ -389,7 +363,7 @@ static double divisor(const struct probe_data *data, const double (*terms)[TERM_
 }
 
 /* The terms as columns; the verifier is a metric too. */
-static void columns_make(const struct asked *a)
+static void columns_make(const struct collecting *a)
 {
     struct probe_data *out = a->out;
     const struct reward_settings *reward = &a->settings->sampling.reward;
@@ -419,27 +393,52 @@ static void columns_make(const struct asked *a)
     }
 }
 
-static status questions_make(const struct asked *a)
+static status questions_make(const struct collecting *a)
 {
     struct probe_data *out = a->out;
     if (!a->settings->by[0]) return NULL;
-    out->question = memory_allocate((size_t)a->count * sizeof *out->question);
-    for (int64_t h = 0; h < a->count; h++) {
-        TRY(dialogue_field(a->line[h], a->settings->by, &out->question[h]));
+    out->question = memory_allocate((size_t)a->asked.count * sizeof *out->question);
+    for (int64_t h = 0; h < a->asked.count; h++) {
+        TRY(dialogue_field(a->asked.line[h], a->settings->by, &out->question[h]));
         if (!out->question[h]) out->question[h] = memory_text("none");
+    }
+    return NULL;
+}
+
+/* Past the last history of the block that begins at one: what infer.batch holds of replies, or one
+ * history. */
+static int64_t block_end(const struct collecting *a, int64_t begin)
+{
+    int64_t end = begin + 1;
+    while (end < a->asked.count &&
+           a->asked.first[end + 1] - a->asked.first[begin] <= a->settings->sampling.batch)
+        end++;
+    return end;
+}
+
+static status blocks_run(struct collecting *a)
+{
+    for (int64_t h = 0, end; h < a->asked.count; h = end) {
+        end = block_end(a, h);
+        struct block block = {
+            .begin = h, .end = end, .rows = a->asked.first[end] - a->asked.first[h]};
+        status s = block_run(a, &block);
+        block_free(&block);
+        TRY(s);
     }
     return NULL;
 }
 
 status probe_collect(struct generator *generator, const struct probe_settings *settings,
                      const struct language *language, const struct dataset *data,
-                     struct source_set *sources, struct probe_data *out)
+                     const struct labelled *labelled, struct source_set *sources,
+                     struct probe_data *out)
 {
-    struct asked a = {.generator = generator,
-                      .settings = settings,
-                      .language = language,
-                      .sources = sources,
-                      .out = out};
+    struct collecting a = {.generator = generator,
+                           .settings = settings,
+                           .language = language,
+                           .sources = sources,
+                           .out = out};
     *out = (struct probe_data){0};
     status s = NULL;
     if (!language->tokenizer)
@@ -447,19 +446,15 @@ status probe_collect(struct generator *generator, const struct probe_settings *s
                   data->path);
     if (!s && settings->kind[0])
         s = pattern_compile(settings->kind, false, "probe.kind", &a.pattern);
-    if (!s) s = asked_make(data, &a);
+    if (!s) s = asked_make(settings, language, data, labelled, &a.asked);
     if (!s) room_make(&a);
-    const int64_t each = settings->sampling.candidates;
-    const int64_t histories = settings->sampling.batch > each ? settings->sampling.batch / each : 1;
-    for (int64_t h = 0; !s && h < a.count; h += histories) {
-        struct block block = {.begin = h, .end = h + histories < a.count ? h + histories : a.count};
-        block.rows = (block.end - block.begin) * each;
-        s = block_run(&a, &block);
-        block_free(&block);
-    }
+    if (!s) metrics_make(&a, labelled ? labelled->field : "");
+    if (!s) s = blocks_run(&a);
     if (!s) s = questions_make(&a);
     if (!s) columns_make(&a);
-    asked_free(&a);
+    free(a.terms);
+    pattern_free(a.pattern);
+    asked_free(&a.asked);
     if (s) probe_data_free(out);
     return s;
 }

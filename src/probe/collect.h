@@ -3,6 +3,7 @@
 #ifndef REGARD_PROBE_COLLECT_H
 #define REGARD_PROBE_COLLECT_H
 
+#include "src/data/labelled.h"
 #include "src/fit/problem.h"
 #include "src/probe/figures.h"
 #include "src/probe/settings.h"
@@ -38,12 +39,15 @@ struct probe_data {
     double distinct;         /* different replies of a history, mean */
     double reply_length, end_rate;
     int64_t overlong; /* turns left out: their prompt alone exceeds history.max_tokens */
+    bool labelled;    /* the replies were there: the only metric is their label */
 };
 
-/* sources: those of settings->sampling.reward. */
+/* labelled: NULL, or what `data` are the histories of: then its replies are read, as score reads
+ * them, and none is sampled.  sources: those of settings->sampling.reward. */
 status probe_collect(struct generator *generator, const struct probe_settings *settings,
                      const struct language *language, const struct dataset *data,
-                     struct source_set *sources, struct probe_data *out);
+                     const struct labelled *labelled, struct source_set *sources,
+                     struct probe_data *out);
 void probe_data_free(struct probe_data *data);
 struct probe_replies probe_replies_of(const struct probe_data *data);
 /* A new column or metric of zeros. */

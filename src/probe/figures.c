@@ -101,7 +101,6 @@ struct pair_figures pair_figures(const struct probe_replies *replies,
     double *sums[PAIR_SUMS];
     struct figure out[PAIR_SUMS];
     struct pair_figures figures = {.distinct = 0};
-    int64_t last = -1;
     for (int p = 0; p < PAIR_SUMS; p++) sums[p] = memory_allocate(dialogues * 2 * sizeof **sums);
     for (int64_t h = 0; h < replies->history_count; h++) {
         const int64_t first = replies->first[h], n = replies->first[h + 1] - first;
@@ -114,8 +113,7 @@ struct pair_figures pair_figures(const struct probe_replies *replies,
         sum_add(sums[PAIR_GAIN], d, best - random);
         if (!within_differ(y, n)) continue;
         figures.distinct++;
-        figures.dialogues += d != last;
-        last = d;
+        figures.dialogues += sums[PAIR_CORRELATION][d * 2 + 1] == 0;
         const double with = within_rank_correlation(x, y, length, n, false);
         const double without = within_rank_correlation(x, y, length, n, true);
         sum_add(sums[PAIR_CORRELATION], d, with);

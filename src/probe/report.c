@@ -250,6 +250,14 @@ static json_t *fits_make(const struct maker *m, const struct probe_fits *fits)
     return object;
 }
 
+/* Replies to a history: their mean, where they are not alike in number. */
+static json_t *candidates_make(const struct probe_replies *replies)
+{
+    const int64_t histories = replies->history_count;
+    return replies->count % histories == 0 ? json_integer(replies->count / histories)
+                                           : json_real((double)replies->count / (double)histories);
+}
+
 json_t *probe_report(const struct probe_data *data, const struct probe_settings *settings,
                      const struct probe_fits *fits, const struct probe_column *target,
                      const char *model, const char *path)
@@ -262,7 +270,8 @@ json_t *probe_report(const struct probe_data *data, const struct probe_settings 
     json_object_set_new(report, "seed", json_integer(settings->sampling.seed));
     json_object_set_new(report, "dialogues", json_integer(data->dialogues));
     json_object_set_new(report, "histories", json_integer(m.replies.history_count));
-    json_object_set_new(report, "candidates", json_integer(settings->sampling.candidates));
+    json_object_set_new(report, "labelled", json_boolean(data->labelled));
+    json_object_set_new(report, "candidates", candidates_make(&m.replies));
     json_object_set_new(report, "temperature", json_real(settings->sampling.temperature));
     json_object_set_new(report, "overlong", json_integer(data->overlong));
     number_set(report, "reply_length", data->reply_length);

@@ -165,8 +165,7 @@ void probe_report_page(const json_t *report, FILE *out)
     fprintf(out, "<p>%lld histories of ",
             (long long)json_integer_value(json_object_get(report, "histories")));
     escaped(out, json_string_value(json_object_get(report, "data")));
-    fprintf(out, ", %lld replies each, by ",
-            (long long)json_integer_value(json_object_get(report, "candidates")));
+    fprintf(out, ", %.3g replies each, by ", number(report, "candidates"));
     escaped(out, json_string_value(json_object_get(report, "model")));
     fprintf(out, "; verdicts are of ");
     escaped(out, json_string_value(json_object_get(report, "target")));

@@ -35,12 +35,14 @@ static void head_text(const json_t *report, FILE *out)
     const json_t *one;
     size_t i;
     fprintf(out,
-            "%lld histories of %lld dialogues of %s, %lld replies to each at temperature %g: %.1f "
-            "tokens, %.1f of %lld different, %.0f%% ended\n",
+            "%lld histories of %lld dialogues of %s, %.3g %s each at temperature %g: %.1f "
+            "tokens, %.1f of %.3g different, %.0f%% ended\n",
             integer(report, "histories"), integer(report, "dialogues"), text_of(report, "data"),
-            integer(report, "candidates"), number(report, "temperature"),
-            number(report, "reply_length"), number(report, "distinct_replies"),
-            integer(report, "candidates"), 100 * number(report, "end_rate"));
+            number(report, "candidates"),
+            json_is_true(json_object_get(report, "labelled")) ? "labelled replies" : "replies",
+            number(report, "temperature"), number(report, "reply_length"),
+            number(report, "distinct_replies"), number(report, "candidates"),
+            100 * number(report, "end_rate"));
     if (integer(report, "overlong"))
         fprintf(out, "%lld turns were left out: their prompt alone exceeds history.max_tokens\n",
                 integer(report, "overlong"));

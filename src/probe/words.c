@@ -103,9 +103,8 @@ static void row_say(const json_t *report, const json_t *row, json_t *list)
     else if (is(row, "verdict", "teaches") || hint)
         say(list,
             "%s %s teach %s: correlation within histories, length taken out, %.3f (error %.3f); "
-            "the best of %lld by it is better than a random one by %.3f. Set %s%s.",
-            name, hint ? "may" : "can", target, without, error,
-            (long long)json_integer_value(json_object_get(report, "candidates")), gain,
+            "the best of %.3g by it is better than a random one by %.3f. Set %s%s.",
+            name, hint ? "may" : "can", target, without, error, number(report, "candidates"), gain,
             text_of(row, "settings"),
             number(row, "within") < 0.5 ? ", since most of its variance lies between histories"
                                         : "");
@@ -120,10 +119,9 @@ static void row_say(const json_t *report, const json_t *row, json_t *list)
                      "correlated %.2f within histories with how sure the model is (logprob)", sure);
         say(list,
             "  %s needs no label. Such rewards rise, and what they stand for falls after a while "
-            "(arXiv 2506.17219, 2603.08660). What it measures is %s; %.1f of %lld replies of a "
+            "(arXiv 2506.17219, 2603.08660). What it measures is %s; %.1f of %.3g replies of a "
             "history differ now. Watch distinct_2 and a held-out %s, and stop when they fall.",
-            name, measure, same,
-            (long long)json_integer_value(json_object_get(report, "candidates")), target);
+            name, measure, same, number(report, "candidates"), target);
     }
 }
 

@@ -48,6 +48,46 @@ expect_status 0 "$regard" train "${settings[@]}" --run "$work/run"
 expect_status 0 run/mpirun -np 3 "$regard" train "${settings[@]}" --set roles.learners=2 --run "$work/ranks"
 expect_equal_metrics "$work/run/metrics.jsonl" "$work/ranks/metrics.jsonl"
 
+# replies that somebody labelled are read, not sampled.  Here the label is their mean log-probability,
+# from the tokens that were sampled: the source logprob is it.
+for i in $(seq 12); do
+    echo "{\"topic\":\"t$((i % 2))\",\"messages\":[{\"role\":\"user\",\"content\":\"What of $i?\"}]}"
+done >"$work/asked.jsonl"
+expect_status 0 "$regard" generate --model "$model" --data "$work/asked.jsonl" --out "$work/made.jsonl" \
+    --set rollout.candidates=5 --set rollout.max_new_tokens=12
+awk -F '"logp":\\[' '{ split($2, list, "]"); n = split(list[1], logp, ","); sum = 0
+    for (i = 1; i <= n; i++) sum += logp[i]
+    printf "{\"score\":%.9g,%s\n", sum / n, substr($0, 2) }' "$work/made.jsonl" >"$work/labelled.jsonl"
+read=("$regard" probe --config $tiny --model "$model" --out "$work/labelled")
+expect_status 0 "${read[@]}" --data "$work/labelled.jsonl" --fit score --set probe.by=id
+grep -q '^12 histories of 12 dialogues of .*labelled.jsonl, 5 labelled replies each' "$work/out" ||
+    fail "$(head -1 "$work/out")"
+grep -qE '^logprob .* itself$' "$work/out" || fail "logprob is not the label: $(grep '^logprob' "$work/out")"
+grep -q '"target": "score"' "$work/labelled/fit.json" || fail "fit.json is of something else"
+! grep -q rouge_l "$work/labelled/probe.json" || fail "replies of the data where there are none"
+# ... and by their text alone, in the other form, which here says how often there is an e
+sed -E 's/.*"messages":(\[[^]]*\]),"reply":("([^"\\]|\\.)*").*/\1 \2/' "$work/made.jsonl" |
+    awk '{ at = index($0, "] \""); text = substr($0, at + 2); e = gsub(/e/, "e", text)
+        if (substr($0, 1, at) != last) printf "%s{\"messages\":%s,\"replies\":[", last ? "]}\n" : "", substr($0, 1, at)
+        else printf ","
+        printf "{\"content\":%s,\"es\":%d}", text, e; last = substr($0, 1, at) } END { print "]}" }' >"$work/lists.jsonl"
+[ "$(wc -l <"$work/lists.jsonl")" = 12 ] || fail "the test's own file: $(head -c 300 "$work/lists.jsonl")"
+expect_status 0 "$regard" probe --config $tiny --model "$model" --out "$work/lists" --data "$work/lists.jsonl" --fit es
+grep -q '5 labelled replies each' "$work/out" || fail "$(head -1 "$work/out")"
+expect_status 1 "${read[@]/labelled/bad}" --data "$work/labelled.jsonl" --fit mark
+expect_line 'no reply has a number "mark"'
+sed '3s/"score":[^,]*,//' "$work/labelled.jsonl" >"$work/gap.jsonl"
+expect_status 1 "${read[@]/labelled/bad}" --data "$work/gap.jsonl" --fit score
+expect_line 'gap.jsonl:3: no "score"'
+sed '4s/"score":[^,]*,/"score":"good",/' "$work/labelled.jsonl" >"$work/gap.jsonl"
+expect_status 1 "${read[@]/labelled/bad}" --data "$work/gap.jsonl" --fit score
+expect_line 'gap.jsonl:4: "score" must be a number'
+expect_status 1 "${read[@]/labelled/bad}" --data "$work/asked.jsonl" --fit score
+expect_line 'asked.jsonl:1: no "reply" and no "replies"'
+sed '2s/.*/[1]/' "$work/lists.jsonl" >"$work/gap.jsonl"
+expect_status 1 "${read[@]/labelled/bad}" --data "$work/gap.jsonl" --fit es
+expect_line 'gap.jsonl:2: not a JSON object'
+
 # one dialogue has no error to be sure by; a path that is no UTF-8 harms neither text nor page
 odd=$work/od$'\xff'd.jsonl
 expect_status 0 "$regard" import-data --data synthetic:1:1:8000 --out "$odd"

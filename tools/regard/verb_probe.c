@@ -16,27 +16,42 @@ const char probe_formats[] =
     "--fit TARGET: fits the target's ranks on columns of attention, log-probability, overlap and\n"
     "words, and says how each does on dialogues that were not fitted on.  TARGET is rouge_l, "
     "chrf,\n"
-    "slots or verifier.\n"
+    "slots or verifier, or a field of labelled replies, which are read in place of sampled ones:\n"
+    "  what generate wrote, a JSON line a reply, with that field added: a number, true or false\n"
+    "  "
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"...\"}],\"replies\":[{\"content\":\"...\","
+    "FIELD:1},..]}\n"
+    "  lines with the same messages are one history, those with the same id of one dialogue\n"
     "--out, a folder: probe.json, probe.html and, with --fit, fit.json (reward.fit of train).\n";
 
-/* Whether a verifier finds in every line what to judge replies by. */
-static bool verifiable(const struct dataset *data)
+/* --fit TARGET: of dialogues, whose replies are sampled; else a field of labelled replies. */
+static bool of_dialogues(const char *target)
+{
+    static const char *const targets[] = {"rouge_l", "chrf", "slots", "verifier"};
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
+        if (!strcmp(target, targets[i])) return true;
+    return false;
+}
+
+/* Whether a verifier finds in every line what to judge replies by; slots are of replies to come. */
+static bool verifiable(const struct dataset *data, bool labelled)
 {
     for (int64_t d = 0; d < data->count; d++)
-        if (!data->dialogues[d].answer && !data->dialogues[d].slots) return false;
+        if (!data->dialogues[d].answer && (labelled || !data->dialogues[d].slots)) return false;
     return true;
 }
 
 /* All sources that these settings can open for the data; their columns are beside those of
  * attention, whose every head is read. */
-static void sources_list(struct config *config, const struct dataset *data)
+static void sources_list(struct config *config, const struct dataset *data, bool labelled)
 {
     config->attention.all_heads = true;
     for (int i = 0; i < SOURCE_COUNT; i++) {
         if (i == SOURCE_GOLD) continue; /* the metric rouge_l */
         if (i == SOURCE_FITTED && !config->reward.fit[0]) continue;
         if (i == SOURCE_FORMAT && !config->reward.format[0]) continue;
-        if (i == SOURCE_VERIFIER && config->verifier.form == VERIFY_AUTO && !verifiable(data))
+        if (i == SOURCE_VERIFIER && config->verifier.form == VERIFY_AUTO &&
+            !verifiable(data, labelled))
             continue;
         if (i == SOURCE_PLUGIN && !config->reward.plugin[0]) continue;
         if (i == SOURCE_COMMAND && !config->reward.command[0]) continue;
@@ -114,14 +129,15 @@ static status files_write(const struct command *command, const json_t *report,
 }
 
 static status probe_run(const struct command *command, struct session *session,
-                        const struct probe_settings *settings, const struct dataset *data)
+                        const struct probe_settings *settings, const struct dataset *data,
+                        const struct labelled *labelled)
 {
     struct probe_data found;
     struct probe_fits fits = {0};
     struct folder_writer folder;
     const struct probe_column *target = NULL;
-    TRY(probe_collect(session->generator, settings, session->language, data, session->sources,
-                      &found));
+    TRY(probe_collect(session->generator, settings, session->language, data, labelled,
+                      session->sources, &found));
     status s = target_find(&found, command->fit, &target);
     if (!s && command->fit) s = probe_fits_make(&found, target, settings, &fits);
     if (!s) {
@@ -141,28 +157,38 @@ static status probe_run(const struct command *command, struct session *session,
     return s;
 }
 
-status verb_probe(struct command *command)
+static status data_probe(struct command *command, const struct dataset *data,
+                         const struct labelled *labelled)
 {
-    struct dataset *data;
     struct session session;
     struct probe_settings settings;
+    sources_list(&command->config, data, labelled != NULL);
+    TRY(probe_settings_of(&command->config, &settings));
+    TRY(session_open(command, false, &session));
+    status s = probe_settings_fit(&settings, &command->config, model_shape(session.model),
+                                  session.language->tokenizer);
+    if (!s) s = session_check_tokens(&session, data);
+    if (!s) s = sources_check(session.sources, data);
+    for (int64_t d = 0; !s && d < data->count; d++)
+        if (data->dialogues[d].has_tokens)
+            s = ERROR(STATUS_INPUT, "%s:%lld: a probe reads text, not token lines", data->path,
+                      (long long)data->dialogues[d].line);
+    if (!s) s = probe_run(command, &session, &settings, data, labelled);
+    session_close(&session);
+    return s;
+}
+
+status verb_probe(struct command *command)
+{
+    struct dataset *data = NULL;
+    struct labelled *labelled = NULL;
     TRY(output_free(command->out));
-    TRY(dataset_read(command->data, DATASET_TRAIN, &data));
-    sources_list(&command->config, data);
-    status s = probe_settings_of(&command->config, &settings);
-    if (!s) s = session_open(command, false, &session);
-    if (!s) {
-        s = probe_settings_fit(&settings, &command->config, model_shape(session.model),
-                               session.language->tokenizer);
-        if (!s) s = session_check_tokens(&session, data);
-        if (!s) s = sources_check(session.sources, data);
-        for (int64_t d = 0; !s && d < data->count; d++)
-            if (data->dialogues[d].has_tokens)
-                s = ERROR(STATUS_INPUT, "%s:%lld: a probe reads text, not token lines", data->path,
-                          (long long)data->dialogues[d].line);
-        if (!s) s = probe_run(command, &session, &settings, data);
-        session_close(&session);
-    }
+    if (command->fit && !of_dialogues(command->fit))
+        TRY(labelled_read(command->data, command->fit, &labelled));
+    else
+        TRY(dataset_read(command->data, DATASET_TRAIN, &data));
+    status s = data_probe(command, labelled ? &labelled->histories : data, labelled);
     dataset_free(data);
+    labelled_free(labelled);
     return s;
 }
