@@ -59,7 +59,11 @@ static void labels_make(struct fit_problem *problem, const double *target, int64
         double *basis = memory_allocate((size_t)(n * n) * sizeof *basis);
         int64_t columns;
         within_basis(replies->length + first, n, true, basis, &columns);
-        if (!columns) {
+        double *rank = memory_allocate((size_t)(n + columns) * sizeof *rank);
+        within_ranks(target + first, n, rank);
+        within_project(basis, n, columns, rank, rank + n);
+        if (within_vanishes(rank + n, columns)) {
+            free(rank);
             free(basis);
             continue;
         }
@@ -68,8 +72,6 @@ static void labels_make(struct fit_problem *problem, const double *target, int64
         problem->basis[u] = basis;
         problem->rows = row + columns;
         problem->first[u + 1] = problem->rows;
-        double *rank = memory_allocate((size_t)(n + columns) * sizeof *rank);
-        within_ranks(target + first, n, rank);
         for (int label = 0; label < FIT_LABELS; label++) {
             if (label) shuffle(rank, n, seed, h, label);
             within_project(basis, n, columns, rank, rank + n);

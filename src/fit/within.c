@@ -108,14 +108,14 @@ void within_project(const double *basis, int64_t count, int64_t columns, const d
     }
 }
 
-static bool vanishes(const double *left, int64_t columns)
+bool within_vanishes(const double *left, int64_t columns)
 {
     return !(dot(left, left, columns) > NOTHING * NOTHING);
 }
 
 double within_correlation(const double *a, const double *b, int64_t columns)
 {
-    if (vanishes(a, columns) || vanishes(b, columns)) return NAN;
+    if (within_vanishes(a, columns) || within_vanishes(b, columns)) return NAN;
     return dot(a, b, columns) / sqrt(dot(a, a, columns)) / sqrt(dot(b, b, columns));
 }
 
@@ -133,8 +133,9 @@ double within_rank_correlation(const double *a, const double *b, const double *l
     within_project(memory, count, columns, rank_a, left_a);
     within_project(memory, count, columns, rank_b, left_b);
     double correlation = NAN;
-    if (!vanishes(left_b, columns))
-        correlation = vanishes(left_a, columns) ? 0 : within_correlation(left_a, left_b, columns);
+    if (!within_vanishes(left_b, columns))
+        correlation =
+            within_vanishes(left_a, columns) ? 0 : within_correlation(left_a, left_b, columns);
     free(memory);
     return correlation;
 }

@@ -16,6 +16,8 @@ void within_basis(const double *length, int64_t count, bool without_length, doub
 /* out [columns] = basis^T values. */
 void within_project(const double *basis, int64_t count, int64_t columns, const double *values,
                     double *out);
+/* Whether a projected vector is 0 but for rounding: there is nothing beside length in it. */
+bool within_vanishes(const double *projected, int64_t columns);
 /* Of two vectors that are projected already; NaN where one of them is 0. */
 double within_correlation(const double *a, const double *b, int64_t columns);
 /* The rank correlation of a history's values; with `without_length` length and its square are taken

@@ -53,8 +53,10 @@ status probe_fits_make(struct probe_data *data, const struct probe_column *targe
     if (!out->problem.used)
         FAIL(STATUS_INPUT,
              "--fit %s: no history has replies that differ in it beyond what their length "
-             "explains; take more candidates, a higher temperature or other data",
-             target->name);
+             "explains; take %s",
+             target->name,
+             data->labelled ? "four replies or more of each history, with different labels"
+                            : "more candidates, a higher temperature or other data");
     out->dialogue = memory_allocate((size_t)(out->problem.used + 1) * sizeof *out->dialogue);
     for (int64_t u = 0; u < out->problem.used; u++)
         out->dialogue[u] = data->replies.dialogue[out->problem.history[u]];

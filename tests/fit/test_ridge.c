@@ -193,6 +193,27 @@ static void threads_change_no_bit(void **state)
     fit_replies_free(&replies);
 }
 
+static void a_label_that_length_explains_is_none(void **state)
+{
+    (void)state;
+    struct fit_replies replies;
+    double target[HISTORIES * EACH];
+    planted(&replies, target);
+    /* Ranks of lengths in even steps are linear in them: nothing is left to be learned, and a
+     * correlation of 0 would be of rounding. */
+    for (int64_t h = 0; h < HISTORIES / 2; h++)
+        for (int64_t i = h * EACH; i < (h + 1) * EACH; i++) {
+            replies.length[i] = 3 + 2 * (double)(i % EACH);
+            target[i] = 10 - replies.length[i];
+        }
+    struct fit_problem problem;
+    fit_problem_create(&replies, target, 1, &problem);
+    assert_int_equal(problem.used, HISTORIES - HISTORIES / 2);
+    assert_int_equal(problem.history[0], HISTORIES / 2);
+    fit_problem_free(&problem);
+    fit_replies_free(&replies);
+}
+
 static void too_few_dialogues_are_refused(void **state)
 {
     (void)state;
@@ -218,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(correlations_strengths_and_scores_are_numpys),
         cmocka_unit_test(a_fit_finds_the_target_and_nothing_in_noise_length_or_the_history),
+        cmocka_unit_test(a_label_that_length_explains_is_none),
         cmocka_unit_test(threads_change_no_bit), cmocka_unit_test(too_few_dialogues_are_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
