@@ -48,3 +48,7 @@ policy warmup 0
 rollout candidates 8
 END
 done
+setting paper-dialogue.yaml rollout continue best
+setting paper-reasoning.yaml cot reason_tokens 20
+setting paper-reasoning.yaml cot block 5
+setting paper-reasoning.yaml cot lambda_final 2.0
