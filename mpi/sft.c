@@ -10,6 +10,7 @@
 #include "src/base/slices.h"
 #include "src/learn/schedule.h"
 #include "src/learn/step.h"
+#include "src/rollout/reencode.h"
 #include "src/task/examples.h"
 #include "src/task/mask.h"
 
@@ -49,6 +50,8 @@ static status tuner_models(struct tuner *t, const struct learner_exchange *excha
     if (t->base)
         TRY(run_adapted_open(t->run.config, t->base, t->run.config->model.path, true, &t->policy));
     TRY(language_fits(t->run.language, model_shape(t->policy)->vocabulary));
+    struct cot_settings cot = rollout_settings_of(t->run.config).cot;
+    TRY(cot_settings_fit(&cot, model_shape(t->policy), t->run.language->tokenizer));
     const struct learn_settings settings = learn_settings_of(t->run.config);
     return learner_create(&settings, exchange, t->policy, NULL, false, &t->run.learner);
 }
@@ -116,7 +119,13 @@ static enum dialogue_role learned_role(const struct config *config)
 static status examples_open(const struct run *run, const struct dataset *data,
                             enum dialogue_role role, struct example_list *out)
 {
+    const struct config *config = run->config;
     TRY(examples_make(&run->language->history, data, role, out));
+    if (config->task == TASK_REASONING && config->cot.history == COT_REENCODE) {
+        struct cot_settings cot = rollout_settings_of(config).cot;
+        cot.tokenizer = run->language->tokenizer;
+        TRY(reencode_examples(&cot, out));
+    }
     if (out->overlong && run->world->rank == 0)
         log_line(
             LOG_WARNING,

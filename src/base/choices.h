@@ -50,6 +50,7 @@ enum reward_source { SOURCE_ATTENTION, GIVEN_SOURCES(SOURCE_ENUMERATOR) SOURCE_C
 #undef SOURCE_ENUMERATOR
 
 enum audit_action { AUDIT_WARN, AUDIT_STOP };
+enum cot_history { COT_JOINT, COT_REENCODE };
 enum cot_block_form { COT_ROWS, COT_STEPS };
 enum cot_return { COT_SUM, COT_MEAN };
 enum data_format { DATA_AUTO, DATA_DIALOGUE, DATA_TOKENS };

@@ -143,7 +143,7 @@ struct config {
         int64_t block;
         char answer_marker[CONFIG_TEXT_MAX];
         double self_weight, lambda_final;
-        int block_form, return_; /* key cot.return */
+        int history, block_form, return_; /* key cot.return */
         int64_t reason_tokens;
     } cot;
     int advantage;

@@ -93,6 +93,26 @@ static status audit_check(const struct config *config)
     return NULL;
 }
 
+/* Keys that say nothing, or nothing yet defined, of blocks that are turns of their own. */
+static status reencode_check(const struct config *config)
+{
+    struct config defaults;
+    config_defaults(&defaults);
+    if (config->cot.history != COT_REENCODE) return NULL;
+    if (config->cot.self_weight != defaults.cot.self_weight)
+        FAIL(STATUS_INPUT,
+             "cot.self_weight does nothing with cot.history: reencode, where a row is "
+             "the cross-attention over question and earlier blocks");
+    if (config->cot.reason_tokens) FAIL(STATUS_INPUT, "cot.reason_tokens needs cot.history: joint");
+    if (config->attention.all_heads)
+        FAIL(STATUS_INPUT, "attention.all_heads needs cot.history: joint");
+    if (config->ppo.ratio != PPO_RATIO_TOKEN || config->ppo.loss == PPO_LOSS_SEQUENCE)
+        FAIL(STATUS_INPUT,
+             "ppo.ratio and ppo.loss: sequence need cot.history: joint, where a reply "
+             "is one sequence");
+    return NULL;
+}
+
 /* Keys that task: reasoning needs otherwise, or that only it has. */
 static status reasoning_check(const struct config *config)
 {
@@ -128,6 +148,7 @@ static status reasoning_check(const struct config *config)
 status config_check(const struct config *config, enum config_scope scope)
 {
     TRY(own_sources_check(config, scope));
+    TRY(reencode_check(config));
     if (strcmp(config->sft.role, "assistant") && strcmp(config->sft.role, "user"))
         FAIL(STATUS_INPUT, "sft.role must be assistant or user, not \"%s\"", config->sft.role);
     if (!power_of_two(config->learn.microbatches))

@@ -286,6 +286,8 @@ const struct config_key config_keys[] = {
             "tokens of a block; one more begins with the answer's marker"),
     TEXT("cot.answer_marker", cot.answer_marker, "\"#### \"", RESUME_SAME,
          "what a reply writes between its reasoning and the answer"),
+    CHOICE("cot.history", cot.history, "joint|reencode", "joint", RESUME_SAME,
+           "T5: a block sees earlier ones by its decoder, or its encoder reads them anew"),
     NUMBER("cot.self_weight", cot.self_weight, 0, 1, "0.5", RESUME_SAME,
            "T5: share of the decoder's self-attention over earlier blocks in a row"),
     CHOICE("cot.block_form", cot.block_form, "rows|steps", "rows", RESUME_SAME,

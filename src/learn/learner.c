@@ -85,18 +85,18 @@ enum model_keep learner_keep(const struct learner *l)
 
 status learner_reserve(struct learner *l, const struct learn_limits *limits)
 {
-    struct model_limits pass = pack_limits(&l->settings, limits);
-    TRY(token_arrays_reserve(&l->tokens, pass.reply_tokens));
-    if (l->reference_run) TRY(model_run_reserve(l->reference_run, &pass));
-    pass.keep = learner_keep(l);
-    TRY(model_run_reserve(l->policy_run, &pass));
-    if (!l->critic) return NULL;
     struct learn_limits read = *limits; /* spans with what was said before them */
     if (limits->spans > 1) {
         read.turns *= limits->spans;
         read.longest_history += limits->longest_reply;
         read.cuts += limits->spans;
     }
+    struct model_limits pass = pack_limits(&l->settings, l->settings.reencode ? &read : limits);
+    TRY(token_arrays_reserve(&l->tokens, pass.reply_tokens));
+    if (l->reference_run) TRY(model_run_reserve(l->reference_run, &pass));
+    pass.keep = learner_keep(l);
+    TRY(model_run_reserve(l->policy_run, &pass));
+    if (!l->critic) return NULL;
     pass = pack_limits(&l->settings, &read);
     pass.keep = learner_keep(l);
     return critic_reserve(l->critic, &pass);

@@ -55,6 +55,7 @@ struct learn_settings learn_settings_of(const struct config *config)
         .reply_tokens = config->learn.reply_tokens,
         .history_tokens = config->learn.history_tokens,
         .recompute = config->learn.recompute,
+        .reencode = config->task == TASK_REASONING && config->cot.history == COT_REENCODE,
     };
 }
 

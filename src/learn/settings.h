@@ -36,6 +36,7 @@ struct learn_settings {
     int64_t captured_layers; /* that statistics of heads are read of, */
     bool all_heads;          /* unless of all */
     bool recompute;
+    bool reencode; /* the policy reads what the critic reads: every span's own history */
 };
 
 /* What a learner is given at most: turns in one call, tokens of a turn's history and reply, cuts of

@@ -16,6 +16,10 @@ static void span_fill(struct learn_turn *turn, const struct learn_turn *of, cons
     *turn = *of;
     turn->reply = of->reply + begin[span];
     turn->reply_count = end - begin[span];
+    if (of->logp_old) turn->logp_old = of->logp_old + begin[span];
+    if (of->logp_ref) turn->logp_ref = of->logp_ref + begin[span];
+    if (of->advantage) turn->advantage = of->advantage + begin[span];
+    if (of->marks) turn->marks = of->marks + begin[span];
     if (!span) return;
     memcpy(tokens, of->history, (size_t)of->history_count * sizeof *tokens);
     memcpy(tokens + of->history_count, of->reply, (size_t)begin[span] * sizeof *tokens);

@@ -1,4 +1,5 @@
-/* What the critic reads: for every span the history with the reply's tokens before the span. */
+/* What the critic reads, and with cot.history: reencode the policy: for every span the history with
+ * the reply's tokens before the span. */
 #ifndef REGARD_LEARN_SPAN_TURNS_H
 #define REGARD_LEARN_SPAN_TURNS_H
 

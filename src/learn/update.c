@@ -97,9 +97,9 @@ struct slice {
     int64_t turn_count, item_count;
     struct learn_turn *turns;
     float *advantages;           /* what the turns' point into */
-    float *refs, **logp_refs;    /* refs NULL without a reference */
+    float *refs;                 /* NULL without a reference */
     const float **entropies;     /* [turn_count] of the replies' tokens */
-    bool *dropped;               /* [turn_count] by group.filter */
+    bool *dropped;               /* [item_count] by group.filter, of what the policy reads */
     int64_t *span_count;         /* [turn_count] */
     struct span_turns spans;     /* [item_count] what the critic reads */
     double *values;              /* [item_count] */
@@ -112,7 +112,6 @@ static void slice_free(struct slice *slice)
     free(slice->turns);
     free(slice->advantages);
     free(slice->refs);
-    free(slice->logp_refs);
     free(slice->entropies);
     free(slice->dropped);
     free(slice->span_count);
@@ -159,6 +158,7 @@ static void spans_open(struct experience *const *experiences, int64_t count, str
     free(begin);
     slice->values = memory_allocate(n * sizeof *slice->values);
     slice->items = memory_allocate(n * sizeof *slice->items);
+    slice->dropped = memory_allocate(n * sizeof *slice->dropped);
 }
 
 /* The experiences as turns; references, values and items are still to be made. */
@@ -175,9 +175,7 @@ static void slice_open(const struct learner *l, struct experience *const *experi
                             .turns = memory_allocate(n * sizeof *slice->turns),
                             .advantages = memory_allocate(bytes),
                             .refs = l->reference ? memory_allocate(bytes) : NULL,
-                            .logp_refs = memory_allocate(n * sizeof *slice->logp_refs),
                             .entropies = memory_allocate(n * sizeof *slice->entropies),
-                            .dropped = memory_allocate(n * sizeof *slice->dropped),
                             .span_count = memory_allocate(n * sizeof *slice->span_count),
                             .begin = memory_allocate(begins * sizeof *slice->begin),
                             .span_begin = memory_allocate(begins * sizeof *slice->span_begin)};
@@ -186,7 +184,6 @@ static void slice_open(const struct learner *l, struct experience *const *experi
         for (int64_t k = 0; k < experiences[e]->turn_count; k++, i++) {
             const struct experience_turn *turn = &experiences[e]->turns[k];
             slice->entropies[i] = turn->token_entropy;
-            slice->logp_refs[i] = slice->refs ? slice->refs + at : NULL;
             slice->turns[i] = (struct learn_turn){.history = turn->history_tokens,
                                                   .reply = turn->reply_tokens,
                                                   .history_count = turn->history_length,
@@ -194,7 +191,7 @@ static void slice_open(const struct learner *l, struct experience *const *experi
                                                   .cut_count = turn->cut_count,
                                                   .reply_count = turn->reply_length,
                                                   .logp_old = turn->logp,
-                                                  .logp_ref = slice->logp_refs[i],
+                                                  .logp_ref = slice->refs ? slice->refs + at : NULL,
                                                   .marks = turn->marks,
                                                   .advantage = slice->advantages + at};
             at += turn->reply_length;
@@ -216,13 +213,31 @@ static status terms_check(const struct reward_settings *reward,
     return NULL;
 }
 
+/* What the policy reads: turns, or their spans. */
+static struct learn_turn *policy_turns(const struct learner *l, const struct slice *slice,
+                                       int64_t *count)
+{
+    *count = l->settings.reencode ? slice->spans.count : slice->turn_count;
+    return l->settings.reencode ? slice->spans.turns : slice->turns;
+}
+
+static status references_read(struct learner *l, const struct slice *slice)
+{
+    int64_t count;
+    const struct learn_turn *turns = policy_turns(l, slice, &count);
+    float **logp = memory_allocate(((size_t)count + 1) * sizeof *logp);
+    for (int64_t i = 0; i < count; i++) logp[i] = turns[i].logp_ref;
+    status s = learner_logp(l, l->reference_run, turns, count, logp);
+    free(logp);
+    return s;
+}
+
 /* What the reference and the critic say of the turns, and the items made of it. */
 static status slice_read(struct learner *l, struct experience *const *experiences, int64_t count,
                          struct slice *slice)
 {
     TRY(terms_check(&l->settings.reward, experiences, count));
-    if (slice->refs)
-        TRY(learner_logp(l, l->reference_run, slice->turns, slice->turn_count, slice->logp_refs));
+    if (slice->refs) TRY(references_read(l, slice));
     if (l->critic) TRY(learner_values(l, slice->spans.turns, slice->spans.count, slice->values));
     int64_t i = 0, at = 0;
     for (int64_t e = 0; e < count; e++)
@@ -265,8 +280,8 @@ static status slice_credit(const struct learn_settings *settings, struct slice *
         for (int64_t k = 0; k < slice->span_count[i]; k++, at++) {
             spans[k] = all[from + at].span;
             slice->spans.turns[at].target = all[from + at].target;
+            slice->dropped[settings->reencode ? at : i] = first->dropped;
         }
-        slice->dropped[i] = first->dropped;
         s = spans_expand(spans, slice->span_count[i], tokens, advantages);
         if (!s) advantages_weigh(settings, &first->key, slice->entropies[i], tokens, advantages);
         advantages += tokens;
@@ -275,17 +290,39 @@ static status slice_credit(const struct learn_settings *settings, struct slice *
     return s;
 }
 
-/* Takes out of the policy's microbatches what group.filter drops.  The other arrays keep what they
- * hold: nothing reads them after this. */
-static void slice_filter(struct slice *slice, int64_t microbatches)
+/* Takes out of the policy's microbatches, which begin at `begin`, what group.filter drops; returns
+ * what is left.  Nothing else reads the turns after this. */
+static int64_t turns_filter(struct learn_turn *turns, const bool *dropped, int64_t *begin,
+                            int64_t microbatches)
 {
     int64_t kept = 0, at = 0;
     for (int64_t m = 0; m < microbatches; m++) {
-        for (; at < slice->begin[m + 1]; at++)
-            if (!slice->dropped[at]) slice->turns[kept++] = slice->turns[at];
-        slice->begin[m + 1] = kept;
+        for (; at < begin[m + 1]; at++)
+            if (!dropped[at]) turns[kept++] = turns[at];
+        begin[m + 1] = kept;
     }
-    slice->turn_count = kept;
+    return kept;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What the policy learns from; the critic, where there is one, drops nothing. */
+static struct learn_batch policy_batch(const struct learner *l, struct slice *slice,
+                                       const struct update_metrics *metrics)
+{
+    int64_t count;
+    struct learn_batch batch = {.turns = policy_turns(l, slice, &count),
+                                .begin = l->settings.reencode ? slice->span_begin : slice->begin,
+                                .all_tokens = larger(metrics->learned_tokens, 1),
+                                .all_turns = larger(metrics->learned_turns, 1)};
+    batch.turn_count = count;
+    if (!l->settings.group_filter) return batch;
+    int64_t *begin = l->settings.reencode ? slice->span_begin : slice->begin;
+    batch.turn_count = turns_filter(batch.turns, slice->dropped, begin, learner_microbatches(l));
+    return batch;
 }
 
 static status epochs_run(struct learner *l, const struct learn_batch *batch,
@@ -309,11 +346,6 @@ static status epochs_run(struct learner *l, const struct learn_batch *batch,
     if (s->reference_every && (step + 1) % s->reference_every == 0)
         TRY(learner_move_reference(l, step + 1));
     return l->critic ? critic_refresh_update(l->critic, step + 1) : NULL;
-}
-
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
 }
 
 /* Everybody's items; the caller frees *all. */
@@ -393,12 +425,7 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
     if (!s) s = milliseconds_sum(l, experiences, count, out->milliseconds);
     if (!s) s = slice_credit(&l->settings, &slice, all, all_count);
     if (!s) {
-        slice_filter(&slice, learner_microbatches(l));
-        const struct learn_batch batch = {.turns = slice.turns,
-                                          .turn_count = slice.turn_count,
-                                          .begin = slice.begin,
-                                          .all_tokens = larger(out->learned_tokens, 1),
-                                          .all_turns = larger(out->learned_turns, 1)};
+        const struct learn_batch batch = policy_batch(l, &slice, out);
         struct learn_batch critic_batch = batch;
         critic_batch.turns = slice.spans.turns;
         critic_batch.turn_count = slice.spans.count;

@@ -52,12 +52,15 @@ status blocks_find(const struct rollout_settings *settings, const struct history
     status s = tokenizer_decode_ranges(words->tokenizer, reply->tokens, reply->count, &text, &size,
                                        begin, end);
     if (!s) {
-        const int64_t marker = marker_find(&settings->cot, text, begin, end, reply->count);
+        const struct marker_place place =
+            marker_find(&settings->cot, text, begin, end, reply->count);
+        const int64_t answer =
+            settings->cot.reencode && place.last >= 0 ? place.last + 1 : place.first;
         reply->blocks.begin = memory_allocate((size_t)most * sizeof *reply->blocks.begin);
         reply->blocks.marks = memory_allocate(n);
-        reply->blocks.answered = marker >= 0;
+        reply->blocks.answered = answer >= 0 && answer < reply->count;
         reply->blocks.count =
-            blocks_cut(reply->count, settings->cot.block, marker, reply->blocks.begin);
+            blocks_cut(reply->count, settings->cot.block, answer, reply->blocks.begin);
         marks_make(settings, words, text, size, begin, end, reply);
         free(text);
         s = forced_mark(&settings->cot, reply);

@@ -9,6 +9,7 @@
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/rollout/marker.h"
+#include "src/rollout/reencode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -170,11 +171,13 @@ status generator_reserve(struct generator *g, const struct rollout_settings *set
                          int64_t candidates)
 {
     const int64_t rows = g->graphs ? size_bucket(settings->batch) : settings->batch;
-    const int64_t histories = generator_histories(settings, candidates);
-    const int64_t tokens = histories * settings->max_history;
+    const int64_t longest = rollout_longest_history(settings);
+    const int64_t histories =
+        generator_histories(settings, settings->cot.reencode ? 1 : candidates);
+    const int64_t tokens = histories * longest;
     const struct model_decoder_limits decoder = {.histories = histories,
                                                  .history_tokens = tokens,
-                                                 .longest_history = settings->max_history,
+                                                 .longest_history = longest,
                                                  .rows = rows,
                                                  .steps = settings->max_new_tokens,
                                                  .capture_layers = settings->layers,
@@ -184,7 +187,7 @@ status generator_reserve(struct generator *g, const struct rollout_settings *set
                                             .rows = rows,
                                             .steps = settings->max_new_tokens,
                                             .turns = settings->max_turns,
-                                            .longest = settings->max_history};
+                                            .longest = longest};
     TRY(generator_check(g, settings));
     TRY(model_decoder_reserve(g->decoder, &decoder));
     return limits_set(g, settings, &limits, false);
@@ -531,6 +534,8 @@ status generate_replies(struct generator *g, const struct rollout_settings *sett
                         const struct reply_row *rows, int64_t row_count, struct reply *replies)
 {
     TRY(generator_check(g, settings));
+    if (settings->cot.reencode)
+        return reencode_generate(g, settings, purpose, prompts, rows, row_count, replies);
     memset(replies, 0, (size_t)row_count * sizeof *replies);
     for (int64_t at = 0; at < row_count; at += settings->batch) {
         const int64_t left = row_count - at;

@@ -2,6 +2,7 @@
 #include "src/rollout/generator.h"
 
 #include "src/base/memory.h"
+#include "src/rollout/reencode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +11,13 @@ status generator_reserve_scoring(struct generator *g, const struct rollout_setti
                                  int64_t candidates)
 {
     struct queue *q = model_queue(g->model);
-    const int64_t histories = generator_histories(settings, candidates);
+    const int64_t longest = rollout_longest_history(settings);
+    const int64_t histories =
+        generator_histories(settings, settings->cot.reencode ? 1 : candidates);
     const int64_t tokens = settings->batch * settings->max_new_tokens;
     const struct model_limits limits = {.histories = histories,
-                                        .history_tokens = histories * settings->max_history,
-                                        .longest_history = settings->max_history,
+                                        .history_tokens = histories * longest,
+                                        .longest_history = longest,
                                         .replies = settings->batch,
                                         .reply_tokens = tokens,
                                         .longest_reply = settings->max_new_tokens,
@@ -28,7 +31,7 @@ status generator_reserve_scoring(struct generator *g, const struct rollout_setti
     TRY(capture_reserve(&g->capture, limits.history_tokens, tokens));
     const struct statistic_sizes sizes = generator_sizes(g, settings, settings->max_turns);
     TRY(results_reserve(&g->results, tokens, &sizes));
-    TRY(heads_reserve(&g->heads, settings->batch, 0, settings->max_history));
+    TRY(heads_reserve(&g->heads, settings->batch, 0, longest));
     TRY(buffer_reserve(q, &g->heads.next, bytes));
     TRY(buffer_reserve(q, &g->heads.reply, bytes));
     TRY(buffer_reserve(q, &g->history, bytes));
@@ -220,6 +223,8 @@ status score_replies(struct generator *g, const struct rollout_settings *setting
                      const struct given_reply *given, struct reply *replies)
 {
     TRY(generator_check(g, settings));
+    if (settings->cot.reencode)
+        return reencode_score(g, settings, prompts, rows, row_count, given, replies);
     memset(replies, 0, (size_t)row_count * sizeof *replies);
     int64_t at = 0;
     while (at < row_count) {

@@ -17,6 +17,7 @@ static struct cot_settings cot_settings_of(const struct config *config)
     struct cot_settings cot = {.block = config->cot.block,
                                .self_weight = config->cot.self_weight,
                                .block_form = config->cot.block_form,
+                               .reencode = config->cot.history == COT_REENCODE,
                                .reason_tokens = config->cot.reason_tokens};
     if (config->task != TASK_REASONING) return (struct cot_settings){0};
     memcpy(cot.answer_marker, config->cot.answer_marker, sizeof cot.answer_marker);
@@ -55,11 +56,8 @@ struct rollout_settings rollout_settings_of(const struct config *config)
 static status marker_encode(struct cot_settings *cot, const struct tokenizer *tokenizer)
 {
     struct token_list list = {0};
-    if (!tokenizer)
-        FAIL(STATUS_INPUT, "cot.reason_tokens needs a tokenizer; the model folder has none");
     TRY(tokenizer_encode(tokenizer, cot->answer_marker, strlen(cot->answer_marker), &list));
     const int64_t count = list.count;
-    cot->tokenizer = tokenizer;
     cot->marker_count = count <= COT_MARKER_MAX ? count : 0;
     if (cot->marker_count)
         memcpy(cot->marker, list.ids, (size_t)cot->marker_count * sizeof *cot->marker);
@@ -71,11 +69,29 @@ static status marker_encode(struct cot_settings *cot, const struct tokenizer *to
     return NULL;
 }
 
+status cot_settings_fit(struct cot_settings *cot, const struct model_shape *shape,
+                        const struct tokenizer *tokenizer)
+{
+    if (!cot->block || !(cot->reencode || cot->reason_tokens)) return NULL;
+    if (cot->reencode && model_shape_is_causal(shape))
+        FAIL(STATUS_INPUT, "cot.history: reencode is for encoder-decoders; a decoder-only model "
+                           "reads question and earlier blocks as they are");
+    if (!tokenizer)
+        FAIL(STATUS_INPUT, "task: reasoning needs a tokenizer; the model folder has none");
+    cot->tokenizer = tokenizer;
+    return cot->reason_tokens ? marker_encode(cot, tokenizer) : NULL;
+}
+
 status rollout_settings_fit(struct rollout_settings *settings, const struct config *config,
                             const struct model_shape *shape, const struct tokenizer *tokenizer)
 {
     settings->exclude_first = config->attention.exclude_first && model_shape_is_causal(shape);
-    return settings->cot.reason_tokens ? marker_encode(&settings->cot, tokenizer) : NULL;
+    return cot_settings_fit(&settings->cot, shape, tokenizer);
+}
+
+int64_t rollout_longest_history(const struct rollout_settings *settings)
+{
+    return settings->max_history + (settings->cot.reencode ? settings->max_new_tokens : 0);
 }
 
 struct rollout_settings rollout_settings_of_user(const struct rollout_settings *settings)

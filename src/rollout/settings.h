@@ -18,6 +18,7 @@ struct cot_settings {
     char answer_marker[LANGUAGE_TEXT_MAX];
     double self_weight;
     int block_form; /* enum cot_block_form */
+    bool reencode;  /* cot.history; tokenizer is set */
     /* After so many tokens without the marker it is put into the reply, token by token; 0: never.
      * What that takes is set by rollout_settings_fit. */
     int64_t reason_tokens;
@@ -71,6 +72,11 @@ struct rollout_settings rollout_settings_of(const struct config *config);
  * what the tokenizer (NULL: none) makes of the answer's marker. */
 status rollout_settings_fit(struct rollout_settings *settings, const struct config *config,
                             const struct model_shape *shape, const struct tokenizer *tokenizer);
+/* The part of it that is of reasoning. */
+status cot_settings_fit(struct cot_settings *cot, const struct model_shape *shape,
+                        const struct tokenizer *tokenizer);
+/* Tokens of the longest history that a model reads. */
+int64_t rollout_longest_history(const struct rollout_settings *settings);
 /* The same for a model that speaks the user's part: no control, one layer, a reply at a time. */
 struct rollout_settings rollout_settings_of_user(const struct rollout_settings *settings);
 struct language_settings language_settings_of(const struct config *config);

@@ -41,8 +41,26 @@ expect_same "killed" "$(parameters_hash "$(newest "$work/whole")")" \
     "$(parameters_hash "$(newest "$work/killed")")"
 expect_equal_metrics "$work/whole/metrics.jsonl" "$work/killed/metrics.jsonl"
 
+# expect_scored_alike RUN SETTINGS...: its model's replies do not depend on the batch, and are scored
+# with the bits that they were sampled with.
+expect_scored_alike() {
+    local run=$1 batch
+    shift
+    for batch in 1 64; do
+        expect_status 0 "$regard" generate "$@" --set infer.batch=$batch --model "$work/$run" \
+            --data "$work/questions.jsonl" --out "$work/$run-replies-$batch.jsonl"
+    done
+    cmp "$work/$run-replies-1.jsonl" "$work/$run-replies-64.jsonl" || fail "$run: replies depend on the batch"
+    expect_status 0 "$regard" score "$@" --model "$work/$run" \
+        --data "$work/$run-replies-64.jsonl" --out "$work/scored.jsonl"
+    grep -o '"logp":[^]]*]' "$work/$run-replies-64.jsonl" >"$work/logp.sampled"
+    grep -o '"logp":[^]]*]' "$work/scored.jsonl" >"$work/logp.scored"
+    [ "$(wc -l <"$work/logp.scored")" = 10 ] || fail "not 10 replies"
+    cmp "$work/logp.sampled" "$work/logp.scored" || fail "$run: scored otherwise than sampled"
+}
+
 # cot.reason_tokens: after so many tokens the marker is put, on any number of ranks, alone or in a
-# batch; what was put is scored as it is sampled, and a policy that gets nothing else learns nothing.
+# batch; what was put is scored as it is sampled.
 capped=("${settings[@]}" --set cot.reason_tokens=3)
 expect_status 0 "$regard" train "${capped[@]}" --run "$work/capped"
 wanted=$(parameters_hash "$(newest "$work/capped")")
@@ -57,20 +75,37 @@ expect_status 0 "$regard" train "${capped[@]}" --run "$work/capped" --resume
 expect_same "capped, resumed" "$wanted" "$(parameters_hash "$(newest "$work/capped")")"
 capped+=(--set reward.sources=attention) # what is generated is no data line that verifies
 "$regard" import-data --data reasoning:3:5:1 --out "$work/questions.jsonl" 2>"$work/err"
-for batch in 1 64; do
-    expect_status 0 "$regard" generate "${capped[@]}" --set infer.batch=$batch --model "$work/capped" \
-        --data "$work/questions.jsonl" --out "$work/capped-$batch.jsonl"
-done
-cmp "$work/capped-1.jsonl" "$work/capped-64.jsonl" || fail "capped replies depend on the batch"
-expect_status 0 "$regard" score "${capped[@]}" --model "$work/capped" \
-    --data "$work/capped-64.jsonl" --out "$work/scored.jsonl"
-for what in generate:capped-64 score:scored; do
-    grep -o '"logp":[^]]*]' "$work/${what#*:}.jsonl" >"$work/logp.${what%:*}"
-done
-[ "$(wc -l <"$work/logp.score")" = 10 ] || fail "not 10 replies"
-cmp "$work/logp.generate" "$work/logp.score" || fail "what was put is scored otherwise"
-grep -c '"reply_tokens":\[[0-9]*,[0-9]*,[0-9]*,38,38,38,38,35,' "$work/capped-64.jsonl" | grep -qx 10 ||
+expect_scored_alike capped "${capped[@]}"
+grep -c '"reply_tokens":\[[0-9]*,[0-9]*,[0-9]*,38,38,38,38,35,' "$work/capped-replies-64.jsonl" | grep -qx 10 ||
     fail "the marker does not stand behind three tokens"
+
+# cot.history: reencode: the encoder reads every block's history anew, in sampling, scoring, learning
+# and sft.
+anew=("${settings[@]}" --set cot.history=reencode)
+expect_status 0 "$regard" train "${anew[@]}" --run "$work/anew"
+wanted=$(parameters_hash "$(newest "$work/anew")")
+grep -q '"ratio_deviation_first":0.0[,}]' "$work/anew/metrics.jsonl" || fail "the trainer sees other bits"
+expect_status 0 run/mpirun -np 3 "$regard" train "${anew[@]}" --set roles.learners=2 \
+    --set infer.batch=1 --run "$work/anew-three"
+expect_same "reencode, three ranks" "$wanted" "$(parameters_hash "$(newest "$work/anew-three")")"
+expect_equal_metrics "$work/anew/metrics.jsonl" "$work/anew-three/metrics.jsonl"
+rm -rf "$work/anew/checkpoints/step-000002" "$work/anew/checkpoints/best"
+expect_status 0 "$regard" train "${anew[@]}" --run "$work/anew" --resume
+expect_same "reencode, resumed" "$wanted" "$(parameters_hash "$(newest "$work/anew")")"
+expect_scored_alike anew "${anew[@]}" --set reward.sources=attention
+group=(--set advantage=group --set cot.lambda_final=1 --set group.filter=true --set scorer=frozen
+    --set cot.block_form=steps --set reward.sources=attention:0,random:1)
+expect_status 0 "$regard" train "${anew[@]}" "${group[@]}" --run "$work/filtered"
+wanted=$(parameters_hash "$(newest "$work/filtered")")
+expect_status 0 run/mpirun -np 3 "$regard" train "${anew[@]}" "${group[@]}" --set roles.learners=2 \
+    --run "$work/filtered-three"
+expect_same "reencode, filtered" "$wanted" "$(parameters_hash "$(newest "$work/filtered-three")")"
+# A problem of one step is 9 blocks of 5 bytes or more, each an example.
+expect_status 0 "$regard" sft "${anew[@]}" --set data.train=reasoning:1:2:1 --set sft.updates=1 \
+    --set sft.batch=16 --run "$work/sft"
+expect_status 1 "$regard" sft "${settings[@]}" --set data.train=reasoning:1:2:1 --set sft.updates=1 \
+    --set sft.batch=16 --run "$work/sft-joint"
+expect_said "has 2 turns to learn from"
 
 # Held-out metrics are the same bytes whatever the batch; steps and equations are those of the text.
 for batch in 1 64; do
@@ -104,4 +139,9 @@ refused 'cot.self_weight does nothing with a decoder-only model' "${causal[@]}" 
 refused 'turns.lambda does nothing in task: reasoning' --set turns.lambda=[1,2]
 refused 'eval.history: own does nothing in task: reasoning' --set eval.history=own
 refused 'cot.reason_tokens (12) must be below rollout.max_new_tokens (12)' --set cot.reason_tokens=12
+refused 'cot.history: reencode is for encoder-decoders' --set cot.history=reencode --set model.family=llama
+refused 'cot.self_weight does nothing with cot.history: reencode' --set cot.history=reencode --set cot.self_weight=0.2
+refused 'cot.reason_tokens needs cot.history: joint' --set cot.history=reencode --set cot.reason_tokens=4
+refused 'attention.all_heads needs cot.history: joint' --set cot.history=reencode --set attention.all_heads=true
+refused 'sequence need cot.history: joint' --set cot.history=reencode --set ppo.loss=sequence
 refused 'random_salience draws no blocks' --set control=random_salience
