@@ -120,6 +120,7 @@ struct pair_figures pair_figures(const struct probe_replies *replies,
         if (isfinite(without)) sum_add(sums[PAIR_WITHOUT], d, without);
         within_pairs(x, y, n, &sums[PAIR_RIGHT][d * 2], &sums[PAIR_RIGHT][d * 2 + 1]);
     }
+    for (size_t d = 0; d < dialogues; d++) figures.pairs += (int64_t)sums[PAIR_RIGHT][d * 2 + 1];
     for (int p = 0; p < PAIR_SUMS; p++) {
         out[p] = bootstrap_figure(bootstrap, sums[p], 2, figure_ratio);
         free(sums[p]);

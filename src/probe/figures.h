@@ -32,6 +32,7 @@ struct pair_figures {
     struct figure best;   /* the metric of the reply that the source takes; ties: their mean */
     struct figure random; /* of a random one */
     struct figure gain;   /* best less random */
+    int64_t pairs;        /* of replies that differ in the metric */
     int64_t distinct;     /* histories with two distinct outcomes or more */
     int64_t dialogues;    /* that these are of */
 };

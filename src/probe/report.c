@@ -42,12 +42,19 @@ struct maker {
     const struct probe_column *target;
 };
 
+static void verdict_set(json_t *object, const struct source_figures *source,
+                        const struct pair_figures *pair, const struct probe_column *column)
+{
+    const enum verdict verdict = verdict_of(source, pair, column->role == PROBE_CONTROL);
+    json_object_set_new(object, "verdict", json_string(verdict_names[verdict]));
+}
+
 static json_t *pair_make(const struct maker *m, const struct source_figures *source,
-                         const double *value, const struct probe_column *metric)
+                         const struct probe_column *column, const struct probe_column *metric)
 {
     json_t *object = json_object();
     const struct pair_figures pair =
-        pair_figures(&m->replies, &m->bootstrap, value, metric->value, NULL);
+        pair_figures(&m->replies, &m->bootstrap, column->value, metric->value, NULL);
     json_object_set_new(object, "metric", json_string(metric->name));
     figure_set(object, "correlation", &pair.correlation);
     figure_set(object, "without_length", &pair.without_length);
@@ -55,9 +62,10 @@ static json_t *pair_make(const struct maker *m, const struct source_figures *sou
     figure_set(object, "best", &pair.best);
     figure_set(object, "random", &pair.random);
     figure_set(object, "gain", &pair.gain);
+    json_object_set_new(object, "pairs", json_integer(pair.pairs));
     json_object_set_new(object, "distinct", json_integer(pair.distinct));
     json_object_set_new(object, "dialogues", json_integer(pair.dialogues));
-    json_object_set_new(object, "verdict", json_string(verdict_names[verdict_of(source, &pair)]));
+    verdict_set(object, source, &pair, column);
     return object;
 }
 
@@ -163,9 +171,9 @@ static json_t *row_make(const struct maker *m, const struct probe_column *column
     figure_set(object, "length", &figures.length);
     json_object_set_new(object, "varied", json_integer(figures.varied));
     for (int64_t k = 0; k < m->data->metric_count; k++)
-        json_array_append_new(metrics, pair_make(m, &figures, column->value, &m->data->metric[k]));
+        json_array_append_new(metrics, pair_make(m, &figures, column, &m->data->metric[k]));
     json_object_set_new(object, "metrics", metrics);
-    json_object_set_new(object, "verdict", json_string(verdict_names[verdict_of(&figures, &pair)]));
+    verdict_set(object, &figures, &pair, column);
     json_object_set_new(object, "settings", json_string(verdict_scale(&figures)));
     const struct probe_column *sure = probe_column_find(m->data, "logprob");
     if (column->label_free && sure && sure != column) {

@@ -20,13 +20,15 @@ static double errors(const struct figure *figure)
     return figure->error > 1e-9 * fabs(figure->value) ? figure->value / figure->error : NAN;
 }
 
-enum verdict verdict_of(const struct source_figures *source, const struct pair_figures *pair)
+enum verdict verdict_of(const struct source_figures *source, const struct pair_figures *pair,
+                        bool control)
 {
     if (pair->dialogues < VERDICT_DIALOGUES) return VERDICT_FEW;
     if (!isfinite(source->within.value) || source->within.value < SHARE_LEAST ||
         source->varied == 0)
         return VERDICT_SAME;
-    if (pair->pairs_right.value > 0.9999) return VERDICT_ITSELF;
+    if (!control && pair->pairs >= VERDICT_PAIRS && pair->pairs_right.value > 0.9999)
+        return VERDICT_ITSELF;
     const double without = errors(&pair->without_length), gain = errors(&pair->gain);
     const double with = errors(&pair->correlation);
     if (fabs(source->length.value) > 0.9999) return VERDICT_LENGTH;

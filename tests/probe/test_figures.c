@@ -57,7 +57,7 @@ static enum verdict verdict(const double *value, struct source_figures *source,
 {
     *source = source_figures(&replies, &bootstrap, value);
     *pair = pair_figures(&replies, &bootstrap, value, metric, NULL);
-    return verdict_of(source, pair);
+    return verdict_of(source, pair, false);
 }
 
 static void the_metric_itself_is_told_and_its_best_is_the_greatest(void **state)
@@ -151,7 +151,7 @@ static void a_metric_without_outcomes_gives_no_verdict(void **state)
     const struct pair_figures pair = pair_figures(&replies, &bootstrap, noise, same, NULL);
     assert_int_equal(pair.distinct, 4);
     assert_int_equal(pair.dialogues, 2);
-    assert_int_equal(verdict_of(&source, &pair), VERDICT_FEW);
+    assert_int_equal(verdict_of(&source, &pair, false), VERDICT_FEW);
     /* Of 198 histories with the metric 194 are all right, 4 have one right reply of 8. */
     assert_float_equal(pair.random.value, (194 + 4.0 / 8) / 198, 1e-12);
 }
@@ -182,7 +182,37 @@ static void four_dialogues_are_too_few_and_the_same_in_all_is_unknown(void **sta
         const struct source_figures source = source_figures(&some, &drawn, value);
         const struct pair_figures pair = pair_figures(&some, &drawn, value, target, NULL);
         assert_int_equal(pair.dialogues, dialogues);
-        assert_int_equal(verdict_of(&source, &pair), dialogues < 5 ? VERDICT_FEW : VERDICT_UNKNOWN);
+        assert_int_equal(verdict_of(&source, &pair, false),
+                         dialogues < 5 ? VERDICT_FEW : VERDICT_UNKNOWN);
+        bootstrap_free(&drawn);
+    }
+}
+
+static void few_pairs_in_order_are_not_the_metric_itself_nor_is_a_control(void **state)
+{
+    (void)state;
+    /* Two replies a history: a coin orders 5 such pairs once in 32 times. */
+    enum { N = 30 };
+    int64_t begin[N + 1], of[N];
+    double value[2 * N], target[2 * N], long_[2 * N];
+    for (int64_t h = 0; h <= N; h++) begin[h] = 2 * h;
+    for (int64_t i = 0; i < 2 * N; i++) {
+        of[i / 2] = i / 2;
+        value[i] = (double)((i * 7) % 11);
+        target[i] = i % 2 ? value[i] > value[i - 1] : value[i] > (double)((i * 7 + 7) % 11);
+        long_[i] = 5;
+    }
+    for (int64_t histories = 5; histories <= N; histories += 5) {
+        const struct probe_replies some = {2 * histories, histories, begin, of, long_};
+        struct bootstrap drawn;
+        bootstrap_create(&drawn, histories, 1);
+        const struct source_figures source = source_figures(&some, &drawn, value);
+        const struct pair_figures pair = pair_figures(&some, &drawn, value, target, NULL);
+        assert_int_equal(pair.pairs, histories);
+        assert_float_equal(pair.pairs_right.value, 1, 0);
+        assert_int_equal(verdict_of(&source, &pair, false),
+                         histories < 30 ? VERDICT_UNKNOWN : VERDICT_ITSELF);
+        assert_int_equal(verdict_of(&source, &pair, true), VERDICT_UNKNOWN);
         bootstrap_free(&drawn);
     }
 }
@@ -212,7 +242,7 @@ static void lengths_that_explain_all_do_not_make_every_source_length(void **stat
     const struct pair_figures pair = pair_figures(&three, &drawn, value, target, NULL);
     assert_true(pair.correlation.value > 3 * pair.correlation.error);
     assert_true(isnan(pair.without_length.value));
-    assert_int_equal(verdict_of(&source, &pair), VERDICT_UNKNOWN);
+    assert_int_equal(verdict_of(&source, &pair, false), VERDICT_UNKNOWN);
     bootstrap_free(&drawn);
 }
 
@@ -289,6 +319,7 @@ int main(void)
         cmocka_unit_test(what_belongs_to_the_history_alone_is_told),
         cmocka_unit_test(a_metric_without_outcomes_gives_no_verdict),
         cmocka_unit_test(four_dialogues_are_too_few_and_the_same_in_all_is_unknown),
+        cmocka_unit_test(few_pairs_in_order_are_not_the_metric_itself_nor_is_a_control),
         cmocka_unit_test(lengths_that_explain_all_do_not_make_every_source_length),
         cmocka_unit_test(some_histories_alone_are_those_of_the_list),
         cmocka_unit_test(standardised_values_have_mean_0_in_a_history_and_deviation_1_within),
