@@ -13,6 +13,9 @@ struct bootstrap {
 void bootstrap_create(struct bootstrap *bootstrap, int64_t dialogues, int64_t seed);
 void bootstrap_free(struct bootstrap *bootstrap);
 
+/* Dialogues below which a figure has no error worth its name: of one it is 0. */
+enum { BOOTSTRAP_DIALOGUES = 5 };
+
 /* A figure with its standard error; NaN: there is none. */
 struct figure {
     double value, error;

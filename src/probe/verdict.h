@@ -16,7 +16,7 @@ enum verdict {
     VERDICT_UNKNOWN  /* a figure has no error: all dialogues gave the same, or none did */
 };
 /* Dialogues with distinct outcomes below which nothing is said: an error over fewer is chance. */
-enum { VERDICT_DIALOGUES = 5 };
+enum { VERDICT_DIALOGUES = BOOTSTRAP_DIALOGUES };
 /* Pairs of replies that must all be in order for VERDICT_ITSELF, which has no error to go by.  The
  * likeliest by chance are 5 histories with one right reply of 7, 6 pairs each: 1/7^5 = 6e-5. */
 enum { VERDICT_PAIRS = 30 };

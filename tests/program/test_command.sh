@@ -143,7 +143,7 @@ expect_same "the line" '{"id":"x","messages":[{"role":"user","content":"Be kind.
 expect_status 0 "$regard" score --model "$model" --data "$work/ours.jsonl" --out "$work/o.jsonl"
 
 # Evaluation.
-head -4 "$work/d.jsonl" >"$work/e.jsonl"
+head -6 "$work/d.jsonl" >"$work/e.jsonl"
 expect_status 0 "$regard" eval --model "$model" --data "$work/e.jsonl" --out "$work/e.json" \
     --samples "$work/replies.jsonl" --set rollout.max_new_tokens=4
 awk -F '[:,}]' 'FNR == NR { if ($1 ~ /"replies"/) n = $2; if ($1 ~ /"reward"/) mean = $2; next }
@@ -154,15 +154,33 @@ grep -q '"perplexity"' "$work/e.json" || fail "$(cat "$work/e.json")"
 expect_status 0 "$regard" eval --compare "$work/e.json" "$work/e.json"
 [ "$(wc -l <"$work/out")" = 14 ] || fail "not a heading and 13 rows: $(cat "$work/out")"
 grep -qE '^rouge_l( +[0-9.]+){2} +\+0\.0000 +0\.0000$' "$work/out" || fail "no rouge_l that stays: $(cat "$work/out")"
-# Dialogues change by 0, 1, 0, 1: on average by 0.5, whose error is the deviation 0.5 by the root of 4.
+# Dialogues change by 0, 1, 0, 1, 0, 1: on average by 0.5, whose error is the deviation 0.5 by the root of 6.
 parts() { sed "s/\"by_dialogue\":.*/\"by_dialogue\": {\"metrics\": [\"rouge_l\"], \"rows\": [$1]}}/" "$work/e.json" >"$2"; }
-parts "[1, 2], [1, 2], [3, 2], [3, 2]" "$work/before.json"
-parts "[1, 2], [3, 2], [3, 2], [5, 2]" "$work/after.json"
+same="[1, 2], [3, 2]"
+parts "[1, 2], [1, 2], [3, 2], [3, 2], $same" "$work/before.json"
+parts "[1, 2], [3, 2], [3, 2], [5, 2], [1, 2], [5, 2]" "$work/after.json"
 expect_status 0 "$regard" eval --compare "$work/before.json" "$work/after.json"
-awk '$1 == "rouge_l" { exit !($5 > 0.22 && $5 < 0.28) }' "$work/out" || fail "not an error of 0.25: $(cat "$work/out")"
-parts "[1, 2], [1, 2]" "$work/other.json"
-expect_status 0 "$regard" eval --compare "$work/other.json" "$work/after.json"
-awk '$1 == "rouge_l" { exit $5 != "-" }' "$work/out" || fail "an error of other dialogues: $(cat "$work/out")"
+awk '$1 == "rouge_l" { exit !($5 > 0.18 && $5 < 0.23) }' "$work/out" || fail "not an error of 0.204: $(cat "$work/out")"
+# compare_without_error FILE FILE TEXT
+compare_without_error() {
+    expect_status 0 "$regard" eval --compare "$1" "$2"
+    awk '$1 == "rouge_l" { exit $5 != "-" }' "$work/out" || fail "an error: $(cat "$work/out")"
+    expect_line "$3"
+}
+parts "$same" "$work/other.json"
+compare_without_error "$work/other.json" "$work/after.json" "not known to be of the same dialogues"
+compare_without_error "$work/other.json" "$work/other.json" "5 dialogues at least, these are 2"
+sed 's/"by_dialogue": {/&"lines_sha256": "aa", /' "$work/before.json" >"$work/other.json"
+compare_without_error "$work/other.json" "$work/after.json" "not known to be of the same dialogues"
+# As many lines, one of them another.
+sed '6s/Monday/Tuesday/' "$work/e.jsonl" >"$work/f.jsonl"
+expect_status 0 "$regard" eval --model "$model" --data "$work/f.jsonl" --out "$work/f.json" --set rollout.max_new_tokens=4
+compare_without_error "$work/e.json" "$work/f.json" "not known to be of the same dialogues"
+# A metric that one dialogue has.
+none="[0, 0], [0, 0]"
+parts "[1, 2], $none, $none, [0, 0]" "$work/one.json"
+expect_status 0 "$regard" eval --compare "$work/one.json" "$work/one.json"
+awk '$1 == "rouge_l" { exit $5 != "-" }' "$work/out" || fail "an error of one dialogue: $(cat "$work/out")"
 parts "[1, 2], [1]" "$work/broken.json"
 expect_status 1 "$regard" eval --compare "$work/before.json" "$work/broken.json"
 expect_said 'broken.json: "by_dialogue" is not as regard eval writes it'

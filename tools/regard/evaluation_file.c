@@ -1,10 +1,11 @@
 /* Evaluations as files; see evaluation_file.h.  The object has a number a metric (null: does not
  * apply) and `by_dialogue`, of the metrics that are means: sum and count of each metric, a row a
- * dialogue. */
+ * dialogue, and the SHA-256 of the data's lines that these are of, each with a line break. */
 #include "tools/regard/evaluation_file.h"
 
 #include "src/base/file.h"
 #include "src/base/json.h"
+#include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/probe/bootstrap.h"
 
@@ -21,12 +22,23 @@ static bool has_parts(const struct evaluation *evaluation, int64_t metric)
     return false;
 }
 
+static status lines_hash(const struct dataset *data, int64_t dialogues, char hex[SHA256_HEX])
+{
+    struct sha256 *hash = sha256_begin();
+    for (int64_t d = 0; d < dialogues; d++) {
+        const char *line = data->dialogues[d].json;
+        sha256_add(hash, line, strlen(line));
+        sha256_add(hash, "\n", 1);
+    }
+    return sha256_end(hash, hex);
+}
+
 static void parts_write(FILE *out, const struct reward_settings *reward,
-                        const struct evaluation *evaluation)
+                        const struct evaluation *evaluation, const char *lines)
 {
     const int64_t metrics = evaluation_count(reward);
     const char *comma = "";
-    fputs(",\n \"by_dialogue\": {\"metrics\": [", out);
+    fprintf(out, ",\n \"by_dialogue\": {\"lines_sha256\": \"%s\", \"metrics\": [", lines);
     for (int64_t m = 0; m < metrics; m++) {
         if (!has_parts(evaluation, m)) continue;
         fprintf(out, "%s\"%s\"", comma, evaluation_name(reward, m));
@@ -48,9 +60,11 @@ static void parts_write(FILE *out, const struct reward_settings *reward,
 }
 
 status evaluation_file_write(const char *path, const struct reward_settings *reward,
-                             const struct evaluation *evaluation)
+                             const struct evaluation *evaluation, const struct dataset *data)
 {
     struct file_writer writer;
+    char lines[SHA256_HEX];
+    TRY(lines_hash(data, evaluation->dialogues, lines));
     TRY(file_begin(&writer, path));
     fprintf(writer.stream, "{\"replies\": %" PRId64, evaluation->replies);
     for (int64_t m = 0; m < evaluation_count(reward); m++) {
@@ -58,7 +72,7 @@ status evaluation_file_write(const char *path, const struct reward_settings *rew
         json_double_text(number, evaluation->value[m]);
         fprintf(writer.stream, ",\n \"%s\": %s", evaluation_name(reward, m), number);
     }
-    parts_write(writer.stream, reward, evaluation);
+    parts_write(writer.stream, reward, evaluation, lines);
     fputs("}\n", writer.stream);
     status s = file_commit(&writer);
     file_abandon(&writer);
@@ -70,11 +84,12 @@ struct table {
     json_t *json;
     double value[EVALUATION_MAX]; /* NaN: null, or not there */
     json_t *names, *rows;         /* of by_dialogue; NULL: none */
+    const char *lines;            /* lines_sha256; empty: the file does not say */
 };
 
 static status table_read(const char *path, const struct reward_settings *reward, struct table *t)
 {
-    *t = (struct table){.path = path};
+    *t = (struct table){.path = path, .lines = ""};
     TRY(json_read(path, &t->json));
     for (int64_t m = 0; m < evaluation_count(reward); m++) {
         const char *name = evaluation_name(reward, m);
@@ -93,7 +108,10 @@ static status table_read(const char *path, const struct reward_settings *reward,
         for (size_t i = 0; whole && i < json_array_size(row); i++)
             whole = json_is_number(json_array_get(row, i));
     }
-    if (!whole) FAIL(STATUS_INPUT, "%s: \"by_dialogue\" is not as regard eval writes it", path);
+    if (json_object_get(parts, "lines_sha256"))
+        t->lines = json_string_value(json_object_get(parts, "lines_sha256"));
+    if (!whole || !t->lines)
+        FAIL(STATUS_INPUT, "%s: \"by_dialogue\" is not as regard eval writes it", path);
     return NULL;
 }
 
@@ -127,6 +145,14 @@ static double change_of_perplexities(const double *total)
            evaluation_of_parts("perplexity", total[0], total[1]);
 }
 
+/* Dialogues that have the metric in both files. */
+static int64_t dialogues_with(const double *parts /* [dialogues, 4] */, int64_t dialogues)
+{
+    int64_t count = 0;
+    for (int64_t d = 0; d < dialogues; d++) count += parts[4 * d + 1] > 0 && parts[4 * d + 3] > 0;
+    return count;
+}
+
 /* NaN: there is none. */
 static double error_of(const struct bootstrap *bootstrap, const struct table *before,
                        const struct table *after, const char *name)
@@ -136,10 +162,12 @@ static double error_of(const struct bootstrap *bootstrap, const struct table *be
     double *parts = memory_allocate((size_t)bootstrap->dialogues * 4 * sizeof *parts);
     column_read(before, from, parts);
     column_read(after, to, parts + 2);
-    const double error =
-        bootstrap_figure(bootstrap, parts, 4,
-                         strcmp(name, "perplexity") ? change_of_means : change_of_perplexities)
-            .error;
+    double error = NAN;
+    if (dialogues_with(parts, bootstrap->dialogues) >= BOOTSTRAP_DIALOGUES)
+        error =
+            bootstrap_figure(bootstrap, parts, 4,
+                             strcmp(name, "perplexity") ? change_of_means : change_of_perplexities)
+                .error;
     free(parts);
     return error;
 }
@@ -157,7 +185,13 @@ static void tables_print(const struct table *before, const struct table *after,
 {
     struct bootstrap bootstrap = {0};
     const size_t dialogues = json_array_size(before->rows);
-    if (dialogues && dialogues == json_array_size(after->rows))
+    if (dialogues != json_array_size(after->rows) || strcmp(before->lines, after->lines) != 0)
+        log_line(LOG_INFO, "no errors: %s and %s are not known to be of the same dialogues",
+                 before->path, after->path);
+    else if (dialogues < BOOTSTRAP_DIALOGUES)
+        log_line(LOG_INFO, "no errors: they want %d dialogues at least, these are %zu",
+                 BOOTSTRAP_DIALOGUES, dialogues);
+    else
         bootstrap_create(&bootstrap, (int64_t)dialogues, 1);
     printf("%-22s %12s %12s %12s %12s\n", "", "before", "after", "change", "error");
     for (int64_t m = 0; m < evaluation_count(reward); m++) {

@@ -4,11 +4,12 @@
 
 #include "src/evaluate/evaluate.h"
 
+/* data: what the evaluation is of. */
 status evaluation_file_write(const char *path, const struct reward_settings *reward,
-                             const struct evaluation *evaluation);
+                             const struct evaluation *evaluation, const struct dataset *data);
 /* A line a metric: both values, their difference and its standard error over resamples of the
  * dialogues, the same ones for both files; no error where a metric is of all replies together, or
- * where the files are not of the same dialogues. */
+ * of fewer than BOOTSTRAP_DIALOGUES dialogues, or where the files are not of the same dialogues. */
 status evaluation_files_compare(const char *before, const char *after,
                                 const struct reward_settings *reward);
 

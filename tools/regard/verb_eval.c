@@ -12,7 +12,8 @@ const char eval_formats[] =
     "--data: dialogues, a JSON line each, or a set that is made (synthetic:SEED:COUNT).\n"
     "--out: a JSON object, a number a metric, and by_dialogue: sum and count of each metric that "
     "is a\n"
-    "mean, a row a dialogue, which --compare takes its errors from.\n"
+    "mean, a row a dialogue, which --compare takes its errors from where both files are of the "
+    "same lines\n(lines_sha256) and of 5 dialogues or more.\n"
     "--samples: a JSON line a reply, as regard score --help has it, with "
     "line (of --data) and gold.\n";
 
@@ -46,7 +47,8 @@ status verb_eval(struct command *command)
             log_line(LOG_INFO, "a token of reasoning took %.3g ms, replies side by side",
                      evaluation.reasoning_ms);
         if (!s && samples.stream) s = file_commit(&samples);
-        if (!s) s = evaluation_file_write(command->out, &settings.sampling.reward, &evaluation);
+        if (!s)
+            s = evaluation_file_write(command->out, &settings.sampling.reward, &evaluation, data);
         evaluation_free(&evaluation);
         file_abandon(&samples);
         session_close(&session);
