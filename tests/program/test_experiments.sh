@@ -73,6 +73,17 @@ expect_line "verifier-1 was made with other settings"
 expect_status 0 tools/experiments latency --out "$out" --arms -
 grep -q 'not run' "$out/latency-tiny.md" || fail "latency does not say that it was not run"
 
+# lines with slots are held out too; fewer than asked are refused
+mkdir -p "$work/slots/dialogues-tiny"
+for name in Ann Bob; do
+    echo '{"messages":[{"role":"user","content":"I am '$name'."},{"role":"assistant","content":"Hello '$name'.","slots":["'$name'"]}]}'
+done >"$work/slots/dialogues-tiny/valid.jsonl"
+slots=(tools/experiments dialogue --model "$work/sft" --out "$work/slots" --step base:dialogues)
+expect_status 1 "${slots[@]}" --held-out 3
+expect_line "has 2 lines, and 3 are to be measured"
+expect_status 0 "${slots[@]}" --held-out 2
+expect_same "held-out slots" "Ann Bob" "$(grep -o '"slots": \["[A-Z][a-z]*' "$work/slots/dialogues-tiny/histories.jsonl" | grep -o '[A-Z].*' | paste -sd' ')"
+
 # lines about what cannot be
 refused() { # TEXT ARGUMENT...
     local text=$1

@@ -51,6 +51,9 @@ def as_messages(row):
 def histories(source, to, turns, count):
     turns, count, out = int(turns), int(count), []
     rows = read(source)
+    if len(rows) < count:
+        sys.exit(f"tools/studies/lines.py: {source} has {len(rows)} lines, and {count} are to be measured; "
+                 "--held-out asks for fewer")
     for at, row in enumerate(rows[:count] if count else rows):
         row = as_messages(row)
         places = [i for i, message in enumerate(row["messages"])
