@@ -39,13 +39,16 @@ export REGARD=$work/counted
 expect_status 0 "$regard" sft --config $tiny --set sft.updates=30 --set checkpoint.every=30 --set eval.every=0 \
     --run "$work/sft"
 out=$work/tables
-mkdir -p "$out/builtin-tiny"
-expect_status 0 "$regard" probe --config $tiny --model "$work/sft" --data synthetic:1:12:8000 --fit chrf \
-    --set probe.candidates=4 --set probe.histories=44 --set probe.columns=words,overlap \
-    --out "$out/builtin-tiny/fit-words_overlap"
 study=(tools/experiments sources --model "$work/sft" --updates 2 --seeds 1 --held-out 2 --replies 2 --out "$out"
     --arms start,verifier,fitted_words --set policy.schedule=constant --set rollout.dialogues=2
     --set rollout.turns=1 --set rollout.candidates=2 --set rollout.max_new_tokens=8)
+expect_status 0 "${study[@]}" --step base:builtin
+expect_status 0 "$regard" probe --config $tiny --model "$work/sft" --data synthetic:1:12:8000 --fit chrf \
+    --set probe.candidates=4 --set probe.histories=44 --set probe.columns=words,overlap \
+    --out "$out/builtin-tiny/fit-words_overlap"
+expect_status 1 "${study[@]}"
+expect_line "fit-words_overlap does not say what it was made with"
+cp "$out/builtin-tiny/settings" "$out/builtin-tiny/fit-words_overlap"
 
 # the first is stopped: a line says so, the table that it is not there, and the other arm goes on
 expect_status 1 "${study[@]}" --jobs 1
@@ -67,9 +70,15 @@ before=$(sha256sum "$work/asked" "$out/sources-tiny.md")
 expect_status 0 "${study[@]}"
 expect_same "a third start" "$before" "$(sha256sum "$work/asked" "$out/sources-tiny.md")"
 # other settings of a cell that is there are refused; a table of what is there runs nothing
-rm "$out/builtin-tiny/sources-2/verifier-1/values.jsonl"
-expect_status 1 "${study[@]}" --set kl.coef=0.1
+for other in "--model configs" "--held-out 3" "--replies 3" "--labels 40" "--set kl.coef=0.1"; do
+    # shellcheck disable=SC2086
+    expect_status 1 "${study[@]}" $other
+    expect_line "builtin-tiny was made with other settings ($out/builtin-tiny/settings)"
+done
+echo other >"$out/builtin-tiny/sources-2/verifier-1/settings"
+expect_status 1 "${study[@]}"
 expect_line "verifier-1 was made with other settings"
+expect_same "after refusals" "$before" "$(sha256sum "$work/asked" "$out/sources-tiny.md")"
 expect_status 0 tools/experiments latency --out "$out" --arms -
 grep -q 'not run' "$out/latency-tiny.md" || fail "latency does not say that it was not run"
 
