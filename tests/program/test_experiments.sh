@@ -21,6 +21,23 @@ assert abs(texts.correlation([1, 2, 2, 3], [1, 3, 2, 4]) - 9 / 90 ** 0.5) < 1e-1
 assert texts.correlation([1, 1], [1, 2]) is None
 PYTHON
 
+# generate judges no reply by gold or by slots: these rewards are read off the replies; an answer's is generate's
+cat >"$work/held" <<'LINES'
+{"id": "0.1", "messages": [], "gold": "In Ely, Ann.", "slots": ["Ely", "Ann"]}
+{"id": "1.1", "messages": [], "gold": "4", "slots": [], "answer": "4"}
+LINES
+cat >"$work/said" <<'LINES'
+{"id": "0.1", "candidate": 0, "reply": "In Ely.", "reply_tokens": [5, 6], "reward": 0.0, "verifier": 0.0}
+{"id": "1.1", "candidate": 0, "reply": "4", "reply_tokens": [7], "reward": 0.5, "verifier": 1.0}
+LINES
+measured() { # REWARD: the rewards, and what was right
+    python3 tools/studies/lines.py measure "$work/held" "$work/said" "$work/values" "$1"
+    grep -oE '"(reward|right)": [^,}]*' "$work/values" | cut -d' ' -f2 | paste -sd' '
+}
+expect_same "reward read off slots" "0.5 0.0 1.0" "$(measured slots)"
+expect_same "reward read off the gold reply" "0.8 1.0 1.0" "$(measured ROUGE-L)"
+expect_same "generate's own reward" "0.0 0.5 1.0" "$(measured reward)"
+
 # a program that notes what it is asked, and whose first `train` stops after one update
 cat >"$work/counted" <<PROGRAM
 #!/usr/bin/env bash

@@ -4,7 +4,8 @@
                                                 `slots` it repeats: what it names that was said before it
     python lines.py histories IN OUT TURNS COUNT  one history a reply, of the first TURNS of each of COUNT
                                                 dialogues (0: all), with `gold` and `slots` beside it
-    python lines.py measure HISTORIES REPLIES OUT  what `regard generate` wrote: a line of numbers a reply
+    python lines.py measure HISTORIES REPLIES OUT REWARD  what `regard generate` wrote: a line of numbers a reply,
+                                                with the one named REWARD (reward, ROUGE-L, slots) as its reward
 """
 
 import json
@@ -65,7 +66,7 @@ def histories(source, to, turns, count):
     write(to, out)
 
 
-def measure(of, replies, to):
+def measure(of, replies, to, reward):
     history = {row["id"]: row for row in read(of)}
     seen, out = set(), []
     with open(replies, encoding="utf-8") as lines:
@@ -79,10 +80,11 @@ def measure(of, replies, to):
                    "reward": row["reward"]}
             if line["slots"]:
                 one["slots"] = slot_share(text, line["slots"])
-            if "verifier" in row:
+            if "verifier" in row and "answer" in line:
                 one["right"] = row["verifier"]
             if "kind" in line:
                 one["kind"] = line["kind"]
+            one["reward"] = one.get(reward, 0.0)
             seen.add((row["id"], text))
             out.append(one)
     write(to, out)
