@@ -87,6 +87,10 @@ def difference(ones, others, measure, drawn):
     return (sum(of.values()) / sum(counts.values()), values[int(0.025 * RESAMPLES)], values[int(0.975 * RESAMPLES)])
 
 
+def all_have(measure, cells):
+    return all(measure in cell.measures for cell in cells)
+
+
 def interval_text(found, digits):
     value, low, high = found
     text = f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
@@ -137,7 +141,7 @@ class Corpus:
             before = os.path.join(self.folder, f"{name}-{START}", "values.jsonl")
             self.read_at_start[name] = [Cell(before, self.target)] if name != START and os.path.exists(before) else []
         done = [cell for cells in self.cells.values() for cell in cells]
-        self.measures = done[0].measures if done else list(DIGITS)[:1]
+        self.measures = [m for m in DIGITS if any(m in cell.measures for cell in done)] or list(DIGITS)[:1]
         self.drawn = resamples(sorted(done[0].counts["tokens"])) if done else []
         self.sft = os.path.isdir(os.path.join(folder, "sft"))
 
@@ -161,7 +165,8 @@ class Corpus:
                 out.append(row + ["0"] + [NOT_RUN] * (len(header) - 3))
                 continue
             row.append("-" if name == START else f"{len(cells)} of {len(seeds)}")
-            row += [seeds_text([cell.values[m] for cell in cells], DIGITS[m]) for m in self.measures]
+            row += [seeds_text([cell.values[m] for cell in cells], DIGITS[m]) if all_have(m, cells) else "-"
+                    for m in self.measures]
             row += ["-"] * 5 if name == START else [
                 ranks_text(self.read_at_start[name]), ranks_text(cells)] + training(self.folders[name])
             out.append(row)
@@ -178,8 +183,9 @@ class Corpus:
             if not self.cells[name] or not self.cells[other]:
                 out.append(row + [NOT_RUN] * len(self.measures))
                 continue
-            out.append(row + [interval_text(difference(self.cells[name], self.cells[other], m, self.drawn), DIGITS[m])
-                              for m in self.measures])
+            ones, others = self.cells[name], self.cells[other]
+            out.append(row + [interval_text(difference(ones, others, m, self.drawn), DIGITS[m])
+                              if all_have(m, ones + others) else "-" for m in self.measures])
         return header, out
 
     def kinds(self):
@@ -187,7 +193,7 @@ class Corpus:
         header = ["right, by kind of question"] + found
         return header, [[self.label(name)] +
                         [seeds_text([c.kinds[kind] for c in self.cells[name]], 3) for kind in found]
-                        for name, _, _, _ in self.rows if self.cells[name] and found]
+                        for name, _, _, _ in self.rows if self.cells[name] and all_have("right", self.cells[name])]
 
 
 def markdown(parts):
