@@ -38,13 +38,14 @@ expect_same "reward read off slots" "0.5 0.0 1.0" "$(measured slots)"
 expect_same "reward read off the gold reply" "0.8 1.0 1.0" "$(measured ROUGE-L)"
 expect_same "generate's own reward" "0.0 0.5 1.0" "$(measured reward)"
 
-# a table of cells by hand: a measure that a cell lacks is "-" there
-cell() { # ROW WITHOUT: two questions with two replies each; none of the measure WITHOUT
+# a table of cells by hand: a measure that a cell lacks is "-" there; correlations within histories of -1 in one
+# dialogue, 0 (one reward for all) and 1 in the other have the mean 0, and over dialogues the error 2/3
+cell() { # ROW WITHOUT: two dialogues, replies in pairs; none of the measure WITHOUT
     mkdir -p "$work/hand/story-real/sources-1/$1-1/run"
     echo '{"reward":0}' >"$work/hand/story-real/sources-1/$1-1/run/metrics.jsonl"
-    for reply in 0,0,1,0 0,1,0,0.5 1,0,0,0.5 1,1,1,0.5; do
-        IFS=, read -r question candidate right reward <<<"$reply"
-        echo '{"id":"'"$question"'.1","dialogue":"'"$question"'","candidate":'"$candidate"',"ROUGE-L":0.5,"chrF":5,"tokens":3,' \
+    for reply in 0.1,0,1,0 0.1,1,0,0.5 1.1,0,0,0.5 1.1,1,1,0.5 1.3,0,0,1 1.3,1,1,2; do
+        IFS=, read -r history candidate right reward <<<"$reply"
+        echo '{"id":"'"$history"'","dialogue":"'"${history%.*}"'","candidate":'"$candidate"',"ROUGE-L":0.5,"chrF":5,"tokens":3,' \
             '"distinct":1,"right":'"$right"',"kind":"list","reward":'"$reward"'}'
     done | sed "s/\"$2\":[^,]*,//" >"$work/hand/story-real/sources-1/$1-1/values.jsonl"
 }
@@ -52,11 +53,14 @@ by_hand() { python3 tools/studies/table.py sources "$work/hand" real 1 tools/stu
 echo verifier >"$(mkdir -p "$work/hand/story-real" && echo "$work/hand/story-real/target")"
 cell verifier plum
 cell random right
+cell attention_random plum
 by_hand || fail "no table where a cell lacks a measure"
 grep -qF '| verifier | answers | 1 of 1 | 0.500 | 0.5000 |' "$work/table" || fail "no share right"
 grep -qF '| random | nothing | 1 of 1 | - | 0.5000 |' "$work/table" || fail "a measure that random lacks is not -"
 grep -qF '| verifier | random | - | +0.0000 [' "$work/table" || fail "a difference of a measure that random lacks is not -"
 grep -qF '| verifier | 0.500 |' "$work/table" || fail "no kinds of questions"
+grep -qE '^\| verifier \| .* 1\.000 \| - \| \+0\.000 \(0\.667\) \| 0' "$work/table" || fail "no rank correlation"
+grep -qE '^\| attention_random \| .* 1\.000 \| - \| - \| 0' "$work/table" || fail "a control has the rank correlation of what it does not control"
 
 # a program that notes what it is asked, and whose first `train` stops after one update
 cat >"$work/counted" <<PROGRAM

@@ -42,6 +42,24 @@ def rows_of(path):
     return [(row[0], row[1].replace("_", " "), row[2], row[3:]) for row in rows]
 
 
+def mean_correlation(groups, target):
+    """The reward's rank correlation with the target, over the histories whose replies differ in the target (0 where
+    they are of one reward, as regard's probe and audits have it), and its standard error over dialogues; None: there
+    is no such history, or they are all of one dialogue."""
+    sums = {}
+    for group in groups:
+        if target in group[0] and len({row[target] for row in group}) > 1:
+            found = correlation([row["reward"] for row in group], [row[target] for row in group]) or 0.0
+            total, count = sums.get(group[0]["dialogue"], (0.0, 0))
+            sums[group[0]["dialogue"]] = (total + found, count + 1)
+    n, all_of = len(sums), sum(count for _, count in sums.values())
+    if n < 2:
+        return None, None
+    mean = sum(total for total, _ in sums.values()) / all_of
+    squares = sum((total - mean * count) ** 2 for total, count in sums.values())
+    return mean, (squares * n / (n - 1)) ** 0.5 / all_of
+
+
 class Cell:
     """The replies of one trained model: sums and counts a dialogue of each measure, and its reward's ranks."""
 
@@ -59,11 +77,7 @@ class Cell:
         self.kinds = {kind: statistics.fmean(values) for kind, values in kinds.items()}
         self.measures = [measure for measure in DIGITS if measure in self.sums]
         self.values = {m: sum(self.sums[m].values()) / sum(self.counts[m].values()) for m in self.measures}
-        found = [correlation([r["reward"] for r in group], [r[target] for r in group])
-                 for group in groups.values() if target in group[0]]
-        varied = [value for value in found if value is not None]
-        self.ranks = statistics.fmean(varied) if len(varied) > 1 else None
-        self.ranks_error = statistics.stdev(varied) / len(varied) ** 0.5 if len(varied) > 1 else None
+        self.ranks, self.ranks_error = mean_correlation(groups.values(), target)
 
 
 def resamples(dialogues):
@@ -158,8 +172,10 @@ class Corpus:
         header += [f"its reward's rank correlation with {self.target} within a history: at the start", "after",
                    "in training, first to last quarter: reward", "right", "audits' correlation"]
         out = []
-        for name, words, _, _ in self.rows:
+        for name, words, _, settings in self.rows:
             cells = self.cells[name]
+            # a control's replies are measured by the reward without the control, which is not its own
+            controlled = any(one.startswith("control=") for one in settings)
             row = [self.label(name), self.saw(name, words)]
             if not cells:
                 out.append(row + ["0"] + [NOT_RUN] * (len(header) - 3))
@@ -168,7 +184,8 @@ class Corpus:
             row += [seeds_text([cell.values[m] for cell in cells], DIGITS[m]) if all_have(m, cells) else "-"
                     for m in self.measures]
             row += ["-"] * 5 if name == START else [
-                ranks_text(self.read_at_start[name]), ranks_text(cells)] + training(self.folders[name])
+                "-" if controlled else ranks_text(of)
+                for of in (self.read_at_start[name], cells)] + training(self.folders[name])
             out.append(row)
         return header, out
 
@@ -240,7 +257,7 @@ def table(name, out, size, updates, rows_path, seeds, *corpora):
         parts.append(("title", f"{name}: {corpus}, {size}, {updates} updates"))
         parts.append(("words", "Mean over seeds ± deviation over seeds. " +
                       "; ".join(f"{m}: {MEANS[m]}" for m in one.measures) +
-                      ". In brackets standard errors over histories."))
+                      ". In brackets standard errors over dialogues."))
         parts.append(("table", one.values(seeds)))
         parts.append(("words", "Change from the start, its 95% interval over dialogues (not over seeds), "
                       "bold where that leaves out 0:"))
