@@ -19,6 +19,7 @@ struct opened {
     const struct source *source;
     void *state;
     int64_t column; /* among the terms */
+    bool cuts;      /* it weighs: its spans cut replies, those of a weight of 0 are added up */
     double milliseconds;
 };
 
@@ -35,7 +36,9 @@ status sources_open(const struct source_settings *settings, const struct reward_
     for (int64_t t = 0; !s && t < reward->term_count; t++) {
         if (!reward_term_given(reward, t)) continue;
         struct opened *one = &set->list[set->count];
-        *one = (struct opened){.source = table[reward->terms[t].source], .column = t};
+        *one = (struct opened){.source = table[reward->terms[t].source],
+                               .column = t,
+                               .cuts = reward->terms[t].weight != 0};
         if (one->source->open) s = one->source->open(settings, &one->state);
         if (!s) set->count++;
     }
@@ -198,7 +201,8 @@ status sources_compute(struct source_set *set, const struct source_reply *replie
     for (int64_t i = 0; i < set->count; i++) {
         struct opened *one = &set->list[i];
         const double start = seconds_now();
-        TRY(source_ask(one->source, one->state, one->column, replies, count, terms, cuts));
+        TRY(source_ask(one->source, one->state, one->column, replies, count, terms,
+                       one->cuts ? cuts : NULL));
         one->milliseconds += 1e3 * (seconds_now() - start);
     }
     if (cuts) whole_values_place(set, count, terms, cuts);

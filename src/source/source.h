@@ -92,7 +92,8 @@ struct given_spans {
 status source_ask(const struct source *source, void *state, int64_t column,
                   const struct source_reply *replies, int64_t count, double (*terms)[TERM_MAX],
                   struct given_spans *cuts);
-/* terms [count][TERM_MAX]: the given ones are written; cuts: as above.  A value that is not finite,
+/* terms [count][TERM_MAX]: the given ones are written; cuts: as above, by sources of a weight that
+ * is not 0 alone.  A value that is not finite,
  * spans that do not cover a reply, and two sources that cut one differently are an error that names
  * source, dialogue, turn and candidate. */
 status sources_compute(struct source_set *set, const struct source_reply *replies, int64_t count,

@@ -45,3 +45,26 @@ expect_same "weights under an audit" "$(parameters_hash "$(newest "$work/without
     "$(parameters_hash "$(newest "$work/with")")"
 grep -qE '"gold":0\.[0-9]+' "$work/with/metrics.jsonl" || fail "no column of the judge"
 [ "$(audits "$work/with" | wc -l)" = 1 ] || fail "no audit"
+
+# A judge that judges parts of replies cuts none of them: the weights are those of a run without, and in
+# task: reasoning its parts need not be the blocks.
+command -v python3 >/dev/null || { echo "no python3, which a judge of parts wants"; exit 77; }
+cat >"$work/parts.py" <<'END'
+import json, sys
+for line in sys.stdin:
+    r = json.loads(line)
+    n = len(r["pieces"])
+    ends = [n // 3, n] if n > 2 else [n]
+    parts = [{"begin": b, "end": e, "value": r["candidate"]} for b, e in zip([0] + ends, ends)]
+    print(json.dumps({"id": r["id"], "rewards": parts}), flush=True)
+END
+judge=(--set audit.every=2 --set audit.judge=command --set reward.command="python3 $work/parts.py")
+expect_status 0 "$regard" train "${plain[@]}" "${judge[@]}" --run "$work/parts"
+expect_same "weights under a judge of parts" "$(parameters_hash "$(newest "$work/without")")" \
+    "$(parameters_hash "$(newest "$work/parts")")"
+grep -q '"command":1.0,' "$work/parts/metrics.jsonl" || fail "parts of 0 and 1, twice each, are not 1 on average"
+blocks=(--config configs/reasoning.yaml --set tokenizer.path=bytes --set model.d_model=32 --set model.d_kv=8
+    --set model.d_ff=64 --set device=cpu --set threads=1 --set train.updates=2 --set eval.every=0
+    --set rollout.dialogues=4 --set rollout.candidates=2 --set rollout.max_new_tokens=12)
+expect_status 0 "$regard" train "${blocks[@]}" "${judge[@]}" --run "$work/blocks"
+grep -q '"audit_judge":1.0,' "$work/blocks/metrics.jsonl" || fail "$(audits "$work/blocks")"
