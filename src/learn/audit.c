@@ -3,7 +3,6 @@
 
 #include "src/base/memory.h"
 #include "src/fit/within.h"
-#include "src/reward/terms.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -54,14 +53,13 @@ struct totals {
     double reward, judge, replies, correlation, turns;
 };
 
-static void turn_add(const struct audit *audit, const struct reward_settings *reward, int64_t judge,
-                     const struct batch_item *replies, const int64_t *order, int64_t count,
-                     double *room, struct totals *out)
+static void turn_add(int64_t judge, const struct batch_item *replies, const int64_t *order,
+                     int64_t count, double *room, struct totals *out)
 {
     double *rewards = room, *judged = room + count;
     for (int64_t i = 0; i < count; i++) {
         const struct batch_item *one = &replies[order[i]];
-        rewards[i] = reward_combine(reward, one->terms, audit->divisors, one->reply_tokens);
+        rewards[i] = one->scaled;
         judged[i] = one->terms[judge];
         out->reward += rewards[i];
         out->judge += judged[i];
@@ -72,8 +70,8 @@ static void turn_add(const struct audit *audit, const struct reward_settings *re
     out->turns += 1;
 }
 
-static status batch_add(struct audit *audit, const struct reward_settings *reward, int64_t judge,
-                        const struct batch_item *replies, int64_t count)
+static status batch_add(struct audit *audit, int64_t judge, const struct batch_item *replies,
+                        int64_t count)
 {
     int64_t *order = memory_allocate(((size_t)count + 1) * sizeof *order);
     double *room = memory_allocate((4 * (size_t)count + 1) * sizeof *room);
@@ -81,7 +79,7 @@ static status batch_add(struct audit *audit, const struct reward_settings *rewar
     struct totals totals = {0};
     for (int64_t begin = 0, end; !s && begin < count; begin = end) {
         end = turn_group_end(replies, sizeof *replies, count, order, begin);
-        turn_add(audit, reward, judge, replies, order + begin, end - begin, room, &totals);
+        turn_add(judge, replies, order + begin, end - begin, room, &totals);
         if (end < count && replies[order[end]].key.dialogue == replies[order[begin]].key.dialogue)
             continue;
         audit_sums_add(&audit->window[AUDIT_REWARD], totals.reward, totals.replies);
@@ -94,7 +92,8 @@ static status batch_add(struct audit *audit, const struct reward_settings *rewar
     return s;
 }
 
-/* An error of 0 is of AUDIT_DIALOGUES or more that all say the same, such as a correlation of -1. */
+/* An error of 0 is of AUDIT_DIALOGUES or more that all say the same, such as a correlation of -1.
+ */
 static bool beyond(const struct audit_figure *figure, double sign)
 {
     return isfinite(figure->error) && sign * figure->value > 2 * figure->error;
@@ -126,13 +125,20 @@ status audit_add(struct audit *audit, const struct reward_settings *reward, int6
                  const struct batch_item *items, int64_t count, const double divisors[TERM_MAX],
                  bool due, struct audit_report *out)
 {
-    struct batch_item *replies = memory_allocate(((size_t)count + 1) * sizeof *replies);
-    const int64_t reply_count = batch_replies(reward, items, count, replies);
+    const size_t n = (size_t)count + 1;
+    struct batch_item *spans = memory_allocate(n * sizeof *spans);
+    struct batch_item *replies = memory_allocate(n * sizeof *replies);
     *out = (struct audit_report){.due = false};
     if (audit->begun == 0) memcpy(audit->divisors, divisors, sizeof audit->divisors);
     audit->begun = 1;
-    status s = batch_add(audit, reward, judge, replies, reply_count);
+    for (int64_t i = 0; i < count; i++) {
+        spans[i] = items[i];
+        spans[i].scaled = batch_item_reward(reward, &items[i], audit->divisors);
+    }
+    const int64_t reply_count = batch_replies(reward, spans, count, replies);
+    status s = batch_add(audit, judge, replies, reply_count);
     free(replies);
+    free(spans);
     if (!s && due) report_make(audit, out);
     return s;
 }

@@ -55,8 +55,8 @@ struct audit_report {
     enum audit_alarm alarm;
 };
 
-/* Adds a batch after credit_assign; judge: the term.  due: then the window's report, and the next
- * window begins. */
+/* Adds a batch; a reply's reward is the sum of its spans' batch_item_reward; judge: the term.  due:
+ * then the window's report, and the next window begins. */
 status audit_add(struct audit *audit, const struct reward_settings *reward, int64_t judge,
                  const struct batch_item *items, int64_t count, const double divisors[TERM_MAX],
                  bool due, struct audit_report *out);

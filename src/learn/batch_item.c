@@ -3,6 +3,18 @@
 
 #include "src/reward/terms.h"
 
+double batch_item_shares(const struct reward_settings *settings, const struct batch_item *item)
+{
+    return settings->block_mean ? item->spans : 1;
+}
+
+double batch_item_reward(const struct reward_settings *settings, const struct batch_item *item,
+                         const double divisors[TERM_MAX])
+{
+    return reward_of_span(settings, item->terms, divisors, item->span.begin, item->span.end) /
+           batch_item_shares(settings, item);
+}
+
 int64_t batch_replies(const struct reward_settings *settings, const struct batch_item *items,
                       int64_t count, struct batch_item *replies)
 {

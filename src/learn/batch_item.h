@@ -27,6 +27,13 @@ struct batch_item {
     bool dropped;   /* group.filter: the policy does not learn from it */
 };
 
+/* What a span's rewards are divided by: cot.return mean: the number of its reply's, else 1. */
+double batch_item_shares(const struct reward_settings *settings, const struct batch_item *item);
+/* The reward of a span that its return is made of, before kl_reward is taken off: its terms over
+ * the divisors, over the shares. */
+double batch_item_reward(const struct reward_settings *settings, const struct batch_item *item,
+                         const double divisors[TERM_MAX]);
+
 /* One item a reply out of one a span: replies [at most count], in the items' order, in which a
  * reply's spans lie together from the first on.  Terms are reward_terms_merge's, scaled and
  * kl_reward the sum; the rest is the first span's.  Returns how many there are. */

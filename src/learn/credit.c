@@ -4,17 +4,10 @@
 #include "src/base/memory.h"
 #include "src/learn/advantage.h"
 #include "src/reward/returns.h"
-#include "src/reward/terms.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* cot.return: what a block's reward is divided by. */
-static double shares(const struct reward_settings *settings, const struct batch_item *item)
-{
-    return settings->block_mean ? item->spans : 1;
-}
 
 /* The running statistics are over replies, whatever spans they fall into. */
 static status rewards_scale(const struct reward_settings *settings,
@@ -31,9 +24,7 @@ static status rewards_scale(const struct reward_settings *settings,
     status s = running_add(settings, statistics, running, reply_count);
     running_divisors(settings, statistics, divisors);
     for (int64_t i = 0; i < count; i++)
-        items[i].scaled = reward_of_span(settings, items[i].terms, divisors, items[i].span.begin,
-                                         items[i].span.end) /
-                          shares(settings, &items[i]);
+        items[i].scaled = batch_item_reward(settings, &items[i], divisors);
     free(replies);
     free(running);
     return s;
@@ -61,7 +52,8 @@ static status advantages_make(const struct learn_settings *settings,
     for (int64_t i = 0; i < count; i++)
         returns[i] = (struct return_item){
             .key = items[i].key,
-            .reward = items[i].scaled - items[i].kl_reward / shares(&settings->reward, &items[i]),
+            .reward = items[i].scaled -
+                      items[i].kl_reward / batch_item_shares(&settings->reward, &items[i]),
             .answer = items[i].answer,
             .chosen = items[i].chosen};
     if (settings->center) TRY(rewards_center(&statistics->reward, returns, count));

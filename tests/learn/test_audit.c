@@ -189,6 +189,37 @@ static void the_reward_stays_in_the_units_of_the_first_update(void **state)
     assert_float_equal(report.change[AUDIT_REWARD].value, 0, 0);
 }
 
+/* Two replies of two blocks each: coverage 0.25 and 0.75, 0.5 and 0; alpha 2, divisors 1. */
+static void a_reply_of_blocks_has_the_reward_that_is_climbed(void **state)
+{
+    (void)state;
+    for (int mean = 0; mean < 2; mean++) {
+        struct config config;
+        struct audit audit = {0};
+        struct audit_report report;
+        config_defaults(&config);
+        assert_null(config_set(&config, "task=reasoning"));
+        assert_null(config_set(&config, "reward.sources=attention:2,verifier:0"));
+        assert_null(config_set(&config, mean ? "cot.return=mean" : "cot.return=sum"));
+        const struct reward_settings blocks = reward_settings_of(&config);
+        const int64_t judge = blocks.term_count - 1;
+        const double coverage[] = {0.25, 0.75, 0.5, 0}, judged[] = {0, 1, 0, 0};
+        struct batch_item list[4] = {0};
+        for (int i = 0; i < 4; i++) {
+            list[i].key = (struct turn_key){0, 1, i / 2, i % 2};
+            list[i].span = (struct span){.begin = 5 * (i % 2), .end = 5 + 5 * (i % 2)};
+            list[i].reply_tokens = 10;
+            list[i].spans = 2;
+            list[i].terms[0] = coverage[i];
+            list[i].terms[judge] = judged[i];
+        }
+        assert_null(audit_add(&audit, &blocks, judge, list, 4, divisors, true, &report));
+        assert_float_equal(report.part[AUDIT_REWARD].value, mean ? 0.75 : 1.5, 1e-12);
+        assert_float_equal(report.part[AUDIT_JUDGE].value, 0.5, 1e-12);
+        assert_float_equal(report.part[AUDIT_CORRELATION].value, 1, 1e-12);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +229,7 @@ int main(void)
         cmocka_unit_test(a_reward_against_the_judge_is_told_the_second_time),
         cmocka_unit_test(four_dialogues_alarm_nobody),
         cmocka_unit_test(the_order_of_items_changes_no_bit),
-        cmocka_unit_test(the_reward_stays_in_the_units_of_the_first_update)};
+        cmocka_unit_test(the_reward_stays_in_the_units_of_the_first_update),
+        cmocka_unit_test(a_reply_of_blocks_has_the_reward_that_is_climbed)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }
