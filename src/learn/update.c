@@ -27,11 +27,6 @@ static double distinct_bigrams(const int32_t *tokens, int64_t count)
     return count < 2 ? 1 : (double)distinct / (double)(count - 1);
 }
 
-static double mean_of(const float *values, int64_t count)
-{
-    return count ? term_mean(values, count) : 0;
-}
-
 /* Whether a token was put into the reply (cot.reason_tokens). */
 static bool forced(const struct experience_turn *turn, int32_t t)
 {
@@ -56,17 +51,17 @@ static struct batch_item item_of_reply(const struct experience *experience,
                                        const struct experience_turn *turn,
                                        const struct learn_turn *learn)
 {
-    struct batch_item item = {.key = {experience->dialogue, turn->turn + 1, turn->candidate, 0},
-                              .reply_tokens = turn->reply_length,
-                              .visible = turn->visible_count,
-                              .salient = turn->salient_count,
-                              .token_entropy = mean_of(turn->token_entropy, turn->reply_length),
-                              .distinct_2 =
-                                  distinct_bigrams(turn->reply_tokens, turn->reply_length),
-                              .spans = (int32_t)experience_spans(turn),
-                              .chosen = turn->chosen,
-                              .ended = turn->ended,
-                              .answered = turn->answered};
+    struct batch_item item = {
+        .key = {experience->dialogue, turn->turn + 1, turn->candidate, 0},
+        .reply_tokens = turn->reply_length,
+        .visible = turn->visible_count,
+        .salient = turn->salient_count,
+        .token_entropy = token_mean(turn->token_entropy, turn->marks, turn->reply_length),
+        .distinct_2 = distinct_bigrams(turn->reply_tokens, turn->reply_length),
+        .spans = (int32_t)experience_spans(turn),
+        .chosen = turn->chosen,
+        .ended = turn->ended,
+        .answered = turn->answered};
     for (int32_t t = 0; t < turn->reply_length; t++) {
         item.forced += forced(turn, t);
         if (learn->logp_ref && !forced(turn, t))
@@ -253,11 +248,12 @@ static status slice_read(struct learner *l, struct experience *const *experience
 
 /* credit.form: each token's part of its reply's advantage. */
 static void advantages_weigh(const struct learn_settings *settings, const struct turn_key *reply,
-                             const float *entropy, int64_t count, float *advantages)
+                             const float *entropy, const uint8_t *marks, int64_t count,
+                             float *advantages)
 {
     if (settings->credit_form == CREDIT_UNIFORM) return;
     double *weights = memory_allocate(((size_t)count + 1) * sizeof *weights);
-    token_credit(settings->credit_form, settings->seed, reply, entropy, count, weights);
+    token_credit(settings->credit_form, settings->seed, reply, entropy, marks, count, weights);
     for (int64_t t = 0; t < count; t++) advantages[t] = (float)((double)advantages[t] * weights[t]);
     free(weights);
 }
@@ -283,7 +279,9 @@ static status slice_credit(const struct learn_settings *settings, struct slice *
             slice->dropped[settings->reencode ? at : i] = first->dropped;
         }
         s = spans_expand(spans, slice->span_count[i], tokens, advantages);
-        if (!s) advantages_weigh(settings, &first->key, slice->entropies[i], tokens, advantages);
+        if (!s)
+            advantages_weigh(settings, &first->key, slice->entropies[i], slice->turns[i].marks,
+                             tokens, advantages);
         advantages += tokens;
     }
     free(spans);

@@ -3,6 +3,7 @@
 
 #include "src/base/choices.h"
 #include "src/base/philox.h"
+#include "src/reward/blocks.h"
 
 static double mean_of(const double *values, int64_t count)
 {
@@ -11,9 +12,26 @@ static double mean_of(const double *values, int64_t count)
     return sum / (double)count;
 }
 
-static void weigh_by_entropy(const float *entropy, int64_t count, double *weights)
+static bool forced(const uint8_t *marks, int64_t token)
 {
-    for (int64_t i = 0; i < count; i++) weights[i] = (double)entropy[i];
+    return marks && marks[token] & BLOCK_FORCED;
+}
+
+double token_mean(const float *values, const uint8_t *marks, int64_t count)
+{
+    double sum = 0;
+    int64_t learned = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (forced(marks, i)) continue;
+        sum += (double)values[i];
+        learned++;
+    }
+    return learned ? sum / (double)learned : 0;
+}
+
+/* weights[count]: entropies before. */
+static void weigh_by_entropy(double *weights, int64_t count)
+{
     const double mean = mean_of(weights, count), least = 0.2 * mean, most = 3 * mean;
     for (int64_t i = 0; i < count; i++)
         weights[i] = weights[i] < least ? least : weights[i] > most ? most : weights[i];
@@ -38,12 +56,12 @@ static void shuffle(int64_t seed, const struct turn_key *reply, double *weights,
 }
 
 void token_credit(int form, int64_t seed, const struct turn_key *reply, const float *entropy,
-                  int64_t count, double *weights)
+                  const uint8_t *marks, int64_t count, double *weights)
 {
-    if (form == CREDIT_UNIFORM) {
-        for (int64_t i = 0; i < count; i++) weights[i] = 1;
-        return;
-    }
-    weigh_by_entropy(entropy, count, weights);
-    if (form == CREDIT_RANDOM) shuffle(seed, reply, weights, count);
+    int64_t learned = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (!forced(marks, i)) weights[learned++] = form == CREDIT_UNIFORM ? 1 : (double)entropy[i];
+    if (learned && form != CREDIT_UNIFORM) weigh_by_entropy(weights, learned);
+    if (form == CREDIT_RANDOM) shuffle(seed, reply, weights, learned);
+    for (int64_t i = count; i-- > 0;) weights[i] = forced(marks, i) ? 0 : weights[--learned];
 }

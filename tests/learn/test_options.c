@@ -5,6 +5,7 @@
 #include "src/base/json.h"
 #include "src/learn/advantage.h"
 #include "src/learn/credit.h"
+#include "src/reward/blocks.h"
 #include "src/reward/terms.h"
 #include "src/reward/token_credit.h"
 
@@ -166,9 +167,9 @@ static void credit_by_entropy_and_at_random_is_the_oracles(void **state)
         assert_true(count <= MOST);
         for (int64_t i = 0; i < count; i++)
             entropy[i] = (float)json_number_value(json_array_get(list, (size_t)i));
-        token_credit(CREDIT_UNIFORM, seed, &key, NULL, count, uniform);
-        token_credit(CREDIT_ENTROPY, seed, &key, entropy, count, weights);
-        token_credit(CREDIT_RANDOM, seed, &key, entropy, count, shuffled);
+        token_credit(CREDIT_UNIFORM, seed, &key, NULL, NULL, count, uniform);
+        token_credit(CREDIT_ENTROPY, seed, &key, entropy, NULL, count, weights);
+        token_credit(CREDIT_RANDOM, seed, &key, entropy, NULL, count, shuffled);
         for (int64_t i = 0; i < count; i++) {
             const size_t place = (size_t)i;
             assert_true(uniform[i] == 1);
@@ -183,6 +184,28 @@ static void credit_by_entropy_and_at_random_is_the_oracles(void **state)
         close_to(sum / (double)count, 1, "mean", at);
     }
     assert_true(moved > 20);
+}
+
+/* Tokens that were put there take no share: the others' are those of a reply without them. */
+static void credit_passes_over_tokens_that_were_put_there(void **state)
+{
+    (void)state;
+    const struct turn_key key = {3, 1, 2, 0};
+    const float entropy[] = {1, 2, 9, 0.5f, 9, 9, 3, 0.25f}, sampled[] = {1, 2, 0.5f, 3, 0.25f};
+    const uint8_t marks[] = {BLOCK_VISIBLE, 0, BLOCK_FORCED, 0, BLOCK_FORCED | BLOCK_SALIENT,
+                             BLOCK_FORCED,  0, BLOCK_SALIENT};
+    const int form[] = {CREDIT_UNIFORM, CREDIT_ENTROPY, CREDIT_RANDOM};
+    assert_true(token_mean(entropy, marks, 8) == 6.75 / 5);
+    assert_true(token_mean(entropy, NULL, 3) == 4 && token_mean(entropy + 4, marks + 4, 2) == 0);
+    for (int f = 0; f < 3; f++) {
+        double weights[8], wanted[5];
+        token_credit(form[f], 7, &key, sampled, NULL, 5, wanted);
+        token_credit(form[f], 7, &key, entropy, marks, 8, weights);
+        for (int i = 0, at = 0; i < 8; i++)
+            assert_true(weights[i] == (marks[i] & BLOCK_FORCED ? 0 : wanted[at++]));
+        token_credit(form[f], 7, &key, entropy + 4, marks + 4, 2, weights);
+        assert_true(weights[0] == 0 && weights[1] == 0);
+    }
 }
 
 static void overlong_replies_lose_what_the_oracle_says(void **state)
@@ -219,6 +242,7 @@ int main(void)
         cmocka_unit_test(a_batch_that_is_dropped_whole_has_no_advantage),
         cmocka_unit_test(centred_returns_and_advantages_are_the_oracles),
         cmocka_unit_test(credit_by_entropy_and_at_random_is_the_oracles),
+        cmocka_unit_test(credit_passes_over_tokens_that_were_put_there),
         cmocka_unit_test(overlong_replies_lose_what_the_oracle_says),
     };
     return cmocka_run_group_tests(tests, open_fixture, close_fixture);
