@@ -173,7 +173,8 @@ static status models_fit(const struct trainer *t)
     const struct model *any = t->policy ? t->policy : t->actor_model;
     struct config defaults;
     config_defaults(&defaults);
-    if (model_shape_is_causal(model_shape(any)) &&
+    /* A run that began before this was refused goes on with it. */
+    if (!t->run.folder.checkpoint[0] && model_shape_is_causal(model_shape(any)) &&
         t->run.config->cot.self_weight != defaults.cot.self_weight)
         FAIL(STATUS_INPUT,
              "cot.self_weight does nothing with a decoder-only model, whose attention is over "
@@ -203,6 +204,8 @@ static status models_plan(void *context, const struct world *world, struct queue
                               .user_settings = t->user_settings,
                               .evaluation = t->evaluation};
     const struct learner_exchange exchange = {.rank = of.roles.learner, .count = of.roles.learners};
+    memcpy(planned.run.folder.checkpoint, t->run.folder.checkpoint,
+           sizeof planned.run.folder.checkpoint);
     status s = models_open(&planned, &exchange);
     if (!s) s = models_fit(&planned);
     if (!s) s = models_reserve(&planned);

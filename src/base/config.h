@@ -208,7 +208,8 @@ struct config {
     bool given[CONFIG_KEY_MAX];
 };
 
-enum config_scope { CONFIG_INFERENCE, CONFIG_SFT, CONFIG_TRAIN };
+/* CONFIG_RESUME: as CONFIG_TRAIN, but for config_check_unused. */
+enum config_scope { CONFIG_INFERENCE, CONFIG_SFT, CONFIG_TRAIN, CONFIG_RESUME };
 
 void config_defaults(struct config *config);
 /* Reads a YAML file over what is there; errors name file, line and key. */
@@ -219,6 +220,9 @@ status config_read_text(struct config *config, const char *name, const char *tex
 status config_set(struct config *config, const char *assignment);
 /* What no single key can tell: keys that contradict each other, for a verb. */
 status config_check(const struct config *config, enum config_scope scope);
+/* Of `train`: the first key that would do nothing beside others.  A run that began before such a
+ * key was refused has to keep it, since a resumed run's keys stay: there it is worth a warning. */
+status config_check_unused(const struct config *config);
 /* The resolved configuration as YAML that config_read takes back to the same values. */
 status config_print(const struct config *config, FILE *out);
 /* Keys with type, bounds, default and help: all (topic NULL), those of a section ("policy";

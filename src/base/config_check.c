@@ -69,7 +69,7 @@ static status own_sources_check(const struct config *config, enum config_scope s
         FAIL(STATUS_INPUT, "reward.command must be one line; put a longer script into a file");
     /* A rank's replies go to the others after its last turn. */
     const int64_t turns = config->rollout.turns;
-    if (scope == CONFIG_TRAIN && command[0] &&
+    if (scope >= CONFIG_TRAIN && command[0] &&
         config->reward.command_seconds * (double)turns >= config->watchdog.seconds)
         FAIL(STATUS_INPUT,
              "reward.command_seconds (%g) times rollout.turns (%lld) must be below "
@@ -228,7 +228,7 @@ status config_check(const struct config *config, enum config_scope scope)
              config->reward.sources.listed[SOURCE_GOLD] ? "" : " (audit.judge)");
     TRY(audit_check(config));
     TRY(config_check_learning(config));
-    TRY(config_check_reward(config));
+    if (scope == CONFIG_TRAIN) TRY(config_check_unused(config));
     if (config->rollout.user == USER_MODEL && !config->model.user_path[0])
         FAIL(STATUS_INPUT, "rollout.user: model needs model.user_path");
     if (config->guard.patience && (!config->eval.every || !config->data.valid[0]))

@@ -6,7 +6,5 @@
 
 /* Of `train`: keys of advantages, losses and the reference that would do nothing beside others. */
 status config_check_learning(const struct config *config);
-/* Of `train`: keys of sources that are not listed, and a filter that no source's rewards pass. */
-status config_check_reward(const struct config *config);
 
 #endif

@@ -56,11 +56,6 @@ static status check_reference(const struct config *config)
 {
     if (config->reference.every == 0) return NULL;
     if (config->kl.coef == 0) FAIL(STATUS_INPUT, "reference.every does nothing with kl.coef: 0");
-    if (config->reference.every >= config->train.updates)
-        FAIL(STATUS_INPUT,
-             "reference.every: %lld does nothing within train.updates: %lld; lower it, or leave it "
-             "out",
-             (long long)config->reference.every, (long long)config->train.updates);
     if (config->model.reference_path[0])
         FAIL(STATUS_INPUT,
              "reference.every makes the reference the policy, but model.reference_path names a "

@@ -197,6 +197,21 @@ static void contradictions_are_refused(void **unused)
         assert_null(set_all(&config, table[i].set));
         expect_error(config_check(&config, table[i].scope), table[i].part);
     }
+    /* A run from before such a key was refused goes on. */
+    static const char *const kept[][6] = {
+        {"reward.sources=verifier", "reward.beta=0.7"},
+        {"advantage=group", "group.filter=true"},
+        {"reference.every=200"},
+    };
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        struct config config = good;
+        assert_null(set_all(&config, kept[i]));
+        expect_error(config_check(&config, CONFIG_TRAIN), "");
+        assert_null(config_check(&config, CONFIG_RESUME));
+    }
+    struct config contradiction = good;
+    assert_null(config_set(&contradiction, "learn.microbatches=3"));
+    expect_error(config_check(&contradiction, CONFIG_RESUME), "power of two");
     /* What only some values refuse. */
     static const char *const fine[][6] = {
         {"advantage=group", "turns.lambda=[1, 1]", "kl.in=reward", "group.form=global"},

@@ -32,6 +32,13 @@ grep '^{"step":3,' "$work/moving/metrics.jsonl" | grep -q '"kl_behaviour":0.0,' 
 expect_status 1 "$regard" train --config $tiny "${short[@]}" --set train.updates=5 --set kl.coef=1 \
     --set reference.every=3 --run "$work/moving" --resume
 expect_said "key reference.every differs from the run that is resumed"
+# What does nothing is refused of a run that begins, and told of one that goes on: it may not drop it.
+rm -rf "$work/moving/checkpoints"/{step-000004,newest,best}
+idle=(train --config $tiny "${short[@]}" --set train.updates=2 --set kl.coef=1 --set reference.every=2)
+expect_status 1 "$regard" "${idle[@]}" --run "$work/idle" --resume=auto
+expect_line "reference.every: 2 does nothing within train.updates: 2"
+expect_status 0 "$regard" "${idle[@]}" --run "$work/moving" --resume
+expect_said "warning: reference.every: 2 does nothing within train.updates: 2" "the run that goes on keeps it"
 
 # With adapters, new and given.
 adapters=(--set adapter.rank=2 --set policy.lr=1e-2 --set reference.every=2 --set kl.coef=1)

@@ -4,6 +4,7 @@
 #include "mpi/run.h"
 #include "mpi/signals.h"
 #include "mpi/transport.h"
+#include "src/base/file.h"
 #include "src/base/log.h"
 #include "src/base/version.h"
 #include "tools/regard/command.h"
@@ -18,13 +19,31 @@ static bool launched(void)
     return getenv("PMIX_RANK") || getenv("OMPI_COMM_WORLD_RANK") || getenv("PMI_RANK");
 }
 
+/* Whether a run is there to go on with: its keys stay as they are, and so do those among them that
+ * do nothing. */
+static bool goes_on(const struct command *command)
+{
+    char checkpoints[1200];
+    snprintf(checkpoints, sizeof checkpoints, "%s/checkpoints", command->run ? command->run : "");
+    return command->resume && directory_exists(checkpoints);
+}
+
+static void unused_warn(const struct config *config)
+{
+    status s = config_check_unused(config);
+    if (s) log_line(LOG_WARNING, "%s; the run that goes on keeps it", status_message(s));
+    status_free(s);
+}
+
 static status ranks_run(struct command *command, enum config_scope scope,
                         status (*run)(struct world *, const struct run_options *))
 {
     static struct run_options options;
     /* From here on a signal asks to stop; before, it kills. */
     TRY(signals_install());
-    status s = command->refused ? command->refused : config_check(&command->config, scope);
+    const bool kept = scope == CONFIG_TRAIN && goes_on(command);
+    status s = command->refused ? command->refused
+                                : config_check(&command->config, kept ? CONFIG_RESUME : scope);
     if (s && !launched()) return s;
     options.config = command->config;
     options.changes = command->changes;
@@ -44,6 +63,7 @@ static status ranks_run(struct command *command, enum config_scope scope,
     if (!s) s = agree_on_settings(world, &options, scope == CONFIG_SFT ? "sft" : "train");
     if (!s) s = model_paths_resolve(world, &options);
     if (!s) s = world_roles(world, options.config.roles.learners, options.config.watchdog.seconds);
+    if (!s && kept && world->rank == 0) unused_warn(&options.config);
     if (!s) s = run(world, &options);
     /* The same error everywhere, unless the world is broken: rank 0 speaks for all, and before
      * MPI_Finalize lets any of them go, since mpirun stops listening when the first one has failed.

@@ -1,4 +1,4 @@
-/* Keys of one source of reward that would do nothing beside others; see config_check.h. */
+/* Keys that would do nothing beside others; see config_check_unused in config.h. */
 #include "src/base/config_check.h"
 #include "src/base/config_keys.h"
 
@@ -86,8 +86,18 @@ static status check_filter(const struct config *config)
          source);
 }
 
-status config_check_reward(const struct config *config)
+static status check_reference(const struct config *config)
+{
+    if (config->reference.every == 0 || config->reference.every < config->train.updates)
+        return NULL;
+    FAIL(STATUS_INPUT,
+         "reference.every: %lld does nothing within train.updates: %lld; lower it, or leave it out",
+         (long long)config->reference.every, (long long)config->train.updates);
+}
+
+status config_check_unused(const struct config *config)
 {
     TRY(check_attention(config));
-    return check_filter(config);
+    TRY(check_filter(config));
+    return check_reference(config);
 }
