@@ -95,9 +95,33 @@ static status check_reference(const struct config *config)
          (long long)config->reference.every, (long long)config->train.updates);
 }
 
+static status check_audit(const struct config *config)
+{
+    struct config defaults;
+    config_defaults(&defaults);
+    const char *key = config->audit.judge != defaults.audit.judge     ? "audit.judge"
+                      : config->audit.action != defaults.audit.action ? "audit.action"
+                                                                      : NULL;
+    if (config->audit.every == 0 && key)
+        FAIL(STATUS_INPUT,
+             "%s does nothing without audit.every, the updates between audits; give that, or leave "
+             "it out",
+             key);
+    if (config->audit.every > config->train.updates)
+        FAIL(STATUS_INPUT,
+             "audit.every: %lld does nothing within train.updates: %lld; lower it, or leave it out",
+             (long long)config->audit.every, (long long)config->train.updates);
+    if (config->audit.every > 0 && config->audit.judge == SOURCE_CONSTANT)
+        FAIL(STATUS_INPUT,
+             "audit.judge: constant says the same of every reply, so that no audit can alarm; name "
+             "a source that knows what a good reply is, like verifier, gold or command");
+    return NULL;
+}
+
 status config_check_unused(const struct config *config)
 {
     TRY(check_attention(config));
     TRY(check_filter(config));
-    return check_reference(config);
+    TRY(check_reference(config));
+    return check_audit(config);
 }

@@ -202,6 +202,8 @@ static void contradictions_are_refused(void **unused)
         {"reward.sources=verifier", "reward.beta=0.7"},
         {"advantage=group", "group.filter=true"},
         {"reference.every=200"},
+        {"audit.judge=gold"},
+        {"audit.every=201"},
     };
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
         struct config config = good;

@@ -92,6 +92,11 @@ on_ranks "more learners than two ranks" 2 '.*roles.learners: 4 .* at most the 2 
 on_ranks "a bad line, on two ranks" 2 '.*absent.jsonl: No such file' train --config "$tiny" \
     --set data.train=absent.jsonl --run r
 set_to "an audit of too few" 'audit.every x rollout.dialogues is 4' audit.every=1
+set_to "a judge without audits" 'audit.judge does nothing without audit.every' audit.judge=gold
+set_to "an end by no audit" 'audit.action does nothing without audit.every' audit.action=stop
+set_to "an audit after the end" 'audit.every: 21 does nothing within train.updates: 20' audit.every=21
+refuses "an audit by a constant" 1 'audit.judge: constant says the same of every reply' train --config "$tiny" \
+    --set audit.every=5 --set audit.judge=constant --run r
 refuses "an audit by attention" 1 'audit.judge: attention is no judge' train --config "$tiny" \
     --set audit.every=5 --set audit.judge=attention --run r
 refuses "an audit by a command of nobody" 1 'audit.judge has command, which needs reward.command' train \
