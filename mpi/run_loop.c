@@ -165,7 +165,8 @@ static status round_run(struct run *run, const struct run_kind *kind, int64_t st
     TRY(audit(run, kind, done, &against));
     if (saved) TRY(kind->save(run, done));
     if (kind->evaluates(run, done)) TRY(evaluation(run, kind, done, saved));
-    TRY(stop_agree(run, kind, done, against, stop));
+    /* After the last update there is nothing to end. */
+    TRY(stop_agree(run, kind, done, against && done < run->updates, stop));
     return *stop && !saved ? kind->save(run, done) : NULL;
 }
 

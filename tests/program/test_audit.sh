@@ -32,6 +32,10 @@ expect_said "no longer stands for format" "ended by audit.action: stop, after a 
 [ "$(basename "$(newest "$work/stop")")" = step-000008 ] || fail "stopped at $(newest "$work/stop")"
 expect_status 0 "$regard" train "${part[@]}" --set train.updates=12 --run "$work/stop" --resume
 
+# An alarm after the last update ends nothing.
+expect_status 0 "$regard" train "${part[@]}" --set audit.action=stop --run "$work/last"
+expect_said "no longer stands for format"
+
 # A reward that is the judge: no word.
 expect_status 0 "$regard" train "${short[@]}" --set reward.sources=format --run "$work/same"
 [ "$(audits "$work/same" | grep -c '"audit_alarm":0.0')" = 2 ] || fail "a reward that is the judge alarms"
