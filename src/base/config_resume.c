@@ -1,7 +1,9 @@
 /* What a resumed run may have otherwise than the run before it: the table's column `resume`. */
 #include "src/base/config_keys.h"
 #include "src/base/data_name.h"
+#include "src/base/memory.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 bool config_value_equal(const struct config *a, const struct config *b,
@@ -94,33 +96,41 @@ static bool may_differ(const struct config *before, const struct config *now,
     }
 }
 
+/* As YAML; what is longer than there is room for ends in "...". */
+static void value_text(const struct config *config, const struct config_key *key, char out[64])
+{
+    char *text;
+    size_t size, end = 60;
+    FILE *stream = memory_stream(&text, &size);
+    config_value_print(config, key, stream);
+    memory_stream_close(stream);
+    if (size > 63)
+        while (end && ((unsigned char)text[end] & 0xc0) == 0x80) end--; /* no part of a letter */
+    snprintf(out, 64, "%.*s%s", (int)(size > 63 ? end : size), text, size > 63 ? "..." : "");
+    free(text);
+}
+
 status config_resume_check(const struct config *before, const struct config *now,
                            const struct config_changes *changes)
 {
     for (int i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
         if (config_value_equal(before, now, key) || may_differ(before, now, key)) continue;
+        char was[64], is[64];
+        value_text(before, key, was);
+        value_text(now, key, is);
         if (!may_be_changed(key))
             FAIL(STATUS_INPUT,
-                 "key %s differs from the run that is resumed; set it back or start a new --run",
-                 key->name);
+                 "key %s differs from the run that is resumed, where it was %s, not %s; set it "
+                 "back or start a new --run",
+                 key->name, was, is);
         if (!asked_for(changes, key))
             FAIL(STATUS_INPUT,
-                 "key %s differs from the run that is resumed; set it back, or ask for it: "
-                 "--change %s=VALUE",
-                 key->name, key->name);
+                 "key %s differs from the run that is resumed, where it was %s, not %s; set it "
+                 "back, or ask for it: --change %s=VALUE",
+                 key->name, was, is, key->name);
     }
     return NULL;
-}
-
-static void value_text(const struct config *config, const struct config_key *key, char out[64])
-{
-    FILE *stream = fmemopen(out, 64, "w");
-    out[0] = 0;
-    if (!stream) return;
-    config_value_print(config, key, stream);
-    fclose(stream);
-    out[63] = 0;
 }
 
 bool config_changed(const struct config *before, const struct config *now,

@@ -358,8 +358,15 @@ static void a_learning_rate_changes_on_resume_when_it_is_asked_for(void **unused
     now = config;
     assert_null(config_set(&now, "policy.lr=0.5"));
     expect_error(config_resume_check(&config, &now, &changes),
-                 "key policy.lr differs from the run that is resumed; set it back, or ask for it: "
-                 "--change policy.lr=VALUE");
+                 "key policy.lr differs from the run that is resumed, where it was 2.0e-05, not "
+                 "0.5; set it back, or ask for it: --change policy.lr=VALUE");
+    struct config other = config;
+    assert_null(config_set(&other,
+                           "reward.format="
+                           "01234567890123456789012345678901234567890123456789012345678901"));
+    expect_error(config_resume_check(&other, &config, &changes),
+                 "where it was "
+                 "\"01234567890123456789012345678901234567890123456789012345678..., not \"\"; set");
     assert_null(config_change(&now, &changes, "policy.lr=0.25"));
     assert_null(config_change(&now, &changes, "policy.schedule=cosine"));
     assert_null(config_change(&now, &changes, "kl.coef=0.2")); /* as it was */
