@@ -48,6 +48,10 @@ expect_status 0 "$regard" train "${settings[@]}" --run "$work/run"
 expect_status 0 run/mpirun -np 3 "$regard" train "${settings[@]}" --set roles.learners=2 --run "$work/ranks"
 expect_equal_metrics "$work/run/metrics.jsonl" "$work/ranks/metrics.jsonl"
 
+# a run whose checkpoints have no hash of its fit, as none had once (of standard input there is none), goes on
+expect_status 0 "$regard" train "${settings[@]}" --set 'reward.fit="-"' --run "$work/older" <"$work/null/fit.json"
+expect_status 0 "$regard" train "${settings[@]}" --set train.updates=3 --run "$work/older" --resume
+
 # replies that somebody labelled are read, not sampled.  Here the label is their mean log-probability,
 # from the tokens that were sampled: the source logprob is it.
 for i in $(seq 12); do
