@@ -122,6 +122,10 @@ expect_line "verifier-1 was made with other settings"
 expect_same "after refusals" "$before" "$(sha256sum "$work/asked" "$out/sources-tiny.md")"
 expect_status 0 tools/experiments latency --out "$out" --arms -
 grep -q 'not run' "$out/latency-tiny.md" || fail "latency does not say that it was not run"
+for what in generate decode; do echo other >"$out/latency-tiny/$what.json"; done
+echo other >"$out/latency-tiny/settings"
+expect_status 1 tools/experiments latency --out "$out"
+expect_line "latency-tiny was made with other settings"
 
 # lines with slots are held out too; fewer than asked are refused
 mkdir -p "$work/slots/dialogues-tiny"

@@ -271,7 +271,7 @@ def table(name, out, size, updates, rows_path, seeds, *corpora):
 
 def latency(out, size):
     def file(what):
-        path = os.path.join(out, f"latency-{size}-{what}.json")
+        path = os.path.join(out, f"latency-{size}", f"{what}.json")
         if not os.path.exists(path):
             return None
         with open(path, encoding="utf-8") as source:
