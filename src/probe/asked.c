@@ -125,6 +125,7 @@ status asked_make(const struct probe_settings *settings, const struct language *
         status s = history_walk(&language->history, &data->dialogues[a.visiting], turn_add, &a);
         if (s) return status_context(s, "%s", data->path);
     }
+    if (labelled) out->left_out = data->count - a.visiting;
     if (out->count == 0)
         FAIL(STATUS_INPUT, "%s: no assistant turn to probe%s", data->path,
              out->overlong ? ": every prompt exceeds history.max_tokens" : "");

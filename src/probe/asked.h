@@ -16,6 +16,7 @@ struct asked {
     int64_t *first;    /* [count + 1] replies to each */
     int64_t count, dialogues;
     int64_t overlong; /* turns left out: their prompt alone exceeds history.max_tokens */
+    int64_t left_out; /* labelled histories beyond settings->histories */
     /* Of labelled replies, [first[count]]; NULL: replies are to be sampled. */
     struct given_reply *given; /* tokens owned */
     const struct labelled_reply **labelled;

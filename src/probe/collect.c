@@ -125,6 +125,7 @@ static void room_make(struct collecting *a)
     memcpy(out->replies.dialogue, a->asked.dialogue, (size_t)histories * sizeof *a->asked.dialogue);
     out->dialogues = a->asked.dialogues;
     out->overlong = a->asked.overlong;
+    out->left_out = a->asked.left_out;
     out->labelled = a->asked.labelled != NULL;
     for (int f = 0; f < 3; f++)
         a->coverage[f] = probe_column_add(out, coverage_names[f], PROBE_FORM, true);

@@ -39,6 +39,7 @@ struct probe_data {
     double distinct;         /* different replies of a history, mean */
     double reply_length, end_rate;
     int64_t overlong; /* turns left out: their prompt alone exceeds history.max_tokens */
+    int64_t left_out; /* labelled histories beyond probe.histories */
     bool labelled;    /* the replies were there: the only metric is their label */
 };
 

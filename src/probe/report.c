@@ -282,6 +282,7 @@ json_t *probe_report(const struct probe_data *data, const struct probe_settings 
     json_object_set_new(report, "candidates", candidates_make(&m.replies));
     json_object_set_new(report, "temperature", json_real(settings->sampling.temperature));
     json_object_set_new(report, "overlong", json_integer(data->overlong));
+    json_object_set_new(report, "left_out", json_integer(data->left_out));
     number_set(report, "reply_length", data->reply_length);
     number_set(report, "end_rate", data->end_rate);
     number_set(report, "distinct_replies", data->distinct);

@@ -183,6 +183,12 @@ json_t *probe_words(const json_t *report)
     const json_t *row, *metric;
     size_t i;
     char names[4096];
+    const long long left_out = (long long)json_integer_value(json_object_get(report, "left_out"));
+    if (left_out)
+        say(list,
+            "Labelled histories left out: %lld, those beyond the first %lld (probe.histories=0 "
+            "takes all).",
+            left_out, (long long)json_integer_value(json_object_get(report, "histories")));
     json_array_foreach(json_object_get(report, "metrics"), i, metric)
     {
         if (!is(metric, "name", text_of(report, "target"))) continue;

@@ -76,7 +76,8 @@ sed -E 's/.*"messages":(\[[^]]*\]),"reply":("([^"\\]|\\.)*").*/\1 \2/' "$work/ma
         else printf ","
         printf "{\"content\":%s,\"es\":%d}", text, e; last = substr($0, 1, at) } END { print "]}" }' >"$work/lists.jsonl"
 [ "$(wc -l <"$work/lists.jsonl")" = 12 ] || fail "the test's own file: $(head -c 300 "$work/lists.jsonl")"
-expect_status 0 "$regard" probe --config $tiny --model "$model" --out "$work/lists" --data "$work/lists.jsonl" --fit es
+expect_status 0 "$regard" probe --config $tiny --model "$model" --out "$work/lists" --data "$work/lists.jsonl" --fit es --set probe.histories=11
+grep -qF 'Labelled histories left out: 1, those beyond the first 11' "$work/out" || fail "a history left out unsaid"
 grep -q '5 labelled replies each' "$work/out" || fail "$(head -1 "$work/out")"
 expect_status 1 "${read[@]/labelled/bad}" --data "$work/labelled.jsonl" --fit mark
 expect_line 'no reply has a number "mark"'
