@@ -238,6 +238,9 @@ status labelled_read(const char *path, const char *field, struct labelled **out)
              "--fit %s: %s has no labelled replies; a fit is to rouge_l, chrf, slots or verifier "
              "there",
              field, path);
+    if (strlen(field) >= sizeof(*out)->field)
+        FAIL(STATUS_INPUT, "--fit %s: a field's name has at most %zu bytes", field,
+             sizeof(*out)->field - 1);
     TRY(file_read(path, &text, &size));
     struct reader reader = {.labelled = memory_allocate(sizeof *reader.labelled)};
     struct labelled *l = reader.labelled;

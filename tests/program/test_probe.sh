@@ -81,6 +81,9 @@ grep -qF 'Labelled histories left out: 1, those beyond the first 11' "$work/out"
 grep -q '5 labelled replies each' "$work/out" || fail "$(head -1 "$work/out")"
 expect_status 1 "${read[@]/labelled/bad}" --data "$work/labelled.jsonl" --fit mark
 expect_line 'no reply has a number "mark"'
+long=$(printf 'x%.0s' {1..64})
+expect_status 1 "${read[@]/labelled/bad}" --data "$work/labelled.jsonl" --fit "$long"
+expect_line "--fit $long: a field's name has at most 63 bytes"
 sed '3s/"score":[^,]*,//' "$work/labelled.jsonl" >"$work/gap.jsonl"
 expect_status 1 "${read[@]/labelled/bad}" --data "$work/gap.jsonl" --fit score
 expect_line 'gap.jsonl:3: no "score"'
