@@ -4,39 +4,13 @@
 #include "src/base/file.h"
 #include "src/base/memory.h"
 #include "src/data/fields.h"
+#include "src/data/foreign_format.h"
+#include "src/data/jsonl.h"
 #include "src/text/role.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-/* Pairs of a prompt and its answer, by the names of their keys; `more` goes below the prompt. */
-static const struct pair {
-    const char *format, *prompt, *more, *reply;
-} pairs[] = {
-    {"prompt and completion", "prompt", NULL, "completion"},
-    {"prompt and response", "prompt", NULL, "response"},
-    {"instruction and output (Alpaca)", "instruction", "input", "output"},
-    {"instruction and response (Dolly)", "instruction", "context", "response"},
-    {"question and answer", "question", NULL, "answer"},
-};
-
-static const struct pair *pair_of(const json_t *line)
-{
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-        if (json_object_get(line, pairs[i].prompt) && json_object_get(line, pairs[i].reply))
-            return &pairs[i];
-    return NULL;
-}
-
-const char *foreign_format(const json_t *line)
-{
-    if (!json_is_object(line) || json_object_get(line, "messages")) return NULL;
-    if (json_is_array(json_object_get(line, "conversations"))) return "ShareGPT (conversations)";
-    if (json_is_array(json_object_get(line, "conversation"))) return "ShareGPT (conversation)";
-    const struct pair *pair = pair_of(line);
-    return pair ? pair->format : NULL;
-}
 
 enum speaker { USER, ASSISTANT, SYSTEM, OTHER };
 
@@ -59,7 +33,9 @@ struct talk {
     int64_t count;
     char *system;
     bool shortened;
-    char why[256]; /* it cannot be used; empty: it can */
+    const json_t *judged; /* the line of messages, where it has fields that say what is right */
+    int64_t unlike;       /* from 1: its first message that is none of ours; 0: each is */
+    char why[256];        /* it cannot be used; empty: it can */
 };
 
 static void text_join(char **text, const char *more)
@@ -124,13 +100,20 @@ static const json_t *either(const json_t *object, const char *first, const char 
     return member ? member : json_object_get(object, second);
 }
 
+static enum speaker message_speaker(const json_t *message)
+{
+    const char *name = json_string_value(either(message, "role", "from"));
+    return name ? speaker_of(name) : OTHER;
+}
+
 static void messages_add(struct talk *talk, const json_t *messages)
 {
     for (size_t i = 0; i < json_array_size(messages); i++) {
+        const int64_t before = talk->count;
         const json_t *message = json_array_get(messages, i);
         const char *name = json_string_value(either(message, "role", "from"));
         const json_t *content = either(message, "content", "value");
-        const enum speaker speaker = name ? speaker_of(name) : OTHER;
+        const enum speaker speaker = message_speaker(message);
         if (speaker == OTHER)
             snprintf(talk->why, sizeof talk->why, "message %zu is by \"%.60s\"", i + 1,
                      name ? name : "nobody");
@@ -138,6 +121,8 @@ static void messages_add(struct talk *talk, const json_t *messages)
             snprintf(talk->why, sizeof talk->why, "message %zu has no content", i + 1);
         else
             content_add(talk, speaker, content);
+        if (talk->count == before && !(i == 0 && speaker == SYSTEM) && !talk->unlike)
+            talk->unlike = (int64_t)i + 1;
     }
 }
 
@@ -150,14 +135,16 @@ static void side_add(struct talk *talk, enum speaker speaker, const json_t *side
         content_add(talk, speaker, side);
 }
 
-/* A field that says what a right answer is (fields.h), which a line of messages alone would lose;
- * NULL: there is none. */
+/* Fields that say what a right answer is (fields.h). */
+static const char *const judging_names[] = {"given", "answer", "verify", "reject"};
+enum { JUDGING_NAMES = sizeof judging_names / sizeof *judging_names };
+
+/* The first of them that the line has, or slots of a message; NULL: there is none. */
 static const char *judging_field(const json_t *line)
 {
-    static const char *const names[] = {"answer", "verify", "reject", "given"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const json_t *value = json_object_get(line, names[i]);
-        if (value && !json_is_null(value)) return names[i];
+    for (size_t i = 0; i < JUDGING_NAMES; i++) {
+        const json_t *value = json_object_get(line, judging_names[i]);
+        if (value && !json_is_null(value)) return judging_names[i];
     }
     const json_t *messages = json_object_get(line, "messages");
     for (size_t i = 0; i < json_array_size(messages); i++) {
@@ -170,14 +157,7 @@ static const char *judging_field(const json_t *line)
 static void talk_read(struct talk *talk, const json_t *line)
 {
     const json_t *messages = json_object_get(line, "messages");
-    const char *field = messages ? judging_field(line) : NULL;
-    if (field) {
-        snprintf(talk->why, sizeof talk->why,
-                 "it has \"%s\", which would be lost; sft, train and eval read such lines as they "
-                 "are",
-                 field);
-        return;
-    }
+    if (messages && judging_field(line)) talk->judged = line;
     if (!messages) messages = either(line, "conversations", "conversation");
     if (json_is_array(messages)) {
         const char *system = json_string_value(either(line, "system", "system_prompt"));
@@ -191,11 +171,18 @@ static void talk_read(struct talk *talk, const json_t *line)
                  "are");
         return;
     }
-    const struct pair *pair = pair_of(line);
+    const struct foreign_pair *pair = foreign_pair(line);
     side_add(talk, USER, json_object_get(line, pair->prompt));
     const json_t *more = pair->more ? json_object_get(line, pair->more) : NULL;
     if (more) side_add(talk, USER, more);
     side_add(talk, ASSISTANT, json_object_get(line, pair->reply));
+}
+
+/* Whether a line of messages begins with the system's. */
+static bool has_system(const json_t *line)
+{
+    const json_t *first = json_array_get(json_object_get(line, "messages"), 0);
+    return first && message_speaker(first) == SYSTEM;
 }
 
 static void talk_close(struct talk *talk, bool keep_system)
@@ -203,9 +190,16 @@ static void talk_close(struct talk *talk, bool keep_system)
     if (!talk->why[0] && talk->count % 2) {
         free(talk->texts[--talk->count]);
         talk->shortened = true;
+        if (!talk->unlike) talk->unlike = talk->count + 1 + has_system(talk->judged);
     }
     if (!talk->why[0] && !talk->count)
         snprintf(talk->why, sizeof talk->why, "no user's turn with an answer to it");
+    if (!talk->why[0] && talk->judged && talk->unlike)
+        snprintf(
+            talk->why, sizeof talk->why,
+            "it has \"%s\", which is said of messages as they stand, and its message %lld would "
+            "be joined to another or left out",
+            judging_field(talk->judged), (long long)talk->unlike);
     if (talk->system && talk->count && !keep_system) {
         text_join(&talk->system, talk->texts[0]);
         free(talk->texts[0]);
@@ -214,10 +208,39 @@ static void talk_close(struct talk *talk, bool keep_system)
     }
 }
 
-static void message_write(FILE *out, const char *before, enum dialogue_role role, const char *text)
+static void value_write(FILE *out, const char *name, const json_t *value)
+{
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(17));
+    if (text) fprintf(out, "\"%s\":%s", name, text);
+    free(text);
+}
+
+/* The fields of a judged line; `given` counts our messages, among which the system's may be or not.
+ */
+static void judging_write(const struct talk *talk, FILE *out)
+{
+    const int moved = (talk->system != NULL) - has_system(talk->judged);
+    for (size_t i = 0; i < JUDGING_NAMES; i++) {
+        json_t *value = json_object_get(talk->judged, judging_names[i]);
+        if (!value || json_is_null(value)) continue;
+        const bool shift = i == 0 && json_integer_value(value) > 0;
+        json_t *own = shift ? json_integer(json_integer_value(value) + moved) : json_incref(value);
+        value_write(out, judging_names[i], own);
+        fputc(',', out);
+        json_decref(own);
+    }
+}
+
+/* slots: NULL, or the message's. */
+static void message_write(FILE *out, const char *before, enum dialogue_role role, const char *text,
+                          const json_t *slots)
 {
     fprintf(out, "%s{\"role\":\"%s\",\"content\":", before, role_name(role));
     json_write_text(out, text);
+    if (slots && !json_is_null(slots)) {
+        fputc(',', out);
+        value_write(out, "slots", slots);
+    }
     fputc('}', out);
 }
 
@@ -229,12 +252,16 @@ static void talk_write(const struct talk *talk, const json_t *id, FILE *out)
         if (text) fprintf(out, "\"id\":%s,", text);
         free(text);
     }
+    if (talk->judged) judging_write(talk, out);
     fputs("\"messages\":[", out);
-    if (talk->system) message_write(out, "", ROLE_SYSTEM, talk->system);
+    const json_t *messages = json_object_get(talk->judged, "messages");
+    const size_t first = has_system(talk->judged);
+    if (talk->system) message_write(out, "", ROLE_SYSTEM, talk->system, NULL);
     for (int64_t i = 0; i < talk->count; i++)
         message_write(out, i || talk->system ? "," : "", i % 2 ? ROLE_ASSISTANT : ROLE_USER,
-                      talk->texts[i]);
-    fputs("]}\n", out);
+                      talk->texts[i],
+                      json_object_get(json_array_get(messages, (size_t)i + first), "slots"));
+    fputs("]}", out);
 }
 
 /* Where dialogues go. */
@@ -243,6 +270,25 @@ struct importer {
     FILE *out;
     struct import_counts *counts;
 };
+
+/* Writes the dialogue, if our reader takes it. */
+static status talk_write_checked(const struct talk *talk, const json_t *id, const char *where,
+                                 FILE *out)
+{
+    struct dialogue dialogue;
+    char *text;
+    size_t size;
+    FILE *stream = memory_stream(&text, &size);
+    talk_write(talk, id, stream);
+    memory_stream_close(stream);
+    status s = dialogue_parse(text, size, where, DATASET_TRAIN, &dialogue);
+    if (!s) {
+        dialogue_clear(&dialogue);
+        fprintf(out, "%s\n", text);
+    }
+    free(text);
+    return s;
+}
 
 static status dialogue_import(const json_t *line, const char *where,
                               const struct importer *importer)
@@ -258,12 +304,15 @@ static status dialogue_import(const json_t *line, const char *where,
     struct talk talk = {.count = 0};
     talk_read(&talk, line);
     talk_close(&talk, importer->keep_system);
-    if (talk.why[0]) {
+    status s = talk.why[0]
+                   ? ERROR(STATUS_INPUT, "%s: %s", where, talk.why)
+                   : talk_write_checked(&talk, json_object_get(line, "id"), where, importer->out);
+    if (s) {
         if (!counts->left_out++)
-            snprintf(counts->first_left_out, sizeof counts->first_left_out, "%s: %s", where,
-                     talk.why);
+            snprintf(counts->first_left_out, sizeof counts->first_left_out, "%s",
+                     status_message(s));
+        status_free(s);
     } else {
-        talk_write(&talk, json_object_get(line, "id"), importer->out);
         counts->written++;
         counts->shortened += talk.shortened;
     }

@@ -8,14 +8,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* The format of a line that is not ours: "ShareGPT (conversations)"; NULL: none that we know. */
-const char *foreign_format(const json_t *line);
-
 struct import_counts {
     int64_t read, written;
     int64_t shortened; /* written without an assistant's opening or a user's last words */
     int64_t left_out;  /* without a user's and an assistant's turn, with other roles, or with fields
-                        * that say what is right, which would be lost */
+                        * that say what is right of messages that change or are wrong */
     char first_left_out[1400]; /* "FILE:LINE: why" of the first */
 };
 
@@ -23,7 +20,8 @@ struct import_counts {
  * messages with a system role; each dialogue becomes a line of "messages" with the turns of user
  * and assistant in turn, the user's first and the assistant's last.  What the system says goes
  * before the user's first words, with keep_system it is a message of its own; messages in a row by
- * the same side become one; each by a line break.  path -: standard input. */
+ * the same side become one; each by a line break.  Of lines of messages that stay as many, but for
+ * the system's, answer, verify, reject, given and slots are kept.  path -: standard input. */
 status dialogues_import(const char *path, bool keep_system, FILE *out,
                         struct import_counts *counts);
 

@@ -4,7 +4,7 @@
 #include "src/base/json.h"
 #include "src/base/memory.h"
 #include "src/data/fields.h"
-#include "src/data/foreign.h"
+#include "src/data/foreign_format.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -104,36 +104,66 @@ static void what_cannot_be_a_dialogue_is_left_out_and_counted(void **unused)
     free(made);
 }
 
-/* One line each, left out for the field it has. */
-static void fields_that_say_what_is_right_are_not_lost(void **unused)
+#define SAY(role, text) "{\"role\":\"" role "\",\"content\":\"" text "\"}"
+
+#define FOUR(first)                                                                                \
+    SAY("user", first) "," SAY("assistant", "b") "," SAY("user", "c") "," SAY("assistant", "d")
+
+/* Kept where every message stays one, but for the system's; else left out with the reason. */
+static void fields_that_say_what_is_right_are_kept_or_the_line_is_left_out(void **unused)
 {
     (void)unused;
     static const struct {
-        const char *before, *after, *field;
+        const char *fields, *messages;
+        bool keep_system;
+        const char *made, *why; /* one of the two */
     } table[] = {
-        {"\"answer\":7,", "}", "answer"},
-        {"\"verify\":\"slots\",", "}", "verify"},
-        {"\"reject\":[\"x\"],", "}", "reject"},
-        {"\"given\":2,", "}", "given"},
-        {"", ",\"slots\":[\"b\"]}", "slots"},
-        {"\"answer\":null,\"source\":\"kept beside\",", "}", NULL},
+        {"\"answer\":7,\"verify\":\"exact\",\"reject\":[\"x\"],\"other\":1,",
+         SAY("user", "a") "," SAY("assistant", "b"), false,
+         "{\"answer\":7,\"verify\":\"exact\",\"reject\":[\"x\"],\"messages\":[" SAY(
+             "user", "a") "," SAY("assistant", "b") "]}\n",
+         NULL},
+        {"\"answer\":null,\"other\":1,", SAY("user", "a") "," SAY("assistant", "b"), false,
+         LINE("a", "b"), NULL},
+        {"",
+         SAY("system", "s") "," SAY("user", "a") ",{\"role\":\"assistant\",\"content\":\"b\","
+                                                 "\"slots\":[\"b\"]}",
+         false,
+         "{\"messages\":[" SAY("user", "s\\na") ",{\"role\":\"assistant\",\"content\":\"b\","
+                                                "\"slots\":[\"b\"]}]}\n",
+         NULL},
+        {"\"given\":3,", SAY("system", "s") "," FOUR("a"), false,
+         "{\"given\":2,\"messages\":[" FOUR("s\\na") "]}\n", NULL},
+        {"\"given\":2,\"system\":\"s\",", FOUR("a"), true,
+         "{\"given\":3,\"messages\":[" SAY("system", "s") "," FOUR("a") "]}\n", NULL},
+        {"\"answer\":7,", SAY("user", "a") "," SAY("user", "c") "," SAY("assistant", "b"), false,
+         NULL, ":2: it has \"answer\", which is said of messages as they stand, and its message 2"},
+        {"\"given\":1,", SAY("assistant", "a") "," SAY("user", "c") "," SAY("assistant", "b"),
+         false, NULL,
+         "it has \"given\", which is said of messages as they stand, and its message 1"},
+        {"\"reject\":[\"x\"],",
+         SAY("system", "s") "," SAY("user", "a") "," SAY("assistant", "b") "," SAY("user", "c"),
+         false, NULL,
+         "it has \"reject\", which is said of messages as they stand, and its message 4"},
+        {"\"answer\":{},", SAY("user", "a") "," SAY("assistant", "b"), false, NULL,
+         ":2: \"answer\" must be text or a number"},
+        {"\"verify\":\"exact\",", SAY("user", "a") "," SAY("assistant", "b"), false, NULL,
+         ":2: \"verify\" is exact, but there is no \"answer\""},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct import_counts counts;
-        char text[512], why[64];
+        char text[512];
         status s;
-        snprintf(text, sizeof text,
-                 LINE("a", "b") "{%s\"messages\":[{\"role\":\"user\",\"content\":\"a\"},"
-                                "{\"role\":\"assistant\",\"content\":\"b\"%s]}\n",
-                 table[i].before, table[i].after);
-        free(import_text(text, false, &counts, &s));
+        snprintf(text, sizeof text, LINE("x", "y") "{%s\"messages\":[%s]}\n", table[i].fields,
+                 table[i].messages);
+        char *made = import_text(text, table[i].keep_system, &counts, &s);
         assert_null(s);
-        assert_int_equal(counts.left_out, table[i].field != NULL);
-        assert_int_equal(counts.written, 2 - counts.left_out);
-        if (!table[i].field) continue;
-        snprintf(why, sizeof why, ":2: it has \"%s\", which would be lost", table[i].field);
-        if (!strstr(counts.first_left_out, why))
-            fail_msg("\"%s\" does not say \"%s\"", counts.first_left_out, why);
+        assert_int_equal(counts.written, table[i].made ? 2 : 1);
+        assert_int_equal(counts.left_out, table[i].made == NULL);
+        assert_string_equal(made + strlen(LINE("x", "y")), table[i].made ? table[i].made : "");
+        if (table[i].why && !strstr(counts.first_left_out, table[i].why))
+            fail_msg("\"%s\" does not say \"%s\"", counts.first_left_out, table[i].why);
+        free(made);
     }
 }
 
@@ -210,7 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_format_becomes_a_line_of_messages),
         cmocka_unit_test(what_cannot_be_a_dialogue_is_left_out_and_counted),
-        cmocka_unit_test(fields_that_say_what_is_right_are_not_lost),
+        cmocka_unit_test(fields_that_say_what_is_right_are_kept_or_the_line_is_left_out),
         cmocka_unit_test(a_file_without_a_dialogue_is_an_error_with_its_line),
         cmocka_unit_test(a_system_message_is_kept_when_that_is_asked_for),
         cmocka_unit_test(readers_of_messages_name_the_conversion),

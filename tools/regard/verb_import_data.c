@@ -22,9 +22,11 @@ const char import_data_formats[] =
     "of\n"
     "its own, for models with a chat format.  An assistant's opening and a user's last words are "
     "cut\n"
-    "off; dialogues with other roles (tools), and lines with \"answer\", \"verify\", \"reject\", "
-    "\"given\"\n"
-    "or \"slots\", which would be lost, are left out, and counted.\n"
+    "off; dialogues with other roles (tools) are left out, and counted.  \"answer\", \"verify\", "
+    "\"reject\",\n"
+    "\"given\" and \"slots\" of messages are kept; where messages would be joined or cut off, such "
+    "lines are\n"
+    "left out.\n"
     "The name of a set that is made (story:SEED:COUNT, see --data) in place of FILE writes its "
     "lines.\n";
 
