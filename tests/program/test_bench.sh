@@ -76,3 +76,5 @@ expect_status 2 "$regard" bench all --rounds 0
 expect_line "--rounds is a number from 1 to 64, not 0"
 expect_status 1 "$regard" bench turns "${tiny[@]}"
 expect_line "bench turns is of decoder-only models"
+expect_status 1 "$regard" bench generate "${tiny[@]}" --config configs/reasoning.yaml --set cot.history=reencode
+expect_line "bench measures whole replies" "; add --set task=dialogue"

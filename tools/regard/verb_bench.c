@@ -89,6 +89,9 @@ status verb_bench(struct command *command)
                : b.config.model.path[0] ? b.config.model.path
                                         : NULL;
     TRY(config_check(&b.config, CONFIG_INFERENCE));
+    if (b.config.task == TASK_REASONING)
+        FAIL(STATUS_INPUT, "bench measures whole replies, on random tokens, which have no blocks "
+                           "and no marker; add --set task=dialogue");
     TRY(queue_open(&b.config, 0, 1, &b.queue));
     json_t *out = json_object();
     status s = command->profile ? profile_begin(b.queue, &b.profile) : NULL;
