@@ -3,7 +3,7 @@
 #ifndef REGARD_ROLLOUT_MARKER_H
 #define REGARD_ROLLOUT_MARKER_H
 
-#include "src/rollout/settings.h"
+#include "src/rollout/cot_settings.h"
 #include "src/text/tokenizer.h"
 
 /* The tokens that hold the first and the last byte of the marker's text, spaces around it left out;

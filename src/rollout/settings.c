@@ -2,7 +2,7 @@
 #include "src/rollout/settings.h"
 
 #include "src/base/config.h"
-#include "src/text/tokenizer.h"
+#include "src/rollout/marker.h"
 
 #include <string.h>
 
@@ -53,20 +53,30 @@ struct rollout_settings rollout_settings_of(const struct config *config)
         .reward = reward_settings_of(config)};
 }
 
-static status marker_encode(struct cot_settings *cot, const struct tokenizer *tokenizer)
+/* The marker's tokens, which must read as the marker again: a vocabulary may have none for it. */
+static status marker_encode(struct cot_settings *cot)
 {
     struct token_list list = {0};
-    TRY(tokenizer_encode(tokenizer, cot->answer_marker, strlen(cot->answer_marker), &list));
+    struct marker_place place = {-1, -1};
+    const char *marker = cot->answer_marker;
+    status s = tokenizer_encode(cot->tokenizer, marker, strlen(marker), &list);
+    if (!s) s = marker_place(cot, list.ids, list.count, &place);
     const int64_t count = list.count;
-    cot->marker_count = count <= COT_MARKER_MAX ? count : 0;
-    if (cot->marker_count)
-        memcpy(cot->marker, list.ids, (size_t)cot->marker_count * sizeof *cot->marker);
+    if (!s && place.first < 0)
+        s = ERROR(
+            STATUS_INPUT,
+            "the tokenizer's vocabulary cannot write cot.answer_marker (\"#### \" unless one is "
+            "given); name a marker that it can, or train it on texts that have this one");
+    if (!s && cot->reason_tokens && count > COT_MARKER_MAX)
+        s = ERROR(STATUS_INPUT,
+                  "cot.answer_marker is %lld tokens; with cot.reason_tokens it may be 1 to %d",
+                  (long long)count, COT_MARKER_MAX);
+    if (!s && cot->reason_tokens) {
+        memcpy(cot->marker, list.ids, (size_t)count * sizeof *cot->marker);
+        cot->marker_count = count;
+    }
     token_list_free(&list);
-    if (!cot->marker_count)
-        FAIL(STATUS_INPUT,
-             "cot.answer_marker is %lld tokens; with cot.reason_tokens it may be 1 to %d",
-             (long long)count, COT_MARKER_MAX);
-    return NULL;
+    return s;
 }
 
 status cot_settings_fit(struct cot_settings *cot, const struct model_shape *shape,
@@ -79,7 +89,7 @@ status cot_settings_fit(struct cot_settings *cot, const struct model_shape *shap
     if (!tokenizer)
         FAIL(STATUS_INPUT, "task: reasoning needs a tokenizer; the model folder has none");
     cot->tokenizer = tokenizer;
-    return cot->reason_tokens ? marker_encode(cot, tokenizer) : NULL;
+    return marker_encode(cot);
 }
 
 status rollout_settings_fit(struct rollout_settings *settings, const struct config *config,
@@ -106,6 +116,7 @@ struct rollout_settings rollout_settings_of_user(const struct rollout_settings *
 }
 
 _Static_assert((int)LANGUAGE_TEXT_MAX == (int)CONFIG_TEXT_MAX &&
+                   (int)COT_TEXT_MAX == (int)CONFIG_TEXT_MAX &&
                    (int)LANGUAGE_PROMPT_MAX == (int)CONFIG_PROMPT_MAX,
                "texts of keys must fit");
 

@@ -5,27 +5,11 @@
 
 #include "src/model/shape.h"
 #include "src/reward/settings.h"
+#include "src/rollout/cot_settings.h"
 
 #include <stdbool.h>
 
-enum { LANGUAGE_TEXT_MAX = 1024, LANGUAGE_PROMPT_MAX = 16384, COT_MARKER_MAX = 64 };
-
-struct tokenizer;
-
-/* Reasoning in blocks (docs/reward.md, Chain of thought). */
-struct cot_settings {
-    int64_t block; /* tokens; 0: replies are not reasoning */
-    char answer_marker[LANGUAGE_TEXT_MAX];
-    double self_weight;
-    int block_form; /* enum cot_block_form */
-    bool reencode;  /* cot.history; tokenizer is set */
-    /* After so many tokens without the marker it is put into the reply, token by token; 0: never.
-     * What that takes is set by rollout_settings_fit. */
-    int64_t reason_tokens;
-    const struct tokenizer *tokenizer;
-    int32_t marker[COT_MARKER_MAX];
-    int64_t marker_count; /* 0: nothing is put anywhere */
-};
+enum { LANGUAGE_TEXT_MAX = 1024, LANGUAGE_PROMPT_MAX = 16384 };
 
 struct rollout_settings {
     int64_t seed;

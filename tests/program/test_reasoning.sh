@@ -145,3 +145,8 @@ refused 'cot.reason_tokens needs cot.history: joint' --set cot.history=reencode 
 refused 'attention.all_heads needs cot.history: joint' --set cot.history=reencode --set attention.all_heads=true
 refused 'sequence need cot.history: joint' --set cot.history=reencode --set ppo.loss=sequence
 refused 'random_salience draws no blocks' --set control=random_salience
+# A vocabulary that has no # cannot write the marker: nothing is put, or looked for, in its place.
+expect_status 0 "$regard" tokenizer train --data synthetic:1:100 --set tokenizer.vocabulary=100 --out "$work/words"
+for key in cot.reason_tokens=4 cot.history=reencode; do
+    refused 'vocabulary cannot write cot.answer_marker' --set $key --set "tokenizer.path=$work/words"
+done
