@@ -96,7 +96,15 @@ status rollout_settings_fit(struct rollout_settings *settings, const struct conf
                             const struct model_shape *shape, const struct tokenizer *tokenizer)
 {
     settings->exclude_first = config->attention.exclude_first && model_shape_is_causal(shape);
-    return cot_settings_fit(&settings->cot, shape, tokenizer);
+    const struct cot_settings *cot = &settings->cot;
+    TRY(cot_settings_fit(&settings->cot, shape, tokenizer));
+    const int64_t put = cot->reason_tokens + cot->marker_count, most = settings->max_new_tokens;
+    if (cot->marker_count && put >= most)
+        FAIL(STATUS_INPUT,
+             "an answer has no room: rollout.max_new_tokens (%lld) must be above cot.reason_tokens "
+             "and the marker's tokens (%lld + %lld)",
+             (long long)most, (long long)cot->reason_tokens, (long long)cot->marker_count);
+    return NULL;
 }
 
 int64_t rollout_longest_history(const struct rollout_settings *settings)

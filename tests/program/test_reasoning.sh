@@ -138,6 +138,7 @@ refused 'cot.lambda_final does nothing with advantage: group' --set advantage=gr
 refused 'cot.self_weight does nothing with a decoder-only model' "${causal[@]}" --set cot.self_weight=0.3
 refused 'turns.lambda does nothing in task: reasoning' --set turns.lambda=[1,2]
 refused 'eval.history: own does nothing in task: reasoning' --set eval.history=own
+refused "an answer has no room: rollout.max_new_tokens (12) must .* (7 + 5)" --set cot.reason_tokens=7
 refused 'cot.reason_tokens (12) must be below rollout.max_new_tokens (12)' --set cot.reason_tokens=12
 refused 'cot.history: reencode is for encoder-decoders' --set cot.history=reencode --set model.family=llama
 refused 'cot.self_weight does nothing with cot.history: reencode' --set cot.history=reencode --set cot.self_weight=0.2
