@@ -131,9 +131,11 @@ static status reasoning_check(const struct config *config)
     if (config->turns.lambda_count)
         FAIL(STATUS_INPUT, "turns.lambda does nothing in task: reasoning; cot.lambda_final weighs "
                            "the answer's block");
-    if (config->advantage == ADVANTAGE_GROUP && config->cot.lambda_final != 1)
+    /* The default asks for nothing that somebody wrote. */
+    if (config->advantage == ADVANTAGE_GROUP && config->cot.lambda_final != 1 &&
+        config->cot.lambda_final != defaults.cot.lambda_final)
         FAIL(STATUS_INPUT, "cot.lambda_final does nothing with advantage: group, which adds a "
-                           "reply's blocks: set it to 1, or take advantage: turn or gae");
+                           "reply's blocks: leave it out, or take advantage: turn or gae");
     if (config->control == CONTROL_RANDOM_SALIENCE)
         FAIL(STATUS_INPUT, "control: random_salience draws no blocks' tokens; task: reasoning has "
                            "the controls shuffled and length");

@@ -293,7 +293,7 @@ const struct config_key config_keys[] = {
     CHOICE("cot.block_form", cot.block_form, "rows|steps", "rows", RESUME_SAME,
            "rows: terms of a block's summed row; steps: the mean of its tokens' terms"),
     NUMBER("cot.lambda_final", cot.lambda_final, -1e6, 1e6, "2", RESUME_SAME,
-           "the answer block's weight in the return; the others' is 1"),
+           "the answer block's weight in the return; the others' is 1; advantage: group has none"),
     CHOICE("cot.return", cot.return_, "sum|mean", "sum", RESUME_SAME,
            "of a reply's blocks; mean: each block's reward is divided by their number"),
     INTEGER("cot.reason_tokens", cot.reason_tokens, 0, 65536, "0", RESUME_SAME,

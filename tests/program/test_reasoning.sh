@@ -134,7 +134,7 @@ refused() {
 }
 refused 'keys of cot do nothing without task: reasoning' --set task=dialogue --set cot.block=7
 refused 'set rollout.turns to 1' --set rollout.turns=2
-refused 'cot.lambda_final does nothing with advantage: group' --set advantage=group
+refused 'cot.lambda_final does nothing with advantage: group' --set advantage=group --set cot.lambda_final=3
 refused 'cot.self_weight does nothing with a decoder-only model' "${causal[@]}" --set cot.self_weight=0.3
 refused 'turns.lambda does nothing in task: reasoning' --set turns.lambda=[1,2]
 refused 'eval.history: own does nothing in task: reasoning' --set eval.history=own
