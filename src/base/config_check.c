@@ -113,16 +113,34 @@ static status reencode_check(const struct config *config)
     return NULL;
 }
 
-/* Keys that task: reasoning needs otherwise, or that only it has. */
+/* Keys that only task: reasoning has. */
+static status cot_check(const struct config *config)
+{
+    struct config defaults;
+    config_defaults(&defaults);
+    if (config->task != TASK_REASONING &&
+        memcmp(&config->cot, &defaults.cot, sizeof config->cot) != 0)
+        FAIL(STATUS_INPUT, "keys of cot do nothing without task: reasoning");
+    if (!config->cot.answer_marker[strspn(config->cot.answer_marker, " \n")])
+        FAIL(STATUS_INPUT, "cot.answer_marker must hold more than spaces");
+    return NULL;
+}
+
+/* What sft cuts into blocks is the assistant's. */
+static status sft_check(const struct config *config)
+{
+    if (config->cot.history == COT_REENCODE && !strcmp(config->sft.role, "user"))
+        FAIL(STATUS_INPUT, "cot.history: reencode cuts an assistant's replies into blocks; with "
+                           "sft.role: user leave it out");
+    return NULL;
+}
+
+/* Keys that train needs otherwise in task: reasoning. */
 static status reasoning_check(const struct config *config)
 {
     struct config defaults;
     config_defaults(&defaults);
-    if (config->task != TASK_REASONING) {
-        if (memcmp(&config->cot, &defaults.cot, sizeof config->cot) != 0)
-            FAIL(STATUS_INPUT, "keys of cot do nothing without task: reasoning");
-        return NULL;
-    }
+    if (config->task != TASK_REASONING) return NULL;
     if (config->rollout.turns != 1)
         FAIL(STATUS_INPUT, "task: reasoning answers one question: set rollout.turns to 1, not %lld",
              (long long)config->rollout.turns);
@@ -142,8 +160,6 @@ static status reasoning_check(const struct config *config)
     if (config->cot.reason_tokens >= config->rollout.max_new_tokens)
         FAIL(STATUS_INPUT, "cot.reason_tokens (%lld) must be below rollout.max_new_tokens (%lld)",
              (long long)config->cot.reason_tokens, (long long)config->rollout.max_new_tokens);
-    if (!config->cot.answer_marker[strspn(config->cot.answer_marker, " \n")])
-        FAIL(STATUS_INPUT, "cot.answer_marker must hold more than spaces");
     return NULL;
 }
 
@@ -204,7 +220,8 @@ status config_check(const struct config *config, enum config_scope scope)
              verb);
     if (!config->model.path[0] && !config->tokenizer.path[0] && !config->model.vocabulary)
         FAIL(STATUS_INPUT, "a new model needs tokenizer.path or model.vocabulary");
-    if (scope == CONFIG_SFT) return NULL;
+    TRY(cot_check(config));
+    if (scope == CONFIG_SFT) return sft_check(config);
 
     TRY(reasoning_check(config));
     if (config->advantage == ADVANTAGE_GROUP && config->rollout.candidates == 1)

@@ -143,6 +143,12 @@ static void contradictions_are_refused(void **unused)
         {{"advantage=group", "task=reasoning", "rollout.turns=1", "cot.lambda_final=3"},
          "cot.lambda_final does nothing with advantage: group",
          CONFIG_TRAIN},
+        {{"cot.history=reencode"}, "keys of cot do nothing without task: reasoning", CONFIG_SFT},
+        {{"cot.block=6"}, "keys of cot do nothing without task: reasoning", CONFIG_TRAIN},
+        {{"task=reasoning", "cot.answer_marker=\" \""}, "more than spaces", CONFIG_SFT},
+        {{"task=reasoning", "cot.history=reencode", "sft.role=user"},
+         "cot.history: reencode cuts an assistant's replies",
+         CONFIG_SFT},
         {{"ppo.clip_high=0.3", "ppo.epochs=1"},
          "ppo.clip_high does nothing with ppo.epochs: 1",
          CONFIG_TRAIN},
@@ -238,6 +244,14 @@ static void contradictions_are_refused(void **unused)
         struct config config = good;
         assert_null(set_all(&config, fine[i]));
         assert_null(config_check(&config, CONFIG_TRAIN));
+    }
+    /* sft has no turns of its own, and its users' messages no blocks. */
+    static const char *const tuned[][3] = {{"task=reasoning", "cot.history=reencode"},
+                                           {"task=reasoning", "sft.role=user"}};
+    for (size_t i = 0; i < sizeof tuned / sizeof tuned[0]; i++) {
+        struct config config = good;
+        assert_null(set_all(&config, tuned[i]));
+        assert_null(config_check(&config, CONFIG_SFT));
     }
     expect_error(config_set(&good, "seed"), "expected key=value");
     expect_error(config_set(&good, "precision=fp16"),
