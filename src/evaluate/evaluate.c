@@ -242,9 +242,11 @@ static status replies_measure(const struct reward_settings *reward, const struct
     return NULL;
 }
 
-/* task: reasoning: the parts of its own metrics; *missing: the replies without an answer. */
-static void reasoning_measure(const struct rollout_settings *settings, const struct held_out *h,
-                              struct evaluation *out, int64_t *missing)
+/* task: reasoning: the parts of its own metrics; *missing: the replies without an answer.  Gold
+ * replies are compared as the tokenizer writes them, which may have no newlines. */
+static status reasoning_measure(const struct rollout_settings *settings,
+                                const struct tokenizer *tokenizer, const struct held_out *h,
+                                struct evaluation *out, int64_t *missing)
 {
     const int64_t first = 1 + settings->reward.term_count;
     int64_t tokens = 0;
@@ -252,8 +254,10 @@ static void reasoning_measure(const struct rollout_settings *settings, const str
         const struct reply_blocks *blocks = &h->replies[i].blocks;
         double(*parts)[2] = out->parts[h->rows[i].counter[0]];
         struct reasoning_sums sums = {0};
-        reasoning_add(&sums, h->dialogue[i], h->references[i], h->texts[i],
-                      settings->cot.answer_marker);
+        char *gold;
+        TRY(tokenizer_decode(tokenizer, h->gold_tokens[i], h->given[i].count, true, &gold));
+        reasoning_add(&sums, h->dialogue[i], gold, h->texts[i], settings->cot.answer_marker);
+        free(gold);
         for (int m = 0; m < REASONING_METRICS; m++) {
             const struct reasoning_share share = reasoning_share(&sums, (enum reasoning_metric)m);
             part_add(parts[first + EVAL_COUNT + m], (double)share.part, (double)share.whole);
@@ -265,10 +269,12 @@ static void reasoning_measure(const struct rollout_settings *settings, const str
         *missing += !blocks->answered;
     }
     out->reasoning_ms = tokens ? 1000 * out->seconds / (double)tokens : (double)NAN;
+    return NULL;
 }
 
 /* Every metric: of its parts, or of all replies together. */
-static status values_measure(const struct rollout_settings *settings, const struct held_out *h,
+static status values_measure(const struct rollout_settings *settings,
+                             const struct tokenizer *tokenizer, const struct held_out *h,
                              struct evaluation *out)
 {
     const struct reward_settings *reward = &settings->reward;
@@ -276,7 +282,7 @@ static status values_measure(const struct rollout_settings *settings, const stru
     double *value = out->value + 1 + reward->term_count;
     int64_t missing = 0;
     TRY(replies_measure(reward, h, out));
-    if (settings->cot.block) reasoning_measure(settings, h, out, &missing);
+    if (settings->cot.block) TRY(reasoning_measure(settings, tokenizer, h, out, &missing));
     for (int64_t m = 0; m < evaluation_count(reward); m++) {
         double sum = 0, count = 0;
         for (int64_t d = 0; d < out->dialogues; d++) {
@@ -374,7 +380,7 @@ status evaluate(struct generator *generator, const struct evaluate_settings *set
         s = tokenizer_decode(language->tokenizer, h.replies[i].tokens, h.replies[i].count, true,
                              &h.texts[i]);
     if (!s) s = sources_ask(sources, language, sampling->batch, &h);
-    if (!s) s = values_measure(sampling, &h, out);
+    if (!s) s = values_measure(sampling, language->tokenizer, &h, out);
     out->replies = h.count;
     if (!s && samples) s = samples_write(&sampling->reward, language->tokenizer, &h, samples);
     held_out_free(&h);

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The text's lines before the one with the marker, each in the form in which answers are compared;
- * empty ones are left out. */
+/* The text's lines before the marker, which may end one, each in the form in which answers are
+ * compared; empty ones are left out. */
 struct steps {
     char **text;
     int64_t count;
@@ -23,13 +23,14 @@ static struct steps steps_read(const char *text, const char *marker)
         const size_t size = strcspn(text, "\n");
         char *line = memory_allocate(size + 1);
         memcpy(line, text, size);
-        const bool answer = strstr(line, marker) != NULL;
+        char *answer = strstr(line, marker);
+        if (answer) *answer = 0;
         char *normal = answer_normal(line);
         free(line);
-        if (answer || !*normal)
-            free(normal);
-        else
+        if (*normal)
             steps.text[steps.count++] = normal;
+        else
+            free(normal);
         if (answer) break;
         text += size + (text[size] == '\n');
     }

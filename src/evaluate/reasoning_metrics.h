@@ -21,7 +21,7 @@ struct reasoning_sums {
     int64_t equations, hold;
 };
 
-/* A step is a line before the answer's, compared as answer_match does; each of the gold reply
+/* A step is a line, or a part of one, before the marker, compared as answer_match does; each of the gold reply
  * matches one.  The answer is the line's, else the gold reply's last number.  marker: as
  * cot.answer_marker. */
 void reasoning_add(struct reasoning_sums *sums, const struct dialogue *line, const char *gold,

@@ -85,6 +85,15 @@ static void steps_and_answers_are_added_over_replies(void **state)
     assert_int_equal(other.steps, 2);
     assert_int_equal(other.gold_steps, 1);
     assert_int_equal(other.matching, 1);
+    /* A tokenizer without newlines makes one line of all: what stands before the marker is a step,
+     * what stands behind it is none. */
+    struct reasoning_sums flat = {0};
+    reasoning_add(&flat, &seven, "2 + 5 = 7.\n#### 7", "2 + 5 = 7. #### 7 or\n8", "#### ");
+    assert_int_equal(flat.steps, 1);
+    assert_int_equal(flat.matching, 1);
+    reasoning_add(&flat, &seven, "2 + 5 = 7.\n#### 7", "#### 7", "#### ");
+    assert_int_equal(flat.steps, 1);
+    assert_int_equal(flat.gold_steps, 2);
 }
 
 int main(void)
