@@ -256,7 +256,8 @@ static status reasoning_measure(const struct rollout_settings *settings,
         struct reasoning_sums sums = {0};
         char *gold;
         TRY(tokenizer_decode(tokenizer, h->gold_tokens[i], h->given[i].count, true, &gold));
-        reasoning_add(&sums, h->dialogue[i], gold, h->texts[i], settings->cot.answer_marker);
+        reasoning_add(&sums, h->dialogue[i], h->message[i], gold, h->texts[i],
+                      settings->cot.answer_marker);
         free(gold);
         for (int m = 0; m < REASONING_METRICS; m++) {
             const struct reasoning_share share = reasoning_share(&sums, (enum reasoning_metric)m);

@@ -67,10 +67,11 @@ static bool answers(const char *reply, enum answer_extract form, const char *ans
     return right;
 }
 
-static void answers_add(struct reasoning_sums *sums, const struct dialogue *line, const char *gold,
-                        const char *reply)
+static void answers_add(struct reasoning_sums *sums, const struct dialogue *line, int64_t message,
+                        const char *gold, const char *reply)
 {
-    char *answer = line->answer ? memory_text(line->answer) : answer_number(gold, ANSWER_FLEXIBLE);
+    const bool answered = line->answer && message == line->message_count - 1;
+    char *answer = answered ? memory_text(line->answer) : answer_number(gold, ANSWER_FLEXIBLE);
     if (answer) {
         sums->replies++;
         sums->strict += answers(reply, ANSWER_STRICT, answer);
@@ -79,8 +80,8 @@ static void answers_add(struct reasoning_sums *sums, const struct dialogue *line
     free(answer);
 }
 
-void reasoning_add(struct reasoning_sums *sums, const struct dialogue *line, const char *gold,
-                   const char *reply, const char *marker)
+void reasoning_add(struct reasoning_sums *sums, const struct dialogue *line, int64_t message,
+                   const char *gold, const char *reply, const char *marker)
 {
     const size_t blank = strspn(marker, " \n");
     char *word = memory_text(marker + blank);
@@ -92,7 +93,7 @@ void reasoning_add(struct reasoning_sums *sums, const struct dialogue *line, con
     sums->matching += steps_match(&own, &wanted);
     sums->equations += equations.count;
     sums->hold += equations.hold;
-    answers_add(sums, line, gold, reply);
+    answers_add(sums, line, message, gold, reply);
     steps_free(&own);
     steps_free(&wanted);
     free(word);

@@ -21,11 +21,11 @@ struct reasoning_sums {
     int64_t equations, hold;
 };
 
-/* A step is a line, or a part of one, before the marker, compared as answer_match does; each of the gold reply
- * matches one.  The answer is the line's, else the gold reply's last number.  marker: as
- * cot.answer_marker. */
-void reasoning_add(struct reasoning_sums *sums, const struct dialogue *line, const char *gold,
-                   const char *reply, const char *marker);
+/* A step is a line, or a part of one, before the marker, compared as answer_match does; each of the
+ * gold reply matches one.  The answer to a line's last message is the line's, where it has one; any
+ * other is the last number of the gold reply, which is that message.  marker: cot.answer_marker. */
+void reasoning_add(struct reasoning_sums *sums, const struct dialogue *line, int64_t message,
+                   const char *gold, const char *reply, const char *marker);
 /* The metric as a part of a whole, which may be 0. */
 struct reasoning_share {
     int64_t part, whole;

@@ -54,15 +54,16 @@ static double share(const struct reasoning_sums *sums, enum reasoning_metric met
 static void steps_and_answers_are_added_over_replies(void **state)
 {
     (void)state;
-    const struct dialogue seven = {.answer = (char *)"7"}, untold = {0};
+    const struct dialogue seven = {.answer = (char *)"7", .message_count = 2},
+                          untold = {.message_count = 2};
     const char *gold = "Ada has 2 + 3 = 5.\nAda has 5 + 2 = 7.\n#### 7";
     struct reasoning_sums sums = {0};
     assert_true(isnan(share(&sums, REASONING_EXACT_STRICT)));
     assert_true(isnan(share(&sums, REASONING_PRECISION)));
     assert_true(isnan(share(&sums, REASONING_EQUATIONS)));
     /* Case, spaces and the full stop are nothing; a step that is said twice matches once. */
-    reasoning_add(&sums, &seven, gold, "ada has 2 + 3 =  5\nada has 2 + 3 = 5\n\n#### 7\nno step",
-                  "#### ");
+    reasoning_add(&sums, &seven, 1, gold,
+                  "ada has 2 + 3 =  5\nada has 2 + 3 = 5\n\n#### 7\nno step", "#### ");
     assert_int_equal(sums.steps, 2);
     assert_int_equal(sums.matching, 1);
     near_to(share(&sums, REASONING_PRECISION), 1.0 / 2);
@@ -70,30 +71,49 @@ static void steps_and_answers_are_added_over_replies(void **state)
     near_to(share(&sums, REASONING_EXACT_STRICT), 1);
     near_to(share(&sums, REASONING_EXACT_FLEXIBLE), 1);
     /* Without the marker the last number answers the flexible form alone. */
-    reasoning_add(&sums, &seven, gold, "Ada has 5 + 2 = 7.", "#### ");
+    reasoning_add(&sums, &seven, 1, gold, "Ada has 5 + 2 = 7.", "#### ");
     near_to(share(&sums, REASONING_EXACT_STRICT), 1.0 / 2);
     near_to(share(&sums, REASONING_EXACT_FLEXIBLE), 1);
     near_to(share(&sums, REASONING_PRECISION), 2.0 / 3);
     near_to(share(&sums, REASONING_RECALL), 2.0 / 4);
     /* A line without "answer": the gold reply's. */
-    reasoning_add(&sums, &untold, gold, "Ada has 5 + 2 = 8.\n#### 8", "#### ");
+    reasoning_add(&sums, &untold, 1, gold, "Ada has 5 + 2 = 8.\n#### 8", "#### ");
     near_to(share(&sums, REASONING_EXACT_FLEXIBLE), 2.0 / 3);
     near_to(share(&sums, REASONING_EQUATIONS), 3.0 / 4);
     /* The marker is cot.answer_marker. */
     struct reasoning_sums other = {0};
-    reasoning_add(&other, &seven, "2 + 5 = 7\nSo: 7", "2 + 5 = 7\nso it is\nSo: 7", "\nSo: ");
+    reasoning_add(&other, &seven, 1, "2 + 5 = 7\nSo: 7", "2 + 5 = 7\nso it is\nSo: 7", "\nSo: ");
     assert_int_equal(other.steps, 2);
     assert_int_equal(other.gold_steps, 1);
     assert_int_equal(other.matching, 1);
     /* A tokenizer without newlines makes one line of all: what stands before the marker is a step,
      * what stands behind it is none. */
     struct reasoning_sums flat = {0};
-    reasoning_add(&flat, &seven, "2 + 5 = 7.\n#### 7", "2 + 5 = 7. #### 7 or\n8", "#### ");
+    reasoning_add(&flat, &seven, 1, "2 + 5 = 7.\n#### 7", "2 + 5 = 7. #### 7 or\n8", "#### ");
     assert_int_equal(flat.steps, 1);
     assert_int_equal(flat.matching, 1);
-    reasoning_add(&flat, &seven, "2 + 5 = 7.\n#### 7", "#### 7", "#### ");
+    reasoning_add(&flat, &seven, 1, "2 + 5 = 7.\n#### 7", "#### 7", "#### ");
     assert_int_equal(flat.steps, 1);
     assert_int_equal(flat.gold_steps, 2);
+}
+
+static void the_lines_answer_is_of_its_last_message(void **state)
+{
+    (void)state;
+    const struct dialogue line = {.answer = (char *)"7", .message_count = 4};
+    struct reasoning_sums sums = {0};
+    reasoning_add(&sums, &line, 1, "#### 5", "#### 5", "#### ");
+    assert_int_equal(sums.strict, 1);
+    reasoning_add(&sums, &line, 1, "#### 5", "#### 7", "#### ");
+    assert_int_equal(sums.strict, 1);
+    reasoning_add(&sums, &line, 3, "#### 5", "#### 7", "#### ");
+    assert_int_equal(sums.strict, 2);
+    /* A reply that says no number has no answer, unless it is the last. */
+    reasoning_add(&sums, &line, 1, "Well.", "#### 7", "#### ");
+    assert_int_equal(sums.replies, 3);
+    reasoning_add(&sums, &line, 3, "Well.", "#### 7", "#### ");
+    assert_int_equal(sums.replies, 4);
+    assert_int_equal(sums.strict, 3);
 }
 
 int main(void)
@@ -101,6 +121,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equations_are_found_and_checked),
         cmocka_unit_test(steps_and_answers_are_added_over_replies),
+        cmocka_unit_test(the_lines_answer_is_of_its_last_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
