@@ -266,7 +266,7 @@ static status reasoning_measure(const struct rollout_settings *settings,
         const int64_t before =
             blocks->answered ? blocks->begin[blocks->count - 1] : h->replies[i].count;
         part_add(parts[first + EVAL_REASONING_TOKENS], (double)before, 1);
-        tokens += before;
+        tokens += h->replies[i].count;
         *missing += !blocks->answered;
     }
     out->reasoning_ms = tokens ? 1000 * out->seconds / (double)tokens : (double)NAN;

@@ -28,7 +28,7 @@ struct evaluation {
     bool stopped;          /* on request, before it was done: the rest holds nothing */
     int64_t max_tokens;    /* history.max_tokens */
     double seconds;      /* that generating the replies took; with eval.history: own not measured */
-    double reasoning_ms; /* of these a token of reasoning; NaN: there is none */
+    double reasoning_ms; /* of these a sampled token; NaN: there is none */
 };
 
 /* One reply to every assistant turn's own (gold) history of the first `dialogues` dialogues (0:

@@ -44,7 +44,7 @@ status verb_eval(struct command *command)
                          samples.stream, NULL, &evaluation);
         if (!s) evaluation_warn(&evaluation, data);
         if (!s && settings.sampling.cot.block && isfinite(evaluation.reasoning_ms))
-            log_line(LOG_INFO, "a token of reasoning took %.3g ms, replies side by side",
+            log_line(LOG_INFO, "a sampled token took %.3g ms, replies side by side",
                      evaluation.reasoning_ms);
         if (!s && samples.stream) s = file_commit(&samples);
         if (!s)
