@@ -388,7 +388,7 @@ const struct config_section config_sections[] = {
     {"verifier", "the sources verifier and majority: what a right answer is"},
     {"salience", "which words of a history count as salient"},
     {"turns", "weights of a dialogue's turns"},
-    {"cot", "task: reasoning: blocks, their rows and their returns"},
+    {"cot", "task: reasoning: blocks, what reads them, when the marker is put, rows, returns"},
     {"gae", "advantage: gae"},
     {"returns", "sums of rewards over a dialogue"},
     {"credit", "how a reply's tokens share its advantage"},

@@ -257,6 +257,8 @@ static void contradictions_are_refused(void **unused)
     expect_error(config_set(&good, "precision=fp16"),
                  "--set precision=fp16: precision: fp16: activations");
     expect_error(config_set(&good, "rewrd.beta=1"), "did you mean reward.beta?");
+    expect_error(config_set(&good, "thinking_budget=20"), "did you mean cot.reason_tokens?");
+    expect_error(config_set(&good, "cot.reencode=true"), "did you mean cot.history (joint or");
 }
 
 static void the_penalties_follow_the_task_until_they_are_given(void **unused)
