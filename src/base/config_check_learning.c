@@ -2,23 +2,8 @@
  * config_check.h. */
 #include "src/base/config_check.h"
 
-static bool weighs_turns(const struct config *config)
-{
-    for (int64_t i = 0; i < config->turns.lambda_count; i++)
-        if (config->turns.lambda[i] != 1) return true;
-    return false;
-}
-
 static status check_group(const struct config *config)
 {
-    if (weighs_turns(config))
-        FAIL(STATUS_INPUT,
-             "turns.lambda does nothing with advantage: group, which compares the replies to one "
-             "history; take advantage: turn or gae, or leave turns.lambda out");
-    if (config->turns.discount != 1)
-        FAIL(STATUS_INPUT,
-             "turns.discount does nothing with advantage: group, which compares the replies to one "
-             "history; take advantage: turn or gae, or leave turns.discount at 1");
     if (config->returns.center)
         FAIL(STATUS_INPUT,
              "returns.center does nothing with advantage: group, whose baseline takes off what "
@@ -27,15 +12,6 @@ static status check_group(const struct config *config)
         FAIL(STATUS_INPUT,
              "group.filter does nothing with kl.in: reward: no two replies' rewards are equal "
              "then; take kl.in: loss");
-    return NULL;
-}
-
-static status check_no_group(const struct config *config)
-{
-    if (config->group.form != GROUP_RLOO)
-        FAIL(STATUS_INPUT, "group.form does nothing without advantage: group");
-    if (config->group.filter)
-        FAIL(STATUS_INPUT, "group.filter does nothing without advantage: group");
     return NULL;
 }
 
@@ -69,8 +45,7 @@ static status check_reference(const struct config *config)
 
 status config_check_learning(const struct config *config)
 {
-    const bool group = config->advantage == ADVANTAGE_GROUP;
-    TRY(group ? check_group(config) : check_no_group(config));
+    if (config->advantage == ADVANTAGE_GROUP) TRY(check_group(config));
     TRY(check_ratio(config));
     TRY(check_reference(config));
     if (config->credit.form != CREDIT_UNIFORM && config->rollout.max_new_tokens == 1)

@@ -86,6 +86,32 @@ static status check_filter(const struct config *config)
          source);
 }
 
+static bool weighs_turns(const struct config *config)
+{
+    for (int64_t i = 0; i < config->turns.lambda_count; i++)
+        if (config->turns.lambda[i] != 1) return true;
+    return false;
+}
+
+static status check_group(const struct config *config)
+{
+    const bool group = config->advantage == ADVANTAGE_GROUP;
+    if (!group && config->group.form != GROUP_RLOO)
+        FAIL(STATUS_INPUT, "group.form does nothing without advantage: group");
+    if (!group && config->group.filter)
+        FAIL(STATUS_INPUT, "group.filter does nothing without advantage: group");
+    if (!group) return NULL;
+    if (weighs_turns(config))
+        FAIL(STATUS_INPUT,
+             "turns.lambda does nothing with advantage: group, which compares the replies to one "
+             "history; take advantage: turn or gae, or leave turns.lambda out");
+    if (config->turns.discount != 1)
+        FAIL(STATUS_INPUT,
+             "turns.discount does nothing with advantage: group, which compares the replies to one "
+             "history; take advantage: turn or gae, or leave turns.discount at 1");
+    return NULL;
+}
+
 static status check_reference(const struct config *config)
 {
     if (config->reference.every == 0 || config->reference.every < config->train.updates)
@@ -121,6 +147,7 @@ static status check_audit(const struct config *config)
 status config_check_unused(const struct config *config)
 {
     TRY(check_attention(config));
+    TRY(check_group(config));
     TRY(check_filter(config));
     TRY(check_reference(config));
     return check_audit(config);

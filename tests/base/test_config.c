@@ -212,6 +212,8 @@ static void contradictions_are_refused(void **unused)
         {"advantage=group", "group.filter=true"},
         {"reference.every=200"},
         {"audit.judge=gold"},
+        {"advantage=group", "turns.discount=0.5"},
+        {"group.form=mean"},
         {"audit.every=201"},
     };
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
