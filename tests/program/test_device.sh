@@ -97,7 +97,7 @@ if [ -f "$module" ]; then
     bytes=1000000000
     for form in rows steps; do
         all_counted train --config configs/reasoning.yaml --set eval.every=0 --set advantage=group \
-            --set tokenizer.path=bytes --set cot.block_form=$form --set rollout.candidates=2 \
+            --set tokenizer.path=bytes --set reward.sources=attention:1,verifier:0 --set cot.block_form=$form --set rollout.candidates=2 \
             --set rollout.max_new_tokens=250 --set history.max_tokens=128 --set infer.batch=4 \
             --set ppo.epochs=1 --set model.d_model=16 --set model.heads=2 --set model.d_ff=16 \
             --set model.encoder_layers=1 --set model.decoder_layers=1
