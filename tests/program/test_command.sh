@@ -184,3 +184,6 @@ awk '$1 == "rouge_l" { exit $5 != "-" }' "$work/out" || fail "an error of one di
 parts "[1, 2], [1]" "$work/broken.json"
 expect_status 1 "$regard" eval --compare "$work/before.json" "$work/broken.json"
 expect_said 'broken.json: "by_dialogue" is not as regard eval writes it'
+sed 's/"lines_sha256": "[^"]*"/"lines_sha256": 7/' "$work/e.json" >"$work/broken.json"
+expect_status 1 "$regard" eval --compare "$work/e.json" "$work/broken.json"
+expect_said 'broken.json: "by_dialogue" is not as regard eval writes it'

@@ -24,6 +24,9 @@ parts "0, 2" "2, 2" 0.5 "$work/attention.json"
 [[ $(moved found rouge_l) =~ ^"rose by 0.475, beyond twice its error of 0.0"[01][0-9]$ ]] || fail "$(moved found rouge_l)"
 [[ $(moved coin rouge_l) =~ ^"fell by 0.475, beyond twice its error of 0.0"[01][0-9]$ ]] || fail "$(moved coin rouge_l)"
 [[ $(moved attention rouge_l) == "changed by no more than chance would (+0.000, error "* ]] || fail "$(moved attention rouge_l)"
+# A file from before evaluations said which lines they are of.
+sed -i 's/"by_dialogue": {/&"lines_sha256": "aa", /' "$work/found.json"
+expect_same "no error" "changed by +0.475, of which no error is known" "$(moved found rouge_l 2>"$work/err")"
 
 mkdir -p "$work/probe"
 cat >"$work/probe/probe.txt" <<'P'
