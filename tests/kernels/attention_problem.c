@@ -93,8 +93,8 @@ void problem_free(struct problem *p)
 
 struct problem *several_new(int64_t heads, int64_t head_dim, bool causal, bool bias)
 {
-    static const struct segment list[] = {{5, 0, 37},  {1, 0, 37}, {40, 37, 77}, {0, 77, 77},
-                                          {7, 77, 84}, {3, 0, 20}, {33, 0, 37},  {2, 84, 350}};
+    static const struct segment list[] = {{5, 0, 37},  {1, 0, 37},  {40, 37, 77}, {0, 77, 77},
+                                          {7, 77, 84}, {33, 0, 37}, {3, 10, 37},  {2, 84, 350}};
     /* Causal segments have no fewer keys than queries. */
     static const struct segment causal_list[] = {
         {5, 0, 37}, {1, 0, 37}, {40, 37, 77}, {7, 77, 84}, {1, 84, 350}};
