@@ -79,7 +79,7 @@ static status given_make(const struct language *language, const struct labelled_
     TRY(tokens_fit(language->tokenizer, reply, &fit));
     if (fit) {
         ids = memory_allocate((size_t)reply->count * sizeof *ids + 4);
-        memcpy(ids, reply->tokens, (size_t)reply->count * sizeof *ids);
+        if (reply->count) memcpy(ids, reply->tokens, (size_t)reply->count * sizeof *ids);
         out->count = reply->count;
     } else {
         TRY(reply_encode(&language->history, ROLE_ASSISTANT, reply->text, &ids, &out->count));

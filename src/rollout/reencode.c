@@ -69,6 +69,7 @@ static void pieces_join(const struct generator *g, const struct rollout_settings
     reply_allocate(out, table, &sizes, settings->self_certainty, all);
     for (int64_t i = 0, at = 0; i < count; at += kept[i++]) {
         const size_t n = (size_t)kept[i];
+        if (!n) continue; /* an empty reply has no arrays */
         memcpy(out->tokens + at, list[i].tokens, n * sizeof *out->tokens);
         memcpy(out->logp + at, list[i].logp, n * sizeof *out->logp);
         memcpy(out->token_entropy + at, list[i].token_entropy, n * sizeof *out->token_entropy);
@@ -144,7 +145,7 @@ static status block_take(struct sampler *w, int64_t r, int64_t round, struct rep
     const int64_t most = w->settings->max_new_tokens, before = w->length[r];
     const int64_t count = block->count < most - before ? block->count : most - before;
     int32_t *tokens = w->tokens + r * most;
-    memcpy(tokens + before, block->tokens, (size_t)count * sizeof *tokens);
+    if (count) memcpy(tokens + before, block->tokens, (size_t)count * sizeof *tokens);
     w->length[r] += count;
     w->ended[r] = block->ended && count == block->count;
     w->pieces.list[r * w->rounds + round] = *block;
@@ -268,7 +269,7 @@ static status blocks_begin(const struct cot_settings *cot, const struct given_re
     if (!reply->blocks)
         return reencode_cut(cot, reply->tokens, reply->count, begin, count, &answered);
     *count = reply->blocks->count;
-    memcpy(begin, reply->blocks->begin, (size_t)*count * sizeof *begin);
+    if (*count) memcpy(begin, reply->blocks->begin, (size_t)*count * sizeof *begin);
     return NULL;
 }
 
