@@ -33,6 +33,9 @@ def with_slots(row):
             if slots:
                 message["slots"] = slots
         said += message["content"] + "\n"
+    # A line that nothing repeats is still one of slots: its replies have 0 of the verifier.
+    if not any("slots" in message for message in row["messages"]):
+        row["messages"][0]["slots"] = []
     return row
 
 
