@@ -33,9 +33,9 @@ def with_slots(row):
             if slots:
                 message["slots"] = slots
         said += message["content"] + "\n"
-    # A line that nothing repeats is still one of slots: its replies have 0 of the verifier.
+    # Where nothing is repeated the line is still one of slots, and its replies have 0 of the verifier: a user's judge none.
     if not any("slots" in message for message in row["messages"]):
-        row["messages"][0]["slots"] = []
+        row["messages"][0]["slots"] = row["messages"][0]["content"].split()[:1]
     return row
 
 
