@@ -1,5 +1,5 @@
-/* What a run is made from besides its settings: hashes of data, tokenizer, models, plugin and fit, by
- * the names of the keys that say where they lie.  Ranks compare them at the start, a resumed run
+/* What a run is made from besides its settings: hashes of data, tokenizer, models, plugin and fit,
+ * by the names of the keys that say where they lie.  Ranks compare them at the start, a resumed run
  * with its checkpoint. */
 #ifndef REGARD_MPI_INPUTS_H
 #define REGARD_MPI_INPUTS_H

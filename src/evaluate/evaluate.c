@@ -232,8 +232,7 @@ static status replies_measure(const struct reward_settings *reward, const struct
         for (int64_t t = 0; t < reward->term_count; t++) part_add(parts[1 + t], h->terms[i][t], 1);
         part_add(parts[first + EVAL_LENGTH], (double)reply->count, 1);
         part_add(parts[first + EVAL_END_RATE], reply->ended, 1);
-        part_add(parts[first + EVAL_ROUGE_L],
-                 text_rouge_l((const char *const *)h->texts + i, h->references + i, 1), 1);
+        part_add(parts[first + EVAL_ROUGE_L], text_rouge_l(h->texts[i], h->references[i]), 1);
         const double slots = h->slots[i] ? slot_carry_over(h->slots[i], h->texts[i]) : -1;
         if (slots >= 0) part_add(parts[first + EVAL_SLOTS], slots, 1);
         for (int64_t t = 0; t < h->gold[i].count; t++)

@@ -7,16 +7,11 @@
 
 #include <math.h>
 
-/* Whether the policy chose the token: what was put into the reply is not learned. */
-static bool learned(const struct learn_turn *turn, int64_t t)
-{
-    return !turn->marks || !(turn->marks[t] & BLOCK_FORCED);
-}
-
+/* The tokens that the policy chose: what was put into the reply is not learned. */
 static int64_t learned_count(const struct learn_turn *turn)
 {
     int64_t count = 0;
-    for (int64_t t = 0; t < turn->reply_count; t++) count += learned(turn, t);
+    for (int64_t t = 0; t < turn->reply_count; t++) count += !token_forced(turn->marks, t);
     return count;
 }
 
@@ -46,8 +41,9 @@ static void tokens_fill(const struct learner *l, const struct learn_batch *batch
             old[at] = turns[i].logp_old[t];
             ref[at] = turns[i].logp_ref ? turns[i].logp_ref[t] : 0;
             advantage[at] = turns[i].advantage[t];
-            weight[at] =
-                learned(&turns[i], t) ? (float)token_weight(&l->settings, batch, &turns[i]) : 0;
+            weight[at] = token_forced(turns[i].marks, t)
+                             ? 0
+                             : (float)token_weight(&l->settings, batch, &turns[i]);
         }
 }
 
@@ -89,7 +85,8 @@ static status reply_ratios(void *context)
         const double tokens = (double)learned_count(&s->turns[i]);
         double sum = 0;
         for (int64_t t = 0; t < count; t++)
-            if (learned(&s->turns[i], t)) sum += (double)logp[at + t] - (double)old[at + t];
+            if (!token_forced(s->turns[i].marks, t))
+                sum += (double)logp[at + t] - (double)old[at + t];
         for (int64_t t = at; t < at + count; t++) ratio[t] = (float)(sum / tokens);
     }
     token_arrays_upload(s->tokens, TOKEN_LOG_RATIO, TOKEN_LOSS);

@@ -63,9 +63,9 @@ struct learn_settings learn_settings_of(const struct config *config)
 static int64_t spans_most(const struct config *config)
 {
     const int64_t reply = config->rollout.max_new_tokens;
-    const bool *listed = config->reward.sources.listed;
+    const double *weight = config->reward.sources.weight; /* of weight 0 a source cuts nothing */
     if (config->task == TASK_REASONING) return blocks_most(reply, config->cot.block);
-    return listed[SOURCE_PLUGIN] || listed[SOURCE_COMMAND] ? reply : 1;
+    return weight[SOURCE_PLUGIN] != 0 || weight[SOURCE_COMMAND] != 0 ? reply : 1;
 }
 
 struct learn_limits learn_limits_of(const struct config *config)

@@ -27,20 +27,16 @@ static double distinct_bigrams(const int32_t *tokens, int64_t count)
     return count < 2 ? 1 : (double)distinct / (double)(count - 1);
 }
 
-/* Whether a token was put into the reply (cot.reason_tokens). */
-static bool forced(const struct experience_turn *turn, int32_t t)
-{
-    return turn->marks && turn->marks[t] & BLOCK_FORCED;
-}
-
 /* What kl.in: reward takes off a span, the tokens that were put there left out. */
 static double span_kl(const struct reward_settings *reward, const struct experience_turn *turn,
                       const struct experience_span *span, const struct learn_turn *learn)
 {
     double sum = 0;
     for (int32_t t = span->begin, end; t < span->end; t = end) {
-        for (end = t + 1; end < span->end && forced(turn, end) == forced(turn, t);) end++;
-        if (!forced(turn, t))
+        for (end = t + 1;
+             end < span->end && token_forced(turn->marks, end) == token_forced(turn->marks, t);)
+            end++;
+        if (!token_forced(turn->marks, t))
             sum += reward_kl(reward, learn->logp_old + t, learn->logp_ref + t, end - t);
     }
     return sum;
@@ -63,8 +59,8 @@ static struct batch_item item_of_reply(const struct experience *experience,
         .ended = turn->ended,
         .answered = turn->answered};
     for (int32_t t = 0; t < turn->reply_length; t++) {
-        item.forced += forced(turn, t);
-        if (learn->logp_ref && !forced(turn, t))
+        item.forced += token_forced(turn->marks, t);
+        if (learn->logp_ref && !token_forced(turn->marks, t))
             item.kl_sum += (double)learn->logp_old[t] - (double)learn->logp_ref[t];
     }
     return item;

@@ -286,7 +286,7 @@ static void gold_measure(const struct collecting *a, const struct judged *judged
 {
     if (judged->message < 0) return;
     const char *gold = judged->line->messages[judged->message].content;
-    a->rouge_l[i] = text_rouge_l(&text, &gold, 1);
+    a->rouge_l[i] = text_rouge_l(text, gold);
     a->chrf[i] = text_chrf(text, gold);
     if (!a->slots) return;
     char *const *slots = judged->line->slots ? judged->line->slots[judged->message] : NULL;

@@ -7,6 +7,11 @@
 /* What a token of reasoning is: to later blocks in V, in I; put there by cot.reason_tokens, not
  * sampled, so that nothing is learned from it. */
 enum block_mark { BLOCK_VISIBLE = 1, BLOCK_SALIENT = 2, BLOCK_FORCED = 4 };
+/* marks: of a reply's tokens, or NULL: none was put there. */
+static inline bool token_forced(const uint8_t *marks, int64_t token)
+{
+    return marks && marks[token] & BLOCK_FORCED;
+}
 
 /* Where the blocks of a reply of `count` tokens begin, into begin [blocks_most]: every `size`
  * tokens, and a last one at token `marker`, with which the answer begins (-1: there is none).

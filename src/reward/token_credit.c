@@ -12,17 +12,12 @@ static double mean_of(const double *values, int64_t count)
     return sum / (double)count;
 }
 
-static bool forced(const uint8_t *marks, int64_t token)
-{
-    return marks && marks[token] & BLOCK_FORCED;
-}
-
 double token_mean(const float *values, const uint8_t *marks, int64_t count)
 {
     double sum = 0;
     int64_t learned = 0;
     for (int64_t i = 0; i < count; i++) {
-        if (forced(marks, i)) continue;
+        if (token_forced(marks, i)) continue;
         sum += (double)values[i];
         learned++;
     }
@@ -60,8 +55,9 @@ void token_credit(int form, int64_t seed, const struct turn_key *reply, const fl
 {
     int64_t learned = 0;
     for (int64_t i = 0; i < count; i++)
-        if (!forced(marks, i)) weights[learned++] = form == CREDIT_UNIFORM ? 1 : (double)entropy[i];
+        if (!token_forced(marks, i))
+            weights[learned++] = form == CREDIT_UNIFORM ? 1 : (double)entropy[i];
     if (learned && form != CREDIT_UNIFORM) weigh_by_entropy(weights, learned);
     if (form == CREDIT_RANDOM) shuffle(seed, reply, weights, learned);
-    for (int64_t i = count; i-- > 0;) weights[i] = forced(marks, i) ? 0 : weights[--learned];
+    for (int64_t i = count; i-- > 0;) weights[i] = token_forced(marks, i) ? 0 : weights[--learned];
 }

@@ -20,8 +20,7 @@ static status compute(void *state, const struct source_reply *replies, int64_t c
     for (int64_t i = 0; i < count; i++) {
         const struct source_reply *one = &replies[i];
         if (one->message < 0) continue;
-        const char *text = one->text, *gold = one->line->messages[one->message].content;
-        values[i] = text_rouge_l(&text, &gold, 1);
+        values[i] = text_rouge_l(one->text, one->line->messages[one->message].content);
     }
     return NULL;
 }

@@ -349,21 +349,19 @@ static int64_t longest_common(const struct words *a, const struct words *b)
     return length;
 }
 
-double text_rouge_l(const char *const *replies, const char *const *references, int64_t count)
+double text_rouge_l(const char *reply, const char *reference)
 {
-    double sum = 0;
-    for (int64_t i = 0; i < count; i++) {
-        struct words reply = words_rouge(replies[i]), reference = words_rouge(references[i]);
-        int64_t common = longest_common(&reply, &reference);
-        if (common) {
-            double precision = (double)common / (double)reply.count;
-            double recall = (double)common / (double)reference.count;
-            sum += 2 * precision * recall / (precision + recall);
-        }
-        words_free(&reply);
-        words_free(&reference);
+    struct words own = words_rouge(reply), wanted = words_rouge(reference);
+    const int64_t common = longest_common(&own, &wanted);
+    double f1 = 0;
+    if (common) {
+        const double precision = (double)common / (double)own.count;
+        const double recall = (double)common / (double)wanted.count;
+        f1 = 2 * precision * recall / (precision + recall);
     }
-    return count ? sum / (double)count : 0;
+    words_free(&own);
+    words_free(&wanted);
+    return f1;
 }
 
 /* Characters less white space. */

@@ -10,10 +10,9 @@
 /* sacrebleu's corpus_bleu: tokenizer 13a, exp smoothing, one reference each.  0..100; 0 for no
  * text. */
 double text_bleu(const char *const *replies, const char *const *references, int64_t count);
-/* Mean over pairs of rouge_score's rougeL F1 without stemmer, 0..1; words are runs of letters,
- * marks and decimal digits of any script, lower-cased (rouge_score itself knows a-z and 0-9 alone).
- */
-double text_rouge_l(const char *const *replies, const char *const *references, int64_t count);
+/* rouge_score's rougeL F1 without stemmer, 0..1; words are runs of letters, marks and decimal
+ * digits of any script, lower-cased (rouge_score itself knows a-z and 0-9 alone). */
+double text_rouge_l(const char *reply, const char *reference);
 /* sacrebleu's sentence_chrf: chrF2 of 6-grams of characters, white space left out; 0..100. */
 double text_chrf(const char *reply, const char *reference);
 /* Distinct n-grams / n-gram positions over all replies; words are what white space parts, case

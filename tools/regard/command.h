@@ -12,8 +12,8 @@
 
 struct command {
     const char *verb, *subverb;
-    const char *config_path, *model, *data, *out, *run, *spm, *samples, *shape, *fit, *before, *after,
-        *what;
+    const char *config_path, *model, *data, *out, *run, *spm, *samples, *shape, *fit, *before,
+        *after, *what;
     const char *resume; /* NULL, "" or "auto" */
     int64_t rounds;     /* 0: not given */
     int64_t best;       /* 0: not given */

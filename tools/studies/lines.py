@@ -33,7 +33,8 @@ def with_slots(row):
             if slots:
                 message["slots"] = slots
         said += message["content"] + "\n"
-    # Where nothing is repeated the line is still one of slots, and its replies have 0 of the verifier: a user's judge none.
+    # A line whose replies repeat nothing stays one that the verifier can read, by slots of a message that is no
+    # reply: its replies earn 0.
     if not any("slots" in message for message in row["messages"]):
         row["messages"][0]["slots"] = row["messages"][0]["content"].split()[:1]
     return row
