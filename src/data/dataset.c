@@ -3,10 +3,9 @@
 #include "src/base/file.h"
 #include "src/base/memory.h"
 #include "src/data/dialogue.h"
-#include "src/data/generators.h"
 #include "src/data/jsonl.h"
+#include "src/data/lines.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,58 +73,24 @@ static struct dialogue *dataset_add(struct dataset *dataset, int64_t *capacity)
     return dialogue;
 }
 
-/* Lines end at \n alone; blank lines are skipped, and a byte order mark at the start. */
-static status read_lines(struct dataset *dataset, const char *path, const char *text, size_t size,
-                         enum dataset_need need)
-{
-    int64_t capacity = 0, line = 0;
-    const size_t first = text_bom(text, size);
-    if (text[first + strspn(text + first, " \t\r\n")] == '[')
-        FAIL(STATUS_INPUT,
-             "%s: a JSON list, not JSON Lines; regard import-data --data FILE --out NEW makes it "
-             "lines",
-             path);
-    for (size_t start = first; start < size;) {
-        const char *newline = memchr(text + start, '\n', size - start);
-        const size_t end = newline ? (size_t)(newline - text) : size;
-        size_t blank = start;
-        line++;
-        while (blank < end && strchr(" \t\r", text[blank]) && text[blank]) blank++;
-        if (blank < end) {
-            char where[1100];
-            snprintf(where, sizeof where, "%s:%" PRId64, path, line);
-            struct dialogue *dialogue = dataset_add(dataset, &capacity);
-            TRY(dialogue_parse(text + start, end - start, where, need, dialogue));
-            dialogue->line = line;
-        }
-        start = end + 1;
-    }
-    if (dataset->count == 0) FAIL(STATUS_INPUT, "%s: no line with data in it", path);
-    return NULL;
-}
+struct reader {
+    struct dataset *dataset;
+    enum dataset_need need;
+    int64_t capacity;
+    bool generated;
+};
 
-static status read_generated(struct dataset *dataset, const char *path, enum dataset_need need)
+static status line_take(void *context, const char *text, size_t size, const char *where,
+                        int64_t number)
 {
-    struct generated set;
-    int64_t capacity = 0;
-    TRY(generated_parse(path, &set));
-    if (need == DATASET_UPDATE)
-        FAIL(STATUS_INPUT, "%s: an update wants token lines, which this is not", path);
-    for (int64_t i = 0; i < set.count; i++) {
-        struct dialogue *dialogue = dataset_add(dataset, &capacity);
-        char *line;
-        size_t size;
-        FILE *out = memory_stream(&line, &size);
-        status s = set.generator->write(set.seed, set.first + i, set.level, out);
-        memory_stream_close(out);
-        if (!s) s = dialogue_parse(line, size, path, DATASET_TRAIN, dialogue);
-        free(line);
-        TRY(s);
-        dialogue->line = i + 1;
-        if (need == DATASET_GENERATE) { /* the last reply is what is to be generated */
-            free(dialogue->messages[--dialogue->message_count].content);
-            if (dialogue->slots) texts_free(dialogue->slots[dialogue->message_count]);
-        }
+    struct reader *reader = context;
+    const enum dataset_need need = reader->need;
+    struct dialogue *dialogue = dataset_add(reader->dataset, &reader->capacity);
+    TRY(dialogue_parse(text, size, where, reader->generated ? DATASET_TRAIN : need, dialogue));
+    dialogue->line = number;
+    if (reader->generated && need == DATASET_GENERATE) { /* the last reply is to be generated */
+        free(dialogue->messages[--dialogue->message_count].content);
+        if (dialogue->slots) texts_free(dialogue->slots[dialogue->message_count]);
     }
     return NULL;
 }
@@ -133,20 +98,13 @@ static status read_generated(struct dataset *dataset, const char *path, enum dat
 status dataset_read(const char *path, enum dataset_need need, struct dataset **out)
 {
     struct dataset *dataset = memory_allocate(sizeof *dataset);
-    status s;
+    struct reader reader = {dataset, need, 0, data_is_generated(path)};
     *out = NULL;
     snprintf(dataset->path, sizeof dataset->path, "%s", file_read_name(path));
-    if (data_is_generated(path)) {
-        s = read_generated(dataset, path, need);
-    } else {
-        char *text;
-        size_t size;
-        s = file_read(path, &text, &size);
-        if (!s) {
-            s = read_lines(dataset, dataset->path, text, size, need);
-            free(text);
-        }
-    }
+    status s = NULL;
+    if (reader.generated && need == DATASET_UPDATE)
+        s = ERROR(STATUS_INPUT, "%s: an update wants token lines, which this is not", path);
+    if (!s) s = lines_read(path, line_take, &reader);
     if (s)
         dataset_free(dataset);
     else

@@ -20,6 +20,15 @@ bool text_is_blank(const char *text)
     return text[strspn(text, " \t\r\n")] == 0;
 }
 
+char *text_trimmed(const char *text, size_t size)
+{
+    while (size && strchr(" \t\r\n", text[0])) text++, size--;
+    while (size && strchr(" \t\r\n", text[size - 1])) size--;
+    char *copy = memory_allocate(size + 1);
+    memcpy(copy, text, size);
+    return copy;
+}
+
 int64_t dialogue_start(const struct dialogue *dialogue)
 {
     int64_t start = dialogue->given;

@@ -7,6 +7,8 @@
 #include "src/data/dialogue.h"
 
 bool text_is_blank(const char *text);
+/* Without the blanks around it; the caller frees it. */
+char *text_trimmed(const char *text, size_t size);
 
 /* The messages of `out` are there already.  where: "FILE:LINE". */
 status fields_read(const json_t *line, const char *where, struct dialogue *out);

@@ -258,16 +258,6 @@ static status read_line(const json_t *line, const char *where, enum dataset_need
     return fields_read(line, where, out);
 }
 
-/* Without the blanks around it. */
-static char *line_text(const char *text, size_t size)
-{
-    while (size && strchr(" \t\r\n", text[0])) text++, size--;
-    while (size && strchr(" \t\r\n", text[size - 1])) size--;
-    char *copy = memory_allocate(size + 1);
-    memcpy(copy, text, size);
-    return copy;
-}
-
 status dialogue_parse(const char *text, size_t size, const char *where, enum dataset_need need,
                       struct dialogue *out)
 {
@@ -275,7 +265,7 @@ status dialogue_parse(const char *text, size_t size, const char *where, enum dat
     memset(out, 0, sizeof *out);
     TRY(json_parse(text, size, where, &line));
     status s = read_line(line, where, need, out);
-    if (!s) out->json = line_text(text, size);
+    if (!s) out->json = text_trimmed(text, size);
     json_decref(line);
     if (s) dialogue_clear(out);
     return s;

@@ -7,8 +7,8 @@
 #include "src/base/memory.h"
 #include "src/data/fields.h"
 #include "src/data/jsonl.h"
+#include "src/data/lines.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,27 +162,21 @@ static status line_read(struct reader *r, json_t *line, const char *where, int64
     return NULL;
 }
 
-static status lines_read(struct reader *r, const char *text, size_t size)
+static status line_take(void *context, const char *text, size_t size, const char *where,
+                        int64_t number)
 {
-    int64_t number = 0;
-    for (size_t start = text_bom(text, size), end; start < size; start = end + 1) {
-        const char *newline = memchr(text + start, '\n', size - start);
-        char where[1100];
-        json_t *line;
-        end = newline ? (size_t)(newline - text) : size;
-        number++;
-        size_t blank = start;
-        while (blank < end && text[blank] && strchr(" \t\r", text[blank])) blank++;
-        if (blank == end) continue;
-        snprintf(where, sizeof where, "%s:%" PRId64, r->labelled->histories.path, number);
-        TRY(json_parse(text + start, end - start, where, &line));
-        status s = json_is_object(line) ? line_read(r, line, where, number)
-                                        : ERROR(STATUS_INPUT, "%s: not a JSON object", where);
-        json_decref(line);
-        TRY(s);
-    }
+    json_t *line;
+    TRY(json_parse(text, size, where, &line));
+    status s = json_is_object(line) ? line_read(context, line, where, number)
+                                    : ERROR(STATUS_INPUT, "%s: not a JSON object", where);
+    json_decref(line);
+    return s;
+}
+
+static status replies_read(struct reader *r, const char *path)
+{
+    TRY(lines_read(path, line_take, r));
     const struct labelled *l = r->labelled;
-    if (!r->reply_count) FAIL(STATUS_INPUT, "%s: no line with data in it", l->histories.path);
     if (!r->labels)
         FAIL(STATUS_INPUT,
              "%s: no reply has a number \"%s\"; give each reply one, or name the field that is its "
@@ -230,8 +224,6 @@ static void dialogues_number(struct labelled *l)
 
 status labelled_read(const char *path, const char *field, struct labelled **out)
 {
-    char *text;
-    size_t size;
     *out = NULL;
     if (data_is_generated(path))
         FAIL(STATUS_INPUT,
@@ -241,13 +233,11 @@ status labelled_read(const char *path, const char *field, struct labelled **out)
     if (strlen(field) >= sizeof(*out)->field)
         FAIL(STATUS_INPUT, "--fit %s: a field's name has at most %zu bytes", field,
              sizeof(*out)->field - 1);
-    TRY(file_read(path, &text, &size));
     struct reader reader = {.labelled = memory_allocate(sizeof *reader.labelled)};
     struct labelled *l = reader.labelled;
     snprintf(l->field, sizeof l->field, "%s", field);
     snprintf(l->histories.path, sizeof l->histories.path, "%s", file_read_name(path));
-    status s = lines_read(&reader, text, size);
-    free(text);
+    status s = replies_read(&reader, path);
     for (int64_t h = 0; h < l->histories.count; h++) free(reader.messages[h]);
     free(reader.messages);
     free(reader.hash);

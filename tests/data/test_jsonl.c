@@ -1,6 +1,7 @@
 /* JSON Lines: what is taken, and what each mistake is called. */
 #include "src/base/file.h"
 #include "src/data/dialogue.h"
+#include "tests/data/text_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,11 +16,8 @@
 
 static status read_text(const char *text, enum dataset_need need, struct dataset **out)
 {
-    char path[] = "/tmp/regard-jsonl-XXXXXX";
-    const int file = mkstemp(path);
-    assert_true(file >= 0);
-    assert_int_equal(write(file, text, strlen(text)), strlen(text));
-    close(file);
+    char path[TEXT_FILE_PATH];
+    text_file(text, path);
     status s = dataset_read(path, need, out);
     unlink(path);
     return s;

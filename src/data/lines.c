@@ -1,0 +1,65 @@
+#include "src/data/lines.h"
+
+#include "src/base/data_name.h"
+#include "src/base/file.h"
+#include "src/base/memory.h"
+#include "src/data/generators.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* path: as messages have it. */
+static status text_lines(const char *path, const char *text, size_t size, line_function *take,
+                         void *context)
+{
+    int64_t number = 0, taken = 0;
+    const size_t first = text_bom(text, size);
+    if (text[first + strspn(text + first, " \t\r\n")] == '[')
+        FAIL(STATUS_INPUT,
+             "%s: a JSON list, not JSON Lines; regard import-data --data FILE --out NEW makes it "
+             "lines",
+             path);
+    for (size_t start = first, end; start < size; start = end + 1) {
+        const char *newline = memchr(text + start, '\n', size - start);
+        size_t blank = start;
+        end = newline ? (size_t)(newline - text) : size;
+        number++;
+        while (blank < end && strchr(" \t\r", text[blank]) && text[blank]) blank++;
+        if (blank == end) continue;
+        char where[1100];
+        snprintf(where, sizeof where, "%s:%" PRId64, path, number);
+        TRY(take(context, text + start, end - start, where, number));
+        taken++;
+    }
+    if (taken == 0) FAIL(STATUS_INPUT, "%s: no line with data in it", path);
+    return NULL;
+}
+
+static status generated_lines(const char *path, line_function *take, void *context)
+{
+    struct generated set;
+    TRY(generated_parse(path, &set));
+    for (int64_t i = 0; i < set.count; i++) {
+        char *line;
+        size_t size;
+        FILE *out = memory_stream(&line, &size);
+        status s = set.generator->write(set.seed, set.first + i, set.level, out);
+        memory_stream_close(out);
+        if (!s) s = take(context, line, size, path, i + 1);
+        free(line);
+        TRY(s);
+    }
+    return NULL;
+}
+
+status lines_read(const char *path, line_function *take, void *context)
+{
+    char *text;
+    size_t size;
+    if (data_is_generated(path)) return generated_lines(path, take, context);
+    TRY(file_read(path, &text, &size));
+    status s = text_lines(file_read_name(path), text, size, take, context);
+    free(text);
+    return s;
+}
