@@ -51,6 +51,22 @@ status trainer_write_samples(const struct trainer *t, int64_t step,
     return s;
 }
 
+/* rollout.interrupt: the share that was cut; means of an update that has none are left out. */
+static void interrupted_measure(const struct trainer *t, const struct update_metrics *m,
+                                struct metric_list *metrics)
+{
+    const struct reward_settings *reward = &t->settings.reward;
+    if (t->run.config->rollout.interrupt == 0) return;
+    metric_list_add(metrics, m->turns ? (double)m->interrupted / (double)m->turns : 0,
+                    "interrupted");
+    if (!m->interrupted) return;
+    metric_list_add(metrics, m->reward_interrupted, "reward_interrupted");
+    metric_list_add(metrics, m->reply_length_interrupted, "reply_length_interrupted");
+    for (int64_t k = 0; k < reward->term_count; k++)
+        metric_list_add(metrics, m->terms_interrupted[k], "%s_interrupted",
+                        reward_term_name(reward, k));
+}
+
 void trainer_measure(const struct trainer *t, const struct update_metrics *m,
                      struct metric_list *metrics)
 {
@@ -83,6 +99,7 @@ void trainer_measure(const struct trainer *t, const struct update_metrics *m,
     for (int64_t k = 0; k < m->statistics.count; k++)
         metric_list_add(metrics, m->statistics.list[k].value, "%s", m->statistics.list[k].name);
     metric_list_add(metrics, m->end_rate, "end_rate");
+    interrupted_measure(t, m, metrics);
     if (t->run.config->group.filter)
         metric_list_add(metrics, (double)m->groups_dropped, "groups_dropped");
     if (t->run.config->reward.overlong > 0) metric_list_add(metrics, m->overlong, "overlong");

@@ -230,7 +230,8 @@ static void inbox_open(struct trainer *t)
                                       .format = {.statistics = table,
                                                  .reward = &t->settings.reward,
                                                  .layers = sizes.layers,
-                                                 .heads = sizes.heads}};
+                                                 .heads = sizes.heads,
+                                                 .interruption = t->settings.interruption}};
     t->inbox = inbox_create(t->run.world, &rules, t->run.folder.start);
 }
 

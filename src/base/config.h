@@ -98,6 +98,7 @@ struct config {
         int64_t dialogues, turns, candidates, max_new_tokens, top_k, cache_tokens;
         double temperature, top_p;
         int continue_with, user; /* keys rollout.continue, rollout.user */
+        double interrupt;        /* probability; 0: nobody is */
     } rollout;
     struct {
         int64_t max_tokens;

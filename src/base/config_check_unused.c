@@ -144,11 +144,28 @@ static status check_audit(const struct config *config)
     return NULL;
 }
 
+static status check_interrupt(const struct config *config)
+{
+    if (config->rollout.interrupt == 0) return NULL;
+    if (config->task != TASK_DIALOGUE)
+        FAIL(STATUS_INPUT,
+             "rollout.interrupt needs task: dialogue, where later turns are of the same return; "
+             "leave it out");
+    if (config->rollout.turns == 1)
+        FAIL(STATUS_INPUT, "rollout.interrupt does nothing to a dialogue with rollout.turns: 1, "
+                           "where no user goes on; raise that, or leave it out");
+    if (config->rollout.max_new_tokens == 1)
+        FAIL(STATUS_INPUT, "rollout.interrupt does nothing with rollout.max_new_tokens: 1: there "
+                           "is no step before the last");
+    return NULL;
+}
+
 status config_check_unused(const struct config *config)
 {
     TRY(check_attention(config));
     TRY(check_group(config));
     TRY(check_filter(config));
     TRY(check_reference(config));
+    TRY(check_interrupt(config));
     return check_audit(config);
 }

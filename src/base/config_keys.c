@@ -189,6 +189,9 @@ const struct config_key config_keys[] = {
            "each: N independent dialogues; best: go on with the best candidate"),
     CHOICE("rollout.user", rollout.user, "replay|rule|model", "replay", RESUME_SAME,
            "who speaks the user's turns"),
+    NUMBER("rollout.interrupt", rollout.interrupt, 0, 1, "0", RESUME_SAME,
+           "probability that a user waits for a random number of tokens only, uniform below "
+           "rollout.max_new_tokens, and goes on where a reply has not ended; 0: none"),
     INTEGER(
         "rollout.cache_tokens", rollout.cache_tokens, 0, MANY, "0", RESUME_FREE,
         "tokens of decoder-only models whose keys and values are kept for later turns; never fewer "

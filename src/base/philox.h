@@ -18,7 +18,8 @@ enum random_purpose {
     RANDOM_SOURCE,
     RANDOM_CREDIT,
     RANDOM_FIT,
-    RANDOM_PROBE
+    RANDOM_PROBE,
+    RANDOM_INTERRUPT
 };
 
 void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);

@@ -126,8 +126,8 @@ static status turn_add(void *context, const struct history *history,
     const int64_t i = h->count;
     TRY(prompt_from_history(history, collector->settings, &h->prompts[i]));
     h->count++;
-    h->rows[i] = (struct reply_row){(int32_t)i,
-                                    {(uint32_t)collector->place, (uint32_t)h->prompts[i].turn, 0}};
+    h->rows[i] = (struct reply_row){
+        (int32_t)i, {(uint32_t)collector->place, (uint32_t)h->prompts[i].turn, 0}, 0};
     TRY(reply_encode(&language->history, ROLE_ASSISTANT, dialogue->messages[message].content,
                      &h->gold_tokens[i], &h->given[i].count));
     h->given[i].tokens = h->gold_tokens[i];

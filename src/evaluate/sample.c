@@ -27,6 +27,7 @@ struct sample sample_of_reply(const struct prompt *prompt, const struct reply *r
                            .logp = reply->logp,
                            .token_entropy = reply->token_entropy,
                            .ended = reply->ended,
+                           .interrupted = reply->interrupted,
                            .statistics = &reply->statistics};
 }
 
@@ -50,6 +51,7 @@ struct sample sample_of_turn(const struct experience *experience,
                            .logp = turn->logp,
                            .token_entropy = turn->token_entropy,
                            .ended = turn->ended,
+                           .interrupted = turn->interrupted,
                            .statistics = &turn->statistics,
                            .reward = experience->format.reward,
                            .terms = turn->terms};
@@ -195,7 +197,9 @@ status sample_write(FILE *out, const struct sample *s)
     segments_write(out, s);
     fputs(",\"reply_tokens\":", out);
     json_write_integers(out, s->reply, s->reply_count);
-    fprintf(out, ",\"ended\":%s,\"logp\":", s->ended ? "true" : "false");
+    fprintf(out, ",\"ended\":%s", s->ended ? "true" : "false");
+    if (s->interrupted) fputs(",\"interrupted\":true", out);
+    fputs(",\"logp\":", out);
     json_write_floats(out, s->logp, s->reply_count);
     fputs(",\"token_entropy\":", out);
     json_write_floats(out, s->token_entropy, s->reply_count);

@@ -28,7 +28,7 @@ struct sample {
     int64_t cut_count;
     const int32_t *reply;
     const float *logp, *token_entropy; /* [reply_count] */
-    bool ended;
+    bool ended, interrupted;
     const struct statistics *statistics;
     const struct reward_settings *reward;
     const double *terms;                      /* raw, of the reward's terms */

@@ -18,7 +18,7 @@ struct batch_item {
     double token_entropy, distinct_2;
     double kl_sum; /* over its tokens, of logp - logp_ref */
     int32_t spans; /* of the reply */
-    bool chosen, ended, answered;
+    bool chosen, ended, interrupted, answered;
     bool answer; /* task: reasoning: the span is the answer's block */
     /* set by credit.c */
     double scaled;  /* the reward that the return is made of, before kl_reward */

@@ -57,6 +57,7 @@ static struct batch_item item_of_reply(const struct experience *experience,
         .spans = (int32_t)experience_spans(turn),
         .chosen = turn->chosen,
         .ended = turn->ended,
+        .interrupted = turn->interrupted,
         .answered = turn->answered};
     for (int32_t t = 0; t < turn->reply_length; t++) {
         item.forced += token_forced(turn->marks, t);

@@ -35,6 +35,22 @@ static void replies_add(const struct batch_item *item, double share, struct upda
     out->forced += item->forced;
 }
 
+/* Of the replies that were cut. */
+static void interrupted_fill(const struct reward_settings *settings, const struct batch_item *items,
+                             int64_t count, struct update_metrics *out)
+{
+    for (int64_t i = 0; i < count; i++) out->interrupted += items[i].interrupted;
+    for (int64_t i = 0; i < count; i++) {
+        if (!items[i].interrupted) continue;
+        const double share = 1.0 / (double)out->interrupted;
+        out->reward_interrupted +=
+            share * reward_combine(settings, items[i].terms, NULL, items[i].reply_tokens);
+        out->reply_length_interrupted += share * (double)items[i].reply_tokens;
+        for (int64_t t = 0; t < settings->term_count; t++)
+            out->terms_interrupted[t] += share * items[i].terms[t];
+    }
+}
+
 /* Of G and the number of a reply's spans. */
 static double return_blocks_correlation(const struct batch_item *items, int64_t count)
 {
@@ -103,6 +119,7 @@ static status replies_fill(const struct reward_settings *settings, const struct 
         replies_add(&items[i], share, out);
         out->overlong += share * reward_overlong(settings, items[i].reply_tokens);
     }
+    interrupted_fill(settings, items, count, out);
     TRY(dropped_count(items, count, out));
     if (out->tokens > out->forced) out->kl_behaviour /= (double)(out->tokens - out->forced);
     out->return_blocks_correlation = return_blocks_correlation(items, count);

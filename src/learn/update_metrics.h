@@ -19,6 +19,9 @@ struct update_metrics {
     double within_share[TERM_MAX], reward_within_share;
     double salient_share, reply_length, end_rate, distinct_2, token_entropy;
     double salient_empty; /* turns without a salient token */
+    /* rollout.interrupt: the replies that were cut, and means over these: reward and terms, raw. */
+    int64_t interrupted;
+    double reward_interrupted, terms_interrupted[TERM_MAX], reply_length_interrupted;
     /* task: reasoning: spans a reply, their correlation with G over the batch (0 where either does
      * not vary), replies without an answer. */
     double blocks, return_blocks_correlation, answer_missing;

@@ -179,7 +179,8 @@ static void block_rows(const struct collecting *a, struct block *b)
             const int64_t message = asked->message[h];
             b->row[r] = (struct reply_row){
                 (int32_t)(h - b->begin),
-                {(uint32_t)asked->dialogue[h], (uint32_t)prompt->turn, (uint32_t)k}};
+                {(uint32_t)asked->dialogue[h], (uint32_t)prompt->turn, (uint32_t)k},
+                0};
             b->judged[r] =
                 (struct judged){.key = {line->line, prompt->turn, (int32_t)k, 0},
                                 .line = line,

@@ -41,7 +41,8 @@ struct experience_format rollout_format(const struct rollout *rollout)
     return (struct experience_format){.statistics = generator_statistics(rollout->policy),
                                       .reward = &rollout->settings->reward,
                                       .layers = sizes.layers,
-                                      .heads = sizes.heads};
+                                      .heads = sizes.heads,
+                                      .interruption = rollout->settings->interruption};
 }
 
 static void turn_blocks(const struct reply *reply, struct experience_turn *turn)
@@ -62,6 +63,7 @@ status experience_turn_fill(const struct experience_format *format, int64_t dial
     turn->candidate = candidate;
     turn->turn = prompt->turn - 1;
     turn->ended = reply->ended;
+    turn->interrupted = reply->interrupted;
     turn->visible_count = (int32_t)prompt->visible_count;
     turn->salient_count = (int32_t)prompt->salient_count;
     const size_t history = (size_t)prompt->count, n = (size_t)reply->count;
@@ -147,6 +149,9 @@ static status turn_prepare(const struct rollout *rollout, struct conversation *c
             row->counter[0] = (uint32_t)talk->id;
             row->counter[1] = (uint32_t)work->prompts[row->prompt].turn;
             row->counter[2] = (uint32_t)(talk->first + k);
+            const struct turn_key key = {talk->id, work->prompts[row->prompt].turn,
+                                         (int32_t)row->counter[2], 0};
+            row->limit = (int32_t)interruption_limit(&settings->interruption, &key);
             work->owner[work->row_count++] = c;
         }
     }
@@ -176,7 +181,8 @@ static status user_says(struct rollout *rollout, const struct conversation *talk
     const struct rollout_settings *settings = rollout->user_settings;
     struct prompt prompt;
     TRY(prompt_from_history(talk->history, settings, &prompt));
-    const struct reply_row row = {0, {(uint32_t)talk->id, (uint32_t)turn, (uint32_t)talk->first}};
+    const struct reply_row row = {
+        0, {(uint32_t)talk->id, (uint32_t)turn, (uint32_t)talk->first}, 0};
     struct reply reply = {0};
     status s =
         generate_replies(rollout->user, settings, RANDOM_SIMULATOR, &prompt, &row, 1, &reply);

@@ -156,6 +156,7 @@ static void walk_turn(struct walk *w, const struct experience_format *format,
     walk_bytes(w, &t->candidate, 4);
     walk_bytes(w, &t->turn, 4);
     walk_flag(w, &t->ended);
+    walk_flag(w, &t->interrupted);
     walk_flag(w, &t->chosen);
     walk_bytes(w, &t->history_length, 4);
     walk_bytes(w, &t->reply_length, 4);
@@ -414,9 +415,9 @@ status experience_unpack(const void *message, size_t size, const struct experien
     if (message_checksum(message, header) != header.checksum)
         FAIL(STATUS_INTERNAL, "%s: experience message with a wrong checksum (dialogue %lld)",
              sender, (long long)header.dialogue);
-    /* A turn takes at least 46 bytes, so a count that lies is found before it is allocated. */
+    /* A turn takes at least 47 bytes, so a count that lies is found before it is allocated. */
     if (header.turn_count < 0 || header.turn_count > EXPERIENCE_TURN_MAX ||
-        (uint64_t)header.turn_count * 46 > size)
+        (uint64_t)header.turn_count * 47 > size)
         FAIL(STATUS_INTERNAL, "%s: experience of dialogue %lld says %lld turns", sender,
              (long long)header.dialogue, (long long)header.turn_count);
     struct walk read = {.mode = WALK_READ,
@@ -560,9 +561,26 @@ static status turn_verify(const struct experience *experience, const struct expe
     return spans_verify(experience, t, sender);
 }
 
+/* A reply is cut where its draw says, and nowhere else. */
+static status interruption_verify(const struct experience *experience,
+                                  const struct experience_turn *t, const char *sender)
+{
+    const struct turn_key key = {experience->dialogue, t->turn + 1, t->candidate, 0};
+    const int64_t limit = interruption_limit(&experience->format.interruption, &key);
+    const bool cut = limit && !t->ended && t->reply_length == limit;
+    if (t->interrupted == cut && !(limit && t->reply_length > limit)) return NULL;
+    FAIL(STATUS_INTERNAL,
+         "%s: dialogue %lld, turn %d, candidate %d: a reply of %d tokens that %s, where "
+         "rollout.interrupt draws %lld (0: none)",
+         sender, (long long)experience->dialogue, t->turn + 1, t->candidate, t->reply_length,
+         t->interrupted ? "is said to be cut" : "is not said to be cut", (long long)limit);
+}
+
 status experience_verify(const struct experience *experience, const char *sender)
 {
-    for (int64_t i = 0; i < experience->turn_count; i++)
+    for (int64_t i = 0; i < experience->turn_count; i++) {
+        TRY(interruption_verify(experience, &experience->turns[i], sender));
         TRY(turn_verify(experience, &experience->turns[i], sender));
+    }
     return NULL;
 }

@@ -7,13 +7,14 @@
 
 #include "src/capture/statistics.h"
 #include "src/reward/terms.h"
+#include "src/rollout/interrupt.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-    EXPERIENCE_VERSION = 6,
+    EXPERIENCE_VERSION = 7,
     EXPERIENCE_TURN_MAX = 1 << 20,  /* limits of a message: a bigger one is refused */
     EXPERIENCE_LENGTH_MAX = 1 << 24 /* tokens of one history or one reply */
 };
@@ -23,6 +24,7 @@ struct experience_format {
     const struct statistic_table *statistics;
     const struct reward_settings *reward; /* whose terms it carries */
     int64_t layers, heads;                /* that attention is captured of */
+    struct interruption interruption;     /* that its replies were sampled with */
 };
 
 /* A part of a reply with rewards of its own. */
@@ -35,6 +37,7 @@ struct experience_span {
 struct experience_turn {
     int32_t candidate, turn; /* turn counts from 0 within the rollout */
     bool ended;              /* the reply ends in the end token, not at the limit */
+    bool interrupted;        /* cut by rollout.interrupt before its end token */
     bool chosen;             /* rollout.continue: best goes on with this candidate */
 
     int32_t history_length, reply_length;
@@ -92,7 +95,8 @@ status experience_unpack(const void *message, size_t size, const struct experien
                          const char *sender, struct experience **out);
 /* Computes every reply's terms and reward again, from its tokens, masks and statistics, and refuses
  * an experience that says something else: one line with sender, dialogue, turn and term.  Terms
- * that a source gave must be finite. */
+ * that a source gave must be finite, and replies are cut where rollout.interrupt's draw cuts them.
+ */
 status experience_verify(const struct experience *experience, const char *sender);
 
 #endif

@@ -13,6 +13,7 @@
 struct reply_row {
     int32_t prompt; /* ascending over the rows */
     uint32_t counter[3];
+    int32_t limit; /* of generating: tokens after which it is cut unless it ended; 0: none */
 };
 
 /* The workspace of one model. */

@@ -202,6 +202,7 @@ struct chunk {
     int32_t *prompt;   /* [all] its prompt among the chunk's */
     uint32_t *counter; /* [all, 3] */
     bool *ended;       /* [all] */
+    int32_t *limit;    /* [all] tokens after which a reply is cut; 0: none */
     int32_t *active;   /* [active_count] rows still in the batch, ascending */
     int64_t active_count;
     /* cot.reason_tokens: lists of struct sampling's `forced`, one of none and one a token of the
@@ -223,6 +224,7 @@ static void chunk_make(struct chunk *chunk, const struct generator *g,
     chunk->prompt = memory_allocate((size_t)all * sizeof *chunk->prompt);
     chunk->counter = memory_allocate((size_t)all * 3 * sizeof *chunk->counter);
     chunk->ended = memory_allocate((size_t)all * sizeof *chunk->ended);
+    chunk->limit = memory_allocate((size_t)all * sizeof *chunk->limit);
     chunk->active = memory_allocate((size_t)all * sizeof *chunk->active);
     const size_t lists = (size_t)settings->cot.marker_count + 1;
     if (settings->cot.marker_count) {
@@ -234,6 +236,7 @@ static void chunk_make(struct chunk *chunk, const struct generator *g,
         chunk->prompt[r] = row->prompt - (int32_t)first_prompt;
         memcpy(chunk->counter + 3 * r, row->counter, sizeof row->counter);
         chunk->ended[r] = r >= count;
+        chunk->limit[r] = row->limit;
         chunk->active[r] = (int32_t)r;
     }
 }
@@ -243,6 +246,7 @@ static void chunk_free(struct chunk *chunk)
     free(chunk->prompt);
     free(chunk->counter);
     free(chunk->ended);
+    free(chunk->limit);
     free(chunk->active);
     free(chunk->forced);
 }
@@ -382,13 +386,21 @@ static status forced_set(struct generator *g, struct chunk *chunk, int64_t t)
     return NULL;
 }
 
-/* Marks the rows whose tokens of steps [from, to) hold an end token. */
+/* Before step t, from 0: replies that are cut there. */
+static void cuts_set(const struct generator *g, const struct chunk *chunk, int64_t t)
+{
+    for (int64_t r = 0; r < chunk->replies; r++)
+        if (t && chunk->limit[r] == t) heads_cut(&g->heads, r);
+}
+
+/* Marks the rows whose tokens of steps [from, to) hold an end token or their reply's last one. */
 static void ends_mark(const struct generator *g, struct chunk *chunk, const int32_t *tokens,
                       int64_t from, int64_t to)
 {
     const struct model_shape *shape = model_shape(g->model);
     for (int64_t i = 0; i < chunk->active_count; i++) {
         const int32_t row = chunk->active[i];
+        if (chunk->limit[row] && chunk->limit[row] <= to) chunk->ended[row] = true;
         for (int64_t t = from; t < to; t++)
             if (model_shape_is_end(shape, tokens[row * g->limits.steps + t]))
                 chunk->ended[row] = true;
@@ -448,6 +460,7 @@ static status steps_run(struct generator *g, struct chunk *chunk)
     int64_t polls = 0;
     for (int64_t step = 1; step <= chunk->steps && chunk->active_count; step++) {
         TRY(forced_set(g, chunk, step - 1));
+        cuts_set(g, chunk, step - 1);
         TRY(step_run(g, chunk));
         if (step % every != 0 || step == chunk->steps) continue;
         q->op->download(q, g->polled[polls % 2].data, g->results.token, bytes);
@@ -461,8 +474,8 @@ static status steps_run(struct generator *g, struct chunk *chunk)
     return NULL;
 }
 
-/* A reply ends at its first end token.  Where the model can go on from what it computed, that is
- * kept. */
+/* A reply ends at its first end token, or where it is cut.  Where the model can go on from what it
+ * computed, that is kept. */
 static void replies_fill(struct generator *g, const struct chunk *chunk,
                          const struct prompt *prompts, struct reply *replies)
 {
@@ -472,9 +485,11 @@ static void replies_fill(struct generator *g, const struct chunk *chunk,
         const int32_t *tokens = results_tokens(&g->results) + first;
         int64_t count = 0;
         bool ended = false;
-        while (count < chunk->steps && !ended) ended = model_shape_is_end(shape, tokens[count++]);
+        const int64_t most = chunk->limit[r] ? chunk->limit[r] : chunk->steps;
+        while (count < most && !ended) ended = model_shape_is_end(shape, tokens[count++]);
         results_reply(&g->results, first, count, prompts[chunk->prompt[r]].turns, &replies[r]);
         replies[r].ended = ended;
+        replies[r].interrupted = chunk->limit[r] && !ended;
         model_decoder_retain(g->decoder, r, tokens, count);
     }
 }

@@ -102,6 +102,11 @@ void heads_sampled(const struct heads *heads, const int32_t *next, int64_t rows)
     if (heads->on) heads->queue->op->head_statistics_sampled(heads->queue, &call, rows);
 }
 
+void heads_cut(const struct heads *heads, int64_t reply)
+{
+    if (heads->on) heads->queue->op->advance(heads->queue, heads->call.ended + reply, 1, 1, 1);
+}
+
 void heads_finish(const struct heads *heads)
 {
     const struct head_statistics *call = &heads->call;

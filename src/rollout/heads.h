@@ -37,6 +37,8 @@ status heads_of_given(struct heads *heads, const int32_t *next, const int32_t *r
 const struct head_statistics *heads_call(const struct heads *heads);
 /* After a step's sampling, of so many rows whose tokens are next [rows]. */
 void heads_sampled(const struct heads *heads, const int32_t *next, int64_t rows);
+/* Rows of later steps are no part of the reply's sum. */
+void heads_cut(const struct heads *heads, int64_t reply);
 /* After all steps. */
 void heads_finish(const struct heads *heads);
 

@@ -117,7 +117,7 @@ static struct rollout_settings block_settings(const struct rollout_settings *set
 static struct reply_row block_row(const struct reply_row *row, int64_t prompt, int64_t block)
 {
     return (struct reply_row){
-        (int32_t)prompt, {row->counter[0], row->counter[1] + (uint32_t)block, row->counter[2]}};
+        (int32_t)prompt, {row->counter[0], row->counter[1] + (uint32_t)block, row->counter[2]}, 0};
 }
 
 /* Rows while they are generated; pieces of row r from r * rounds on, one a round. */

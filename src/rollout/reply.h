@@ -22,7 +22,8 @@ struct reply {
     float *self_certainty; /* of that softmax: KL(uniform || it); NULL: it was not asked for */
     struct statistics statistics;
     int64_t count;
-    bool ended; /* the end token was sampled (and is the last token) */
+    bool ended;       /* the end token was sampled (and is the last token) */
+    bool interrupted; /* it was cut at its row's limit */
     struct reply_blocks blocks;
 };
 

@@ -49,6 +49,9 @@ struct rollout_settings rollout_settings_of(const struct config *config)
         .turns = config->rollout.turns,
         .continue_best = config->rollout.continue_with == CONTINUE_BEST,
         .user = config->rollout.user,
+        .interruption = {.seed = config->seed,
+                         .share = config->rollout.interrupt,
+                         .most = config->rollout.max_new_tokens},
         .cot = cot_settings_of(config),
         .reward = reward_settings_of(config)};
 }

@@ -6,6 +6,7 @@
 #include "src/model/shape.h"
 #include "src/reward/settings.h"
 #include "src/rollout/cot_settings.h"
+#include "src/rollout/interrupt.h"
 
 #include <stdbool.h>
 
@@ -32,6 +33,7 @@ struct rollout_settings {
     int64_t candidates, turns;
     bool continue_best;
     int user; /* enum user_kind */
+    struct interruption interruption;
     struct cot_settings cot;
     struct reward_settings reward;
 };

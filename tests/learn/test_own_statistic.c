@@ -72,8 +72,8 @@ static void prompts_make(const struct rollout_settings *settings, struct prompt 
         CHECK(prompt_from_tokens(tokens, NULL, TOKENS, 1, &special, settings, &prompts[p]));
     }
     for (int r = 0; r < ROWS; r++)
-        rows[r] = (struct reply_row){r / CANDIDATES,
-                                     {(uint32_t)(r / CANDIDATES), 1, (uint32_t)(r % CANDIDATES)}};
+        rows[r] = (struct reply_row){
+            r / CANDIDATES, {(uint32_t)(r / CANDIDATES), 1, (uint32_t)(r % CANDIDATES)}, 0};
 }
 
 /* As it comes to a learner. */
@@ -148,7 +148,7 @@ static void a_statistic_of_ones_own_is_a_row_of_a_table(void **state)
     learner->table = &own_table;
     CHECK(generate_replies(generator, &settings, RANDOM_SAMPLING, prompts, rows, ROWS, replies));
     const int64_t heads = model_shape(model)->heads;
-    const struct experience_format format = {&own_table, &settings.reward, LAYERS, heads};
+    const struct experience_format format = {&own_table, &settings.reward, LAYERS, heads, {0}};
     double peak = 0, steps = 0;
     for (int r = 0; r < ROWS; r++) {
         check_peak(&replies[r]);

@@ -87,13 +87,17 @@ static void close_fixture(struct fixture *f)
 static double batch_make(struct fixture *f, int64_t update, struct experience *out[PROMPTS])
 {
     struct reply replies[ROWS];
-    const struct experience_format format = {&statistics_standard, &f->settings.reward,
-                                             f->settings.layers, model_shape(f->policy)->heads};
+    const struct experience_format format = {&statistics_standard,
+                                             &f->settings.reward,
+                                             f->settings.layers,
+                                             model_shape(f->policy)->heads,
+                                             {0}};
     double mean = 0;
     for (int r = 0; r < ROWS; r++)
         f->rows[r] = (struct reply_row){
             r / CANDIDATES,
-            {(uint32_t)(update * PROMPTS + r / CANDIDATES), 1, (uint32_t)(r % CANDIDATES)}};
+            {(uint32_t)(update * PROMPTS + r / CANDIDATES), 1, (uint32_t)(r % CANDIDATES)},
+            0};
     CHECK(generate_replies(f->generator, &f->settings, RANDOM_SAMPLING, f->prompts, f->rows, ROWS,
                            replies));
     for (int p = 0; p < PROMPTS; p++) {

@@ -35,9 +35,11 @@ static void open_fixture(struct fixture *f, const char *advantage)
     f->config.ppo.epochs = 1;
     f->config.critic.warmup = f->config.policy.warmup = 0;
     f->reward = reward_settings_of(&f->config);
-    f->format =
-        (struct experience_format){&statistics_standard, &f->reward, f->config.attention.layers,
-                                   model_shape(f->policy)->heads};
+    f->format = (struct experience_format){&statistics_standard,
+                                           &f->reward,
+                                           f->config.attention.layers,
+                                           model_shape(f->policy)->heads,
+                                           {0}};
     struct learner_exchange alone;
     learner_exchange_alone(&alone);
     const struct learn_settings settings = learn_settings_of(&f->config);

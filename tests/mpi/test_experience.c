@@ -14,7 +14,7 @@
 #include <string.h>
 
 static struct reward_settings reward;
-static const struct experience_format format = {&statistics_standard, &reward, 2, 3};
+static const struct experience_format format = {&statistics_standard, &reward, 2, 3, {0}};
 
 static float *floats(struct experience_turn *turn, int statistic)
 {
@@ -31,6 +31,7 @@ static struct experience *example(void)
         t->candidate = k;
         t->turn = k / 2;
         t->ended = k != 1;
+        t->interrupted = k == 1;
         t->chosen = k == 1;
         for (int i = 0; i < t->history_length; i++) {
             t->history_tokens[i] = 100 + i;
@@ -77,6 +78,7 @@ static void a_message_comes_back_to_the_same_bytes(void **state)
     assert_int_equal(back->weight_version, 12);
     assert_int_equal(back->turns[1].reply_tokens[5], 8);
     assert_true(back->turns[1].chosen && !back->turns[1].ended);
+    assert_true(back->turns[1].interrupted && !back->turns[0].interrupted);
     assert_true(back->turns[0].reward == 1.0 / 3.0);
     assert_int_equal(experience_spans(&back->turns[0]), 2);
     assert_int_equal(back->turns[0].spans[1].begin, 2);
@@ -176,10 +178,11 @@ static void other_tables_are_refused_by_name(void **state)
         struct experience_format format;
         const char *words;
     } other[] = {
-        {{&renamed, &reward, 2, 3}, "another statistic in place of mass_of_turns"},
-        {{&longer, &reward, 2, 3}, "of 7 statistics and 4 terms, this run has 8 and 4"},
-        {{&statistics_standard, &fewer, 2, 3}, "this run has 7 and 3"},
-        {{&statistics_standard, &reward, 1, 3}, "of 2 layers of 3 heads, this run reads 1 of 3"}};
+        {{&renamed, &reward, 2, 3, {0}}, "another statistic in place of mass_of_turns"},
+        {{&longer, &reward, 2, 3, {0}}, "of 7 statistics and 4 terms, this run has 8 and 4"},
+        {{&statistics_standard, &fewer, 2, 3, {0}}, "this run has 7 and 3"},
+        {{&statistics_standard, &reward, 1, 3, {0}},
+         "of 2 layers of 3 heads, this run reads 1 of 3"}};
     void *message;
     size_t size;
     assert_null(experience_pack(e, &message, &size));

@@ -48,7 +48,7 @@ grep '^{"step":3,' "$work/adapters/metrics.jsonl" | grep -q '"kl_behaviour":0.0,
 grep -m1 kl_behaviour "$work/adapters/metrics.jsonl" | grep -q '"kl_behaviour":0.0,' ||
     fail "the first reference is not the base"
 
-cut_and_resumed centred 0 3 --set returns.center=true --set credit.form=random \
+cut_and_resumed centred 0 3 --set returns.center=true --set credit.form=random --set rollout.interrupt=0.4 \
     --set entropy.coef=0.01 --set reward.overlong=0.5 --set ppo.form=cispo --set pipeline.lag=1
 [ "$(last "$work/centred" reward_center)" != 0.0 ] || fail "no mean was taken off"
 

@@ -77,6 +77,21 @@ for form in value mix; do
     awk "BEGIN { exit !($high > $low + 0.01) }" || fail "floor.form: $form lifts entropy from $low to $high"
 done
 
+# Interrupted replies are reported apart; a run without has none of it.  Untrained, few replies end.
+expect_status 0 "$regard" train --config $tiny --set threads=1 --set train.updates=1 --set eval.every=1 \
+    --set eval.dialogues=1 --set rollout.interrupt=1 --run "$work/interrupted"
+expect_numbers "$work/interrupted/metrics.jsonl" 1 reward interrupted reward_interrupted \
+    reply_length_interrupted coverage_interrupted focus_interrupted rep_hist_interrupted
+line=$(grep '^{"step": *1,"reward"' "$work/interrupted/metrics.jsonl")
+value() { sed -nE "s/.*[{,]\"$1\": *([-0-9.e]+)[,}].*/\1/p" <<<"$line"; }
+awk "BEGIN { exit !($(value interrupted) > 0.8 && $(value interrupted) <= 1) }" || fail "share: $line"
+awk "BEGIN { exit !($(value reply_length_interrupted) > 1 && $(value reply_length_interrupted) < 11) }" ||
+    fail "length: $line"
+count() { { grep -o "$1" "$work/interrupted/samples/"*.jsonl || true; } | wc -l; }
+[ "$(count '"ended":false,"interrupted":true')" -gt 0 ] || fail "samples do not say who was interrupted"
+[ "$(count '"interrupted":true')" = "$(count '"ended":false,"interrupted":true')" ] || fail "ended and cut"
+! grep -q interrupted "$work/turn/metrics.jsonl" || fail "nobody was interrupted"
+
 # A run without KL in its loss says how far it went all the same.
 expect_status 0 "$regard" train "${settings[@]}" --set kl.coef=0 --run "$work/free"
 for name in kl kl_behaviour; do

@@ -64,6 +64,7 @@ struct way {
     int64_t batch, cache_tokens;
     bool best;   /* dialogues go on with their second candidate */
     bool forget; /* a generator of its own for every turn */
+    bool cut;    /* most replies have a limit */
 };
 
 /* What a rollout leaves: prompts of all turns, and the replies to them. */
@@ -123,8 +124,9 @@ static struct rollout_settings settings_of(const struct fixture *f, int64_t batc
 
 /* One turn of all conversations. */
 static void turn_run(const struct rollout_settings *settings, struct generator *generator,
-                     struct talk *talks, bool best, int turn, struct record *record)
+                     struct talk *talks, const struct way *way, int turn, struct record *record)
 {
+    const bool best = way->best;
     const int talk_count = best ? DIALOGUES : TALKS, each = best ? 1 : CANDIDATES;
     const int64_t first = record->row_count, first_prompt = record->prompt_count;
     const int64_t before = model_decoder_counts(generator->decoder).prefilled;
@@ -134,7 +136,8 @@ static void turn_run(const struct rollout_settings *settings, struct generator *
         for (int k = 0; k < CANDIDATES / each; k++)
             record->rows[record->row_count++] = (struct reply_row){
                 (int32_t)(record->prompt_count - 1 - first_prompt),
-                {(uint32_t)(t / each), (uint32_t)turn + 1, (uint32_t)(t % each + k)}};
+                {(uint32_t)(t / each), (uint32_t)turn + 1, (uint32_t)(t % each + k)},
+                way->cut ? (t + k + turn) % STEPS : 0};
     }
     CHECK(generate_replies(generator, settings, RANDOM_SAMPLING, record->prompts + first_prompt,
                            record->rows + first, record->row_count - first,
@@ -159,7 +162,7 @@ static void turns_run(const struct fixture *f, const struct way *way, struct gen
         talk_begin(&talks[t], (uint32_t)(way->best ? t : t / CANDIDATES) % DIALOGUES);
     for (int turn = 0; turn < TURNS; turn++) {
         struct generator *own = generator ? generator : generator_new(f);
-        turn_run(&settings, own, talks, way->best, turn, record);
+        turn_run(&settings, own, talks, way, turn, record);
         if (!generator) generator_destroy(own);
     }
 }
@@ -259,6 +262,31 @@ static void turns_that_go_on_with_one_candidate_are_the_same_in_every_way(void *
     for (int k = 0; k < 3; k++) every_way_agrees(kinds[k], true);
 }
 
+/* What was computed of a reply that was cut serves the next turn, which begins with it. */
+static void turns_that_go_on_from_cut_replies_are_the_same_in_every_way(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct record *want = calloc(1, sizeof *want);
+    int64_t cut = 0;
+    assert_non_null(want);
+    open_model(&f, "qwen3", 1);
+    const bool slow = f.q->op->graph_begin;
+    dialogues_run(&f, &(struct way){.batch = 64, .cut = true}, want);
+    for (int64_t r = 0; r < want->row_count; r++) {
+        const struct reply *reply = &want->replies[r];
+        if (reply->interrupted) assert_int_equal(reply->count, want->rows[r].limit);
+        cut += reply->interrupted;
+    }
+    assert_true(cut > ROWS / 4 && cut < ROWS);
+    sampling_agrees(&f, want, (struct way){.batch = 5, .cut = true, .cache_tokens = 4096});
+    if (!slow) sampling_agrees(&f, want, (struct way){.batch = 8, .cut = true, .forget = true});
+    scoring_agrees(&f, want, 8);
+    record_free(want);
+    free(want);
+    close_model(&f);
+}
+
 /* Rows of the first segments of prompt p up to its last token, less what is held already: the
  * segments of `held` prompts and the replies to them. */
 static int64_t unique_rows(const struct record *record, int64_t first, int64_t count)
@@ -348,7 +376,7 @@ static void a_long_prefill_has_the_bits_of_one_pass(void **state)
     struct fixture f;
     struct model_shape *shape;
     struct prompt prompts[2];
-    struct reply_row rows[2] = {{0, {1, 1, 0}}, {1, {2, 1, 0}}};
+    struct reply_row rows[2] = {{0, {1, 1, 0}, 0}, {1, {2, 1, 0}, 0}};
     struct reply saw[2], want[2];
     struct given_reply given[2];
     int32_t tokens[LONG];
@@ -394,7 +422,7 @@ static void other_weights_make_what_was_kept_worthless(void **state)
     struct talk talk;
     struct prompt prompt;
     struct reply before, saw, want;
-    const struct reply_row row = {0, {1, 1, 0}};
+    const struct reply_row row = {0, {1, 1, 0}, 0};
     talk_begin(&talk, 1);
     prompt_of(&talk, &settings, 0, &prompt);
     CHECK(generate_replies(kept, &settings, RANDOM_SAMPLING, &prompt, &row, 1, &before));
@@ -424,7 +452,7 @@ static void a_history_and_its_reply_must_fit_into_the_context(void **state)
     struct talk talk;
     struct prompt prompt;
     struct reply reply;
-    const struct reply_row row = {0, {1, 1, 0}};
+    const struct reply_row row = {0, {1, 1, 0}, 0};
     talk_begin(&talk, 1); /* 14 tokens */
     prompt_of(&talk, &settings, 0, &prompt);
     settings.max_new_tokens = 51;
@@ -445,6 +473,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(turns_that_go_on_with_each_candidate_are_the_same_in_every_way),
         cmocka_unit_test(turns_that_go_on_with_one_candidate_are_the_same_in_every_way),
+        cmocka_unit_test(turns_that_go_on_from_cut_replies_are_the_same_in_every_way),
         cmocka_unit_test(a_turn_prefills_only_what_is_new_in_it),
         cmocka_unit_test(a_reserved_generator_allocates_nothing),
         cmocka_unit_test(a_long_prefill_has_the_bits_of_one_pass),

@@ -273,6 +273,60 @@ static void best_goes_on_with_the_highest_reward(void **state)
     experiences_free(list);
 }
 
+/* Every first reply is what it is without interruptions, up to its draw; the user goes on. */
+static void interrupted_replies_stand_in_the_history_as_they_are(void **state)
+{
+    struct fixture *f = *state;
+    static const int whole[1] = {DIALOGUES};
+    struct config config = f->config;
+    struct experience *plain[DIALOGUES], *list[DIALOGUES];
+    int64_t cut = 0;
+    dialogues_run(f, &config, whole, plain);
+    config.rollout.interrupt = 0.7;
+    dialogues_run(f, &config, whole, list);
+    for (int d = 0; d < DIALOGUES; d++) {
+        const struct experience *e = list[d];
+        assert_int_equal(e->turn_count, TURNS * CANDIDATES);
+        CHECK(experience_verify(e, "rank 1"));
+        for (int64_t i = 0; i < e->turn_count; i++) {
+            struct experience_turn *turn = &list[d]->turns[i];
+            const struct experience_turn *other = &plain[d]->turns[i];
+            const struct turn_key key = {e->dialogue, turn->turn + 1, turn->candidate, 0};
+            const int64_t limit = interruption_limit(&e->format.interruption, &key);
+            if (turn->interrupted)
+                assert_true(!turn->ended && turn->reply_length == limit && limit < 8);
+            if (turn->turn)
+                check_follows(turn, turn_find(e, turn->turn - 1, turn->candidate));
+            else {
+                assert_true(turn->reply_length <= other->reply_length);
+                assert_memory_equal(turn->reply_tokens, other->reply_tokens,
+                                    (size_t)turn->reply_length * sizeof(int32_t));
+                if (!turn->interrupted) assert_int_equal(turn->reply_length, other->reply_length);
+            }
+            cut += turn->interrupted;
+            turn->interrupted ^= true; /* a lie */
+            status s = experience_verify(e, "rank 1");
+            assert_non_null(s);
+            assert_non_null(strstr(status_message(s), "rollout.interrupt draws"));
+            status_free(s);
+            turn->interrupted ^= true;
+        }
+    }
+    const int replies = DIALOGUES * TURNS * CANDIDATES;
+    assert_true(cut > replies / 2 && cut < replies * 4 / 5);
+    experiences_free(plain);
+    experiences_free(list);
+}
+
+static void any_split_of_ids_gives_the_same_interrupted_dialogues(void **state)
+{
+    struct fixture *f = *state;
+    f->config.rollout.interrupt = 0.5;
+    any_split_gives_the_same(f, "replay", "each");
+    any_split_gives_the_same(f, "rule", "best");
+    f->config.rollout.interrupt = 0;
+}
+
 static void a_replay_ends_with_its_dialogue(void **state)
 {
     struct fixture *f = *state;
@@ -422,6 +476,7 @@ int main(void)
         cmocka_unit_test(a_rollout_begins_behind_what_is_given),
         cmocka_unit_test(any_split_of_ids_gives_the_same_replayed_dialogues),
         cmocka_unit_test(any_split_of_ids_gives_the_same_simulated_dialogues),
+        cmocka_unit_test(any_split_of_ids_gives_the_same_interrupted_dialogues),
         cmocka_unit_test(a_frozen_scorer_keeps_the_samplers_log_probabilities),
         cmocka_unit_test(a_causal_rollout_prefills_what_its_dialogues_need),
     };
@@ -429,8 +484,10 @@ int main(void)
         cmocka_unit_test(a_rollout_begins_behind_what_is_given),
         cmocka_unit_test(any_split_of_ids_gives_the_same_replayed_dialogues),
         cmocka_unit_test(any_split_of_ids_gives_the_same_simulated_dialogues),
+        cmocka_unit_test(any_split_of_ids_gives_the_same_interrupted_dialogues),
         cmocka_unit_test(each_candidate_goes_its_own_way),
         cmocka_unit_test(best_goes_on_with_the_highest_reward),
+        cmocka_unit_test(interrupted_replies_stand_in_the_history_as_they_are),
         cmocka_unit_test(a_replay_ends_with_its_dialogue),
         cmocka_unit_test(a_frozen_scorer_keeps_the_samplers_log_probabilities),
         cmocka_unit_test(random_salience_is_one_draw_for_all_candidates_of_a_turn),

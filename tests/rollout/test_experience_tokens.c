@@ -4,7 +4,7 @@
 #include "tests/model/model_test.h"
 
 static const struct reward_settings reward;
-static const struct experience_format format = {&statistics_standard, &reward, 1, 1};
+static const struct experience_format format = {&statistics_standard, &reward, 1, 1, {0}};
 
 /* Turn `at`: these tokens, then a reply of `reply` tokens that begin at `first`. */
 static void turn_fill(struct experience *one, int at, const int32_t *history, int32_t count,

@@ -53,7 +53,7 @@ static int open_fixture(void **state)
     }
     for (int r = 0; r < ROWS; r++)
         f->rows[r] = (struct reply_row){
-            r / CANDIDATES, {(uint32_t)(100 + r / CANDIDATES), 1, (uint32_t)(r % CANDIDATES)}};
+            r / CANDIDATES, {(uint32_t)(100 + r / CANDIDATES), 1, (uint32_t)(r % CANDIDATES)}, 0};
     *state = f;
     return 0;
 }
@@ -204,6 +204,45 @@ static void a_frozen_scorer_of_equal_weights_sees_what_the_live_one_does(void **
     replies_free(frozen);
     generator_destroy(scorer);
     model_destroy(reference);
+}
+
+/* Cut replies are the beginnings of whole ones, bit for bit what scoring them gives, in any batch.
+ */
+static void cut_replies_are_beginnings_and_have_the_bits_of_scoring(void **state)
+{
+    struct fixture *f = *state;
+    struct reply whole[ROWS], want[ROWS], saw[ROWS];
+    const bool cuda = f->q->op->graph_begin;
+    int64_t cut = 0, ended = 0;
+    generate(f, f->heads, &f->config, 8, whole);
+    for (int r = 0; r < ROWS; r++) f->rows[r].limit = r % 3 ? 1 + r % (STEPS - 1) : 0;
+    for (int b = 0; b < (cuda ? 2 : 5); b++) {
+        generate(f, f->heads, &f->config, cuda ? batches_cuda[b] : batches[b], saw);
+        if (b == 0) memcpy(want, saw, sizeof want);
+        if (b > 0) check_equal(saw, want);
+        for (int r = 0; b > 0 && r < ROWS; r++)
+            assert_int_equal(saw[r].interrupted, want[r].interrupted);
+        if (b > 0) replies_free(saw);
+    }
+    for (int r = 0; r < ROWS; r++) {
+        const int64_t limit = f->rows[r].limit;
+        const bool is_cut =
+            limit && (whole[r].count > limit || (whole[r].count == limit && !whole[r].ended));
+        assert_int_equal(want[r].interrupted, is_cut);
+        assert_int_equal(want[r].count, is_cut ? limit : whole[r].count);
+        assert_int_equal(want[r].ended, !is_cut && whole[r].ended);
+        check_integers(want[r].tokens, whole[r].tokens, want[r].count, "tokens", r);
+        check_bits(want[r].logp, whole[r].logp, want[r].count, "logp", r);
+        cut += is_cut;
+        ended += limit && !is_cut;
+    }
+    assert_true(cut > ROWS / 4 && ended > 0);
+    score(f, f->heads, &f->config, 8, want, saw);
+    check_equal(saw, want);
+    replies_free(saw);
+    replies_free(want);
+    replies_free(whole);
+    for (int r = 0; r < ROWS; r++) f->rows[r].limit = 0;
 }
 
 static void an_empty_reply_is_scored_as_empty_between_others(void **state)
@@ -453,6 +492,7 @@ int main(void)
         cmocka_unit_test(so_are_those_of_temperature_1_3_cut_and_with_a_mixing_floor),
         cmocka_unit_test(shuffled_rows_are_the_same_in_both_and_other_than_unshuffled),
         cmocka_unit_test(a_frozen_scorer_of_equal_weights_sees_what_the_live_one_does),
+        cmocka_unit_test(cut_replies_are_beginnings_and_have_the_bits_of_scoring),
         cmocka_unit_test(an_empty_reply_is_scored_as_empty_between_others),
         cmocka_unit_test(recorded_steps_have_the_bits_of_calls_and_are_recorded_once),
         cmocka_unit_test(a_step_that_cannot_be_recorded_costs_its_own_kind_alone),

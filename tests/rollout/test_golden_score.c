@@ -103,7 +103,7 @@ static void inputs_make(const struct golden *g, const struct lines *lines,
         for (int64_t j = 0; j < marks; j++) salient[j] = (uint8_t)wide[j];
         CHECK(prompt_from_tokens(tokens, list ? salient : NULL, count, 1, &special, settings,
                                  &prompts[i]));
-        rows[i] = (struct reply_row){i, {(uint32_t)i + 1, 1, 0}};
+        rows[i] = (struct reply_row){i, {(uint32_t)i + 1, 1, 0}, 0};
         free(tokens);
         free(wide);
         free(salient);

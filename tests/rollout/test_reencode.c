@@ -157,7 +157,7 @@ static void a_block_is_scored_as_a_turn_of_its_own(void **state)
     const struct reply_blocks blocks = {begin, marks, count, answered};
     struct question question, extended;
     question_make(&question, all, QUESTION);
-    const struct reply_row row = {0, {7, 1, 2}};
+    const struct reply_row row = {0, {7, 1, 2}, 0};
     const struct given_reply given = {ids, length, true, &blocks};
     struct reply saw;
     CHECK(score_replies(f->generator, &settings, &question.prompt, &row, 1, &given, &saw));

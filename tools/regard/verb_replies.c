@@ -98,7 +98,8 @@ static void block_row(struct block *block, const struct dialogue *source, int64_
     block->message[block->row_count] = message;
     block->rows[block->row_count++] =
         (struct reply_row){(int32_t)block->prompt_count - 1,
-                           {(uint32_t)source->line, (uint32_t)prompt->turn, (uint32_t)candidate}};
+                           {(uint32_t)source->line, (uint32_t)prompt->turn, (uint32_t)candidate},
+                           0};
 }
 
 static struct turn_key key_of(const struct block *block, int64_t row)

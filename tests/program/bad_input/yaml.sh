@@ -81,6 +81,12 @@ against "a key of a source that is not listed" 'reward.alpha is of the source at
     reward.sources=random reward.alpha=2
 against "a reference that never moves" 'reference.every: 20 does nothing within train.updates: 20' \
     reference.every=20 train.updates=20
+against "an interruption nobody answers" 'rollout.interrupt does nothing to a dialogue with rollout.turns: 1' \
+    rollout.interrupt=0.5 rollout.turns=1
+against "an interruption of single turns" 'rollout.interrupt needs task: dialogue' \
+    rollout.interrupt=0.5 task=single_turn
+against "an interruption of reasoning" 'rollout.interrupt needs task: dialogue' \
+    rollout.interrupt=0.5 task=reasoning rollout.turns=1
 against "greedy exploration" 'train needs rollout.temperature above 0' rollout.temperature=0
 against "no user model" 'rollout.user: model needs model.user_path' rollout.user=model
 against "no data" 'train needs data: give data.train' data.train=
