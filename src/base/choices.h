@@ -49,6 +49,7 @@ enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE };
 enum reward_source { SOURCE_ATTENTION, GIVEN_SOURCES(SOURCE_ENUMERATOR) SOURCE_COUNT };
 #undef SOURCE_ENUMERATOR
 
+enum pairs_heuristic { PAIRS_NGRAM, PAIRS_STEPS, PAIRS_VERIFIER, PAIRS_DEMONSTRATION };
 enum audit_action { AUDIT_WARN, AUDIT_STOP };
 enum cot_history { COT_JOINT, COT_REENCODE };
 enum cot_block_form { COT_ROWS, COT_STEPS };

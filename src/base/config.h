@@ -82,6 +82,15 @@ struct config {
         bool shuffled;
     } probe;
     struct {
+        double train, valid, test;
+        char by[CONFIG_TEXT_MAX];
+    } split;
+    struct {
+        int heuristic; /* enum pairs_heuristic */
+        double margin;
+        int64_t per_history, histories; /* histories: 0 all */
+    } pairs;
+    struct {
         int64_t every; /* updates; 0: none */
         int judge;     /* enum reward_source */
         int action;

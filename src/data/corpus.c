@@ -41,19 +41,6 @@ static void note_slots(struct dialogue *out, const struct scenario *scenario,
         free(list);
 }
 
-static void fill_outcome(char text[CORPUS_TEXT], struct corpus_random *random,
-                         const struct scenario *scenario, const int given[SLOT_KINDS])
-{
-    const struct intent *intent = scenario->intent;
-    corpus_fill(text, corpus_choose(random, intent->done), scenario);
-    for (int i = 0; i < INTENT_ASKS; i++) {
-        const enum slot_kind kind = intent->asks[i];
-        if (given[kind] > 0 && intent->clauses[kind])
-            corpus_fill(text, intent->clauses[kind], scenario);
-    }
-    corpus_fill(text, ".", scenario);
-}
-
 static void fill_user(char text[CORPUS_TEXT], struct corpus_random *random,
                       const struct scenario *scenario, int turn)
 {
@@ -65,62 +52,45 @@ static void fill_user(char text[CORPUS_TEXT], struct corpus_random *random,
     corpus_fill(text, template, scenario);
 }
 
-static void fill_reply(char text[CORPUS_TEXT], struct corpus_random *random,
-                       const struct scenario *scenario, const int given[SLOT_KINDS], int turn)
+void scenario_dialogue(struct corpus_random *random, struct scenario *scenario,
+                       int given[SLOT_KINDS], struct dialogue *out)
 {
-    if (turn > scenario->ask_count + 1) {
-        corpus_fill(text, corpus_choose(random, recap_openings), scenario);
-        corpus_fill(text, " ", scenario);
-        fill_outcome(text, random, scenario, given);
-        corpus_fill(text, " ", scenario);
-        corpus_fill(text, corpus_choose(random, recap_endings), scenario);
-        return;
+    memset(out, 0, sizeof *out);
+    memset(given, 0, SLOT_KINDS * sizeof *given);
+    scenario_draw(random, scenario);
+    random->stream++;
+    random->draws = 0;
+    out->reply_count = -1;
+    out->messages = memory_allocate(2 * TURNS_MAX * sizeof *out->messages);
+    out->slots = memory_allocate(2 * TURNS_MAX * sizeof *out->slots);
+    const int turns = scenario->ask_count + 2;
+    for (int turn = 1; turn <= turns; turn++) {
+        char text[CORPUS_TEXT] = "";
+        fill_user(text, random, scenario, turn);
+        add_message(out, ROLE_USER, text);
+        if (turn == 1) {
+            given[scenario->intent->subject] = 1;
+            if (scenario->name_first) given[SLOT_NAME] = 1;
+        } else if (turn <= scenario->ask_count + 1) {
+            given[scenario->asks[turn - 2]] = turn;
+        }
+        text[0] = 0;
+        scenario_reply(random, scenario, given, turn, text);
+        add_message(out, ROLE_ASSISTANT, text);
+        note_slots(out, scenario, given, turn);
     }
-    if (turn == 1) {
-        corpus_fill(text, corpus_choose(random, scenario->intent->first), scenario);
-    } else {
-        const enum slot_kind answered = scenario->asks[turn - 2];
-        corpus_fill(text, corpus_choose(random, slot_words[answered].acknowledgements), scenario);
-    }
-    corpus_fill(text, " ", scenario);
-    if (turn <= scenario->ask_count)
-        corpus_fill(text, corpus_choose(random, slot_words[scenario->asks[turn - 1]].asks),
-                    scenario);
-    else
-        fill_outcome(text, random, scenario, given);
 }
 
 status corpus_dialogue(int64_t seed, int64_t index, struct dialogue *out)
 {
     struct corpus_random random = {(uint64_t)seed, (uint64_t)index, RANDOM_CORPUS, 0, 0};
     struct scenario scenario;
-    int given[SLOT_KINDS] = {0}; /* the turn that gave a slot, 0: none */
+    int given[SLOT_KINDS];
     char id[80];
     memset(out, 0, sizeof *out);
     if (index < 0) FAIL(STATUS_INPUT, "dialogue %" PRId64 " of the built-in corpus", index);
-    scenario_draw(&random, &scenario);
-    random.stream = 1;
-    random.draws = 0;
+    scenario_dialogue(&random, &scenario, given, out);
     snprintf(id, sizeof id, "\"synthetic:%" PRId64 ":%" PRId64 "\"", seed, index);
     out->id = memory_text(id);
-    out->reply_count = -1;
-    out->messages = memory_allocate(2 * TURNS_MAX * sizeof *out->messages);
-    out->slots = memory_allocate(2 * TURNS_MAX * sizeof *out->slots);
-    const int turns = scenario.ask_count + 2;
-    for (int turn = 1; turn <= turns; turn++) {
-        char text[CORPUS_TEXT] = "";
-        fill_user(text, &random, &scenario, turn);
-        add_message(out, ROLE_USER, text);
-        if (turn == 1) {
-            given[scenario.intent->subject] = 1;
-            if (scenario.name_first) given[SLOT_NAME] = 1;
-        } else if (turn <= scenario.ask_count + 1) {
-            given[scenario.asks[turn - 2]] = turn;
-        }
-        text[0] = 0;
-        fill_reply(text, &random, &scenario, given, turn);
-        add_message(out, ROLE_ASSISTANT, text);
-        note_slots(out, &scenario, given, turn);
-    }
     return NULL;
 }

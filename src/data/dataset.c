@@ -3,6 +3,7 @@
 #include "src/base/file.h"
 #include "src/base/memory.h"
 #include "src/data/dialogue.h"
+#include "src/data/generators.h"
 #include "src/data/jsonl.h"
 #include "src/data/lines.h"
 
@@ -95,28 +96,30 @@ static status line_take(void *context, const char *text, size_t size, const char
     return NULL;
 }
 
+static status generated_check(const char *path, enum dataset_need need)
+{
+    struct generated set;
+    TRY(generated_parse(path, &set));
+    if (set.generator->pairs)
+        FAIL(STATUS_INPUT,
+             "%s: pairs of replies, which regard reward learns from; dialogues are wanted here",
+             path);
+    if (need == DATASET_UPDATE)
+        FAIL(STATUS_INPUT, "%s: an update wants token lines, which this is not", path);
+    return NULL;
+}
+
 status dataset_read(const char *path, enum dataset_need need, struct dataset **out)
 {
     struct dataset *dataset = memory_allocate(sizeof *dataset);
     struct reader reader = {dataset, need, 0, data_is_generated(path)};
     *out = NULL;
     snprintf(dataset->path, sizeof dataset->path, "%s", file_read_name(path));
-    status s = NULL;
-    if (reader.generated && need == DATASET_UPDATE)
-        s = ERROR(STATUS_INPUT, "%s: an update wants token lines, which this is not", path);
+    status s = reader.generated ? generated_check(path, need) : NULL;
     if (!s) s = lines_read(path, line_take, &reader);
     if (s)
         dataset_free(dataset);
     else
         *out = dataset;
     return s;
-}
-
-status dataset_write(const struct dataset *dataset, const char *path)
-{
-    struct file_writer writer;
-    TRY(file_begin(&writer, path));
-    for (int64_t i = 0; i < dataset->count; i++)
-        fprintf(writer.stream, "%s\n", dataset->dialogues[i].json);
-    return file_commit(&writer);
 }

@@ -41,8 +41,8 @@ struct dialogue {
      * "#### answer", a line each, are the assistant's.  NULL in other lines; steps is
      * NULL-terminated. */
     char *question, **steps;
-    char *json; /* the whole line as it stands in its file, as dataset_write writes it when built
-                 * in; NULL when it was not read by dataset_read */
+    char *json; /* the whole line as it stands in its file, or as its set has it; NULL when it was
+                 * not read by dataset_read */
     /* A token line; has_tokens tells.  reply_tokens may be absent (reply_count -1). */
     bool has_tokens;
     int32_t *history_tokens, *reply_tokens;
@@ -77,7 +77,6 @@ enum dataset_need {
 
 /* path: a JSONL file or one of the generators of src/data/generated.h, "synthetic:SEED:COUNT". */
 status dataset_read(const char *path, enum dataset_need need, struct dataset **out);
-status dataset_write(const struct dataset *dataset, const char *path); /* dialogues, JSONL */
 /* Frees the dialogues that are not to be kept: keep [count]. */
 void dataset_keep(struct dataset *dataset, const bool *keep);
 void dataset_free(struct dataset *dataset);

@@ -21,11 +21,12 @@ static status corpus_line(int64_t seed, int64_t index, int level, FILE *line)
 }
 
 static const struct generator generators[] = {
-    {"synthetic", 0, 0, corpus_line},
-    {"reverse", 0, TASK_REVERSE_LINES, task_reverse},
-    {"story", 0, 0, task_story},
-    {"slot", 0, 0, task_slot},
-    {"reasoning", REASONING_LEVELS, 0, task_reasoning},
+    {.name = "synthetic", .write = corpus_line},
+    {.name = "reverse", .lines = TASK_REVERSE_LINES, .write = task_reverse},
+    {.name = "story", .write = task_story},
+    {.name = "slot", .write = task_slot},
+    {.name = "reasoning", .levels = REASONING_LEVELS, .write = task_reasoning},
+    {.name = "preferences", .pairs = true, .write = preference_line},
 };
 
 /* Whole numbers from 0 with a colon between them; how many, or -1 where there is anything else. */

@@ -5,6 +5,7 @@
 
 #include "src/base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -12,6 +13,7 @@ struct generator {
     const char *name;
     int levels;    /* of difficulty, from 1; 0: it has none */
     int64_t lines; /* that differ, of a seed: beyond them they come again; 0: nobody counted */
+    bool pairs;    /* of replies (src/data/preferences.h), no dialogues */
     /* Line `index` of the set `seed`, without a line break: a pure function of the three. */
     status (*write)(int64_t seed, int64_t index, int level, FILE *line);
 };
@@ -34,5 +36,9 @@ status task_slot(int64_t seed, int64_t index, int level, FILE *line);
 /* src/data/reasoning.c: word problems of REASONING_LEVELS levels with question, steps, answer. */
 enum { REASONING_LEVELS = 5 };
 status task_reasoning(int64_t seed, int64_t index, int level, FILE *line);
+/* src/data/preference_set.c: {"messages","chosen","rejected","kind"}.  The reply chosen names what
+ * the dialogue said before it; the other has other values (kind wrong) or none (missing), and is as
+ * often the longer one. */
+status preference_line(int64_t seed, int64_t index, int level, FILE *line);
 
 #endif

@@ -39,23 +39,29 @@ const char *corpus_choose(struct corpus_random *random, const char *const *list)
     return list[corpus_draw(random, count)];
 }
 
-static void draw_values(struct corpus_random *random, struct scenario *out)
+void scenario_draw_value(struct corpus_random *random, enum slot_kind kind, char out[SLOT_TEXT])
 {
-    enum { SIZE = sizeof out->values[0] };
-    snprintf(out->values[SLOT_NAME], SIZE, "%s", corpus_choose(random, names));
-    snprintf(out->values[SLOT_PRODUCT], SIZE, "%s", corpus_choose(random, products));
-    snprintf(out->values[SLOT_CITY], SIZE, "%s", corpus_choose(random, cities));
-    snprintf(out->values[SLOT_DAY], SIZE, "%s", corpus_choose(random, days));
-    snprintf(out->values[SLOT_AMOUNT], SIZE, "%u", 15 + 5 * corpus_draw(random, 18));
-    const char letter = order_letters[corpus_draw(random, sizeof order_letters - 1)];
-    const uint32_t number = 10 + corpus_draw(random, 90);
-    snprintf(out->values[SLOT_ORDER], SIZE, "%c%u", letter, number);
+    static const char *const *const lists[SLOT_KINDS] = {
+        [SLOT_NAME] = names, [SLOT_PRODUCT] = products, [SLOT_CITY] = cities, [SLOT_DAY] = days};
+    if (lists[kind]) {
+        snprintf(out, SLOT_TEXT, "%s", corpus_choose(random, lists[kind]));
+    } else if (kind == SLOT_AMOUNT) {
+        snprintf(out, SLOT_TEXT, "%u", 15 + 5 * corpus_draw(random, 18));
+    } else {
+        const char letter = order_letters[corpus_draw(random, sizeof order_letters - 1)];
+        const uint32_t number = 10 + corpus_draw(random, 90);
+        snprintf(out, SLOT_TEXT, "%c%u", letter, number);
+    }
 }
 
 void scenario_draw(struct corpus_random *random, struct scenario *out)
 {
     memset(out, 0, sizeof *out);
-    draw_values(random, out);
+    /* in the order that the corpus's seeds have always had */
+    static const enum slot_kind drawn[SLOT_KINDS] = {SLOT_NAME, SLOT_PRODUCT, SLOT_CITY,
+                                                     SLOT_DAY,  SLOT_AMOUNT,  SLOT_ORDER};
+    for (int i = 0; i < SLOT_KINDS; i++)
+        scenario_draw_value(random, drawn[i], out->values[drawn[i]]);
     out->intent = &intents[corpus_draw(random, INTENTS)];
     out->opening = corpus_choose(random, out->intent->openings);
     out->name_first = out->intent->subject != SLOT_NAME && strstr(out->opening, "{name}") != NULL;
@@ -95,6 +101,44 @@ void corpus_fill(char text[CORPUS_TEXT], const char *template, const struct scen
             text[used] = 0;
         }
     }
+}
+
+static void fill_outcome(char text[CORPUS_TEXT], struct corpus_random *random,
+                         const struct scenario *scenario, const int given[SLOT_KINDS])
+{
+    const struct intent *intent = scenario->intent;
+    corpus_fill(text, corpus_choose(random, intent->done), scenario);
+    for (int i = 0; i < INTENT_ASKS; i++) {
+        const enum slot_kind kind = intent->asks[i];
+        if (given[kind] > 0 && intent->clauses[kind])
+            corpus_fill(text, intent->clauses[kind], scenario);
+    }
+    corpus_fill(text, ".", scenario);
+}
+
+void scenario_reply(struct corpus_random *random, const struct scenario *scenario,
+                    const int given[SLOT_KINDS], int turn, char text[CORPUS_TEXT])
+{
+    if (turn > scenario->ask_count + 1) {
+        corpus_fill(text, corpus_choose(random, recap_openings), scenario);
+        corpus_fill(text, " ", scenario);
+        fill_outcome(text, random, scenario, given);
+        corpus_fill(text, " ", scenario);
+        corpus_fill(text, corpus_choose(random, recap_endings), scenario);
+        return;
+    }
+    if (turn == 1) {
+        corpus_fill(text, corpus_choose(random, scenario->intent->first), scenario);
+    } else {
+        const enum slot_kind answered = scenario->asks[turn - 2];
+        corpus_fill(text, corpus_choose(random, slot_words[answered].acknowledgements), scenario);
+    }
+    corpus_fill(text, " ", scenario);
+    if (turn <= scenario->ask_count)
+        corpus_fill(text, corpus_choose(random, slot_words[scenario->asks[turn - 1]].asks),
+                    scenario);
+    else
+        fill_outcome(text, random, scenario, given);
 }
 
 bool corpus_mentions(const char *text, const char *value)

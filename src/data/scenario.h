@@ -5,6 +5,7 @@
 #define REGARD_DATA_SCENARIO_H
 
 #include "src/base/philox.h"
+#include "src/data/dialogue.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,7 +20,7 @@ enum slot_kind {
     SLOT_KINDS,
     SLOT_NONE = -1
 };
-enum { INTENTS = 7, INTENT_ASKS = 3, TURNS_MAX = 5, CORPUS_TEXT = 640 };
+enum { INTENTS = 7, INTENT_ASKS = 3, TURNS_MAX = 5, CORPUS_TEXT = 640, SLOT_TEXT = 32 };
 
 /* Templates: {name} {order} {product} {city} {day} {amount} stand for slot values, {thing} for the
  * intent's own subject.  Lists end in NULL. */
@@ -56,7 +57,7 @@ const char *corpus_choose(struct corpus_random *random, const char *const *list)
 
 struct scenario {
     const struct intent *intent;
-    char values[SLOT_KINDS][32];
+    char values[SLOT_KINDS][SLOT_TEXT];
     enum slot_kind asks[INTENT_ASKS]; /* in the order of the gold dialogue */
     int ask_count;
     const char *opening;
@@ -66,6 +67,14 @@ struct scenario {
 void scenario_draw(struct corpus_random *random, struct scenario *out);
 /* Appends the template with its slots filled, within CORPUS_TEXT. */
 void corpus_fill(char text[CORPUS_TEXT], const char *template, const struct scenario *scenario);
+void scenario_draw_value(struct corpus_random *random, enum slot_kind kind, char out[SLOT_TEXT]);
+/* Appends a wording of the assistant's reply of a turn; given: the turn that gave each slot, 0:
+ * none yet. */
+void scenario_reply(struct corpus_random *random, const struct scenario *scenario,
+                    const int given[SLOT_KINDS], int turn, char text[CORPUS_TEXT]);
+/* A whole dialogue without an id: the scenario from random's stream, the wording from the next. */
+void scenario_dialogue(struct corpus_random *random, struct scenario *scenario,
+                       int given[SLOT_KINDS], struct dialogue *out);
 /* Does the value stand in text as whole words, letter case aside? */
 bool corpus_mentions(const char *text, const char *value);
 

@@ -148,10 +148,9 @@ static void what_was_written_reads_back_the_same(void **state)
 {
     (void)state;
     struct dataset *dataset, *again;
-    char path[] = "/tmp/regard-write-XXXXXX";
-    close(mkstemp(path));
+    char path[TEXT_FILE_PATH];
     assert_null(dataset_read("synthetic:3:20:5", DATASET_TRAIN, &dataset));
-    assert_null(dataset_write(dataset, path));
+    dataset_file(dataset, path);
     assert_null(dataset_read(path, DATASET_TRAIN, &again));
     unlink(path);
     assert_int_equal(again->count, 20);
@@ -174,13 +173,12 @@ static void a_system_message_stands_first_and_may_be_empty(void **state)
 {
     (void)state;
     struct dataset *dataset, *again;
-    char path[] = "/tmp/regard-write-XXXXXX";
-    close(mkstemp(path));
+    char path[TEXT_FILE_PATH];
     assert_null(read_text("{\"messages\":[" SYSTEM("Be brief.") "," USER "," REPLY "]}\n"
                                                                 "{\"messages\":[" SYSTEM(
                                                                     "") "," USER "," REPLY "]}\n",
                           DATASET_TRAIN, &dataset));
-    assert_null(dataset_write(dataset, path));
+    dataset_file(dataset, path);
     assert_null(dataset_read(path, DATASET_SCORE, &again));
     unlink(path);
     for (int64_t i = 0; i < 2; i++) {

@@ -3,6 +3,7 @@
 #include "src/data/dialogue.h"
 #include "src/data/generators.h"
 #include "src/text/answer.h"
+#include "tests/data/text_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -71,10 +72,9 @@ static void what_is_written_reads_back_the_same(void **state)
     (void)state;
     const char *names[] = {"reverse:1:20", "story:1:20", "slot:1:20", "reasoning:1:20:5"};
     for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
-        char path[] = "/tmp/regard-tasks-XXXXXX";
-        close(mkstemp(path));
+        char path[TEXT_FILE_PATH];
         struct dataset *made = read_data(names[n], DATASET_TRAIN), *again;
-        assert_null(dataset_write(made, path));
+        dataset_file(made, path);
         again = read_data(path, DATASET_TRAIN);
         unlink(path);
         assert_int_equal(again->count, 20);

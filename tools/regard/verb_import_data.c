@@ -3,8 +3,8 @@
  */
 #include "src/base/data_name.h"
 #include "src/base/log.h"
-#include "src/data/dialogue.h"
 #include "src/data/foreign.h"
+#include "src/data/lines.h"
 #include "tools/regard/command.h"
 
 const char import_data_formats[] =
@@ -30,15 +30,26 @@ const char import_data_formats[] =
     "The name of a set that is made (story:SEED:COUNT, see --data) in place of FILE writes its "
     "lines.\n";
 
+/* A line_function. */
+static status line_write(void *out, const char *text, size_t size, const char *where,
+                         int64_t number)
+{
+    (void)where, (void)number;
+    fwrite(text, 1, size, out);
+    fputc('\n', out);
+    return NULL;
+}
+
 static status generated_write(const struct command *command)
 {
-    struct dataset *data;
+    struct file_writer out;
     if (command->keep_system)
         FAIL(STATUS_USAGE, "--keep-system: %s has no system messages", command->data);
-    TRY(dataset_read(command->data, DATASET_TRAIN, &data));
-    status s = dataset_write(data, command->out);
-    if (!s) log_line(LOG_INFO, "%lld lines written", (long long)data->count);
-    dataset_free(data);
+    TRY(file_begin(&out, command->out));
+    status s = lines_read(command->data, line_write, out.stream);
+    if (!s) s = file_commit(&out);
+    file_abandon(&out);
+    if (!s) log_line(LOG_INFO, "%s written", command->data);
     return s;
 }
 

@@ -157,3 +157,19 @@ table '[12]: bad JSON: .*column' '{"reward"'
 echo "5 384 x" >ids
 refuses "tokenizer: an id beyond the vocabulary" 1 'ids:1: "384 x" is not a token id below 384' \
     tokenizer decode --model "$model" --data ids --out out
+# split
+for share in 0.5 0; do
+    refuses "split: shares that are no whole" 1 'split.train, split.valid and split.test are .* together' \
+        split --data slot:1:50 --out out --set split.train=$share
+done
+refuses "split: a share beyond 1" 1 '.*split.train must be between 0 and 1' split --data slot:1:50 --out out \
+    --set split.train=1.5
+refuses "split: a part of nothing" 1 'slot:1:2: none of its 2 lines falls to (valid|test)' split --data slot:1:2 --out out
+refuses "split: a field that is not there" 1 'slot:1:50: no "topic", which split.by names' split --data slot:1:50 \
+    --out out --set split.by=topic
+echo '[1]' >list
+refuses "split: a JSON list" 1 'list: a JSON list, not JSON Lines' split --data list --out out
+printf '{"a":1}\n[1]\n' >line
+refuses "split: a line that is no object" 1 'line:2: not a JSON object' split --data line --out out
+refuses "preferences for dialogues" 1 '.*preferences:1:4: pairs of replies, which regard reward learns from' \
+    train --config "$tiny" --set data.train=preferences:1:4 --run run

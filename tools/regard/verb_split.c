@@ -1,0 +1,77 @@
+/* split: the lines of a data set into three files. */
+#include "src/data/split.h"
+#include "tools/regard/command.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+const char split_formats[] =
+    "--data: lines of JSON objects of any kind (dialogues, questions, preferences), or a built-in "
+    "set.\n"
+    "--out, a folder: train.jsonl, valid.jsonl and test.jsonl, which have the lines as they stand; "
+    "a\n"
+    "part whose share is 0 has no file.  A line's part is a hash of its text and the seed: equal "
+    "lines\n"
+    "fall to one part, and lines that are added move none.  With split.by=FIELD it is a hash of "
+    "that\n"
+    "field: set it to messages or id where several lines are of one history or dialogue.\n";
+
+static status shares_check(const struct config *config)
+{
+    const double sum = config->split.train + config->split.valid + config->split.test;
+    if (fabs(sum - 1) < 1e-9) return NULL;
+    FAIL(STATUS_INPUT, "split.train, split.valid and split.test are %g together; they must be 1",
+         sum);
+}
+
+/* The folder's file of a part; *out stays NULL where the part has no share.  One that is there from
+ * another split would be taken for this one's. */
+static status part_begin(const struct command *command, const struct split_settings *settings,
+                         enum split_part part, const char *folder, FILE **out)
+{
+    char path[1200];
+    snprintf(path, sizeof path, "%s/%s.jsonl", command->out, split_part_name(part));
+    if (settings->share[part] == 0) {
+        if (file_exists(path))
+            FAIL(STATUS_INPUT, "%s is there, but split.%s is 0 and writes none; remove it", path,
+                 split_part_name(part));
+        return NULL;
+    }
+    snprintf(path, sizeof path, "%s/%s.jsonl", folder, split_part_name(part));
+    *out = fopen(path, "w");
+    if (!*out) FAIL(STATUS_INPUT, "cannot write %s", path);
+    return NULL;
+}
+
+static status part_end(FILE *out, enum split_part part)
+{
+    if (!out) return NULL;
+    const bool failed = ferror(out) != 0;
+    if (fclose(out) != 0 || failed)
+        FAIL(STATUS_INPUT, "cannot write %s.jsonl", split_part_name(part));
+    return NULL;
+}
+
+status verb_split(struct command *command)
+{
+    const struct config *config = &command->config;
+    const struct split_settings settings = {
+        .seed = config->seed,
+        .share = {config->split.train, config->split.valid, config->split.test},
+        .by = config->split.by};
+    struct folder_writer folder;
+    struct split_counts counts;
+    FILE *out[SPLIT_PARTS] = {NULL};
+    TRY(shares_check(config));
+    TRY(output_free(command->out));
+    status s = output_begin(command->out, &folder);
+    for (int p = 0; !s && p < SPLIT_PARTS; p++)
+        s = part_begin(command, &settings, p, folder.temporary, &out[p]);
+    if (!s) s = split_lines(&settings, command->data, out, &counts);
+    for (int p = 0; p < SPLIT_PARTS; p++) s = status_first(s, part_end(out[p], p));
+    s = output_end(&folder, s);
+    if (!s)
+        printf("%" PRId64 " train, %" PRId64 " valid, %" PRId64 " test\n",
+               counts.lines[SPLIT_TRAIN], counts.lines[SPLIT_VALID], counts.lines[SPLIT_TEST]);
+    return s;
+}
