@@ -198,6 +198,56 @@ struct attention_gradients {
     float *dbias;     /* like bias, added to; or NULL */
 };
 
+/* How far two rows of weights T and S over the same keys are apart: sum T log(T / S); sum (S -
+ * T)^2.
+ */
+enum alignment_form { ALIGNMENT_KL, ALIGNMENT_SQUARES };
+
+/* What one model has of the attention that is aligned: rows as struct attention has them. */
+struct alignment_rows {
+    int64_t heads, kv_heads, head_dim;
+    float scale;
+    const real *q, *k;
+    int64_t q_stride, k_stride;
+};
+
+/* The attention that a model which reads the two sides of each pair apart (the student) would have
+ * over both, beside that of one which reads them at once (the teacher); docs/reward.md, Interaction
+ * distillation.  The sides of pair p are 2p and 2p + 1.  A side's queries are its own tokens, of
+ * which the first are the prompt; its keys are these and then the other side's tokens behind the
+ * prompt.
+ *
+ * There is a map for each of the teacher's heads.  The student's heads of q, and of k as each head
+ * of q reads it, stand side by side and are cut anew into as many parts of d elements (arXiv
+ * 2012.15828).  S = softmax over the keys of student.scale q . k, without bias or mask;
+ * T = softmax over the same keys of teacher.scale q . k + bias: its row without what is no key,
+ * renormalized.
+ *
+ * With g = weight[i] / maps, of the scores z of a row i: KL: dz = g (S - T); squares: dz = 2 g S
+ * (S - T - sum(S (S - T))).  dq_i += student.scale sum dz k; dk_j += student.scale sum dz q.
+ *
+ * Order of additions: a key's gradient is the sum over the first side's queries, ascending, then
+ * over the second's, and then over the heads of q that read it, ascending.  Nothing depends on the
+ * other pairs.  No array has a size of queries times keys. */
+struct alignment {
+    int64_t pairs, tokens, longest; /* tokens of all sides; of the longest side */
+    const int32_t *begin;           /* [2 pairs + 1] side s has the tokens [begin[s], begin[s+1]) */
+    const int32_t *prompt;          /* [2 pairs] so many of them are the prompt's */
+    enum alignment_form form;
+    struct alignment_rows student;
+    /* q NULL: T is the same for all keys; heads says how many maps. kv_heads is heads. */
+    struct alignment_rows teacher;
+    const int32_t *row;                         /* [tokens] of the student's q and k, each once */
+    const int32_t *teacher_query, *teacher_key; /* [tokens] rows of the teacher's q and k */
+    /* [teacher.heads, 2 bias_span - 1], entry teacher_key[j] - teacher_query[i] + bias_span - 1 of
+     * a head; or NULL */
+    const float *bias;
+    int64_t bias_span;
+    const float *weight; /* [tokens] d loss / d distance of a token's row */
+    real *dq, *dk;       /* like the student's q and k, added to; both NULL: no gradients */
+    float *distance;     /* [tokens] mean over the maps */
+};
+
 /* What a gate goes through: gelu(g) = g/2 (1 + tanh(sqrt(2/pi) (g + 0.044715 g^3))); silu(g) =
  * g / (1 + e^-g). */
 enum activation { ACTIVATION_GELU_TANH, ACTIVATION_SILU };
@@ -419,6 +469,7 @@ struct ops {
     void (*attention)(struct queue *q, const struct attention *a);
     void (*attention_backward)(struct queue *q, const struct attention *a,
                                const struct attention_gradients *g);
+    void (*attention_alignment)(struct queue *q, const struct alignment *a);
     void (*attention_summary)(struct queue *q, const struct attention_summary *s);
     /* After a decode step's calls and its sampling, `next` set: `copy` of its rows, whose replies
      * are noted in `ended` where the token is one of `end`. */

@@ -38,6 +38,7 @@
     X(relative_bias_backward)                                                                      \
     X(attention)                                                                                   \
     X(attention_backward)                                                                          \
+    X(attention_alignment)                                                                         \
     X(attention_summary)                                                                           \
     X(head_statistics_sampled)                                                                     \
     X(head_row_entropy)                                                                            \
@@ -186,6 +187,7 @@ TIMED(relative_bias_backward, (q, dtable, dbias, span, heads, buckets, max_dista
       int64_t max_distance, bool bidirectional)
 TIMED(attention, (q, a), const struct attention *a)
 TIMED(attention_backward, (q, a, g), const struct attention *a, const struct attention_gradients *g)
+TIMED(attention_alignment, (q, a), const struct alignment *a)
 TIMED(attention_summary, (q, s), const struct attention_summary *s)
 TIMED(head_statistics_sampled, (q, s, rows), const struct head_statistics *s, int64_t rows)
 TIMED(head_row_entropy, (q, s, history, first, replies), const struct head_statistics *s,

@@ -55,6 +55,7 @@ static const struct ops cpu_ops = {
     .relative_bias_backward = cpu_relative_bias_backward,
     .attention = cpu_attention,
     .attention_backward = cpu_attention_backward,
+    .attention_alignment = cpu_attention_alignment,
     .attention_summary = cpu_attention_summary,
     .head_statistics_sampled = cpu_head_statistics_sampled,
     .head_row_entropy = cpu_head_row_entropy,

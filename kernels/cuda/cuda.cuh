@@ -156,7 +156,7 @@ static __device__ inline void mistake_raise(int *mistake, int kind)
                                 of(bias_add) of(bias_backward) of(head_norm)                       \
                                     of(head_norm_backward) of(rope) of(relative_bias)              \
                                         of(relative_bias_backward) of(attention)                   \
-                                            of(attention_backward) of(attention_summary)           \
+                                            of(attention_backward) of(attention_alignment) of(attention_summary)           \
                                                 of(head_statistics_sampled) of(head_row_entropy)   \
                                                     of(cache_append) of(advance) of(mean_rows)     \
                                                         of(mean_rows_backward) of(softmax_loss)    \

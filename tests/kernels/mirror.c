@@ -479,6 +479,35 @@ static void mirror_attention_backward(struct queue *q, const struct attention *f
     mirror_end(&call);
 }
 
+static void mirror_attention_alignment(struct queue *q, const struct alignment *from)
+{
+    struct mirror_call call = mirror_begin(q);
+    struct alignment a = *from;
+    struct alignment_rows *s = &a.student, *t = &a.teacher;
+    const int64_t rows = mirror_past_largest(a.row, a.tokens);
+    const int64_t queries = mirror_past_largest(a.teacher_query, a.tokens);
+    const int64_t keys = mirror_past_largest(a.teacher_key, a.tokens);
+    const int64_t q_count = mirror_strided(rows, s->q_stride, s->heads * s->head_dim);
+    const int64_t k_count = mirror_strided(rows, s->k_stride, s->kv_heads * s->head_dim);
+    const int64_t width = t->heads * t->head_dim;
+    a.begin = mirror_in(&call, a.begin, 2 * a.pairs + 1);
+    a.prompt = mirror_in(&call, a.prompt, 2 * a.pairs);
+    s->q = mirror_in_real(&call, s->q, q_count);
+    s->k = mirror_in_real(&call, s->k, k_count);
+    t->q = mirror_in_real(&call, t->q, mirror_strided(queries, t->q_stride, width));
+    t->k = mirror_in_real(&call, t->k, mirror_strided(keys, t->k_stride, width));
+    a.row = mirror_in(&call, a.row, a.tokens);
+    a.teacher_query = mirror_in(&call, a.teacher_query, a.tokens);
+    a.teacher_key = mirror_in(&call, a.teacher_key, a.tokens);
+    a.bias = mirror_in(&call, a.bias, t->heads * (2 * a.bias_span - 1));
+    a.weight = mirror_in(&call, a.weight, a.tokens);
+    a.dq = mirror_out_real(&call, a.dq, q_count);
+    a.dk = mirror_out_real(&call, a.dk, k_count);
+    a.distance = mirror_out(&call, a.distance, a.tokens);
+    call.inner->op->attention_alignment(call.inner, &a);
+    mirror_end(&call);
+}
+
 static void *mirror_in_bytes(struct mirror_call *call, const uint8_t *host, int64_t count)
 {
     return mirror_argument(call, host, count, 1, false, false);
@@ -690,6 +719,7 @@ static const struct ops mirror_ops = {
     .relative_bias_backward = mirror_relative_bias_backward,
     .attention = mirror_attention,
     .attention_backward = mirror_attention_backward,
+    .attention_alignment = mirror_attention_alignment,
     .attention_summary = mirror_attention_summary,
     .head_statistics_sampled = mirror_head_statistics_sampled,
     .head_row_entropy = mirror_head_row_entropy,
