@@ -349,19 +349,32 @@ static int64_t longest_common(const struct words *a, const struct words *b)
     return length;
 }
 
+/* Of what both have, out of what each has. */
+static double f1(int64_t common, int64_t own, int64_t wanted)
+{
+    if (!common) return 0;
+    const double precision = (double)common / (double)own;
+    const double recall = (double)common / (double)wanted;
+    return 2 * precision * recall / (precision + recall);
+}
+
 double text_rouge_l(const char *reply, const char *reference)
 {
     struct words own = words_rouge(reply), wanted = words_rouge(reference);
-    const int64_t common = longest_common(&own, &wanted);
-    double f1 = 0;
-    if (common) {
-        const double precision = (double)common / (double)own.count;
-        const double recall = (double)common / (double)wanted.count;
-        f1 = 2 * precision * recall / (precision + recall);
-    }
+    const double value = f1(longest_common(&own, &wanted), own.count, wanted.count);
     words_free(&own);
     words_free(&wanted);
-    return f1;
+    return value;
+}
+
+double text_rouge_n(const char *reply, const char *reference, int n)
+{
+    struct words own = words_rouge(reply), wanted = words_rouge(reference);
+    const double value =
+        f1(ngram_matches(&own, &wanted, n), own.count - n + 1, wanted.count - n + 1);
+    words_free(&own);
+    words_free(&wanted);
+    return value;
 }
 
 /* Characters less white space. */

@@ -32,16 +32,20 @@ static void bleu_chrf_and_rouge_equal_the_packages(void **unused)
     assert_in_range(count, 30, PAIRS_MAX);
     double rouge_sum = 0;
     for (int i = 0; i < count; i++) {
-        double bleu, rouge, chrf;
+        double bleu, rouge, rouge_1, rouge_2, chrf;
         const json_t *pair = json_array_get(pairs, (size_t)i);
         assert_null(json_get_text(pair, "pair", "reply", &replies[i]));
         assert_null(json_get_text(pair, "pair", "reference", &references[i]));
         assert_null(json_get_number(pair, "pair", "bleu", &bleu));
         assert_null(json_get_number(pair, "pair", "rouge_l", &rouge));
+        assert_null(json_get_number(pair, "pair", "rouge_1", &rouge_1));
+        assert_null(json_get_number(pair, "pair", "rouge_2", &rouge_2));
         assert_null(json_get_number(pair, "pair", "chrf", &chrf));
         expect_near(text_chrf(replies[i], references[i]), chrf, "chrF", i);
         expect_near(text_bleu(&replies[i], &references[i], 1), bleu, "BLEU", i);
         expect_near(text_rouge_l(replies[i], references[i]), rouge, "ROUGE-L", i);
+        expect_near(text_rouge_n(replies[i], references[i], 1), rouge_1, "ROUGE-1", i);
+        expect_near(text_rouge_n(replies[i], references[i], 2), rouge_2, "ROUGE-2", i);
         rouge_sum += text_rouge_l(replies[i], references[i]);
     }
     double bleu, rouge;

@@ -76,15 +76,16 @@ def main(path):
         reference = [rng.choice(words) for _ in range(rng.randint(1, 20))]
         reply = [w if rng.random() < 0.7 else rng.choice(words) for w in reference if rng.random() < 0.9]
         pairs.append((" ".join(reply), " ".join(reference)))
-    scorer = rouge_scorer.RougeScorer(["rougeL"], tokenizer=Words())
+    scorer = rouge_scorer.RougeScorer(["rougeL", "rouge1", "rouge2"], tokenizer=Words())
 
     def bleu(some):
         return sacrebleu.corpus_bleu([space_out(a) for a, _ in some], [[space_out(b) for _, b in some]]).score
 
-    def rouge(some):
-        return sum(scorer.score(b, a)["rougeL"].fmeasure for a, b in some) / len(some)
+    def rouge(some, kind="rougeL"):
+        return sum(scorer.score(b, a)[kind].fmeasure for a, b in some) / len(some)
 
     rows = [{"reply": a, "reference": b, "bleu": bleu([(a, b)]), "rouge_l": rouge([(a, b)]),
+             "rouge_1": rouge([(a, b)], "rouge1"), "rouge_2": rouge([(a, b)], "rouge2"),
              "chrf": sacrebleu.sentence_chrf(a, [b]).score} for a, b in pairs]
     result = {"sacrebleu": sacrebleu.__version__, "bleu": bleu(pairs), "rouge_l": rouge(pairs),
               "pairs": rows}

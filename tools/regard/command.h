@@ -56,7 +56,7 @@ void error_print(status s);
 
 /* Ends of verbs' help (struct verb's more). */
 extern const char tokenizer_usage[], import_data_formats[], score_formats[], generate_formats[],
-    eval_formats[], probe_formats[], split_formats[];
+    eval_formats[], probe_formats[], split_formats[], pairs_formats[];
 
 status verb_tokenizer(struct command *command);
 status verb_sft(struct command *command);
@@ -66,6 +66,7 @@ status verb_score(struct command *command);
 status verb_generate(struct command *command);
 status verb_eval(struct command *command);
 status verb_probe(struct command *command);
+status verb_pairs(struct command *command);
 status verb_split(struct command *command);
 status verb_import(struct command *command);
 status verb_import_data(struct command *command);

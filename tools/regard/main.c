@@ -36,6 +36,8 @@ const struct verb verbs[] = {
     {"import-data",
      "other programs' dialogues (ShareGPT, prompt and completion, ...) to JSON Lines",
      "--data --out", "--keep-system", .run = verb_import_data, .more = import_data_formats},
+    {"pairs", "preferences between a model's replies, made by a rule", "--model --data --out",
+     "--config --set --profile", .run = verb_pairs, .more = pairs_formats},
     {"split", "the lines of a data set into train.jsonl, valid.jsonl and test.jsonl",
      "--data --out", "--config --set", .run = verb_split, .more = split_formats},
     {"import", "a Hugging Face folder to a model folder", "--model --out", "--config --set",

@@ -173,3 +173,13 @@ printf '{"a":1}\n[1]\n' >line
 refuses "split: a line that is no object" 1 'line:2: not a JSON object' split --data line --out out
 refuses "preferences for dialogues" 1 '.*preferences:1:4: pairs of replies, which regard reward learns from' \
     train --config "$tiny" --set data.train=preferences:1:4 --run run
+# pairs
+greedy="pairs needs rollout.temperature above 0"
+refuses "pairs: greedy replies" 1 "$greedy" pairs --model "$model" --data "$dialogues" --out out \
+    --set rollout.temperature=0
+refuses "pairs: of one reply" 1 'pairs needs rollout.candidates of 2' pairs --model "$model" --data "$dialogues" \
+    --out out --set rollout.candidates=1
+refuses "pairs: an unknown rule" 1 '.*pairs.heuristic must be ngram' pairs --model "$model" --data "$dialogues" \
+    --out out --set pairs.heuristic=taste
+refuses "pairs: nothing to verify" 1 '.*:1: the source verifier finds no "answer"' pairs --model "$model" \
+    --data "$dialogues" --out out --set pairs.heuristic=verifier
