@@ -192,19 +192,19 @@ status trainer_evaluate(struct trainer *t, struct metric_list *metrics, bool *st
 {
     struct evaluation evaluation;
     const struct config *config = t->run.config;
-    status s = evaluate(t->evaluator, &t->evaluation, t->run.language, t->run.valid,
-                        config->eval.dialogues, t->sources, NULL, signals_stop_asked, &evaluation);
+    status s = evaluate(&t->evaluators, &t->evaluation, t->run.language, t->run.valid,
+                        config->eval.dialogues, NULL, signals_stop_asked, &evaluation);
     evaluation_free(&evaluation); /* its values stay */
     if (s) return s;
     *stopped = evaluation.stopped;
     if (*stopped) return NULL;
     if (!t->overlong_logged) evaluation_warn(&evaluation, t->run.valid);
     t->overlong_logged = true;
-    const struct reward_settings *reward = &t->evaluation.sampling.reward;
-    for (int64_t m = 0; m < evaluation_count(reward); m++)
+    for (int64_t m = 0; m < evaluation_count(&t->evaluation); m++)
         if (isfinite(evaluation.value[m]))
-            metric_list_add(metrics, evaluation.value[m], "eval_%s", evaluation_name(reward, m));
-    if (reward->block && isfinite(evaluation.reasoning_ms))
+            metric_list_add(metrics, evaluation.value[m], "eval_%s",
+                            evaluation_name(&t->evaluation, m));
+    if (t->evaluation.sampling.reward.block && isfinite(evaluation.reasoning_ms))
         metric_list_add(metrics, evaluation.reasoning_ms, "eval_reasoning_ms");
     return NULL;
 }

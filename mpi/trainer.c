@@ -11,6 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool evaluates(const struct config *config)
+{
+    return config->eval.every > 0 && config->data.valid[0];
+}
+
 static bool frozen_needed(const struct config *config)
 {
     return config->scorer == SCORER_FROZEN;
@@ -107,11 +112,10 @@ static status learner_models(struct trainer *t, const struct learner_exchange *e
     const struct learn_settings settings = learn_settings_of(config);
     TRY(learner_create(&settings, exchange, t->policy, t->reference,
                        config->advantage != ADVANTAGE_GROUP, &t->run.learner));
-    return t->run.world->rank == 0
-               ? generator_create(t->policy,
-                                  statistics_of(model_shape(t->policy), t->settings.all_heads),
-                                  &t->evaluator)
-               : NULL;
+    if (t->run.world->rank != 0) return NULL;
+    if (evaluates(config)) TRY(encoder_open(config, t->run.queue, &t->evaluators.encoder));
+    return generator_create(t->policy, statistics_of(model_shape(t->policy), t->settings.all_heads),
+                            &t->evaluators.generator);
 }
 
 static status models_open(struct trainer *t, const struct learner_exchange *exchange)
@@ -139,9 +143,11 @@ static status models_reserve(struct trainer *t)
     const struct config *config = t->run.config;
     const struct learn_limits limits = learn_limits_of(config);
     if (t->run.learner) TRY(learner_reserve(t->run.learner, &limits));
-    if (t->evaluator && config->eval.every > 0 && config->data.valid[0]) {
-        TRY(generator_reserve(t->evaluator, &t->evaluation.sampling, 1));
-        TRY(generator_reserve_scoring(t->evaluator, &t->evaluation.scoring, 1));
+    const struct evaluators *by = &t->evaluators;
+    if (by->generator && evaluates(config)) {
+        TRY(generator_reserve(by->generator, &t->evaluation.sampling, 1));
+        TRY(generator_reserve_scoring(by->generator, &t->evaluation.scoring, 1));
+        if (by->encoder) TRY(text_encoder_reserve(by->encoder));
     }
     /* Dialogues that part after the first turn have a history a candidate. */
     const struct rollout_settings *settings = &t->settings;
@@ -156,7 +162,8 @@ static status models_reserve(struct trainer *t)
 static void models_close(struct trainer *t)
 {
     if (t->previous) t->run.queue->op->release(t->run.queue, t->previous);
-    generator_destroy(t->evaluator);
+    generator_destroy(t->evaluators.generator);
+    text_encoder_close(t->evaluators.encoder);
     generator_destroy(t->rollout.policy);
     generator_destroy(t->rollout.scorer);
     generator_destroy(t->rollout.user);
@@ -266,9 +273,9 @@ static status data_check(struct run *run)
     if (config->rollout.dialogues > run->data->count)
         FAIL(STATUS_INPUT, "rollout.dialogues is %lld but %s has %lld dialogues; lower it",
              (long long)config->rollout.dialogues, run->data->path, (long long)run->data->count);
-    const struct reward_settings reward = reward_settings_of(config);
-    for (int64_t m = 0; m < evaluation_count(&reward); m++)
-        if (!strcmp(evaluation_name(&reward, m), config->guard.metric)) return NULL;
+    const struct evaluate_settings evaluation = evaluate_settings_of(config);
+    for (int64_t m = 0; m < evaluation_count(&evaluation); m++)
+        if (!strcmp(evaluation_name(&evaluation, m), config->guard.metric)) return NULL;
     FAIL(STATUS_INPUT, "guard.metric is \"%s\"; it is a row of eval's table, like rouge_l",
          config->guard.metric);
 }
@@ -279,7 +286,7 @@ static status trainer_open_sources(struct trainer *t)
     const struct source_settings settings = source_settings_of(t->run.config);
     if (!world->roles.is_actor && world->rank != 0) return NULL;
     TRY(sources_open(&settings, &t->settings.reward, &t->sources));
-    t->rollout.sources = t->sources;
+    t->rollout.sources = t->evaluators.sources = t->sources;
     TRY(sources_check(t->sources, t->run.data));
     if (t->run.valid && t->run.config->eval.every > 0) TRY(sources_check(t->sources, t->run.valid));
     return NULL;
@@ -309,6 +316,11 @@ status trainer_connect(struct run *run)
     if (run->world->rank == 0)
         log_line(LOG_INFO, "the reference is %s%s", reference_name(run->config),
                  reference_source(run->config));
+    const struct text_encoder *encoder = t->evaluators.encoder;
+    if (encoder)
+        log_line(LOG_INFO, "BERTScore and prompt relevance are by %s, layer %lld of %lld",
+                 text_encoder_name(encoder), (long long)text_encoder_layer(encoder),
+                 (long long)text_encoder_layers(encoder));
     const struct roles *roles = &run->world->roles;
     TRY(exchange_connect(&run->exchange, run->parameter_count));
     const bool takes_part = roles->is_actor || run->world->rank == 0;

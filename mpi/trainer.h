@@ -19,11 +19,11 @@ struct trainer {
     struct model *base; /* under the rank's adapters; NULL: there are none */
     /* learner */
     struct model *policy, *reference;
-    struct generator *evaluator;
-    bool overlong_logged;      /* by the first evaluation */
-    struct audit_report audit; /* rank 0: of the last update */
-    float *previous;           /* device, lag 1: weights before the last update */
-    float *lagging;            /* host: those of the checkpoint, until the first step */
+    struct evaluators evaluators; /* rank 0 */
+    bool overlong_logged;         /* by the first evaluation */
+    struct audit_report audit;    /* rank 0: of the last update */
+    float *previous;              /* device, lag 1: weights before the last update */
+    float *lagging;               /* host: those of the checkpoint, until the first step */
     struct inbox *inbox;
     /* actor */
     struct model *actor_model, *scorer_model, *user_model;

@@ -194,6 +194,8 @@ status config_check(const struct config *config, enum config_scope scope)
         FAIL(STATUS_INPUT,
              "eval.history: own does nothing in task: reasoning, where a question has "
              "one reply");
+    if (config->eval.encoder_layer >= 0 && !config->eval.encoder[0])
+        FAIL(STATUS_INPUT, "eval.encoder_layer does nothing without eval.encoder");
     if (config->single_turn.context == SINGLE_TURN_PROMPT && config->task != TASK_SINGLE_TURN)
         FAIL(STATUS_INPUT, "single_turn.context does nothing without task: single_turn");
     if (scope == CONFIG_INFERENCE) return NULL;

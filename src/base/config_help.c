@@ -104,6 +104,8 @@ static const struct {
     {"save_steps", "checkpoint.every"},
     {"save_total_limit", "checkpoint.keep"},
     {"eval_steps", "eval.every"},
+    {"bert_score", "eval.encoder"},
+    {"bertscore", "eval.encoder"},
     {"logging_steps", "log.every"},
     {"early_stopping_patience", "guard.patience (train) or sft.patience (sft)"},
     {"dtype", "precision"},

@@ -141,6 +141,11 @@ const struct config_key config_keys[] = {
            "before a turn that is measured: the data's replies, or the model's own"),
     NUMBER("eval.temperature", eval.temperature, 0, 100, "0", RESUME_SAME,
            "of the replies that are evaluated; 0: greedy"),
+    TEXT("eval.encoder", eval.encoder, "", RESUME_FREE,
+         "any model folder or run: BERTScore, coherence and prompt relevance by its token states; "
+         "empty: none"),
+    INTEGER("eval.encoder_layer", eval.encoder_layer, -1, 1024, "-1", RESUME_UNLESS_PATIENCE,
+            "behind so many of its layers, 0: the embeddings; -1: all of them"),
     INTEGER("probe.histories", probe.histories, 0, MANY, "500", RESUME_FREE,
             "assistant turns that are probed, the first of the data; 0: all"),
     INTEGER("probe.candidates", probe.candidates, 4, 1024, "8", RESUME_FREE,

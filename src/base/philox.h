@@ -19,7 +19,8 @@ enum random_purpose {
     RANDOM_CREDIT,
     RANDOM_FIT,
     RANDOM_PROBE,
-    RANDOM_INTERRUPT
+    RANDOM_INTERRUPT,
+    RANDOM_EVALUATION
 };
 
 void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);

@@ -6,8 +6,8 @@
 #include "src/base/memory.h"
 #include "src/data/corpus.h"
 #include "src/evaluate/own_history.h"
-#include "src/evaluate/reasoning_metrics.h"
 #include "src/evaluate/sample.h"
+#include "src/evaluate/state_metrics.h"
 #include "src/reward/terms.h"
 #include "src/rollout/blocks.h"
 #include "src/rollout/judge.h"
@@ -17,46 +17,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What is measured of replies, behind the reward and its terms. */
-enum {
-    EVAL_BLEU,
-    EVAL_ROUGE_L,
-    EVAL_DISTINCT_1,
-    EVAL_DISTINCT_2,
-    EVAL_SLOTS,
-    EVAL_PERPLEXITY, /* of the gold replies, a token */
-    EVAL_LENGTH,
-    EVAL_END_RATE,
-    EVAL_COUNT
-};
-static const char *const reply_metrics[EVAL_COUNT] = {
-    "bleu",       "rouge_l",      "distinct_1", "distinct_2", "slot_carry_over",
-    "perplexity", "reply_length", "end_rate"};
-/* In task: reasoning behind them: those of enum reasoning_metric, and what the blocks say. */
-enum {
-    EVAL_ANSWER_MISSING = EVAL_COUNT + REASONING_METRICS,
-    EVAL_REASONING_TOKENS, /* of a reply, before its answer's block */
-    EVAL_ALL
-};
-static const char *const reasoning_metrics[EVAL_ALL - EVAL_COUNT] = {
-    "exact_strict",    "exact_flexible", "step_precision",  "step_recall",
-    "valid_equations", "answer_missing", "reasoning_tokens"};
-_Static_assert(1 + (int)TERM_MAX + (int)EVAL_ALL <= (int)EVALUATION_MAX, "metrics have no room");
-
-int64_t evaluation_count(const struct reward_settings *reward)
-{
-    return 1 + reward->term_count + (reward->block ? EVAL_ALL : EVAL_COUNT);
-}
-
-const char *evaluation_name(const struct reward_settings *reward, int64_t metric)
-{
-    if (metric == 0) return "reward";
-    if (metric <= reward->term_count) return reward_term_name(reward, metric - 1);
-    const int64_t of_reply = metric - 1 - reward->term_count;
-    return of_reply < EVAL_COUNT ? reply_metrics[of_reply]
-                                 : reasoning_metrics[of_reply - EVAL_COUNT];
-}
 
 /* The evaluated turns: prompts, sampled and gold replies, texts. */
 struct held_out {
@@ -210,7 +170,7 @@ static void part_add(double part[2], double value, double count)
 double evaluation_of_parts(const char *metric, double sum, double count)
 {
     if (!(count > 0)) return NAN;
-    return strcmp(metric, reply_metrics[EVAL_PERPLEXITY]) ? sum / count : exp(-sum / count);
+    return evaluation_is_perplexity(metric) ? exp(-sum / count) : sum / count;
 }
 
 void evaluation_free(struct evaluation *evaluation)
@@ -220,10 +180,11 @@ void evaluation_free(struct evaluation *evaluation)
 }
 
 /* The parts of the metrics that are means. */
-static status replies_measure(const struct reward_settings *reward, const struct held_out *h,
+static status replies_measure(const struct evaluate_settings *settings, const struct held_out *h,
                               struct evaluation *out)
 {
-    const int64_t first = 1 + reward->term_count; /* of what is measured of replies */
+    const struct reward_settings *reward = &settings->sampling.reward;
+    const int64_t first = evaluation_first(settings, GROUP_REPLY);
     for (int64_t i = 0; i < h->count; i++) {
         const struct reply *reply = &h->replies[i];
         double(*parts)[2] = out->parts[h->rows[i].counter[0]];
@@ -243,11 +204,11 @@ static status replies_measure(const struct reward_settings *reward, const struct
 
 /* task: reasoning: the parts of its own metrics; *missing: the replies without an answer.  Gold
  * replies are compared as the tokenizer writes them, which may have no newlines. */
-static status reasoning_measure(const struct rollout_settings *settings,
+static status reasoning_measure(const struct evaluate_settings *settings,
                                 const struct tokenizer *tokenizer, const struct held_out *h,
                                 struct evaluation *out, int64_t *missing)
 {
-    const int64_t first = 1 + settings->reward.term_count;
+    const int64_t first = evaluation_first(settings, GROUP_REASONING);
     int64_t tokens = 0;
     for (int64_t i = 0; i < h->count; i++) {
         const struct reply_blocks *blocks = &h->replies[i].blocks;
@@ -256,11 +217,11 @@ static status reasoning_measure(const struct rollout_settings *settings,
         char *gold;
         TRY(tokenizer_decode(tokenizer, h->gold_tokens[i], h->given[i].count, true, &gold));
         reasoning_add(&sums, h->dialogue[i], h->message[i], gold, h->texts[i],
-                      settings->cot.answer_marker);
+                      settings->sampling.cot.answer_marker);
         free(gold);
         for (int m = 0; m < REASONING_METRICS; m++) {
             const struct reasoning_share share = reasoning_share(&sums, (enum reasoning_metric)m);
-            part_add(parts[first + EVAL_COUNT + m], (double)share.part, (double)share.whole);
+            part_add(parts[first + m], (double)share.part, (double)share.whole);
         }
         const int64_t before =
             blocks->answered ? blocks->begin[blocks->count - 1] : h->replies[i].count;
@@ -272,29 +233,81 @@ static status reasoning_measure(const struct rollout_settings *settings,
     return NULL;
 }
 
-/* Every metric: of its parts, or of all replies together. */
-static status values_measure(const struct rollout_settings *settings,
-                             const struct tokenizer *tokenizer, const struct held_out *h,
-                             struct evaluation *out)
+/* eval.encoder: the parts of its metrics; *floor: BLEU of other dialogues' gold replies in place of
+ * the model's, NaN where there is no other dialogue. */
+static status states_measure(struct text_encoder *encoder, const struct evaluate_settings *settings,
+                             const struct held_out *h, bool (*stop)(void), struct evaluation *out,
+                             double *floor)
 {
-    const struct reward_settings *reward = &settings->reward;
-    const char *const *texts = (const char *const *)h->texts;
-    double *value = out->value + 1 + reward->term_count;
-    int64_t missing = 0;
-    TRY(replies_measure(reward, h, out));
-    if (settings->cot.block) TRY(reasoning_measure(settings, tokenizer, h, out, &missing));
-    for (int64_t m = 0; m < evaluation_count(reward); m++) {
+    const size_t n = (size_t)h->count;
+    struct state_turn *turns = memory_allocate(n * sizeof *turns);
+    struct state_scores *scores = memory_allocate(n * sizeof *scores);
+    const char **others = memory_allocate(n * sizeof *others);
+    for (int64_t i = 0; i < h->count; i++)
+        turns[i] =
+            (struct state_turn){h->dialogue[i]->messages[h->message[i] - 1].content, h->texts[i],
+                                h->references[i], h->rows[i].counter[0], h->rows[i].counter[1]};
+    status s = state_metrics(encoder, turns, h->count, settings->sampling.batch,
+                             settings->sampling.seed, stop, &out->stopped, scores);
+    bool all = true;
+    for (int64_t i = 0; !s && !out->stopped && i < h->count; i++) {
+        const struct state_scores *one = &scores[i];
+        double(*parts)[2] =
+            out->parts[h->rows[i].counter[0]] + evaluation_first(settings, GROUP_STATES);
+        all = all && one->other >= 0;
+        others[i] = one->other < 0 ? "" : h->references[one->other];
+        part_add(parts[EVAL_BERT_SCORE], one->score.f1, 1);
+        part_add(parts[EVAL_BERT_SCORE_PRECISION], one->score.precision, 1);
+        part_add(parts[EVAL_BERT_SCORE_RECALL], one->score.recall, 1);
+        part_add(parts[EVAL_RELEVANCE], one->relevance, 1);
+        part_add(parts[EVAL_RELEVANCE_GOLD], one->relevance_gold, 1);
+        if (one->other < 0) continue;
+        part_add(parts[EVAL_BERT_SCORE_FLOOR], one->score_other, 1);
+        part_add(parts[EVAL_RELEVANCE_RANDOM], one->relevance_other, 1);
+    }
+    *floor = all && !s && !out->stopped ? text_bleu(others, h->references, h->count) : (double)NAN;
+    free(turns);
+    free(scores);
+    free((void *)others);
+    return s;
+}
+
+/* Metrics of the sums over dialogues. */
+static void values_of_parts(const struct evaluate_settings *settings, struct evaluation *out)
+{
+    for (int64_t m = 0; m < evaluation_count(settings); m++) {
         double sum = 0, count = 0;
         for (int64_t d = 0; d < out->dialogues; d++) {
             sum += out->parts[d][m][0];
             count += out->parts[d][m][1];
         }
-        out->value[m] = evaluation_of_parts(evaluation_name(reward, m), sum, count);
+        out->value[m] = evaluation_of_parts(evaluation_name(settings, m), sum, count);
     }
+}
+
+/* Every metric: of its parts, or of all replies together. */
+static status values_measure(const struct evaluators *by, const struct evaluate_settings *settings,
+                             const struct tokenizer *tokenizer, const struct held_out *h,
+                             bool (*stop)(void), struct evaluation *out)
+{
+    const bool reasons = settings->sampling.cot.block > 0;
+    const char *const *texts = (const char *const *)h->texts;
+    int64_t missing = 0;
+    double floor = (double)NAN;
+    TRY(replies_measure(settings, h, out));
+    if (reasons) TRY(reasoning_measure(settings, tokenizer, h, out, &missing));
+    if (by->encoder) TRY(states_measure(by->encoder, settings, h, stop, out, &floor));
+    values_of_parts(settings, out);
+    double *value = out->value + evaluation_first(settings, GROUP_REPLY);
     value[EVAL_BLEU] = text_bleu(texts, h->references, h->count);
     value[EVAL_DISTINCT_1] = text_distinct(texts, h->count, 1);
     value[EVAL_DISTINCT_2] = text_distinct(texts, h->count, 2);
-    if (settings->cot.block) value[EVAL_ANSWER_MISSING] = (double)missing;
+    double *reasoning = out->value + evaluation_first(settings, GROUP_REASONING);
+    if (reasons) reasoning[EVAL_ANSWER_MISSING] = (double)missing;
+    if (!by->encoder) return NULL;
+    double *states = out->value + evaluation_first(settings, GROUP_STATES);
+    states[EVAL_COHERENCE] = (value[EVAL_BLEU] / 100 + states[EVAL_BERT_SCORE]) / 2;
+    states[EVAL_COHERENCE_FLOOR] = (floor / 100 + states[EVAL_BERT_SCORE_FLOOR]) / 2;
     return NULL;
 }
 
@@ -347,11 +360,11 @@ static status own_replies_make(struct generator *generator, const struct rollout
     return own_histories_answer(generator, settings, language, &turns, stop, stopped, &h->own);
 }
 
-status evaluate(struct generator *generator, const struct evaluate_settings *settings,
+status evaluate(const struct evaluators *by, const struct evaluate_settings *settings,
                 const struct language *language, const struct dataset *data, int64_t dialogues,
-                struct source_set *sources, FILE *samples, bool (*stop)(void),
-                struct evaluation *out)
+                FILE *samples, bool (*stop)(void), struct evaluation *out)
 {
+    struct generator *generator = by->generator;
     const struct rollout_settings *sampling = &settings->sampling;
     *out = (struct evaluation){.max_tokens = sampling->max_history};
     if (!language->tokenizer)
@@ -379,10 +392,11 @@ status evaluate(struct generator *generator, const struct evaluate_settings *set
     for (int64_t i = 0; !s && i < h.count; i++)
         s = tokenizer_decode(language->tokenizer, h.replies[i].tokens, h.replies[i].count, true,
                              &h.texts[i]);
-    if (!s) s = sources_ask(sources, language, sampling->batch, &h);
-    if (!s) s = values_measure(sampling, language->tokenizer, &h, out);
+    if (!s) s = sources_ask(by->sources, language, sampling->batch, &h);
+    if (!s) s = values_measure(by, settings, language->tokenizer, &h, stop, out);
     out->replies = h.count;
-    if (!s && samples) s = samples_write(&sampling->reward, language->tokenizer, &h, samples);
+    if (!s && samples && !out->stopped)
+        s = samples_write(&sampling->reward, language->tokenizer, &h, samples);
     held_out_free(&h);
     return s;
 }

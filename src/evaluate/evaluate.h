@@ -1,19 +1,21 @@
-/* A model on a held-out set: the metrics table of `regard eval` and of training. */
+/* A model on a held-out set: the metrics (table.h) of `regard eval` and of training. */
 #ifndef REGARD_EVALUATE_EVALUATE_H
 #define REGARD_EVALUATE_EVALUATE_H
 
-#include "src/evaluate/settings.h"
+#include "src/evaluate/table.h"
+#include "src/evaluate/text_encoder.h"
 #include "src/rollout/generate.h"
 #include "src/rollout/language.h"
 #include "src/source/source.h"
 
 #include <stdio.h>
 
-/* The metrics: the reward (raw: reward.scale none, true salience whatever the control), its terms,
- * and what is measured of the replies themselves, evaluate.c's table. */
-enum { EVALUATION_MAX = 40 };
-int64_t evaluation_count(const struct reward_settings *reward); /* at most EVALUATION_MAX */
-const char *evaluation_name(const struct reward_settings *reward, int64_t metric);
+/* What an evaluation is made by; the caller's. */
+struct evaluators {
+    struct generator *generator;  /* of the model that is measured */
+    struct source_set *sources;   /* of the given terms; NULL: there are none */
+    struct text_encoder *encoder; /* where the settings ask for one */
+};
 
 struct evaluation {
     double value[EVALUATION_MAX]; /* [evaluation_count] NaN: does not apply */
@@ -32,13 +34,12 @@ struct evaluation {
 };
 
 /* One reply to every assistant turn's own (gold) history of the first `dialogues` dialogues (0:
- * all), at eval.temperature.  sources: of the given terms, NULL: there are none.  samples: NULL, or
- * there goes a record a reply (sample.h). An overlong prompt is no error: its turn is left out and
- * counted.  stop: NULL, or asked between batches (of infer.batch replies) whether to leave off. */
-status evaluate(struct generator *generator, const struct evaluate_settings *settings,
+ * all), at eval.temperature.  samples: NULL, or there goes a record a reply (sample.h). An overlong
+ * prompt is no error: its turn is left out and counted.  stop: NULL, or asked between batches (of
+ * infer.batch replies) whether to leave off. */
+status evaluate(const struct evaluators *by, const struct evaluate_settings *settings,
                 const struct language *language, const struct dataset *data, int64_t dialogues,
-                struct source_set *sources, FILE *samples, bool (*stop)(void),
-                struct evaluation *out);
+                FILE *samples, bool (*stop)(void), struct evaluation *out);
 void evaluation_free(struct evaluation *evaluation);
 /* A metric of the sum and the count of its parts; NaN of no parts. */
 double evaluation_of_parts(const char *metric, double sum, double count);

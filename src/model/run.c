@@ -154,7 +154,7 @@ static void place_all(struct model_run *run, struct workspace *workspace)
     run->head_input = run->dhead_input = run->dlogits = NULL;
     run->logits = run->capture = run->self_capture = run->maps = NULL;
     run->model->family->run_place(run, workspace);
-    if (m == 0) return;
+    if (m == 0 || run->states_only) return;
     if (run->keep) run->dhead_input = workspace_reals(workspace, m * s->width);
     run->logits = workspace_floats(workspace, rows * s->vocabulary);
     run->dlogits = run->logits;
@@ -286,6 +286,17 @@ const float *model_run_capture(const struct model_run *run, int64_t *stride)
 {
     *stride = run->captured_keys;
     return run->capture;
+}
+
+void model_run_read_states(struct model_run *run, int64_t layers)
+{
+    run->states_only = true;
+    run->state_layers = layers;
+}
+
+const real *model_run_states(const struct model_run *run)
+{
+    return run->replies ? run->head_input : run->hidden;
 }
 
 void model_run_read_heads(struct model_run *run, const struct head_statistics *statistics)

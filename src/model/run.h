@@ -18,6 +18,15 @@ status model_run_reserve(struct model_run *run, const struct model_limits *limit
  * reply tokens; the member layer is not looked at.  NULL: nothing. */
 void model_run_read_heads(struct model_run *run, const struct head_statistics *statistics);
 
+/* Forward passes compute `layers` layers alone, of an encoder-decoder's encoder, which then takes
+ * no replies, or of a decoder-only model; the last norm is over what these leave (0: over the
+ * embeddings).  There is no head and nothing is kept for backward: model_run_states is what a pass
+ * leaves. */
+void model_run_read_states(struct model_run *run, int64_t layers);
+/* [history tokens, width] of an encoder-decoder; of a decoder-only model [reply tokens, width], a
+ * row for the token that each reply token stands behind: the history's last one for the first. */
+const real *model_run_states(const struct model_run *run);
+
 /* Up to what the head reads.  capture_layers: 0, or how many of the last layers add their attention
  * over the history into model_run_capture. */
 status model_forward(struct model_run *run, const struct model_batch *batch, enum model_keep keep,

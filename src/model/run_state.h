@@ -12,6 +12,8 @@
 struct model_run {
     struct model *model;
     bool keep_maps, capture_self;
+    bool states_only; /* see model_run_read_states: so many layers, and no head */
+    int64_t state_layers;
     const struct head_statistics *statistics; /* see model_run_read_heads */
     bool done;                                /* a forward pass has filled it */
     enum model_keep keep;
@@ -41,6 +43,12 @@ struct model_run {
     float *self_capture; /* [m, longest_reply], of an encoder-decoder where it is asked for */
     float *maps;         /* [layers, heads, m, captured_keys] */
 };
+
+/* The layers that a pass computes of a stack that has `layers`. */
+static inline int64_t run_layers(const struct model_run *run, int64_t layers)
+{
+    return run->states_only ? run->state_layers : layers;
+}
 
 /* For backward passes: gradients from `offset` on are final; watermark may be NULL. */
 static inline void watermark_ready(const struct model_watermark *watermark, int64_t offset)

@@ -33,15 +33,15 @@ static status lines_hash(const struct dataset *data, int64_t dialogues, char hex
     return sha256_end(hash, hex);
 }
 
-static void parts_write(FILE *out, const struct reward_settings *reward,
+static void parts_write(FILE *out, const struct evaluate_settings *settings,
                         const struct evaluation *evaluation, const char *lines)
 {
-    const int64_t metrics = evaluation_count(reward);
+    const int64_t metrics = evaluation_count(settings);
     const char *comma = "";
     fprintf(out, ",\n \"by_dialogue\": {\"lines_sha256\": \"%s\", \"metrics\": [", lines);
     for (int64_t m = 0; m < metrics; m++) {
         if (!has_parts(evaluation, m)) continue;
-        fprintf(out, "%s\"%s\"", comma, evaluation_name(reward, m));
+        fprintf(out, "%s\"%s\"", comma, evaluation_name(settings, m));
         comma = ", ";
     }
     fputs("], \"rows\": [", out);
@@ -59,20 +59,26 @@ static void parts_write(FILE *out, const struct reward_settings *reward,
     fputs("]}", out);
 }
 
-status evaluation_file_write(const char *path, const struct reward_settings *reward,
-                             const struct evaluation *evaluation, const struct dataset *data)
+status evaluation_file_write(const char *path, const struct evaluate_settings *settings,
+                             const struct evaluators *by, const struct evaluation *evaluation,
+                             const struct dataset *data)
 {
     struct file_writer writer;
     char lines[SHA256_HEX];
     TRY(lines_hash(data, evaluation->dialogues, lines));
     TRY(file_begin(&writer, path));
     fprintf(writer.stream, "{\"replies\": %" PRId64, evaluation->replies);
-    for (int64_t m = 0; m < evaluation_count(reward); m++) {
+    if (by->encoder) {
+        fputs(",\n \"encoder\": ", writer.stream);
+        json_write_text(writer.stream, text_encoder_name(by->encoder));
+        fprintf(writer.stream, ",\n \"encoder_layer\": %" PRId64, text_encoder_layer(by->encoder));
+    }
+    for (int64_t m = 0; m < evaluation_count(settings); m++) {
         char number[40];
         json_double_text(number, evaluation->value[m]);
-        fprintf(writer.stream, ",\n \"%s\": %s", evaluation_name(reward, m), number);
+        fprintf(writer.stream, ",\n \"%s\": %s", evaluation_name(settings, m), number);
     }
-    parts_write(writer.stream, reward, evaluation, lines);
+    parts_write(writer.stream, settings, evaluation, lines);
     fputs("}\n", writer.stream);
     status s = file_commit(&writer);
     file_abandon(&writer);
@@ -83,17 +89,28 @@ struct table {
     const char *path;
     json_t *json;
     double value[EVALUATION_MAX]; /* NaN: null, or not there */
-    json_t *names, *rows;         /* of by_dialogue; NULL: none */
-    const char *lines;            /* lines_sha256; empty: the file does not say */
+    bool there[EVALUATION_MAX];
+    json_t *names, *rows; /* of by_dialogue; NULL: none */
+    const char *lines;    /* lines_sha256; empty: the file does not say */
 };
 
-static status table_read(const char *path, const struct reward_settings *reward, struct table *t)
+/* Metrics of token states: a file has them where it was asked for them. */
+static bool of_states(const struct evaluate_settings *settings, int64_t metric)
+{
+    const int64_t first = evaluation_first(settings, GROUP_STATES);
+    return metric >= first && metric < first + evaluation_group_count(settings, GROUP_STATES);
+}
+
+static status table_read(const char *path, const struct evaluate_settings *settings,
+                         struct table *t)
 {
     *t = (struct table){.path = path, .lines = ""};
     TRY(json_read(path, &t->json));
-    for (int64_t m = 0; m < evaluation_count(reward); m++) {
-        const char *name = evaluation_name(reward, m);
+    for (int64_t m = 0; m < evaluation_count(settings); m++) {
+        const char *name = evaluation_name(settings, m);
         t->value[m] = NAN;
+        t->there[m] = json_object_get(t->json, name) != NULL;
+        if (!t->there[m] && of_states(settings, m)) continue;
         if (!json_is_null(json_object_get(t->json, name)))
             TRY(json_get_number(t->json, path, name, &t->value[m]));
     }
@@ -180,10 +197,21 @@ static void cell_print(double value, const char *form)
         printf(" %12s", "-");
 }
 
-static void tables_print(const struct table *before, const struct table *after,
-                         const struct reward_settings *reward)
+/* Whether what they have of token states is by one encoder's layer. */
+static bool same_encoder(const struct table *before, const struct table *after)
 {
-    struct bootstrap bootstrap = {0};
+    static const char *const keys[] = {"encoder", "encoder_layer"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *a = json_object_get(before->json, keys[i]);
+        const json_t *b = json_object_get(after->json, keys[i]);
+        if (a && b && !json_equal(a, b)) return false;
+    }
+    return true;
+}
+
+static void errors_prepare(const struct table *before, const struct table *after,
+                           struct bootstrap *bootstrap)
+{
     const size_t dialogues = json_array_size(before->rows);
     if (dialogues != json_array_size(after->rows) || strcmp(before->lines, after->lines) != 0)
         log_line(LOG_INFO, "no errors: %s and %s are not known to be of the same dialogues",
@@ -192,27 +220,48 @@ static void tables_print(const struct table *before, const struct table *after,
         log_line(LOG_INFO, "no errors: they want %d dialogues at least, these are %zu",
                  BOOTSTRAP_DIALOGUES, dialogues);
     else
-        bootstrap_create(&bootstrap, (int64_t)dialogues, 1);
-    printf("%-22s %12s %12s %12s %12s\n", "", "before", "after", "change", "error");
-    for (int64_t m = 0; m < evaluation_count(reward); m++) {
-        const char *name = evaluation_name(reward, m);
-        printf("%-22s", name);
-        cell_print(before->value[m], " %12.4f");
-        cell_print(after->value[m], " %12.4f");
-        cell_print(after->value[m] - before->value[m], " %+12.4f");
-        cell_print(error_of(&bootstrap, before, after, name), " %12.4f");
-        putchar('\n');
+        bootstrap_create(bootstrap, (int64_t)dialogues, 1);
+}
+
+static void row_print(const struct table *before, const struct table *after, int64_t m,
+                      const char *name, bool comparable, const struct bootstrap *bootstrap)
+{
+    printf("%-23s", name);
+    cell_print(before->value[m], " %12.4f");
+    cell_print(after->value[m], " %12.4f");
+    cell_print(comparable ? after->value[m] - before->value[m] : (double)NAN, " %+12.4f");
+    cell_print(comparable ? error_of(bootstrap, before, after, name) : (double)NAN, " %12.4f");
+    putchar('\n');
+}
+
+static void tables_print(const struct table *before, const struct table *after,
+                         const struct evaluate_settings *settings)
+{
+    struct bootstrap bootstrap = {0};
+    const bool same = same_encoder(before, after);
+    if (!same)
+        log_line(LOG_WARNING,
+                 "%s and %s are by different encoders or layers of one: coherence, "
+                 "BERTScore and prompt relevance do not compare",
+                 before->path, after->path);
+    errors_prepare(before, after, &bootstrap);
+    printf("%-23s %12s %12s %12s %12s\n", "", "before", "after", "change", "error");
+    for (int64_t m = 0; m < evaluation_count(settings); m++) {
+        const bool by_states = of_states(settings, m);
+        if (by_states && !before->there[m] && !after->there[m]) continue;
+        row_print(before, after, m, evaluation_name(settings, m), same || !by_states, &bootstrap);
     }
     bootstrap_free(&bootstrap);
 }
 
 status evaluation_files_compare(const char *before, const char *after,
-                                const struct reward_settings *reward)
+                                struct evaluate_settings settings)
 {
     struct table one, other = {0};
-    status s = table_read(before, reward, &one);
-    if (!s) s = table_read(after, reward, &other);
-    if (!s) tables_print(&one, &other, reward);
+    settings.states = true;
+    status s = table_read(before, &settings, &one);
+    if (!s) s = table_read(after, &settings, &other);
+    if (!s) tables_print(&one, &other, &settings);
     json_decref(one.json);
     json_decref(other.json);
     return s;

@@ -4,13 +4,16 @@
 
 #include "src/evaluate/evaluate.h"
 
-/* data: what the evaluation is of. */
-status evaluation_file_write(const char *path, const struct reward_settings *reward,
-                             const struct evaluation *evaluation, const struct dataset *data);
+/* by, data: what the evaluation is made by, and of. */
+status evaluation_file_write(const char *path, const struct evaluate_settings *settings,
+                             const struct evaluators *by, const struct evaluation *evaluation,
+                             const struct dataset *data);
 /* A line a metric: both values, their difference and its standard error over resamples of the
  * dialogues, the same ones for both files; no error where a metric is of all replies together, or
- * of fewer than BOOTSTRAP_DIALOGUES dialogues, or where the files are not of the same dialogues. */
+ * of fewer than BOOTSTRAP_DIALOGUES dialogues, or where the files are not of the same dialogues.
+ * Metrics that settings must ask for have a line where a file has them; those by eval.encoder no
+ * difference where the files' encoders or layers are not the same. */
 status evaluation_files_compare(const char *before, const char *after,
-                                const struct reward_settings *reward);
+                                struct evaluate_settings settings);
 
 #endif

@@ -1,5 +1,6 @@
 /* eval: the held-out metrics as JSON (the replies too, beside the gold ones), and two such files
  * side by side. */
+#include "mpi/setup.h"
 #include "src/base/file.h"
 #include "src/base/log.h"
 #include "src/evaluate/evaluate.h"
@@ -17,11 +18,25 @@ const char eval_formats[] =
     "--samples: a JSON line a reply, as regard score --help has it, with "
     "line (of --data) and gold.\n";
 
+static void coherence_say(const struct evaluate_settings *settings, const struct evaluators *by,
+                          const struct evaluation *evaluation)
+{
+    const double *states = evaluation->value + evaluation_first(settings, GROUP_STATES);
+    const double *replies = evaluation->value + evaluation_first(settings, GROUP_REPLY);
+    log_line(LOG_INFO,
+             "coherence %.4f = (BLEU/100 %.4f + BERTScore F1 %.4f) / 2; of random replies %.4f; by "
+             "%s, layer %lld of %lld, not rescaled",
+             states[EVAL_COHERENCE], replies[EVAL_BLEU] / 100, states[EVAL_BERT_SCORE],
+             states[EVAL_COHERENCE_FLOOR], text_encoder_name(by->encoder),
+             (long long)text_encoder_layer(by->encoder),
+             (long long)text_encoder_layers(by->encoder));
+}
+
 status verb_eval(struct command *command)
 {
     if (command->before) {
-        const struct reward_settings reward = reward_settings_of(&command->config);
-        return evaluation_files_compare(command->before, command->after, &reward);
+        return evaluation_files_compare(command->before, command->after,
+                                        evaluate_settings_of(&command->config));
     }
     if (!command->model || !command->data || !command->out)
         FAIL(STATUS_USAGE, "eval needs --model, --data and --out (or --compare); see regard eval "
@@ -29,6 +44,7 @@ status verb_eval(struct command *command)
     struct dataset *data;
     TRY(dataset_read(command->data, DATASET_TRAIN, &data));
     struct session session;
+    struct evaluators by = {.generator = NULL};
     struct file_writer samples = {.stream = NULL};
     status s = session_open(command, false, &session);
     if (!s) {
@@ -38,19 +54,23 @@ status verb_eval(struct command *command)
                                   session.language->tokenizer);
         if (!s) s = session_check_tokens(&session, data);
         if (!s) s = sources_check(session.sources, data);
+        if (!s) s = encoder_open(&command->config, session.queue, &by.encoder);
+        by.generator = session.generator;
+        by.sources = session.sources;
         if (!s && command->samples) s = file_begin(&samples, command->samples);
         if (!s)
-            s = evaluate(session.generator, &settings, session.language, data, 0, session.sources,
-                         samples.stream, NULL, &evaluation);
+            s = evaluate(&by, &settings, session.language, data, 0, samples.stream, NULL,
+                         &evaluation);
         if (!s) evaluation_warn(&evaluation, data);
         if (!s && settings.sampling.cot.block && isfinite(evaluation.reasoning_ms))
             log_line(LOG_INFO, "a sampled token took %.3g ms, replies side by side",
                      evaluation.reasoning_ms);
+        if (!s && by.encoder) coherence_say(&settings, &by, &evaluation);
         if (!s && samples.stream) s = file_commit(&samples);
-        if (!s)
-            s = evaluation_file_write(command->out, &settings.sampling.reward, &evaluation, data);
+        if (!s) s = evaluation_file_write(command->out, &settings, &by, &evaluation, data);
         evaluation_free(&evaluation);
         file_abandon(&samples);
+        text_encoder_close(by.encoder);
         session_close(&session);
     }
     dataset_free(data);

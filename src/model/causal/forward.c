@@ -283,12 +283,12 @@ void causal_forward(struct model_run *common)
     struct causal *causal = causal_of(common->model);
     struct queue *q = causal->common.queue;
     const int64_t n = common->history_tokens, width = causal->shape->common.width;
-    const int64_t layers = causal->shape->common.layers;
+    const int64_t layers = run_layers(common, causal->shape->common.layers);
     q->op->embedding(q, run->layer[0].x_in,
                      causal->common.parameters.values + causal->common.embedding, run->ids,
                      n + run->leaf_rows, width);
     for (int64_t i = 0; i < layers; i++) layer_run(run, i, false);
     causal_norm(causal, common->replies ? common->head_input : common->hidden, run->final_inverse,
-                real_at(q, run->layer[layers - 1].x_out, n * width), causal->final_norm,
-                run->leaf_rows);
+                real_at(q, layers ? run->layer[layers - 1].x_out : run->layer[0].x_in, n * width),
+                causal->final_norm, run->leaf_rows);
 }

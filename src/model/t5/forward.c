@@ -227,13 +227,15 @@ static void encode(struct t5_run *run)
 {
     struct t5 *t5 = t5_of(run->common.model);
     struct queue *q = t5->common.queue;
-    const int64_t n = run->common.history_tokens, layers = t5->encoder.layers;
+    const int64_t n = run->common.history_tokens;
+    const int64_t layers = run_layers(&run->common, t5->encoder.layers);
     t5_relative_bias(t5, &t5->encoder, run->encoder_bias, run->common.longest_history);
     q->op->embedding(q, run->encoder[0].x_in, t5->common.parameters.values + t5->common.embedding,
                      run->history_ids, n, t5->shape->common.width);
     for (int64_t i = 0; i < layers; i++) encoder_layer(run, i, false);
-    t5_norm(t5, run->common.hidden, run->encoder_inverse, run->encoder[layers - 1].x_out,
-            t5->encoder.final_norm, n);
+    t5_norm(t5, run->common.hidden, run->encoder_inverse,
+            layers ? run->encoder[layers - 1].x_out : run->encoder[0].x_in, t5->encoder.final_norm,
+            n);
 }
 
 static void decode(struct t5_run *run)

@@ -93,4 +93,6 @@ against "no data" 'train needs data: give data.train' data.train=
 against "no model" 'train needs a model: give model.path' model.d_model=0
 against "a guard without evaluations" 'guard.patience needs eval.every' guard.patience=1 eval.every=0
 against "a guard of an unknown metric" 'guard.metric is "beauty"' guard.metric=beauty
+against "a layer of no encoder" 'eval.encoder_layer does nothing without eval.encoder' eval.encoder_layer=1
+against "an encoder that is not there" 'eval.encoder: absent: no such model folder' eval.encoder=absent
 against "no such device" 'device: cuda: ' device=cuda
