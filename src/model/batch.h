@@ -2,6 +2,7 @@
 #ifndef REGARD_MODEL_BATCH_H
 #define REGARD_MODEL_BATCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* A teacher-forced batch, host arrays.  Reply r belongs to history reply_history[r] (ascending);
@@ -17,6 +18,8 @@ struct model_batch {
     const int32_t *history_tokens;
     const int32_t *cut_begin;   /* [histories + 1] into cuts; NULL: no history has any */
     const int32_t *cuts;        /* offsets into the history, ascending */
+    bool apart;                 /* of a causal model: segments are not shared, every token of every
+                                 * history has a row (model_run_token_rows) */
     int64_t replies;            /* 0: only the histories are read */
     const int32_t *reply_begin; /* [replies + 1] into reply_tokens */
     const int32_t *reply_tokens;

@@ -38,7 +38,7 @@ static int64_t segment_add(struct forest *forest, int64_t parent, const int32_t 
         node.position = above->position + above->count;
         node.depth = above->depth + 1;
     }
-    const int64_t found = segment_find(forest, &node);
+    const int64_t found = forest->apart ? -1 : segment_find(forest, &node);
     if (found >= 0) return found;
     if (forest->count == forest->capacity) {
         forest->capacity = forest->capacity ? 2 * forest->capacity : 64;

@@ -6,6 +6,7 @@
 #ifndef REGARD_MODEL_FOREST_H
 #define REGARD_MODEL_FOREST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct forest_node {
@@ -23,6 +24,7 @@ struct forest {
     struct forest_node *nodes;
     int64_t count, capacity;
     int64_t rows; /* tokens of all nodes */
+    bool apart;   /* no segment is shared: every history has rows of its own */
 };
 
 /* Adds the segments of tokens [count] that are not in it yet, the tokens themselves not copied;

@@ -304,6 +304,22 @@ void model_run_read_heads(struct model_run *run, const struct head_statistics *s
     run->statistics = statistics;
 }
 
+void model_run_watch(struct model_run *run, const struct attention_watch *watch)
+{
+    run->watch = watch;
+}
+
+void model_token_rows(const struct model *model, const struct model_batch *batch, int32_t *rows)
+{
+    const int32_t *begin = batch->history_begin;
+    const int64_t histories = batch->histories, before_last = begin[histories] - histories;
+    for (int64_t h = 0; h < histories; h++)
+        for (int32_t t = begin[h]; t < begin[h + 1]; t++) {
+            const bool last = t == begin[h + 1] - 1; /* a causal model's stand behind all others */
+            rows[t] = !model->family->causal ? t : (int32_t)(last ? before_last + h : t - h);
+        }
+}
+
 void model_run_capture_self(struct model_run *run, bool capture)
 {
     run->capture_self = capture;

@@ -3,6 +3,7 @@
 #ifndef REGARD_MODEL_RUN_H
 #define REGARD_MODEL_RUN_H
 
+#include "src/model/attention_watch.h"
 #include "src/model/batch.h"
 #include "src/model/model.h"
 
@@ -45,6 +46,12 @@ const float *model_run_capture(const struct model_run *run,
  * rows go on over the reply as they are: NULL. */
 void model_run_capture_self(struct model_run *run, bool capture);
 const float *model_run_self_capture(const struct model_run *run, int64_t *stride);
+
+/* For the passes to come; NULL: nobody watches. */
+void model_run_watch(struct model_run *run, const struct attention_watch *watch);
+/* rows [history tokens] (host): which row of such attention is a token's, in a pass of a batch
+ * without replies that is `apart` (of an encoder-decoder, any batch). */
+void model_token_rows(const struct model *model, const struct model_batch *batch, int32_t *rows);
 
 /* The head, model_run_head_rows reply tokens at a time at most, so that the logits of all need not
  * exist: forward gives the logits [rows, vocabulary] of tokens [first, first + rows), which are

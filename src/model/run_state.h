@@ -3,6 +3,7 @@
 #ifndef REGARD_MODEL_RUN_STATE_H
 #define REGARD_MODEL_RUN_STATE_H
 
+#include "src/model/attention_watch.h"
 #include "src/model/batch.h"
 #include "src/model/buffer.h"
 #include "src/model/model_state.h"
@@ -15,6 +16,7 @@ struct model_run {
     bool states_only; /* see model_run_read_states: so many layers, and no head */
     int64_t state_layers;
     const struct head_statistics *statistics; /* see model_run_read_heads */
+    const struct attention_watch *watch;      /* see model_run_watch; or NULL */
     bool done;                                /* a forward pass has filled it */
     enum model_keep keep;
     int64_t histories, history_tokens, longest_history; /* n */
@@ -48,6 +50,13 @@ struct model_run {
 static inline int64_t run_layers(const struct model_run *run, int64_t layers)
 {
     return run->states_only ? run->state_layers : layers;
+}
+
+/* The number from the last of a watched layer, -1: nobody watches it. */
+static inline int64_t watched_layer(const struct model_run *run, int64_t index, int64_t layers)
+{
+    const int64_t layer = layers - 1 - index;
+    return run->watch && layer < run->watch->layers ? layer : -1;
 }
 
 /* For backward passes: gradients from `offset` on are final; watermark may be NULL. */

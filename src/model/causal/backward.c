@@ -126,6 +126,14 @@ static void layer_backward(struct causal_run *run, int64_t index, float *gradien
     linear_backward(q, &layer->linear[CAUSAL_O], rest_g.dx, rest.attention, rest_g.dattention,
                     false, rows - first, gradients);
     attention_backward(run, all, g, first);
+    const int64_t watched = watched_layer(&run->common, index, run->common.model->shape->layers);
+    if (watched >= 0 && run->common.watch->backward) {
+        const struct attention attention = causal_run_attention(run, all, 0);
+        real *dq = g->dqk ? g->dqk : g->dqkv;
+        const int64_t q_width = causal->shape->common.heads * causal->shape->head_dim;
+        run->common.watch->backward(run->common.watch->context, watched, &attention, dq,
+                                    real_at(q, dq, q_width));
+    }
     project_backward(run, layer, all, g, rows, gradients);
 }
 

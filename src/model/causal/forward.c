@@ -52,6 +52,7 @@ status causal_run_measure(struct model_run *common, const struct model_batch *ba
     run->history_node =
         memory_resize(run->history_node, (size_t)batch->histories * sizeof *run->history_node);
     forest_clear(forest);
+    forest->apart = batch->apart;
     for (int64_t h = 0; h < batch->histories; h++) {
         const int32_t begin = batch->history_begin[h], end = batch->history_begin[h + 1];
         const int32_t cut = batch->cut_begin ? batch->cut_begin[h] : 0;
@@ -266,6 +267,11 @@ static void layer_run(struct causal_run *run, int64_t index, bool recompute)
     const int64_t rows = run->common.history_tokens + run->leaf_rows;
     const int64_t first = causal_first_row(run, index);
     causal_layer_project(causal, layer, all, run->position, rows);
+    const int64_t watched = watched_layer(&run->common, index, run->common.model->shape->layers);
+    if (!recompute && watched >= 0 && run->common.watch->forward) {
+        const struct attention attention = causal_run_attention(run, all, 0);
+        run->common.watch->forward(run->common.watch->context, watched, &attention);
+    }
     attention_run(run, index, all, recompute);
     const struct causal_activations rest = causal_rows_from(causal, all, first);
     causal_layer_inner(causal, layer, &rest, rows - first);

@@ -62,11 +62,12 @@ static void cross_backward(struct t5_run *run, const struct t5_layer *layer,
                     true, n, gradients);
 }
 
-static void self_backward(struct t5_run *run, bool decoder, const struct t5_layer *layer,
-                          const struct t5_activations *a, const struct t5_gradients *g,
-                          float *gradients)
+static void self_backward(struct t5_run *run, bool decoder, int64_t index,
+                          const struct t5_gradients *g, float *gradients)
 {
     struct t5 *t5 = t5_of(run->common.model);
+    const struct t5_layer *layer = (decoder ? &t5->decoder : &t5->encoder)->layer + index;
+    const struct t5_activations *a = (decoder ? run->decoder : run->encoder) + index;
     struct queue *q = t5->common.queue;
     int64_t rows = decoder ? run->common.reply_tokens : run->common.history_tokens;
     int64_t inner = t5->shape->common.heads * t5->shape->d_kv;
@@ -83,6 +84,9 @@ static void self_backward(struct t5_run *run, bool decoder, const struct t5_laye
                                  : g->dencoder_bias,
     };
     q->op->attention_backward(q, &self, &to);
+    const int64_t watched = decoder ? -1 : watched_layer(&run->common, index, t5->encoder.layers);
+    if (watched >= 0 && run->common.watch->backward)
+        run->common.watch->backward(run->common.watch->context, watched, &self, to.dq, to.dk);
     linear_backward(q, &layer->linear[SELF_QKV], g->dqkv, a->norm_self, g->dnorm, false, rows,
                     gradients);
     norm_backward(t5, layer->norm[NORM_SELF], g->dnorm, a->x_in, a->inverse_self, g->dx, true, rows,
@@ -131,7 +135,7 @@ static void decoder_backward(struct t5_run *run, const struct t5_gradients *g, f
         if (run->common.keep == MODEL_KEEP_INPUTS) t5_recompute_decoder_layer(run, i);
         feed_forward_backward(t5, layer, a, g, m, gradients);
         cross_backward(run, layer, a, g, gradients);
-        self_backward(run, true, layer, a, g, gradients);
+        self_backward(run, true, i, g, gradients);
         if (i == 0)
             bias_backward(t5, &t5->decoder, g->ddecoder_bias, run->common.longest_reply, gradients);
         watermark_ready(watermark, layer->linear[SELF_QKV].offset);
@@ -156,7 +160,7 @@ static void encoder_backward(struct t5_run *run, const struct t5_gradients *g, f
         const struct t5_activations *a = &run->encoder[i];
         if (run->common.keep == MODEL_KEEP_INPUTS) t5_recompute_encoder_layer(run, i);
         feed_forward_backward(t5, layer, a, g, n, gradients);
-        self_backward(run, false, layer, a, g, gradients);
+        self_backward(run, false, i, g, gradients);
         if (i == 0)
             bias_backward(t5, &t5->encoder, g->dencoder_bias, run->common.longest_history,
                           gradients);

@@ -172,6 +172,9 @@ static void encoder_layer(struct t5_run *run, int64_t index, bool recompute)
     const int64_t n = run->common.history_tokens;
     t5_layer_self_project(t5, layer, a, n);
     struct attention self = t5_self_attention(run, false, a);
+    const int64_t watched = watched_layer(&run->common, index, t5->encoder.layers);
+    if (!recompute && watched >= 0 && run->common.watch->forward)
+        run->common.watch->forward(run->common.watch->context, watched, &self);
     q->op->attention(q, &self);
     t5_layer_self_close(t5, layer, a, n);
     (recompute ? t5_layer_inner : t5_layer_feed_forward)(t5, layer, a, n);
