@@ -294,6 +294,25 @@ struct attention_summary {
     float *top_weight;     /* [entries, top] */
 };
 
+/* What a history's tokens get from the rows of a reply, added up while it is sampled. */
+struct attention_received {
+    int64_t rows;
+    const float *capture; /* [rows, capture_stride], sum over layers and heads */
+    int64_t capture_stride;
+    float weight;                  /* 1 / (layers * heads) */
+    const int32_t *history_of_row; /* [rows] */
+    const int32_t *key_begin,
+        *key_end;         /* [histories]: a history's tokens are key_end - key_begin */
+    const int32_t *token; /* [rows] what was sampled behind the row */
+    const int32_t *reply; /* [rows] into the arrays below; no two are alike */
+    int32_t end[4];       /* tokens that end a reply, */
+    int64_t ends;         /* so many */
+    int32_t *ended; /* [replies] not 0: the reply has ended, its rows are left out; set behind its
+                     * last row */
+    float *sum;     /* [replies, stride]: += capture * weight, row by row */
+    int64_t stride;
+};
+
 struct sampling {
     int64_t rows, vocabulary;
     const float *logits;     /* [rows, vocabulary] */
@@ -471,6 +490,7 @@ struct ops {
                                const struct attention_gradients *g);
     void (*attention_alignment)(struct queue *q, const struct alignment *a);
     void (*attention_summary)(struct queue *q, const struct attention_summary *s);
+    void (*attention_received)(struct queue *q, const struct attention_received *a);
     /* After a decode step's calls and its sampling, `next` set: `copy` of its rows, whose replies
      * are noted in `ended` where the token is one of `end`. */
     void (*head_statistics_sampled)(struct queue *q, const struct head_statistics *s, int64_t rows);

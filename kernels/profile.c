@@ -40,6 +40,7 @@
     X(attention_backward)                                                                          \
     X(attention_alignment)                                                                         \
     X(attention_summary)                                                                           \
+    X(attention_received)                                                                          \
     X(head_statistics_sampled)                                                                     \
     X(head_row_entropy)                                                                            \
     X(cache_append)                                                                                \
@@ -189,6 +190,7 @@ TIMED(attention, (q, a), const struct attention *a)
 TIMED(attention_backward, (q, a, g), const struct attention *a, const struct attention_gradients *g)
 TIMED(attention_alignment, (q, a), const struct alignment *a)
 TIMED(attention_summary, (q, s), const struct attention_summary *s)
+TIMED(attention_received, (q, a), const struct attention_received *a)
 TIMED(head_statistics_sampled, (q, s, rows), const struct head_statistics *s, int64_t rows)
 TIMED(head_row_entropy, (q, s, history, first, replies), const struct head_statistics *s,
       const int32_t *history, const int32_t *first, int64_t replies)

@@ -133,6 +133,11 @@ static status examples_open(const struct run *run, const struct dataset *data,
             "than history.max_tokens (%lld)",
             data->path, (long long)out->overlong, (long long)out->overlong_line,
             (long long)run->config->history.max_tokens);
+    if (run->config->history.prune && run->world->rank == 0)
+        log_line(LOG_INFO,
+                 "%s: of %lld turns %lld have a pruned history; %lld lost messages whole, because "
+                 "pruning could not make room enough",
+                 data->path, (long long)out->count, (long long)out->pruned, (long long)out->whole);
     return NULL;
 }
 

@@ -96,6 +96,11 @@ void trainer_measure(const struct trainer *t, const struct update_metrics *m,
     metric_list_add(metrics, m->token_entropy, "token_entropy");
     metric_list_add(metrics, m->salient_share, "salient_share");
     metric_list_add(metrics, m->salient_empty, "salient_empty");
+    if (t->run.config->history.prune) {
+        metric_list_add(metrics, m->history_dropped, "history_dropped");
+        metric_list_add(metrics, m->histories_pruned, "histories_pruned");
+        metric_list_add(metrics, m->histories_short, "histories_short");
+    }
     for (int64_t k = 0; k < m->statistics.count; k++)
         metric_list_add(metrics, m->statistics.list[k].value, "%s", m->statistics.list[k].name);
     metric_list_add(metrics, m->end_rate, "end_rate");

@@ -105,6 +105,7 @@ void cpu_attention_backward(struct queue *q, const struct attention *a,
                             const struct attention_gradients *g);
 void cpu_attention_alignment(struct queue *q, const struct alignment *a);
 void cpu_attention_summary(struct queue *q, const struct attention_summary *s);
+void cpu_attention_received(struct queue *q, const struct attention_received *a);
 void cpu_head_statistics_sampled(struct queue *q, const struct head_statistics *s, int64_t rows);
 void cpu_head_row_entropy(struct queue *q, const struct head_statistics *s, const int32_t *history,
                           const int32_t *first, int64_t replies);

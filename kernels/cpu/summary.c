@@ -1,6 +1,6 @@
 /* The attention summary of captured rows (docs/reward.md, Terms): restriction to V, the shuffle
  * control, entropy, entropy floor, salient mass, mass a turn, top positions.  In float64 and in
- * ascending order of positions; a row depends on itself alone. */
+ * ascending order of positions; a row depends on itself alone.  And the sum of a reply's rows. */
 #include "kernels/cpu/cpu.h"
 #include "src/base/philox.h"
 
@@ -165,5 +165,23 @@ void cpu_attention_summary(struct queue *q, const struct attention_summary *s)
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < s->rows; i++)
             if (a) row_summary(s, i, a, (int32_t *)(a + longest));
+    }
+}
+
+void cpu_attention_received(struct queue *q, const struct attention_received *a)
+{
+#pragma omp parallel for num_threads(q->threads) schedule(static)
+    for (int64_t i = 0; i < a->rows; i++) {
+        const int32_t history = a->history_of_row[i], reply = a->reply[i];
+        const int64_t keys = a->key_end[history] - a->key_begin[history];
+        const float *captured = a->capture + i * a->capture_stride;
+        float *sum = a->sum + reply * a->stride;
+        if (a->ended[reply]) continue;
+        for (int64_t j = 0; j < keys; j++) {
+            const float share = captured[j] * a->weight; /* rounded, as on CUDA */
+            sum[j] += share;
+        }
+        for (int64_t e = 0; e < a->ends; e++)
+            if (a->token[i] == a->end[e]) a->ended[reply] = 1;
     }
 }

@@ -57,6 +57,7 @@ static const struct ops cpu_ops = {
     .attention_backward = cpu_attention_backward,
     .attention_alignment = cpu_attention_alignment,
     .attention_summary = cpu_attention_summary,
+    .attention_received = cpu_attention_received,
     .head_statistics_sampled = cpu_head_statistics_sampled,
     .head_row_entropy = cpu_head_row_entropy,
     .cache_append = cpu_cache_append,

@@ -224,3 +224,25 @@ void cuda_attention_summary(struct queue *q, const struct attention_summary *s)
     cuda_launch(q, attention_summary_kernel, s->rows, threads, scratch ? 0 : bytes, *s, scratch,
                 bytes);
 }
+
+static __global__ void __launch_bounds__(threads)
+    attention_received_kernel(struct attention_received a)
+{
+    const int64_t at = blockIdx.x, history = a.history_of_row[at], reply = a.reply[at];
+    const int keys = a.key_end[history] - a.key_begin[history];
+    const bool ended = a.ended[reply] != 0;
+    for (int j = (int)threadIdx.x; j < keys && !ended; j += threads) {
+        float *sum = a.sum + reply * a.stride + j;
+        *sum = __fadd_rn(*sum, __fmul_rn(a.capture[at * a.capture_stride + j], a.weight));
+    }
+    __syncthreads(); /* all have read whether it has ended */
+    if (threadIdx.x != 0 || ended) return;
+    for (int64_t e = 0; e < a.ends; e++)
+        if (a.token[at] == a.end[e]) a.ended[reply] = 1;
+}
+
+void cuda_attention_received(struct queue *q, const struct attention_received *a)
+{
+    if (a->rows == 0) return;
+    cuda_launch(q, attention_received_kernel, a->rows, threads, 0, *a);
+}

@@ -113,6 +113,7 @@ struct config {
     } rollout;
     struct {
         int64_t max_tokens;
+        int prune; /* key history.prune */
     } history;
     struct {
         int64_t layers;

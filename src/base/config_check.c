@@ -163,8 +163,22 @@ static status reasoning_check(const struct config *config)
     return NULL;
 }
 
+/* Pruning where there is nothing to prune, or nothing to prune by. */
+static status history_check(const struct config *config)
+{
+    if (!config->history.prune) return NULL;
+    if (config->single_turn.context == SINGLE_TURN_PROMPT)
+        FAIL(STATUS_INPUT, "history.prune does nothing with single_turn.context: prompt, whose "
+                           "history is its prompt");
+    if (config->history.prune == HISTORY_PRUNE_MASS && config->task == TASK_REASONING)
+        FAIL(STATUS_INPUT, "history.prune: mass does nothing in task: reasoning, where no reply "
+                           "comes before the question's; take idf");
+    return NULL;
+}
+
 status config_check(const struct config *config, enum config_scope scope)
 {
+    TRY(history_check(config));
     TRY(own_sources_check(config, scope));
     TRY(reencode_check(config));
     if (strcmp(config->sft.role, "assistant") && strcmp(config->sft.role, "user"))

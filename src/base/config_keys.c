@@ -219,6 +219,11 @@ const struct config_key config_keys[] = {
         "than a batch of replies needs; 0: twice those"),
     INTEGER("history.max_tokens", history.max_tokens, 1, 1048576, "1024", RESUME_SAME,
             "the newest tokens stay"),
+    CHOICE(
+        "history.prune", history.prune, "none|idf|mass", "none", RESUME_SAME,
+        "beyond history.max_tokens: none: the oldest turns go whole; idf: tokens of old turns go, "
+        "those of the most common words first; mass: those that the last reply attended to "
+        "least"),
     INTEGER("attention.layers", attention.layers, 1, 1024, "1", RESUME_SAME,
             "last decoder layers read (L')"),
     SWITCH("attention.all_heads", attention.all_heads, "false", RESUME_SAME,

@@ -89,8 +89,10 @@ static status batch_answer(struct generator *generator, const struct rollout_set
     for (int64_t k = 0; k < count; k++) turns->replies[list[k]] = replies[k];
     for (int64_t k = 0; !s && k < count; k++) {
         struct talk *talk = &own->talks[own->talk_of[list[k]]];
-        s = history_add_tokens(talk->history, ROLE_ASSISTANT, replies[k].tokens, replies[k].count,
-                               replies[k].ended);
+        if (replies[k].received) s = history_attend(talk->history, replies[k].received);
+        if (!s)
+            s = history_add_tokens(talk->history, ROLE_ASSISTANT, replies[k].tokens,
+                                   replies[k].count, replies[k].ended);
         talk->next++;
     }
     free(replies);

@@ -14,7 +14,9 @@ struct batch_item {
     double value;           /* the critic's, of the history and the spans before */
     /* of the whole reply, in each of its spans */
     int64_t reply_tokens, visible, salient;
-    int64_t forced; /* of the reply's tokens, those that were put there */
+    int64_t dropped_tokens; /* of its history, by history.max_tokens */
+    bool pruned, whole;     /* by history.prune: tokens; whole messages, for want of room */
+    int64_t forced;         /* of the reply's tokens, those that were put there */
     double token_entropy, distinct_2;
     double kl_sum; /* over its tokens, of logp - logp_ref */
     int32_t spans; /* of the reply */

@@ -26,6 +26,9 @@ static void replies_add(const struct batch_item *item, double share, struct upda
     out->reply_length += share * (double)item->reply_tokens;
     out->end_rate += share * item->ended;
     out->salient_empty += item->salient == 0;
+    out->history_dropped += share * (double)item->dropped_tokens;
+    out->histories_pruned += item->pruned;
+    out->histories_short += item->whole;
     out->distinct_2 += share * item->distinct_2;
     out->token_entropy += share * item->token_entropy;
     out->kl_behaviour += item->kl_sum;

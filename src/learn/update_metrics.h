@@ -18,7 +18,10 @@ struct update_metrics {
         milliseconds[TERM_MAX]; /* of given terms: what their sources took, all actors together */
     double within_share[TERM_MAX], reward_within_share;
     double salient_share, reply_length, end_rate, distinct_2, token_entropy;
-    double salient_empty; /* turns without a salient token */
+    double salient_empty;                     /* turns without a salient token */
+    double history_dropped;                   /* tokens of a history that history.max_tokens cut */
+    double histories_pruned, histories_short; /* turns whose history was pruned; lost messages whole
+                                               * because pruning could not make room enough */
     /* rollout.interrupt: the replies that were cut, and means over these: reward and terms, raw. */
     int64_t interrupted;
     double reward_interrupted, terms_interrupted[TERM_MAX], reply_length_interrupted;

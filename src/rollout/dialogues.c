@@ -66,6 +66,9 @@ status experience_turn_fill(const struct experience_format *format, int64_t dial
     turn->interrupted = reply->interrupted;
     turn->visible_count = (int32_t)prompt->visible_count;
     turn->salient_count = (int32_t)prompt->salient_count;
+    turn->dropped = (int32_t)prompt->dropped;
+    turn->pruned = (int32_t)prompt->pruned;
+    turn->whole = (int32_t)prompt->whole;
     const size_t history = (size_t)prompt->count, n = (size_t)reply->count;
     if (history) {
         memcpy(turn->history_tokens, prompt->tokens, history * sizeof *prompt->tokens);
@@ -241,6 +244,7 @@ static status conversation_go_on(struct rollout *rollout, struct conversation *t
     char *said = NULL;
     talk->over = true;
     if (turn == rollout->settings->turns) return NULL;
+    if (reply->received) TRY(history_attend(talk->history, reply->received));
     TRY(history_add_tokens(talk->history, ROLE_ASSISTANT, reply->tokens, reply->count,
                            reply->ended));
     TRY(user_says(rollout, talk, turn, &said));

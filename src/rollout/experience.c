@@ -164,6 +164,9 @@ static void walk_turn(struct walk *w, const struct experience_format *format,
     walk_bytes(w, &turns, 4);
     walk_bytes(w, &t->visible_count, 4);
     walk_bytes(w, &t->salient_count, 4);
+    walk_bytes(w, &t->dropped, 4);
+    walk_bytes(w, &t->pruned, 4);
+    walk_bytes(w, &t->whole, 4);
     walk_bytes(w, t->terms, (size_t)format->reward->term_count * sizeof *t->terms);
     walk_bytes(w, &t->reward, 8);
     walk_spans(w, format, t);
@@ -345,6 +348,7 @@ static bool turn_indices_fit(const struct experience_turn *t)
 {
     int32_t visible = 0, salient = 0;
     if (t->candidate < 0 || t->turn < 0) return false;
+    if (t->pruned < 0 || t->whole < 0 || t->dropped < t->pruned) return false;
     for (int32_t i = 0; i < t->history_length; i++) {
         visible += t->visible[i];
         salient += t->salient[i];

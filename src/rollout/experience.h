@@ -49,6 +49,7 @@ struct experience_turn {
     int32_t *cuts;           /* [cut_count] where the history may be cut: src/model/batch.h */
     int32_t cut_count;
     int32_t visible_count, salient_count;
+    int32_t dropped, pruned, whole; /* what history.max_tokens took: struct encoded_history */
 
     int32_t *reply_tokens; /* [reply] */
     float *logp;           /* [reply] behaviour policy's */

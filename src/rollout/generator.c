@@ -27,6 +27,7 @@ status generator_create(struct model *model, const struct statistic_table *stati
     capture_create(&g->capture, q, model_shape_is_causal(model_shape(model)),
                    statistics_have_heads(statistics));
     heads_create(&g->heads, q, model_shape(model), statistics);
+    received_create(&g->received, q);
     results_create(&g->results, q, statistics);
     block_rows_create(&g->blocks, q);
     step_graphs_create(&g->recorded, q);
@@ -50,6 +51,7 @@ void generator_destroy(struct generator *g)
     for (int i = 0; i < 2; i++) host_buffer_release(q, &g->polled[i]);
     capture_destroy(&g->capture);
     heads_destroy(&g->heads);
+    received_destroy(&g->received);
     results_destroy(&g->results);
     block_rows_destroy(&g->blocks);
     if (g->decoder) model_decoder_destroy(g->decoder);
@@ -151,6 +153,7 @@ static status limits_set(struct generator *g, const struct rollout_settings *set
     const struct statistic_sizes sizes = generator_sizes(g, settings, limits.turns);
     TRY(results_reserve(&g->results, limits.rows * limits.steps, &sizes));
     TRY(heads_reserve(&g->heads, limits.rows, limits.rows, limits.longest));
+    TRY(received_reserve(&g->received, settings->received, limits.rows, limits.longest));
     if (settings->cot.marker_count)
         TRY(buffer_reserve(model_queue(g->model), &g->forced,
                            (size_t)limits.rows * sizeof(int32_t)));
@@ -159,7 +162,8 @@ static status limits_set(struct generator *g, const struct rollout_settings *set
                                 (size_t)(limits.rows * limits.steps) * sizeof(int32_t)));
     const void *laid[GENERATOR_SHARED] = {g->capture.inputs.data, g->results.device.data,
                                           g->heads.rows.data,     g->heads.kept.data,
-                                          g->heads.ended.data,    g->forced.data};
+                                          g->heads.ended.data,    g->forced.data,
+                                          g->received.sums.data,  g->received.ended.data};
     if (memcmp(laid, g->laid, sizeof laid) != 0 || memcmp(&limits, &g->limits, sizeof limits) != 0)
         g->layout++;
     memcpy(g->laid, laid, sizeof laid);
@@ -261,15 +265,16 @@ static void step_calls(struct generator *g, const struct chunk *chunk)
     const int64_t layers = settings->layers; /* 0: capture off, asked by bench alone */
     const struct result_places at = {model_decoder_slot_of_row(g->decoder), g->limits.steps};
     model_decoder_calls(g->decoder);
+    struct attention_summary summary = {.rows = rows};
     if (layers > 0) {
-        struct attention_summary summary = {.rows = rows,
-                                            .weight = 1.0f / (float)(layers * shape->heads),
-                                            .history_of_row =
-                                                model_decoder_history_of_row(g->decoder),
-                                            .key_begin = model_decoder_key_begin(g->decoder),
-                                            .key_end = model_decoder_key_end(g->decoder),
-                                            .step = model_decoder_step_of_row(g->decoder),
-                                            .at = at};
+        summary =
+            (struct attention_summary){.rows = rows,
+                                       .weight = 1.0f / (float)(layers * shape->heads),
+                                       .history_of_row = model_decoder_history_of_row(g->decoder),
+                                       .key_begin = model_decoder_key_begin(g->decoder),
+                                       .key_end = model_decoder_key_end(g->decoder),
+                                       .step = model_decoder_step_of_row(g->decoder),
+                                       .at = at};
         summary.capture = model_decoder_capture(g->decoder, &summary.capture_stride);
         capture_reduce(&g->capture, settings, &g->results, &summary);
     }
@@ -291,6 +296,9 @@ static void step_calls(struct generator *g, const struct chunk *chunk)
                                       .self_certainty = results_self_certainty(&g->results)};
     q->op->sample(q, &sampling);
     heads_sampled(&g->heads, sampling.token, rows);
+    if (layers > 0)
+        received_step(&g->received, summary.capture, summary.capture_stride, summary.weight,
+                      sampling.token, rows);
 }
 
 /* All that step_calls reads on the host. */
@@ -305,6 +313,7 @@ static struct step_key step_key_of(const struct generator *g, const struct chunk
                              .floor_form = settings->reward.floor_form,
                              .shuffle = settings->shuffled,
                              .self_certainty = settings->self_certainty,
+                             .received = settings->received,
                              .forced = chunk->forced != NULL,
                              .temperature = settings->temperature,
                              .top_p = settings->top_p};
@@ -390,7 +399,10 @@ static status forced_set(struct generator *g, struct chunk *chunk, int64_t t)
 static void cuts_set(const struct generator *g, const struct chunk *chunk, int64_t t)
 {
     for (int64_t r = 0; r < chunk->replies; r++)
-        if (t && chunk->limit[r] == t) heads_cut(&g->heads, r);
+        if (t && chunk->limit[r] == t) {
+            heads_cut(&g->heads, r);
+            received_cut(&g->received, r);
+        }
 }
 
 /* Marks the rows whose tokens of steps [from, to) hold an end token or their reply's last one. */
@@ -490,6 +502,7 @@ static void replies_fill(struct generator *g, const struct chunk *chunk,
         results_reply(&g->results, first, count, prompts[chunk->prompt[r]].turns, &replies[r]);
         replies[r].ended = ended;
         replies[r].interrupted = chunk->limit[r] && !ended;
+        received_reply(&g->received, r, prompts[chunk->prompt[r]].count, &replies[r]);
         model_decoder_retain(g->decoder, r, tokens, count);
     }
 }
@@ -521,6 +534,7 @@ static status chunk_begin(struct generator *g, const struct chunk *chunk,
     const struct result_places at = {model_decoder_slot_of_row(g->decoder), g->limits.steps};
     heads_of_decoder(&g->heads, g->decoder, &at);
     model_decoder_read_heads(g->decoder, heads_call(&g->heads));
+    received_begin(&g->received, model_shape(g->model), g->decoder, chunk->all);
     const struct step_key key = step_key_of(g, chunk);
     step_graphs_keep_layout(&g->recorded, &key);
     return NULL;
@@ -537,6 +551,7 @@ static status chunk_generate(struct generator *g, const struct rollout_settings 
     status s = chunk_begin(g, &chunk, prompts, &packed);
     if (!s) s = steps_run(g, &chunk);
     if (!s) heads_finish(&g->heads);
+    if (!s) received_read(&g->received);
     if (!s) s = results_read(&g->results);
     if (!s) replies_fill(g, &chunk, prompts + packed.first, replies);
     chunk_free(&chunk);

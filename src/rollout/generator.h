@@ -6,16 +6,17 @@
 #include "src/rollout/block_rows.h"
 #include "src/rollout/generate.h"
 #include "src/rollout/heads.h"
+#include "src/rollout/received.h"
 #include "src/rollout/step_graphs.h"
 
 /* What a generator's arrays are laid out for when it generates. */
 struct generator_limits {
     int64_t tokens, rows, steps, turns;
-    int64_t longest; /* tokens of a history, where every head is read */
+    int64_t longest; /* tokens of a history */
 };
 
 /* Buffers that steps use and that may grow between generations. */
-enum { GENERATOR_SHARED = 6 };
+enum { GENERATOR_SHARED = 8 };
 
 struct generator {
     struct model *model;
@@ -24,6 +25,7 @@ struct generator {
     struct capture capture;
     struct results results;
     struct heads heads;
+    struct received received;
     struct buffer key_begin, history, step; /* of scoring */
     struct buffer forced;                   /* [rows] of generating: struct sampling */
     struct block_rows blocks;               /* of scoring replies with blocks */

@@ -127,6 +127,11 @@ status language_open(const struct language_settings *settings, const char *model
     if (!s && settings->keywords[0])
         s = status_context(keywords_read(settings->keywords, &language->keywords),
                            "salience.keywords");
+    if (!s && settings->prune && language->tokenizer && !language->idf)
+        s = ERROR(STATUS_INPUT,
+                  "history.prune: %s: there is no table of how rare words are (idf.tsv) beside the "
+                  "tokenizer; regard tokenizer train and every run of train write one",
+                  folder);
     if (s) {
         language_close(language);
         return s;
@@ -137,6 +142,7 @@ status language_open(const struct language_settings *settings, const char *model
         .assistant_marker = language->settings.assistant_marker,
         .max_tokens = settings->max_tokens,
         .prompt_only = settings->prompt_only,
+        .prune = settings->prune,
         .salience = {.idf = language->idf,
                      .idf_threshold =
                          language->idf ? idf_quantile(language->idf, settings->idf_quantile) : 0,

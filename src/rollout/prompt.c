@@ -49,6 +49,9 @@ status prompt_from_history(const struct history *history, const struct rollout_s
                                                     [ROLE_SYSTEM] = PART_SYSTEM};
         out->part[i] = encoded.special[i] ? PART_MARKER : part_of[encoded.role[i]];
     }
+    out->dropped = encoded.dropped;
+    out->pruned = encoded.pruned;
+    out->whole = encoded.whole;
     prompt_cut(out, encoded.cuts, encoded.cut_count);
     prompt_count(out);
     encoded_history_free(&encoded);

@@ -24,8 +24,9 @@ struct prompt {
     int32_t *cuts;    /* [cut_count] ascending: where a causal model's history falls into segments
                        * (struct model_batch) */
     int64_t count, cut_count, visible_count, salient_count;
-    int64_t turns; /* of the tokens: 1 + the largest of turn_of */
-    int32_t turn;  /* t, from 1 */
+    int64_t dropped, pruned, whole; /* what history.max_tokens took: struct encoded_history */
+    int64_t turns;                  /* of the tokens: 1 + the largest of turn_of */
+    int32_t turn;                   /* t, from 1 */
 };
 
 /* From a dialogue's history; `history_coverage: false` keeps only the prompt's own marks, a reward

@@ -25,6 +25,7 @@ void reply_free(struct reply *reply)
     free(reply->logp);
     free(reply->token_entropy);
     free(reply->self_certainty);
+    free(reply->received);
     statistics_free(&reply->statistics);
     free(reply->blocks.begin);
     free(reply->blocks.marks);

@@ -20,6 +20,8 @@ struct reply {
     float *logp;           /* full softmax at rollout.temperature */
     float *token_entropy;  /* of that softmax */
     float *self_certainty; /* of that softmax: KL(uniform || it); NULL: it was not asked for */
+    float *received; /* [history] rollout_settings.received: attention that its tokens got from the
+                      * policy; NULL: not asked for, or the reply was not sampled */
     struct statistics statistics;
     int64_t count;
     bool ended;       /* the end token was sampled (and is the last token) */

@@ -45,6 +45,7 @@ struct rollout_settings rollout_settings_of(const struct config *config)
         .random_salience = config->control == CONTROL_RANDOM_SALIENCE,
         .self_certainty = config->reward.sources.listed[SOURCE_SELF_CERTAINTY] ||
                           config->reward.sources.listed[SOURCE_PLUGIN],
+        .received = config->history.prune == HISTORY_PRUNE_MASS,
         .candidates = config->rollout.candidates,
         .turns = config->rollout.turns,
         .continue_best = config->rollout.continue_with == CONTINUE_BEST,
@@ -118,7 +119,7 @@ int64_t rollout_longest_history(const struct rollout_settings *settings)
 struct rollout_settings rollout_settings_of_user(const struct rollout_settings *settings)
 {
     struct rollout_settings user = *settings;
-    user.shuffled = user.random_salience = user.self_certainty = false;
+    user.shuffled = user.random_salience = user.self_certainty = user.received = false;
     user.cot = (struct cot_settings){0};
     user.layers = 1;
     user.all_heads = false;
@@ -137,6 +138,7 @@ struct language_settings language_settings_of(const struct config *config)
                                          .encoder = !strcmp(config->model.family, "t5"),
                                          .max_tokens = config->history.max_tokens,
                                          .prompt_only = single_turn_of(config, SINGLE_TURN_PROMPT),
+                                         .prune = config->history.prune,
                                          .idf_quantile = config->salience.idf_quantile,
                                          .entities = config->salience.entities,
                                          .digits = config->task == TASK_REASONING};

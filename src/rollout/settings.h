@@ -29,6 +29,7 @@ struct rollout_settings {
     bool prompt_reward;    /* V is: task: single_turn */
     bool shuffled, random_salience; /* controls */
     bool self_certainty;            /* of every token too: struct reply */
+    bool received; /* sampling tells what attention the history's tokens got: struct reply */
     /* dialogues */
     int64_t candidates, turns;
     bool continue_best;
@@ -48,6 +49,7 @@ struct language_settings {
     bool encoder;                     /* a new model has one */
     int64_t max_tokens;               /* of a history */
     bool prompt_only;                 /* a history is its last message */
+    int prune;                        /* enum history_prune */
     double idf_quantile;
     bool entities, digits;
 };

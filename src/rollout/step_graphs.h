@@ -8,7 +8,7 @@
 struct step_key {
     struct model_decoder_shape decoder;
     int64_t layout; /* of the generator's arrays */
-    int64_t seed, purpose, top_k, floor_form, shuffle, self_certainty, forced;
+    int64_t seed, purpose, top_k, floor_form, shuffle, self_certainty, received, forced;
     double temperature, top_p;
 };
 

@@ -8,10 +8,13 @@
 #include <string.h>
 
 static status example_make(const struct history *history, const struct history_options *options,
-                           enum dialogue_role role, const char *text, struct example *out)
+                           enum dialogue_role role, const char *text, struct example_list *list,
+                           struct example *out)
 {
     struct encoded_history encoded;
     TRY(history_encode(history, &encoded));
+    list->pruned += encoded.pruned > 0;
+    list->whole += encoded.whole > 0;
     out->history_count = encoded.count;
     out->history = encoded.ids;
     out->cut_count = encoded.cut_count;
@@ -45,7 +48,7 @@ static status turn_collect(void *context, const struct history *history,
     list->examples[list->count].dialogue = list->dialogues;
     list->examples[list->count].line = dialogue->line;
     return example_make(history, collector->options, collector->role,
-                        dialogue->messages[message].content, &list->examples[list->count++]);
+                        dialogue->messages[message].content, list, &list->examples[list->count++]);
 }
 
 status examples_make(const struct history_options *options, const struct dataset *data,

@@ -19,6 +19,8 @@ struct example_list {
     int64_t count, dialogues;
     int64_t overlong;      /* turns left out: their prompt alone exceeds history.max_tokens */
     int64_t overlong_line; /* of the first of them */
+    int64_t pruned, whole; /* whose history history.prune shortened; lost messages whole, because it
+                            * could not make room enough */
 };
 
 /* All turns of the given role.  ROLE_USER (sft.role: user): the turns after the first. */

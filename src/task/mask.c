@@ -97,6 +97,9 @@ static status turn_print(struct printer *printer, const struct encoded_history *
 {
     const int64_t above = tokens_above(printer, history), count = history->count + reply_count;
     if (!above) fprintf(printer->out, "# turn %lld:\n", (long long)history->last_turn);
+    if (history->dropped)
+        fprintf(printer->out, "#   %lld tokens of earlier messages are cut (history.max_tokens)\n",
+                (long long)history->dropped);
     TRY(tokens_print(printer, history->ids + above, history->count - above, false));
     TRY(tokens_print(printer, reply, reply_count, true));
     printer->above = memory_resize(printer->above, (size_t)count * sizeof *printer->above);

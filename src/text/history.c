@@ -1,8 +1,9 @@
 /* The messages of a dialogue as tokens, and the model's input made of them; see history.h. */
 #include "src/text/history.h"
 
+#include "src/base/choices.h"
 #include "src/base/memory.h"
-#include "src/text/history_state.h"
+#include "src/text/history_prune.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@ static void message_clear(struct history_message *message)
     free(message->text);
     free(message->ids);
     free(message->salient);
+    free(message->rarity);
+    free(message->mass);
 }
 
 void history_free(struct history *history)
@@ -40,10 +43,13 @@ static struct history_message *open_message(struct history *history, enum dialog
         history->messages =
             memory_resize(history->messages, (size_t)history->capacity * sizeof *history->messages);
     }
-    int32_t turn = history->count ? history->messages[history->count - 1].turn : 0;
+    const struct history_message *before =
+        history->count ? &history->messages[history->count - 1] : NULL;
+    int32_t turn = before ? before->turn : 0;
     if (role == ROLE_USER || turn == 0) turn++;
+    const int64_t begin = before ? before->begin + before->count : 0;
     struct history_message *message = &history->messages[history->count++];
-    *message = (struct history_message){.role = role, .turn = turn};
+    *message = (struct history_message){.role = role, .turn = turn, .begin = begin};
     return message;
 }
 
@@ -58,6 +64,16 @@ static void message_fill(const struct history *history, struct history_message *
     for (int64_t i = 0; i < tokens->count; i++)
         if (tokenizer_is_special(history->options->tokenizer, tokens->ids[i]))
             message->salient[i] = 0;
+    if (history->options->prune) {
+        message->rarity = memory_allocate(((size_t)tokens->count + 1) * sizeof *message->rarity);
+        prune_rarity(history->options->salience.idf, said, size, tokens->begin, tokens->end,
+                     tokens->count, message->rarity);
+        const struct chat_format *chat = history->options->chat;
+        const char *lead = chat ? chat->turns[message->role].lead : "";
+        const size_t length = strncmp(said, lead, strlen(lead)) ? 0 : strlen(lead);
+        while (message->lead < tokens->count && (size_t)tokens->end[message->lead] <= length)
+            message->lead++;
+    }
     message->ids = tokens->ids;
     tokens->ids = NULL;
     token_list_free(tokens);
@@ -106,7 +122,8 @@ static status system_add(struct history *history, const char *text)
              history->name, chat ? "the chat format " : "a history with markers",
              chat ? chat->name : "");
     TRY(message_read(history, ROLE_SYSTEM, text, &tokens, &said));
-    history->system = (struct history_message){ROLE_SYSTEM, 1, memory_text(text), 0, 0, 0, false};
+    history->system =
+        (struct history_message){.role = ROLE_SYSTEM, .turn = 1, .text = memory_text(text)};
     message_fill(history, &history->system, said, strlen(said), &tokens);
     history->has_system = true;
     free(said);
@@ -175,6 +192,27 @@ status history_add_tokens(struct history *history, enum dialogue_role role, cons
     message->ended = history->options->chat && ended;
     message_fill(history, message, text, size, &tokens);
     if (message->ended) message->salient[count - 1] = 0;
+    return NULL;
+}
+
+status history_attend(struct history *history, const float *mass)
+{
+    struct encoded_history encoded;
+    if (history->options->prune != HISTORY_PRUNE_MASS) return NULL;
+    TRY(history_encode(history, &encoded));
+    /* What the reply could not read got nothing. */
+    for (int64_t m = 0; m < history->count; m++) {
+        struct history_message *message = &history->messages[m];
+        free(message->mass);
+        message->mass = memory_allocate(((size_t)message->count + 1) * sizeof *message->mass);
+    }
+    int64_t m = 0; /* sources ascend */
+    for (int64_t i = 0; i < encoded.count; i++) {
+        if (encoded.source[i] < 0) continue;
+        while (encoded.source[i] >= history->messages[m].begin + history->messages[m].count) m++;
+        history->messages[m].mass[encoded.source[i] - history->messages[m].begin] = (double)mass[i];
+    }
+    encoded_history_free(&encoded);
     return NULL;
 }
 
@@ -265,11 +303,13 @@ void history_write(struct history_writer *writer, const struct history_message *
         out->special = memory_resize(out->special, n);
         out->salient = memory_resize(out->salient, n);
         out->prompt = memory_resize(out->prompt, n);
+        out->source = memory_resize(out->source, n * sizeof *out->source);
     }
     out->ids[out->count] = id;
     out->role[out->count] = (uint8_t)message->role;
     out->turn[out->count] = message->turn;
     out->special[out->count] = special;
+    out->source[out->count] = writer->source;
     out->salient[out->count] = salient;
     out->prompt[out->count++] = prompt;
     out->salient_count += salient;
@@ -294,6 +334,7 @@ void encoded_history_free(struct encoded_history *encoded)
     free(encoded->special);
     free(encoded->salient);
     free(encoded->prompt);
+    free(encoded->source);
     free(encoded->cuts);
     memset(encoded, 0, sizeof *encoded);
 }

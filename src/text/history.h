@@ -24,6 +24,7 @@ struct history_options {
     const char *refused; /* why the model's chat template cannot be followed; NULL: it can */
     int64_t max_tokens;  /* history.max_tokens, the end token included */
     bool prompt_only;    /* single_turn.context: prompt: H is the last message */
+    int prune;           /* enum history_prune; another than none needs salience.idf */
     struct salience_options salience;
 };
 
@@ -41,6 +42,10 @@ status history_add_text(struct history *history, enum dialogue_role role, const 
  * is none the template's follows.  Words are those of the decoded tokens. */
 status history_add_tokens(struct history *history, enum dialogue_role role, const int32_t *ids,
                           int64_t count, bool ended);
+
+/* history.prune: mass: the attention that the reply to the present history paid to its tokens, mass
+ * [count of history_encode].  Comes before the reply; nothing where masses are not asked for. */
+status history_attend(struct history *history, const float *mass);
 
 /* So many turns from the first are given (worked examples): they are history like any other, but
  * turn 1 is the one behind them. */
@@ -62,7 +67,11 @@ struct encoded_history {
     uint8_t *role;   /* enum dialogue_role of its message (the end token: of the last) */
     int32_t *turn;   /* the turn a token belongs to, given ones counted, from 1 (the end token: the
                       * last turn) */
+    int32_t *source; /* its place among the tokens of all messages; -1: a marker's, a template's, a
+                      * system message's or the end */
     int64_t count, dropped; /* dropped: tokens that history.max_tokens cut off */
+    int64_t pruned;         /* of these, those that history.prune took out of messages that stay */
+    int64_t whole; /* messages that went whole because pruning could not make room enough */
     int64_t salient_count;
     int64_t last_turn; /* t of H(t): history_turn */
     /* Offsets c, ascending, 0 < c < count - 1, at which the history falls into segments that
@@ -70,14 +79,17 @@ struct encoded_history {
      * ended it (of a reply that was cut off the last one): b - 1 and e.  So the segments
      * are an earlier history without its last token; that token and the reply without its last; and
      * so on: each is what answering that history computed as one piece.  None with markers, nor
-     * where max_tokens cut the history. */
+     * where max_tokens cut the history: it shares nothing with those before it. */
     int32_t *cuts;
     int64_t cut_count;
 };
-/* Cut to max_tokens.  With markers whole oldest messages go first, then the first tokens of the
- * oldest that fits only in part, which keeps its marker.  In a chat format whole oldest turns go;
- * the system message stays.  A current prompt that alone is too long is an error naming the
- * dialogue. */
+/* Cut to max_tokens.  Pruned, tokens of messages before the current prompt go, lowest idf first (or
+ * least attention; those that no reply has read after these, by idf), the oldest of equals, never
+ * markers, special or salient tokens; where that is too little, the oldest messages (in a chat
+ * format turns) go whole until the rest can be pruned.  Else with markers whole oldest messages go
+ * first, then the first tokens of the oldest that fits only in part, which keeps its marker.  In a
+ * chat format whole oldest turns go; the system message stays.  A current prompt that alone is too
+ * long is an error naming the dialogue. */
 status history_encode(const struct history *history, struct encoded_history *out);
 void encoded_history_free(struct encoded_history *encoded);
 /* Whether the last message, the current prompt, fits into max_tokens with its marker and the end

@@ -1,7 +1,7 @@
 /* Histories in a chat format; see history.h. */
 #include "src/base/memory.h"
 #include "src/text/history.h"
-#include "src/text/history_state.h"
+#include "src/text/history_prune.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -83,27 +83,60 @@ static int64_t last_turn_first(const struct history *history)
     return first + (history->messages[first].turn != history->messages[history->count - 1].turn);
 }
 
-/* The first message that is kept, how many tokens go and how many stay: whole turns, with
- * single_turn.context: prompt the last one. */
+/* The first message that is kept, how many tokens go and how many stay; of the messages before the
+ * last turn the tokens go that `drop`, counted from the first's, marks (NULL: none). */
+struct cut {
+    int64_t first, dropped, size, pruned, whole;
+    uint8_t *drop;
+};
+
+/* history.prune. */
+static void find_pruned(const struct history *history, const struct template_tokens *template,
+                        struct cut *cut)
+{
+    const int64_t last = last_turn_first(history), most = history->options->max_tokens;
+    int64_t possible = 0;
+    *cut = (struct cut){
+        .size = frame_size(history, template, history->messages[history->count - 1].role)};
+    for (int64_t i = 0; i < history->count; i++) {
+        cut->size += message_size(template, &history->messages[i]);
+        if (i < last) possible += prune_possible(history, &history->messages[i]);
+    }
+    while (cut->first < last && cut->size - most > possible) do {
+            const struct history_message *message = &history->messages[cut->first++];
+            const int64_t tokens = message_size(template, message);
+            cut->size -= tokens;
+            cut->dropped += tokens;
+            possible -= prune_possible(history, message);
+        } while (cut->first < last && history->messages[cut->first].role != ROLE_USER);
+    cut->whole = cut->first;
+    if (cut->size <= most || cut->first == last) return;
+    cut->pruned = cut->size - most;
+    cut->dropped += cut->pruned;
+    cut->size = most;
+    cut->drop = prune_choose(history, cut->first, last, cut->pruned);
+}
+
+/* Whole turns go; with single_turn.context: prompt the last one stays alone. */
 static void find_first(const struct history *history, const struct template_tokens *template,
-                       int64_t *first, int64_t *dropped, int64_t *size)
+                       struct cut *cut)
 {
     const struct history_options *options = history->options;
     const int64_t last = last_turn_first(history);
-    *size = frame_size(history, template, history->messages[history->count - 1].role);
-    *dropped = 0;
+    *cut = (struct cut){
+        .first = last,
+        .size = frame_size(history, template, history->messages[history->count - 1].role)};
     for (int64_t i = last; i < history->count; i++)
-        *size += message_size(template, &history->messages[i]);
-    *first = last;
+        cut->size += message_size(template, &history->messages[i]);
     if (options->prompt_only) return;
     for (int64_t i = last - 1, turn = 0; i >= 0; i--) {
         turn += message_size(template, &history->messages[i]);
         if (history->messages[i].role != ROLE_USER && i > 0) continue;
-        if (*dropped || *size + turn > options->max_tokens) {
-            *dropped += turn;
+        if (cut->dropped || cut->size + turn > options->max_tokens) {
+            cut->dropped += turn;
         } else {
-            *size += turn;
-            *first = i;
+            cut->size += turn;
+            cut->first = i;
         }
         turn = 0;
     }
@@ -112,15 +145,19 @@ static void find_first(const struct history *history, const struct template_toke
 static void write_template(struct history_writer *writer, const struct history_message *message,
                            const struct token_list *tokens)
 {
+    writer->source = -1;
     for (int64_t i = 0; i < tokens->count; i++)
         history_write(writer, message, tokens->ids[i], true, false, false);
 }
 
-/* What was said, with the token that ends a reply; `last`: it is the current prompt. */
+/* What was said, with the token that ends a reply, without the tokens that `drop` (NULL: none)
+ * marks; `last`: it is the current prompt. */
 static void write_content(struct history_writer *writer, const struct history *history,
-                          const struct history_message *message, bool last)
+                          const struct history_message *message, const uint8_t *drop, bool last)
 {
     for (int64_t i = 0; i < message->count; i++) {
+        if (drop && drop[i]) continue;
+        writer->source = message == &history->system ? -1 : (int32_t)(message->begin + i);
         const bool end = message->ended && i == message->count - 1;
         const bool special =
             end || tokenizer_is_special(history->options->tokenizer, message->ids[i]);
@@ -138,16 +175,18 @@ static void add_cuts(struct encoded_history *out, int64_t begin, int64_t end)
 }
 
 static void write_all(const struct history *history, const struct template_tokens *template,
-                      int64_t first, struct encoded_history *out)
+                      const struct cut *cut, struct encoded_history *out)
 {
-    struct history_writer writer = {out, 0};
+    struct history_writer writer = {.out = out};
+    const int64_t first = cut->first, pruned = last_turn_first(history);
+    const bool whole = first == 0 && !cut->drop;
     const struct history_message *last = &history->messages[history->count - 1];
     const bool opened = opens_user(history);
     write_template(&writer, history->has_system ? &history->system : &history->messages[first],
                    &template->begin);
     if (history->has_system) {
         write_template(&writer, &history->system, &template->before[ROLE_SYSTEM]);
-        write_content(&writer, history, &history->system, false);
+        write_content(&writer, history, &history->system, NULL, false);
         write_template(&writer, &history->system, &template->behind[ROLE_SYSTEM]);
     }
     for (int64_t i = first; i < history->count; i++) {
@@ -155,9 +194,13 @@ static void write_all(const struct history *history, const struct template_token
         if (i > first || !opened)
             write_template(&writer, message, &template->before[message->role]);
         const int64_t begin = out->count;
-        write_content(&writer, history, message, message == last);
+        const uint8_t *drop = cut->drop && i < pruned
+                                  ? cut->drop + message->begin - history->messages[first].begin
+                                  : NULL;
+        write_content(&writer, history, message, drop, message == last);
         if (message->role == ROLE_ASSISTANT) {
-            if (first == 0) add_cuts(out, begin, out->count);
+            if (whole) add_cuts(out, begin, out->count);
+            writer.source = -1;
             if (!message->ended) history_write(&writer, message, template->end, true, false, false);
         }
         write_template(&writer, message, &template->behind[message->role]);
@@ -171,16 +214,23 @@ status chat_history_encode(const struct history *history, struct encoded_history
     struct template_tokens template = {.end = -1};
     status s = template_encode(history->options, &template);
     if (!s) {
-        int64_t first, size;
-        find_first(history, &template, &first, &out->dropped, &size);
-        if (size > history->options->max_tokens)
+        struct cut cut;
+        if (history->options->prune && !history->options->prompt_only)
+            find_pruned(history, &template, &cut);
+        else
+            find_first(history, &template, &cut);
+        if (cut.size > history->options->max_tokens)
             s = ERROR(STATUS_INPUT,
                       "%s: the current prompt alone has %" PRId64
                       " tokens, more than history.max_tokens %" PRId64
                       " allows; raise it or shorten the message",
-                      history->name, size, history->options->max_tokens);
+                      history->name, cut.size, history->options->max_tokens);
         else
-            write_all(history, &template, first, out);
+            write_all(history, &template, &cut, out);
+        out->dropped = cut.dropped;
+        out->pruned = cut.pruned;
+        out->whole = cut.whole;
+        free(cut.drop);
     }
     template_free(&template);
     return s;

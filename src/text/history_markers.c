@@ -1,7 +1,7 @@
 /* Histories with a marker before each message; see history.h. */
 #include "src/base/memory.h"
 #include "src/text/history.h"
-#include "src/text/history_state.h"
+#include "src/text/history_prune.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -29,10 +29,50 @@ status markers_fit(const struct history_options *options, enum dialogue_role rol
     return s;
 }
 
-/* What is kept: messages from `first`, of that one the tokens from `skip`. */
+/* What is kept: messages from `first`, of that one the tokens from `skip`, of all before the last
+ * those that `drop`, counted from the first's, does not mark (NULL: all). */
 struct cut {
-    int64_t first, skip, total, dropped;
+    int64_t first, skip, dropped, pruned, whole;
+    uint8_t *drop;
 };
+
+static status prompt_too_long(const struct history *history, int64_t size)
+{
+    return ERROR(STATUS_INPUT,
+                 "%s: the current prompt alone has %" PRId64
+                 " tokens, more than history.max_tokens %" PRId64
+                 " allows; raise it or shorten the message",
+                 history->name, size, history->options->max_tokens);
+}
+
+/* history.prune: what is dropped of the messages before the last. */
+static status find_pruned(const struct history *history, const struct token_list markers[2],
+                          struct cut *cut)
+{
+    const int64_t last = history->count - 1;
+    int64_t size = 1, possible = 0; /* size: the end token */
+    *cut = (struct cut){0};
+    for (int64_t i = 0; i <= last; i++) {
+        const struct history_message *message = &history->messages[i];
+        size += markers[message->role].count + message->count;
+        if (i < last) possible += prune_possible(history, message);
+    }
+    while (cut->first < last && size - history->options->max_tokens > possible) {
+        const struct history_message *message = &history->messages[cut->first++];
+        const int64_t tokens = markers[message->role].count + message->count;
+        size -= tokens;
+        cut->dropped += tokens;
+        possible -= prune_possible(history, message);
+    }
+    if (cut->first == last && size > history->options->max_tokens)
+        return prompt_too_long(history, size);
+    cut->whole = cut->first;
+    if (size <= history->options->max_tokens) return NULL;
+    cut->pruned = size - history->options->max_tokens;
+    cut->dropped += cut->pruned;
+    cut->drop = prune_choose(history, cut->first, last, cut->pruned);
+    return NULL;
+}
 
 static status find_cut(const struct history *history, const struct token_list markers[2],
                        struct cut *cut)
@@ -40,29 +80,22 @@ static status find_cut(const struct history *history, const struct token_list ma
     const struct history_options *options = history->options;
     const int64_t last = history->count - 1;
     int64_t room = options->max_tokens - 1; /* the end token */
-    *cut = (struct cut){.first = last, .total = 1};
+    *cut = (struct cut){.first = last};
     for (int64_t i = last; i >= 0; i--) {
         const struct history_message *message = &history->messages[i];
         const int64_t marker = markers[message->role].count;
         const int64_t size = marker + message->count;
         if (i < last && options->prompt_only) break;
         if (size > room) {
-            if (i == last)
-                FAIL(STATUS_INPUT,
-                     "%s: the current prompt alone has %" PRId64
-                     " tokens, more than history.max_tokens %" PRId64
-                     " allows; raise it or shorten the message",
-                     history->name, size + 1, options->max_tokens);
+            if (i == last) return prompt_too_long(history, size + 1);
             if (room > marker) {
                 cut->first = i;
                 cut->skip = size - room;
-                cut->total += room;
             }
             break;
         }
         room -= size;
         cut->first = i;
-        cut->total += size;
     }
     if (options->prompt_only) return NULL;
     for (int64_t i = 0; i < cut->first; i++)
@@ -76,31 +109,43 @@ static void fill_encoded(const struct history *history, const struct token_list 
 {
     const struct tokenizer *tokenizer = history->options->tokenizer;
     const struct history_message *last = &history->messages[history->count - 1];
-    struct history_writer writer = {out, 0};
+    const int64_t begin = history->messages[cut->first].begin;
+    struct history_writer writer = {.out = out};
     for (int64_t i = cut->first; i < history->count; i++) {
         const struct history_message *message = &history->messages[i];
         const struct token_list *marker = &markers[message->role];
+        writer.source = -1;
         for (int64_t m = 0; m < marker->count; m++)
             history_write(&writer, message, marker->ids[m], true, false, false);
-        for (int64_t t = i == cut->first ? cut->skip : 0; t < message->count; t++)
+        for (int64_t t = i == cut->first ? cut->skip : 0; t < message->count; t++) {
+            writer.source = (int32_t)(message->begin + t);
+            if (cut->drop && message != last && cut->drop[message->begin - begin + t]) continue;
             history_write(&writer, message, message->ids[t],
                           tokenizer_is_special(tokenizer, message->ids[t]), message->salient[t],
                           message == last);
+        }
     }
+    writer.source = -1;
     history_write(&writer, last, tokenizer_end(tokenizer), true, false, false);
     out->dropped = cut->dropped;
+    out->pruned = cut->pruned;
+    out->whole = cut->whole;
 }
 
 status markers_encode(const struct history *history, struct encoded_history *out)
 {
     const struct history_options *options = history->options;
     struct token_list markers[2] = {{0}, {0}};
-    struct cut cut;
+    struct cut cut = {0};
     status s = marker_encode(options->tokenizer, options->user_marker, &markers[ROLE_USER]);
     if (!s)
         s = marker_encode(options->tokenizer, options->assistant_marker, &markers[ROLE_ASSISTANT]);
-    if (!s) s = find_cut(history, markers, &cut);
+    if (!s && options->prune && !options->prompt_only)
+        s = find_pruned(history, markers, &cut);
+    else if (!s)
+        s = find_cut(history, markers, &cut);
     if (!s) fill_encoded(history, markers, &cut, out);
+    free(cut.drop);
     token_list_free(&markers[ROLE_USER]);
     token_list_free(&markers[ROLE_ASSISTANT]);
     return s;

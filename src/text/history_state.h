@@ -17,8 +17,11 @@ struct history_message {
     char *text;
     int32_t *ids;
     uint8_t *salient;
-    int64_t count;
-    bool ended; /* chat formats: the last id is the token that ends a reply */
+    int64_t begin, count; /* begin: tokens of the messages before it */
+    int64_t lead;         /* its first tokens that hold the template's white space alone */
+    double *rarity;       /* [count] idf of its words; NULL: nothing is pruned */
+    double *mass;         /* [count] attention of the last reply; NULL: none has read it */
+    bool ended;           /* chat formats: the last id is the token that ends a reply */
 };
 
 struct history {
@@ -36,6 +39,7 @@ struct history {
 struct history_writer {
     struct encoded_history *out;
     int64_t capacity;
+    int32_t source; /* of the token that is written next; -1: it is of no message's text */
 };
 /* A token of a message. */
 void history_write(struct history_writer *writer, const struct history_message *message, int32_t id,

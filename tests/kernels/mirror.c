@@ -418,6 +418,24 @@ static struct head_statistics mirror_heads(struct mirror_call *call,
     return s;
 }
 
+static void mirror_attention_received(struct queue *q, const struct attention_received *from)
+{
+    struct mirror_call call = mirror_begin(q);
+    struct attention_received a = *from;
+    const int64_t replies = mirror_past_largest(from->reply, a.rows);
+    const int64_t histories = mirror_past_largest(from->history_of_row, a.rows);
+    a.capture = mirror_in(&call, from->capture, a.rows * a.capture_stride);
+    a.history_of_row = mirror_in(&call, from->history_of_row, a.rows);
+    a.key_begin = mirror_in(&call, from->key_begin, histories);
+    a.key_end = mirror_in(&call, from->key_end, histories);
+    a.token = mirror_in(&call, from->token, a.rows);
+    a.reply = mirror_in(&call, from->reply, a.rows);
+    a.ended = mirror_out(&call, from->ended, replies);
+    a.sum = mirror_out(&call, from->sum, replies * a.stride);
+    call.inner->op->attention_received(call.inner, &a);
+    mirror_end(&call);
+}
+
 static void mirror_head_statistics_sampled(struct queue *q, const struct head_statistics *from,
                                            int64_t rows)
 {
@@ -721,6 +739,7 @@ static const struct ops mirror_ops = {
     .attention_backward = mirror_attention_backward,
     .attention_alignment = mirror_attention_alignment,
     .attention_summary = mirror_attention_summary,
+    .attention_received = mirror_attention_received,
     .head_statistics_sampled = mirror_head_statistics_sampled,
     .head_row_entropy = mirror_head_row_entropy,
     .cache_append = mirror_cache_append,

@@ -425,6 +425,57 @@ static void results_go_to_the_places_of_slot_and_step(void **state)
     queues_free(&all);
 }
 
+/* Two steps of the nine rows, each its own reply in places of another order; every third has ended
+ * before, and the tokens of some end them between the steps. */
+static void what_a_reply_reads_is_added_up_until_it_ends(void **state)
+{
+    (void)state;
+    struct queues all = queues_new();
+    struct problem *p = problem_new(ROW_FLOOR_NONE, false);
+    int32_t reply[rows], token[rows];
+    for (int i = 0; i < rows; i++) {
+        reply[i] = (i * 4 + 2) % rows;
+        token[i] = 5 + i % 4; /* 5 and 7 are ends */
+    }
+    for (int n = 0; n < all.count; n++) {
+        float *sum = floats_new(rows * stride), want[rows * stride] = {0};
+        int32_t ended[rows];
+        for (int r = 0; r < rows; r++) ended[r] = r % 3 == 0;
+        struct attention_received call = {.rows = rows,
+                                          .capture = p->capture,
+                                          .capture_stride = stride,
+                                          .weight = 0.3f,
+                                          .history_of_row = p->history_of_row,
+                                          .key_begin = p->key_begin,
+                                          .key_end = p->key_end,
+                                          .token = token,
+                                          .reply = reply,
+                                          .end = {5, 7},
+                                          .ends = 2,
+                                          .ended = ended,
+                                          .sum = sum,
+                                          .stride = stride};
+        memset(sum, 0, sizeof want);
+        for (int step = 0; step < 2; step++) {
+            all.q[n]->op->attention_received(all.q[n], &call);
+            queue_check(all.q[n]);
+        }
+        for (int i = 0; i < rows; i++) {
+            const int h = p->history_of_row[i], ends = i % 4 == 0 || i % 4 == 2;
+            for (int j = 0; j < p->key_end[h] - p->key_begin[h]; j++) {
+                const float share = p->capture[i * stride + j] * 0.3f;
+                const int counted = reply[i] % 3 == 0 ? 0 : ends ? 1 : 2;
+                want[reply[i] * stride + j] = (float)counted * share;
+            }
+            assert_int_equal(ended[reply[i]], reply[i] % 3 == 0 || ends);
+        }
+        check_bits(sum, want, rows * stride, "sum");
+        guarded_free(sum, "sum");
+    }
+    problem_free(p);
+    queues_free(&all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,6 +486,7 @@ int main(void)
         cmocka_unit_test(wide_rows_change_no_bits),
         cmocka_unit_test(masses_are_of_the_first_special_other_and_reply_tokens),
         cmocka_unit_test(results_go_to_the_places_of_slot_and_step),
+        cmocka_unit_test(what_a_reply_reads_is_added_up_until_it_ends),
     };
     return cmocka_run_group_tests_name("summary", tests, NULL, NULL);
 }

@@ -319,6 +319,52 @@ static void recorded_steps_have_the_bits_of_calls_and_are_recorded_once(void **s
     generator_destroy(calls);
 }
 
+/* history.prune: mass.  Against the rows that scoring captures of the same tokens, added in
+ * order. */
+static void what_a_history_receives_is_the_sum_of_its_replys_rows(void **state)
+{
+    struct fixture *f = *state;
+    const float weight = 1.0f / (float)(2 * model_shape(f->model)->heads); /* of two layers */
+    struct reply want[ROWS], saw[ROWS];
+    struct config config = f->config;
+    config.history.prune = HISTORY_PRUNE_MASS;
+    int64_t stride, at = 0;
+    generate(f, f->generator, &config, 8, want);
+    check_varied(want);
+    score(f, f->generator, &config, ROWS, want, saw);
+    for (int64_t r = 0; r < ROWS; r++) at += want[r].count;
+    const float *captured = model_run_capture(f->generator->run, &stride);
+    float *rows = calloc((size_t)(at * stride), sizeof *rows);
+    f->q->op->download(f->q, rows, captured, (size_t)(at * stride) * sizeof *rows);
+    CHECK(f->q->op->synchronize(f->q));
+    at = 0;
+    for (int r = 0; r < ROWS; r++) {
+        const int64_t keys = f->prompts[f->rows[r].prompt].count;
+        float sum[24] = {0};
+        for (int64_t t = 0; t < want[r].count; t++, at++)
+            for (int64_t j = 0; j < keys; j++) {
+                const float share = rows[at * stride + j] * weight;
+                sum[j] += share;
+            }
+        check_bits(want[r].received, sum, keys, "received", r);
+        assert_null(saw[r].received);
+    }
+    free(rows);
+    replies_free(saw);
+    const bool cuda = f->q->op->graph_begin;
+    for (int b = 0; b < (cuda ? 2 : 5); b++) {
+        generate(f, f->generator, &config, cuda ? batches_cuda[b] : batches[b], saw);
+        for (int r = 0; r < ROWS; r++)
+            check_bits(saw[r].received, want[r].received, f->prompts[f->rows[r].prompt].count,
+                       "received", r);
+        replies_free(saw);
+    }
+    replies_free(want);
+    generate(f, f->generator, &f->config, 8, saw);
+    assert_null(saw[0].received);
+    replies_free(saw);
+}
+
 /* The queue's table with a graph_end that refuses the first recording. */
 static const struct ops *whole_table;
 static int64_t recordings_ended;
@@ -494,6 +540,7 @@ int main(void)
         cmocka_unit_test(a_frozen_scorer_of_equal_weights_sees_what_the_live_one_does),
         cmocka_unit_test(cut_replies_are_beginnings_and_have_the_bits_of_scoring),
         cmocka_unit_test(an_empty_reply_is_scored_as_empty_between_others),
+        cmocka_unit_test(what_a_history_receives_is_the_sum_of_its_replys_rows),
         cmocka_unit_test(recorded_steps_have_the_bits_of_calls_and_are_recorded_once),
         cmocka_unit_test(a_step_that_cannot_be_recorded_costs_its_own_kind_alone),
         cmocka_unit_test(steps_are_recorded_anew_when_limits_grow_or_settings_change),

@@ -1,0 +1,54 @@
+# history.prune: the same bits alone, on ranks and after a stop; every verb cuts alike; a decoder-only
+# model's pruned history is computed anew.
+set -euo pipefail
+source tests/program/common.sh
+
+short=(--set threads=1 --set history.max_tokens=100 --set data.valid=)
+train() { # RANKS RUN SETTINGS...
+    expect_status 0 ranks "$1" "$regard" train --config $tiny "${short[@]}" --set rollout.turns=4 \
+        --set train.updates=4 --set checkpoint.every=2 --set eval.every=0 --run "$work/$2" "${@:3}"
+    hash=$(parameters_hash "$(newest "$work/$2")")
+}
+metric() { # RUN NAME: of the last update
+    tail -1 "$work/$1/metrics.jsonl" | grep -o "\"$2\": *[0-9]*" | sed 's/.*: *//'
+}
+train 0 none
+none=$hash
+for how in idf mass; do
+    train 0 "$how" --set history.prune=$how
+    declare "$how=$hash"
+    train 3 "$how-ranks" --set history.prune=$how
+    expect_same "$how on 3 ranks" "${!how}" "$hash"
+    [ "$(metric $how histories_pruned)" -gt 0 ] || fail "$how: no history was pruned"
+done
+train 0 stop --set history.prune=mass --set train.updates=2
+train 3 stop --set history.prune=mass --resume=auto
+expect_same "mass after a stop" "$mass" "$hash"
+[ "$none" != "$idf" ] && [ "$idf" != "$mass" ] || fail "the three prune alike"
+
+# A dialogue whose first turn does not fit: what sft shows in a dry run is what score reads.
+echo '{"messages":[{"role":"user","content":"the tall red lamp"},{"role":"assistant","content":"the lamp is red"},{"role":"user","content":"the price?"},{"role":"assistant","content":"7"}]}' >"$work/one.jsonl"
+one=(--set threads=1 --set history.max_tokens=60 --set history.prune=idf)
+expect_status 0 "$regard" sft --config $tiny "${one[@]}" --set "data.train=$work/one.jsonl" \
+    --set data.valid= --set sft.updates=1 --set sft.batch=1 --run "$work/dry" --dry-run
+grep -q 'tokens of earlier messages are cut (history.max_tokens)' "$work/out" ||
+    fail "the dry run does not say what it cut"
+shown=$(sed -n '/^# turn 2/,$s/^# [ *] \[/[/p' "$work/out" | tr -d '[]\n')
+expect_status 0 "$regard" score --model "$work/idf" "${one[@]}" --data "$work/one.jsonl" \
+    --out "$work/scored"
+read=$(tail -1 "$work/scored" | python3 -c 'import json,sys
+print("".join(chr(i - 3) for i in json.loads(sys.stdin.read())["history_tokens"] if i > 2))')
+case $shown in "$read"*) ;; *) fail "sft shows $shown, score reads $read" ;; esac
+
+# Decoder-only: pruned histories share nothing with those before, and sampler and learner agree.
+for ranks in 0 3; do
+    train $ranks "causal$ranks" --set model.family=qwen2 --set text.chat=plain \
+        --set history.prune=mass --set history.max_tokens=120
+    declare "causal$ranks=$hash"
+done
+expect_same "a causal model's on 3 ranks" "$causal0" "$causal3"
+[ "$(metric causal0 histories_pruned)" -gt 0 ] || fail "causal: no history was pruned"
+for run in idf mass causal0; do
+    [ "$(grep -c '"ratio_deviation_first":0.0,' "$work/$run/metrics.jsonl")" = 4 ] ||
+        fail "$run: sampler and learner differ"
+done
