@@ -3,7 +3,7 @@
 
 #include "src/base/choices.h"
 #include "src/base/memory.h"
-#include "src/text/history_prune.h"
+#include "src/text/history_state.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Histories with a marker before each message; see history.h. */
 #include "src/base/memory.h"
 #include "src/text/history.h"
-#include "src/text/history_prune.h"
+#include "src/text/history_state.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* See history_prune.h. */
-#include "src/text/history_prune.h"
+/* Which tokens of old turns go, and in which order; see history_state.h. */
+#include "src/text/history_state.h"
 
 #include "src/base/choices.h"
 #include "src/base/memory.h"

@@ -6,10 +6,12 @@
 #include "src/text/role.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct encoded_history;
 struct history_options;
+struct idf_table;
 
 struct history_message {
     enum dialogue_role role;
@@ -54,5 +56,18 @@ status chat_history_encode(const struct history *history, struct encoded_history
 status chat_history_fits(const struct history *history, bool *fits);
 status chat_history_text_fits(const struct history *history, enum dialogue_role role,
                               int64_t tokens, bool *fits);
+
+/* history.prune: which tokens of old turns go where a history is too long, and what their order is
+ * by ("History limits" in docs/reward.md). */
+/* rarity [count] of tokens with byte ranges [begin[i], end[i]) of text: the highest idf of the
+ * words that hold any of its bytes, 0 where none does. */
+void prune_rarity(const struct idf_table *idf, const char *text, size_t size, const int32_t *begin,
+                  const int32_t *end, int64_t count, double *rarity);
+/* How many of the message's tokens may go: all but special and salient ones, a template's white
+ * space and what ended it. */
+int64_t prune_possible(const struct history *history, const struct history_message *message);
+/* Marks `excess` tokens of messages [first, end), which have so many that may go: the caller frees
+ * [tokens of these messages]. */
+uint8_t *prune_choose(const struct history *history, int64_t first, int64_t end, int64_t excess);
 
 #endif

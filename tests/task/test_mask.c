@@ -77,6 +77,7 @@ static void a_chat_is_one_stream_in_which_replies_and_their_ends_are_marked(void
                 "#   [u][s][e][r][:][ ][a][\\n][a][s][s][i][s][t][a][n][t][:]\n"
                 "# * [ ][b][\\xc3][\\xa9][</s>]\n"
                 "# turn 2:\n"
+                "#   24 tokens of earlier messages are cut (history.max_tokens)\n"
                 "#   [u][s][e][r][:][ ][c][\\n][a][s][s][i][s][t][a][n][t][:]\n"
                 "# * [ ][d][</s>]\n");
     tokenizer_close(tokenizer);

@@ -30,7 +30,6 @@ mkdir t
 printf 'documents\t3\nlamp\t4\t4\n' >t/idf.tsv
 cp "$words"/*.model "$words"/*.json t
 refuses "in tokenizer.path" 1 '(rank 0: )?t/idf.tsv:2: counts' train --config "$tiny" --set tokenizer.path=t --run run
-cp -r m bare
-rm -f bare/idf.tsv
-refuses "none to prune by" 1 'history.prune: bare: there is no table of how rare words are' score \
-    --model bare --set history.prune=idf --data "$line" --out out
+rm t/idf.tsv
+refuses "none to prune by" 1 'history.prune: t: there is no table of how rare words are' score \
+    --model m --set tokenizer.path=t --set history.prune=idf --data "$line" --out out
