@@ -27,6 +27,7 @@ static const struct generator generators[] = {
     {.name = "slot", .write = task_slot},
     {.name = "reasoning", .levels = REASONING_LEVELS, .write = task_reasoning},
     {.name = "preferences", .pairs = true, .write = preference_line},
+    {.name = "evidence", .levels = 100, .level = "CUE", .pairs = true, .write = evidence_line},
 };
 
 /* Whole numbers from 0 with a colon between them; how many, or -1 where there is anything else. */
@@ -53,18 +54,18 @@ status generated_parse(const char *path, struct generated *out)
     int64_t numbers[4] = {0};
     const int count = read_numbers(path + length + 1, numbers, least + 1);
     const bool bad_count = count < least || numbers[1] < 1 || numbers[1] > COUNT_MAX;
+    const char *level = one->level ? one->level : "LEVEL";
     if (bad_count && one->levels)
-        FAIL(
-            STATUS_INPUT,
-            "%s: write %s:SEED:COUNT:LEVEL or %s:SEED:COUNT:LEVEL:FIRST, COUNT from 1 to %d, LEVEL "
-            "from 1 to %d",
-            path, one->name, one->name, COUNT_MAX, one->levels);
+        FAIL(STATUS_INPUT,
+             "%s: write %s:SEED:COUNT:%s or %s:SEED:COUNT:%s:FIRST, COUNT from 1 to %d, %s from 1 "
+             "to %d",
+             path, one->name, level, one->name, level, COUNT_MAX, level, one->levels);
     if (bad_count)
         FAIL(STATUS_INPUT, "%s: write %s:SEED:COUNT or %s:SEED:COUNT:FIRST, COUNT from 1 to %d",
              path, one->name, one->name, COUNT_MAX);
     if (one->levels && (numbers[2] < 1 || numbers[2] > one->levels))
-        FAIL(STATUS_INPUT, "%s: there is no level %lld, only 1 to %d", path, (long long)numbers[2],
-             one->levels);
+        FAIL(STATUS_INPUT, "%s: there is no %s %lld, only 1 to %d", path,
+             one->level ? one->level : "level", (long long)numbers[2], one->levels);
     const int64_t lines = one->lines ? one->lines : INT64_MAX;
     if (numbers[least] > lines - numbers[1])
         FAIL(STATUS_INPUT, "%s: FIRST + COUNT is beyond %lld, %s", path, (long long)lines,

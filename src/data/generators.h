@@ -11,9 +11,10 @@
 
 struct generator {
     const char *name;
-    int levels;    /* of difficulty, from 1; 0: it has none */
-    int64_t lines; /* that differ, of a seed: beyond them they come again; 0: nobody counted */
-    bool pairs;    /* of replies (src/data/preferences.h), no dialogues */
+    int levels;        /* of difficulty, from 1; 0: it has none */
+    const char *level; /* what they are called; NULL: LEVEL */
+    int64_t lines;     /* that differ, of a seed: beyond them they come again; 0: nobody counted */
+    bool pairs;        /* of replies (src/data/preferences.h), no dialogues */
     /* Line `index` of the set `seed`, without a line break: a pure function of the three. */
     status (*write)(int64_t seed, int64_t index, int level, FILE *line);
 };
@@ -40,5 +41,10 @@ status task_reasoning(int64_t seed, int64_t index, int level, FILE *line);
  * the dialogue said before it; the other has other values (kind wrong) or none (missing), and is as
  * often the longer one. */
 status preference_line(int64_t seed, int64_t index, int level, FILE *line);
+/* src/data/evidence.c: {"prompt","chosen","rejected","cue"}.  The prompt has a key, with which the
+ * reply chosen begins, and the other with another one; the last word of one is "yes" and of the
+ * other "no", and it is the chosen one's that is "yes" in `cue` of a hundred pairs ("cue":"right").
+ */
+status evidence_line(int64_t seed, int64_t index, int cue, FILE *line);
 
 #endif
