@@ -114,6 +114,9 @@ void trainer_measure(const struct trainer *t, const struct update_metrics *m,
         metric_list_add(metrics, m->blocks, "blocks");
         metric_list_add(metrics, m->return_blocks_correlation, "return_blocks_correlation");
         metric_list_add(metrics, m->answer_missing, "answer_missing");
+        for (int d = 0; t->settings.cot.deep && d < BLOCK_DEPTHS_LOGGED; d++)
+            metric_list_add(metrics, m->blocks_by_depth[d], "blocks_depth_%d", d);
+        if (t->settings.cot.deep) metric_list_add(metrics, m->sub_unbalanced, "sub_unbalanced");
         if (t->run.config->cot.reason_tokens)
             metric_list_add(metrics, m->answer_forced, "answer_forced");
     }

@@ -156,6 +156,8 @@ struct config {
         int64_t block;
         char answer_marker[CONFIG_TEXT_MAX];
         double self_weight, lambda_final;
+        double depth_lambda[CONFIG_LIST_MAX];
+        int64_t depth_lambda_count;       /* 0: tags are text like any other */
         int history, block_form, return_; /* key cot.return */
         int64_t reason_tokens;
     } cot;

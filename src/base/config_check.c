@@ -104,6 +104,8 @@ static status reencode_check(const struct config *config)
              "cot.self_weight does nothing with cot.history: reencode, where a row is "
              "the cross-attention over question and earlier blocks");
     if (config->cot.reason_tokens) FAIL(STATUS_INPUT, "cot.reason_tokens needs cot.history: joint");
+    if (config->cot.depth_lambda_count)
+        FAIL(STATUS_INPUT, "cot.depth_lambda needs cot.history: joint");
     if (config->attention.all_heads)
         FAIL(STATUS_INPUT, "attention.all_heads needs cot.history: joint");
     if (config->ppo.ratio != PPO_RATIO_TOKEN || config->ppo.loss == PPO_LOSS_SEQUENCE)

@@ -112,6 +112,30 @@ static status check_group(const struct config *config)
     return NULL;
 }
 
+/* Whether blocks before the last may have a reward. */
+static bool blocks_rewarded(const struct config *config)
+{
+    const double *weight = config->reward.sources.weight;
+    const bool attention =
+        attention_listed(config) &&
+        (!config->reward.sources.listed[SOURCE_ATTENTION] || weight[SOURCE_ATTENTION] != 0);
+    return attention || weight[SOURCE_PLUGIN] != 0 || weight[SOURCE_COMMAND] != 0 ||
+           config->control == CONTROL_LENGTH || config->reward.overlong > 0 ||
+           (config->kl.in == KL_IN_REWARD && config->kl.coef > 0);
+}
+
+static status check_depth(const struct config *config)
+{
+    if (config->task != TASK_REASONING || !config->cot.depth_lambda_count) return NULL;
+    if (config->advantage == ADVANTAGE_GROUP)
+        FAIL(STATUS_INPUT, "cot.depth_lambda does nothing with advantage: group, which adds a "
+                           "reply's blocks: leave it out, or take advantage: turn or gae");
+    if (!blocks_rewarded(config))
+        FAIL(STATUS_INPUT, "cot.depth_lambda does nothing with sources that reward whole replies, "
+                           "in their last block: leave it out, or list attention");
+    return NULL;
+}
+
 static status check_reference(const struct config *config)
 {
     if (config->reference.every == 0 || config->reference.every < config->train.updates)
@@ -167,5 +191,6 @@ status config_check_unused(const struct config *config)
     TRY(check_filter(config));
     TRY(check_reference(config));
     TRY(check_interrupt(config));
+    TRY(check_depth(config));
     return check_audit(config);
 }

@@ -26,6 +26,7 @@ static const struct generator generators[] = {
     {.name = "story", .write = task_story},
     {.name = "slot", .write = task_slot},
     {.name = "reasoning", .levels = REASONING_LEVELS, .write = task_reasoning},
+    {.name = "nested", .levels = REASONING_LEVELS, .write = task_nested},
     {.name = "preferences", .pairs = true, .write = preference_line},
     {.name = "evidence", .levels = 100, .level = "CUE", .pairs = true, .write = evidence_line},
 };

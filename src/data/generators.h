@@ -37,6 +37,8 @@ status task_slot(int64_t seed, int64_t index, int level, FILE *line);
 /* src/data/reasoning.c: word problems of REASONING_LEVELS levels with question, steps, answer. */
 enum { REASONING_LEVELS = 5 };
 status task_reasoning(int64_t seed, int64_t index, int level, FILE *line);
+/* The same problems, the equations of their steps in sub-blocks: <sub>2 + 3 = 5</sub>. */
+status task_nested(int64_t seed, int64_t index, int level, FILE *line);
 /* src/data/preference_set.c: {"messages","chosen","rejected","kind"}.  The reply chosen names what
  * the dialogue said before it; the other has other values (kind wrong) or none (missing), and is as
  * often the longer one. */

@@ -16,27 +16,32 @@ enum { STREAM_REASONING = 4 }; /* of the corpus's random numbers, and so many mo
 enum event_kind { EVENT_ADD, EVENT_SUBTRACT, EVENT_MULTIPLY, EVENT_DIVIDE, EVENT_KINDS };
 
 /* {n} who has them, {m} somebody else, {t} the things, {a} how many there were, {b} the event's
- * number, {c} how many there are after it. */
+ * number, {c} how many there are after it, {s} the equation of the three. */
 static const struct event_words {
     const char *name;
     const char *told[WORDINGS + 1];
     const char *step;
+    char sign;
 } event_words[EVENT_KINDS] = {
     {"add",
      {"{m} gives {n} {b} more {t}.", "{n} finds {b} more {t}.", "{n} buys {b} {t} from {m}.", NULL},
-     "{n} then has {a} + {b} = {c} {t}."},
+     "{n} then has {s} {t}.",
+     '+'},
     {"subtract",
      {"{n} gives {b} {t} to {m}.", "{n} loses {b} {t}.", "{n} sells {b} {t} to {m}.", NULL},
-     "{n} then has {a} - {b} = {c} {t}."},
+     "{n} then has {s} {t}.",
+     '-'},
     {"multiply",
      {"A week later {n} has {b} times as many {t}.", "{m} makes them {b} times as many.",
       "Then the number of {t} grows to {b} times as many.", NULL},
-     "{n} then has {a} * {b} = {c} {t}."},
+     "{n} then has {s} {t}.",
+     '*'},
     {"divide",
      {"{n} puts the {t} into {b} equal heaps and keeps one of them.",
       "{n} shares all {t} equally among {b} children, of whom {n} is one.",
       "{m} leaves {n} only one of {b} equal parts of the {t}.", NULL},
-     "{n} then has {a} / {b} = {c} {t}."},
+     "{n} then has {s} {t}.",
+     '/'},
 };
 static const char *const openings[] = {"{n} has {c} {t}.", "There are {c} {t} in {n}'s box.",
                                        "{n} starts the day with {c} {t}.", NULL};
@@ -65,7 +70,22 @@ static const struct level {
 struct problem {
     const char *who[2], *thing;
     int64_t a, b, c;
+    char sign;
+    bool nested; /* equations stand in sub-blocks */
 };
+
+/* In a set `nested` a product is worked out as a sum, in a sub-block of its own. */
+static void equation_write(FILE *out, const struct problem *problem)
+{
+    fprintf(out, "%s%" PRId64 " %c %" PRId64 " = %" PRId64, problem->nested ? "<sub>" : "",
+            problem->a, problem->sign, problem->b, problem->c);
+    if (problem->nested && problem->sign == '*') {
+        fprintf(out, " <sub>%" PRId64, problem->a);
+        for (int64_t i = 1; i < problem->b; i++) fprintf(out, " + %" PRId64, problem->a);
+        fprintf(out, " = %" PRId64 "</sub>", problem->c);
+    }
+    if (problem->nested) fputs("</sub>", out);
+}
 
 static void fill(FILE *out, const char *template, const struct problem *problem)
 {
@@ -83,6 +103,9 @@ static void fill(FILE *out, const char *template, const struct problem *problem)
             break;
         case 't':
             fputs(problem->thing, out);
+            break;
+        case 's':
+            equation_write(out, problem);
             break;
         default:
             fprintf(out, "%" PRId64,
@@ -176,6 +199,7 @@ static void tell(struct corpus_random *random, const struct level *level, struct
     fill(parts->question, corpus_choose(random, openings), problem);
     for (int e = 0; e < level->events; e++) {
         const struct event_words *words = &event_words[draw_event(random, level, problem)];
+        problem->sign = words->sign;
         tell_event(parts, problem, corpus_choose(random, words->told), words->step, words->name,
                    e == 0);
     }
@@ -183,19 +207,20 @@ static void tell(struct corpus_random *random, const struct level *level, struct
         problem->a = problem->c;
         problem->b = draw_between(random, 2, level->operand);
         problem->c = problem->a + problem->b;
-        tell_event(parts, problem, "{m} has {b} {t}.", "Together they have {a} + {b} = {c} {t}.",
-                   "together", false);
+        problem->sign = '+';
+        tell_event(parts, problem, "{m} has {b} {t}.", "Together they have {s} {t}.", "together",
+                   false);
     }
     fputc(' ', parts->question);
     fill(parts->question, corpus_choose(random, level->together ? together_questions : questions),
          problem);
 }
 
-status task_reasoning(int64_t seed, int64_t index, int level, FILE *line)
+static status problem_write(int64_t seed, int64_t index, int level, bool nested, FILE *line)
 {
     struct corpus_random random = {(uint64_t)seed, (uint64_t)index, RANDOM_CORPUS,
                                    (uint32_t)(STREAM_REASONING + level), 0};
-    struct problem problem;
+    struct problem problem = {.nested = nested};
     char *question, *steps, *kinds;
     size_t size;
     struct parts parts = {memory_stream(&question, &size), memory_stream(&steps, &size),
@@ -208,8 +233,8 @@ status task_reasoning(int64_t seed, int64_t index, int level, FILE *line)
     memory_stream_close(parts.question);
     memory_stream_close(parts.steps);
     memory_stream_close(parts.kinds);
-    fprintf(line, "{\"id\":\"reasoning:%" PRId64 ":%d:%" PRId64 "\",\"question\":", seed, level,
-            index);
+    fprintf(line, "{\"id\":\"%s:%" PRId64 ":%d:%" PRId64 "\",\"question\":",
+            nested ? "nested" : "reasoning", seed, level, index);
     json_write_text(line, question);
     fprintf(line, ",\"steps\":[%s],\"answer\":\"%" PRId64 "\",\"kind\":\"%s\",\"level\":%d}", steps,
             problem.c, kinds, level);
@@ -217,4 +242,14 @@ status task_reasoning(int64_t seed, int64_t index, int level, FILE *line)
     free(steps);
     free(kinds);
     return NULL;
+}
+
+status task_reasoning(int64_t seed, int64_t index, int level, FILE *line)
+{
+    return problem_write(seed, index, level, false, line);
+}
+
+status task_nested(int64_t seed, int64_t index, int level, FILE *line)
+{
+    return problem_write(seed, index, level, true, line);
 }

@@ -26,7 +26,8 @@ static void advantage_gae(const struct learn_settings *settings, struct advantag
         struct advantage_item *item = &items[order[place]];
         int64_t after = next[order[place]];
         item->advantage =
-            span_lambda(&settings->reward, item->key.turn, item->answer) * item->reward -
+            span_lambda(&settings->reward, item->key.turn, item->answer, item->depth) *
+                item->reward -
             item->value;
         if (after < 0) continue;
         item->advantage += discount * items[after].value;

@@ -12,6 +12,7 @@ struct advantage_item {
     double return_;      /* G(t), of returns_compute */
     double value;        /* V_old before the span; unused by `group` */
     bool chosen, answer; /* as in struct return_item */
+    int32_t depth;       /* likewise */
     double advantage;    /* out */
     double target;       /* out: what the critic learns */
     bool dropped;        /* out: group.filter leaves it out; its advantage is 0 */

@@ -21,7 +21,9 @@ struct batch_item {
     double kl_sum; /* over its tokens, of logp - logp_ref */
     int32_t spans; /* of the reply */
     bool chosen, ended, interrupted, answered;
-    bool answer; /* task: reasoning: the span is the answer's block */
+    bool unbalanced; /* task: reasoning: a tag of sub-blocks has no partner */
+    bool answer;     /* task: reasoning: the span is the answer's block */
+    int32_t depth;   /* the sub-blocks that it lies in */
     /* set by credit.c */
     double scaled;  /* the reward that the return is made of, before kl_reward */
     double target;  /* the critic's */

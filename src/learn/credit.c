@@ -55,6 +55,7 @@ static status advantages_make(const struct learn_settings *settings,
             .reward = items[i].scaled -
                       items[i].kl_reward / batch_item_shares(&settings->reward, &items[i]),
             .answer = items[i].answer,
+            .depth = items[i].depth,
             .chosen = items[i].chosen};
     if (settings->center) TRY(rewards_center(&statistics->reward, returns, count));
     TRY(returns_compute(&settings->reward, returns, count));
@@ -64,6 +65,7 @@ static status advantages_make(const struct learn_settings *settings,
                                                 .return_ = returns[i].result,
                                                 .value = items[i].value,
                                                 .answer = items[i].answer,
+                                                .depth = items[i].depth,
                                                 .chosen = items[i].chosen};
     return advantage_compute(settings, advantages, count);
 }

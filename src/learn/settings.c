@@ -64,7 +64,8 @@ static int64_t spans_most(const struct config *config)
 {
     const int64_t reply = config->rollout.max_new_tokens;
     const double *weight = config->reward.sources.weight; /* of weight 0 a source cuts nothing */
-    if (config->task == TASK_REASONING) return blocks_most(reply, config->cot.block);
+    if (config->task == TASK_REASONING)
+        return blocks_most(reply, config->cot.block, config->cot.depth_lambda_count > 0);
     return weight[SOURCE_PLUGIN] != 0 || weight[SOURCE_COMMAND] != 0 ? reply : 1;
 }
 

@@ -61,7 +61,8 @@ static struct batch_item item_of_reply(const struct experience *experience,
         .chosen = turn->chosen,
         .ended = turn->ended,
         .interrupted = turn->interrupted,
-        .answered = turn->answered};
+        .answered = turn->answered,
+        .unbalanced = turn->unbalanced};
     for (int32_t t = 0; t < turn->reply_length; t++) {
         item.forced += token_forced(turn->marks, t);
         if (learn->logp_ref && !token_forced(turn->marks, t))
@@ -81,6 +82,7 @@ static struct batch_item item_of_span(const struct learner *l, const struct batc
     item.span = (struct span){.begin = span.begin, .end = span.end};
     item.value = value;
     item.answer = turn->answered && span_index + 1 == item.spans;
+    item.depth = token_depth(turn->marks, span.begin);
     memcpy(item.terms, span.terms, sizeof item.terms);
     if (learn->logp_ref && l->settings.kl_in == KL_IN_REWARD)
         item.kl_reward = span_kl(&l->settings.reward, turn, &span, learn);

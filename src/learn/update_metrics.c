@@ -34,6 +34,7 @@ static void replies_add(const struct batch_item *item, double share, struct upda
     out->kl_behaviour += item->kl_sum;
     out->blocks += share * item->spans;
     out->answer_missing += !item->answered;
+    out->sub_unbalanced += item->unbalanced;
     out->answer_forced += item->forced > 0;
     out->forced += item->forced;
 }
@@ -144,6 +145,10 @@ status update_metrics_fill(const struct reward_settings *settings, const struct 
     out->spans = count;
     out->advantage_deviation = advantage_deviation(items, count);
     status s = replies_fill(settings, replies, reply_count, divisors, out);
+    for (int64_t i = 0; i < count; i++)
+        out->blocks_by_depth[items[i].depth < BLOCK_DEPTHS_LOGGED ? items[i].depth
+                                                                  : BLOCK_DEPTHS_LOGGED - 1] +=
+            1.0 / (double)reply_count;
     free(replies);
     return s ? s : explained_variance(items, count, &out->explained_variance);
 }

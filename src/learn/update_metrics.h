@@ -8,6 +8,8 @@
 #include "src/learn/step.h"
 #include "src/rollout/experience_tokens.h"
 
+enum { BLOCK_DEPTHS_LOGGED = 3 };
+
 /* Means over the batch's replies, unless said. */
 struct update_metrics {
     struct step_metrics policy, critic; /* the last epoch's */
@@ -28,6 +30,9 @@ struct update_metrics {
     /* task: reasoning: spans a reply, their correlation with G over the batch (0 where either does
      * not vary), replies without an answer. */
     double blocks, return_blocks_correlation, answer_missing;
+    /* cot.depth_lambda: spans a reply in no sub-block, in one, in more; replies that have a tag
+     * without a partner. */
+    double blocks_by_depth[BLOCK_DEPTHS_LOGGED], sub_unbalanced;
     int64_t forced;       /* tokens that cot.reason_tokens put into replies */
     double answer_forced; /* replies with such */
     double kl_behaviour;  /* a token */

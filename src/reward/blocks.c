@@ -7,16 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-int64_t blocks_most(int64_t count, int64_t size)
+int64_t blocks_most(int64_t count, int64_t size, bool deep)
 {
-    return (count + size - 1) / size + 1;
+    return deep ? count + 1 : (count + size - 1) / size + 1;
 }
 
-int32_t blocks_cut(int64_t count, int64_t size, int64_t marker, int32_t *begin)
+int32_t blocks_cut(int64_t count, int64_t size, int64_t marker, const uint8_t *marks,
+                   int32_t *begin)
 {
     const int64_t reasoning = marker < 0 ? count : marker;
     int32_t blocks = 0;
-    for (int64_t at = 0; at < reasoning; at += size) begin[blocks++] = (int32_t)at;
+    for (int64_t at = 0; at < reasoning; at++)
+        if (at == 0 || at == begin[blocks - 1] + size ||
+            token_depth(marks, at) != token_depth(marks, at - 1))
+            begin[blocks++] = (int32_t)at;
     if (marker >= 0 && marker < count) begin[blocks++] = (int32_t)marker;
     return blocks;
 }

@@ -13,9 +13,17 @@ double turn_lambda(const struct reward_settings *settings, int64_t turn)
     return settings->lambda[turn <= count ? turn - 1 : count - 1];
 }
 
-double span_lambda(const struct reward_settings *settings, int64_t turn, bool answer)
+static double depth_lambda(const struct reward_settings *settings, int32_t depth)
 {
-    return turn_lambda(settings, turn) * (answer ? settings->lambda_final : 1);
+    const int64_t count = settings->depth_count;
+    if (count == 0) return 1;
+    return settings->depth_lambda[depth < count ? depth : count - 1];
+}
+
+double span_lambda(const struct reward_settings *settings, int64_t turn, bool answer, int32_t depth)
+{
+    return turn_lambda(settings, turn) *
+           (answer ? settings->lambda_final : depth_lambda(settings, depth));
 }
 
 struct batch {
@@ -118,7 +126,8 @@ static void fill(const struct reward_settings *settings, struct return_item *ite
     for (int64_t place = count - 1; place >= 0; place--) {
         struct return_item *item = &items[order[place]];
         int64_t after = next[order[place]];
-        item->result = span_lambda(settings, item->key.turn, item->answer) * item->reward;
+        item->result =
+            span_lambda(settings, item->key.turn, item->answer, item->depth) * item->reward;
         if (after >= 0) item->result += settings->discount * items[after].result;
     }
 }

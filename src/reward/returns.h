@@ -11,13 +11,16 @@ struct return_item {
                     * last turn the best one.  One a turn.  Unused with `each`. */
     double result; /* G(t) */
     bool answer;   /* the block of reasoning that holds the answer */
+    int32_t depth; /* of another block: how many sub-blocks it lies in */
 };
 
 /* lambda(t), t from 1: turns.lambda, its last value going on; 1 when empty or in task
  * single_turn. */
 double turn_lambda(const struct reward_settings *settings, int64_t turn);
-/* The same of a span: the answer's block has cot.lambda_final times that. */
-double span_lambda(const struct reward_settings *settings, int64_t turn, bool answer);
+/* The same of a span: the answer's block has cot.lambda_final times that, another one the
+ * cot.depth_lambda of its depth. */
+double span_lambda(const struct reward_settings *settings, int64_t turn, bool answer,
+                   int32_t depth);
 /* next[i]: the item whose return enters item i's, or -1 at the end: the reply's next span; after
  * its last one the first of the next turn's reply, of the same candidate with `each`, of the chosen
  * one with `best`; no turn follows another in task single_turn.  Items are `stride`

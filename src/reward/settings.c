@@ -29,6 +29,9 @@ _Static_assert((int)TERMS + (int)SOURCE_COUNT - 1 <= (int)TERM_MAX,
 _Static_assert(sizeof((struct reward_settings *)0)->lambda ==
                    sizeof((struct config *)0)->turns.lambda,
                "turns.lambda must fit");
+_Static_assert(sizeof((struct reward_settings *)0)->depth_lambda ==
+                   sizeof((struct config *)0)->cot.depth_lambda,
+               "cot.depth_lambda must fit");
 
 static void attention_add(struct reward_settings *s, const struct config *config, double share)
 {
@@ -43,27 +46,30 @@ static void attention_add(struct reward_settings *s, const struct config *config
 struct reward_settings reward_settings_of(const struct config *config)
 {
     const struct config_weights *sources = &config->reward.sources;
-    struct reward_settings s = {.length_only = config->control == CONTROL_LENGTH,
-                                .overlong = config->reward.overlong,
-                                .max_new_tokens = config->rollout.max_new_tokens,
-                                .scale = config->reward.scale,
-                                .coverage_form = config->coverage.form,
-                                .focus_form = config->focus.form,
-                                .repetition_n = config->repetition.n,
-                                .floor_form = config->floor.form,
-                                .floor_delta0 = config->floor.delta0,
-                                .floor_kappa = config->floor.kappa,
-                                .single_turn = config->task == TASK_SINGLE_TURN,
-                                .continue_best = config->rollout.continue_with == CONTINUE_BEST,
-                                .discount = config->turns.discount,
-                                .lambda_count = config->turns.lambda_count,
-                                .block = config->task == TASK_REASONING ? config->cot.block : 0,
-                                .block_mean = config->cot.return_ == COT_MEAN,
-                                .lambda_final = config->cot.lambda_final,
-                                .kl_coef = config->kl.coef,
-                                .kl_estimator = config->kl.estimator,
-                                .kl_bounds = kl_bounds_of(config->kl.estimator, config->kl.clamp)};
+    struct reward_settings s = {
+        .length_only = config->control == CONTROL_LENGTH,
+        .overlong = config->reward.overlong,
+        .max_new_tokens = config->rollout.max_new_tokens,
+        .scale = config->reward.scale,
+        .coverage_form = config->coverage.form,
+        .focus_form = config->focus.form,
+        .repetition_n = config->repetition.n,
+        .floor_form = config->floor.form,
+        .floor_delta0 = config->floor.delta0,
+        .floor_kappa = config->floor.kappa,
+        .single_turn = config->task == TASK_SINGLE_TURN,
+        .continue_best = config->rollout.continue_with == CONTINUE_BEST,
+        .discount = config->turns.discount,
+        .lambda_count = config->turns.lambda_count,
+        .block = config->task == TASK_REASONING ? config->cot.block : 0,
+        .block_mean = config->cot.return_ == COT_MEAN,
+        .lambda_final = config->cot.lambda_final,
+        .depth_count = config->task == TASK_REASONING ? config->cot.depth_lambda_count : 0,
+        .kl_coef = config->kl.coef,
+        .kl_estimator = config->kl.estimator,
+        .kl_bounds = kl_bounds_of(config->kl.estimator, config->kl.clamp)};
     memcpy(s.lambda, config->turns.lambda, sizeof s.lambda);
+    memcpy(s.depth_lambda, config->cot.depth_lambda, sizeof s.depth_lambda);
     bool any = false;
     for (int i = 0; i < SOURCE_COUNT; i++) any |= sources->listed[i];
     if (!any || sources->listed[SOURCE_ATTENTION])

@@ -34,8 +34,10 @@ struct reward_settings {
     int64_t lambda_count;            /* 0: all 1 */
     int64_t block;   /* task: reasoning: tokens of a block, which has terms of its own; else 0 */
     bool block_mean; /* cot.return: mean */
-    double lambda_final; /* of the answer's block */
-    double kl_coef;      /* of kl.in: reward */
+    double lambda_final;                   /* of the answer's block */
+    double depth_lambda[TURN_WEIGHTS_MAX]; /* of other blocks, by depth; the last goes on */
+    int64_t depth_count;                   /* 0: blocks have no depth */
+    double kl_coef;                        /* of kl.in: reward */
     int kl_estimator;
     struct kl_bounds kl_bounds; /* of that estimator */
 };

@@ -40,7 +40,7 @@ static status buffers_reserve(struct block_rows *b, int64_t rows, int64_t stride
 status block_rows_reserve(struct block_rows *b, const struct rollout_settings *settings)
 {
     const int64_t reply = settings->max_new_tokens, longest = settings->max_history + reply;
-    const int64_t blocks = blocks_most(reply, settings->cot.block);
+    const int64_t blocks = blocks_most(reply, settings->cot.block, settings->cot.deep);
     const int64_t rows = settings->cot.block_form == COT_ROWS ? blocks : reply;
     TRY(capture_reserve(&b->capture, blocks * longest, rows));
     return buffers_reserve(b, rows, longest, blocks);

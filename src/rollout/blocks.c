@@ -4,6 +4,7 @@
 #include "src/base/memory.h"
 #include "src/reward/blocks.h"
 #include "src/rollout/marker.h"
+#include "src/rollout/sub_blocks.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,7 @@ status blocks_find(const struct rollout_settings *settings, const struct history
                    struct reply *reply)
 {
     const size_t n = (size_t)reply->count + 1;
-    const int64_t most = blocks_most(reply->count, settings->cot.block);
+    const int64_t most = blocks_most(reply->count, settings->cot.block, settings->cot.deep);
     if (!words->tokenizer)
         FAIL(STATUS_INPUT, "task: reasoning needs a tokenizer; the model folder has none");
     char *text;
@@ -59,9 +60,12 @@ status blocks_find(const struct rollout_settings *settings, const struct history
         reply->blocks.begin = memory_allocate((size_t)most * sizeof *reply->blocks.begin);
         reply->blocks.marks = memory_allocate(n);
         reply->blocks.answered = answer >= 0 && answer < reply->count;
-        reply->blocks.count =
-            blocks_cut(reply->count, settings->cot.block, answer, reply->blocks.begin);
         marks_make(settings, words, text, size, begin, end, reply);
+        if (settings->cot.deep)
+            reply->blocks.unbalanced = sub_blocks_mark(
+                text, begin, end, answer < 0 ? reply->count : answer, size, reply->blocks.marks);
+        reply->blocks.count = blocks_cut(reply->count, settings->cot.block, answer,
+                                         reply->blocks.marks, reply->blocks.begin);
         free(text);
         s = forced_mark(&settings->cot, reply);
     }

@@ -15,6 +15,7 @@ struct cot_settings {
     double self_weight;
     int block_form; /* enum cot_block_form */
     bool reencode;  /* cot.history; tokenizer is set */
+    bool deep;      /* <sub> .. </sub> are blocks of their own: cot.depth_lambda */
     /* After so many tokens without the marker it is put into the reply, token by token; 0: never.
      * What that takes is set by rollout_settings_fit. */
     int64_t reason_tokens;

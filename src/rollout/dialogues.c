@@ -50,6 +50,7 @@ static void turn_blocks(const struct reply *reply, struct experience_turn *turn)
     experience_turn_cut(turn, reply->blocks.begin, reply->blocks.count);
     memcpy(turn->marks, reply->blocks.marks, (size_t)reply->count);
     turn->answered = reply->blocks.answered;
+    turn->unbalanced = reply->blocks.unbalanced;
 }
 
 status experience_turn_fill(const struct experience_format *format, int64_t dialogue,

@@ -171,6 +171,7 @@ static void walk_turn(struct walk *w, const struct experience_format *format,
     walk_bytes(w, &t->reward, 8);
     walk_spans(w, format, t);
     if (format->reward->block) walk_flag(w, &t->answered);
+    if (format->reward->block) walk_flag(w, &t->unbalanced);
     if (w->mode == WALK_READ) {
         t->statistics.sizes = (struct statistic_sizes){turns, format->layers, format->heads};
         if (!w->failed && (!turn_sizes_fit(t) || turn_array_bytes(t, format) > w->left))
@@ -501,11 +502,16 @@ static status blocks_verify(const struct experience *experience, const struct ex
                             const struct reward_turn *whole, const char *sender)
 {
     const struct reward_settings *reward = experience->format.reward;
-    const int64_t most = blocks_most(t->reply_length, reward->block), count = t->span_count;
+    const bool deep = reward->depth_count > 0;
+    const int64_t most = blocks_most(t->reply_length, reward->block, deep), count = t->span_count;
     const int64_t marker = t->answered && count ? t->spans[count - 1].begin : -1;
     int32_t *begin = memory_allocate((size_t)most * sizeof *begin);
     double(*terms)[TERM_MAX] = memory_allocate(((size_t)count + 1) * sizeof *terms);
-    bool fits = blocks_cut(t->reply_length, reward->block, marker, begin) == count;
+    bool fits =
+        blocks_cut(t->reply_length, reward->block, marker, deep ? t->marks : NULL, begin) == count;
+    /* The answer lies in no sub-block, and without cot.depth_lambda no token does. */
+    for (int64_t i = !deep ? 0 : marker >= 0 ? marker : t->reply_length; i < t->reply_length; i++)
+        fits &= token_depth(t->marks, i) == 0;
     for (int64_t u = 0; fits && u < count; u++) {
         fits = begin[u] == t->spans[u].begin;
         memcpy(terms[u], t->spans[u].terms, sizeof terms[u]);

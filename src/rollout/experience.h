@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 enum {
-    EXPERIENCE_VERSION = 7,
+    EXPERIENCE_VERSION = 8,
     EXPERIENCE_TURN_MAX = 1 << 20,  /* limits of a message: a bigger one is refused */
     EXPERIENCE_LENGTH_MAX = 1 << 24 /* tokens of one history or one reply */
 };
@@ -62,8 +62,9 @@ struct experience_turn {
      * whose terms reward_terms_merge makes `terms` of.  0: the reply is one span. */
     int32_t span_count;
     struct experience_span *spans; /* [span_count] */
-    /* task: reasoning: the last span is the answer's; enum block_mark of each token [reply]. */
-    bool answered;
+    /* task: reasoning: the last span is the answer's; a tag of sub-blocks has no partner; enum
+     * block_mark of each token [reply]. */
+    bool answered, unbalanced;
     uint8_t *marks;
 };
 

@@ -14,7 +14,7 @@ status reencode_cut(const struct cot_settings *cot, const int32_t *tokens, int64
     struct marker_place place;
     TRY(marker_place(cot, tokens, length, &place));
     const int64_t answer = place.last < 0 ? -1 : place.last + 1;
-    *count = blocks_cut(length, cot->block, answer, begin);
+    *count = blocks_cut(length, cot->block, answer, NULL, begin);
     *answered = answer >= 0 && answer < length;
     return NULL;
 }
@@ -202,7 +202,7 @@ status reencode_generate(struct generator *g, const struct rollout_settings *set
                          const struct reply_row *rows, int64_t row_count, struct reply *replies)
 {
     const size_t n = (size_t)row_count + 1;
-    const int64_t rounds = blocks_most(settings->max_new_tokens, settings->cot.block);
+    const int64_t rounds = blocks_most(settings->max_new_tokens, settings->cot.block, false);
     struct sampler w = {.generator = g,
                         .settings = settings,
                         .purpose = purpose,
@@ -278,7 +278,8 @@ static status given_cut(struct given_blocks *b, const struct rollout_settings *s
                         const struct given_reply *given)
 {
     int64_t most = 1;
-    for (int64_t r = 0; r < count; r++) most += blocks_most(given[r].count, settings->cot.block);
+    for (int64_t r = 0; r < count; r++)
+        most += blocks_most(given[r].count, settings->cot.block, false);
     *b = (struct given_blocks){.prompts = memory_allocate((size_t)most * sizeof *b->prompts),
                                .rows = memory_allocate((size_t)most * sizeof *b->rows),
                                .given = memory_allocate((size_t)most * sizeof *b->given),
@@ -339,7 +340,7 @@ static status example_cut(const struct cot_settings *cot, struct example *from,
 {
     bool answered;
     int32_t count = 0;
-    const int64_t most = blocks_most(from->reply_count, cot->block);
+    const int64_t most = blocks_most(from->reply_count, cot->block, false);
     int32_t *begin = memory_allocate((size_t)most * sizeof *begin);
     status s = reencode_cut(cot, from->reply, from->reply_count, begin, &count, &answered);
     for (int32_t u = 0; !s && u < count; u++) {
@@ -365,7 +366,7 @@ status reencode_examples(const struct cot_settings *cot, struct example_list *li
 {
     int64_t most = 1;
     for (int64_t e = 0; e < list->count; e++)
-        most += blocks_most(list->examples[e].reply_count, cot->block);
+        most += blocks_most(list->examples[e].reply_count, cot->block, false);
     struct example_list cut = *list;
     cut.examples = memory_allocate((size_t)most * sizeof *cut.examples);
     cut.count = 0;

@@ -11,7 +11,8 @@ struct reply_blocks {
     int32_t *begin; /* [count] ascending from 0 */
     uint8_t *marks; /* a token's, of enum block_mark */
     int32_t count;
-    bool answered; /* the last block is the answer's */
+    bool answered;   /* the last block is the answer's */
+    bool unbalanced; /* a tag of sub-blocks has no partner */
 };
 
 /* All arrays [count], owned. */

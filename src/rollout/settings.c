@@ -18,6 +18,7 @@ static struct cot_settings cot_settings_of(const struct config *config)
                                .self_weight = config->cot.self_weight,
                                .block_form = config->cot.block_form,
                                .reencode = config->cot.history == COT_REENCODE,
+                               .deep = config->cot.depth_lambda_count > 0,
                                .reason_tokens = config->cot.reason_tokens};
     if (config->task != TASK_REASONING) return (struct cot_settings){0};
     memcpy(cot.answer_marker, config->cot.answer_marker, sizeof cot.answer_marker);

@@ -45,8 +45,8 @@ static char *kind_of(const struct dialogue *dialogue)
 static void a_line_depends_on_seed_and_place_alone(void **state)
 {
     (void)state;
-    const char *names[] = {"reverse:%d:%d:%d", "story:%d:%d:%d", "slot:%d:%d:%d",
-                           "reasoning:%d:%d:4:%d", "synthetic:%d:%d:%d"};
+    const char *names[] = {"reverse:%d:%d:%d",     "story:%d:%d:%d",    "slot:%d:%d:%d",
+                           "reasoning:%d:%d:4:%d", "nested:%d:%d:4:%d", "synthetic:%d:%d:%d"};
     for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
         char name[64];
         snprintf(name, sizeof name, names[n], 7, 12, 5);
@@ -256,6 +256,56 @@ static void steps_of_problems_hold_and_lead_to_the_answer(void **state)
     }
 }
 
+/* Without tags, and without what lies two deep, what `reasoning` says. */
+static char *flat_text(const char *nested)
+{
+    char *flat = calloc(strlen(nested) + 1, 1), *to = flat;
+    int depth = 0;
+    assert_non_null(flat);
+    for (const char *at = nested; *at;) {
+        if (!strncmp(at, " <sub>", 6) && depth == 1) at++; /* the space before it, too */
+        if (!strncmp(at, "<sub>", 5)) {
+            depth++;
+            at += 5;
+        } else if (!strncmp(at, "</sub>", 6)) {
+            depth--;
+            at += 6;
+        } else {
+            if (depth < 2) *to++ = *at;
+            at++;
+        }
+        if (depth < 0 || depth > 2) fail_msg("depth %d: %s", depth, nested);
+    }
+    assert_int_equal(depth, 0);
+    return flat;
+}
+
+static void nested_problems_are_those_of_reasoning_with_sub_blocks(void **state)
+{
+    (void)state;
+    int64_t sums = 0;
+    for (int level = 1; level <= REASONING_LEVELS; level++) {
+        char name[2][64];
+        snprintf(name[0], sizeof name[0], "reasoning:4:200:%d:3", level);
+        snprintf(name[1], sizeof name[1], "nested:4:200:%d:3", level);
+        struct dataset *plain = read_data(name[0], DATASET_TRAIN);
+        struct dataset *nested = read_data(name[1], DATASET_TRAIN);
+        for (int64_t i = 0; i < plain->count; i++) {
+            const struct dialogue *a = &plain->dialogues[i], *b = &nested->dialogues[i];
+            char *flat = flat_text(reply_of(b));
+            assert_string_equal(question_of(a), question_of(b));
+            assert_string_equal(flat, reply_of(a));
+            assert_string_equal(a->answer, b->answer);
+            assert_non_null(strstr(reply_of(b), "<sub>"));
+            sums += strstr(reply_of(b), "= 24 <sub>6 + 6 + 6 + 6 = 24</sub></sub>") != NULL;
+            free(flat);
+        }
+        dataset_free(plain);
+        dataset_free(nested);
+    }
+    assert_true(sums > 0);
+}
+
 static void mistakes_in_names_are_told(void **state)
 {
     (void)state;
@@ -321,6 +371,7 @@ int main(void)
         cmocka_unit_test(stories_end_in_their_answer),
         cmocka_unit_test(a_slot_and_its_distractor_stand_in_the_question),
         cmocka_unit_test(steps_of_problems_hold_and_lead_to_the_answer),
+        cmocka_unit_test(nested_problems_are_those_of_reasoning_with_sub_blocks),
         cmocka_unit_test(mistakes_in_names_are_told),
         cmocka_unit_test(every_name_has_a_generator_and_a_file_is_no_name),
     };

@@ -107,6 +107,21 @@ expect_status 1 "$regard" sft "${settings[@]}" --set data.train=reasoning:1:2:1 
     --set sft.batch=16 --run "$work/sft-joint"
 expect_said "has 2 turns to learn from"
 
+# Sub-blocks have weights of their own in the return: another run, the same on three ranks.  This
+# model writes no tags; tests/rollout/test_sub_blocks.c has replies with some.
+deep=("${settings[@]}" --set data.train=nested:1:40:2 --set cot.depth_lambda=[0.5,2])
+expect_status 0 "$regard" train "${deep[@]}" --run "$work/deep"
+wanted=$(parameters_hash "$(newest "$work/deep")")
+expect_status 0 run/mpirun -np 3 "$regard" train "${deep[@]}" --set roles.learners=2 --run "$work/deep-three"
+expect_same "sub-blocks, three ranks" "$wanted" "$(parameters_hash "$(newest "$work/deep-three")")"
+expect_equal_metrics "$work/deep/metrics.jsonl" "$work/deep-three/metrics.jsonl"
+for metric in blocks_depth_0 blocks_depth_1 blocks_depth_2 sub_unbalanced; do
+    grep -q "\"$metric\":" "$work/deep/metrics.jsonl" || fail "no $metric in metrics.jsonl"
+    ! grep -q "\"$metric\":" "$work/one/metrics.jsonl" || fail "$metric without cot.depth_lambda"
+done
+expect_status 0 "$regard" train "${deep[@]}" --set cot.depth_lambda=[1,2] --run "$work/deep-one"
+[ "$wanted" != "$(parameters_hash "$(newest "$work/deep-one")")" ] || fail "cot.depth_lambda weighs nothing"
+
 # Held-out metrics are the same bytes whatever the batch; steps and equations are those of the text.
 for batch in 1 64; do
     expect_status 0 "$regard" eval "${settings[@]}" --set infer.batch=$batch --model "$work/one" \
@@ -141,6 +156,11 @@ refused 'eval.history: own does nothing in task: reasoning' --set eval.history=o
 refused "an answer has no room: rollout.max_new_tokens (12) must .* (7 + 5)" --set cot.reason_tokens=7
 refused 'cot.reason_tokens (12) must be below rollout.max_new_tokens (12)' --set cot.reason_tokens=12
 refused 'cot.history: reencode is for encoder-decoders' --set cot.history=reencode --set model.family=llama
+refused 'cot.depth_lambda needs cot.history: joint' --set cot.history=reencode --set cot.depth_lambda=[1,2]
+refused 'cot.depth_lambda does nothing with advantage: group' --set advantage=group --set cot.lambda_final=1 \
+    --set cot.depth_lambda=0.5
+refused 'cot.depth_lambda does nothing with sources that reward whole replies' \
+    --set reward.sources=verifier --set cot.depth_lambda=0.5
 refused 'cot.self_weight does nothing with cot.history: reencode' --set cot.history=reencode --set cot.self_weight=0.2
 refused 'cot.reason_tokens needs cot.history: joint' --set cot.history=reencode --set cot.reason_tokens=4
 refused 'attention.all_heads needs cot.history: joint' --set cot.history=reencode --set attention.all_heads=true

@@ -26,9 +26,9 @@ static void each_candidate_is_a_dialogue_of_its_own(void **state)
     struct reward_settings c = settings_of();
     /* Candidate 1 ends after turn 2; dialogue 4 is another one. */
     struct return_item items[] = {
-        {{3, 3, 0, 0}, 5, false, 0, false},  {{3, 1, 0, 0}, 1, false, 0, false},
-        {{3, 1, 1, 0}, 10, false, 0, false}, {{3, 2, 0, 0}, 3, false, 0, false},
-        {{3, 2, 1, 0}, 4, false, 0, false},  {{4, 1, 0, 0}, 7, false, 0, false},
+        {{3, 3, 0, 0}, 5, false, 0, false, 0},  {{3, 1, 0, 0}, 1, false, 0, false, 0},
+        {{3, 1, 1, 0}, 10, false, 0, false, 0}, {{3, 2, 0, 0}, 3, false, 0, false, 0},
+        {{3, 2, 1, 0}, 4, false, 0, false, 0},  {{4, 1, 0, 0}, 7, false, 0, false, 0},
     };
     assert_done(returns_compute(&c, items, 6));
     assert_close(items[0].result, 10);           /* 2 * 5 */
@@ -45,10 +45,10 @@ static void with_best_all_candidates_share_what_followed_the_chosen_one(void **s
     struct reward_settings c = settings_of();
     c.continue_best = true;
     struct return_item items[] = {
-        {{3, 1, 0, 0}, 1, false, 0, false},
-        {{3, 1, 1, 0}, 2, true, 0, false},
-        {{3, 2, 0, 0}, 6, true, 0, false},
-        {{3, 2, 1, 0}, 5, false, 0, false},
+        {{3, 1, 0, 0}, 1, false, 0, false, 0},
+        {{3, 1, 1, 0}, 2, true, 0, false, 0},
+        {{3, 2, 0, 0}, 6, true, 0, false, 0},
+        {{3, 2, 1, 0}, 5, false, 0, false, 0},
     };
     assert_done(returns_compute(&c, items, 4));
     assert_close(items[2].result, 12);
@@ -62,9 +62,9 @@ static void with_best_a_turn_without_one_chosen_candidate_is_refused(void **stat
     (void)state;
     struct reward_settings c = settings_of();
     c.continue_best = true;
-    struct return_item items[] = {{{3, 1, 0, 0}, 1, true, 0, false},
-                                  {{3, 2, 0, 0}, 6, false, 0, false},
-                                  {{3, 2, 1, 0}, 5, false, 0, false}};
+    struct return_item items[] = {{{3, 1, 0, 0}, 1, true, 0, false, 0},
+                                  {{3, 2, 0, 0}, 6, false, 0, false, 0},
+                                  {{3, 2, 1, 0}, 5, false, 0, false, 0}};
     assert_fails_with(returns_compute(&c, items, 3), "dialogue 3, turn 2", "0 candidates");
     items[1].chosen = items[2].chosen = true;
     assert_fails_with(returns_compute(&c, items, 3), "dialogue 3, turn 2", "2 candidates");
@@ -74,8 +74,8 @@ static void a_turn_that_is_missing_is_refused(void **state)
 {
     (void)state;
     struct reward_settings c = settings_of();
-    struct return_item items[] = {{{3, 1, 0, 0}, 1, true, 0, false},
-                                  {{3, 3, 0, 0}, 6, false, 0, false}};
+    struct return_item items[] = {{{3, 1, 0, 0}, 1, true, 0, false, 0},
+                                  {{3, 3, 0, 0}, 6, false, 0, false, 0}};
     assert_fails_with(returns_compute(&c, items, 2), "dialogue 3", "turn 1 is followed by turn 3");
 }
 
@@ -84,8 +84,8 @@ static void in_single_turn_the_return_is_the_reward(void **state)
     (void)state;
     struct reward_settings c = settings_of();
     c.single_turn = true;
-    struct return_item items[] = {{{3, 1, 0, 0}, 1.5, false, 0, false},
-                                  {{3, 2, 0, 0}, 6, false, 0, false}};
+    struct return_item items[] = {{{3, 1, 0, 0}, 1.5, false, 0, false, 0},
+                                  {{3, 2, 0, 0}, 6, false, 0, false, 0}};
     assert_done(returns_compute(&c, items, 2));
     assert_close(items[0].result, 1.5);
     assert_close(items[1].result, 6);

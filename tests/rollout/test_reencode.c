@@ -154,7 +154,7 @@ static void a_block_is_scored_as_a_turn_of_its_own(void **state)
     assert_int_equal(count, 5);
     for (int64_t i = 0; i < length; i++)
         marks[i] = (uint8_t)(BLOCK_VISIBLE | ((QUESTION + i) % 3 ? 0 : BLOCK_SALIENT));
-    const struct reply_blocks blocks = {begin, marks, count, answered};
+    const struct reply_blocks blocks = {begin, marks, count, answered, false};
     struct question question, extended;
     question_make(&question, all, QUESTION);
     const struct reply_row row = {0, {7, 1, 2}, 0};

@@ -5,11 +5,14 @@
 A case: captured rows of a reply's tokens over the question (`history`, of a causal model over the question and the
 reply so far) and, of an encoder-decoder, over the start token and the reply so far (`self`); V and I of the question
 and of the reply's tokens; where the answer's marker stands (-1: nowhere).  By hand: where blocks begin, each block's
-entropy, floored entropy and salient mass by token, its terms, and the returns of given rewards.
+entropy, floored entropy and salient mass by token, its terms, and the returns of given rewards.  Cases with sub-blocks
+(cot.depth_lambda) have `pieces`, what each token of the reply stands for, the tokens' depths and whether a tag has
+no partner.
 """
 import json
 import math
 import random
+import re
 
 ALPHA_TERMS = ("coverage", "focus", "rep_hist", "rep_self")
 
@@ -20,9 +23,32 @@ def normalized(weights, seen):
     return [(w / total if total > 0 else 1 / count) if s else 0.0 for w, s in zip(weights, seen)]
 
 
-def begins(count, size, marker):
+def begins(count, size, marker, depths=None):
     edge = count if marker < 0 else marker
-    return list(range(0, edge, size)) + ([marker] if marker >= 0 else [])
+    changes = [t for t in range(edge) if t == 0 or (depths and depths[t] != depths[t - 1])]
+    runs = zip(changes, changes[1:] + [edge])
+    return [t for begin, end in runs for t in range(begin, end, size)] + ([marker] if marker >= 0 else [])
+
+
+def depths_of(pieces, marker):
+    """A sub-block is an interval of the reasoning's characters, tags included; one without end goes beyond them."""
+    pieces = pieces if marker < 0 else pieces[:marker]
+    text, opened, intervals, alone = "".join(pieces), [], [], False
+    for tag in re.finditer("</?sub>", text):
+        if tag.group() == "<sub>":
+            opened.append(tag.start())
+        elif opened:
+            intervals.append((opened.pop(), tag.end()))
+        else:
+            alone = True
+    unbalanced = alone or bool(opened)
+    intervals += [(start, len(text) + 1) for start in opened]
+    depths, at = [], 0
+    for piece in pieces:
+        place = at + len(piece) - 1 if piece else at
+        depths.append(sum(start <= place < end for start, end in intervals))
+        at += len(piece)
+    return depths, unbalanced
 
 
 def row_of(case, token, begin, weight):
@@ -60,7 +86,7 @@ def terms(case, begin, end, entropies, masses):
 
 
 def read(case, form, weight, delta):
-    begin = begins(len(case["reply"]), case["block"], case["marker"])
+    begin = begins(len(case["reply"]), case["block"], case["marker"], case.get("depths"))
     ends = begin[1:] + [len(case["reply"])]
     numbers, blocks = [], []
     for at, end in zip(begin, ends):
@@ -77,16 +103,17 @@ def read(case, form, weight, delta):
     return {"form": form, "self_weight": weight, "delta": delta, "begin": begin, "numbers": numbers, "terms": blocks}
 
 
-def returns(rewards, answered, final, discount, mean):
+def returns(rewards, answered, final, discount, mean, weights=None):
     value, out = 0.0, []
     for u in reversed(range(len(rewards))):
         reward = rewards[u] / (len(rewards) if mean else 1)
-        value = (final if answered and u == len(rewards) - 1 else 1.0) * reward + discount * value
+        own = weights[u] if weights else 1.0
+        value = (final if answered and u == len(rewards) - 1 else own) * reward + discount * value
         out.insert(0, value)
     return out
 
 
-def case_make(rng, causal):
+def case_make(rng, causal, deep=False):
     n, count, block = rng.randint(3, 7), rng.randint(1, 11), rng.randint(2, 5)
     case = {"block": block, "marker": rng.choice([-1, rng.randrange(count)]), "tokens": [rng.randrange(6) for _ in range(n)],
             "reply": [rng.randrange(6) for _ in range(count)]}
@@ -94,6 +121,10 @@ def case_make(rng, causal):
     case["salient"] = [v * int(rng.random() < 0.5) for v in case["visible"]]
     case["reply_visible"] = [int(rng.random() < 0.85) for _ in range(count)]
     case["reply_salient"] = [v * int(rng.random() < 0.5) for v in case["reply_visible"]]
+    if deep:
+        parts = ["<sub>", "</sub>", "<s", "ub>", "</sub", ">", "> ", " <sub>", "a", "b", "", "</sub><sub>"]
+        case["pieces"] = [parts[min(rng.randrange(24), rng.randrange(12))] for _ in range(count)]
+        case["depths"], case["unbalanced"] = depths_of(case["pieces"], case["marker"])
     weight = lambda: round(rng.random() ** 3, 4)
     case["history"] = [[weight() for _ in range(n + (count if causal else 0))] for _ in range(count)]
     case["self"] = None if causal else [[weight() for _ in range(count)] for _ in range(count)]
@@ -103,9 +134,17 @@ def case_make(rng, causal):
     case["returns"] = [{"lambda_final": final, "discount": discount, "mean": mean,
                         "value": returns(rewards, case["marker"] >= 0, final, discount, mean)}
                        for final, discount, mean in ((2, 1, False), (3, 0.5, True))]
+    if deep:
+        for one, by_depth in zip(case["returns"], ([1, 0.5], [0.25, 3, -1, 2])):
+            weights = [by_depth[min(case["depths"][b], len(by_depth) - 1)] if b != case["marker"] else None
+                       for b in case["read"][0]["begin"]]
+            one["depth_lambda"] = by_depth
+            one["value"] = returns(rewards, case["marker"] >= 0, one["lambda_final"], one["discount"], one["mean"], weights)
     return case
 
 
 if __name__ == "__main__":
     rng = random.Random(5)
-    print(json.dumps({"cases": [case_make(rng, i % 2 == 1) for i in range(10)]}))
+    plain = [case_make(rng, i % 2 == 1) for i in range(10)]
+    rng = random.Random(6)
+    print(json.dumps({"cases": plain + [case_make(rng, i % 2 == 1, True) for i in range(24)]}))

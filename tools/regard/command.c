@@ -14,7 +14,8 @@ static const struct option options[] = {
     {"--model", "DIR", "a model folder or a checkpoint"},
     {"--data", "FILE",
      "JSON Lines, - (standard input), or a set that is made: synthetic, reverse, story or "
-     "slot:SEED:COUNT[:FIRST], reasoning:SEED:COUNT:LEVEL[:FIRST], preferences:SEED:COUNT[:FIRST], "
+     "slot:SEED:COUNT[:FIRST], reasoning or nested:SEED:COUNT:LEVEL[:FIRST], "
+     "preferences:SEED:COUNT[:FIRST], "
      "evidence:SEED:COUNT:CUE[:FIRST]"},
     {"--out", "PATH", "what is written; -: a file goes to standard output"},
     {"--run", "DIR", "the run's folder: settings, metrics, checkpoints"},

@@ -87,6 +87,9 @@ against "an interruption of single turns" 'rollout.interrupt needs task: dialogu
     rollout.interrupt=0.5 task=single_turn
 against "an interruption of reasoning" 'rollout.interrupt needs task: dialogue' \
     rollout.interrupt=0.5 task=reasoning rollout.turns=1
+against "sub-blocks of a dialogue" 'keys of cot do nothing without task: reasoning' cot.depth_lambda=[1,2]
+against "sub-blocks of a group" 'cot.depth_lambda does nothing with advantage: group' \
+    task=reasoning rollout.turns=1 advantage=group cot.lambda_final=1 cot.depth_lambda=[1,2]
 against "greedy exploration" 'train needs rollout.temperature above 0' rollout.temperature=0
 against "no user model" 'rollout.user: model needs model.user_path' rollout.user=model
 against "no data" 'train needs data: give data.train' data.train=
