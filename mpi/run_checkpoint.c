@@ -220,5 +220,5 @@ status run_checkpoint_load(struct run_folder *folder, struct learner *learner, f
     const int64_t every = learner->settings.reference_every;
     if (every && folder->start >= every)
         TRY(model_refresh_update(learner->reference, folder->start - folder->start % every));
-    return learner->critic ? critic_refresh_update(learner->critic, folder->start) : NULL;
+    return learner->critic ? value_model_refresh_update(learner->critic, folder->start) : NULL;
 }

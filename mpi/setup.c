@@ -111,6 +111,7 @@ static status adapter_settings_of(const struct config *config, bool plan,
         return NULL;
     }
     TRY(model_folder_verify(path, plan));
+    TRY(model_folder_speaks(path));
     TRY(adapter_folder_look(path, &is_there, &found));
     if (!is_there) FAIL(STATUS_INPUT, "adapter.path: %s holds no adapters", path);
     *out = found.settings;

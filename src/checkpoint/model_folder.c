@@ -116,10 +116,33 @@ status model_folder_verify(const char *folder, bool plan)
     return model_is_checkpoint(folder) && !plan ? checkpoint_verify(folder, NULL) : NULL;
 }
 
+status model_folder_is_value(const char *folder, bool *out)
+{
+    struct model_shape *shape;
+    *out = false;
+    if (!model_is_checkpoint(folder)) return NULL;
+    TRY(checkpoint_read_shape(folder, &shape));
+    *out = shape->valued;
+    free(shape);
+    return NULL;
+}
+
+status model_folder_speaks(const char *folder)
+{
+    bool valued;
+    TRY(model_folder_is_value(folder, &valued));
+    if (valued)
+        FAIL(STATUS_INPUT,
+             "%s is a reward model's folder (regard reward); a language model's is wanted here",
+             folder);
+    return NULL;
+}
+
 static status adapter_look(const char *folder, struct queue *queue, bool *found,
                            struct checkpoint_adapter *adapter)
 {
     TRY(model_folder_verify(folder, queue_is_plan(queue)));
+    TRY(model_folder_speaks(folder));
     return adapter_folder_look(folder, found, adapter);
 }
 

@@ -17,6 +17,11 @@ status model_open_merged(const char *folder, struct queue *queue, bool with_grad
  * model_open. */
 status model_open_with(const char *folder, const char *adapters, struct queue *queue,
                        bool with_gradients, struct model **model);
+/* *out: whether it is a reward model's folder (value_folder.h). */
+status model_folder_is_value(const char *folder, bool *out);
+/* Refuses a reward model's folder, which has no language; on any other, and where
+ * there is none, says nothing. */
+status model_folder_speaks(const char *folder);
 /* A folder with a manifest against it; on a queue that plans nothing is. */
 status model_folder_verify(const char *folder, bool plan);
 /* True for an imported model or a checkpoint (manifest.json lies there). */

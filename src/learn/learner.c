@@ -23,45 +23,71 @@ int64_t learner_tokens_pairs(const struct learner *l, const struct packed_batch 
     return packed->pair_tokens - (l->causal ? packed->batch.replies : 0);
 }
 
-status learner_create(const struct learn_settings *settings,
-                      const struct learner_exchange *exchange, struct model *policy,
-                      struct model *reference, bool with_critic, struct learner **out)
+/* Gives it out, or frees it for an error. */
+static status learner_end(struct learner *l, status s, struct learner **out)
 {
-    struct learner *l = memory_allocate(sizeof *l);
-    *l = (struct learner){.settings = *settings,
-                          .table = statistics_of(model_shape(policy), settings->all_heads),
-                          .exchange = *exchange,
-                          .causal = model_shape_is_causal(model_shape(policy)),
-                          .queue = model_queue(policy),
-                          .policy = policy,
-                          .reference = reference,
-                          .policy_parameters = model_trained(policy),
-                          .tokens = {.queue = model_queue(policy)}};
-    const int64_t size = l->policy_parameters->size;
-    const int64_t leaves = learner_microbatches(l);
-    const struct optimizer_share share = {exchange->rank, exchange->count,
-                                          optimizer_parts(settings->microbatches)};
-    status s = model_run_create(policy, &l->policy_run);
-    if (!s && reference) s = model_run_create(reference, &l->reference_run);
-    if (!s) s = optimizer_create(l->queue, size, &share, settings->clip_norm, &l->policy_optimizer);
-    if (!s) s = gradient_tree_create(l->queue, size, leaves, &l->policy_tree);
-    if (!s && with_critic) {
-        s = model_base(policy) ? critic_create_adapted(policy, &l->critic)
-                               : critic_create(l->queue, model_shape(policy), &l->critic);
-        if (!s) s = critic_start_from(l->critic, policy);
-        if (!s) l->critic_parameters = critic_parameters(l->critic);
-        const int64_t critic_size = s ? 0 : l->critic_parameters->size;
-        if (!s)
-            s = optimizer_create(l->queue, critic_size, &share, settings->clip_norm,
-                                 &l->critic_optimizer);
-        if (!s) s = gradient_tree_create(l->queue, critic_size, leaves, &l->critic_tree);
-    }
     if (s) {
         learner_free(l);
         return s;
     }
     *out = l;
     return NULL;
+}
+
+/* What a learner of any kind has: the optimizer and gradients of `policy`. */
+static status learner_begin(const struct learn_settings *settings,
+                            const struct learner_exchange *exchange, struct model *policy,
+                            struct learner **out)
+{
+    struct learner *l = *out = memory_allocate(sizeof *l);
+    *l = (struct learner){
+        .settings = *settings,
+        .table = statistics_of(model_shape(policy), settings->all_heads),
+        .exchange = *exchange,
+        .causal = model_shape_is_causal(model_shape(policy)),
+        .queue = model_queue(policy),
+        .policy = policy,
+        .policy_parameters = model_trained(policy),
+        .share = {exchange->rank, exchange->count, optimizer_parts(settings->microbatches)},
+        .tokens = {.queue = model_queue(policy)}};
+    const int64_t size = l->policy_parameters->size;
+    TRY(optimizer_create(l->queue, size, &l->share, settings->clip_norm, &l->policy_optimizer));
+    return gradient_tree_create(l->queue, size, learner_microbatches(l), &l->policy_tree);
+}
+
+static status critic_open(struct learner *l)
+{
+    struct model *policy = l->policy;
+    TRY(model_base(policy) ? value_model_create_adapted(policy, &l->critic)
+                           : value_model_create(l->queue, model_shape(policy), true, &l->critic));
+    TRY(value_model_start_from(l->critic, policy));
+    l->critic_parameters = value_model_parameters(l->critic);
+    const int64_t size = l->critic_parameters->size;
+    TRY(optimizer_create(l->queue, size, &l->share, l->settings.clip_norm, &l->critic_optimizer));
+    return gradient_tree_create(l->queue, size, learner_microbatches(l), &l->critic_tree);
+}
+
+status learner_create(const struct learn_settings *settings,
+                      const struct learner_exchange *exchange, struct model *policy,
+                      struct model *reference, bool with_critic, struct learner **out)
+{
+    struct learner *l;
+    status s = learner_begin(settings, exchange, policy, &l);
+    l->reference = reference;
+    if (!s) s = model_run_create(policy, &l->policy_run);
+    if (!s && reference) s = model_run_create(reference, &l->reference_run);
+    if (!s && with_critic) s = critic_open(l);
+    return learner_end(l, s, out);
+}
+
+status learner_create_reward_model(const struct learn_settings *settings,
+                                   const struct learner_exchange *exchange,
+                                   struct value_model *reward_model, struct learner **out)
+{
+    struct learner *l;
+    status s = learner_begin(settings, exchange, value_model_trunk(reward_model), &l);
+    l->reward_model = reward_model;
+    return learner_end(l, s, out);
 }
 
 void learner_free(struct learner *l)
@@ -74,7 +100,7 @@ void learner_free(struct learner *l)
     if (l->critic_optimizer) optimizer_free(l->critic_optimizer);
     if (l->policy_tree) gradient_tree_free(l->policy_tree);
     if (l->critic_tree) gradient_tree_free(l->critic_tree);
-    if (l->critic) critic_destroy(l->critic);
+    if (l->critic) value_model_destroy(l->critic);
     free(l);
 }
 
@@ -91,6 +117,11 @@ status learner_reserve(struct learner *l, const struct learn_limits *limits)
         read.longest_history += limits->longest_reply;
         read.cuts += limits->spans;
     }
+    if (l->reward_model) {
+        struct model_limits all = pack_limits(&l->settings, limits);
+        all.keep = learner_keep(l);
+        return value_model_reserve(l->reward_model, &all);
+    }
     struct model_limits pass = pack_limits(&l->settings, l->settings.reencode ? &read : limits);
     TRY(token_arrays_reserve(&l->tokens, pass.reply_tokens));
     if (l->reference_run) TRY(model_run_reserve(l->reference_run, &pass));
@@ -99,7 +130,7 @@ status learner_reserve(struct learner *l, const struct learn_limits *limits)
     if (!l->critic) return NULL;
     pass = pack_limits(&l->settings, &read);
     pass.keep = learner_keep(l);
-    return critic_reserve(l->critic, &pass);
+    return value_model_reserve(l->critic, &pass);
 }
 
 status learner_logp(struct learner *l, struct model_run *run, const struct learn_turn *turns,
@@ -149,7 +180,7 @@ status learner_values(struct learner *l, const struct learn_turn *turns, int64_t
         struct packed_batch packed;
         packed_batch_make(&packed, turns + at, n);
         float *host = memory_allocate((size_t)packed.batch.histories * sizeof *host + 4);
-        status s = critic_forward(l->critic, &packed.batch, MODEL_KEEP_NOTHING, host);
+        status s = value_model_forward(l->critic, &packed.batch, MODEL_KEEP_NOTHING, host);
         for (int64_t i = 0; !s && i < n; i++)
             values[at + i] = (double)host[packed.history_of_turn[i]];
         free(host);

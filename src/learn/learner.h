@@ -12,8 +12,8 @@
 #include "src/learn/reduce.h"
 #include "src/learn/settings.h"
 #include "src/learn/token_arrays.h"
-#include "src/model/critic.h"
 #include "src/model/run.h"
+#include "src/model/value_model.h"
 #include "src/reward/running.h"
 
 struct learner {
@@ -22,9 +22,12 @@ struct learner {
     struct learner_exchange exchange;
     struct queue *queue;
     struct model *policy, *reference; /* reference NULL: not needed; not owned */
-    struct critic *critic;            /* NULL: not needed; owned */
+    struct value_model *critic;       /* NULL: not needed; owned */
+    struct value_model *reward_model; /* not NULL: what is learned in a policy's place, whose trunk
+                                       * `policy` is; not owned */
     struct model_run *policy_run, *reference_run;
     struct parameters *policy_parameters, *critic_parameters; /* of the models, what is trained */
+    struct optimizer_share share;                             /* of every vector */
     struct optimizer *policy_optimizer, *critic_optimizer;
     struct gradient_tree *policy_tree, *critic_tree;
     struct model_watermark watermark; /* of the backward passes to come; step.c sets it */
@@ -42,6 +45,10 @@ int64_t learner_tokens_pairs(const struct learner *learner, const struct packed_
 status learner_create(const struct learn_settings *settings,
                       const struct learner_exchange *exchange, struct model *policy,
                       struct model *reference, bool with_critic, struct learner **out);
+/* A reward model alone: no policy's run, no critic. */
+status learner_create_reward_model(const struct learn_settings *settings,
+                                   const struct learner_exchange *exchange,
+                                   struct value_model *reward_model, struct learner **out);
 void learner_free(struct learner *learner);
 int64_t learner_microbatches(const struct learner *learner); /* of this learner */
 /* All memory of the passes at once: no update within the limits allocates any on the device. */

@@ -345,7 +345,7 @@ static status epochs_run(struct learner *l, const struct learn_batch *batch,
     TRY(model_refresh_update(l->policy, step + 1));
     if (s->reference_every && (step + 1) % s->reference_every == 0)
         TRY(learner_move_reference(l, step + 1));
-    return l->critic ? critic_refresh_update(l->critic, step + 1) : NULL;
+    return l->critic ? value_model_refresh_update(l->critic, step + 1) : NULL;
 }
 
 /* Everybody's items; the caller frees *all. */

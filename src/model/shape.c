@@ -62,6 +62,12 @@ bool model_shape_is_causal(const struct model_shape *shape)
     return shape->family->causal;
 }
 
+void model_shape_value(struct model_shape *shape)
+{
+    shape->family->shape_without_replies(shape);
+    shape->valued = true;
+}
+
 int64_t model_shape_sequence_max(const struct model_shape *shape)
 {
     return shape->family->sequence_max ? shape->family->sequence_max(shape) : INT64_MAX;
@@ -147,7 +153,7 @@ char *model_shape_to_json(const struct model_shape *shape)
     FILE *out = memory_stream(&text, &size);
     fprintf(out, "{\"family\":\"%s\"", shape->family->name);
     rows_print(out, shape, ",\"%s\":%s");
-    fputc('}', out);
+    fputs(shape->valued ? ",\"value_head\":true}" : "}", out);
     memory_stream_close(out);
     return text;
 }
@@ -159,6 +165,7 @@ char *model_shape_describe(const struct model_shape *shape)
     FILE *out = memory_stream(&text, &size);
     fprintf(out, "family %s", shape->family->name);
     rows_print(out, shape, ", %s %s");
+    if (shape->valued) fputs(", a value head", out);
     memory_stream_close(out);
     return text;
 }
@@ -198,6 +205,7 @@ status model_shape_from_json(const json_t *json, const char *where, struct model
     status s = NULL;
     for (const struct shape_row *row = family->shape_rows; !s && row->name; row++)
         s = row_from_json(json, where, row, shape);
+    if (json_is_true(json_object_get(json, "value_head"))) model_shape_value(shape);
     if (s) {
         free(shape);
         return s;

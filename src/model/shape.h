@@ -27,6 +27,7 @@ struct model_shape {
     int64_t more_ends; /* other ids that end a reply, at most SHAPE_MORE_ENDS */
     int32_t more_end[SHAPE_MORE_ENDS];
     bool headless; /* no output matrix: a critic's */
+    bool valued;   /* a value head behind it: a critic, a reward model */
 };
 
 /* Whether a reply ends with this token. */
@@ -50,6 +51,8 @@ struct shape_row {
 
 /* Whether history and reply are one sequence: family.h. */
 bool model_shape_is_causal(const struct model_shape *shape);
+/* Makes it the shape of a value model (value_model.h): without what replies alone need. */
+void model_shape_value(struct model_shape *shape);
 /* The most tokens that a history and its reply may have together; INT64_MAX: any number. */
 int64_t model_shape_sequence_max(const struct model_shape *shape);
 /* A number by its row's name; 0 where the family has none of that name. */
@@ -68,7 +71,8 @@ struct model_setting {
 status model_shape_from_settings(const char *model_type, const struct model_setting *settings,
                                  int64_t count, struct model_shape **out);
 
-/* A checkpoint's shape.json: "family" (absent: the first) and every row.  The text is freed with
+/* A checkpoint's shape.json: "family" (absent: the first), every row, and "value_head": true of a
+ * value model.  The text is freed with
  * free(); so is the shape. */
 char *model_shape_to_json(const struct model_shape *shape);
 status model_shape_from_json(const json_t *json, const char *where, struct model_shape **out);

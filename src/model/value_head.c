@@ -29,11 +29,12 @@ status value_head_create(struct queue *queue, const struct model_shape *shape, b
 }
 
 status value_head_create_adapted(struct model *base, const struct model_shape *shape,
-                                 const struct adapter_settings *adapter, struct value_head *head,
-                                 struct model **model)
+                                 const struct adapter_settings *adapter, bool with_gradients,
+                                 struct value_head *head, struct model **model)
 {
     *head = (struct value_head){.queue = base->queue};
-    return model_create_adapted_extended(base, shape, adapter, true, lay_out, head, model);
+    return model_create_adapted_extended(base, shape, adapter, with_gradients, lay_out, head,
+                                         model);
 }
 
 bool value_head_owns(const struct parameter *parameter)

@@ -21,10 +21,10 @@ struct value_head {
  * zero at the start.  The head stays where it is as long as the model. */
 status value_head_create(struct queue *queue, const struct model_shape *shape, bool with_gradients,
                          struct value_head *head, struct model **model);
-/* The same behind adapters on a base, to be trained. */
+/* The same behind adapters on a base. */
 status value_head_create_adapted(struct model *base, const struct model_shape *shape,
-                                 const struct adapter_settings *adapter, struct value_head *head,
-                                 struct model **model);
+                                 const struct adapter_settings *adapter, bool with_gradients,
+                                 struct value_head *head, struct model **model);
 /* Whether a parameter is the head's. */
 bool value_head_owns(const struct parameter *parameter);
 void value_head_release(struct value_head *head);

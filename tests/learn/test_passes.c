@@ -163,7 +163,8 @@ static void layers_run_again_learn_the_same_bits(void **state)
     for (int k = 0; k < 2; k++) {
         const struct parameters *all[2];
         for (int i = 0; i < 2; i++)
-            all[i] = k ? critic_parameters(p[i].learner->critic) : model_parameters(p[i].policy);
+            all[i] =
+                k ? value_model_parameters(p[i].learner->critic) : model_parameters(p[i].policy);
         float *kept = host_of(p[0].q, all[0]->values, all[0]->size);
         float *again = host_of(p[1].q, all[1]->values, all[1]->size);
         check_bits(again, kept, all[0]->size, k ? "critic" : "policy", 0);

@@ -585,7 +585,7 @@ static void *worker_run(void *context)
     }
     w->policy = malloc((size_t)model_parameters(policy)->size * sizeof(float));
     struct parameters *other =
-        with_critic ? critic_parameters(learner->critic) : model_parameters(reference);
+        with_critic ? value_model_parameters(learner->critic) : model_parameters(reference);
     w->critic = malloc((size_t)other->size * sizeof(float));
     s = parameters_download(model_parameters(policy), w->policy);
     if (!s) s = parameters_download(other, w->critic);
@@ -606,7 +606,7 @@ static void learners_end_with_the_same_bits(const char *const *options, int most
     batch_make(&f, 0, batch);
     const int64_t size = model_parameters(f.policy)->size;
     const int64_t critic_size = strcmp(*options, "advantage=group") != 0
-                                    ? critic_parameters(f.learner->critic)->size
+                                    ? value_model_parameters(f.learner->critic)->size
                                     : size;
     float *start = malloc((size_t)size * sizeof *start);
     CHECK(parameters_download(model_parameters(f.policy), start));

@@ -187,7 +187,7 @@ static void each_span_has_its_return_its_value_and_its_target(void **state)
     f.q->op->upload(f.q, f.learner->critic_parameters->values + head->offset, host,
                     (size_t)head->count * sizeof *host);
     CHECK(f.q->op->synchronize(f.q));
-    CHECK(critic_refresh(f.learner->critic));
+    CHECK(value_model_refresh(f.learner->critic));
     struct experience *e = dialogue_make(&f);
     double want = 0, deviation = 0, mean = 0;
     for (int k = 0; k < REPLIES; k++) {

@@ -1,8 +1,8 @@
 /* Adapters: gradients against finite differences, the bits of decoding and of recomputed layers,
  * the base untouched, merging, and what is refused. */
 #include "src/model/adapted.h"
-#include "src/model/critic.h"
 #include "src/model/merge.h"
+#include "src/model/value_model.h"
 #include "tests/model/model_test.h"
 
 enum { M = 22 }; /* reply tokens of the tiny batch */
@@ -345,7 +345,7 @@ static void parts_that_are_not_there_are_refused_by_name(void **state)
 static const float dvalues[4] = {1.0f, -0.5f, 0.75f, 2.0f};
 
 struct critic_problem {
-    struct critic *critic;
+    struct value_model *critic;
     struct tiny_batch tiny;
 };
 
@@ -353,8 +353,8 @@ static double value_loss_now(void *context)
 {
     struct critic_problem *p = context;
     float values[4];
-    CHECK(critic_refresh(p->critic));
-    CHECK(critic_forward(p->critic, &p->tiny.batch, MODEL_KEEP_NOTHING, values));
+    CHECK(value_model_refresh(p->critic));
+    CHECK(value_model_forward(p->critic, &p->tiny.batch, MODEL_KEEP_NOTHING, values));
     double loss = 0;
     for (int i = 0; i < 4; i++) loss += (double)dvalues[i] * values[i];
     return loss;
@@ -368,11 +368,11 @@ static void a_critic_on_the_base_starts_at_zero_and_learns_by_its_gradient(void 
     struct critic_problem p;
     float values[4];
     tiny_batch_fill(&p.tiny);
-    CHECK(critic_create_adapted(policy, &p.critic));
-    CHECK(critic_start_from(p.critic, policy));
-    CHECK(critic_forward(p.critic, &p.tiny.batch, MODEL_KEEP_NOTHING, values));
+    CHECK(value_model_create_adapted(policy, &p.critic));
+    CHECK(value_model_start_from(p.critic, policy));
+    CHECK(value_model_forward(p.critic, &p.tiny.batch, MODEL_KEEP_NOTHING, values));
     for (int i = 0; i < 4; i++) assert_true(values[i] == 0.0f);
-    struct parameters *parameters = critic_parameters(p.critic);
+    struct parameters *parameters = value_model_parameters(p.critic);
     /* Two layers of three adapters, each an A and a B, and the head. */
     assert_int_equal(parameters->count, 2 * 3 * 2 + 2);
     const struct parameter *mine =
@@ -386,15 +386,15 @@ static void a_critic_on_the_base_starts_at_zero_and_learns_by_its_gradient(void 
     free(from);
 
     parameters_stir(parameters, 11);
-    CHECK(critic_refresh(p.critic));
-    CHECK(critic_forward(p.critic, &p.tiny.batch, MODEL_KEEP_ALL, values));
+    CHECK(value_model_refresh(p.critic));
+    CHECK(value_model_forward(p.critic, &p.tiny.batch, MODEL_KEEP_ALL, values));
     float *gradients = device_new(q, (size_t)parameters->size * sizeof(float));
-    CHECK(critic_backward(p.critic, dvalues, gradients, NULL));
+    CHECK(value_model_backward(p.critic, dvalues, gradients, NULL));
     float *host = host_of(q, gradients, parameters->size);
     check_gradient(parameters, host, value_loss_now, &p);
     free(host);
     q->op->release(q, gradients);
-    critic_destroy(p.critic);
+    value_model_destroy(p.critic);
     model_destroy(policy);
     q->op->destroy(q);
 }

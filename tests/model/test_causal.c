@@ -1,8 +1,8 @@
 /* Passes of decoder-only models over a forest: the bits of pairs run one by one, gradients by
  * finite differences, layers computed again, what a backward pass says is final. */
 #include "src/model/causal/shape.h"
-#include "src/model/critic.h"
 #include "src/model/forest.h"
+#include "src/model/value_model.h"
 #include "tests/model/model_test.h"
 
 enum { VOCABULARY = 19, HISTORIES = 5, REPLIES = 7, CAPTURED = 2 };
@@ -267,7 +267,7 @@ static void gradients_match_finite_differences(void **state)
 }
 
 struct critic_problem {
-    struct critic *critic;
+    struct value_model *critic;
     struct dialogue_batch dialogue;
 };
 static const float dvalues[HISTORIES] = {1.0f, -0.5f, 0.75f, 2.0f, -1.25f};
@@ -277,8 +277,8 @@ static double value_loss_now(void *context)
     struct critic_problem *p = context;
     float values[HISTORIES];
     double loss = 0;
-    CHECK(critic_refresh(p->critic));
-    CHECK(critic_forward(p->critic, &p->dialogue.batch, MODEL_KEEP_NOTHING, values));
+    CHECK(value_model_refresh(p->critic));
+    CHECK(value_model_forward(p->critic, &p->dialogue.batch, MODEL_KEEP_NOTHING, values));
     for (int i = 0; i < HISTORIES; i++) loss += (double)dvalues[i] * values[i];
     return loss;
 }
@@ -291,14 +291,14 @@ static void the_critic_reads_the_last_token_of_each_history(void **state)
     struct critic_problem p;
     float values[HISTORIES], alone;
     dialogue_batch_fill(&p.dialogue);
-    CHECK(critic_create(q, model_shape(policy), &p.critic));
-    CHECK(critic_start_from(p.critic, policy));
-    CHECK(critic_forward(p.critic, &p.dialogue.batch, MODEL_KEEP_NOTHING, values));
+    CHECK(value_model_create(q, model_shape(policy), true, &p.critic));
+    CHECK(value_model_start_from(p.critic, policy));
+    CHECK(value_model_forward(p.critic, &p.dialogue.batch, MODEL_KEEP_NOTHING, values));
     for (int h = 0; h < HISTORIES; h++) assert_true(values[h] == 0.0f);
-    struct parameters *parameters = critic_parameters(p.critic);
+    struct parameters *parameters = value_model_parameters(p.critic);
     assert_null(parameters_find(parameters, "lm_head.weight"));
     parameters_stir(parameters, 11);
-    CHECK(critic_refresh(p.critic));
+    CHECK(value_model_refresh(p.critic));
     const struct model_limits limits = {.histories = HISTORIES,
                                         .history_tokens = 48,
                                         .longest_history = 17,
@@ -306,14 +306,14 @@ static void the_critic_reads_the_last_token_of_each_history(void **state)
                                         .keep = MODEL_KEEP_ALL};
     struct counted_queue counted;
     float *gradients = device_new(q, (size_t)parameters->size * sizeof(float));
-    CHECK(critic_reserve(p.critic, &limits));
+    CHECK(value_model_reserve(p.critic, &limits));
     allocations_count(q, &counted);
-    CHECK(critic_forward(p.critic, &p.dialogue.batch, MODEL_KEEP_ALL, values));
-    CHECK(critic_backward(p.critic, dvalues, gradients, NULL));
+    CHECK(value_model_forward(p.critic, &p.dialogue.batch, MODEL_KEEP_ALL, values));
+    CHECK(value_model_backward(p.critic, dvalues, gradients, NULL));
     assert_int_equal(allocations_counted(q, &counted), 0);
     float *host = host_of(q, gradients, parameters->size);
     check_gradient(parameters, host, value_loss_now, &p);
-    CHECK(critic_refresh(p.critic));
+    CHECK(value_model_refresh(p.critic));
     for (int h = 0; h < HISTORIES; h++) {
         const int32_t begin[2] = {0, p.dialogue.history_begin[h + 1] - p.dialogue.history_begin[h]};
         const int32_t cuts[2] = {0, p.dialogue.cut_begin[h + 1] - p.dialogue.cut_begin[h]};
@@ -323,12 +323,12 @@ static void the_critic_reads_the_last_token_of_each_history(void **state)
                                             p.dialogue.history_tokens + p.dialogue.history_begin[h],
                                         .cut_begin = cuts,
                                         .cuts = p.dialogue.cuts + p.dialogue.cut_begin[h]};
-        CHECK(critic_forward(p.critic, &one, MODEL_KEEP_NOTHING, &alone));
+        CHECK(value_model_forward(p.critic, &one, MODEL_KEEP_NOTHING, &alone));
         check_bits(&alone, &values[h], 1, "a history's value alone", h);
     }
     free(host);
     q->op->release(q, gradients);
-    critic_destroy(p.critic);
+    value_model_destroy(p.critic);
     model_destroy(policy);
     q->op->destroy(q);
 }

@@ -1,10 +1,10 @@
 /* The critic: starts from the policy's encoder at value zero, values do not depend on the
  * batch, gradients match finite differences. */
-#include "src/model/critic.h"
+#include "src/model/value_model.h"
 #include "tests/model/model_test.h"
 
 struct problem {
-    struct critic *critic;
+    struct value_model *critic;
     struct tiny_batch tiny;
 };
 
@@ -14,8 +14,8 @@ static double loss_now(void *context)
 {
     struct problem *p = context;
     float values[4];
-    CHECK(critic_refresh(p->critic));
-    CHECK(critic_forward(p->critic, &p->tiny.batch, MODEL_KEEP_NOTHING, values));
+    CHECK(value_model_refresh(p->critic));
+    CHECK(value_model_forward(p->critic, &p->tiny.batch, MODEL_KEEP_NOTHING, values));
     double loss = 0;
     for (int i = 0; i < 4; i++) loss += (double)dvalues[i] * values[i];
     return loss;
@@ -29,22 +29,22 @@ static void the_critic_starts_at_zero_and_learns_by_its_gradient(void **state)
     struct problem p;
     float values[4];
     tiny_batch_fill(&p.tiny);
-    CHECK(critic_create(q, model_shape(policy), &p.critic));
-    CHECK(critic_start_from(p.critic, policy));
-    CHECK(critic_forward(p.critic, &p.tiny.batch, MODEL_KEEP_NOTHING, values));
+    CHECK(value_model_create(q, model_shape(policy), true, &p.critic));
+    CHECK(value_model_start_from(p.critic, policy));
+    CHECK(value_model_forward(p.critic, &p.tiny.batch, MODEL_KEEP_NOTHING, values));
     for (int i = 0; i < 4; i++) assert_true(values[i] == 0.0f);
-    struct parameters *parameters = critic_parameters(p.critic);
+    struct parameters *parameters = value_model_parameters(p.critic);
     assert_non_null(parameters_find(parameters, "value_head.weight"));
     assert_null(parameters_find(parameters, "decoder.final_layer_norm.weight"));
 
     parameters_stir(parameters, 11);
-    CHECK(critic_refresh(p.critic));
-    CHECK(critic_forward(p.critic, &p.tiny.batch, MODEL_KEEP_ALL, values));
+    CHECK(value_model_refresh(p.critic));
+    CHECK(value_model_forward(p.critic, &p.tiny.batch, MODEL_KEEP_ALL, values));
     float *gradients = device_new(q, (size_t)parameters->size * sizeof(float));
-    CHECK(critic_backward(p.critic, dvalues, gradients, NULL));
+    CHECK(value_model_backward(p.critic, dvalues, gradients, NULL));
     float *host = host_of(q, gradients, parameters->size);
     check_gradient(parameters, host, loss_now, &p);
-    CHECK(critic_refresh(p.critic));
+    CHECK(value_model_refresh(p.critic));
 
     for (int h = 0; h < 4; h++) {
         int32_t begin[2] = {0, p.tiny.history_begin[h + 1] - p.tiny.history_begin[h]};
@@ -53,12 +53,12 @@ static void the_critic_starts_at_zero_and_learns_by_its_gradient(void **state)
                                         .history_begin = begin,
                                         .history_tokens =
                                             p.tiny.history_tokens + p.tiny.history_begin[h]};
-        CHECK(critic_forward(p.critic, &one, MODEL_KEEP_NOTHING, &alone));
+        CHECK(value_model_forward(p.critic, &one, MODEL_KEEP_NOTHING, &alone));
         check_bits(&alone, &values[h], 1, "a history's value alone", h);
     }
     free(host);
     q->op->release(q, gradients);
-    critic_destroy(p.critic);
+    value_model_destroy(p.critic);
     model_destroy(policy);
     q->op->destroy(q);
 }
@@ -68,30 +68,30 @@ static void a_reserved_critic_allocates_no_more_and_tells_what_is_final(void **s
     (void)state;
     struct queue *q = queue_new(1);
     struct model *policy = tiny_model(q, true);
-    struct critic *critic;
+    struct value_model *critic;
     struct tiny_batch tiny;
     struct counted_queue counted;
     float values[4];
     tiny_batch_fill(&tiny);
-    CHECK(critic_create(q, model_shape(policy), &critic));
-    CHECK(critic_start_from(critic, policy));
-    struct parameters *parameters = critic_parameters(critic);
+    CHECK(value_model_create(q, model_shape(policy), true, &critic));
+    CHECK(value_model_start_from(critic, policy));
+    struct parameters *parameters = value_model_parameters(critic);
     parameters_stir(parameters, 11);
-    CHECK(critic_refresh(critic));
+    CHECK(value_model_refresh(critic));
     float *gradients = device_new(q, (size_t)parameters->size * sizeof(float));
     struct promises promises = {.q = q, .parameters = parameters, .gradients = gradients};
     const struct model_limits limits = {
         .histories = 4, .history_tokens = 21, .longest_history = 11, .keep = MODEL_KEEP_ALL};
-    CHECK(critic_reserve(critic, &limits));
+    CHECK(value_model_reserve(critic, &limits));
     allocations_count(q, &counted);
-    CHECK(critic_forward(critic, &tiny.batch, MODEL_KEEP_ALL, values));
-    CHECK(critic_backward(critic, dvalues, gradients,
-                          &(struct model_watermark){promise_note, &promises}));
+    CHECK(value_model_forward(critic, &tiny.batch, MODEL_KEEP_ALL, values));
+    CHECK(value_model_backward(critic, dvalues, gradients,
+                               &(struct model_watermark){promise_note, &promises}));
     assert_int_equal(allocations_counted(q, &counted), 0);
     /* One layer, the final norm with the head behind it, the embedding. */
     promises_check(&promises, 3);
     q->op->release(q, gradients);
-    critic_destroy(critic);
+    value_model_destroy(critic);
     model_destroy(policy);
     q->op->destroy(q);
 }
