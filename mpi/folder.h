@@ -25,7 +25,7 @@ struct run_evaluations {
 struct run_folder {
     const struct run_options *options;
     struct world *world;
-    const char *kind;                     /* "train" or "sft" */
+    const char *kind;                     /* "train", "sft" or "reward" */
     char checkpoint[CHECKPOINT_PATH_MAX]; /* resumed from; empty: none */
     int64_t start;                        /* updates done by it */
     struct run_evaluations evaluations;

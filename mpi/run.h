@@ -1,4 +1,5 @@
-/* Training and supervised fine-tuning as runs: a folder, checkpoints, resume, all ranks. */
+/* Training, supervised fine-tuning and reward models as runs: a folder, checkpoints, resume, all
+ * ranks. */
 #ifndef REGARD_MPI_RUN_H
 #define REGARD_MPI_RUN_H
 
@@ -21,5 +22,6 @@ struct run_options {
 /* Collective over all ranks of a world whose roles are set.  STATUS_STOPPED after a signal. */
 status train_run(struct world *world, const struct run_options *options);
 status sft_run(struct world *world, const struct run_options *options);
+status reward_run(struct world *world, const struct run_options *options);
 
 #endif

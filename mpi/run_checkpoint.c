@@ -200,12 +200,8 @@ static status policy_load(struct learner *learner, const char *path, int64_t ste
         TRY(adapter_folder_load(path, learner->policy));
         return model_refresh_update(learner->policy, step);
     }
-    struct parameters *parameters = learner->policy_parameters;
-    float *host = memory_allocate((size_t)parameters->size * sizeof *host);
-    status s = checkpoint_read_model(path, parameters, host);
-    if (!s) s = parameters_upload(parameters, host);
-    free(host);
-    return s ? s : model_refresh_update(learner->policy, step);
+    TRY(checkpoint_load_model(path, learner->policy_parameters));
+    return model_refresh_update(learner->policy, step);
 }
 
 status run_checkpoint_load(struct run_folder *folder, struct learner *learner, float **lagging)

@@ -16,16 +16,34 @@
 /* Why a run ends early.  Where ranks differ, the greatest holds. */
 enum run_stop { STOP_NOT, STOP_PATIENCE, STOP_AUDIT, STOP_SIGNAL };
 
-status run_open(struct run *run)
+status run_open_queue(struct run *run)
 {
     const struct config *config = run->config;
     TRY(queue_open(config, run->world->local_rank, run->world->size, &run->queue));
     if (run->profiled && run->world->rank == 0) TRY(profile_begin(run->queue, &run->profile));
     exchange_open(&run->exchange, run->world, run->queue);
+    return NULL;
+}
+
+status run_open_data(struct run *run)
+{
+    const struct config *config = run->config;
     TRY(dataset_read(config->data.train, DATASET_TRAIN, &run->data));
-    if (config->data.valid[0]) TRY(dataset_read(config->data.valid, DATASET_TRAIN, &run->valid));
-    const struct language_settings words = language_settings_of(config);
-    return language_open(&words, config->model.path, run->data, &run->language);
+    return config->data.valid[0] ? dataset_read(config->data.valid, DATASET_TRAIN, &run->valid)
+                                 : NULL;
+}
+
+status run_open_language(struct run *run, const struct dataset *data)
+{
+    const struct language_settings words = language_settings_of(run->config);
+    return language_open(&words, run->config->model.path, data, &run->language);
+}
+
+status run_open(struct run *run)
+{
+    TRY(run_open_queue(run));
+    TRY(run_open_data(run));
+    return run_open_language(run, run->data);
 }
 
 status run_close(struct run *run)

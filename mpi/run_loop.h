@@ -79,8 +79,12 @@ struct run_kind {
 /* Collective over all ranks.  run is all zeros but for config, world and updates. */
 status run_loop(struct run *run, const struct run_options *options, const struct run_kind *kind);
 
-/* For open and close: the queue, data.train, data.valid, tokenizer. */
+/* For open and close: the queue, data.train, data.valid, tokenizer; and each by itself.  data:
+ * builds the idf table where the model's folder has none; or NULL. */
 status run_open(struct run *run);
+status run_open_queue(struct run *run);
+status run_open_data(struct run *run);
+status run_open_language(struct run *run, const struct dataset *data);
 status run_close(struct run *run);
 
 #endif

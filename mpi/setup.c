@@ -5,6 +5,7 @@
 #include "src/base/config.h"
 #include "src/checkpoint/adapter_folder.h"
 #include "src/checkpoint/find.h"
+#include "src/checkpoint/value_folder.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -159,4 +160,58 @@ status encoder_open(const struct config *config, struct queue *queue, struct tex
         return status_context(s, "eval.encoder");
     }
     return text_encoder_create(model, tokenizer, folder, config->eval.encoder_layer, out);
+}
+
+/* On a policy with adapters, which goes. */
+static status value_of_adapted(const struct config *config, struct model *base,
+                               struct value_model **out)
+{
+    struct model *policy;
+    TRY(run_adapted_open(config, base, config->model.path, true, &policy));
+    status s = value_model_create_adapted(policy, out);
+    if (!s) model_name_base(value_model_trunk(*out), model_base_name(policy));
+    if (!s) s = value_model_start_from(*out, policy);
+    model_destroy(policy);
+    return s;
+}
+
+static status value_of_policy(struct model *policy, struct value_model **out)
+{
+    TRY(value_model_create(model_queue(policy), model_shape(policy), true, out));
+    return value_model_start_from(*out, policy);
+}
+
+/* A reward model's folder, to be learned on as it is. */
+static status value_goes_on(const struct config *config, struct queue *queue,
+                            const struct language *language, struct value_model **out)
+{
+    if (run_has_adapters(config))
+        FAIL(STATUS_INPUT,
+             "model.path: %s is a reward model, which learns on with what it was trained with; "
+             "leave out adapter.rank and adapter.path",
+             config->model.path);
+    TRY(value_folder_open(config->model.path, queue, true, out));
+    struct model *trunk = value_model_trunk(*out);
+    TRY(language_ends(language, trunk));
+    return queue_is_plan(queue) ? NULL : model_round(config, trunk);
+}
+
+status run_value_model_open(const struct config *config, struct queue *queue,
+                            const struct language *language, struct model **base,
+                            struct value_model **out)
+{
+    bool valued;
+    *base = NULL;
+    *out = NULL;
+    TRY(model_folder_is_value(config->model.path, &valued));
+    if (valued) return value_goes_on(config, queue, language, out);
+    struct model *model;
+    TRY(run_model_open(config, queue, true, language, &model));
+    if (run_has_adapters(config)) {
+        *base = model;
+        return value_of_adapted(config, model, out);
+    }
+    status s = value_of_policy(model, out);
+    model_destroy(model);
+    return s;
 }

@@ -8,6 +8,7 @@
 #include "src/evaluate/text_encoder.h"
 #include "src/model/adapted.h"
 #include "src/model/model.h"
+#include "src/model/value_model.h"
 #include "src/rollout/language.h"
 
 /* The base of a run that began with a new model, seen from the run's folder and from its
@@ -30,5 +31,12 @@ status run_adapted_open(const struct config *config, struct model *base, const c
                         bool with_gradients, struct model **out);
 /* eval.encoder, which may name a run; *out is NULL where it is empty. */
 status encoder_open(const struct config *config, struct queue *queue, struct text_encoder **out);
+
+/* A value model to be trained: model.path's, with its head where that is a reward model's folder,
+ * else a zero head on its trunk or, with adapters, on *base, which the caller destroys (NULL:
+ * none). */
+status run_value_model_open(const struct config *config, struct queue *queue,
+                            const struct language *language, struct model **base,
+                            struct value_model **out);
 
 #endif

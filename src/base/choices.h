@@ -51,6 +51,7 @@ enum reward_source { SOURCE_ATTENTION, GIVEN_SOURCES(SOURCE_ENUMERATOR) SOURCE_C
 #undef SOURCE_ENUMERATOR
 
 enum pairs_heuristic { PAIRS_NGRAM, PAIRS_STEPS, PAIRS_VERIFIER, PAIRS_DEMONSTRATION };
+enum rm_objective { RM_BRADLEY_TERRY, RM_ON_TOPIC };
 enum audit_action { AUDIT_WARN, AUDIT_STOP };
 enum cot_history { COT_JOINT, COT_REENCODE };
 enum cot_block_form { COT_ROWS, COT_STEPS };

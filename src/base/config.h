@@ -106,6 +106,12 @@ struct config {
         char role[32]; /* assistant | user */
     } sft;
     struct {
+        int objective;
+        int64_t updates, batch, patience; /* rm.batch: pairs an update */
+        int64_t pairs;                    /* of the training data; 0: all */
+        double lr, margin, center, smoothing;
+    } rm;
+    struct {
         int64_t dialogues, turns, candidates, max_new_tokens, top_k, cache_tokens;
         double temperature, top_p;
         int continue_with, user; /* keys rollout.continue, rollout.user */
@@ -224,7 +230,7 @@ struct config {
 };
 
 /* CONFIG_RESUME: as CONFIG_TRAIN, but for config_check_unused. */
-enum config_scope { CONFIG_INFERENCE, CONFIG_SFT, CONFIG_TRAIN, CONFIG_RESUME };
+enum config_scope { CONFIG_INFERENCE, CONFIG_SFT, CONFIG_REWARD, CONFIG_TRAIN, CONFIG_RESUME };
 
 void config_defaults(struct config *config);
 /* Reads a YAML file over what is there; errors name file, line and key. */

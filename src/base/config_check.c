@@ -137,6 +137,22 @@ static status sft_check(const struct config *config)
     return NULL;
 }
 
+/* What two scores' difference is, a logistic loss of each does not know. */
+static status reward_check(const struct config *config)
+{
+    const double *unknown = config->rm.margin != 0   ? &config->rm.margin
+                            : config->rm.center != 0 ? &config->rm.center
+                                                     : NULL;
+    if (config->task != TASK_DIALOGUE)
+        FAIL(STATUS_INPUT, "reward reads a history and a reply to it: leave out task");
+    if (unknown && config->rm.objective == RM_ON_TOPIC)
+        FAIL(STATUS_INPUT,
+             "rm.%s does nothing with rm.objective: on_topic, which judges each reply by itself; "
+             "leave it out",
+             unknown == &config->rm.margin ? "margin" : "center");
+    return NULL;
+}
+
 /* Keys that train needs otherwise in task: reasoning. */
 static status reasoning_check(const struct config *config)
 {
@@ -222,7 +238,7 @@ status config_check(const struct config *config, enum config_scope scope)
              "pipeline.lag: 1 with rollout.continue: best needs reward.scale: none; scaled "
              "rewards would choose by statistics that depend on the ranks");
 
-    const char *verb = scope == CONFIG_SFT ? "sft" : "train";
+    const char *verb = scope == CONFIG_SFT ? "sft" : scope == CONFIG_REWARD ? "reward" : "train";
     bool shape = config->model.d_model > 0;
     if (!config->model.path[0] && !shape)
         FAIL(STATUS_INPUT,
@@ -240,6 +256,7 @@ status config_check(const struct config *config, enum config_scope scope)
         FAIL(STATUS_INPUT, "a new model needs tokenizer.path or model.vocabulary");
     TRY(cot_check(config));
     if (scope == CONFIG_SFT) return sft_check(config);
+    if (scope == CONFIG_REWARD) return reward_check(config);
 
     TRY(reasoning_check(config));
     if (config->advantage == ADVANTAGE_GROUP && config->rollout.candidates == 1)

@@ -90,7 +90,7 @@ static bool may_differ(const struct config *before, const struct config *now,
     case RESUME_UNLESS_SCHEDULE:
         return before->policy.schedule == SCHEDULE_CONSTANT;
     case RESUME_UNLESS_PATIENCE:
-        return !before->guard.patience && !before->sft.patience;
+        return !before->guard.patience && !before->sft.patience && !before->rm.patience;
     default:
         return false;
     }

@@ -20,7 +20,8 @@ enum random_purpose {
     RANDOM_FIT,
     RANDOM_PROBE,
     RANDOM_INTERRUPT,
-    RANDOM_EVALUATION
+    RANDOM_EVALUATION,
+    RANDOM_OTHER_REPLY
 };
 
 void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);

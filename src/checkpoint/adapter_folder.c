@@ -58,9 +58,6 @@ status adapter_folder_load(const char *folder, struct model *model)
     if (!is_checkpoint(folder)) return peft_load(folder, model);
     struct parameters *trained = model_trained(model);
     TRY(base_check(folder, model));
-    float *host = memory_allocate((size_t)trained->size * sizeof *host);
-    status s = checkpoint_read_model(folder, trained, host);
-    if (!s) s = parameters_upload(trained, host);
-    free(host);
-    return s ? s : model_refresh(model);
+    TRY(checkpoint_load_model(folder, trained));
+    return model_refresh(model);
 }

@@ -39,16 +39,6 @@ static status size_check(const char *folder, const struct model_shape *shape)
     return NULL;
 }
 
-static status load_checkpoint(const char *folder, struct model *model)
-{
-    struct parameters *parameters = model_parameters(model);
-    float *host = memory_allocate((size_t)parameters->size * sizeof *host);
-    status s = checkpoint_read_model(folder, parameters, host);
-    if (!s) s = parameters_upload(parameters, host);
-    free(host);
-    return s;
-}
-
 /* Freed with free(). */
 static status shape_read(const char *folder, struct queue *queue, struct model_shape **shape)
 {
@@ -72,7 +62,7 @@ static status plain_open(const char *folder, struct queue *queue, bool with_grad
     status s = model_create(queue, shape, with_gradients, model);
     free(shape);
     if (s || queue_is_plan(queue)) return s;
-    s = model_is_checkpoint(folder) ? load_checkpoint(folder, *model)
+    s = model_is_checkpoint(folder) ? checkpoint_load_model(folder, model_parameters(*model))
                                     : model_folder_load(folder, *model);
     if (!s) s = model_refresh(*model);
     if (s) {

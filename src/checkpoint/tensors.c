@@ -190,6 +190,15 @@ status checkpoint_read_model(const char *folder, const struct parameters *parame
     return store_close_after(store, read_parameters(store, parameters, folder, host));
 }
 
+status checkpoint_load_model(const char *folder, struct parameters *parameters)
+{
+    float *host = memory_allocate((size_t)parameters->size * sizeof *host);
+    status s = checkpoint_read_model(folder, parameters, host);
+    if (!s) s = parameters_upload(parameters, host);
+    free(host);
+    return s;
+}
+
 /* How many learners wrote the folder's slices; 0: it has none. */
 static int slices_in(const char *folder)
 {

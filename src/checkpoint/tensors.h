@@ -37,6 +37,8 @@ status checkpoint_read_shape(const char *folder, struct model_shape **shape);
 status checkpoint_read_adapter(const char *folder, bool *found, struct checkpoint_adapter *out);
 /* Into host [parameters' size]; a missing, unexpected or misshapen tensor is named. */
 status checkpoint_read_model(const char *folder, const struct parameters *parameters, float *host);
+/* The same onto the parameters' device. */
+status checkpoint_load_model(const char *folder, struct parameters *parameters);
 /* The full flat vector put together from all slices, at any learner count; the caller frees. */
 status checkpoint_read_vector(const char *folder, const char *name, float **values, int64_t *total);
 

@@ -1,22 +1,11 @@
 #include "src/checkpoint/value_folder.h"
 
 #include "kernels/plan.h"
-#include "src/base/memory.h"
 #include "src/checkpoint/adapter_folder.h"
 #include "src/checkpoint/model_folder.h"
 #include "src/model/adapted.h"
 
 #include <stdlib.h>
-
-static status whole_load(const char *folder, struct value_model *value)
-{
-    struct parameters *parameters = value_model_parameters(value);
-    float *host = memory_allocate((size_t)parameters->size * sizeof *host);
-    status s = checkpoint_read_model(folder, parameters, host);
-    if (!s) s = parameters_upload(parameters, host);
-    free(host);
-    return s ? s : value_model_refresh(value);
-}
 
 static status adapters_open(const char *folder, const struct checkpoint_adapter *adapter,
                             struct queue *queue, bool with_gradients, struct value_model **out)
@@ -42,7 +31,9 @@ static status whole_open(const char *folder, struct queue *queue, bool with_grad
     TRY(checkpoint_read_shape(folder, &shape));
     status s = value_model_create(queue, shape, with_gradients, out);
     free(shape);
-    return s || queue_is_plan(queue) ? s : whole_load(folder, *out);
+    if (s || queue_is_plan(queue)) return s;
+    TRY(checkpoint_load_model(folder, value_model_parameters(*out)));
+    return value_model_refresh(*out);
 }
 
 status value_folder_open(const char *folder, struct queue *queue, bool with_gradients,

@@ -2,7 +2,7 @@
 #include "src/learn/learner.h"
 
 #include "src/base/memory.h"
-#include "src/learn/pack.h"
+#include "src/learn/value_pass.h"
 #include "src/model/adapted.h"
 
 #include <stdlib.h>
@@ -137,7 +137,7 @@ status learner_logp(struct learner *l, struct model_run *run, const struct learn
                     int64_t count, float *const *logp)
 {
     for (int64_t at = 0; at < count;) {
-        const int64_t n = pack_chunk(&l->settings, l->causal, turns + at, count - at);
+        const int64_t n = pack_chunk(&l->settings, l->causal, 1, turns + at, count - at);
         struct packed_batch packed;
         packed_batch_make(&packed, turns + at, n);
         status s = NULL;
@@ -175,16 +175,13 @@ status learner_move_reference(struct learner *l, int64_t updates)
 status learner_values(struct learner *l, const struct learn_turn *turns, int64_t count,
                       double *values)
 {
+    struct value_model *model = l->reward_model ? l->reward_model : l->critic;
     for (int64_t at = 0; at < count;) {
-        const int64_t n = pack_chunk(&l->settings, l->causal, turns + at, count - at);
-        struct packed_batch packed;
-        packed_batch_make(&packed, turns + at, n);
-        float *host = memory_allocate((size_t)packed.batch.histories * sizeof *host + 4);
-        status s = value_model_forward(l->critic, &packed.batch, MODEL_KEEP_NOTHING, host);
-        for (int64_t i = 0; !s && i < n; i++)
-            values[at + i] = (double)host[packed.history_of_turn[i]];
-        free(host);
-        packed_batch_free(&packed);
+        const int64_t n = pack_chunk(&l->settings, l->causal, 1, turns + at, count - at);
+        struct value_pass pass;
+        status s = value_pass_forward(&pass, model, turns + at, n, MODEL_KEEP_NOTHING);
+        for (int64_t i = 0; !s && i < n; i++) values[at + i] = value_pass_of(&pass, i);
+        value_pass_free(&pass);
         if (s) return s;
         at += n;
     }

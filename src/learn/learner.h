@@ -60,7 +60,7 @@ status learner_logp(struct learner *learner, struct model_run *run, const struct
                     int64_t count, float *const *logp);
 /* reference.every: the reference becomes the policy as it is after so many updates. */
 status learner_move_reference(struct learner *learner, int64_t updates);
-/* V(H) of each turn's history. */
+/* V(H) of each turn's history: the critic's, or the reward model's. */
 status learner_values(struct learner *learner, const struct learn_turn *turns, int64_t count,
                       double *values);
 

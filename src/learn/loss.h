@@ -7,13 +7,15 @@
 /* Sums that a microbatch contributes; added over microbatches in ascending order. */
 struct partial {
     double loss, kl, clipped, entropy;
+    double accuracy;        /* of pairs */
     double deviation;       /* the largest, not a sum */
     double computed, pairs; /* tokens that passes computed; that pairs one by one would have cost */
 };
 
 struct loss {
     const char *name;
-    bool of_critic; /* it trains the critic, not the policy */
+    bool of_critic;   /* it trains the critic, not the policy */
+    int64_t together; /* so many turns are one: chunks have all of them or none; 0: as 1 */
     /* Some of a microbatch's turns: forward, backward into the leaf (a gradient that is added to),
      * and what they contribute. */
     status (*chunk)(struct learner *learner, const struct learn_batch *batch,
@@ -29,6 +31,13 @@ extern const struct loss loss_ppo;
 extern const struct loss loss_critic;
 /* Supervised: mean over tokens of -logp at temperature 1, smoothed by sft.label_smoothing. */
 extern const struct loss loss_sft;
+
+/* Reward models, whose batches are pairs of turns without replies: their histories are what is
+ * read, the right one's first.  Means over pairs; see preference.h. */
+extern const struct loss loss_bradley_terry, loss_logistic;
+
+/* A refresh where a step is a whole update. */
+status loss_update_refresh(struct learner *learner);
 
 /* Sum of -logp over the replies at temperature 1, without learning. */
 status loss_sft_held_out(struct learner *learner, const struct learn_turn *turns, int64_t count,

@@ -1,29 +1,20 @@
 /* The critic's squares: mean over turns of (V - target)^2. */
-#include "src/base/memory.h"
 #include "src/learn/loss.h"
-#include "src/learn/pack.h"
-
-#include <stdlib.h>
+#include "src/learn/value_pass.h"
 
 static status critic_chunk(struct learner *l, const struct learn_batch *batch,
                            const struct learn_turn *turns, int64_t n, float *leaf,
                            struct partial *partial)
 {
-    struct packed_batch packed;
-    packed_batch_make(&packed, turns, n);
-    const int64_t histories = packed.batch.histories;
-    float *values = memory_allocate((size_t)histories * 2 * sizeof *values + 4);
-    float *dvalues = values + histories;
-    status s = value_model_forward(l->critic, &packed.batch, learner_keep(l), values);
+    struct value_pass pass;
+    status s = value_pass_forward(&pass, l->critic, turns, n, learner_keep(l));
     for (int64_t i = 0; !s && i < n; i++) {
-        const int32_t h = packed.history_of_turn[i];
-        const double error = (double)values[h] - turns[i].target;
+        const double error = value_pass_of(&pass, i) - turns[i].target;
         partial->loss += error * error / (double)batch->all_turns;
-        dvalues[h] += (float)(2 * error / (double)batch->all_turns);
+        value_pass_learn(&pass, i, 2 * error / (double)batch->all_turns);
     }
-    if (!s) s = value_model_backward(l->critic, dvalues, leaf, &l->watermark);
-    free(values);
-    packed_batch_free(&packed);
+    if (!s) s = value_pass_backward(&pass, leaf, &l->watermark);
+    value_pass_free(&pass);
     return s;
 }
 

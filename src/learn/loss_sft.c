@@ -53,12 +53,12 @@ static status sft_chunk(struct learner *l, const struct learn_batch *batch,
     return NULL;
 }
 
-static status sft_refresh(struct learner *l)
+status loss_update_refresh(struct learner *l)
 {
     return model_refresh_update(l->policy, model_version(l->policy).update + 1);
 }
 
-const struct loss loss_sft = {.name = "sft", .chunk = sft_chunk, .refresh = sft_refresh};
+const struct loss loss_sft = {.name = "sft", .chunk = sft_chunk, .refresh = loss_update_refresh};
 
 status loss_sft_held_out(struct learner *l, const struct learn_turn *turns, int64_t count,
                          double *sum, int64_t *tokens)
@@ -66,7 +66,7 @@ status loss_sft_held_out(struct learner *l, const struct learn_turn *turns, int6
     struct partial all = {0};
     *tokens = 0;
     for (int64_t at = 0; at < count;) {
-        const int64_t n = pack_chunk(&l->settings, l->causal, turns + at, count - at);
+        const int64_t n = pack_chunk(&l->settings, l->causal, 1, turns + at, count - at);
         TRY(turns_learn(l, turns + at, n, 1, NULL, &all));
         for (int64_t i = 0; i < n; i++) *tokens += turns[at + i].reply_count;
         at += n;

@@ -24,17 +24,19 @@ static int64_t tokens_added(struct forest *forest, bool causal, const struct lea
     return forest->rows - before;
 }
 
-int64_t pack_chunk(const struct learn_settings *settings, bool causal,
+int64_t pack_chunk(const struct learn_settings *settings, bool causal, int64_t together,
                    const struct learn_turn *turns, int64_t count)
 {
     int64_t replies = 0, histories = 0, n = 0;
     struct forest forest = {0};
     while (n < count) {
-        replies += turns[n].reply_count;
-        histories +=
-            tokens_added(&forest, causal, &turns[n], n && same_history(&turns[n], &turns[n - 1]));
+        for (int64_t i = n; i < n + together; i++) {
+            replies += turns[i].reply_count;
+            histories += tokens_added(&forest, causal, &turns[i],
+                                      i && same_history(&turns[i], &turns[i - 1]));
+        }
         if (n && (replies > settings->reply_tokens || histories > settings->history_tokens)) break;
-        n++;
+        n += together;
     }
     forest_free(&forest);
     return n;
@@ -45,23 +47,24 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Up to `bound` tokens in all, or one sequence alone; no more than all turns have. */
-static int64_t tokens_of_pass(int64_t bound, int64_t longest, int64_t turns)
+/* Up to `bound` tokens in all, or one group alone; no more than all turns have. */
+static int64_t tokens_of_pass(int64_t bound, int64_t longest, int64_t turns, int64_t together)
 {
-    if (longest > bound) return longest;
+    if (together * longest > bound) return together * longest;
     return turns > bound / longest ? bound : turns * longest;
 }
 
 struct model_limits pack_limits(const struct learn_settings *settings,
                                 const struct learn_limits *limits)
 {
+    const int64_t together = limits->together ? limits->together : 1;
     struct model_limits pass = {.cuts = limits->cuts,
                                 .longest_history = limits->longest_history,
                                 .longest_reply = limits->longest_reply};
     pass.history_tokens =
-        tokens_of_pass(settings->history_tokens, limits->longest_history, limits->turns);
+        tokens_of_pass(settings->history_tokens, limits->longest_history, limits->turns, together);
     pass.reply_tokens =
-        tokens_of_pass(settings->reply_tokens, limits->longest_reply, limits->turns);
+        tokens_of_pass(settings->reply_tokens, limits->longest_reply, limits->turns, together);
     pass.histories = smaller(limits->turns, pass.history_tokens);
     pass.replies = smaller(limits->turns, pass.reply_tokens);
     return pass;

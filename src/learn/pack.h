@@ -17,9 +17,9 @@ struct packed_batch {
 };
 
 /* How many of the next turns go into one pass: learn.reply_tokens and learn.history_tokens, of a
- * causal model those that are computed, bound it, at least one turn.  It depends on the turns
- * alone, so every number of learners cuts alike. */
-int64_t pack_chunk(const struct learn_settings *settings, bool causal,
+ * causal model those that are computed, bound it.  Turns go by groups of `together`, at least one
+ * group.  It depends on the turns alone, so every number of learners cuts alike. */
+int64_t pack_chunk(const struct learn_settings *settings, bool causal, int64_t together,
                    const struct learn_turn *turns, int64_t count);
 /* The largest pass there can be of turns within the limits. */
 struct model_limits pack_limits(const struct learn_settings *settings,

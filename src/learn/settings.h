@@ -3,6 +3,7 @@
 #ifndef REGARD_LEARN_SETTINGS_H
 #define REGARD_LEARN_SETTINGS_H
 
+#include "src/learn/preference.h"
 #include "src/reward/settings.h"
 
 struct learn_settings {
@@ -29,6 +30,7 @@ struct learn_settings {
     int schedule; /* enum schedule_kind */
     /* SFT */
     double label_smoothing;
+    struct preference_settings preference; /* of reward models */
     /* audits */
     int64_t audit_every, audit_judge; /* updates, 0: none; the term that judges */
     /* passes */
@@ -43,7 +45,8 @@ struct learn_settings {
  * a history, spans of a reply. */
 struct learn_limits {
     int64_t turns, longest_history, longest_reply, cuts;
-    int64_t spans; /* 0: as 1 */
+    int64_t spans;    /* 0: as 1 */
+    int64_t together; /* turns that go into one pass, whatever its bound (struct loss); 0: as 1 */
 };
 
 struct config;

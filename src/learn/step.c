@@ -21,6 +21,7 @@ static status partials_gather(struct learner *l, const struct partial *mine,
     const struct partial *part = all;
     for (size_t i = 0; i < bytes / sizeof *part; i++) {
         out->loss += part[i].loss;
+        out->accuracy += part[i].accuracy;
         out->kl += part[i].kl;
         out->clip_fraction += part[i].clipped;
         out->entropy += part[i].entropy;
@@ -87,9 +88,11 @@ static status microbatch_run(struct learner *l, const struct loss *loss,
     struct sending sending = {&l->exchange, tree};
     if (last) TRY(l->exchange.reduce_begin(l->exchange.context, gradient_tree_sum(tree), size));
     const int64_t end = batch->begin[microbatch + 1];
+    const int64_t together = loss->together ? loss->together : 1;
     status s = NULL;
     for (int64_t at = batch->begin[microbatch]; !s && at < end;) {
-        const int64_t n = pack_chunk(&l->settings, l->causal, batch->turns + at, end - at);
+        const int64_t n =
+            pack_chunk(&l->settings, l->causal, together, batch->turns + at, end - at);
         if (last && at + n == end)
             l->watermark = (struct model_watermark){gradient_ready, &sending};
         s = loss->chunk(l, batch, batch->turns + at, n, leaf, partial);

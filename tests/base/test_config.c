@@ -421,10 +421,10 @@ static void a_wrong_name_gets_the_keys_that_may_be_meant(void **unused)
     static const struct {
         const char *name, *keys;
     } table[] = {
-        {"learning_rate", "policy.lr, sft.lr or critic.lr"},
-        {"learning-rate", "policy.lr, sft.lr or critic.lr"},
-        {"policy.learning_rate", "policy.lr, sft.lr or critic.lr"},
-        {"lr", "sft.lr, policy.lr or critic.lr"},
+        {"learning_rate", "policy.lr, sft.lr, rm.lr or critic.lr"},
+        {"learning-rate", "policy.lr, sft.lr, rm.lr or critic.lr"},
+        {"policy.learning_rate", "policy.lr, sft.lr, rm.lr or critic.lr"},
+        {"lr", "sft.lr, rm.lr, policy.lr or critic.lr"},
         {"sede", "seed"},
         {"reward.alpah", "reward.alpha"},
         {"reward.gama", "reward.gamma"},

@@ -115,7 +115,7 @@ static void a_pass_keeps_to_the_bounds_on_tokens(void **state)
             settings.history_tokens = history_tokens;
             const struct model_limits pass = pack_limits(&settings, &limits);
             for (int64_t at = 0, n; at < TURNS; at += n) {
-                n = pack_chunk(&settings, false, c.turns + at, TURNS - at);
+                n = pack_chunk(&settings, false, 1, c.turns + at, TURNS - at);
                 assert_true(n >= 1 && at + n <= TURNS);
                 struct packed_batch packed;
                 packed_batch_make(&packed, c.turns + at, n);

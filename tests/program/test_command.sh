@@ -19,7 +19,7 @@ wrong "there are tokenizer, sft, train"
 wrong "did you mean train?" trian
 wrong "did you mean --samples?" eval --sample x
 wrong "did you mean --out?" generate -o x
-wrong "did you mean --set with policy.lr, sft.lr or critic.lr?" train --learning-rate 1
+wrong "did you mean --set with policy.lr, sft.lr, rm.lr or critic.lr?" train --learning-rate 1
 wrong "did you mean --set with model.path?" train --model x
 wrong "did you mean policy?" --help polcy
 wrong fly fly
@@ -56,7 +56,7 @@ config 2 policy.speed "policy:" "  speed: 1"
 config 2 seed "seed: 1" "seed: 2"
 config 1 seed "seed: soon"
 config 2 rollout.top_p "rollout:" "  top_p: 7"
-bad "policy.lr, sft.lr or critic.lr" train --config $tiny --set learning_rate=1 --run "$work/none"
+bad "policy.lr, sft.lr, rm.lr or critic.lr" train --config $tiny --set learning_rate=1 --run "$work/none"
 bad "1, 2 or 4" train --config $tiny --set roles.learners=3 --run "$work/none"
 bad reward.alpha train --config $tiny --set reward.alpha=much --run "$work/none"
 bad model.path train --set data.train=synthetic:1:9 --run "$work/none"

@@ -61,6 +61,7 @@ extern const char tokenizer_usage[], import_data_formats[], score_formats[], gen
 status verb_tokenizer(struct command *command);
 status verb_sft(struct command *command);
 status verb_train(struct command *command);
+status verb_reward(struct command *command);
 status verb_update(struct command *command);
 status verb_score(struct command *command);
 status verb_generate(struct command *command);

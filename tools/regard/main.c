@@ -21,6 +21,8 @@ const struct verb verbs[] = {
      "--config --set --resume --change --dry-run --role --profile", .run = verb_sft},
     {"train", "the reinforcement loop", "--run",
      "--config --set --resume --change --dry-run --profile", .run = verb_train},
+    {"reward", "a reward model from preferences, or from dialogues (rm.objective)", "--run",
+     "--config --set --resume --change --dry-run --profile", .run = verb_reward},
     {"update", "one PPO update from replies, log-probabilities and advantages",
      "--model --data --out", "--config --set --profile", .run = verb_update},
     {"score", "token log-probabilities and reward terms of given replies", "--model --data --out",
@@ -122,7 +124,8 @@ int main(int argc, char **argv)
     const struct verb *verb = NULL;
     status s = command_parse(argc, argv, &command, &verb);
     /* These run even for a wrong line: under mpirun one rank then speaks for all. */
-    const bool on_ranks = verb && (verb->run == verb_train || verb->run == verb_sft);
+    const bool on_ranks =
+        verb && (verb->run == verb_train || verb->run == verb_sft || verb->run == verb_reward);
     if (!s && !on_ranks) s = model_resolve(&command);
     if (on_ranks || (verb && !s)) {
         command.refused = s;

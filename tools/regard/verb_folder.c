@@ -4,6 +4,7 @@
 #include "src/base/memory.h"
 #include "src/checkpoint/checkpoint.h"
 #include "src/checkpoint/model_folder.h"
+#include "src/checkpoint/value_folder.h"
 #include "src/model/adapted.h"
 #include "src/model/folder.h"
 #include "src/model/peft.h"
@@ -77,12 +78,38 @@ status verb_import(struct command *command)
     return s;
 }
 
+/* A model of either kind: of a reward model (*value not NULL, which owns it) the trunk with its
+ * head. */
+static status either_open(const struct command *command, struct queue **queue, struct model **model,
+                          struct value_model **value)
+{
+    bool valued;
+    *value = NULL;
+    TRY(model_folder_is_value(command->what, &valued));
+    if (!valued) return model_only(command, queue, model);
+    TRY(cpu_queue_create(1, "auto", queue));
+    status s = value_folder_open(command->what, *queue, false, value);
+    if (s)
+        (*queue)->op->destroy(*queue);
+    else
+        *model = value_model_trunk(*value);
+    return s;
+}
+
+static const char *kind_of(const struct model *model, bool checkpoint, int64_t step)
+{
+    if (!checkpoint) return model_adapter(model) ? "PEFT folder" : "Hugging Face folder";
+    if (model_shape(model)->valued) return "reward model's checkpoint, verified";
+    return step < 0 ? "imported model, verified" : "checkpoint, verified";
+}
+
 status verb_inspect(struct command *command)
 {
     struct queue *queue;
     struct model *model;
+    struct value_model *value;
     const char *folder = command->what;
-    TRY(model_only(command, &queue, &model));
+    TRY(either_open(command, &queue, &model, &value));
     char hex[SHA256_HEX], base_hex[SHA256_HEX];
     const struct parameters *trained = model_trained(model);
     const struct adapter_settings *adapter = model_adapter(model);
@@ -93,9 +120,7 @@ status verb_inspect(struct command *command)
         const bool checkpoint = model_is_checkpoint(folder);
         if (checkpoint) s = checkpoint_verify(folder, &step);
         printf("folder %s\n", folder);
-        printf("kind %s\n", !checkpoint ? adapter ? "PEFT folder" : "Hugging Face folder"
-                            : step < 0  ? "imported model, verified"
-                                        : "checkpoint, verified");
+        printf("kind %s\n", kind_of(model, checkpoint, step));
         if (step >= 0) printf("step %lld\n", (long long)step);
         char *sizes = model_shape_describe(model_shape(model));
         printf("%s\n", sizes);
@@ -117,7 +142,10 @@ status verb_inspect(struct command *command)
                    files[i].sha256);
         free(files);
     }
-    model_destroy(model);
+    if (value)
+        value_model_destroy(value);
+    else
+        model_destroy(model);
     queue->op->destroy(queue);
     return s;
 }

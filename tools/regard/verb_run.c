@@ -1,4 +1,4 @@
-/* sft and train: the verbs that run on many ranks. */
+/* sft, train and reward: the verbs that run on many ranks. */
 #include "mpi/agreement.h"
 #include "mpi/model_paths.h"
 #include "mpi/run.h"
@@ -35,7 +35,7 @@ static void unused_warn(const struct config *config)
     status_free(s);
 }
 
-static status ranks_run(struct command *command, enum config_scope scope,
+static status ranks_run(struct command *command, enum config_scope scope, const char *verb,
                         status (*run)(struct world *, const struct run_options *))
 {
     static struct run_options options;
@@ -58,9 +58,9 @@ static status ranks_run(struct command *command, enum config_scope scope,
     struct world *world;
     TRY(world_create(NULL, NULL, &world));
     s = world_agree(world, s);
-    if (scope == CONFIG_SFT && options.config.roles.learners == 1)
-        options.config.roles.learners = world->size; /* sft has no actors */
-    if (!s) s = agree_on_settings(world, &options, scope == CONFIG_SFT ? "sft" : "train");
+    if (scope < CONFIG_TRAIN && options.config.roles.learners == 1)
+        options.config.roles.learners = world->size; /* there are no actors */
+    if (!s) s = agree_on_settings(world, &options, verb);
     if (!s) s = model_paths_resolve(world, &options);
     if (!s) s = world_roles(world, options.config.roles.learners, options.config.watchdog.seconds);
     if (!s && kept && world->rank == 0) unused_warn(&options.config);
@@ -80,10 +80,15 @@ static status ranks_run(struct command *command, enum config_scope scope,
 
 status verb_train(struct command *command)
 {
-    return ranks_run(command, CONFIG_TRAIN, train_run);
+    return ranks_run(command, CONFIG_TRAIN, "train", train_run);
 }
 
 status verb_sft(struct command *command)
 {
-    return ranks_run(command, CONFIG_SFT, sft_run);
+    return ranks_run(command, CONFIG_SFT, "sft", sft_run);
+}
+
+status verb_reward(struct command *command)
+{
+    return ranks_run(command, CONFIG_REWARD, "reward", reward_run);
 }

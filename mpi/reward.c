@@ -1,0 +1,309 @@
+/* Reward models: a value head on a model's trunk, learned from pairs of replies.  What a pair is
+ * and what its loss is depends on rm.objective, a row of the table below. */
+#include "mpi/reward_metrics.h"
+#include "mpi/run.h"
+#include "mpi/setup.h"
+#include "mpi/supervised.h"
+#include "src/base/log.h"
+#include "src/base/memory.h"
+#include "src/task/mask.h"
+#include "src/task/reward_examples.h"
+#include "src/task/reward_sequence.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct objective {
+    const struct loss *loss;
+    bool dialogues; /* its data are dialogues, else preferences */
+    bool apart;     /* preference_measure's */
+};
+
+static const struct objective objectives[] = {
+    [RM_BRADLEY_TERRY] = {.loss = &loss_bradley_terry},
+    [RM_ON_TOPIC] = {.loss = &loss_logistic, .dialogues = true, .apart = true},
+};
+
+struct rewarder {
+    struct supervised s;
+    const struct objective *objective;
+    struct preferences *pairs, *valid_pairs; /* NULL of dialogues */
+    struct reward_examples examples, held_out;
+    struct model *base; /* under adapters, or NULL */
+    struct value_model *model;
+};
+
+static status models_open(struct rewarder *t, const struct learner_exchange *exchange)
+{
+    const struct config *config = t->s.run.config;
+    const struct learn_settings settings = learn_settings_of(config);
+    TRY(run_value_model_open(config, t->s.run.queue, t->s.run.language, &t->base, &t->model));
+    TRY(language_fits(t->s.run.language, model_shape(value_model_trunk(t->model))->vocabulary));
+    return learner_create_reward_model(&settings, exchange, t->model, &t->s.run.learner);
+}
+
+static status models_reserve(struct rewarder *t)
+{
+    struct learn_limits limits = {.longest_history = 1, .longest_reply = 1};
+    reward_examples_limits(&t->examples, &limits.longest_history, &limits.cuts);
+    reward_examples_limits(&t->held_out, &limits.longest_history, &limits.cuts);
+    limits.together = t->objective->loss->together;
+    limits.turns =
+        limits.together * (t->s.batch > t->held_out.count ? t->s.batch : t->held_out.count);
+    return learner_reserve(t->s.run.learner, &limits);
+}
+
+static void models_close(struct rewarder *t)
+{
+    learner_free(t->s.run.learner);
+    value_model_destroy(t->model);
+    if (t->base) model_destroy(t->base);
+}
+
+/* Leaves out what is longer than the model's longest sequence. */
+static status examples_fit(struct rewarder *t, struct value_model *model)
+{
+    struct reward_examples *all[] = {&t->examples, &t->held_out};
+    const int64_t max = model_shape_sequence_max(model_shape(value_model_trunk(model)));
+    for (int i = 0; i < 2; i++) {
+        int64_t line = 0;
+        const int64_t dropped = reward_examples_drop_longer(all[i], max, &line);
+        if (dropped && t->s.run.world->rank == 0)
+            log_line(LOG_WARNING,
+                     "%lld %s are left out, the first in line %lld: history and reply are longer "
+                     "than the %lld tokens of the model's longest sequence",
+                     (long long)dropped, i ? "held-out pairs" : "pairs", (long long)line,
+                     (long long)max);
+    }
+    t->s.held_out = t->held_out.count;
+    if (t->examples.count < t->s.batch)
+        FAIL(STATUS_INPUT, "rm.batch is %lld but there are %lld pairs to learn from; lower it",
+             (long long)t->s.batch, (long long)t->examples.count);
+    return NULL;
+}
+
+/* What a rank will hold, on a counting queue: a plan_function. */
+static status models_plan(void *context, const struct world *world, struct queue *plan)
+{
+    struct rewarder *t = context, planned = *t;
+    const struct learner_exchange exchange = {.rank = world->roles.learner,
+                                              .count = world->roles.learners};
+    planned.s.run.queue = plan;
+    planned.s.run.learner = NULL;
+    status s = models_open(&planned, &exchange);
+    if (!s) s = examples_fit(t, planned.model);
+    planned.examples = t->examples;
+    planned.held_out = t->held_out;
+    if (!s) s = models_reserve(&planned);
+    if (!s) {
+        struct model *base = model_base(value_model_trunk(planned.model));
+        t->s.run.parameter_count = value_model_parameters(planned.model)->size;
+        t->s.run.frozen_count = base ? model_parameters(base)->size : 0;
+    }
+    models_close(&planned);
+    return s;
+}
+
+static void examples_warn(const struct run *run, const char *path,
+                          const struct reward_examples *examples, const struct preferences *pairs)
+{
+    if (run->world->rank != 0) return;
+    if (examples->overlong)
+        log_line(
+            LOG_WARNING,
+            "%s: %lld pairs are left out, the first in line %lld: their prompt alone is longer "
+            "than history.max_tokens (%lld)",
+            path, (long long)examples->overlong, (long long)examples->overlong_line,
+            (long long)run->config->history.max_tokens);
+    if (pairs && pairs->same)
+        log_line(LOG_WARNING,
+                 "%s: %lld pairs are left out, the first in line %lld: chosen and rejected are the "
+                 "same text",
+                 path, (long long)pairs->same, (long long)pairs->same_line);
+    if (!pairs && !examples->services)
+        log_line(LOG_INFO,
+                 "%s: no line has a \"service\": wrong replies are drawn from all other dialogues",
+                 path);
+}
+
+static status pairs_open(struct rewarder *t)
+{
+    struct run *run = &t->s.run;
+    const struct config *config = run->config;
+    TRY(preferences_read(config->data.train, &t->pairs));
+    if (config->data.valid[0]) TRY(preferences_read(config->data.valid, &t->valid_pairs));
+    TRY(run_open_language(run, NULL));
+    const struct history_options *history = &run->language->history;
+    TRY(reward_examples_of_pairs(history, t->pairs, &t->examples));
+    return t->valid_pairs ? reward_examples_of_pairs(history, t->valid_pairs, &t->held_out) : NULL;
+}
+
+static status dialogues_open(struct rewarder *t)
+{
+    struct run *run = &t->s.run;
+    TRY(run_open_data(run));
+    TRY(run_open_language(run, run->data));
+    const struct history_options *history = &run->language->history;
+    TRY(reward_examples_of_dialogues(history, run->data, &t->examples));
+    return run->valid ? reward_examples_of_dialogues(history, run->valid, &t->held_out) : NULL;
+}
+
+static status rewarder_open(struct run *run)
+{
+    struct rewarder *t = (struct rewarder *)run;
+    const struct config *config = run->config;
+    TRY(run_open_queue(run));
+    TRY(t->objective->dialogues ? dialogues_open(t) : pairs_open(t));
+    examples_warn(run, config->data.train, &t->examples, t->pairs);
+    if (config->data.valid[0]) examples_warn(run, config->data.valid, &t->held_out, t->valid_pairs);
+    reward_examples_keep(&t->examples, config->seed, config->rm.pairs);
+    if (run->folder.options->dry) return plan_check(run->queue, run->world, models_plan, t);
+    TRY(plan_reserve(run->queue, run->world, models_plan, t));
+    const struct learner_exchange exchange = exchange_of_learner(&run->exchange);
+    TRY(models_open(t, &exchange));
+    TRY(examples_fit(t, t->model));
+    run->parameter_count = value_model_parameters(t->model)->size;
+    if (plan_wanted(run->queue)) TRY(models_reserve(t));
+    plan_log_use(run->queue, "update", run->folder.start);
+    return NULL;
+}
+
+/* The first pair's history with its chosen reply. */
+static status pair_print(const struct rewarder *t, FILE *out)
+{
+    const struct preference *pair = &t->pairs->list[0];
+    const int64_t count = pair->history.message_count;
+    struct dialogue dialogue = pair->history;
+    struct dataset data = {.dialogues = &dialogue, .count = 1};
+    dialogue.messages = memory_allocate((size_t)(count + 1) * sizeof *dialogue.messages);
+    memcpy(dialogue.messages, pair->history.messages, (size_t)count * sizeof *dialogue.messages);
+    dialogue.messages[dialogue.message_count++] = (struct message){ROLE_ASSISTANT, pair->chosen};
+    status s = mask_print(&t->s.run.language->history, &data, ROLE_ASSISTANT, out);
+    free(dialogue.messages);
+    return s;
+}
+
+static status rewarder_describe(struct run *run, FILE *out)
+{
+    const struct rewarder *t = (const struct rewarder *)run;
+    TRY(supervised_describe(run, models_plan, t->examples.count, "pairs", out));
+    fprintf(out, "# a score is of all tokens that are read: history and (*) %s\n",
+            t->pairs ? "reply, here the chosen one" : "reply");
+    return t->pairs ? pair_print(t, out)
+                    : mask_print(&run->language->history, run->data, ROLE_ASSISTANT, out);
+}
+
+static status rewarder_close(struct run *run)
+{
+    struct rewarder *t = (struct rewarder *)run;
+    /* The queue's memory goes before the queue. */
+    status s = exchange_close(&run->exchange);
+    models_close(t);
+    reward_examples_free(&t->examples);
+    reward_examples_free(&t->held_out);
+    preferences_free(t->pairs);
+    preferences_free(t->valid_pairs);
+    return status_first(s, run_close(run));
+}
+
+static struct learn_turn sequence_turn(const struct reward_example *one, struct reward_reply reply)
+{
+    struct reward_sequence sequence;
+    reward_sequence_make(one->history, one->history_count, one->cuts, one->cut_count, reply.tokens,
+                         reply.count, -1, &sequence);
+    return (struct learn_turn){.history = sequence.tokens,
+                               .history_count = sequence.count,
+                               .cuts = sequence.cuts,
+                               .cut_count = sequence.cut_count};
+}
+
+/* The two sequences of an example; freed by pair_free. */
+static void pair_turns(const struct reward_examples *examples, int64_t seed, int64_t index,
+                       int64_t place, bool held_out, struct learn_turn turns[2])
+{
+    const struct reward_example *one = &examples->list[index];
+    turns[0] = sequence_turn(one, one->right);
+    turns[1] = sequence_turn(one, reward_examples_wrong(examples, seed, index, place, held_out));
+}
+
+static void pair_free(struct learn_turn *turns)
+{
+    for (int i = 0; i < 2; i++) {
+        free((void *)turns[i].history);
+        free((void *)turns[i].cuts);
+    }
+}
+
+static void rewarder_item(struct supervised *s, int64_t place, struct learn_turn *turns)
+{
+    struct rewarder *t = (struct rewarder *)s;
+    const int64_t n = t->examples.count, seed = s->run.config->seed;
+    pair_turns(&t->examples, seed, prompt_order(seed, place / n, place % n, n), place, false,
+               turns);
+}
+
+/* A held_out_function: struct preference_scores an item. */
+static status pairs_score(struct supervised *s, int64_t begin, int64_t end, void *records)
+{
+    struct rewarder *t = (struct rewarder *)s;
+    const int64_t pairs = end - begin, seed = s->run.config->seed;
+    struct preference_scores *scores = records;
+    struct learn_turn *turns = memory_allocate((size_t)(2 * pairs + 1) * sizeof *turns);
+    double *values = memory_allocate((size_t)(2 * pairs + 1) * sizeof *values);
+    for (int64_t i = 0; i < pairs; i++)
+        pair_turns(&t->held_out, seed, begin + i, begin + i, true, turns + 2 * i);
+    status error = learner_values(s->run.learner, turns, 2 * pairs, values);
+    for (int64_t i = 0; i < pairs; i++) {
+        const int64_t history = t->held_out.list[begin + i].history_count;
+        scores[i] = (struct preference_scores){values[2 * i], values[2 * i + 1],
+                                               turns[2 * i].history_count - history,
+                                               turns[2 * i + 1].history_count - history};
+        pair_free(turns + 2 * i);
+    }
+    free(turns);
+    free(values);
+    return error;
+}
+
+static status rewarder_evaluate(struct run *run, struct metric_list *metrics, bool *stopped)
+{
+    struct rewarder *t = (struct rewarder *)run;
+    struct preference_scores *all;
+    size_t bytes;
+    TRY(supervised_measure(&t->s, 0, sizeof *all, pairs_score, (void **)&all, &bytes, stopped));
+    if (*stopped) return NULL;
+    const struct preference_metrics measured =
+        preference_measure(all, (int64_t)(bytes / sizeof *all), t->objective->apart);
+    reward_metrics_list(&measured, "valid_", metrics);
+    free(all);
+    return NULL;
+}
+
+status reward_run(struct world *world, const struct run_options *options)
+{
+    static const struct run_kind kind = {.name = "reward",
+                                         .open = rewarder_open,
+                                         .describe = rewarder_describe,
+                                         .resume = supervised_resume,
+                                         .connect = supervised_connect,
+                                         .step = supervised_step,
+                                         .evaluates = supervised_evaluates,
+                                         .evaluate = rewarder_evaluate,
+                                         .watch = supervised_watch,
+                                         .save = supervised_save,
+                                         .close = rewarder_close};
+    const struct config *config = &options->config;
+    const struct objective *objective = &objectives[config->rm.objective];
+    TRY(supervised_check(world, "reward"));
+    struct rewarder t = {
+        .s = {.run = {.config = config, .world = world, .updates = config->rm.updates},
+              .loss = objective->loss,
+              .batch = config->rm.batch,
+              .lr = config->rm.lr,
+              .patience = config->rm.patience,
+              .watched = "valid_nll",
+              .item = rewarder_item,
+              .item_end = pair_free},
+        .objective = objective};
+    return run_loop(&t.s.run, options, &kind);
+}

@@ -1,0 +1,50 @@
+/* Reward models: losses of pairs of turns, the right reply's first, whose histories are the
+ * sequences that are read. */
+#include "src/learn/loss.h"
+#include "src/learn/value_pass.h"
+
+typedef struct preference_loss pair_loss(const struct preference_settings *settings, double right,
+                                         double wrong);
+
+static status pairs_chunk(struct learner *l, const struct learn_batch *batch,
+                          const struct learn_turn *turns, int64_t n, pair_loss *of_pair,
+                          float *leaf, struct partial *partial)
+{
+    const double pairs = (double)(batch->all_turns / 2);
+    struct value_pass pass;
+    status s = value_pass_forward(&pass, l->reward_model, turns, n, learner_keep(l));
+    for (int64_t i = 0; !s && i < n; i += 2) {
+        const double right = value_pass_of(&pass, i), wrong = value_pass_of(&pass, i + 1);
+        const struct preference_loss one = of_pair(&l->settings.preference, right, wrong);
+        partial->loss += one.loss / pairs;
+        partial->accuracy += (right > wrong ? 1 : right < wrong ? 0 : 0.5) / pairs;
+        value_pass_learn(&pass, i, one.by_right / pairs);
+        value_pass_learn(&pass, i + 1, one.by_wrong / pairs);
+    }
+    if (!s) s = value_pass_backward(&pass, leaf, &l->watermark);
+    partial->computed += (double)value_model_tokens(l->reward_model);
+    for (int64_t i = 0; i < n; i++) partial->pairs += (double)turns[i].history_count;
+    value_pass_free(&pass);
+    return s;
+}
+
+static status bradley_terry_chunk(struct learner *l, const struct learn_batch *batch,
+                                  const struct learn_turn *turns, int64_t n, float *leaf,
+                                  struct partial *partial)
+{
+    return pairs_chunk(l, batch, turns, n, preference_bradley_terry, leaf, partial);
+}
+
+static status logistic_chunk(struct learner *l, const struct learn_batch *batch,
+                             const struct learn_turn *turns, int64_t n, float *leaf,
+                             struct partial *partial)
+{
+    return pairs_chunk(l, batch, turns, n, preference_logistic, leaf, partial);
+}
+
+const struct loss loss_bradley_terry = {.name = "bradley_terry",
+                                        .together = 2,
+                                        .chunk = bradley_terry_chunk,
+                                        .refresh = loss_update_refresh};
+const struct loss loss_logistic = {
+    .name = "logistic", .together = 2, .chunk = logistic_chunk, .refresh = loss_update_refresh};

@@ -1,0 +1,109 @@
+# regard reward: a reward model has the same bits on any number of ranks and after a resume, of an
+# encoder, of a decoder-only model and of adapters, from preferences and from dialogues; it learns;
+# its folder is no language model's, and the other way round; what it cannot learn from is refused.
+set -euo pipefail
+source tests/program/common.sh
+chat="--set model.family=llama --set text.chat=plain"
+
+# Preferences that words decide: the reply names the three words in order, or it names others, or none.
+preferences() { # SEED COUNT
+    awk -v seed="$1" -v count="$2" '
+        function draw(n) { state = (state * 69069 + 1) % 4294967296; return int(state / 65536) % n }
+        BEGIN {
+            state = seed
+            n = split("red blue green apple pear stone river cloud table chair", word)
+            for (i = 0; i < count; i++) {
+                a = draw(n); b = (a + 1 + draw(n - 1)) % n
+                said = word[a + 1] " and " word[b + 1]
+                other = word[(a + 3) % n + 1] " and " word[(b + 2) % n + 1]
+                printf "{\"prompt\":\"Say %s.\",\"chosen\":\"Here: %s.\",\"rejected\":\"%s\"}\n",
+                    said, said, draw(2) ? "I will not." : "No: " other "."
+            }
+        }'
+}
+preferences 5 400 >"$work/train.jsonl"
+preferences 9 100 >"$work/valid.jsonl"
+
+# train NAME RANKS OPTIONS...: eight updates of ten pairs.
+train() {
+    local name=$1 count=$2
+    shift 2
+    expect_status 0 ranks "$count" "$regard" reward --config $tiny --set data.train="$work/train.jsonl" \
+        --set data.valid="$work/valid.jsonl" --set rm.updates=8 --set eval.every=4 --set rm.lr=3e-3 \
+        --set rm.batch=10 --set checkpoint.every=4 --run "$work/$name" "$@"
+}
+
+same() { # NAME OTHER: bits and metrics
+    expect_same "$2" "$(parameters_hash "$work/$1/checkpoints/step-000008")" \
+        "$(parameters_hash "$work/$2/checkpoints/step-000008")"
+    expect_equal_metrics "$work/$1/metrics.jsonl" "$work/$2/metrics.jsonl"
+}
+
+train t5 0 --set rm.margin=0.5 --set rm.center=0.1 --set rm.smoothing=0.1 --set rm.pairs=50
+train t5-4 4 --set rm.margin=0.5 --set rm.center=0.1 --set rm.smoothing=0.1 --set rm.pairs=50
+same t5 t5-4
+train part 2 --set rm.margin=0.5 --set rm.center=0.1 --set rm.smoothing=0.1 --set rm.pairs=50 --set rm.updates=4
+train part 0 --set rm.margin=0.5 --set rm.center=0.1 --set rm.smoothing=0.1 --set rm.pairs=50 --resume
+same t5 part
+expect_status 1 "$regard" reward --config "$work/part/config.yaml" --set rm.margin=1 --run "$work/part" --resume
+expect_said "key rm.margin differs from the run that is resumed"
+
+train chat 0 $chat
+train chat-4 4 $chat
+same chat chat-4
+# A pair's prompt is computed once: in bytes it is a good part of its two sequences.
+awk -F'[:,]' '/learn_tokens_computed/ {
+    for (i = 1; i < NF; i++) { if ($i ~ /tokens_computed/) c = $(i + 1); if ($i ~ /tokens_pairs/) p = $(i + 1) }
+    if (!(c > 0 && c < 0.8 * p)) { print c " of " p " tokens"; exit 1 } }' "$work/chat/metrics.jsonl" ||
+    fail "a pair's prompt is computed twice"
+
+topic="--set rm.objective=on_topic --set data.train=synthetic:1:60 --set data.valid=synthetic:1:10:60"
+train lora 0 $topic $chat --set adapter.rank=2
+train lora-2 2 $topic $chat --set adapter.rank=2
+same lora lora-2
+expect_status 0 "$regard" inspect "$work/lora/checkpoints/step-000008"
+grep -q "^kind reward model's checkpoint, verified" "$work/out" || fail "inspect does not say what it is"
+grep -q "adapters of rank 2" "$work/out" || fail "inspect does not say that there are adapters"
+
+# It goes on from a reward model's folder, head included: the first loss is not that of a zero head.
+train on 0 --set model.path="$work/t5"
+expect_status 1 grep -q '"step":1,"loss":0.693' "$work/on/metrics.jsonl"
+grep -q '"step":1,"loss":0.693' "$work/chat/metrics.jsonl" || fail "a new head is not zero"
+
+expect_status 0 "$regard" reward --config $tiny --set data.train="$work/train.jsonl" --set rm.updates=120 \
+    --set data.valid="$work/valid.jsonl" --set eval.every=120 --set rm.lr=3e-3 --run "$work/learned"
+accuracy=$(sed -n 's/.*"valid_accuracy":\([0-9.]*\).*/\1/p' "$work/learned/metrics.jsonl" | tail -1)
+awk -v a="$accuracy" 'BEGIN { exit !(a >= 0.95) }' || fail "held-out accuracy is $accuracy"
+
+# One kind of folder in the other's place.
+expect_status 1 "$regard" generate --model "$work/t5" --data synthetic:1:1 --out "$work/none"
+expect_said "t5/checkpoints" "is a reward model's folder" "a language model's is wanted"
+expect_status 1 "$regard" train --config $tiny --set model.path="$work/t5" --run "$work/none"
+expect_said "is a reward model's folder"
+expect_status 1 "$regard" reward --config $tiny --set data.train="$work/train.jsonl" \
+    --set data.valid= --set model.path="$work/t5" --set adapter.rank=2 --run "$work/none"
+expect_said "leave out adapter.rank"
+
+refused() { # TEXT OPTIONS...
+    local text=$1
+    shift
+    expect_status 1 "$regard" reward --config $tiny --set data.train="$work/train.jsonl" \
+        --set data.valid= --run "$work/none" "$@"
+    expect_said "$text"
+    [ ! -e "$work/none" ] || fail "a run folder was made"
+}
+printf '{"prompt":"a","chosen":"b","rejected":"c"}\n{"prompt":"a","chosen":"b"}\n' >"$work/bad.jsonl"
+refused "bad.jsonl:2: no \"rejected\"" --set data.train="$work/bad.jsonl"
+refused "synthetic:1:5: no \"chosen\"" --set data.train=synthetic:1:5
+refused "rm.margin does nothing with rm.objective: on_topic" $topic --set rm.margin=1
+refused "rm.center does nothing with rm.objective: on_topic" $topic --set rm.center=1
+refused "leave out task" --set task=reasoning
+refused "rm.batch is 16 but there are 5 pairs" --set rm.pairs=5
+refused "rm.smoothing" --set rm.smoothing=0.6
+
+# A dry run prints a pair as it is read, and makes nothing.
+expect_status 0 "$regard" reward --config $tiny --set data.train="$work/train.jsonl" \
+    --set data.valid= --run "$work/none" --dry-run
+grep -q "^# .* 400 pairs to learn from" "$work/out" || fail "a dry run does not count pairs"
+grep -q "the chosen one" "$work/out" || fail "a dry run does not print a pair"
+[ ! -e "$work/none" ] || fail "a dry run made a folder"
