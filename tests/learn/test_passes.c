@@ -102,30 +102,42 @@ static struct step_metrics pupil_step(struct pupil *p)
     return policy;
 }
 
+/* Passes of turns by groups of `together`: none is split, and none is beyond a bound but for one
+ * group alone. */
+static void passes_keep_to(const struct course *c, const struct learn_settings *settings,
+                           int64_t together)
+{
+    const struct learn_limits limits = {TURNS, LONGEST_HISTORY, LONGEST_REPLY, 0, 1, together};
+    const struct model_limits pass = pack_limits(settings, &limits);
+    for (int64_t at = 0, n; at < TURNS; at += n) {
+        n = pack_chunk(settings, false, together, c->turns + at, TURNS - at);
+        assert_true(n >= together && n % together == 0 && at + n <= TURNS);
+        struct packed_batch packed;
+        packed_batch_make(&packed, c->turns + at, n);
+        const int64_t histories = packed.batch.histories;
+        const int64_t history = packed.history_begin[histories];
+        if (n > together)
+            assert_true(packed.tokens <= settings->reply_tokens &&
+                        history <= settings->history_tokens);
+        assert_true(packed.tokens <= pass.reply_tokens && history <= pass.history_tokens);
+        assert_true(packed.batch.replies <= pass.replies && histories <= pass.histories);
+        packed_batch_free(&packed);
+    }
+}
+
 static void a_pass_keeps_to_the_bounds_on_tokens(void **state)
 {
     (void)state;
     struct learn_settings settings = {0};
     struct course c;
     course_fill(&c);
-    const struct learn_limits limits = {TURNS, LONGEST_HISTORY, LONGEST_REPLY, 0, 1};
+    const struct learn_limits limits = {TURNS, LONGEST_HISTORY, LONGEST_REPLY, 0, 1, 1};
     for (int reply_tokens = 1; reply_tokens <= 80; reply_tokens += 3)
         for (int history_tokens = 1; history_tokens <= 90; history_tokens += 4) {
             settings.reply_tokens = reply_tokens;
             settings.history_tokens = history_tokens;
-            const struct model_limits pass = pack_limits(&settings, &limits);
-            for (int64_t at = 0, n; at < TURNS; at += n) {
-                n = pack_chunk(&settings, false, 1, c.turns + at, TURNS - at);
-                assert_true(n >= 1 && at + n <= TURNS);
-                struct packed_batch packed;
-                packed_batch_make(&packed, c.turns + at, n);
-                const int64_t histories = packed.batch.histories;
-                const int64_t history = packed.history_begin[histories];
-                if (n > 1) assert_true(packed.tokens <= reply_tokens && history <= history_tokens);
-                assert_true(packed.tokens <= pass.reply_tokens && history <= pass.history_tokens);
-                assert_true(packed.batch.replies <= pass.replies && histories <= pass.histories);
-                packed_batch_free(&packed);
-            }
+            for (int64_t together = 1; together <= TURNS; together++)
+                if (TURNS % together == 0) passes_keep_to(&c, &settings, together);
         }
     /* No more is asked for than all turns have. */
     settings.reply_tokens = settings.history_tokens = 1 << 30;
@@ -143,7 +155,7 @@ static void a_reserved_learner_allocates_no_more(void **state)
         struct pupil p;
         struct counted_queue counted;
         pupil_open(&p, sets[i]);
-        const struct learn_limits limits = {TURNS, LONGEST_HISTORY, LONGEST_REPLY, 0, 1};
+        const struct learn_limits limits = {TURNS, LONGEST_HISTORY, LONGEST_REPLY, 0, 1, 1};
         CHECK(learner_reserve(p.learner, &limits));
         allocations_count(p.q, &counted);
         pupil_step(&p);
