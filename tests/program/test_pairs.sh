@@ -3,7 +3,7 @@
 set -euo pipefail
 source tests/program/common.sh
 
-expect_status 0 "$regard" sft --config $tiny --set sft.updates=30 --set checkpoint.every=30 \
+expect_status 0 "$regard" sft --config $tiny --set sft.updates=40 --set sft.lr=3e-3 --set checkpoint.every=40 \
     --set eval.every=0 --run "$work/sft"
 model=$(newest "$work/sft")
 data=synthetic:1:3:8000
