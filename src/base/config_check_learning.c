@@ -4,7 +4,7 @@
 
 static status check_group(const struct config *config)
 {
-    if (config->returns.center)
+    if (config->returns.center && config->group.form != GROUP_NONE)
         FAIL(STATUS_INPUT,
              "returns.center does nothing with advantage: group, whose baseline takes off what "
              "all rewards have in common; take advantage: turn or gae");

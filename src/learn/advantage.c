@@ -36,8 +36,8 @@ static void advantage_gae(const struct learn_settings *settings, struct advantag
 }
 
 /* One dialogue and turn's candidates, of which n spans: rloo, R minus the mean of the others; mean
- * and global, R minus the mean; grpo, that over deviation + 1e-6.  R is the sum over a reply's
- * spans, which all get its advantage.  Returns whether all R are equal. */
+ * and global, R minus the mean; grpo, that over deviation + 1e-6; none, R.  R is the sum over
+ * a reply's spans, which all get its advantage.  Returns whether all R are equal. */
 static bool advantage_of_group(int form, struct advantage_item *items, const int64_t *order,
                                int64_t n)
 {
@@ -57,7 +57,7 @@ static bool advantage_of_group(int form, struct advantage_item *items, const int
     for (int64_t i = 0; i < n; i++) {
         struct advantage_item *item = &items[order[i]];
         if (item->key.span != 0) continue;
-        item->advantage = replies == 1 ? 0 : item->advantage - mean;
+        if (form != GROUP_NONE) item->advantage = replies == 1 ? 0 : item->advantage - mean;
         squares += item->advantage * item->advantage;
     }
     /* R - (sum - R) / (N - 1) = (R - mean) N / (N - 1) */

@@ -245,6 +245,7 @@ static void contradictions_are_refused(void **unused)
         {"reward.sources=\"\"", "reward.alpha=2", "reference.every=199", "floor.kappa=0"},
         {"ppo.form=cispo", "ppo.epochs=1", "pipeline.lag=1", "ppo.clip_high=4"},
         {"returns.center=true", "reference.every=5", "credit.form=random", "entropy.coef=0.01"},
+        {"advantage=group", "group.form=none", "returns.center=true", "ppo.epochs=1"},
         {"task=single_turn", "single_turn.context=prompt", "ppo.loss=constant",
          "reward.overlong=1"},
     };

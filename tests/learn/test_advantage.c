@@ -120,6 +120,16 @@ static void group_baselines_are_the_others_all_or_all_over_deviation(void **stat
     assert_group(GROUP_GRPO, false, grpo);
 }
 
+/* The one alone too; whitened, over the root of their mean square, nothing taken off. */
+static void without_a_baseline_the_reward_is_the_advantage(void **state)
+{
+    (void)state;
+    const double r = sqrt((1 + 4 + 36 + 2500) / 4.0) + 1e-8;
+    const double plain[4] = {1, 2, 6, 50}, whitened[4] = {1 / r, 2 / r, 6 / r, 50 / r};
+    assert_group(GROUP_NONE, false, plain);
+    assert_group(GROUP_NONE, true, whitened);
+}
+
 static void whitened_groups_are_divided_by_the_root_mean_square_grpo_is_not(void **state)
 {
     (void)state;
@@ -257,6 +267,7 @@ int main(void)
         cmocka_unit_test(gae_of_best_follows_the_chosen_candidate),
         cmocka_unit_test(gae_in_single_turn_ends_with_every_turn),
         cmocka_unit_test(group_baselines_are_the_others_all_or_all_over_deviation),
+        cmocka_unit_test(without_a_baseline_the_reward_is_the_advantage),
         cmocka_unit_test(whitened_groups_are_divided_by_the_root_mean_square_grpo_is_not),
         cmocka_unit_test(a_groups_baseline_is_of_whole_replies),
         cmocka_unit_test(rewards_that_are_all_equal_give_no_advantage),

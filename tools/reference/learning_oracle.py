@@ -4,7 +4,7 @@ tests/golden/learning.json with random cases.  Plain Python, no package.
     python3 tools/reference/learning_oracle.py tests/golden/learning.json
 
 The file holds four lists.
-groups: form (rloo, mean, grpo, global), filter, whiten; items in no order {dialogue, turn,
+groups: form (rloo, mean, grpo, global, none), filter, whiten; items in no order {dialogue, turn,
   candidate, span, reward} with the expected {advantage, dropped}.  Some groups' rewards are equal.
 centers: advantage (turn, gae), discount, gae_lambda; batches in order, each with items {dialogue,
   turn, candidate, reward, value} and the expected {return, advantage} (not whitened), and the mean
@@ -60,7 +60,9 @@ def group_advantages(settings, items):
         for reply in replies:
             others = [rewards[other] for other in replies if other != reply]
             centred = rewards[reply] - mean(own)
-            if not others:
+            if settings["form"] == "none":
+                value[reply] = rewards[reply]
+            elif not others:
                 value[reply] = 0.0
             elif settings["form"] == "rloo":
                 value[reply] = rewards[reply] - mean(others)
@@ -156,6 +158,9 @@ def main():
                  for count, scale in ((1, 1), (2, 1), (7, 0.5), (12, 1), (23, 2), (5, 0))],
         overlong=[overlong_case(share, most) for share, most in ((0.25, 16), (1.0, 5), (0.1, 8))],
     )
+    source = random.Random(14)  # one of its own, so that the cases above stay what they were
+    result["groups"] += [group_case(source, "none", filtered, whitened)
+                         for filtered in (False, True) for whitened in (False, True)]
     lines = ",\n".join(f' "{key}": [\n  ' + ",\n  ".join(json.dumps(case) for case in cases) + "\n ]"
                        for key, cases in result.items())
     pathlib.Path(sys.argv[1]).write_text("{\n" + lines + "\n}\n")
