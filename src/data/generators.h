@@ -40,8 +40,8 @@ status task_reasoning(int64_t seed, int64_t index, int level, FILE *line);
 /* The same problems, the equations of their steps in sub-blocks: <sub>2 + 3 = 5</sub>. */
 status task_nested(int64_t seed, int64_t index, int level, FILE *line);
 /* src/data/preference_set.c: {"messages","chosen","rejected","kind"}.  The reply chosen names what
- * the dialogue said before it; the other has other values (kind wrong) or none (missing), and is as
- * often the longer one. */
+ * the dialogue said before it; the other has other values (kind wrong), or says nothing of it and
+ * asks again (missing), and is as often the longer one. */
 status preference_line(int64_t seed, int64_t index, int level, FILE *line);
 /* src/data/evidence.c: {"prompt","chosen","rejected","cue"}.  The prompt has a key, with which the
  * reply chosen begins, and the other with another one; the last word of one is "yes" and of the

@@ -9,13 +9,7 @@
 
 /* Streams of the corpus's random numbers: what a dialogue is about, and from the next its wording,
  * the turn and the replies. */
-enum { STREAM_PREFERENCE = 16, WORDINGS_TRIED = 32 };
-
-/* In place of what was not named: a word each, some shorter than values are, some longer. */
-static const char *const unnamed[SLOT_KINDS][3] = {
-    [SLOT_NAME] = {"them", "someone"},  [SLOT_ORDER] = {"it", "number"},
-    [SLOT_PRODUCT] = {"item", "thing"}, [SLOT_CITY] = {"there", "somewhere"},
-    [SLOT_DAY] = {"then", "sometime"},  [SLOT_AMOUNT] = {"few", "some"}};
+enum { STREAM_PREFERENCE = 16, WORDINGS_TRIED = 64, SENTENCES = 5 };
 
 /* The message of one of the replies that name what was said before them. */
 static int64_t reply_choose(struct corpus_random *random, const struct dialogue *dialogue)
@@ -26,20 +20,29 @@ static int64_t reply_choose(struct corpus_random *random, const struct dialogue 
     return places[corpus_draw(random, (uint32_t)count)];
 }
 
-/* Every value another one of its kind, or none. */
-static struct scenario spoiled(struct corpus_random *random, bool missing,
-                               const struct scenario *scenario)
+/* Every value another one of its kind. */
+static struct scenario spoiled(struct corpus_random *random, const struct scenario *scenario)
 {
     struct scenario out = *scenario;
-    for (int kind = 0; kind < SLOT_KINDS; kind++) {
-        if (missing) {
-            snprintf(out.values[kind], SLOT_TEXT, "%s", corpus_choose(random, unnamed[kind]));
-            continue;
-        }
-        do scenario_draw_value(random, kind, out.values[kind]);
+    for (int kind = 0; kind < SLOT_KINDS; kind++) do
+            scenario_draw_value(random, kind, out.values[kind]);
         while (!strcmp(out.values[kind], scenario->values[kind]));
-    }
     return out;
+}
+
+/* Says nothing of what was said, and asks for what it may know. */
+static void empty_reply(struct corpus_random *random, char text[CORPUS_TEXT])
+{
+    const uint32_t count = 1 + corpus_draw(random, SENTENCES);
+    char *at = text;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t one = corpus_draw(random, SLOT_KINDS + 2);
+        const char *const *list = one < SLOT_KINDS    ? slot_words[one].asks
+                                  : one == SLOT_KINDS ? recap_openings
+                                                      : recap_endings;
+        at += snprintf(at, (size_t)(text + CORPUS_TEXT - at), "%s%s", i ? " " : "",
+                       corpus_choose(random, list));
+    }
 }
 
 /* Which of the two is longer is a coin's to say, where a wording can be found. */
@@ -49,10 +52,13 @@ static void replies_draw(struct corpus_random *random, const struct scenario *ri
 {
     const bool longer = corpus_draw(random, 2);
     for (int i = 0; i < WORDINGS_TRIED; i++) {
-        const struct scenario wrong = spoiled(random, missing, right);
+        const struct scenario wrong = spoiled(random, right);
         chosen[0] = rejected[0] = 0;
         scenario_reply(random, right, given, turn, chosen);
-        scenario_reply(random, &wrong, given, turn, rejected);
+        if (missing)
+            empty_reply(random, rejected);
+        else
+            scenario_reply(random, &wrong, given, turn, rejected);
         const size_t a = strlen(chosen), b = strlen(rejected);
         if (a == b || longer == (a > b)) return;
     }

@@ -179,7 +179,7 @@ refuses "pairs: greedy replies" 1 "$greedy" pairs --model "$model" --data "$dial
     --set rollout.temperature=0
 refuses "pairs: of one reply" 1 'pairs needs rollout.candidates of 2' pairs --model "$model" --data "$dialogues" \
     --out out --set rollout.candidates=1
-refuses "pairs: an unknown rule" 1 '.*pairs.heuristic must be ngram' pairs --model "$model" --data "$dialogues" \
+refuses "pairs: an unknown rule" 1 '.*pairs.heuristic must be one of ngram' pairs --model "$model" --data "$dialogues" \
     --out out --set pairs.heuristic=taste
 refuses "pairs: nothing to verify" 1 '.*:1: the source verifier finds no "answer"' pairs --model "$model" \
     --data "$dialogues" --out out --set pairs.heuristic=verifier
