@@ -4,7 +4,6 @@
 #include "kernels/plan.h"
 #include "src/base/config.h"
 #include "src/checkpoint/adapter_folder.h"
-#include "src/checkpoint/find.h"
 #include "src/checkpoint/value_folder.h"
 
 #include <stdlib.h>
@@ -142,24 +141,6 @@ status run_adapted_open(const struct config *config, struct model *base, const c
         *out = NULL;
     }
     return s;
-}
-
-status encoder_open(const struct config *config, struct queue *queue, struct text_encoder **out)
-{
-    char folder[CHECKPOINT_PATH_MAX];
-    struct model *model;
-    struct tokenizer *tokenizer;
-    *out = NULL;
-    if (!config->eval.encoder[0]) return NULL;
-    snprintf(folder, sizeof folder, "%s", config->eval.encoder);
-    if (checkpoint_is_run(folder)) TRY(checkpoint_of_run(config->eval.encoder, folder));
-    TRY(status_context(model_open(folder, queue, false, &model), "eval.encoder"));
-    status s = tokenizer_open(model_words_folder(folder, model), &tokenizer);
-    if (s) {
-        model_destroy(model);
-        return status_context(s, "eval.encoder");
-    }
-    return text_encoder_create(model, tokenizer, folder, config->eval.encoder_layer, out);
 }
 
 /* On a policy with adapters, which goes. */

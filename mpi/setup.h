@@ -5,7 +5,6 @@
 #include "kernels/load.h"
 #include "mpi/transport.h"
 #include "src/checkpoint/model_folder.h"
-#include "src/evaluate/text_encoder.h"
 #include "src/model/adapted.h"
 #include "src/model/model.h"
 #include "src/model/value_model.h"
@@ -29,8 +28,6 @@ bool run_has_adapters(const struct config *config);
  * new model. */
 status run_adapted_open(const struct config *config, struct model *base, const char *base_folder,
                         bool with_gradients, struct model **out);
-/* eval.encoder, which may name a run; *out is NULL where it is empty. */
-status encoder_open(const struct config *config, struct queue *queue, struct text_encoder **out);
 
 /* A value model to be trained: model.path's, with its head where that is a reward model's folder,
  * else a zero head on its trunk or, with adapters, on *base, which the caller destroys (NULL:

@@ -1,6 +1,7 @@
 /* Opening and closing what a rank of `train` holds; see trainer.h. */
 #include "mpi/trainer.h"
 
+#include "mpi/evaluators.h"
 #include "mpi/plan.h"
 #include "mpi/setup.h"
 #include "src/base/log.h"
@@ -113,7 +114,7 @@ static status learner_models(struct trainer *t, const struct learner_exchange *e
     TRY(learner_create(&settings, exchange, t->policy, t->reference,
                        config->advantage != ADVANTAGE_GROUP, &t->run.learner));
     if (t->run.world->rank != 0) return NULL;
-    if (evaluates(config)) TRY(encoder_open(config, t->run.queue, &t->evaluators.encoder));
+    if (evaluates(config)) TRY(evaluators_open(config, t->run.queue, &t->evaluators));
     return generator_create(t->policy, statistics_of(model_shape(t->policy), t->settings.all_heads),
                             &t->evaluators.generator);
 }
@@ -147,7 +148,7 @@ static status models_reserve(struct trainer *t)
     if (by->generator && evaluates(config)) {
         TRY(generator_reserve(by->generator, &t->evaluation.sampling, 1));
         TRY(generator_reserve_scoring(by->generator, &t->evaluation.scoring, 1));
-        if (by->encoder) TRY(text_encoder_reserve(by->encoder));
+        TRY(evaluators_reserve(by));
     }
     /* Dialogues that part after the first turn have a history a candidate. */
     const struct rollout_settings *settings = &t->settings;
@@ -163,7 +164,7 @@ static void models_close(struct trainer *t)
 {
     if (t->previous) t->run.queue->op->release(t->run.queue, t->previous);
     generator_destroy(t->evaluators.generator);
-    text_encoder_close(t->evaluators.encoder);
+    evaluators_close(&t->evaluators);
     generator_destroy(t->rollout.policy);
     generator_destroy(t->rollout.scorer);
     generator_destroy(t->rollout.user);
@@ -306,6 +307,7 @@ status trainer_open(struct run *run)
     if (run->world->roles.is_learner) inbox_open(t);
     TRY(trainer_open_sources(t));
     if (plan_wanted(run->queue)) TRY(models_reserve(t));
+    TRY(evaluators_prepare(run->config, &t->evaluators));
     plan_log_use(run->queue, "update", run->folder.start);
     return NULL;
 }
@@ -316,11 +318,6 @@ status trainer_connect(struct run *run)
     if (run->world->rank == 0)
         log_line(LOG_INFO, "the reference is %s%s", reference_name(run->config),
                  reference_source(run->config));
-    const struct text_encoder *encoder = t->evaluators.encoder;
-    if (encoder)
-        log_line(LOG_INFO, "BERTScore and prompt relevance are by %s, layer %lld of %lld",
-                 text_encoder_name(encoder), (long long)text_encoder_layer(encoder),
-                 (long long)text_encoder_layers(encoder));
     const struct roles *roles = &run->world->roles;
     TRY(exchange_connect(&run->exchange, run->parameter_count));
     const bool takes_part = roles->is_actor || run->world->rank == 0;

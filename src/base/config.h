@@ -75,8 +75,9 @@ struct config {
         int64_t every, dialogues; /* eval.dialogues: of the held-out set, 0 all */
         double temperature;       /* 0: greedy */
         int history;
-        char encoder[CONFIG_TEXT_MAX]; /* empty: none */
-        int64_t encoder_layer;         /* -1: the last */
+        char encoder[CONFIG_TEXT_MAX];                                  /* empty: none */
+        int64_t encoder_layer;                                          /* -1: the last */
+        char on_topic[CONFIG_TEXT_MAX], on_topic_data[CONFIG_TEXT_MAX]; /* empty: none */
     } eval;
     struct {
         int64_t histories, candidates; /* histories: 0 all */

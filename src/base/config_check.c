@@ -228,6 +228,11 @@ status config_check(const struct config *config, enum config_scope scope)
              "one reply");
     if (config->eval.encoder_layer >= 0 && !config->eval.encoder[0])
         FAIL(STATUS_INPUT, "eval.encoder_layer does nothing without eval.encoder");
+    if (config->eval.on_topic_data[0] && !config->eval.on_topic[0])
+        FAIL(STATUS_INPUT, "eval.on_topic_data does nothing without eval.on_topic");
+    if (config->eval.on_topic[0] && !config->eval.on_topic_data[0] && !config->data.valid[0])
+        FAIL(STATUS_INPUT, "eval.on_topic needs dialogues to fix its threshold on: "
+                           "eval.on_topic_data, or data.valid");
     if (config->single_turn.context == SINGLE_TURN_PROMPT && config->task != TASK_SINGLE_TURN)
         FAIL(STATUS_INPUT, "single_turn.context does nothing without task: single_turn");
     if (scope == CONFIG_INFERENCE) return NULL;

@@ -146,6 +146,11 @@ const struct config_key config_keys[] = {
          "empty: none"),
     INTEGER("eval.encoder_layer", eval.encoder_layer, -1, 1024, "-1", RESUME_UNLESS_PATIENCE,
             "behind so many of its layers, 0: the embeddings; -1: all of them"),
+    TEXT("eval.on_topic", eval.on_topic, "", RESUME_FREE,
+         "a run of `reward` with rm.objective: on_topic: the share of replies that it accepts; "
+         "empty: none"),
+    TEXT("eval.on_topic_data", eval.on_topic_data, "", RESUME_FREE_BUT_SYNTHETIC,
+         "dialogues that its threshold is fixed on; empty: data.valid's"),
     INTEGER("probe.histories", probe.histories, 0, MANY, "500", RESUME_FREE,
             "assistant turns that are probed, the first of the data; 0: all"),
     INTEGER("probe.candidates", probe.candidates, 4, 1024, "8", RESUME_FREE,

@@ -5,6 +5,7 @@
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/data/corpus.h"
+#include "src/evaluate/others.h"
 #include "src/evaluate/own_history.h"
 #include "src/evaluate/sample.h"
 #include "src/evaluate/state_metrics.h"
@@ -167,6 +168,13 @@ static void part_add(double part[2], double value, double count)
     part[1] += count;
 }
 
+/* Where turn i's parts of a group's metrics are. */
+static double (*parts_of(const struct evaluate_settings *settings, const struct held_out *h,
+                         int64_t i, enum metric_group group, struct evaluation *out))[2]
+{
+    return out->parts[h->rows[i].counter[0]] + evaluation_first(settings, group);
+}
+
 double evaluation_of_parts(const char *metric, double sum, double count)
 {
     if (!(count > 0)) return NAN;
@@ -236,39 +244,109 @@ static status reasoning_measure(const struct evaluate_settings *settings,
 /* eval.encoder: the parts of its metrics; *floor: BLEU of other dialogues' gold replies in place of
  * the model's, NaN where there is no other dialogue. */
 static status states_measure(struct text_encoder *encoder, const struct evaluate_settings *settings,
-                             const struct held_out *h, bool (*stop)(void), struct evaluation *out,
-                             double *floor)
+                             const struct held_out *h, const int64_t *others, bool (*stop)(void),
+                             struct evaluation *out, double *floor)
 {
     const size_t n = (size_t)h->count;
     struct state_turn *turns = memory_allocate(n * sizeof *turns);
     struct state_scores *scores = memory_allocate(n * sizeof *scores);
-    const char **others = memory_allocate(n * sizeof *others);
+    const char **instead = memory_allocate(n * sizeof *instead);
     for (int64_t i = 0; i < h->count; i++)
-        turns[i] =
-            (struct state_turn){h->dialogue[i]->messages[h->message[i] - 1].content, h->texts[i],
-                                h->references[i], h->rows[i].counter[0], h->rows[i].counter[1]};
-    status s = state_metrics(encoder, turns, h->count, settings->sampling.batch,
-                             settings->sampling.seed, stop, &out->stopped, scores);
+        turns[i] = (struct state_turn){h->dialogue[i]->messages[h->message[i] - 1].content,
+                                       h->texts[i], h->references[i], others[i]};
+    status s = state_metrics(encoder, turns, h->count, settings->sampling.batch, stop,
+                             &out->stopped, scores);
     bool all = true;
     for (int64_t i = 0; !s && !out->stopped && i < h->count; i++) {
         const struct state_scores *one = &scores[i];
-        double(*parts)[2] =
-            out->parts[h->rows[i].counter[0]] + evaluation_first(settings, GROUP_STATES);
-        all = all && one->other >= 0;
-        others[i] = one->other < 0 ? "" : h->references[one->other];
+        double(*parts)[2] = parts_of(settings, h, i, GROUP_STATES, out);
+        all = all && others[i] >= 0;
+        instead[i] = others[i] < 0 ? "" : h->references[others[i]];
         part_add(parts[EVAL_BERT_SCORE], one->score.f1, 1);
         part_add(parts[EVAL_BERT_SCORE_PRECISION], one->score.precision, 1);
         part_add(parts[EVAL_BERT_SCORE_RECALL], one->score.recall, 1);
         part_add(parts[EVAL_RELEVANCE], one->relevance, 1);
         part_add(parts[EVAL_RELEVANCE_GOLD], one->relevance_gold, 1);
-        if (one->other < 0) continue;
+        if (others[i] < 0) continue;
         part_add(parts[EVAL_BERT_SCORE_FLOOR], one->score_other, 1);
         part_add(parts[EVAL_RELEVANCE_RANDOM], one->relevance_other, 1);
     }
-    *floor = all && !s && !out->stopped ? text_bleu(others, h->references, h->count) : (double)NAN;
+    *floor = all && !s && !out->stopped ? text_bleu(instead, h->references, h->count) : (double)NAN;
     free(turns);
     free(scores);
-    free((void *)others);
+    free((void *)instead);
+    return s;
+}
+
+/* The replies that a reward model is to accept or not: the model's, the data's, and another
+ * dialogue's in place of the data's. */
+enum { TOPIC_REPLY, TOPIC_GOLD, TOPIC_OTHER, TOPICS };
+
+static void topics_make(const struct held_out *h, int64_t i, int64_t other,
+                        struct on_topic_reply out[TOPICS])
+{
+    const struct dialogue *dialogue = h->dialogue[i];
+    for (int k = 0; k < TOPICS; k++)
+        out[k] =
+            (struct on_topic_reply){dialogue, dialogue->messages, h->message[i], h->references[i]};
+    out[TOPIC_REPLY].reply = h->texts[i];
+    if (h->own)
+        out[TOPIC_REPLY].messages =
+            own_histories_messages(h->own, i, &out[TOPIC_REPLY].message_count);
+    if (other >= 0) out[TOPIC_OTHER].reply = h->references[other];
+}
+
+/* eval.on_topic: the parts of its metrics. */
+static status topics_measure(struct on_topic *judge, const struct evaluate_settings *settings,
+                             const struct held_out *h, const int64_t *others, bool (*stop)(void),
+                             struct evaluation *out)
+{
+    const double threshold = on_topic_threshold(judge)->value;
+    const int64_t batch = settings->sampling.batch;
+    struct on_topic_reply *replies = memory_allocate((size_t)(batch * TOPICS) * sizeof *replies);
+    double *scores = memory_allocate((size_t)(batch * TOPICS) * sizeof *scores);
+    status s = NULL;
+    for (int64_t first = 0; !s && first < h->count && !out->stopped; first += batch) {
+        const int64_t count = h->count - first < batch ? h->count - first : batch;
+        out->stopped = stop && stop();
+        if (out->stopped) break;
+        for (int64_t k = 0; k < count; k++)
+            topics_make(h, first + k, others[first + k], replies + k * TOPICS);
+        s = on_topic_read(judge, replies, count * TOPICS, scores);
+        for (int64_t k = 0; !s && k < count; k++) {
+            const double *own = scores + k * TOPICS;
+            double(*parts)[2] = parts_of(settings, h, first + k, GROUP_ON_TOPIC, out);
+            if (!isnan(own[TOPIC_REPLY]))
+                part_add(parts[EVAL_CONSISTENCY], own[TOPIC_REPLY] >= threshold, 1);
+            if (others[first + k] < 0 || isnan(own[TOPIC_GOLD]) || isnan(own[TOPIC_OTHER]))
+                continue;
+            const bool gold = own[TOPIC_GOLD] >= threshold, other = own[TOPIC_OTHER] >= threshold;
+            part_add(parts[EVAL_CONSISTENCY_GOLD], gold, 1);
+            part_add(parts[EVAL_CONSISTENCY_RANDOM], other, 1);
+            part_add(parts[EVAL_ON_TOPIC_ACCURACY], gold + !other, 2);
+        }
+    }
+    free(replies);
+    free(scores);
+    return s;
+}
+
+/* What is measured beside turns of other dialogues. */
+static status others_measure(const struct evaluators *by, const struct evaluate_settings *settings,
+                             const struct held_out *h, bool (*stop)(void), struct evaluation *out,
+                             double *floor)
+{
+    struct turn_place *places = memory_allocate((size_t)h->count * sizeof *places);
+    int64_t *others = memory_allocate((size_t)h->count * sizeof *others);
+    for (int64_t i = 0; i < h->count; i++)
+        places[i] = (struct turn_place){h->rows[i].counter[0], h->rows[i].counter[1]};
+    others_draw(places, h->count, settings->sampling.seed, others);
+    status s = NULL;
+    if (by->encoder) s = states_measure(by->encoder, settings, h, others, stop, out, floor);
+    if (!s && by->on_topic && !out->stopped)
+        s = topics_measure(by->on_topic, settings, h, others, stop, out);
+    free(places);
+    free(others);
     return s;
 }
 
@@ -296,7 +374,7 @@ static status values_measure(const struct evaluators *by, const struct evaluate_
     double floor = (double)NAN;
     TRY(replies_measure(settings, h, out));
     if (reasons) TRY(reasoning_measure(settings, tokenizer, h, out, &missing));
-    if (by->encoder) TRY(states_measure(by->encoder, settings, h, stop, out, &floor));
+    if (by->encoder || by->on_topic) TRY(others_measure(by, settings, h, stop, out, &floor));
     values_of_parts(settings, out);
     double *value = out->value + evaluation_first(settings, GROUP_REPLY);
     value[EVAL_BLEU] = text_bleu(texts, h->references, h->count);

@@ -2,6 +2,7 @@
 #ifndef REGARD_EVALUATE_EVALUATE_H
 #define REGARD_EVALUATE_EVALUATE_H
 
+#include "src/evaluate/on_topic.h"
 #include "src/evaluate/table.h"
 #include "src/evaluate/text_encoder.h"
 #include "src/rollout/generate.h"
@@ -14,7 +15,8 @@
 struct evaluators {
     struct generator *generator;  /* of the model that is measured */
     struct source_set *sources;   /* of the given terms; NULL: there are none */
-    struct text_encoder *encoder; /* where the settings ask for one */
+    struct text_encoder *encoder; /* these two where the settings ask for them */
+    struct on_topic *on_topic;
 };
 
 struct evaluation {

@@ -11,6 +11,7 @@ struct evaluate_settings evaluate_settings_of(const struct config *config)
     settings.sampling.temperature = config->eval.temperature;
     settings.own_history = config->eval.history == EVAL_HISTORY_OWN;
     settings.states = config->eval.encoder[0] != 0;
+    settings.on_topic = config->eval.on_topic[0] != 0;
     settings.scoring = settings.sampling;
     settings.scoring.temperature = 1;
     return settings;

@@ -10,7 +10,7 @@ struct evaluate_settings {
     struct rollout_settings sampling; /* at eval.temperature */
     struct rollout_settings scoring;  /* of the gold replies, at temperature 1 */
     bool own_history;                 /* replies to the model's own earlier ones */
-    bool states;                      /* metrics by eval.encoder */
+    bool states, on_topic;            /* metrics by eval.encoder, eval.on_topic */
 };
 
 struct config;

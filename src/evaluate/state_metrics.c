@@ -2,37 +2,12 @@
 #include "src/evaluate/state_metrics.h"
 
 #include "src/base/memory.h"
-#include "src/base/philox.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 enum { TEXT_PROMPT, TEXT_REPLY, TEXT_GOLD, TEXT_OTHER, TEXTS }; /* of a turn, in this order */
 enum { MEANS = TEXT_GOLD + 1 };                                 /* of which means are kept */
-
-/* A turn of another dialogue than that of the turns [first, last). */
-static int64_t other_draw(const struct state_turn *turn, int64_t first, int64_t last, int64_t count,
-                          int64_t seed)
-{
-    const int64_t others = count - (last - first);
-    if (others == 0) return -1;
-    const uint32_t counter[4] = {turn->dialogue, turn->turn, 0, 0};
-    const uint32_t key[2] = {(uint32_t)seed, RANDOM_EVALUATION};
-    uint32_t word[4];
-    philox4x32(counter, key, word);
-    const int64_t place = (int64_t)(((uint64_t)word[0] * (uint64_t)others) >> 32);
-    return place < first ? place : place + (last - first);
-}
-
-static void others_draw(const struct state_turn *turns, int64_t count, int64_t seed,
-                        struct state_scores *scores)
-{
-    for (int64_t first = 0, last; first < count; first = last) {
-        for (last = first; last < count && turns[last].dialogue == turns[first].dialogue;) last++;
-        for (int64_t i = first; i < last; i++)
-            scores[i].other = other_draw(&turns[i], first, last, count, seed);
-    }
-}
 
 /* One batch: means [count, MEANS, width]. */
 static status batch_measure(struct text_encoder *encoder, const struct state_turn *turns,
@@ -46,14 +21,14 @@ static status batch_measure(struct text_encoder *encoder, const struct state_tur
         *at++ = turns[i].prompt;
         *at++ = turns[i].reply;
         *at++ = turns[i].gold;
-        *at++ = scores[i].other < 0 ? "" : turns[scores[i].other].gold;
+        *at++ = turns[i].other < 0 ? "" : turns[turns[i].other].gold;
     }
     status s = text_encoder_read(encoder, text, (int64_t)texts, states);
     for (int64_t i = first; !s && i < last; i++) {
         const struct token_states *own = states + (i - first) * TEXTS;
         scores[i].score = bert_score_of(&own[TEXT_REPLY], &own[TEXT_GOLD], width);
         scores[i].score_other = (double)NAN;
-        if (scores[i].other >= 0)
+        if (turns[i].other >= 0)
             scores[i].score_other = bert_score_of(&own[TEXT_OTHER], &own[TEXT_GOLD], width).f1;
         for (int64_t k = 0; k < MEANS; k++)
             token_states_mean(&own[k], width, means + (i * MEANS + k) * width);
@@ -63,8 +38,8 @@ static status batch_measure(struct text_encoder *encoder, const struct state_tur
     return s;
 }
 
-static void relevance_measure(const double *means, int64_t width, int64_t count,
-                              struct state_scores *scores)
+static void relevance_measure(const struct state_turn *turns, const double *means, int64_t width,
+                              int64_t count, struct state_scores *scores)
 {
     for (int64_t i = 0; i < count; i++) {
         struct state_scores *one = &scores[i];
@@ -72,20 +47,18 @@ static void relevance_measure(const double *means, int64_t width, int64_t count,
         one->relevance = vectors_cosine(prompt, own + TEXT_REPLY * width, width);
         one->relevance_gold = vectors_cosine(prompt, own + TEXT_GOLD * width, width);
         one->relevance_other = (double)NAN;
-        if (one->other >= 0)
-            one->relevance_other =
-                vectors_cosine(prompt, means + (one->other * MEANS + TEXT_REPLY) * width, width);
+        if (turns[i].other >= 0)
+            one->relevance_other = vectors_cosine(
+                prompt, means + (turns[i].other * MEANS + TEXT_REPLY) * width, width);
     }
 }
 
 status state_metrics(struct text_encoder *encoder, const struct state_turn *turns, int64_t count,
-                     int64_t batch, int64_t seed, bool (*stop)(void), bool *stopped,
-                     struct state_scores *scores)
+                     int64_t batch, bool (*stop)(void), bool *stopped, struct state_scores *scores)
 {
     const int64_t width = text_encoder_width(encoder);
     double *means = memory_allocate((size_t)(count * MEANS * width) * sizeof *means);
     status s = NULL;
-    others_draw(turns, count, seed, scores);
     for (int64_t first = 0; !s && first < count && !*stopped; first += batch) {
         const int64_t last = count - first < batch ? count : first + batch;
         if (stop && stop())
@@ -93,7 +66,7 @@ status state_metrics(struct text_encoder *encoder, const struct state_turn *turn
         else
             s = batch_measure(encoder, turns, first, last, scores, means);
     }
-    if (!s && !*stopped) relevance_measure(means, width, count, scores);
+    if (!s && !*stopped) relevance_measure(turns, means, width, count, scores);
     free(means);
     return s;
 }

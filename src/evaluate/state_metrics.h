@@ -7,16 +7,14 @@
 
 #include <stdbool.h>
 
-/* A turn: texts, and which dialogue it is of; those of a dialogue lie side by side. */
+/* A turn: what the user said last, the model's reply, the data's; and a turn of another dialogue
+ * (others.h), -1: there is none, and what is of it is NaN. */
 struct state_turn {
-    const char *prompt, *reply, *gold; /* what the user said last; the model's reply; the data's */
-    uint32_t dialogue, turn;           /* which name its random numbers */
+    const char *prompt, *reply, *gold;
+    int64_t other;
 };
 
-/* Of turn i.  other: a turn of another dialogue, drawn by Philox; -1: there is none, and what is of
- * it is NaN. */
 struct state_scores {
-    int64_t other;
     struct bert_score score; /* of the reply with the gold reply */
     double score_other;      /* F1 of the other turn's gold reply with this one's */
     /* Cosines of mean states: of the prompt with the reply, with the other turn's reply, with the
@@ -27,7 +25,6 @@ struct state_scores {
 /* scores [count].  batch: turns that are encoded at once, on which no number depends.  stop: NULL,
  * or asked between batches whether to leave off: then *stopped. */
 status state_metrics(struct text_encoder *encoder, const struct state_turn *turns, int64_t count,
-                     int64_t batch, int64_t seed, bool (*stop)(void), bool *stopped,
-                     struct state_scores *scores);
+                     int64_t batch, bool (*stop)(void), bool *stopped, struct state_scores *scores);
 
 #endif

@@ -20,8 +20,10 @@ static const char *const state_metrics[EVAL_STATES_COUNT] = {"coherence",
                                                              "prompt_relevance",
                                                              "prompt_relevance_random",
                                                              "prompt_relevance_gold"};
+static const char *const on_topic_metrics[EVAL_ON_TOPIC_COUNT] = {
+    "consistency", "consistency_gold", "consistency_random", "on_topic_accuracy"};
 _Static_assert(1 + (int)TERM_MAX + (int)EVAL_COUNT + (int)EVAL_REASONING_COUNT +
-                       (int)EVAL_STATES_COUNT <=
+                       (int)EVAL_STATES_COUNT + (int)EVAL_ON_TOPIC_COUNT <=
                    (int)EVALUATION_MAX,
                "metrics have no room");
 
@@ -36,6 +38,8 @@ int64_t evaluation_group_count(const struct evaluate_settings *settings, enum me
         return settings->sampling.reward.block ? EVAL_REASONING_COUNT : 0;
     case GROUP_STATES:
         return settings->states ? EVAL_STATES_COUNT : 0;
+    case GROUP_ON_TOPIC:
+        return settings->on_topic ? EVAL_ON_TOPIC_COUNT : 0;
     default:
         return 0;
     }
@@ -60,6 +64,7 @@ const char *evaluation_name(const struct evaluate_settings *settings, int64_t me
         [GROUP_REPLY] = reply_metrics,
         [GROUP_REASONING] = reasoning_metrics,
         [GROUP_STATES] = state_metrics,
+        [GROUP_ON_TOPIC] = on_topic_metrics,
     };
     int group = GROUP_REWARD;
     int64_t place = metric, count;

@@ -12,6 +12,7 @@ enum metric_group {
     GROUP_REPLY,
     GROUP_REASONING, /* task: reasoning */
     GROUP_STATES,    /* eval.encoder */
+    GROUP_ON_TOPIC,  /* eval.on_topic */
     GROUPS
 };
 
@@ -47,8 +48,17 @@ enum {
     EVAL_STATES_COUNT
 };
 
+/* GROUP_ON_TOPIC: the share of replies that the reward model accepts. */
+enum {
+    EVAL_CONSISTENCY,
+    EVAL_CONSISTENCY_GOLD,   /* of the data's replies */
+    EVAL_CONSISTENCY_RANDOM, /* of other dialogues' */
+    EVAL_ON_TOPIC_ACCURACY,  /* of these two, which of them it takes for what they are */
+    EVAL_ON_TOPIC_COUNT
+};
+
 /* Tables of other settings have the same names in other places. */
-enum { EVALUATION_MAX = 56 };
+enum { EVALUATION_MAX = 64 };
 int64_t evaluation_count(const struct evaluate_settings *settings); /* at most EVALUATION_MAX */
 const char *evaluation_name(const struct evaluate_settings *settings, int64_t metric);
 /* Where a group's metrics begin, and how many there are. */

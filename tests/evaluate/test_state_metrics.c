@@ -1,4 +1,5 @@
 /* Texts as token states, and what is measured by them: a small T5 and a small Llama over bytes. */
+#include "src/evaluate/others.h"
 #include "src/evaluate/state_metrics.h"
 
 #include "src/base/file.h"
@@ -26,18 +27,17 @@ static struct text_encoder *encoder_new(struct queue *q, const char *type, int64
 }
 
 static const struct state_turn turns[TURNS] = {
-    {"Is it open?", "Yes, from ten.", "Yes, from ten.", 0, 1},
-    {"And on Monday?", "", "No, not on Mondays.", 0, 2},
-    {"A table for two.", "What name?", "At what time?", 3, 1},
-    {"At six, for Ann.", "That is noted, Ann.", "Noted.", 3, 2},
-    {"Thank you.", "Bye.", "See you, Ann.", 3, 3},
-    {"My parcel is late.", "I am sorry.", "Which number has it?", 4, 1},
+    {"Is it open?", "Yes, from ten.", "Yes, from ten.", 3},
+    {"And on Monday?", "", "No, not on Mondays.", 5},
+    {"A table for two.", "What name?", "At what time?", 0},
+    {"At six, for Ann.", "That is noted, Ann.", "Noted.", 0},
+    {"Thank you.", "Bye.", "See you, Ann.", 5},
+    {"My parcel is late.", "I am sorry.", "Which number has it?", 2},
 };
 
 static void expect_same_scores(const struct state_scores *a, const struct state_scores *b)
 {
     for (int i = 0; i < TURNS; i++) {
-        assert_int_equal(a[i].other, b[i].other);
         assert_true(a[i].score.f1 == b[i].score.f1 && a[i].score_other == b[i].score_other);
         assert_true(a[i].relevance == b[i].relevance);
         assert_true(a[i].relevance_other == b[i].relevance_other);
@@ -52,23 +52,18 @@ static void scores_are_those_of_pairs_whatever_the_batch(void **unused)
     struct queue *q = queue_new(1);
     for (int k = 0; k < 2; k++) {
         struct text_encoder *encoder = encoder_new(q, types[k], -1);
-        struct state_scores all[TURNS], few[TURNS], other_seed[TURNS];
+        struct state_scores all[TURNS], few[TURNS];
         bool stopped = false;
         assert_int_equal(text_encoder_layer(encoder), 2);
         CHECK(text_encoder_reserve(encoder));
-        CHECK(state_metrics(encoder, turns, TURNS, TURNS, 1, NULL, &stopped, all));
-        CHECK(state_metrics(encoder, turns, TURNS, 2, 1, NULL, &stopped, few));
-        CHECK(state_metrics(encoder, turns, TURNS, TURNS, 2, NULL, &stopped, other_seed));
+        CHECK(state_metrics(encoder, turns, TURNS, TURNS, NULL, &stopped, all));
+        CHECK(state_metrics(encoder, turns, TURNS, 2, NULL, &stopped, few));
         assert_false(stopped);
         expect_same_scores(all, few);
-        int moved = 0;
         for (int i = 0; i < TURNS; i++) {
-            assert_in_range(all[i].other, 0, TURNS - 1);
-            assert_int_not_equal(turns[all[i].other].dialogue, turns[i].dialogue);
-            moved += all[i].other != other_seed[i].other;
             /* a turn by itself, its other's gold reply in place of its own */
             const char *const texts[] = {turns[i].prompt, turns[i].reply, turns[i].gold,
-                                         turns[all[i].other].gold, turns[all[i].other].reply};
+                                         turns[turns[i].other].gold, turns[turns[i].other].reply};
             struct token_states states[5];
             double mean[5][WIDTH];
             CHECK(text_encoder_read(encoder, texts, 5, states));
@@ -79,7 +74,6 @@ static void scores_are_those_of_pairs_whatever_the_batch(void **unused)
             assert_true(vectors_cosine(mean[0], mean[2], WIDTH) == all[i].relevance_gold);
             assert_true(vectors_cosine(mean[0], mean[4], WIDTH) == all[i].relevance_other);
         }
-        assert_true(moved > 0);
         /* the gold reply itself; an empty one */
         assert_true(fabs(all[0].score.f1 - 1) < 1e-12 && all[0].relevance == all[0].relevance_gold);
         assert_true(all[1].score.f1 == 0 && all[1].relevance == 0);
@@ -89,21 +83,50 @@ static void scores_are_those_of_pairs_whatever_the_batch(void **unused)
     q->op->destroy(q);
 }
 
-static void one_dialogue_has_no_other(void **unused)
+static void what_has_no_other_is_not_a_number(void **unused)
 {
     (void)unused;
     struct queue *q = queue_new(1);
     struct text_encoder *encoder = encoder_new(q, "t5", 0);
-    struct state_scores scores[2];
+    struct state_scores score;
+    struct state_turn turn = turns[0];
     bool stopped = false;
-    CHECK(state_metrics(encoder, turns, 2, 2, 1, NULL, &stopped, scores));
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(scores[i].other, -1);
-        assert_true(isnan(scores[i].score_other) && isnan(scores[i].relevance_other));
-    }
-    assert_true(fabs(scores[0].score.f1 - 1) < 1e-12);
+    turn.other = -1;
+    CHECK(state_metrics(encoder, &turn, 1, 2, NULL, &stopped, &score));
+    assert_true(isnan(score.score_other) && isnan(score.relevance_other));
+    assert_true(fabs(score.score.f1 - 1) < 1e-12);
     text_encoder_close(encoder);
     q->op->destroy(q);
+}
+
+/* Six dialogues of one to four turns, many times: never one's own, all others about alike often. */
+static void others_are_of_other_dialogues(void **unused)
+{
+    (void)unused;
+    enum { DIALOGUES = 6, MOST = 24, SEEDS = 3000 };
+    struct turn_place places[MOST];
+    int64_t others[MOST], again[MOST], count = 0, times[MOST][MOST] = {{0}};
+    for (uint32_t d = 0; d < DIALOGUES; d++)
+        for (uint32_t t = 0; t <= d % 4; t++) places[count++] = (struct turn_place){2 * d, t};
+    for (int64_t seed = 0; seed < SEEDS; seed++) {
+        others_draw(places, count, seed, others);
+        for (int64_t i = 0; i < count; i++) times[i][others[i]]++;
+    }
+    others_draw(places, count, SEEDS - 1, again);
+    assert_memory_equal(others, again, (size_t)count * sizeof *others);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t own = 0;
+        for (int64_t j = 0; j < count; j++) own += places[j].dialogue == places[i].dialogue;
+        const double expected = (double)SEEDS / (double)(count - own);
+        for (int64_t j = 0; j < count; j++) { /* five deviations of a count */
+            if (places[j].dialogue == places[i].dialogue)
+                assert_int_equal(times[i][j], 0);
+            else
+                assert_true(fabs((double)times[i][j] - expected) < 5 * sqrt(expected));
+        }
+    }
+    others_draw(places + 1, 2, 1, others); /* one dialogue alone */
+    assert_true(others[0] == -1 && others[1] == -1);
 }
 
 static bool stop_now(void)
@@ -118,7 +141,7 @@ static void it_leaves_off_when_asked(void **unused)
     struct text_encoder *encoder = encoder_new(q, "t5", -1);
     struct state_scores scores[TURNS];
     bool stopped = false;
-    CHECK(state_metrics(encoder, turns, TURNS, 2, 1, stop_now, &stopped, scores));
+    CHECK(state_metrics(encoder, turns, TURNS, 2, stop_now, &stopped, scores));
     assert_true(stopped);
     text_encoder_close(encoder);
     q->op->destroy(q);
@@ -162,7 +185,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_those_of_pairs_whatever_the_batch),
-        cmocka_unit_test(one_dialogue_has_no_other), cmocka_unit_test(it_leaves_off_when_asked),
+        cmocka_unit_test(what_has_no_other_is_not_a_number),
+        cmocka_unit_test(others_are_of_other_dialogues), cmocka_unit_test(it_leaves_off_when_asked),
         cmocka_unit_test(texts_have_their_tokens)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

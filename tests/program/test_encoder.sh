@@ -14,7 +14,7 @@ number() { sed -n "s/.*\"$2\": \([^,}]*\).*/\1/p" "$work/$1.json"; }
 measure plain
 ! grep -q bert_score "$work/plain.json" || fail "BERTScore without an encoder"
 measure last --set eval.encoder="$work/run"
-expect_said "coherence $(printf %.4f "$(number last coherence)") = (BLEU/100 " "layer 2 of 2, not rescaled"
+expect_said "coherence $(printf %.4f "$(number last coherence)") = (BLEU/100 " ", layer 2 of 2"
 measure alone --set eval.encoder="$model" --set infer.batch=1
 expect_equal_files "$work/last.json" "$work/alone.json"
 # what the encoder adds is all that differs, and it says which layer of what it is of

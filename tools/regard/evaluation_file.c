@@ -73,6 +73,13 @@ status evaluation_file_write(const char *path, const struct evaluate_settings *s
         json_write_text(writer.stream, text_encoder_name(by->encoder));
         fprintf(writer.stream, ",\n \"encoder_layer\": %" PRId64, text_encoder_layer(by->encoder));
     }
+    if (by->on_topic) {
+        char number[40];
+        json_double_text(number, on_topic_threshold(by->on_topic)->value);
+        fputs(",\n \"on_topic\": ", writer.stream);
+        json_write_text(writer.stream, on_topic_name(by->on_topic));
+        fprintf(writer.stream, ",\n \"on_topic_threshold\": %s", number);
+    }
     for (int64_t m = 0; m < evaluation_count(settings); m++) {
         char number[40];
         json_double_text(number, evaluation->value[m]);
@@ -94,11 +101,16 @@ struct table {
     const char *lines;    /* lines_sha256; empty: the file does not say */
 };
 
-/* Metrics of token states: a file has them where it was asked for them. */
-static bool of_states(const struct evaluate_settings *settings, int64_t metric)
+/* The group of a metric that a file has where it was asked for; GROUPS: it always has it. */
+static enum metric_group asked_group(const struct evaluate_settings *settings, int64_t metric)
 {
-    const int64_t first = evaluation_first(settings, GROUP_STATES);
-    return metric >= first && metric < first + evaluation_group_count(settings, GROUP_STATES);
+    static const enum metric_group asked[] = {GROUP_STATES, GROUP_ON_TOPIC};
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        const int64_t first = evaluation_first(settings, asked[i]);
+        if (metric >= first && metric < first + evaluation_group_count(settings, asked[i]))
+            return asked[i];
+    }
+    return GROUPS;
 }
 
 static status table_read(const char *path, const struct evaluate_settings *settings,
@@ -110,7 +122,7 @@ static status table_read(const char *path, const struct evaluate_settings *setti
         const char *name = evaluation_name(settings, m);
         t->value[m] = NAN;
         t->there[m] = json_object_get(t->json, name) != NULL;
-        if (!t->there[m] && of_states(settings, m)) continue;
+        if (!t->there[m] && asked_group(settings, m) != GROUPS) continue;
         if (!json_is_null(json_object_get(t->json, name)))
             TRY(json_get_number(t->json, path, name, &t->value[m]));
     }
@@ -197,16 +209,38 @@ static void cell_print(double value, const char *form)
         printf(" %12s", "-");
 }
 
-/* Whether what they have of token states is by one encoder's layer. */
-static bool same_encoder(const struct table *before, const struct table *after)
+/* Whether what two files have of these keys is the same, or not in one of them. */
+static bool keys_agree(const struct table *before, const struct table *after,
+                       const char *const keys[2])
 {
-    static const char *const keys[] = {"encoder", "encoder_layer"};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+    for (int i = 0; i < 2; i++) {
         const json_t *a = json_object_get(before->json, keys[i]);
         const json_t *b = json_object_get(after->json, keys[i]);
         if (a && b && !json_equal(a, b)) return false;
     }
     return true;
+}
+
+/* Which groups are measured by one and the same in both files. */
+static void groups_compare(const struct table *before, const struct table *after,
+                           bool comparable[GROUPS + 1])
+{
+    static const struct {
+        enum metric_group group;
+        const char *keys[2], *what;
+    } by[] = {{GROUP_STATES,
+               {"encoder", "encoder_layer"},
+               "by different encoders or layers of one: coherence, BERTScore and prompt relevance"},
+              {GROUP_ON_TOPIC,
+               {"on_topic", "on_topic_threshold"},
+               "by different reward models or thresholds: consistencies"}};
+    for (int g = 0; g <= GROUPS; g++) comparable[g] = true;
+    for (size_t i = 0; i < sizeof by / sizeof *by; i++) {
+        comparable[by[i].group] = keys_agree(before, after, by[i].keys);
+        if (!comparable[by[i].group])
+            log_line(LOG_WARNING, "%s and %s are %s do not compare", before->path, after->path,
+                     by[i].what);
+    }
 }
 
 static void errors_prepare(const struct table *before, const struct table *after,
@@ -238,18 +272,14 @@ static void tables_print(const struct table *before, const struct table *after,
                          const struct evaluate_settings *settings)
 {
     struct bootstrap bootstrap = {0};
-    const bool same = same_encoder(before, after);
-    if (!same)
-        log_line(LOG_WARNING,
-                 "%s and %s are by different encoders or layers of one: coherence, "
-                 "BERTScore and prompt relevance do not compare",
-                 before->path, after->path);
+    bool comparable[GROUPS + 1];
+    groups_compare(before, after, comparable);
     errors_prepare(before, after, &bootstrap);
     printf("%-23s %12s %12s %12s %12s\n", "", "before", "after", "change", "error");
     for (int64_t m = 0; m < evaluation_count(settings); m++) {
-        const bool by_states = of_states(settings, m);
-        if (by_states && !before->there[m] && !after->there[m]) continue;
-        row_print(before, after, m, evaluation_name(settings, m), same || !by_states, &bootstrap);
+        const enum metric_group group = asked_group(settings, m);
+        if (group != GROUPS && !before->there[m] && !after->there[m]) continue;
+        row_print(before, after, m, evaluation_name(settings, m), comparable[group], &bootstrap);
     }
     bootstrap_free(&bootstrap);
 }
@@ -258,7 +288,7 @@ status evaluation_files_compare(const char *before, const char *after,
                                 struct evaluate_settings settings)
 {
     struct table one, other = {0};
-    settings.states = true;
+    settings.states = settings.on_topic = true;
     status s = table_read(before, &settings, &one);
     if (!s) s = table_read(after, &settings, &other);
     if (!s) tables_print(&one, &other, &settings);

@@ -11,8 +11,8 @@ status evaluation_file_write(const char *path, const struct evaluate_settings *s
 /* A line a metric: both values, their difference and its standard error over resamples of the
  * dialogues, the same ones for both files; no error where a metric is of all replies together, or
  * of fewer than BOOTSTRAP_DIALOGUES dialogues, or where the files are not of the same dialogues.
- * Metrics that settings must ask for have a line where a file has them; those by eval.encoder no
- * difference where the files' encoders or layers are not the same. */
+ * Metrics that settings must ask for have a line where a file has them; those by eval.encoder or
+ * eval.on_topic no difference where the files' were not the same. */
 status evaluation_files_compare(const char *before, const char *after,
                                 struct evaluate_settings settings);
 

@@ -1,6 +1,6 @@
 /* eval: the held-out metrics as JSON (the replies too, beside the gold ones), and two such files
  * side by side. */
-#include "mpi/setup.h"
+#include "mpi/evaluators.h"
 #include "src/base/file.h"
 #include "src/base/log.h"
 #include "src/evaluate/evaluate.h"
@@ -18,18 +18,27 @@ const char eval_formats[] =
     "--samples: a JSON line a reply, as regard score --help has it, with "
     "line (of --data) and gold.\n";
 
-static void coherence_say(const struct evaluate_settings *settings, const struct evaluators *by,
+static void coherence_say(const struct evaluate_settings *settings,
                           const struct evaluation *evaluation)
 {
     const double *states = evaluation->value + evaluation_first(settings, GROUP_STATES);
     const double *replies = evaluation->value + evaluation_first(settings, GROUP_REPLY);
     log_line(LOG_INFO,
-             "coherence %.4f = (BLEU/100 %.4f + BERTScore F1 %.4f) / 2; of random replies %.4f; by "
-             "%s, layer %lld of %lld, not rescaled",
+             "coherence %.4f = (BLEU/100 %.4f + BERTScore F1 %.4f, not rescaled) / 2; of random "
+             "replies %.4f",
              states[EVAL_COHERENCE], replies[EVAL_BLEU] / 100, states[EVAL_BERT_SCORE],
-             states[EVAL_COHERENCE_FLOOR], text_encoder_name(by->encoder),
-             (long long)text_encoder_layer(by->encoder),
-             (long long)text_encoder_layers(by->encoder));
+             states[EVAL_COHERENCE_FLOOR]);
+}
+
+static void consistency_say(const struct evaluate_settings *settings,
+                            const struct evaluation *evaluation)
+{
+    const double *topic = evaluation->value + evaluation_first(settings, GROUP_ON_TOPIC);
+    log_line(LOG_INFO,
+             "consistency %.4f; of the data's replies %.4f, of random replies %.4f: the reward "
+             "model is right of %.4f of these two",
+             topic[EVAL_CONSISTENCY], topic[EVAL_CONSISTENCY_GOLD], topic[EVAL_CONSISTENCY_RANDOM],
+             topic[EVAL_ON_TOPIC_ACCURACY]);
 }
 
 status verb_eval(struct command *command)
@@ -54,7 +63,8 @@ status verb_eval(struct command *command)
                                   session.language->tokenizer);
         if (!s) s = session_check_tokens(&session, data);
         if (!s) s = sources_check(session.sources, data);
-        if (!s) s = encoder_open(&command->config, session.queue, &by.encoder);
+        if (!s) s = evaluators_open(&command->config, session.queue, &by);
+        if (!s) s = evaluators_prepare(&command->config, &by);
         by.generator = session.generator;
         by.sources = session.sources;
         if (!s && command->samples) s = file_begin(&samples, command->samples);
@@ -65,12 +75,13 @@ status verb_eval(struct command *command)
         if (!s && settings.sampling.cot.block && isfinite(evaluation.reasoning_ms))
             log_line(LOG_INFO, "a sampled token took %.3g ms, replies side by side",
                      evaluation.reasoning_ms);
-        if (!s && by.encoder) coherence_say(&settings, &by, &evaluation);
+        if (!s && by.encoder) coherence_say(&settings, &evaluation);
+        if (!s && by.on_topic) consistency_say(&settings, &evaluation);
         if (!s && samples.stream) s = file_commit(&samples);
         if (!s) s = evaluation_file_write(command->out, &settings, &by, &evaluation, data);
         evaluation_free(&evaluation);
         file_abandon(&samples);
-        text_encoder_close(by.encoder);
+        evaluators_close(&by);
         session_close(&session);
     }
     dataset_free(data);

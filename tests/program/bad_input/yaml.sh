@@ -96,6 +96,8 @@ against "no data" 'train needs data: give data.train' data.train=
 against "no model" 'train needs a model: give model.path' model.d_model=0
 against "a guard without evaluations" 'guard.patience needs eval.every' guard.patience=1 eval.every=0
 against "a guard of an unknown metric" 'guard.metric is "beauty"' guard.metric=beauty
+against "data of no reward model" 'eval.on_topic_data does nothing without eval.on_topic' eval.on_topic_data=synthetic:1:5
+against "a reward model that is not there" 'eval.on_topic: absent: no such model folder' eval.on_topic=absent
 against "a layer of no encoder" 'eval.encoder_layer does nothing without eval.encoder' eval.encoder_layer=1
 against "an encoder that is not there" 'eval.encoder: absent: no such model folder' eval.encoder=absent
 against "no such device" 'device: cuda: ' device=cuda
