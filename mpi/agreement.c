@@ -80,7 +80,8 @@ static bool key_is_free(const char *name)
     static const char *const names[] = {"threads",         "instructions",   "data.train",
                                         "data.valid",      "tokenizer.path", "salience.keywords",
                                         "model.user_path", "model.path",     "model.reference_path",
-                                        "adapter.path",    "reward.plugin",  "reward.fit"};
+                                        "adapter.path",    "reward.plugin",  "reward.fit",
+                                        "reward.model"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(names[i], name)) return true;
     return false;

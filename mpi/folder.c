@@ -75,9 +75,10 @@ static const char *input_name(const char *key)
  * under its name; the model's weights have a row of their own. */
 static status inputs_check(const struct run_folder *folder)
 {
-    enum { MAY_CHANGE = 4 }; /* the first, when they are asked for */
-    static const char *const keys[] = {"data.train", "data.valid",     "reward.plugin",
-                                       "reward.fit", "tokenizer.path", "salience.keywords"};
+    enum { MAY_CHANGE = 5 }; /* the first, when they are asked for */
+    static const char *const keys[] = {"data.train",       "data.valid",   "reward.plugin",
+                                       "reward.fit",       "reward.model", "tokenizer.path",
+                                       "salience.keywords"};
     struct run_inputs before;
     char *text;
     int64_t count;

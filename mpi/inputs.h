@@ -7,7 +7,7 @@
 #include "src/base/config.h"
 #include "src/base/file.h"
 
-enum { RUN_INPUTS_MAX = 12 };
+enum { RUN_INPUTS_MAX = 16 };
 
 /* Plain bytes: sent as it is. */
 struct run_input {

@@ -62,7 +62,8 @@ status model_paths_resolve(struct world *world, struct run_options *options)
     static const size_t keys[] = {
         offsetof(struct config, model.path),           offsetof(struct config, model.user_path),
         offsetof(struct config, model.reference_path), offsetof(struct config, adapter.path),
-        offsetof(struct config, eval.encoder),         offsetof(struct config, eval.on_topic)};
+        offsetof(struct config, eval.encoder),         offsetof(struct config, eval.on_topic),
+        offsetof(struct config, reward.model)};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         TRY(key_resolve(world, options, keys[i]));
     return NULL;

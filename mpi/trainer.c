@@ -3,6 +3,7 @@
 
 #include "mpi/evaluators.h"
 #include "mpi/plan.h"
+#include "mpi/reward_source.h"
 #include "mpi/setup.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
@@ -119,10 +120,18 @@ static status learner_models(struct trainer *t, const struct learner_exchange *e
                             &t->evaluators.generator);
 }
 
+/* Sources are asked where replies are made: by actors, and by rank 0 for its evaluations. */
+static bool asks_sources(const struct world *world)
+{
+    return world->roles.is_actor || world->rank == 0;
+}
+
 static status models_open(struct trainer *t, const struct learner_exchange *exchange)
 {
     if (t->run.world->roles.is_learner) TRY(learner_models(t, exchange));
     if (t->run.world->roles.is_actor) TRY(actor_models(t));
+    if (asks_sources(t->run.world))
+        TRY(reward_source_open(t->run.config, t->run.queue, t->run.language, &t->reward_reader));
     TRY(reference_fits(t));
     const struct model_shape *shape = model_shape(t->policy ? t->policy : t->actor_model);
     const struct tokenizer *tokenizer = t->run.language->tokenizer;
@@ -157,6 +166,7 @@ static status models_reserve(struct trainer *t)
     if (t->rollout.scorer) TRY(generator_reserve_scoring(t->rollout.scorer, settings, share));
     if (t->rollout.policy && !t->rollout.scorer && settings->cot.block)
         TRY(generator_reserve_scoring(t->rollout.policy, settings, share));
+    if (t->reward_reader) TRY(reward_source_reserve(t->reward_reader, config));
     return t->rollout.user ? generator_reserve(t->rollout.user, &t->user_settings, 1) : NULL;
 }
 
@@ -165,6 +175,7 @@ static void models_close(struct trainer *t)
     if (t->previous) t->run.queue->op->release(t->run.queue, t->previous);
     generator_destroy(t->evaluators.generator);
     evaluators_close(&t->evaluators);
+    reward_reader_destroy(t->reward_reader);
     generator_destroy(t->rollout.policy);
     generator_destroy(t->rollout.scorer);
     generator_destroy(t->rollout.user);
@@ -284,8 +295,9 @@ static status data_check(struct run *run)
 static status trainer_open_sources(struct trainer *t)
 {
     const struct world *world = t->run.world;
-    const struct source_settings settings = source_settings_of(t->run.config);
-    if (!world->roles.is_actor && world->rank != 0) return NULL;
+    struct source_settings settings = source_settings_of(t->run.config);
+    if (!asks_sources(world)) return NULL;
+    settings.reward_model = reward_source_of(t->reward_reader);
     TRY(sources_open(&settings, &t->settings.reward, &t->sources));
     t->rollout.sources = t->evaluators.sources = t->sources;
     TRY(sources_check(t->sources, t->run.data));

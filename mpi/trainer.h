@@ -9,14 +9,16 @@
 #include "src/evaluate/evaluate.h"
 #include "src/learn/update.h"
 #include "src/rollout/dialogues.h"
+#include "src/rollout/reward_reader.h"
 
 struct trainer {
     struct run run;
     struct rollout_settings settings, user_settings; /* of the policy and of a user's model */
     struct evaluate_settings evaluation;
     struct source_set
-        *sources;       /* that give reward here: to an actor, and to rank 0's evaluations */
-    struct model *base; /* under the rank's adapters; NULL: there are none */
+        *sources; /* that give reward here: to an actor, and to rank 0's evaluations */
+    struct reward_reader *reward_reader; /* of the source model, beside `sources`; NULL: none */
+    struct model *base;                  /* under the rank's adapters; NULL: there are none */
     /* learner */
     struct model *policy, *reference;
     struct evaluators evaluators; /* rank 0 */

@@ -44,7 +44,8 @@ enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE };
     row(COMMAND, command)               \
     row(CONSTANT, constant)             \
     row(RANDOM, random)                 \
-    row(FITTED, fitted)
+    row(FITTED, fitted)                 \
+    row(MODEL, model)
 /* clang-format on */
 #define SOURCE_ENUMERATOR(name, text) SOURCE_##name,
 enum reward_source { SOURCE_ATTENTION, GIVEN_SOURCES(SOURCE_ENUMERATOR) SOURCE_COUNT };

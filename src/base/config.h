@@ -144,7 +144,8 @@ struct config {
         struct config_weights sources; /* by enum reward_source; none listed: attention, 1 */
         char plugin[CONFIG_TEXT_MAX], command[CONFIG_TEXT_MAX];
         double command_seconds;
-        char fit[CONFIG_TEXT_MAX]; /* of the source fitted */
+        char fit[CONFIG_TEXT_MAX];   /* of the source fitted */
+        char model[CONFIG_TEXT_MAX]; /* of the source model: a reward model's folder */
     } reward;
     struct {
         int form, extract;

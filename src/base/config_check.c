@@ -64,6 +64,7 @@ static status own_sources_check(const struct config *config, enum config_scope s
 {
     const char *command = config->reward.command;
     TRY(own_source_check(config, SOURCE_PLUGIN, "plugin", "reward.plugin", config->reward.plugin));
+    TRY(own_source_check(config, SOURCE_MODEL, "model", "reward.model", config->reward.model));
     TRY(own_source_check(config, SOURCE_COMMAND, "command", "reward.command", command));
     if (strpbrk(command, "\n\r"))
         FAIL(STATUS_INPUT, "reward.command must be one line; put a longer script into a file");

@@ -66,7 +66,8 @@ static const char *continuous_source(const struct config *config)
     } continuous[] = {{SOURCE_LOGPROB, "logprob"},
                       {SOURCE_SELF_CERTAINTY, "self_certainty"},
                       {SOURCE_ENTROPY, "entropy"},
-                      {SOURCE_FITTED, "fitted"}};
+                      {SOURCE_FITTED, "fitted"},
+                      {SOURCE_MODEL, "model"}};
     const double *weight = config->reward.sources.weight;
     for (size_t i = 0; i < sizeof continuous / sizeof *continuous; i++)
         if (weight[continuous[i].source] != 0) return continuous[i].name;

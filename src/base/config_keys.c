@@ -309,6 +309,8 @@ const struct config_key config_keys[] = {
            "rollout.turns below watchdog.seconds"),
     TEXT("reward.fit", reward.fit, "", RESUME_FREE_BUT_SYNTHETIC,
          "of the source fitted: a fit.json of regard probe --fit"),
+    TEXT("reward.model", reward.model, "", RESUME_FREE_BUT_SYNTHETIC,
+         "of the source model: a reward model's folder or run, of regard reward"),
     CHOICE("reward.scale", reward.scale, "none|running|within", "running", RESUME_SAME,
            "divisor of each term: 1, its running deviation, or that within candidates"),
     NUMBER("reward.overlong", reward.overlong, 0, 1, "0", RESUME_SAME,

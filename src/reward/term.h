@@ -7,7 +7,7 @@
 #include "src/base/status.h"
 #include "src/reward/order.h"
 
-enum { TERM_MAX = 16 }; /* terms of one run; arrays over terms have this size */
+enum { TERM_MAX = 24 }; /* terms of one run; arrays over terms have this size */
 
 /* What terms are made of: one reply with its history and its attention's summary. */
 struct reward_turn {

@@ -185,6 +185,49 @@ bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id)
     return id >= 0 && (id == tokenizer->pad || id == tokenizer->end || id == tokenizer->begin);
 }
 
+/* What every id stands for, one behind another. */
+struct meanings {
+    char *text;
+    size_t size;
+    int32_t *ids, *begin, *end; /* [the tokenizer's size] */
+};
+
+static status meanings_read(const struct tokenizer *tokenizer, struct meanings *out)
+{
+    const size_t n = (size_t)tokenizer->size + 1;
+    *out = (struct meanings){.ids = memory_allocate(n * sizeof *out->ids),
+                             .begin = memory_allocate(n * sizeof *out->begin),
+                             .end = memory_allocate(n * sizeof *out->end)};
+    for (int64_t id = 0; id < tokenizer->size; id++) out->ids[id] = (int32_t)id;
+    return tokenizer_decode_ranges(tokenizer, out->ids, tokenizer->size, &out->text, &out->size,
+                                   out->begin, out->end);
+}
+
+static void meanings_free(struct meanings *meanings)
+{
+    free(meanings->text);
+    free(meanings->ids);
+    free(meanings->begin);
+    free(meanings->end);
+}
+
+status tokenizer_same(const struct tokenizer *a, const struct tokenizer *b, bool *same)
+{
+    struct meanings mine = {0}, theirs = {0};
+    *same = a->size == b->size && tokenizer_end(a) == tokenizer_end(b);
+    if (!*same) return NULL;
+    status s = meanings_read(a, &mine);
+    if (!s) s = meanings_read(b, &theirs);
+    if (!s)
+        *same = mine.size == theirs.size && !memcmp(mine.text, theirs.text, mine.size) &&
+                !memcmp(mine.end, theirs.end, (size_t)a->size * sizeof *mine.end);
+    for (int32_t id = 0; !s && *same && id < a->size; id++)
+        *same = tokenizer_is_special(a, id) == tokenizer_is_special(b, id);
+    meanings_free(&mine);
+    meanings_free(&theirs);
+    return s;
+}
+
 int32_t tokenizer_piece(const struct tokenizer *tokenizer, const char *piece)
 {
     if (tokenizer->kind == TOKENIZER_BPE) return bpe_id(tokenizer->bpe, piece, strlen(piece));

@@ -56,6 +56,8 @@ int32_t tokenizer_begin(const struct tokenizer *tokenizer);
 bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id);
 /* The id of an added token, user-defined symbol or piece, -1 where there is none. */
 int32_t tokenizer_piece(const struct tokenizer *tokenizer, const char *piece);
+/* Whether the ids of both mean the same: as many, the same special ones, the same text each. */
+status tokenizer_same(const struct tokenizer *a, const struct tokenizer *b, bool *same);
 /* Copies the tokenizer's files into a folder (spiece.model, tokenizer_config.json,
  * special_tokens_map.json), as Transformers reads them. */
 status tokenizer_save(const struct tokenizer *tokenizer, const char *folder);

@@ -84,6 +84,7 @@ struct session {
     struct generator *generator;
     struct rollout_settings settings;
     struct source_set *sources;            /* that give reward */
+    struct reward_reader *reward_reader;   /* of the source model; NULL: none */
     struct running_statistics *statistics; /* the checkpoint's, or empty ones */
     struct special_ids special;            /* of token lines that name none; ids owned */
 };

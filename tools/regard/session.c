@@ -1,4 +1,5 @@
 /* An opened model for inference. */
+#include "mpi/reward_source.h"
 #include "mpi/run_state.h"
 #include "mpi/setup.h"
 #include "src/base/file.h"
@@ -88,7 +89,10 @@ status session_open(const struct command *command, bool with_gradients, struct s
         s = rollout_settings_fit(&session->settings, config, model_shape(session->model),
                                  session->language->tokenizer);
     }
-    const struct source_settings sources = source_settings_of(config);
+    struct source_settings sources = source_settings_of(config);
+    if (!s)
+        s = reward_source_open(config, session->queue, session->language, &session->reward_reader);
+    sources.reward_model = reward_source_of(session->reward_reader);
     if (!s) s = sources_open(&sources, &session->settings.reward, &session->sources);
     session->statistics = memory_allocate(sizeof *session->statistics);
     if (!s) s = statistics_open(command->model, &session->settings.reward, session->statistics);
@@ -106,6 +110,7 @@ void session_close(struct session *session)
 {
     if (session->profile) profile_print(session->profile, "where the time went", stderr);
     sources_close(session->sources);
+    reward_reader_destroy(session->reward_reader);
     generator_destroy(session->generator);
     language_close(session->language);
     if (session->model) model_destroy(session->model);

@@ -49,6 +49,7 @@ static void sources_list(struct config *config, const struct dataset *data, bool
     for (int i = 0; i < SOURCE_COUNT; i++) {
         if (i == SOURCE_GOLD) continue; /* the metric rouge_l */
         if (i == SOURCE_FITTED && !config->reward.fit[0]) continue;
+        if (i == SOURCE_MODEL && !config->reward.model[0]) continue;
         if (i == SOURCE_FORMAT && !config->reward.format[0]) continue;
         if (i == SOURCE_VERIFIER && config->verifier.form == VERIFY_AUTO &&
             !verifiable(data, labelled))
