@@ -80,6 +80,11 @@ int64_t reward_reader_longest(const struct reward_reader *reader)
     return reader->longest;
 }
 
+int64_t reward_reader_vocabulary(const struct reward_reader *reader)
+{
+    return model_shape(value_model_trunk(reader->model))->vocabulary;
+}
+
 status reward_reader_reserve(struct reward_reader *reader, int64_t sequences, int64_t longest)
 {
     if (longest > reader->longest) longest = reader->longest;

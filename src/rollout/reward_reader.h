@@ -21,6 +21,7 @@ void reward_reader_destroy(struct reward_reader *reader);
 const struct language *reward_reader_language(const struct reward_reader *reader);
 /* The most tokens of a sequence: the model's longest, or any number. */
 int64_t reward_reader_longest(const struct reward_reader *reader);
+int64_t reward_reader_vocabulary(const struct reward_reader *reader);
 /* Memory for sequences of up to so many tokens, `sequences` at once. */
 status reward_reader_reserve(struct reward_reader *reader, int64_t sequences, int64_t longest);
 /* values [count]: each depends on its sequence alone. */

@@ -6,6 +6,7 @@
 #include "src/evaluate/evaluate.h"
 #include "tools/regard/command.h"
 #include "tools/regard/evaluation_file.h"
+#include "tools/regard/reward_model.h"
 
 #include <math.h>
 
@@ -16,7 +17,13 @@ const char eval_formats[] =
     "mean, a row a dialogue, which --compare takes its errors from where both files are of the "
     "same lines\n(lines_sha256) and of 5 dialogues or more.\n"
     "--samples: a JSON line a reply, as regard score --help has it, with "
-    "line (of --data) and gold.\n";
+    "line (of --data) and gold.\n"
+    "Of a reward model (regard reward): --data has pairs (prompt or messages, chosen, rejected) "
+    "or, "
+    "with\n--set rm.objective=on_topic, dialogues; --out accuracy, nll, ece, bins and what length "
+    "alone "
+    "comes to;\n--samples a JSON line a pair: line, right, wrong (scores), right_tokens, "
+    "wrong_tokens.\n";
 
 static void coherence_say(const struct evaluate_settings *settings,
                           const struct evaluation *evaluation)
@@ -51,6 +58,9 @@ status verb_eval(struct command *command)
         FAIL(STATUS_USAGE, "eval needs --model, --data and --out (or --compare); see regard eval "
                            "--help");
     struct dataset *data;
+    bool valued;
+    TRY(reward_model_named(command, &valued));
+    if (valued) return reward_model_eval(command);
     TRY(dataset_read(command->data, DATASET_TRAIN, &data));
     struct session session;
     struct evaluators by = {.generator = NULL};

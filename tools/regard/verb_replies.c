@@ -6,7 +6,7 @@
 #include "src/rollout/judge.h"
 #include "src/source/judgement.h"
 #include "src/task/history_walk.h"
-#include "tools/regard/command.h"
+#include "tools/regard/reward_model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +35,9 @@ const char score_formats[] =
     "  {\"history_tokens\":[...],\"reply_tokens\":[...]}; may have id, turn, salient, visible,\n"
     "    special (ids that are special tokens; absent: the folder's), marker, cuts\n"
     "  what generate, eval --samples or a run's samples/ hold\n"
-    "--out, a JSON line a reply:\n" RECORD;
+    "--out, a JSON line a reply:\n" RECORD "With a reward model (regard reward) as --model: the "
+                                           "line itself, or of a dialogue's reply line, "
+    "turn,\n  messages and reply, with \"model\", the reply's score.\n";
 
 const char generate_formats[] =
     "--data, a JSON line each:\n"
@@ -348,6 +350,9 @@ static status replies_run(struct command *command, bool score)
 
 status verb_score(struct command *command)
 {
+    bool valued;
+    TRY(reward_model_named(command, &valued));
+    if (valued) return reward_model_score(command);
     return replies_run(command, true);
 }
 

@@ -1,0 +1,333 @@
+#include "tools/regard/reward_model.h"
+
+#include "mpi/reward_metrics.h"
+#include "mpi/reward_source.h"
+#include "mpi/setup.h"
+#include "src/base/json.h"
+#include "src/base/log.h"
+#include "src/base/memory.h"
+#include "src/data/jsonl.h"
+#include "src/task/reward_examples.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct opened {
+    struct queue *queue;
+    struct reward_reader *reader;
+};
+
+static status model_open_for(const struct command *command, struct opened *out)
+{
+    const struct config *config = &command->config;
+    TRY(config_check(config, CONFIG_INFERENCE));
+    TRY(queue_open(config, 0, 1, &out->queue));
+    status s = reward_folder_open(command->model, config, out->queue, NULL, &out->reader);
+    if (s) out->queue->op->destroy(out->queue);
+    return s;
+}
+
+static void model_close(struct opened *opened)
+{
+    reward_reader_destroy(opened->reader);
+    opened->queue->op->destroy(opened->queue);
+}
+
+status reward_model_named(const struct command *command, bool *out)
+{
+    return model_folder_is_value(command->model, out);
+}
+
+/* ---- score ---- */
+
+/* One line that came of a reply: written when its block is read. */
+struct scored {
+    struct reward_sequence *sequences; /* [count] */
+    json_t **records;
+    int64_t count, capacity;
+};
+
+enum { BLOCK = 256 };
+
+static status block_write(struct reward_reader *reader, struct scored *block, FILE *out)
+{
+    double *values = memory_allocate((size_t)(block->count + 1) * sizeof *values);
+    status s = reward_reader_read(reader, block->sequences, block->count, values);
+    for (int64_t i = 0; i < block->count; i++) {
+        json_object_set_new(block->records[i], "model", json_real(values[i]));
+        char *text = json_dumps(block->records[i], JSON_COMPACT | JSON_REAL_PRECISION(17));
+        if (!s) fprintf(out, "%s\n", text);
+        free(text);
+        json_decref(block->records[i]);
+        reward_sequence_free(&block->sequences[i]);
+    }
+    block->count = 0;
+    free(values);
+    return s;
+}
+
+/* The record is the block's from then on, in an error too. */
+static status reply_add(const struct reward_reader *reader, struct scored *block, json_t *record,
+                        status s, struct reward_sequence *sequence)
+{
+    if (!s && sequence->count > reward_reader_longest(reader)) {
+        s = ERROR(STATUS_INPUT,
+                  "history and reply have %lld tokens, the model's longest sequence %lld",
+                  (long long)sequence->count, (long long)reward_reader_longest(reader));
+        reward_sequence_free(sequence);
+    }
+    if (s) {
+        json_decref(record);
+        return s;
+    }
+    if (block->count == block->capacity) {
+        block->capacity = 2 * block->capacity + BLOCK;
+        const size_t n = (size_t)block->capacity;
+        block->sequences = memory_resize(block->sequences, n * sizeof *block->sequences);
+        block->records = memory_resize(block->records, n * sizeof *block->records);
+    }
+    block->sequences[block->count] = *sequence;
+    block->records[block->count++] = record;
+    return NULL;
+}
+
+/* Every reply of a dialogue: {"id","line","turn","messages","reply","model"}. */
+static status dialogue_add(const struct reward_reader *reader, const struct dialogue *dialogue,
+                           struct scored *block)
+{
+    json_t *messages = json_array();
+    status s = NULL;
+    for (int64_t m = 0, turn = 0; !s && m < dialogue->message_count; m++) {
+        const struct message *message = &dialogue->messages[m];
+        turn += message->role == ROLE_USER;
+        if (message->role == ROLE_ASSISTANT && m >= dialogue_start(dialogue)) {
+            struct reward_sequence sequence;
+            json_t *record = json_pack("{s:I,s:I,s:o,s:s}", "line", (json_int_t)dialogue->line,
+                                       "turn", (json_int_t)(turn - dialogue_given_turns(dialogue)),
+                                       "messages", json_copy(messages), "reply", message->content);
+            if (dialogue->id)
+                json_object_set_new(record, "id", json_loads(dialogue->id, JSON_DECODE_ANY, NULL));
+            s = reply_add(
+                reader, block, record,
+                reward_reader_encode(reader, dialogue->messages, m, message->content, &sequence),
+                &sequence);
+        }
+        json_array_append_new(messages, json_pack("{s:s,s:s}", "role", role_name(message->role),
+                                                  "content", message->content));
+    }
+    json_decref(messages);
+    return s;
+}
+
+/* A record that says its history and reply as text, as generate writes it. */
+static status text_sequence(const struct reward_reader *reader, const json_t *record,
+                            const char *where, struct reward_sequence *out)
+{
+    struct dialogue history;
+    json_t *line = json_pack("{s:O}", "messages", json_object_get(record, "messages"));
+    char *text = json_dumps(line, JSON_COMPACT);
+    status s = dialogue_parse(text, strlen(text), where, DATASET_GENERATE, &history);
+    free(text);
+    json_decref(line);
+    TRY(s);
+    s = reward_reader_encode(reader, history.messages, history.message_count,
+                             json_string_value(json_object_get(record, "reply")), out);
+    dialogue_clear(&history);
+    return s;
+}
+
+static status tokens_check(const struct reward_reader *reader, const int32_t *tokens, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (tokens[i] < 0 || tokens[i] >= reward_reader_vocabulary(reader))
+            FAIL(STATUS_INPUT, "token %d is beyond the model's vocabulary of %lld", tokens[i],
+                 (long long)reward_reader_vocabulary(reader));
+    return NULL;
+}
+
+static status token_sequence(const struct reward_reader *reader, const struct dialogue *line,
+                             struct reward_sequence *out)
+{
+    TRY(tokens_check(reader, line->history_tokens, line->history_count));
+    TRY(tokens_check(reader, line->reply_tokens, line->reply_count));
+    reward_sequence_make(line->history_tokens, line->history_count, NULL, 0, line->reply_tokens,
+                         line->reply_count, -1, out);
+    return NULL;
+}
+
+static status record_add(const struct reward_reader *reader, const struct dialogue *line,
+                         const char *where, struct scored *block)
+{
+    struct reward_sequence sequence;
+    json_t *record;
+    TRY(json_parse(line->json, strlen(line->json), where, &record));
+    const bool texts = json_is_array(json_object_get(record, "messages")) &&
+                       json_is_string(json_object_get(record, "reply"));
+    return reply_add(reader, block, record,
+                     texts ? text_sequence(reader, record, where, &sequence)
+                           : token_sequence(reader, line, &sequence),
+                     &sequence);
+}
+
+static status lines_score(struct reward_reader *reader, const struct dataset *data, FILE *out)
+{
+    struct scored block = {0};
+    status s = NULL;
+    for (int64_t d = 0; !s && d < data->count; d++) {
+        const struct dialogue *line = &data->dialogues[d];
+        char where[1200];
+        snprintf(where, sizeof where, "%s:%lld", data->path, (long long)line->line);
+        s = line->has_tokens ? record_add(reader, line, where, &block)
+                             : dialogue_add(reader, line, &block);
+        if (s) s = status_context(s, "%s", where);
+        if (!s && (block.count >= BLOCK || d + 1 == data->count))
+            s = block_write(reader, &block, out);
+    }
+    for (int64_t i = 0; i < block.count; i++) {
+        json_decref(block.records[i]);
+        reward_sequence_free(&block.sequences[i]);
+    }
+    free(block.sequences);
+    free(block.records);
+    return s;
+}
+
+status reward_model_score(const struct command *command)
+{
+    struct dataset *data;
+    struct opened opened;
+    struct file_writer writer = {NULL};
+    TRY(dataset_read(command->data, DATASET_SCORE, &data));
+    status s = model_open_for(command, &opened);
+    if (!s) {
+        s = file_begin(&writer, command->out);
+        if (!s) s = lines_score(opened.reader, data, writer.stream);
+        if (!s) s = file_commit(&writer);
+        file_abandon(&writer);
+        model_close(&opened);
+    }
+    dataset_free(data);
+    return s;
+}
+
+/* ---- eval ---- */
+
+static status examples_read(const struct command *command, const struct language *language,
+                            struct reward_examples *out)
+{
+    struct preferences *pairs;
+    struct dataset *data;
+    if (command->config.rm.objective == RM_ON_TOPIC) {
+        TRY(dataset_read(command->data, DATASET_TRAIN, &data));
+        status s = reward_examples_of_dialogues(&language->history, data, out);
+        dataset_free(data);
+        return s;
+    }
+    TRY(status_context(preferences_read(command->data, &pairs),
+                       "pairs are wanted (of dialogues: --set rm.objective=on_topic)"));
+    status s = reward_examples_of_pairs(&language->history, pairs, out);
+    preferences_free(pairs);
+    return s;
+}
+
+/* The scores of one example. */
+static status pair_read(struct reward_reader *reader, const struct reward_examples *examples,
+                        int64_t seed, int64_t index, struct preference_scores *out)
+{
+    const struct reward_example *one = &examples->list[index];
+    const struct reward_reply replies[2] = {
+        one->right, reward_examples_wrong(examples, seed, index, index, true)};
+    struct reward_sequence sequences[2];
+    double values[2];
+    for (int i = 0; i < 2; i++)
+        reward_sequence_make(one->history, one->history_count, one->cuts, one->cut_count,
+                             replies[i].tokens, replies[i].count, -1, &sequences[i]);
+    status s = reward_reader_read(reader, sequences, 2, values);
+    for (int i = 0; i < 2; i++) reward_sequence_free(&sequences[i]);
+    if (!s)
+        *out = (struct preference_scores){values[0], values[1], replies[0].count, replies[1].count};
+    return s;
+}
+
+static void pair_write(FILE *out, int64_t line, const struct preference_scores *pair)
+{
+    char right[40], wrong[40];
+    json_double_text(right, pair->right);
+    json_double_text(wrong, pair->wrong);
+    fprintf(
+        out,
+        "{\"line\":%lld,\"right\":%s,\"wrong\":%s,\"right_tokens\":%lld,\"wrong_tokens\":%lld}\n",
+        (long long)line, right, wrong, (long long)pair->right_tokens,
+        (long long)pair->wrong_tokens);
+}
+
+static void table_write(FILE *out, const struct command *command,
+                        const struct preference_metrics *measured)
+{
+    struct metric_list list = {.count = 0};
+    reward_metrics_list(measured, "", &list);
+    fprintf(out, "{\"objective\": \"%s\"",
+            command->config.rm.objective == RM_ON_TOPIC ? "on_topic" : "bradley_terry");
+    for (int64_t i = 0; i < list.count; i++) {
+        char number[40];
+        json_double_text(number, list.list[i].value);
+        fprintf(out, ",\n \"%s\": %s", list.list[i].name, number);
+    }
+    fputs("}\n", out);
+}
+
+static status pairs_measure(struct reward_reader *reader, const struct command *command,
+                            const struct reward_examples *examples, FILE *samples)
+{
+    struct preference_scores *scores =
+        memory_allocate((size_t)(examples->count + 1) * sizeof *scores);
+    struct file_writer writer = {NULL};
+    status s = NULL;
+    for (int64_t i = 0; !s && i < examples->count; i++) {
+        s = pair_read(reader, examples, command->config.seed, i, &scores[i]);
+        if (!s && samples) pair_write(samples, examples->list[i].line, &scores[i]);
+    }
+    if (!s) s = file_begin(&writer, command->out);
+    if (!s) {
+        const struct preference_metrics measured = preference_measure(
+            scores, examples->count, command->config.rm.objective == RM_ON_TOPIC);
+        table_write(writer.stream, command, &measured);
+        s = file_commit(&writer);
+    }
+    file_abandon(&writer);
+    free(scores);
+    return s;
+}
+
+static status examples_eval(const struct command *command, struct reward_reader *reader)
+{
+    struct reward_examples examples = {0};
+    struct file_writer samples = {NULL};
+    int64_t line;
+    status s = examples_read(command, reward_reader_language(reader), &examples);
+    const int64_t longer =
+        s ? 0 : reward_examples_drop_longer(&examples, reward_reader_longest(reader), &line);
+    if (longer || examples.overlong)
+        log_line(LOG_WARNING,
+                 "%s: %lld pairs are left out: history or reply are longer than history.max_tokens "
+                 "(%lld) or the model's longest sequence allow",
+                 command->data, (long long)(longer + examples.overlong),
+                 (long long)command->config.history.max_tokens);
+    if (!s && !examples.count)
+        s = ERROR(STATUS_INPUT, "%s: no pair is left to measure", command->data);
+    if (!s && command->samples) s = file_begin(&samples, command->samples);
+    if (!s) s = pairs_measure(reader, command, &examples, samples.stream);
+    if (!s && samples.stream) s = file_commit(&samples);
+    file_abandon(&samples);
+    reward_examples_free(&examples);
+    return s;
+}
+
+status reward_model_eval(const struct command *command)
+{
+    struct opened opened;
+    TRY(model_open_for(command, &opened));
+    status s = examples_eval(command, opened.reader);
+    model_close(&opened);
+    return s;
+}
