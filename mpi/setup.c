@@ -181,11 +181,10 @@ status run_value_model_open(const struct config *config, struct queue *queue,
                             const struct language *language, struct model **base,
                             struct value_model **out)
 {
-    bool valued;
     *base = NULL;
     *out = NULL;
-    TRY(model_folder_is_value(config->model.path, &valued));
-    if (valued) return value_goes_on(config, queue, language, out);
+    if (model_folder_is_value(config->model.path))
+        return value_goes_on(config, queue, language, out);
     struct model *model;
     TRY(run_model_open(config, queue, true, language, &model));
     if (run_has_adapters(config)) {

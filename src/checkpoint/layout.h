@@ -21,6 +21,8 @@ void checkpoint_slice_name(int learner, int learners, char out[CHECKPOINT_NAME_M
 
 /* The tokenizer's and idf table's files, which --model needs beside the weights; ends with NULL. */
 extern const char *const checkpoint_text_files[];
+/* A file of reward models' folders alone, by which they are told before anything is verified. */
+#define CHECKPOINT_VALUE_HEAD "value_head.json"
 /* Whether a file of this name in a model folder is read by regard: of those none may lie there that
  * the manifest does not list. */
 bool checkpoint_is_read(const char *name);

@@ -106,33 +106,24 @@ status model_folder_verify(const char *folder, bool plan)
     return model_is_checkpoint(folder) && !plan ? checkpoint_verify(folder, NULL) : NULL;
 }
 
-status model_folder_is_value(const char *folder, bool *out)
+bool model_folder_is_value(const char *folder)
 {
-    struct model_shape *shape;
-    *out = false;
-    if (!model_is_checkpoint(folder)) return NULL;
-    TRY(checkpoint_read_shape(folder, &shape));
-    *out = shape->valued;
-    free(shape);
-    return NULL;
+    return model_is_checkpoint(folder) && holds(folder, CHECKPOINT_VALUE_HEAD);
 }
 
 status model_folder_speaks(const char *folder)
 {
-    bool valued;
-    TRY(model_folder_is_value(folder, &valued));
-    if (valued)
-        FAIL(STATUS_INPUT,
-             "%s is a reward model's folder (regard reward); a language model's is wanted here",
-             folder);
-    return NULL;
+    if (!model_folder_is_value(folder)) return NULL;
+    FAIL(STATUS_INPUT,
+         "%s is a reward model's folder (regard reward); a language model's is wanted here",
+         folder);
 }
 
 static status adapter_look(const char *folder, struct queue *queue, bool *found,
                            struct checkpoint_adapter *adapter)
 {
-    TRY(model_folder_verify(folder, queue_is_plan(queue)));
     TRY(model_folder_speaks(folder));
+    TRY(model_folder_verify(folder, queue_is_plan(queue)));
     return adapter_folder_look(folder, found, adapter);
 }
 
@@ -189,10 +180,19 @@ const char *model_words_folder(const char *folder, const struct model *model)
     return own || !model_base(model) ? folder : model_base_name(model);
 }
 
+static status value_head_note(const char *folder)
+{
+    static const char text[] = "{\"value_head\": true}\n";
+    char path[CHECKPOINT_PATH_MAX + 32];
+    snprintf(path, sizeof path, "%s/" CHECKPOINT_VALUE_HEAD, folder);
+    return file_write(path, text, sizeof text - 1);
+}
+
 status model_write_trained(struct model *model, const float *host, const char *out)
 {
     const struct adapter_settings *settings = model_adapter(model);
     struct checkpoint_adapter adapter;
+    if (model_shape(model)->valued) TRY(value_head_note(out));
     if (!settings)
         return checkpoint_write_model(out, model_parameters(model), host, model_shape(model));
     memset(&adapter, 0, sizeof adapter);

@@ -17,8 +17,8 @@ status model_open_merged(const char *folder, struct queue *queue, bool with_grad
  * model_open. */
 status model_open_with(const char *folder, const char *adapters, struct queue *queue,
                        bool with_gradients, struct model **model);
-/* *out: whether it is a reward model's folder (value_folder.h). */
-status model_folder_is_value(const char *folder, bool *out);
+/* Whether it is a reward model's folder (value_folder.h). */
+bool model_folder_is_value(const char *folder);
 /* Refuses a reward model's folder, which has no language; on any other, and where
  * there is none, says nothing. */
 status model_folder_speaks(const char *folder);

@@ -29,7 +29,8 @@ static status whole_open(const char *folder, struct queue *queue, bool with_grad
 {
     struct model_shape *shape;
     TRY(checkpoint_read_shape(folder, &shape));
-    status s = value_model_create(queue, shape, with_gradients, out);
+    status s = shape->valued ? value_model_create(queue, shape, with_gradients, out)
+                             : ERROR(STATUS_INPUT, "%s/model.h5: no reward model's shape", folder);
     free(shape);
     if (s || queue_is_plan(queue)) return s;
     TRY(checkpoint_load_model(folder, value_model_parameters(*out)));
@@ -40,11 +41,10 @@ status value_folder_open(const char *folder, struct queue *queue, bool with_grad
                          struct value_model **out)
 {
     struct checkpoint_adapter adapter;
-    bool valued, found;
+    bool found;
     *out = NULL;
     TRY(model_folder_verify(folder, queue_is_plan(queue)));
-    TRY(model_folder_is_value(folder, &valued));
-    if (!valued)
+    if (!model_folder_is_value(folder))
         FAIL(STATUS_INPUT,
              "%s is a language model's folder; a reward model's is wanted, which regard reward "
              "trains",

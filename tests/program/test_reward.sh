@@ -99,7 +99,6 @@ refused "rm.margin does nothing with rm.objective: on_topic" $topic --set rm.mar
 refused "rm.center does nothing with rm.objective: on_topic" $topic --set rm.center=1
 refused "leave out task" --set task=reasoning
 refused "rm.batch is 16 but there are 5 pairs" --set rm.pairs=5
-refused "rm.smoothing" --set rm.smoothing=0.6
 
 # A dry run prints a pair as it is read, and makes nothing.
 expect_status 0 "$regard" reward --config $tiny --set data.train="$work/train.jsonl" \
@@ -121,44 +120,3 @@ expect_status 1 "$regard" eval --model "$work/t5" --data synthetic:1:2 --out "$w
 expect_said "rm.objective=on_topic"
 expect_status 0 "$regard" score --model "$work/t5" --data synthetic:1:2 --out "$work/scored.jsonl"
 grep -q '"reply":"[^"]*",.*"model":-\{0,1\}[0-9]' "$work/scored.jsonl" || fail "score wrote no score"
-
-# The source model: the same bits on any ranks and after a resume, with its own words too; a resume
-# with another reward model is refused, as with another fit.
-by_model() { # NAME RANKS OPTIONS...
-    local name=$1 count=$2
-    shift 2
-    expect_status 0 ranks "$count" "$regard" train --config $tiny --set reward.sources=model:1,logprob:0 \
-        --set train.updates=4 --set checkpoint.every=2 --set eval.every=2 --run "$work/$name" "$@"
-}
-by_model m1 0 --set reward.model="$work/t5"
-by_model m3 3 --set reward.model="$work/t5"
-by_model m2 0 --set reward.model="$work/t5" --set train.updates=2
-expect_status 1 "$regard" train --config "$work/m2/config.yaml" --set train.updates=4 \
-    --set reward.model="$work/learned" --run "$work/m2" --resume
-expect_said "the contents of reward.model are not what this run began with" "--change reward.model"
-by_model m2 3 --set reward.model="$work/t5" --resume
-for name in m3 m2; do
-    expect_same "$name" "$(parameters_hash "$work/m1/checkpoints/step-000004")" \
-        "$(parameters_hash "$work/$name/checkpoints/step-000004")"
-    expect_equal_metrics "$work/m1/metrics.jsonl" "$work/$name/metrics.jsonl"
-done
-grep -q '"eval_model":' "$work/m1/metrics.jsonl" || fail "held-out replies have no score"
-by_model c1 0 --set reward.model="$work/chat"
-by_model c2 2 --set reward.model="$work/chat" --set roles.learners=2
-expect_same c2 "$(parameters_hash "$work/c1/checkpoints/step-000004")" "$(parameters_hash "$work/c2/checkpoints/step-000004")"
-[ "$(parameters_hash "$work/c1/checkpoints/step-000004")" != "$(parameters_hash "$work/m1/checkpoints/step-000004")" ] ||
-    fail "another reward model changes nothing"
-
-# score's and train's model say the same of a reply.
-expect_status 0 "$regard" generate --model "$work/m1" --data synthetic:1:2 --out "$work/said.jsonl" \
-    --set reward.sources=model:1 --set reward.model="$work/lora" --set rollout.max_new_tokens=5
-expect_status 0 "$regard" score --model "$work/lora" --data "$work/said.jsonl" --out "$work/again.jsonl"
-values() { sed -n 's/.*"model":\(-\{0,1\}[0-9.e-]*\).*/\1/p' "$1" | xargs printf '%.12g\n'; }
-expect_same "score of what generate said" "$(values "$work/said.jsonl")" "$(values "$work/again.jsonl")"
-
-expect_status 1 "$regard" train --config $tiny --set reward.sources=model:1 --run "$work/none"
-expect_line "reward.sources has model, which needs reward.model"
-expect_status 1 "$regard" train --config $tiny --set reward.model="$work/t5" --run "$work/none"
-expect_line "reward.model is given, but reward.sources has no model"
-expect_status 1 "$regard" train --config $tiny --set reward.sources=model:1 --set reward.model="$work/m1" --run "$work/none"
-expect_said "reward.model: " "is a language model's folder; a reward model's is wanted"

@@ -33,11 +33,6 @@ static void model_close(struct opened *opened)
     opened->queue->op->destroy(opened->queue);
 }
 
-status reward_model_named(const struct command *command, bool *out)
-{
-    return model_folder_is_value(command->model, out);
-}
-
 /* ---- score ---- */
 
 /* One line that came of a reply: written when its block is read. */

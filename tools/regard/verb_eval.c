@@ -58,9 +58,7 @@ status verb_eval(struct command *command)
         FAIL(STATUS_USAGE, "eval needs --model, --data and --out (or --compare); see regard eval "
                            "--help");
     struct dataset *data;
-    bool valued;
-    TRY(reward_model_named(command, &valued));
-    if (valued) return reward_model_eval(command);
+    if (model_folder_is_value(command->model)) return reward_model_eval(command);
     TRY(dataset_read(command->data, DATASET_TRAIN, &data));
     struct session session;
     struct evaluators by = {.generator = NULL};

@@ -83,10 +83,8 @@ status verb_import(struct command *command)
 static status either_open(const struct command *command, struct queue **queue, struct model **model,
                           struct value_model **value)
 {
-    bool valued;
     *value = NULL;
-    TRY(model_folder_is_value(command->what, &valued));
-    if (!valued) return model_only(command, queue, model);
+    if (!model_folder_is_value(command->what)) return model_only(command, queue, model);
     TRY(cpu_queue_create(1, "auto", queue));
     status s = value_folder_open(command->what, *queue, false, value);
     if (s)

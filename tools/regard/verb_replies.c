@@ -36,7 +36,7 @@ const char score_formats[] =
     "    special (ids that are special tokens; absent: the folder's), marker, cuts\n"
     "  what generate, eval --samples or a run's samples/ hold\n"
     "--out, a JSON line a reply:\n" RECORD "With a reward model (regard reward) as --model: the "
-                                           "line itself, or of a dialogue's reply line, "
+    "line itself, or of a dialogue's reply line, "
     "turn,\n  messages and reply, with \"model\", the reply's score.\n";
 
 const char generate_formats[] =
@@ -350,9 +350,7 @@ static status replies_run(struct command *command, bool score)
 
 status verb_score(struct command *command)
 {
-    bool valued;
-    TRY(reward_model_named(command, &valued));
-    if (valued) return reward_model_score(command);
+    if (model_folder_is_value(command->model)) return reward_model_score(command);
     return replies_run(command, true);
 }
 

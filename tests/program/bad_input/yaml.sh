@@ -100,4 +100,13 @@ against "data of no reward model" 'eval.on_topic_data does nothing without eval.
 against "a reward model that is not there" 'eval.on_topic: absent: no such model folder' eval.on_topic=absent
 against "a layer of no encoder" 'eval.encoder_layer does nothing without eval.encoder' eval.encoder_layer=1
 against "an encoder that is not there" 'eval.encoder: absent: no such model folder' eval.encoder=absent
+against "a source without its reward model" 'reward.sources has model, which needs reward.model' \
+    reward.sources=model:1
+against "a reward model that nobody asks" 'reward.model is given, but reward.sources has no model' \
+    reward.model=absent
+against "a reward model that is not there" 'reward.model: absent: no such model folder' \
+    reward.sources=model:1 reward.model=absent
+against "an unknown objective" '.*rm.objective must be one of' rm.objective=taste
+against "labels that are mostly wrong" '.*rm.smoothing must be between 0 and 0.5' rm.smoothing=0.6
+against "a negative margin" '.*rm.margin must be between 0 and' rm.margin=-1
 against "no such device" 'device: cuda: ' device=cuda
