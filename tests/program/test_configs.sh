@@ -12,7 +12,9 @@ for config in configs/*.yaml; do
     ! grep -q '^  path: runs/' "$config" || given+=(--set tokenizer.path=bytes)
     ! grep -qE '^  train: [a-z/._-]*jsonl' "$config" ||
         given+=(--set data.train="$work/data.jsonl" --set data.valid="$work/data.jsonl")
-    expect_status 0 "$regard" train --config "$config" "${given[@]}" --dry-run --run "$work/none"
+    verb=train
+    ! grep -q '^rm:' "$config" || verb=reward
+    expect_status 0 "$regard" $verb --config "$config" "${given[@]}" --dry-run --run "$work/none"
     cp "$work/out" "$work/$(basename "$config")"
     grep -qF "(configs/$(basename "$config"))" README.md || fail "README's list has no $config"
 done
