@@ -3,51 +3,43 @@
 
 #include "src/base/memory.h"
 #include "src/evaluate/others.h"
+#include "src/rollout/reward_reader.h"
 #include "src/task/history_walk.h"
-#include "src/task/reward_sequence.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* Of one pass, whose only sequence may have more tokens; and what room is made for beforehand. */
-enum { PASS_SEQUENCES = 64, PASS_TOKENS = 8192, PASS_CUTS = 64 };
+enum { PASS_TOKENS = 8192, PASS_SEQUENCES = 64 };
 
 struct on_topic {
-    struct value_model *model;
-    struct language *language;
+    struct reward_reader *reader;
     char *name;
-    int64_t longest; /* tokens of a sequence */
     struct on_topic_threshold threshold;
 };
 
 status on_topic_create(struct value_model *model, struct language *language, const char *name,
                        struct on_topic **out)
 {
-    struct on_topic *judge = memory_allocate(sizeof *judge);
-    struct model *trunk = value_model_trunk(model);
-    judge->model = model;
-    judge->language = language;
-    judge->name = memory_text(name);
-    judge->longest = model_shape_sequence_max(model_shape(trunk));
-    judge->threshold = (struct on_topic_threshold){.value = 0, .accuracy = (double)NAN};
-    status s = NULL;
-    if (!language->tokenizer)
-        s = ERROR(STATUS_INPUT, "%s holds no tokenizer, which replies are read with", name);
-    if (!s) s = language_fits(language, model_shape(trunk)->vocabulary);
-    if (!s) s = language_ends(language, trunk);
-    if (s) {
-        on_topic_close(judge);
-        return status_context(s, "eval.on_topic");
+    struct reward_reader *reader;
+    const bool words = language->tokenizer != NULL;
+    TRY(status_context(reward_reader_create(model, language, NULL, PASS_TOKENS, &reader),
+                       "eval.on_topic"));
+    if (!words) {
+        reward_reader_destroy(reader);
+        FAIL(STATUS_INPUT, "eval.on_topic: %s holds no tokenizer, which replies are read with",
+             name);
     }
-    *out = judge;
+    struct on_topic *judge = *out = memory_allocate(sizeof *judge);
+    *judge = (struct on_topic){.reader = reader,
+                               .name = memory_text(name),
+                               .threshold = {.value = 0, .accuracy = (double)NAN}};
     return NULL;
 }
 
 void on_topic_close(struct on_topic *judge)
 {
     if (!judge) return;
-    value_model_destroy(judge->model);
-    language_close(judge->language);
+    reward_reader_destroy(judge->reader);
     free(judge->name);
     free(judge);
 }
@@ -65,21 +57,15 @@ const struct on_topic_threshold *on_topic_threshold(const struct on_topic *judge
 /* The longest sequence that room is made for: a history, and a reply as long again. */
 status on_topic_reserve(struct on_topic *judge)
 {
-    const int64_t history = judge->language->history.max_tokens;
-    const int64_t longest = 2 * history < judge->longest ? 2 * history : judge->longest;
-    const struct model_limits limits = {.histories = PASS_SEQUENCES,
-                                        .history_tokens =
-                                            longest > PASS_TOKENS ? longest : PASS_TOKENS,
-                                        .longest_history = longest,
-                                        .cuts = PASS_CUTS};
-    return value_model_reserve(judge->model, &limits);
+    const int64_t history = reward_reader_language(judge->reader)->history.max_tokens;
+    return reward_reader_reserve(judge->reader, PASS_SEQUENCES, 2 * history);
 }
 
 /* One reply's sequence; count 0 where it does not fit. */
 static status sequence_make(const struct on_topic *judge, const struct on_topic_reply *one,
                             struct reward_sequence *out)
 {
-    const struct history_options *options = &judge->language->history;
+    const struct history_options *options = &reward_reader_language(judge->reader)->history;
     struct encoded_history encoded = {0};
     int32_t *reply = NULL;
     int64_t count;
@@ -92,7 +78,7 @@ static status sequence_make(const struct on_topic *judge, const struct on_topic_
     if (!s) s = history_fits(history, &fits);
     if (!s && fits) s = history_encode(history, &encoded);
     if (!s && fits) s = reply_encode(options, ROLE_ASSISTANT, one->reply, &reply, &count);
-    if (!s && fits && encoded.count + count <= judge->longest)
+    if (!s && fits && encoded.count + count <= reward_reader_longest(judge->reader))
         reward_sequence_make(encoded.ids, encoded.count, encoded.cuts, encoded.cut_count, reply,
                              count, -1, out);
     encoded_history_free(&encoded);
@@ -101,74 +87,34 @@ static status sequence_make(const struct on_topic *judge, const struct on_topic_
     return s;
 }
 
-/* The values of sequences [count], none empty. */
-static status sequences_read(struct on_topic *judge, const struct reward_sequence *sequences,
-                             int64_t count, float *values)
+static status replies_read(struct on_topic *judge, const struct on_topic_reply *replies,
+                           int64_t count, double *scores)
 {
-    int64_t tokens = 0, cuts = 0;
-    for (int64_t i = 0; i < count; i++) {
-        tokens += sequences[i].count;
-        cuts += sequences[i].cut_count;
-    }
-    int32_t begin[PASS_SEQUENCES + 1] = {0}, cut_begin[PASS_SEQUENCES + 1] = {0};
-    int32_t *all = memory_allocate((size_t)tokens * sizeof *all);
-    int32_t *all_cuts = memory_allocate((size_t)(cuts + 1) * sizeof *all_cuts);
-    for (int64_t i = 0; i < count; i++) {
-        const struct reward_sequence *one = &sequences[i];
-        for (int64_t t = 0; t < one->count; t++) all[begin[i] + t] = one->tokens[t];
-        for (int64_t c = 0; c < one->cut_count; c++) all_cuts[cut_begin[i] + c] = one->cuts[c];
-        begin[i + 1] = begin[i] + (int32_t)one->count;
-        cut_begin[i + 1] = cut_begin[i] + (int32_t)one->cut_count;
-    }
-    const struct model_batch batch = {.histories = count,
-                                      .history_begin = begin,
-                                      .history_tokens = all,
-                                      .cut_begin = cut_begin,
-                                      .cuts = all_cuts};
-    status s = value_model_forward(judge->model, &batch, MODEL_KEEP_NOTHING, values);
-    free(all);
-    free(all_cuts);
-    return s;
-}
-
-/* Replies from `first` on, as many as one pass takes; *next: the first of the others. */
-static status pass_run(struct on_topic *judge, const struct on_topic_reply *replies, int64_t first,
-                       int64_t count, double *scores, int64_t *next)
-{
-    struct reward_sequence sequences[PASS_SEQUENCES];
-    int64_t of[PASS_SEQUENCES], made = 0, tokens = 0;
-    float values[PASS_SEQUENCES];
+    struct reward_sequence *sequences = memory_allocate((size_t)(count + 1) * sizeof *sequences);
+    double *values = memory_allocate((size_t)(count + 1) * sizeof *values);
+    int64_t *of = memory_allocate((size_t)(count + 1) * sizeof *of), made = 0;
     status s = NULL;
-    int64_t i = first;
-    for (; !s && i < count && made < PASS_SEQUENCES; i++) {
-        struct reward_sequence one;
-        s = sequence_make(judge, &replies[i], &one);
+    for (int64_t i = 0; !s && i < count; i++) {
         scores[i] = (double)NAN;
-        if (s || !one.count) continue;
-        if (made && tokens + one.count > PASS_TOKENS) {
-            reward_sequence_free(&one);
-            break;
-        }
-        tokens += one.count;
-        of[made] = i;
-        sequences[made++] = one;
+        s = sequence_make(judge, &replies[i], &sequences[made]);
+        if (!s && sequences[made].count) of[made++] = i;
     }
-    if (!s && made) s = sequences_read(judge, sequences, made, values);
+    if (!s) s = reward_reader_read(judge->reader, sequences, made, values);
     for (int64_t k = 0; k < made; k++) {
-        if (!s) scores[of[k]] = (double)values[k];
+        if (!s) scores[of[k]] = values[k];
         reward_sequence_free(&sequences[k]);
     }
-    *next = i;
+    free(sequences);
+    free(values);
+    free(of);
     return s;
 }
 
 status on_topic_read(struct on_topic *judge, const struct on_topic_reply *replies, int64_t count,
                      double *scores)
 {
-    for (int64_t first = 0; first < count;)
-        TRY(status_context(pass_run(judge, replies, first, count, scores, &first),
-                           "eval.on_topic %s", judge->name));
-    return NULL;
+    return status_context(replies_read(judge, replies, count, scores), "eval.on_topic %s",
+                          judge->name);
 }
 
 struct scored {
@@ -266,7 +212,8 @@ status on_topic_fix(struct on_topic *judge, const struct dataset *data, int64_t 
     status s = NULL;
     for (int64_t d = 0; !s && d < dialogues; d++) {
         turns.dialogue = (uint32_t)d;
-        s = history_walk(&judge->language->history, &data->dialogues[d], turn_add, &turns);
+        s = history_walk(&reward_reader_language(judge->reader)->history, &data->dialogues[d],
+                         turn_add, &turns);
     }
     others_draw(turns.places, turns.count, seed, others);
     if (!s && (turns.count == 0 || others[0] < 0))

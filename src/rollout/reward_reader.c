@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { CUTS_RESERVED = 64 }; /* of a history */
+
 struct reward_reader {
     struct value_model *model;
     struct language *language;
@@ -93,7 +95,7 @@ status reward_reader_reserve(struct reward_reader *reader, int64_t sequences, in
     const struct model_limits limits = {.histories = sequences < pass ? sequences : pass,
                                         .history_tokens = few ? sequences * longest : pass,
                                         .longest_history = longest,
-                                        .cuts = 1,
+                                        .cuts = CUTS_RESERVED,
                                         .keep = MODEL_KEEP_NOTHING};
     return value_model_reserve(reader->model, &limits);
 }
