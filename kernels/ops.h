@@ -268,6 +268,7 @@ struct attention_summary {
     const uint8_t *salient;             /* 1: in I (a subset of V); per history token */
     const uint8_t *turn;                /* per history token: earlier turn it belongs to, from 0 */
     const uint8_t *special;             /* 1: a special token; per history token; or NULL */
+    const uint8_t *slots;               /* 1: stands for a turn that was cut; per history token */
     const float *floor_delta;           /* [replies] nats, already at most log|V| */
     enum row_floor floor;
     bool shuffle;            /* weights change places over V at random: step[row] of the
@@ -289,6 +290,7 @@ struct attention_summary {
      * history_mass what lies on the rest; reply_mass is what lies on the reply.  Each may be
      * NULL; without `special` they are not written. */
     float *first_mass, *history_mass, *reply_mass;
+    float *slot_mass;      /* on tokens that `slots` marks, of the row over V; or NULL */
     float *turn_mass;      /* [entries, turns], or NULL */
     int32_t *top_position; /* [entries, top], -1 where there are fewer; or NULL */
     float *top_weight;     /* [entries, top] */

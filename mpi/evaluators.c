@@ -39,6 +39,7 @@ static status judge_open(const struct config *config, struct queue *queue, struc
     struct language *language;
     struct language_settings words = language_settings_of(config);
     words.tokenizer[0] = 0; /* its own */
+    words.summary_slots = 0;
     TRY(folder_resolve(config->eval.on_topic, folder));
     TRY(status_context(value_folder_open(folder, queue, false, &model), "eval.on_topic"));
     status s = language_open(&words, model_words_folder(folder, value_model_trunk(model)), NULL,

@@ -14,6 +14,7 @@ status reward_folder_open(const char *folder, const struct config *config, struc
     /* Its own: what the keys say is the policy's. */
     words.tokenizer[0] = words.keywords[0] = words.system[0] = 0;
     snprintf(words.chat, sizeof words.chat, "auto");
+    words.summary_slots = 0;
     *out = NULL;
     TRY(value_folder_open(folder, queue, false, &model));
     status s = language_open(&words, model_words_folder(folder, value_model_trunk(model)), NULL,

@@ -2,6 +2,7 @@
 #include "mpi/run.h"
 #include "mpi/setup.h"
 #include "mpi/supervised.h"
+#include "src/base/cut_turns.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/rollout/reencode.h"
@@ -31,6 +32,10 @@ static struct learn_limits tuner_limits(const struct tuner *t)
                 limits.longest_history = one->history_count;
             if (one->reply_count > limits.longest_reply) limits.longest_reply = one->reply_count;
             if (one->cut_count > limits.cuts) limits.cuts = one->cut_count;
+            struct cut_turns turns;
+            cut_turns_read(one->cuts, one->cut_count, &turns);
+            if (turns.tokens > limits.cut_tokens) limits.cut_tokens = turns.tokens;
+            if (turns.slots > limits.summary_slots) limits.summary_slots = turns.slots;
         }
     limits.turns = t->s.run.config->sft.batch;
     if (t->held_out.count > limits.turns) limits.turns = t->held_out.count;
@@ -45,6 +50,7 @@ static status tuner_models(struct tuner *t, const struct learner_exchange *excha
         TRY(run_adapted_open(t->s.run.config, t->base, t->s.run.config->model.path, true,
                              &t->policy));
     TRY(language_fits(t->s.run.language, model_shape(t->policy)->vocabulary));
+    TRY(summary_settings_fit(t->s.run.config, model_shape(t->policy)));
     struct cot_settings cot = rollout_settings_of(t->s.run.config).cot;
     TRY(cot_settings_fit(&cot, model_shape(t->policy), t->s.run.language->tokenizer));
     const struct learn_settings settings = learn_settings_of(t->s.run.config);

@@ -85,14 +85,16 @@ static status actor_models(struct trainer *t)
                                   .user_settings = &t->user_settings,
                                   .history = &t->run.language->history,
                                   .data = t->run.data};
-    TRY(generator_create(t->actor_model,
-                         statistics_of(model_shape(t->actor_model), t->settings.all_heads),
-                         &t->rollout.policy));
+    TRY(generator_create(
+        t->actor_model,
+        statistics_of(model_shape(t->actor_model), rollout_statistics(&t->settings)),
+        &t->rollout.policy));
     if (frozen_needed(config)) {
         TRY(reference_open(t, &t->scorer_model));
-        TRY(generator_create(t->scorer_model,
-                             statistics_of(model_shape(t->scorer_model), t->settings.all_heads),
-                             &t->rollout.scorer));
+        TRY(generator_create(
+            t->scorer_model,
+            statistics_of(model_shape(t->scorer_model), rollout_statistics(&t->settings)),
+            &t->rollout.scorer));
     }
     if (config->rollout.user == USER_MODEL) {
         if (!config->model.user_path[0])
@@ -116,7 +118,8 @@ static status learner_models(struct trainer *t, const struct learner_exchange *e
                        config->advantage != ADVANTAGE_GROUP, &t->run.learner));
     if (t->run.world->rank != 0) return NULL;
     if (evaluates(config)) TRY(evaluators_open(config, t->run.queue, &t->evaluators));
-    return generator_create(t->policy, statistics_of(model_shape(t->policy), t->settings.all_heads),
+    return generator_create(t->policy,
+                            statistics_of(model_shape(t->policy), rollout_statistics(&t->settings)),
                             &t->evaluators.generator);
 }
 
@@ -238,7 +241,7 @@ static void inbox_open(struct trainer *t)
 {
     const struct config *config = t->run.config;
     const struct statistic_table *table =
-        statistics_of(model_shape(t->policy), t->settings.all_heads);
+        statistics_of(model_shape(t->policy), rollout_statistics(&t->settings));
     const struct statistic_sizes sizes =
         statistics_sizes(table, model_shape(t->policy), t->settings.layers, 0);
     const struct inbox_rules rules = {.dialogues = config->rollout.dialogues,

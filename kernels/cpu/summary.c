@@ -124,6 +124,12 @@ static void row_summary(const struct attention_summary *s, int64_t row, double *
             if (s->turn[begin + where[i]] == t) mass += a[i];
         s->turn_mass[entry * s->turns + t] = (float)mass;
     }
+    if (s->slot_mass) {
+        double mass = 0.0;
+        for (int64_t i = 0; i < count; i++)
+            if (s->slots[begin + where[i]]) mass += a[i];
+        s->slot_mass[entry] = (float)mass;
+    }
     if (s->top_position)
         row_top(s->top_position + entry * s->top, s->top_weight + entry * s->top, s->top, a, where,
                 count);

@@ -184,6 +184,13 @@ static __global__ void __launch_bounds__(threads)
         mass = block_sum(mass);
         if (threadIdx.x == 0) s.turn_mass[entry * s.turns + t] = (float)mass;
     }
+    if (s.slot_mass) {
+        double mass = 0.0;
+        for (int i = threadIdx.x; i < row.count; i += threads)
+            if (s.slots[begin + row.where[i]]) mass += row.a[i];
+        mass = block_sum(mass);
+        if (threadIdx.x == 0) s.slot_mass[entry] = (float)mass;
+    }
     if (s.top_position)
         row_top(s.top_position + entry * s.top, s.top_weight + entry * s.top, s.top, row);
     const double entropy = entropy_of(row, 1.0, 0.0);

@@ -120,7 +120,8 @@ struct config {
     } rollout;
     struct {
         int64_t max_tokens;
-        int prune; /* key history.prune */
+        int prune, summary; /* keys history.prune, history.summary */
+        int64_t summary_slots;
     } history;
     struct {
         int64_t layers;

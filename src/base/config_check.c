@@ -182,9 +182,25 @@ static status reasoning_check(const struct config *config)
     return NULL;
 }
 
-/* Pruning where there is nothing to prune, or nothing to prune by. */
-static status history_check(const struct config *config)
+/* What shortens histories where there is nothing to shorten, or nothing to do it by. */
+static status history_check(const struct config *config, enum config_scope scope)
 {
+    struct config defaults;
+    config_defaults(&defaults);
+    if (!config->history.summary && config->history.summary_slots != defaults.history.summary_slots)
+        FAIL(STATUS_INPUT, "history.summary_slots does nothing with history.summary: none");
+    if (config->history.summary && scope == CONFIG_REWARD)
+        FAIL(STATUS_INPUT, "history.summary is a policy's; regard reward reads what "
+                           "history.max_tokens leaves: leave it none");
+    if (config->history.summary && config->single_turn.context == SINGLE_TURN_PROMPT)
+        FAIL(STATUS_INPUT, "history.summary does nothing with single_turn.context: prompt, whose "
+                           "history is its prompt");
+    if (config->history.summary && config->task == TASK_REASONING)
+        FAIL(STATUS_INPUT, "history.summary needs a task of dialogues; in task: reasoning blocks "
+                           "follow the question");
+    if (config->history.summary && config->rollout.user == USER_MODEL)
+        FAIL(STATUS_INPUT, "history.summary is the policy's own reading of a dialogue; with "
+                           "rollout.user: model leave it none");
     if (!config->history.prune) return NULL;
     if (config->single_turn.context == SINGLE_TURN_PROMPT)
         FAIL(STATUS_INPUT, "history.prune does nothing with single_turn.context: prompt, whose "
@@ -197,7 +213,7 @@ static status history_check(const struct config *config)
 
 status config_check(const struct config *config, enum config_scope scope)
 {
-    TRY(history_check(config));
+    TRY(history_check(config, scope));
     TRY(own_sources_check(config, scope));
     TRY(reencode_check(config));
     if (strcmp(config->sft.role, "assistant") && strcmp(config->sft.role, "user"))

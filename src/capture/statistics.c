@@ -68,6 +68,13 @@
 
 static const struct statistic standard[] = {STANDARD_ROWS("sink_mass")};
 static const struct statistic standard_heads[] = {STANDARD_ROWS("sink_mass"), HEAD_ROWS};
+#define SUMMARY_ROW                                                                                \
+    {                                                                                              \
+        .name = "summary_mass", .per = PER_TOKEN, .metric = "summary_mass", SUMMARY(slot_mass)     \
+    }
+static const struct statistic summary[] = {STANDARD_ROWS("sink_mass"), SUMMARY_ROW};
+static const struct statistic summary_heads[] = {STANDARD_ROWS("sink_mass"), SUMMARY_ROW,
+                                                 HEAD_ROWS};
 static const struct statistic causal[] = {CAUSAL_ROWS};
 static const struct statistic causal_heads[] = {
     CAUSAL_ROWS, HEAD_ROWS, OF_HEADS("head_lookback", lookback, MEAN_OVER_TOKENS)};
@@ -75,10 +82,14 @@ const struct statistic_table statistics_standard = TABLE(standard);
 const struct statistic_table statistics_causal = TABLE(causal);
 static const struct statistic_table standard_with_heads = TABLE(standard_heads);
 static const struct statistic_table causal_with_heads = TABLE(causal_heads);
+static const struct statistic_table with_summary = TABLE(summary);
+static const struct statistic_table summary_with_heads = TABLE(summary_heads);
 
-const struct statistic_table *statistics_of(const struct model_shape *shape, bool all_heads)
+const struct statistic_table *statistics_of(const struct model_shape *shape, int also)
 {
+    const bool all_heads = also & STATISTICS_OF_HEADS;
     if (model_shape_is_causal(shape)) return all_heads ? &causal_with_heads : &statistics_causal;
+    if (also & STATISTICS_OF_SUMMARY) return all_heads ? &summary_with_heads : &with_summary;
     return all_heads ? &standard_with_heads : &statistics_standard;
 }
 

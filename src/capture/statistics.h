@@ -82,9 +82,10 @@ enum {
     STATISTICS_CAUSAL
 };
 extern const struct statistic_table statistics_standard, statistics_causal;
-/* The table of a model's family; all_heads: then those of every layer and head (docs/reward.md),
- * which are asked for by name. */
-const struct statistic_table *statistics_of(const struct model_shape *shape, bool all_heads);
+/* The table of a model's family, and behind it what is asked for by name: those of every layer and
+ * head (docs/reward.md); of an encoder-decoder the mass on a summary's slots. */
+enum { STATISTICS_OF_HEADS = 1, STATISTICS_OF_SUMMARY = 2 };
+const struct statistic_table *statistics_of(const struct model_shape *shape, int also);
 /* The place of a row by its name; -1: there is none. */
 int statistics_find(const struct statistic_table *table, const char *name);
 bool statistics_have_heads(const struct statistic_table *table);

@@ -51,7 +51,8 @@ struct dialogue {
     uint8_t *marker;  /* 1: a token that a marker or template wrote, or a special one; NULL when
                        * absent: `special` tells */
     int32_t *special; /* ids that are special tokens; NULL when absent: the model's own */
-    int32_t *cuts;    /* where histories share what was computed (struct encoded_history) */
+    int32_t *cuts;    /* where histories share what was computed, or the turns that its first tokens
+                       * stand for (struct encoded_history) */
     float *logp;      /* `update` lines: per reply token; NULL when absent */
     double advantage;
     bool has_advantage;

@@ -1,6 +1,7 @@
 /* Dialogues and token lines from JSON, each mistake named with its line; see dialogue.h. */
 #include "src/data/jsonl.h"
 
+#include "src/base/cut_turns.h"
 #include "src/base/json.h"
 #include "src/base/memory.h"
 #include "src/data/fields.h"
@@ -203,6 +204,46 @@ static status read_cuts(const json_t *line, const char *where, struct dialogue *
     return NULL;
 }
 
+/* {"slots":S,"turns":[[id..]..]}: what the history's first S tokens stand for, in place of cuts. */
+static status read_summary(const json_t *line, const char *where, struct dialogue *out)
+{
+    const json_t *summary = json_object_get(line, "summary");
+    if (!summary || json_is_null(summary)) return NULL;
+    const json_t *turns = json_object_get(summary, "turns");
+    const json_int_t slots = json_integer_value(json_object_get(summary, "slots"));
+    const size_t count = json_array_size(turns);
+    if (out->cut_count) FAIL(STATUS_INPUT, "%s: a line has \"cuts\" or a \"summary\"", where);
+    if (!count || slots < 1 || slots >= out->history_count)
+        FAIL(
+            STATUS_INPUT,
+            "%s: \"summary\" must be {\"slots\":S,\"turns\":[[token ids],..]} with slots below the "
+            "history's tokens",
+            where);
+    int64_t at = CUT_TURNS_HEADER + (int64_t)count;
+    free(out->cuts);
+    out->cuts = memory_allocate((size_t)at * sizeof *out->cuts);
+    out->cuts[0] = CUT_TURNS;
+    out->cuts[1] = (int32_t)slots;
+    out->cuts[2] = (int32_t)count;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *turn = json_array_get(turns, i);
+        const size_t length = json_array_size(turn);
+        out->cuts = memory_resize(out->cuts, ((size_t)at + length) * sizeof *out->cuts);
+        out->cuts[CUT_TURNS_HEADER + i] = (int32_t)length;
+        for (size_t t = 0; t < length; t++) {
+            const json_t *id = json_array_get(turn, t);
+            const json_int_t value = json_integer_value(id);
+            if (!json_is_integer(id) || value < 0 || value > INT32_MAX)
+                FAIL(STATUS_INPUT, "%s: \"summary\": turn %zu's token %zu is no token id", where,
+                     i + 1, t + 1);
+            out->cuts[at++] = (int32_t)value;
+        }
+        if (!length) FAIL(STATUS_INPUT, "%s: \"summary\": turn %zu has no tokens", where, i + 1);
+    }
+    out->cut_count = at;
+    return NULL;
+}
+
 static status read_token_line(const json_t *line, const char *where, enum dataset_need need,
                               struct dialogue *out)
 {
@@ -229,6 +270,7 @@ static status read_token_line(const json_t *line, const char *where, enum datase
     TRY(read_marks(line, where, "visible", out->history_count, &out->visible));
     TRY(read_marks(line, where, "marker", out->history_count, &out->marker));
     TRY(read_cuts(line, where, out));
+    TRY(read_summary(line, where, out));
     const json_t *special = json_object_get(line, "special");
     if (special && !json_is_null(special))
         TRY(read_tokens(line, where, "special", true, &out->special, &out->special_count));

@@ -1,6 +1,7 @@
 /* The one writer of the sample record; see sample.h. */
 #include "src/evaluate/sample.h"
 
+#include "src/base/cut_turns.h"
 #include "src/base/json.h"
 #include "src/base/memory.h"
 #include "src/reward/terms.h"
@@ -81,7 +82,7 @@ static status messages_write(FILE *out, const struct sample *s)
     bool first = true;
     for (int64_t i = 0; i < s->history_count;) {
         int64_t end = i + 1;
-        if (s->part[i] != PART_MARKER) {
+        if (s->part[i] != PART_MARKER && s->part[i] != PART_SUMMARY) {
             while (end < s->history_count && s->part[end] == s->part[i] &&
                    s->turn_of[end] == s->turn_of[i])
                 end++;
@@ -129,9 +130,25 @@ static void marks_write(FILE *out, const char *key, const uint8_t *marks, int64_
     fputc(']', out);
 }
 
-/* What a decoder-only model's masses go by, and what its sums run over. */
+/* The turns that the history's slots stand for. */
+static void summary_write(FILE *out, const struct cut_turns *turns)
+{
+    const int32_t *token = turns->token;
+    fprintf(out, ",\"summary\":{\"slots\":%lld,\"turns\":[", (long long)turns->slots);
+    for (int64_t i = 0; i < turns->turns; i++) {
+        if (i) fputc(',', out);
+        json_write_integers(out, token, turns->length[i]);
+        token += turns->length[i];
+    }
+    fputs("]}", out);
+}
+
+/* What a decoder-only model's masses go by, and what its sums run over; of an encoder-decoder what
+ * its slots stand for. */
 static void segments_write(FILE *out, const struct sample *s)
 {
+    struct cut_turns turns;
+    if (cut_turns_read(s->cuts, s->cut_count, &turns)) summary_write(out, &turns);
     if (statistics_find(s->statistics->table, "first_mass") < 0) return;
     fputs(",\"marker\":[", out);
     for (int64_t i = 0; i < s->history_count; i++)

@@ -42,7 +42,7 @@ static status learner_begin(const struct learn_settings *settings,
     struct learner *l = *out = memory_allocate(sizeof *l);
     *l = (struct learner){
         .settings = *settings,
-        .table = statistics_of(model_shape(policy), settings->all_heads),
+        .table = statistics_of(model_shape(policy), settings->statistics),
         .exchange = *exchange,
         .causal = model_shape_is_causal(model_shape(policy)),
         .queue = model_queue(policy),

@@ -1,6 +1,7 @@
 /* Packing turns into a teacher-forced batch; see pack.h. */
 #include "src/learn/pack.h"
 
+#include "src/base/cut_turns.h"
 #include "src/base/memory.h"
 #include "src/model/forest.h"
 
@@ -9,7 +10,8 @@
 
 static bool same_history(const struct learn_turn *a, const struct learn_turn *b)
 {
-    return a->history_count == b->history_count &&
+    return a->history_count == b->history_count && a->cut_count == b->cut_count &&
+           (!a->cut_count || !memcmp(a->cuts, b->cuts, (size_t)a->cut_count * sizeof *a->cuts)) &&
            !memcmp(a->history, b->history, (size_t)a->history_count * sizeof *a->history);
 }
 
@@ -18,7 +20,11 @@ static int64_t tokens_added(struct forest *forest, bool causal, const struct lea
                             bool same)
 {
     if (same) return 0;
-    if (!causal) return turn->history_count;
+    if (!causal) {
+        struct cut_turns cut; /* which the encoder reads too */
+        cut_turns_read(turn->cuts, turn->cut_count, &cut);
+        return turn->history_count + cut.tokens;
+    }
     const int64_t before = forest->rows;
     forest_add(forest, turn->history, turn->history_count - 1, turn->cuts, turn->cut_count);
     return forest->rows - before;
@@ -58,11 +64,13 @@ struct model_limits pack_limits(const struct learn_settings *settings,
                                 const struct learn_limits *limits)
 {
     const int64_t together = limits->together ? limits->together : 1;
+    const int64_t history = limits->longest_history + limits->cut_tokens;
     struct model_limits pass = {.cuts = limits->cuts,
+                                .summary_slots = limits->summary_slots,
                                 .longest_history = limits->longest_history,
                                 .longest_reply = limits->longest_reply};
     pass.history_tokens =
-        tokens_of_pass(settings->history_tokens, limits->longest_history, limits->turns, together);
+        tokens_of_pass(settings->history_tokens, history, limits->turns, together);
     pass.reply_tokens =
         tokens_of_pass(settings->reply_tokens, limits->longest_reply, limits->turns, together);
     pass.histories = smaller(limits->turns, pass.history_tokens);

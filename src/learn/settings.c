@@ -2,6 +2,7 @@
 #include "src/learn/settings.h"
 
 #include "src/base/config.h"
+#include "src/capture/statistics.h"
 #include "src/reward/blocks.h"
 
 static int64_t judge_of(const struct reward_settings *reward, int source)
@@ -51,7 +52,8 @@ struct learn_settings learn_settings_of(const struct config *config)
                        .center = config->rm.center,
                        .smoothing = config->rm.smoothing},
         .captured_layers = config->attention.layers,
-        .all_heads = config->attention.all_heads,
+        .statistics = (config->attention.all_heads ? STATISTICS_OF_HEADS : 0) |
+                      (config->history.summary ? STATISTICS_OF_SUMMARY : 0),
         .audit_every = judge < 0 ? 0 : config->audit.every,
         .audit_judge = judge,
         .microbatches = config->learn.microbatches,
@@ -74,10 +76,13 @@ static int64_t spans_most(const struct config *config)
 
 struct learn_limits learn_limits_of(const struct config *config)
 {
+    const int64_t slots = config->history.summary ? config->history.summary_slots : 0;
     return (struct learn_limits){.spans = spans_most(config),
                                  .turns = config->rollout.dialogues * config->rollout.turns *
                                           config->rollout.candidates,
-                                 .longest_history = config->history.max_tokens,
+                                 .longest_history = config->history.max_tokens + slots,
+                                 .cut_tokens = slots ? config->history.max_tokens : 0,
+                                 .summary_slots = slots,
                                  .longest_reply = config->rollout.max_new_tokens,
                                  .cuts = 2 * config->rollout.turns};
 }

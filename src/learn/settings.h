@@ -35,8 +35,8 @@ struct learn_settings {
     int64_t audit_every, audit_judge; /* updates, 0: none; the term that judges */
     /* passes */
     int64_t microbatches, reply_tokens, history_tokens;
-    int64_t captured_layers; /* that statistics of heads are read of, */
-    bool all_heads;          /* unless of all */
+    int64_t captured_layers; /* that statistics of heads are read of, unless of all: */
+    int statistics;          /* what is asked of statistics_of */
     bool recompute;
     bool reencode; /* the policy reads what the critic reads: every span's own history */
 };
@@ -45,8 +45,10 @@ struct learn_settings {
  * a history, spans of a reply. */
 struct learn_limits {
     int64_t turns, longest_history, longest_reply, cuts;
-    int64_t spans;    /* 0: as 1 */
-    int64_t together; /* turns that go into one pass, whatever its bound (struct loss); 0: as 1 */
+    int64_t cut_tokens,
+        summary_slots; /* history.summary: of the turns that a history's slots are of */
+    int64_t spans;     /* 0: as 1 */
+    int64_t together;  /* turns that go into one pass, whatever its bound (struct loss); 0: as 1 */
 };
 
 struct config;

@@ -17,7 +17,8 @@ struct model_batch {
     const int32_t *history_begin; /* [histories + 1] into history_tokens */
     const int32_t *history_tokens;
     const int32_t *cut_begin;   /* [histories + 1] into cuts; NULL: no history has any */
-    const int32_t *cuts;        /* offsets into the history, ascending */
+    const int32_t *cuts;        /* offsets into the history, ascending; of an encoder-decoder the
+                                 * turns that were cut off it (src/base/cut_turns.h), or nothing */
     bool apart;                 /* of a causal model: segments are not shared, every token of every
                                  * history has a row (model_run_token_rows) */
     int64_t replies;            /* 0: only the histories are read */
@@ -34,7 +35,9 @@ enum model_keep { MODEL_KEEP_NOTHING, MODEL_KEEP_ALL, MODEL_KEEP_INPUTS };
 /* The largest batch that a run is to take: none of its passes is beyond any of these. */
 struct model_limits {
     int64_t histories, history_tokens,
-        longest_history;                          /* tokens of a causal model: computed ones */
+        longest_history;   /* tokens of a causal model: computed ones; of an encoder-decoder
+                            * history_tokens has those of turns that were cut off too */
+    int64_t summary_slots; /* of one history of an encoder-decoder */
     int64_t replies, reply_tokens, longest_reply; /* 0: only the histories are read */
     int64_t cuts;                                 /* of one history */
     int64_t capture_layers;
@@ -45,6 +48,7 @@ struct model_limits {
 struct model_decoder_limits {
     int64_t histories, history_tokens, longest_history; /* of all histories; of one */
     int64_t cuts;                                       /* of one history */
+    int64_t summary_slots;                              /* as of model_limits */
     int64_t rows, steps;
     int64_t capture_layers; /* 0: none is ever captured */
     int64_t cache_tokens; /* of a causal model: whose keys and values are kept from batch to batch,

@@ -108,6 +108,7 @@ static struct model_decoder_limits limits_for(const struct model_decoder *decode
         .longest_history =
             decoder_grown(decoder, now->longest_history, need->longest_history, more),
         .cuts = decoder_grown(decoder, now->cuts, need->cuts, more),
+        .summary_slots = decoder_grown(decoder, now->summary_slots, need->summary_slots, false),
         .rows = decoder_grown(decoder, now->rows, need->rows, true),
         .steps = decoder_grown(decoder, now->steps, need->steps, false),
         .capture_layers = decoder_grown(decoder, now->capture_layers, need->capture_layers, false)};

@@ -118,7 +118,8 @@ static void inputs_fill(struct capture *capture, const struct rollout_settings *
         memcpy(capture->salient + at, prompt->salient, n);
         memcpy(capture->turn_of + at, prompt->turn_of, n);
         for (int64_t i = 0; i < prompt->count; i++)
-            capture->special[at + i] = prompt->part[i] == PART_MARKER;
+            capture->special[at + i] =
+                prompt->part[i] == (capture->causal ? PART_MARKER : PART_SUMMARY);
         if (capture->heads) heads_fill(capture, prompt, p, at);
         at += prompt->count;
     }
@@ -159,6 +160,7 @@ void capture_inputs(const struct capture *capture, const struct rollout_settings
     summary->salient = capture->salient;
     summary->turn = capture->turn_of;
     summary->special = capture->causal ? capture->special : NULL;
+    summary->slots = capture->causal ? NULL : capture->special;
     summary->floor_delta = capture->floor;
     summary->floor = row_floor_of(settings->reward.floor_form);
     summary->shuffle = settings->shuffled;

@@ -3,6 +3,7 @@
  * magic number tells a foreign one. */
 #include "src/rollout/experience.h"
 
+#include "src/base/cut_turns.h"
 #include "src/base/file.h"
 #include "src/base/memory.h"
 #include "src/reward/blocks.h"
@@ -73,7 +74,7 @@ static bool turn_sizes_fit(const struct experience_turn *t)
     const struct statistic_sizes *sizes = &t->statistics.sizes;
     return t->history_length >= 0 && t->history_length <= EXPERIENCE_LENGTH_MAX &&
            t->reply_length >= 0 && t->reply_length <= EXPERIENCE_LENGTH_MAX && t->cut_count >= 0 &&
-           t->cut_count <= t->history_length && sizes->turns >= 0 &&
+           t->cut_count <= EXPERIENCE_LENGTH_MAX && sizes->turns >= 0 &&
            sizes->turns <= STATISTICS_TURNS_MAX;
 }
 
@@ -359,7 +360,10 @@ static bool turn_indices_fit(const struct experience_turn *t)
     }
     if (t->visible_count != visible || t->salient_count != salient) return false;
     if (!turn_spans_fit(t)) return false;
-    for (int32_t i = 0; i < t->cut_count; i++)
+    struct cut_turns turns;
+    const bool summary = cut_turns_read(t->cuts, t->cut_count, &turns);
+    if (turns.slots >= t->history_length && summary) return false;
+    for (int32_t i = 0; i < t->cut_count && !summary; i++)
         if (t->cuts[i] <= (i ? t->cuts[i - 1] : 0) || t->cuts[i] >= t->history_length) return false;
     for (int32_t i = 0; i < t->reply_length; i++)
         if (t->reply_tokens[i] < 0) return false;

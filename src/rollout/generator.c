@@ -178,7 +178,7 @@ status generator_reserve(struct generator *g, const struct rollout_settings *set
     const int64_t longest = rollout_longest_history(settings);
     const int64_t histories =
         generator_histories(settings, settings->cot.reencode ? 1 : candidates);
-    const int64_t tokens = histories * longest;
+    const int64_t tokens = histories * (longest + rollout_cut_tokens(settings));
     const struct model_decoder_limits decoder = {.histories = histories,
                                                  .history_tokens = tokens,
                                                  .longest_history = longest,
@@ -186,6 +186,7 @@ status generator_reserve(struct generator *g, const struct rollout_settings *set
                                                  .steps = settings->max_new_tokens,
                                                  .capture_layers = settings->layers,
                                                  .cuts = 2 * settings->max_turns,
+                                                 .summary_slots = settings->summary_slots,
                                                  .cache_tokens = settings->cache_tokens};
     const struct generator_limits limits = {.tokens = tokens,
                                             .rows = rows,

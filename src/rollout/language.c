@@ -143,6 +143,7 @@ status language_open(const struct language_settings *settings, const char *model
         .max_tokens = settings->max_tokens,
         .prompt_only = settings->prompt_only,
         .prune = settings->prune,
+        .slots = settings->summary_slots,
         .salience = {.idf = language->idf,
                      .idf_threshold =
                          language->idf ? idf_quantile(language->idf, settings->idf_quantile) : 0,

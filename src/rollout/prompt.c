@@ -1,6 +1,7 @@
 /* Prompts: masks over the encoder's input; see prompt.h. */
 #include "src/rollout/prompt.h"
 
+#include "src/base/cut_turns.h"
 #include "src/base/memory.h"
 
 #include <stdlib.h>
@@ -53,6 +54,8 @@ status prompt_from_history(const struct history *history, const struct rollout_s
     out->pruned = encoded.pruned;
     out->whole = encoded.whole;
     prompt_cut(out, encoded.cuts, encoded.cut_count);
+    /* A reward of the prompt looks at nothing else. */
+    for (int64_t i = 0; settings->prompt_reward && i < encoded.slots; i++) out->visible[i] = 0;
     prompt_count(out);
     encoded_history_free(&encoded);
     return NULL;
@@ -101,6 +104,14 @@ void prompt_cut(struct prompt *prompt, const int32_t *cuts, int64_t cut_count)
     prompt->cuts = memory_allocate((size_t)cut_count * sizeof *prompt->cuts);
     memcpy(prompt->cuts, cuts, (size_t)cut_count * sizeof *prompt->cuts);
     prompt->cut_count = cut_count;
+    struct cut_turns turns;
+    cut_turns_read(cuts, cut_count, &turns);
+    for (int64_t i = 0; i < turns.slots && i < prompt->count; i++) {
+        prompt->visible[i] = 1;
+        prompt->salient[i] = 0;
+        prompt->part[i] = PART_SUMMARY;
+    }
+    if (turns.slots) prompt_count(prompt);
 }
 
 void prompt_free(struct prompt *prompt)

@@ -11,6 +11,7 @@ enum prompt_part {
     PART_ASSISTANT,
     PART_MARKER, /* and other special tokens */
     PART_SYSTEM,
+    PART_SUMMARY, /* slots that stand for turns that were cut */
     PART_COUNT
 };
 
@@ -22,7 +23,8 @@ struct prompt {
     uint8_t *turn_of; /* the turn a token belongs to, from 0, capped at 255 */
     uint8_t *part;    /* enum prompt_part */
     int32_t *cuts;    /* [cut_count] ascending: where a causal model's history falls into segments
-                       * (struct model_batch) */
+                       * (struct model_batch); of an encoder-decoder the turns that its first
+                       * tokens, slots, stand for (src/base/cut_turns.h) */
     int64_t count, cut_count, visible_count, salient_count;
     int64_t dropped, pruned, whole; /* what history.max_tokens took: struct encoded_history */
     int64_t turns;                  /* of the tokens: 1 + the largest of turn_of */
@@ -45,7 +47,8 @@ status prompt_from_tokens(const int32_t *tokens, const uint8_t *salient, int64_t
                           const struct rollout_settings *settings, struct prompt *out);
 /* Takes tokens out of V (and of I): `visible` lists 0 or 1 for each. */
 void prompt_restrict(struct prompt *prompt, const uint8_t *visible);
-/* Says what is a marker: 0 or 1 for each token; and where the history is cut: cuts [cut_count]. */
+/* Says what is a marker: 0 or 1 for each token; and where the history is cut: cuts [cut_count],
+ * which makes slots of an encoder-decoder's first tokens. */
 void prompt_mark(struct prompt *prompt, const uint8_t *marker);
 void prompt_cut(struct prompt *prompt, const int32_t *cuts, int64_t cut_count);
 void prompt_free(struct prompt *prompt);

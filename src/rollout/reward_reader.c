@@ -20,7 +20,9 @@ struct reward_reader {
 static status languages_agree(const struct language *a, const struct language *b, bool *same)
 {
     *same = false;
-    if (!a || !a->tokenizer || !b->tokenizer || a->history.chat != b->history.chat) return NULL;
+    if (!a || !a->tokenizer || !b->tokenizer || a->history.chat != b->history.chat ||
+        a->history.slots != b->history.slots)
+        return NULL;
     return tokenizer_same(a->tokenizer, b->tokenizer, same);
 }
 

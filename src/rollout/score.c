@@ -16,7 +16,9 @@ status generator_reserve_scoring(struct generator *g, const struct rollout_setti
         generator_histories(settings, settings->cot.reencode ? 1 : candidates);
     const int64_t tokens = settings->batch * settings->max_new_tokens;
     const struct model_limits limits = {.histories = histories,
-                                        .history_tokens = histories * longest,
+                                        .history_tokens =
+                                            histories * (longest + rollout_cut_tokens(settings)),
+                                        .summary_slots = settings->summary_slots,
                                         .longest_history = longest,
                                         .replies = settings->batch,
                                         .reply_tokens = tokens,

@@ -2,6 +2,7 @@
 #include "src/rollout/settings.h"
 
 #include "src/base/config.h"
+#include "src/capture/statistics.h"
 #include "src/rollout/marker.h"
 
 #include <string.h>
@@ -25,6 +26,11 @@ static struct cot_settings cot_settings_of(const struct config *config)
     return cot;
 }
 
+static int64_t history_slots_of(const struct config *config)
+{
+    return config->history.summary ? config->history.summary_slots : 0;
+}
+
 struct rollout_settings rollout_settings_of(const struct config *config)
 {
     return (struct rollout_settings){
@@ -36,6 +42,7 @@ struct rollout_settings rollout_settings_of(const struct config *config)
         .batch = config->infer.batch,
         .max_history = config->history.max_tokens,
         .max_turns = config->rollout.turns,
+        .summary_slots = history_slots_of(config),
         .cache_tokens = config->rollout.cache_tokens,
         .layers = config->attention.layers,
         .all_heads = config->attention.all_heads,
@@ -97,9 +104,18 @@ status cot_settings_fit(struct cot_settings *cot, const struct model_shape *shap
     return marker_encode(cot);
 }
 
+status summary_settings_fit(const struct config *config, const struct model_shape *shape)
+{
+    if (config->history.summary && model_shape_is_causal(shape))
+        FAIL(STATUS_INPUT, "history.summary is for encoder-decoders; a decoder-only model reads "
+                           "its history as one sequence: leave it none");
+    return NULL;
+}
+
 status rollout_settings_fit(struct rollout_settings *settings, const struct config *config,
                             const struct model_shape *shape, const struct tokenizer *tokenizer)
 {
+    TRY(summary_settings_fit(config, shape));
     settings->exclude_first = config->attention.exclude_first && model_shape_is_causal(shape);
     const struct cot_settings *cot = &settings->cot;
     TRY(cot_settings_fit(&settings->cot, shape, tokenizer));
@@ -112,9 +128,21 @@ status rollout_settings_fit(struct rollout_settings *settings, const struct conf
     return NULL;
 }
 
+int rollout_statistics(const struct rollout_settings *settings)
+{
+    return (settings->all_heads ? STATISTICS_OF_HEADS : 0) |
+           (settings->summary_slots ? STATISTICS_OF_SUMMARY : 0);
+}
+
 int64_t rollout_longest_history(const struct rollout_settings *settings)
 {
-    return settings->max_history + (settings->cot.reencode ? settings->max_new_tokens : 0);
+    return settings->max_history + settings->summary_slots +
+           (settings->cot.reencode ? settings->max_new_tokens : 0);
+}
+
+int64_t rollout_cut_tokens(const struct rollout_settings *settings)
+{
+    return settings->summary_slots ? settings->max_history : 0;
 }
 
 struct rollout_settings rollout_settings_of_user(const struct rollout_settings *settings)
@@ -140,6 +168,7 @@ struct language_settings language_settings_of(const struct config *config)
                                          .max_tokens = config->history.max_tokens,
                                          .prompt_only = single_turn_of(config, SINGLE_TURN_PROMPT),
                                          .prune = config->history.prune,
+                                         .summary_slots = history_slots_of(config),
                                          .idf_quantile = config->salience.idf_quantile,
                                          .entities = config->salience.entities,
                                          .digits = config->task == TASK_REASONING};

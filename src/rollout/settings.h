@@ -19,6 +19,7 @@ struct rollout_settings {
     int64_t top_k, max_new_tokens;
     int64_t batch;                  /* replies that are decoded or scored at once */
     int64_t max_history, max_turns; /* what room is made for beforehand */
+    int64_t summary_slots;          /* history.summary: more tokens before a history; 0: none */
     int64_t cache_tokens;           /* whose keys and values a causal model keeps; see batch.h */
     /* attention */
     int64_t layers;        /* of the decoder, the last; 0: none is read, asked by bench alone */
@@ -50,6 +51,7 @@ struct language_settings {
     int64_t max_tokens;               /* of a history */
     bool prompt_only;                 /* a history is its last message */
     int prune;                        /* enum history_prune */
+    int64_t summary_slots;            /* 0: what was cut is gone */
     double idf_quantile;
     bool entities, digits;
 };
@@ -60,11 +62,16 @@ struct rollout_settings rollout_settings_of(const struct config *config);
  * what the tokenizer (NULL: none) makes of the answer's marker. */
 status rollout_settings_fit(struct rollout_settings *settings, const struct config *config,
                             const struct model_shape *shape, const struct tokenizer *tokenizer);
+/* The part of it that is of history.summary, which only encoder-decoders have. */
+status summary_settings_fit(const struct config *config, const struct model_shape *shape);
 /* The part of it that is of reasoning. */
 status cot_settings_fit(struct cot_settings *cot, const struct model_shape *shape,
                         const struct tokenizer *tokenizer);
-/* Tokens of the longest history that a model reads. */
+/* What of statistics_of is asked for. */
+int rollout_statistics(const struct rollout_settings *settings);
+/* Tokens of the longest history that a model reads; and of the turns that its summary is of. */
 int64_t rollout_longest_history(const struct rollout_settings *settings);
+int64_t rollout_cut_tokens(const struct rollout_settings *settings);
 /* The same for a model that speaks the user's part: no control, one layer, a reply at a time. */
 struct rollout_settings rollout_settings_of_user(const struct rollout_settings *settings);
 struct language_settings language_settings_of(const struct config *config);

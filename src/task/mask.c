@@ -100,6 +100,9 @@ static status turn_print(struct printer *printer, const struct encoded_history *
     if (history->dropped)
         fprintf(printer->out, "#   %lld tokens of earlier messages are cut (history.max_tokens)\n",
                 (long long)history->dropped);
+    if (history->slots)
+        fprintf(printer->out, "#   %lld slots stand for them, first of all (history.summary)\n",
+                (long long)history->slots);
     TRY(tokens_print(printer, history->ids + above, history->count - above, false));
     TRY(tokens_print(printer, reply, reply_count, true));
     printer->above = memory_resize(printer->above, (size_t)count * sizeof *printer->above);

@@ -25,6 +25,8 @@ struct history_options {
     int64_t max_tokens;  /* history.max_tokens, the end token included */
     bool prompt_only;    /* single_turn.context: prompt: H is the last message */
     int prune;           /* enum history_prune; another than none needs salience.idf */
+    int64_t slots; /* history.summary: of so many turns at most what was cut is kept aside; markers
+                    * alone */
     struct salience_options salience;
 };
 
@@ -79,9 +81,11 @@ struct encoded_history {
      * ended it (of a reply that was cut off the last one): b - 1 and e.  So the segments
      * are an earlier history without its last token; that token and the reply without its last; and
      * so on: each is what answering that history computed as one piece.  None with markers, nor
-     * where max_tokens cut the history: it shares nothing with those before it. */
+     * where max_tokens cut the history: it shares nothing with those before it.
+     * With slots: what was cut, as src/base/cut_turns.h has it, in place of offsets; the first
+     * `slots` tokens are end tokens that stand for it, special, of the turns that they are of. */
     int32_t *cuts;
-    int64_t cut_count;
+    int64_t cut_count, slots;
 };
 /* Cut to max_tokens.  Pruned, tokens of messages before the current prompt go, lowest idf first (or
  * least attention; those that no reply has read after these, by idf), the oldest of equals, never

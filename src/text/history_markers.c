@@ -104,13 +104,27 @@ static status find_cut(const struct history *history, const struct token_list ma
     return NULL;
 }
 
+/* A whole message, or the first `count` of what it says, goes to the summary. */
+static void message_cut(struct history_writer *writer, const struct history_message *message,
+                        const struct token_list *marker, int64_t count)
+{
+    for (int64_t m = 0; marker && m < marker->count; m++)
+        history_cut(writer, message, marker->ids[m]);
+    for (int64_t t = 0; t < count; t++) history_cut(writer, message, message->ids[t]);
+}
+
 static void fill_encoded(const struct history *history, const struct token_list markers[2],
                          const struct cut *cut, struct encoded_history *out)
 {
     const struct tokenizer *tokenizer = history->options->tokenizer;
     const struct history_message *last = &history->messages[history->count - 1];
     const int64_t begin = history->messages[cut->first].begin;
+    const bool summary = history->options->slots > 0;
     struct history_writer writer = {.out = out};
+    for (int64_t i = 0; summary && i < cut->first; i++)
+        message_cut(&writer, &history->messages[i], &markers[history->messages[i].role],
+                    history->messages[i].count);
+    if (summary) message_cut(&writer, &history->messages[cut->first], NULL, cut->skip);
     for (int64_t i = cut->first; i < history->count; i++) {
         const struct history_message *message = &history->messages[i];
         const struct token_list *marker = &markers[message->role];
@@ -119,7 +133,10 @@ static void fill_encoded(const struct history *history, const struct token_list 
             history_write(&writer, message, marker->ids[m], true, false, false);
         for (int64_t t = i == cut->first ? cut->skip : 0; t < message->count; t++) {
             writer.source = (int32_t)(message->begin + t);
-            if (cut->drop && message != last && cut->drop[message->begin - begin + t]) continue;
+            if (cut->drop && message != last && cut->drop[message->begin - begin + t]) {
+                if (summary) history_cut(&writer, message, message->ids[t]);
+                continue;
+            }
             history_write(&writer, message, message->ids[t],
                           tokenizer_is_special(tokenizer, message->ids[t]), message->salient[t],
                           message == last);
@@ -127,6 +144,7 @@ static void fill_encoded(const struct history *history, const struct token_list 
     }
     writer.source = -1;
     history_write(&writer, last, tokenizer_end(tokenizer), true, false, false);
+    if (summary) history_summarize(&writer, history->options);
     out->dropped = cut->dropped;
     out->pruned = cut->pruned;
     out->whole = cut->whole;

@@ -42,10 +42,19 @@ struct history_writer {
     struct encoded_history *out;
     int64_t capacity;
     int32_t source; /* of the token that is written next; -1: it is of no message's text */
+    /* [cut_count] what history_cut was told, with turns. */
+    int32_t *cut, *cut_turn;
+    int64_t cut_count, cut_capacity;
 };
 /* A token of a message. */
 void history_write(struct history_writer *writer, const struct history_message *message, int32_t id,
                    bool special, bool salient, bool prompt);
+
+/* history.summary: a token of a message that was cut, in the history's order; and when all are
+ * there what is kept of them, `slots` turns and max_tokens tokens at most, the newest.  Frees the
+ * list. */
+void history_cut(struct history_writer *writer, const struct history_message *message, int32_t id);
+void history_summarize(struct history_writer *writer, const struct history_options *options);
 
 /* The two forms of a history: with markers, and in a chat format. */
 status markers_encode(const struct history *history, struct encoded_history *out);

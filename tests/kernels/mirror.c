@@ -545,6 +545,7 @@ static void mirror_attention_summary(struct queue *q, const struct attention_sum
     s.salient = mirror_in_bytes(&call, s.salient, tokens);
     s.turn = mirror_in_bytes(&call, s.turn, tokens);
     s.special = mirror_in_bytes(&call, s.special, tokens);
+    s.slots = mirror_in_bytes(&call, s.slots, tokens);
     int64_t replies, entries;
     mirror_places(&call, &s.at, s.step, s.rows, &replies, &entries);
     s.floor_delta = mirror_in(&call, s.floor_delta, replies);
@@ -557,6 +558,7 @@ static void mirror_attention_summary(struct queue *q, const struct attention_sum
     s.first_mass = mirror_out(&call, s.first_mass, entries);
     s.history_mass = mirror_out(&call, s.history_mass, entries);
     s.reply_mass = mirror_out(&call, s.reply_mass, entries);
+    s.slot_mass = mirror_out(&call, s.slot_mass, entries);
     s.turn_mass = mirror_out(&call, s.turn_mass, entries * s.turns);
     s.top_position = mirror_out(&call, s.top_position, entries * s.top);
     s.top_weight = mirror_out(&call, s.top_weight, entries * s.top);

@@ -10,10 +10,10 @@ struct problem {
     struct attention_summary s;
     float capture[rows * stride];
     int32_t history_of_row[rows], key_begin[histories], key_end[histories], step[rows];
-    uint8_t visible[tokens], salient[tokens], turn[tokens];
+    uint8_t visible[tokens], salient[tokens], turn[tokens], slots[tokens];
     float floor_delta[rows];
     uint32_t counter[3 * rows];
-    float *entropy, *floored, *salient_mass, *special_mass, *turn_mass, *top_weight;
+    float *entropy, *floored, *salient_mass, *special_mass, *turn_mass, *top_weight, *slot_mass;
     int32_t *top_position;
 };
 
@@ -30,6 +30,7 @@ static struct problem *problem_new(int form, bool shuffle)
         p->visible[j] = j == 0 || uniform_at(1, (uint64_t)j) < 0.8;
         p->salient[j] = p->visible[j] && uniform_at(2, (uint64_t)j) < 0.3;
         p->turn[j] = (uint8_t)(j % turns);
+        p->slots[j] = j % 5 < 2;
     }
     for (int i = 0; i < rows; i++) {
         const int h = p->history_of_row[i] = (i * 2 + 1) % histories;
@@ -58,6 +59,7 @@ static struct problem *problem_new(int form, bool shuffle)
         .visible = p->visible,
         .salient = p->salient,
         .turn = p->turn,
+        .slots = p->slots,
         .floor_delta = p->floor_delta,
         .floor = form,
         .shuffle = shuffle,
@@ -70,6 +72,7 @@ static struct problem *problem_new(int form, bool shuffle)
         .entropy_floored = p->floored = floats_new(rows),
         .salient_mass = p->salient_mass = floats_new(rows),
         .special_mass = p->special_mass = floats_new(rows),
+        .slot_mass = p->slot_mass = floats_new(rows),
         .turn_mass = p->turn_mass = floats_new(rows * turns),
         .top_position = p->top_position = guarded_new(rows * top * 4),
         .top_weight = p->top_weight = floats_new(rows * top),
@@ -83,6 +86,7 @@ static void problem_free(struct problem *p)
     guarded_free(p->floored, "entropy_floored");
     guarded_free(p->salient_mass, "salient_mass");
     guarded_free(p->special_mass, "special_mass");
+    guarded_free(p->slot_mass, "slot_mass");
     guarded_free(p->turn_mass, "turn_mass");
     guarded_free(p->top_position, "top_position");
     guarded_free(p->top_weight, "top_weight");
@@ -136,10 +140,12 @@ static void every_term_is_the_one_defined(void **state)
         for (int i = 0; i < rows; i++) {
             const int begin = p->key_begin[p->history_of_row[i]];
             const int keys = p->key_end[p->history_of_row[i]] - begin;
-            double a[stride], special, salient = 0, mass[turns] = {0};
+            double a[stride], special, salient = 0, mass[turns] = {0}, slots = 0;
             const int count = row_weights(p, i, a, &special);
             const double entropy = entropy_of(a, keys), delta = (double)p->floor_delta[i];
             for (int j = 0; j < keys; j++) mass[p->turn[begin + j]] += a[j];
+            for (int j = 0; j < keys; j++) slots += p->slots[begin + j] ? a[j] : 0;
+            check_close(p->slot_mass + i, &slots, 1, off, off, "slot_mass");
             check_close(p->entropy + i, &entropy, 1, off, off, "entropy");
             check_close(p->special_mass + i, &special, 1, off, off, "special_mass");
             check_close(p->turn_mass + i * turns, mass, turns, off, off, "turn_mass");
@@ -195,6 +201,7 @@ static void bits_do_not_depend_on_the_queue_or_the_other_rows(void **state)
             run(all.q[i], other);
             check_bits(other->floored, p->floored, rows, "entropy_floored");
             check_bits(other->salient_mass, p->salient_mass, rows, "salient_mass");
+            check_bits(other->slot_mass, p->slot_mass, rows, "slot_mass");
             check_bits(other->turn_mass, p->turn_mass, rows * turns, "turn_mass");
             check_bits(other->top_position, p->top_position, rows * top, "top_position");
         }
@@ -380,7 +387,7 @@ static void results_go_to_the_places_of_slot_and_step(void **state)
     enum { slots = 2 * rows, steps = rows };
     struct queues all = queues_new();
     struct problem *plain = problem_new(ROW_FLOOR_MIX, true), *p = problem_new(ROW_FLOOR_MIX, true);
-    float floors[slots], *results[5];
+    float floors[slots], *results[6];
     uint32_t counter[3 * slots];
     int32_t slot[rows], *position = guarded_new(slots * steps * top * 4);
     float *weight = floats_new(slots * steps * top);
@@ -391,7 +398,7 @@ static void results_go_to_the_places_of_slot_and_step(void **state)
         floors[slot[i]] = p->floor_delta[i];
         memcpy(counter + 3 * slot[i], p->counter + 3 * i, 3 * sizeof *counter);
     }
-    for (int i = 0; i < 5; i++) results[i] = floats_new(slots * steps * (i == 4 ? turns : 1));
+    for (int i = 0; i < 6; i++) results[i] = floats_new(slots * steps * (i == 4 ? turns : 1));
     p->s.at = (struct result_places){.slot = slot, .stride = steps};
     p->s.floor_delta = floors;
     p->s.counter = counter;
@@ -400,6 +407,7 @@ static void results_go_to_the_places_of_slot_and_step(void **state)
     p->s.salient_mass = results[2];
     p->s.special_mass = results[3];
     p->s.turn_mass = results[4];
+    p->s.slot_mass = results[5];
     p->s.top_position = position;
     p->s.top_weight = weight;
     run(all.q[0], plain);
@@ -411,13 +419,14 @@ static void results_go_to_the_places_of_slot_and_step(void **state)
         check_bits(results[2] + at, plain->salient_mass + i, 1, "salient_mass");
         check_bits(results[3] + at, plain->special_mass + i, 1, "special_mass");
         check_bits(results[4] + at * turns, plain->turn_mass + i * turns, turns, "turn_mass");
+        check_bits(results[5] + at, plain->slot_mass + i, 1, "slot_mass");
         check_bits(position + at * top, plain->top_position + i * top, top, "top_position");
         check_bits(weight + at * top, plain->top_weight + i * top, top, "top_weight");
     }
     int written = 0;
     for (int i = 0; i < slots * steps; i++) written += !isnan(results[0][i]);
     assert_int_equal(written, rows);
-    for (int i = 0; i < 5; i++) guarded_free(results[i], "a result");
+    for (int i = 0; i < 6; i++) guarded_free(results[i], "a result");
     guarded_free(position, "top_position");
     guarded_free(weight, "top_weight");
     problem_free(plain);

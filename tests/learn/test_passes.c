@@ -131,7 +131,8 @@ static void a_pass_keeps_to_the_bounds_on_tokens(void **state)
     struct learn_settings settings = {0};
     struct course c;
     course_fill(&c);
-    const struct learn_limits limits = {TURNS, LONGEST_HISTORY, LONGEST_REPLY, 0, 1, 1};
+    const struct learn_limits limits = {TURNS, LONGEST_HISTORY, LONGEST_REPLY, .spans = 1,
+                                        .together = 1};
     for (int reply_tokens = 1; reply_tokens <= 80; reply_tokens += 3)
         for (int history_tokens = 1; history_tokens <= 90; history_tokens += 4) {
             settings.reply_tokens = reply_tokens;
@@ -155,7 +156,8 @@ static void a_reserved_learner_allocates_no_more(void **state)
         struct pupil p;
         struct counted_queue counted;
         pupil_open(&p, sets[i]);
-        const struct learn_limits limits = {TURNS, LONGEST_HISTORY, LONGEST_REPLY, 0, 1, 1};
+        const struct learn_limits limits = {TURNS, LONGEST_HISTORY, LONGEST_REPLY, .spans = 1,
+                                            .together = 1};
         CHECK(learner_reserve(p.learner, &limits));
         allocations_count(p.q, &counted);
         pupil_step(&p);

@@ -164,8 +164,32 @@ static MODEL_TEST_UNUSED struct model *tiny_model(struct queue *q, bool gated_un
 struct tiny_batch {
     int32_t history_begin[5], history_tokens[40];
     int32_t reply_begin[6], reply_tokens[40], reply_history[5];
+    int32_t cut_begin[5], cuts[40];
     struct model_batch batch;
 };
+
+/* Turns cut off the first history (of 3 and 1 tokens), the third (of 2) and the fourth (of 12,
+ * longer than any history, 1 and 4): the histories' first tokens are slots. */
+static MODEL_TEST_UNUSED void tiny_batch_summarize(struct tiny_batch *b)
+{
+    static const int32_t turns[4][3] = {{3, 1}, {0}, {2}, {12, 1, 4}}, count[4] = {2, 0, 1, 3};
+    int32_t n = 0;
+    for (int h = 0; h < 4; h++) {
+        b->cut_begin[h] = n;
+        if (!count[h]) continue;
+        b->cuts[n++] = -1;
+        b->cuts[n++] = count[h];
+        b->cuts[n++] = count[h];
+        int32_t tokens = 0;
+        for (int t = 0; t < count[h]; t++) tokens += b->cuts[n++] = turns[h][t];
+        for (int t = 0; t < tokens; t++, n++)
+            b->cuts[n] = (int32_t)(uniform_at(9, (uint32_t)n) * 23);
+    }
+    b->cut_begin[4] = n;
+    assert_true(n <= 40);
+    b->batch.cut_begin = b->cut_begin;
+    b->batch.cuts = b->cuts;
+}
 
 static MODEL_TEST_UNUSED void tiny_batch_fill(struct tiny_batch *b)
 {
@@ -286,7 +310,7 @@ static MODEL_TEST_UNUSED void check_gradient(struct parameters *p, const float *
         norm = sqrt(norm);
         random_norm = sqrt(random_norm);
         if (!(norm > 1e-5)) fail_msg("%s: its gradient has length %g", one->name, norm);
-        double step = 0.005 / norm < 0.001 ? 0.005 / norm : 0.001;
+        double step = 0.0025 / norm < 0.001 ? 0.0025 / norm : 0.001;
         double value[2];
         for (int side = 0; side < 2; side++) {
             memcpy(moved, start, (size_t)p->size * sizeof(float));

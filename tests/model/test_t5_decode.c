@@ -54,10 +54,13 @@ static void each_reply_alone_matches(struct model *model, const struct tiny_batc
         int32_t history_begin[2] = {0, tiny->history_begin[h + 1] - tiny->history_begin[h]};
         int32_t reply_begin[2] = {0, tiny->reply_begin[r + 1] - tiny->reply_begin[r]};
         int32_t reply_history[1] = {0};
+        int32_t cut_begin[2] = {0, tiny->cut_begin[h + 1] - tiny->cut_begin[h]};
         struct model_batch alone = {
             .histories = 1,
             .history_begin = history_begin,
             .history_tokens = tiny->history_tokens + tiny->history_begin[h],
+            .cut_begin = cut_begin,
+            .cuts = tiny->cuts + tiny->cut_begin[h],
             .replies = 1,
             .reply_begin = reply_begin,
             .reply_tokens = tiny->reply_tokens + tiny->reply_begin[r],
@@ -117,7 +120,9 @@ static void decoding_has_the_bits_of_teacher_forcing(void **state)
     (void)state;
     struct tiny_batch tiny;
     tiny_batch_fill(&tiny);
-    for (int gated_untied = 0; gated_untied < 2; gated_untied++) {
+    for (int form = 0; form < 3; form++) { /* tied, gated, and with turns that were cut */
+        const bool gated_untied = form > 0;
+        if (form == 2) tiny_batch_summarize(&tiny);
         struct forced want = {0};
         for (int threads = 1; threads <= 2; threads++) {
             struct queue *q = queue_new(threads);

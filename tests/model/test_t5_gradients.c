@@ -52,12 +52,13 @@ static double loss_now(void *context)
     return loss_of_run(p, NULL, NULL);
 }
 
-static void gradients_match(bool gated_untied)
+static void gradients_match(bool gated_untied, bool summary)
 {
     struct queue *q = queue_new(2);
     struct problem p = {.model = tiny_model(q, gated_untied)};
     CHECK(model_run_create(p.model, &p.run));
     tiny_batch_fill(&p.tiny);
+    if (summary) tiny_batch_summarize(&p.tiny);
     const struct parameters *parameters = model_parameters(p.model);
     size_t bytes = (size_t)parameters->size * sizeof(float);
     const int64_t m = p.tiny.reply_begin[5];
@@ -102,13 +103,19 @@ static void gradients_match(bool gated_untied)
 static void gradients_of_a_tied_relu_model_match_finite_differences(void **state)
 {
     (void)state;
-    gradients_match(false);
+    gradients_match(false, false);
 }
 
 static void gradients_of_an_untied_gated_model_match_finite_differences(void **state)
 {
     (void)state;
-    gradients_match(true);
+    gradients_match(true, false);
+}
+
+static void gradients_through_turns_that_were_cut_match_finite_differences(void **state)
+{
+    (void)state;
+    gradients_match(true, true);
 }
 
 /* Log-probabilities of the tiny batch's 22 tokens and the gradients of their weighted sum, with
@@ -315,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_a_tied_relu_model_match_finite_differences),
         cmocka_unit_test(gradients_of_an_untied_gated_model_match_finite_differences),
+        cmocka_unit_test(gradients_through_turns_that_were_cut_match_finite_differences),
         cmocka_unit_test(the_head_in_chunks_gives_what_it_gives_in_one_piece),
         cmocka_unit_test(layers_run_again_give_the_gradients_of_kept_ones_bit_for_bit),
         cmocka_unit_test(gradients_behind_the_watermark_do_not_change),

@@ -1,6 +1,7 @@
 /* history.prune: which tokens of old turns go, in which order, and what is done where that is too
  * little. */
 #include "src/base/choices.h"
+#include "src/base/cut_turns.h"
 #include "src/text/history.h"
 
 #include <setjmp.h>
@@ -231,6 +232,75 @@ static void a_chat_formats_own_tokens_stay_and_a_pruned_history_has_no_cuts(void
     tools_free(&tools);
 }
 
+/* The history's tokens, and the turns that its slots stand for, a "/" behind each. */
+static void expect_summary(const struct history *history, const char *wanted, const char *cut,
+                           const int32_t *turn)
+{
+    struct encoded_history e;
+    struct cut_turns turns;
+    char got[256] = "";
+    int64_t n = 0, at = 0;
+    assert_null(history_encode(history, &e));
+    for (int64_t i = 0; i < e.count; i++) got[i] = e.ids[i] == 1 ? '$' : (char)(e.ids[i] - 3);
+    assert_string_equal(got, wanted);
+    assert_true(cut_turns_read(e.cuts, e.cut_count, &turns));
+    assert_int_equal(e.cut_count, CUT_TURNS_HEADER + turns.turns + turns.tokens);
+    assert_int_equal(turns.slots, e.slots);
+    assert_int_equal(turns.turns, e.slots);
+    memset(got, 0, sizeof got);
+    for (int64_t i = 0; i < turns.turns; i++) {
+        for (int64_t t = 0; t < turns.length[i]; t++) got[n++] = (char)(turns.token[at++] - 3);
+        got[n++] = '/';
+        assert_int_equal(e.turn[i], turn[i]);
+        assert_true(e.special[i] && !e.salient[i] && !e.prompt[i] && e.source[i] == -1);
+    }
+    assert_string_equal(got, cut);
+    assert_int_equal(e.source[e.slots + 2] >= 0, 1); /* behind a marker of two bytes */
+    encoded_history_free(&e);
+}
+
+static void what_was_cut_is_kept_for_the_slots_of_the_newest_turns(void **state)
+{
+    (void)state;
+    struct tools tools = tools_new();
+    struct history_options options =
+        options_of(tools.tokenizer, tools.table, HISTORY_PRUNE_NONE, 8);
+    struct history *history = history_create(&options, "x");
+    const char *const said[] = {"a", "b", "c", "d", "e", "f", "g"};
+    for (int i = 0; i < 7; i++) add(history, i % 2 ? ROLE_ASSISTANT : ROLE_USER, said[i]);
+    options.slots = 4;
+    options.max_tokens = 8; /* of the turns too */
+    expect_summary(history, "$$a:fu:g$", ":ca:d/u:e/", (const int32_t[]){2, 3});
+    options.slots = 1;
+    expect_summary(history, "$a:fu:g$", "u:e/", (const int32_t[]){3});
+    options.slots = 2;
+    options.max_tokens = 9; /* "u:e" without its beginning fits not: no room behind its marker */
+    expect_summary(history, "$$a:fu:g$", "u:ca:d/u:e/", (const int32_t[]){2, 3});
+    options.max_tokens = 100;
+    struct encoded_history e;
+    assert_null(history_encode(history, &e));
+    assert_int_equal(e.slots + e.cut_count, 0);
+    encoded_history_free(&e);
+    history_free(history);
+    /* What a message loses in part, and what is pruned. */
+    options.slots = 4;
+    options.max_tokens = 25;
+    history = history_create(&options, "x");
+    add(history, ROLE_USER, "the cat sat");
+    add(history, ROLE_ASSISTANT, "the dog!");
+    add(history, ROLE_USER, "who?");
+    expect_summary(history, "$u:at sata:the dog!u:who?$", "the c/", (const int32_t[]){1});
+    history_free(history);
+    options.prune = HISTORY_PRUNE_IDF;
+    history = history_create(&options, "x");
+    add(history, ROLE_USER, "the cat sat");
+    add(history, ROLE_ASSISTANT, "the dog!");
+    add(history, ROLE_USER, "who?");
+    expect_summary(history, "$u:hecatsata:thedogu:who?$", "t   !/", (const int32_t[]){1});
+    history_free(history);
+    tools_free(&tools);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +308,7 @@ int main(void)
         cmocka_unit_test(salient_tokens_stay),
         cmocka_unit_test(what_the_last_reply_attended_to_least_goes_first),
         cmocka_unit_test(a_chat_formats_own_tokens_stay_and_a_pruned_history_has_no_cuts),
+        cmocka_unit_test(what_was_cut_is_kept_for_the_slots_of_the_newest_turns),
     };
     return cmocka_run_group_tests_name("history_prune", tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "mpi/reward_metrics.h"
 #include "mpi/reward_source.h"
 #include "mpi/setup.h"
+#include "src/base/cut_turns.h"
 #include "src/base/json.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
@@ -143,6 +144,10 @@ static status tokens_check(const struct reward_reader *reader, const int32_t *to
 static status token_sequence(const struct reward_reader *reader, const struct dialogue *line,
                              struct reward_sequence *out)
 {
+    if (line->cut_count && line->cuts[0] == CUT_TURNS)
+        FAIL(STATUS_INPUT,
+             "a \"summary\" is read by the model that it was made for; a reward model "
+             "reads histories of history.summary: none");
     TRY(tokens_check(reader, line->history_tokens, line->history_count));
     TRY(tokens_check(reader, line->reply_tokens, line->reply_count));
     reward_sequence_make(line->history_tokens, line->history_count, NULL, 0, line->reply_tokens,

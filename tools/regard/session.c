@@ -2,6 +2,7 @@
 #include "mpi/reward_source.h"
 #include "mpi/run_state.h"
 #include "mpi/setup.h"
+#include "src/base/cut_turns.h"
 #include "src/base/file.h"
 #include "src/base/memory.h"
 #include "src/checkpoint/checkpoint.h"
@@ -82,7 +83,8 @@ status session_open(const struct command *command, bool with_gradients, struct s
     if (!s) s = language_ends(session->language, session->model);
     if (!s)
         s = generator_create(
-            session->model, statistics_of(model_shape(session->model), session->settings.all_heads),
+            session->model,
+            statistics_of(model_shape(session->model), rollout_statistics(&session->settings)),
             &session->generator);
     if (!s) {
         special_open(session);
@@ -147,7 +149,13 @@ status session_check_tokens(const struct session *session, const struct dataset 
         if (dialogue->history_count == 0)
             FAIL(STATUS_INPUT, "%s:%lld: history_tokens is empty", data->path,
                  (long long)dialogue->line);
-        if (dialogue->history_count > session->settings.max_history)
+        struct cut_turns turns;
+        cut_turns_read(dialogue->cuts, dialogue->cut_count, &turns);
+        if (turns.slots && model_shape_is_causal(model_shape(session->model)))
+            FAIL(STATUS_INPUT, "%s:%lld: a \"summary\" is for encoder-decoders", data->path,
+                 (long long)dialogue->line);
+        TRY(tokens_check(data->path, dialogue, "summary", turns.token, turns.tokens, vocabulary));
+        if (dialogue->history_count - turns.slots > session->settings.max_history)
             FAIL(STATUS_INPUT,
                  "%s:%lld: %lld history_tokens, more than history.max_tokens (%lld); token lines "
                  "are never cut",

@@ -1,4 +1,5 @@
 /* score and generate: JSONL in, JSONL out, in the order of the input. */
+#include "src/base/cut_turns.h"
 #include "src/base/file.h"
 #include "src/base/memory.h"
 #include "src/evaluate/sample.h"
@@ -15,7 +16,8 @@
     "  turn, id, messages [{role, content}], reply, pieces (a text a token of the reply),\n"       \
     "  history_tokens, salient and visible (a 0 or 1 each), reply_tokens, ended; of "              \
     "decoder-only\n"                                                                               \
-    "  models marker (1: of the template) and cuts (where a history's parts are shared);\n"        \
+    "  models marker (1: of the template) and cuts (where a history's parts are shared); with\n"   \
+    "  history.summary of T5 summary {slots, turns [[ids]]}: what its first tokens stand for;\n"   \
     "  a number a token: logp, token_entropy, attention_entropy (nats),\n"                         \
     "  attention_entropy_floored, salient_mass, special_mass; lists a token: turn_mass (by "       \
     "turn),\n"                                                                                     \
@@ -33,7 +35,7 @@ const char score_formats[] =
     "..\"}]}\n"
     "    every assistant's message is scored\n"
     "  {\"history_tokens\":[...],\"reply_tokens\":[...]}; may have id, turn, salient, visible,\n"
-    "    special (ids that are special tokens; absent: the folder's), marker, cuts\n"
+    "    special (ids that are special tokens; absent: the folder's), marker, cuts, summary\n"
     "  what generate, eval --samples or a run's samples/ hold\n"
     "--out, a JSON line a reply:\n" RECORD "With a reward model (regard reward) as --model: the "
     "line itself, or of a dialogue's reply line, "
@@ -43,7 +45,7 @@ const char generate_formats[] =
     "--data, a JSON line each:\n"
     "  {\"messages\":[{\"role\":\"user\",\"content\":\"...\"}]}, the last message a user's\n"
     "  {\"history_tokens\":[...]}; may have id, turn, salient, visible, special,\n"
-    "    marker, cuts\n"
+    "    marker, cuts, summary\n"
     "--out, rollout.candidates JSON lines a history, which score reads; candidate counts "
     "them.\n"
     "With --best N one line a history, the reply with the highest reward of N (reward.sources "
@@ -211,9 +213,11 @@ static status token_prompt(const struct session *session, const struct dialogue 
     TRY(prompt_from_tokens(dialogue->history_tokens, dialogue->salient, dialogue->history_count,
                            dialogue->turn ? (int32_t)dialogue->turn : 1, &special,
                            &session->settings, prompt));
+    if (dialogue->cut_count && dialogue->cuts[0] == CUT_TURNS)
+        prompt_cut(prompt, dialogue->cuts, dialogue->cut_count);
     if (dialogue->visible) prompt_restrict(prompt, dialogue->visible);
     if (dialogue->marker) prompt_mark(prompt, dialogue->marker);
-    if (model_shape_is_causal(model_shape(session->model)))
+    if (model_shape_is_causal(model_shape(session->model)) && !prompt->cut_count)
         prompt_cut(prompt, dialogue->cuts, dialogue->cut_count);
     return NULL;
 }

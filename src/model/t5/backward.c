@@ -1,6 +1,7 @@
 #include "src/model/t5/backward.h"
 
 #include "src/model/t5/forward.h"
+#include "src/model/t5/summary.h"
 
 #include <math.h>
 
@@ -38,7 +39,7 @@ static void cross_backward(struct t5_run *run, const struct t5_layer *layer,
 {
     struct t5 *t5 = t5_of(run->common.model);
     struct queue *q = t5->common.queue;
-    int64_t m = run->common.reply_tokens, n = run->common.history_tokens;
+    int64_t m = run->common.reply_tokens, n = run->common.hidden_rows;
     int64_t inner = t5->shape->common.heads * t5->shape->d_kv;
     linear_backward(q, &layer->linear[CROSS_O], g->dx, a->cross_out, g->dout, false, m, gradients);
     struct attention cross = t5_cross_attention(run, a);
@@ -176,11 +177,12 @@ void t5_backward(struct model_run *common, bool replies, const real *dhidden, fl
     const struct t5_gradients *g = &run->gradients;
     struct queue *q = common->model->queue;
     const size_t bytes =
-        (size_t)(common->history_tokens * common->model->shape->width) * q->real_bytes;
+        (size_t)(common->hidden_rows * common->model->shape->width) * q->real_bytes;
     if (dhidden)
         q->op->copy(q, g->dencoder, dhidden, bytes);
     else
         q->op->zero(q, g->dencoder, bytes);
     if (replies) decoder_backward(run, g, gradients, watermark);
+    t5_summaries_backward(run, g->dencoder);
     encoder_backward(run, g, gradients, watermark);
 }

@@ -84,6 +84,7 @@ status t5_decoder_reserve(struct model_decoder *common, const struct model_decod
     const struct model_limits encoder = {.histories = limits->histories,
                                          .history_tokens = limits->history_tokens,
                                          .longest_history = limits->longest_history,
+                                         .summary_slots = limits->summary_slots,
                                          .capture_layers = limits->capture_layers};
     TRY(model_run_reserve(decoder->run, &encoder));
     return decoder_place_in(common, &decoder->caches, place_caches);
@@ -103,11 +104,13 @@ status t5_decoder_begin(struct model_decoder *common, const struct model_batch *
     struct t5 *t5 = t5_of(common->model);
     const struct model_batch histories = {.histories = batch->histories,
                                           .history_begin = batch->history_begin,
-                                          .history_tokens = batch->history_tokens};
+                                          .history_tokens = batch->history_tokens,
+                                          .cut_begin = batch->cut_begin,
+                                          .cuts = batch->cuts};
     const int64_t tokens = batch->history_begin[batch->histories];
     TRY(model_forward(decoder->run, &histories, MODEL_KEEP_NOTHING, common->capture_layers));
     TRY(decoder_place_in(common, &decoder->caches, place_caches));
-    common->counts.prefilled += tokens;
+    common->counts.prefilled += model_run_tokens(decoder->run);
     t5_relative_bias(t5, &t5->decoder, decoder->bias, common->limits.steps);
     for (int64_t i = 0; i < t5->decoder.layers; i++)
         linear_forward(t5->common.queue, &t5->decoder.layer[i].linear[CROSS_KV],

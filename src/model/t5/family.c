@@ -6,6 +6,7 @@
 #include "src/model/t5/folder.h"
 #include "src/model/t5/forward.h"
 #include "src/model/t5/shape.h"
+#include "src/model/t5/summary.h"
 #include "src/model/t5/weights.h"
 
 /* mT5 is v1.1 with a vocabulary of its own. */
@@ -28,6 +29,8 @@ const struct model_family family_t5 = {
     .run_size = sizeof(struct t5_run),
     .run_create = t5_run_create,
     .run_release = t5_run_release,
+    .run_measure = t5_summaries_measure,
+    .run_limit = t5_summaries_limit,
     .run_place_integers = t5_run_place_integers,
     .run_fill_integers = t5_run_fill_integers,
     .run_place = t5_run_place,

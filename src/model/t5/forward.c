@@ -2,6 +2,7 @@
 
 #include "src/base/memory.h"
 #include "src/model/t5/layer.h"
+#include "src/model/t5/summary.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +19,14 @@ void t5_run_release(struct model_run *run)
 {
     free(t5_run_of(run)->encoder);
     free(t5_run_of(run)->decoder);
+    free(t5_run_of(run)->summaries);
 }
 
 void t5_run_place_integers(struct model_run *common, struct workspace *workspace)
 {
     struct t5_run *run = t5_run_of(common);
     run->history_ids = workspace_ints(workspace, common->history_tokens);
+    t5_summaries_place(run, workspace);
     run->reply_begin = workspace_ints(workspace, common->replies + 1);
     run->input_ids = workspace_ints(workspace, common->reply_tokens);
     run->cross_begin = workspace_ints(workspace, common->replies);
@@ -34,7 +37,9 @@ void t5_run_fill_integers(const struct model_run *common, const struct model_bat
 {
     const struct t5_run *run = (const struct t5_run *)common;
     const size_t word = sizeof(int32_t);
-    memcpy(run->history_ids, batch->history_tokens, (size_t)common->history_tokens * word);
+    memcpy(run->history_ids, batch->history_tokens,
+           (size_t)batch->history_begin[batch->histories] * word);
+    t5_summaries_fill(run, batch);
     if (common->replies == 0) return;
     memcpy(run->reply_begin, batch->reply_begin, (size_t)(common->replies + 1) * word);
     for (int64_t r = 0; r < common->replies; r++) {
@@ -112,9 +117,9 @@ struct attention t5_self_attention(const struct t5_run *run, bool decoder,
     const struct t5_shape *s = t5_of(common->model)->shape;
     const struct queue *q = common->model->queue;
     int64_t inner = s->common.heads * s->d_kv;
-    const int32_t *begin = decoder ? run->reply_begin : common->hidden_begin;
+    const int32_t *begin = decoder ? run->reply_begin : run->encoder_begin;
     return (struct attention){
-        .segments = decoder ? common->replies : common->histories,
+        .segments = decoder ? common->replies : run->encoder_segments,
         .heads = s->common.heads,
         .kv_heads = s->common.heads,
         .head_dim = s->d_kv,
@@ -188,7 +193,7 @@ static void decoder_layer(struct t5_run *run, int64_t index, bool recompute)
     const struct model_shape *s = t5->common.shape;
     const struct t5_activations *a = &run->decoder[index];
     const struct t5_layer *layer = &t5->decoder.layer[index];
-    const int64_t m = common->reply_tokens, stride = common->longest_history;
+    const int64_t m = common->reply_tokens, stride = common->captured_keys;
     const int64_t first_captured = s->layers - common->capture_layers;
     t5_layer_self_project(t5, layer, a, m);
     struct attention self = t5_self_attention(run, true, a);
@@ -200,8 +205,7 @@ static void decoder_layer(struct t5_run *run, int64_t index, bool recompute)
     q->op->attention(q, &self);
     t5_layer_self_close(t5, layer, a, m);
     t5_layer_cross_project(t5, layer, a, m);
-    linear_forward(q, &layer->linear[CROSS_KV], a->cross_kv, common->hidden,
-                   common->history_tokens);
+    linear_forward(q, &layer->linear[CROSS_KV], a->cross_kv, common->hidden, common->hidden_rows);
     struct attention cross = t5_cross_attention(run, a);
     cross.capture_stride = stride;
     if (!recompute && index >= first_captured) {
@@ -239,6 +243,7 @@ static void encode(struct t5_run *run)
     t5_norm(t5, run->common.hidden, run->encoder_inverse,
             layers ? run->encoder[layers - 1].x_out : run->encoder[0].x_in, t5->encoder.final_norm,
             n);
+    t5_summaries_forward(run);
 }
 
 static void decode(struct t5_run *run)

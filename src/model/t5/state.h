@@ -57,10 +57,21 @@ struct t5_gradients {
     size_t bias_bytes[2];
 };
 
+/* A history's slots: rows [row, row + slots) are means of turns from first_turn on, one each. */
+struct t5_summary {
+    int64_t history, row, first_turn, slots;
+};
+
 struct t5_run {
-    struct model_run common; /* hidden: the encoder's output; hidden_begin: the histories' tokens */
+    /* hidden: the encoder's output; hidden_begin: the histories' tokens.  Behind these the n rows
+     * of the encoder hold the turns that summaries are of (summary.h). */
+    struct model_run common;
+    struct t5_summary *summaries; /* [summary_count] on the host */
+    int64_t summary_count, cut_turns, cut_tokens, encoder_segments;
     /* In `integers` of the run. */
     int32_t *history_ids;                     /* [n] */
+    int32_t *encoder_begin;                   /* [encoder_segments + 1] into the n rows */
+    int32_t *cut_begin;                       /* [cut_turns + 1] into the turns' rows */
     int32_t *reply_begin, *input_ids;         /* [replies + 1], [m] */
     int32_t *cross_begin, *cross_end;         /* [replies] key range of the reply's history */
     struct t5_activations *encoder, *decoder; /* [layers] on the host */

@@ -96,6 +96,14 @@ second generate "a mark too few" '"salient" must list a 0 or 1 for each of the 3
     "{$history,\"salient\":[0,1]}"
 second generate "a mark of 2" '"visible"\[2\] must be 0 or 1' "{$history,\"visible\":[0,1,2]}"
 second generate "a cut behind the history" '"cuts"\[1\] must be above the one before it' "{$history,\"cuts\":[1,2]}"
+second generate "a summary of no turn" '"summary" must be' "{$history,\"summary\":{\"slots\":1,\"turns\":[]}}"
+second generate "more slots than tokens" '"summary" must be' "{$history,\"summary\":{\"slots\":3,\"turns\":[[5]]}}"
+second generate "a turn of a summary without tokens" '"summary": turn 1 has no tokens' \
+    "{$history,\"summary\":{\"slots\":1,\"turns\":[[]]}}"
+second generate "a summary's token that is none" '"summary": turn 1.s token 2 is no token id' \
+    "{$history,\"summary\":{\"slots\":1,\"turns\":[[5,\"a\"]]}}"
+second generate "cuts and a summary" 'a line has "cuts" or a "summary"' \
+    "{$history,\"cuts\":[1],\"summary\":{\"slots\":1,\"turns\":[[5]]}}"
 # Updates.
 reply="$history,\"reply_tokens\":[7,1]"
 second update "no log-probabilities" '"logp" must list a number for each of the 2' "{$reply}"

@@ -1,5 +1,5 @@
-# history.prune: the same bits alone, on ranks and after a stop; every verb cuts alike; a decoder-only
-# model's pruned history is computed anew.
+# history.prune and history.summary: the same bits alone, on ranks and after a stop; every verb cuts
+# alike; a decoder-only model's pruned history is computed anew.
 set -euo pipefail
 source tests/program/common.sh
 
@@ -40,6 +40,9 @@ read=$(tail -1 "$work/scored" | python3 -c 'import json,sys
 print("".join(chr(i - 3) for i in json.loads(sys.stdin.read())["history_tokens"] if i > 2))')
 case $shown in "$read"*) ;; *) fail "sft shows $shown, score reads $read" ;; esac
 
+asked='{"messages":[{"role":"user","content":"the tall red lamp by the door"},{"role":"assistant","content":"the lamp is red and it stands by the old door"},{"role":"user","content":"and what is its price in the shop on the corner of the street?"}]}'
+echo "$asked" >"$work/asked.jsonl"
+
 # Decoder-only: pruned histories share nothing with those before, and sampler and learner agree.
 for ranks in 0 3; do
     train $ranks "causal$ranks" --set model.family=qwen2 --set text.chat=plain \
@@ -48,7 +51,32 @@ for ranks in 0 3; do
 done
 expect_same "a causal model's on 3 ranks" "$causal0" "$causal3"
 [ "$(metric causal0 histories_pruned)" -gt 0 ] || fail "causal: no history was pruned"
-for run in idf mass causal0; do
+
+# Summaries: sampler, learner and critic read the slots alike, score gives what sampling gave, and
+# sft learns through them.
+summary=(--set history.summary=mean --set history.summary_slots=3 --set advantage=turn)
+for ranks in 0 3; do
+    train $ranks "mean$ranks" "${summary[@]}" --set history.prune=idf --set eval.every=0
+    declare "mean$ranks=$hash"
+done
+expect_same "a summary on 3 ranks" "$mean0" "$mean3"
+[ "$mean0" != "$idf" ] || fail "a summary changes nothing"
+grep -q '"summary_mass":0\.[0-9]*[1-9]' "$work/mean0/metrics.jsonl" || fail "nothing lies on the slots"
+expect_status 0 "$regard" generate --model "$work/mean0" "${short[@]}" "${summary[@]}" \
+    --data "$work/asked.jsonl" --out "$work/replies" --set rollout.candidates=2
+expect_status 0 "$regard" score --model "$work/mean0" "${short[@]}" "${summary[@]}" \
+    --data "$work/replies" --out "$work/scored"
+[ "$(grep -c '"summary":{"slots":' "$work/scored")" = 2 ] || fail "no summary in the record"
+python3 - "$work/replies" "$work/scored" <<'END' || fail "score reads a summary otherwise than generate"
+import json, sys
+a, b = ([json.loads(line) for line in open(path)] for path in sys.argv[1:])
+numbers = "history_tokens visible summary logp attention_entropy salient_mass summary_mass".split()
+sys.exit(any(x[name] != y[name] for x, y in zip(a, b) for name in numbers))
+END
+expect_status 1 "$regard" train --config $tiny "${summary[@]}" --set model.family=qwen2 --run "$work/no"
+grep -q 'history.summary is for encoder-decoders' "$work/err" || fail "a decoder-only model's summary"
+
+for run in idf mass causal0 mean0; do
     [ "$(grep -c '"ratio_deviation_first":0.0,' "$work/$run/metrics.jsonl")" = 4 ] ||
         fail "$run: sampler and learner differ"
 done
