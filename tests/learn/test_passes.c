@@ -107,7 +107,8 @@ static struct step_metrics pupil_step(struct pupil *p)
 static void passes_keep_to(const struct course *c, const struct learn_settings *settings,
                            int64_t together)
 {
-    const struct learn_limits limits = {TURNS, LONGEST_HISTORY, LONGEST_REPLY, 0, 1, together};
+    const struct learn_limits limits = {TURNS, LONGEST_HISTORY, LONGEST_REPLY, .spans = 1,
+                                        .together = together};
     const struct model_limits pass = pack_limits(settings, &limits);
     for (int64_t at = 0, n; at < TURNS; at += n) {
         n = pack_chunk(settings, false, together, c->turns + at, TURNS - at);
