@@ -1,10 +1,10 @@
 /* See evaluators.h. */
 #include "mpi/evaluators.h"
 
+#include "mpi/reward_source.h"
 #include "src/base/log.h"
 #include "src/checkpoint/find.h"
 #include "src/checkpoint/model_folder.h"
-#include "src/checkpoint/value_folder.h"
 
 #include <stdio.h>
 
@@ -35,20 +35,10 @@ static status encoder_open(const struct config *config, struct queue *queue,
 static status judge_open(const struct config *config, struct queue *queue, struct on_topic **out)
 {
     char folder[CHECKPOINT_PATH_MAX];
-    struct value_model *model;
-    struct language *language;
-    struct language_settings words = language_settings_of(config);
-    words.tokenizer[0] = 0; /* its own */
-    words.summary_slots = 0;
+    struct reward_reader *reader;
     TRY(folder_resolve(config->eval.on_topic, folder));
-    TRY(status_context(value_folder_open(folder, queue, false, &model), "eval.on_topic"));
-    status s = language_open(&words, model_words_folder(folder, value_model_trunk(model)), NULL,
-                             &language);
-    if (s) {
-        value_model_destroy(model);
-        return status_context(s, "eval.on_topic");
-    }
-    return on_topic_create(model, language, folder, out);
+    TRY(status_context(reward_folder_open(folder, config, queue, NULL, &reader), "eval.on_topic"));
+    return on_topic_create(reader, folder, out);
 }
 
 status evaluators_open(const struct config *config, struct queue *queue, struct evaluators *by)

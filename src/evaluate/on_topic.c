@@ -3,13 +3,12 @@
 
 #include "src/base/memory.h"
 #include "src/evaluate/others.h"
-#include "src/rollout/reward_reader.h"
 #include "src/task/history_walk.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-enum { PASS_TOKENS = 8192, PASS_SEQUENCES = 64 };
+enum { TOGETHER = 64 }; /* sequences that room is made for beforehand */
 
 struct on_topic {
     struct reward_reader *reader;
@@ -17,22 +16,18 @@ struct on_topic {
     struct on_topic_threshold threshold;
 };
 
-status on_topic_create(struct value_model *model, struct language *language, const char *name,
-                       struct on_topic **out)
+status on_topic_create(struct reward_reader *reader, const char *name, struct on_topic **out)
 {
-    struct reward_reader *reader;
-    const bool words = language->tokenizer != NULL;
-    TRY(status_context(reward_reader_create(model, language, NULL, PASS_TOKENS, &reader),
-                       "eval.on_topic"));
-    if (!words) {
-        reward_reader_destroy(reader);
+    struct on_topic *judge = memory_allocate(sizeof *judge);
+    judge->reader = reader;
+    judge->name = memory_text(name);
+    judge->threshold = (struct on_topic_threshold){.value = 0, .accuracy = (double)NAN};
+    if (!reward_reader_language(reader)->tokenizer) {
+        on_topic_close(judge);
         FAIL(STATUS_INPUT, "eval.on_topic: %s holds no tokenizer, which replies are read with",
              name);
     }
-    struct on_topic *judge = *out = memory_allocate(sizeof *judge);
-    *judge = (struct on_topic){.reader = reader,
-                               .name = memory_text(name),
-                               .threshold = {.value = 0, .accuracy = (double)NAN}};
+    *out = judge;
     return NULL;
 }
 
@@ -54,11 +49,11 @@ const struct on_topic_threshold *on_topic_threshold(const struct on_topic *judge
     return &judge->threshold;
 }
 
-/* The longest sequence that room is made for: a history, and a reply as long again. */
+/* Sequences of a history and a reply as long again. */
 status on_topic_reserve(struct on_topic *judge)
 {
-    const int64_t history = reward_reader_language(judge->reader)->history.max_tokens;
-    return reward_reader_reserve(judge->reader, PASS_SEQUENCES, 2 * history);
+    return reward_reader_reserve(judge->reader, TOGETHER,
+                                 2 * reward_reader_language(judge->reader)->history.max_tokens);
 }
 
 /* One reply's sequence; count 0 where it does not fit. */
@@ -79,20 +74,20 @@ static status sequence_make(const struct on_topic *judge, const struct on_topic_
     if (!s && fits) s = history_encode(history, &encoded);
     if (!s && fits) s = reply_encode(options, ROLE_ASSISTANT, one->reply, &reply, &count);
     if (!s && fits && encoded.count + count <= reward_reader_longest(judge->reader))
-        reward_sequence_make(encoded.ids, encoded.count, encoded.cuts, encoded.cut_count, reply,
-                             count, -1, out);
+        reward_sequence_make(encoded.ids, encoded.count, NULL, 0, reply, count, -1, out);
     encoded_history_free(&encoded);
     free(reply);
     history_free(history);
     return s;
 }
 
-static status replies_read(struct on_topic *judge, const struct on_topic_reply *replies,
-                           int64_t count, double *scores)
+status on_topic_read(struct on_topic *judge, const struct on_topic_reply *replies, int64_t count,
+                     double *scores)
 {
-    struct reward_sequence *sequences = memory_allocate((size_t)(count + 1) * sizeof *sequences);
-    double *values = memory_allocate((size_t)(count + 1) * sizeof *values);
-    int64_t *of = memory_allocate((size_t)(count + 1) * sizeof *of), made = 0;
+    const size_t n = (size_t)count + 1;
+    struct reward_sequence *sequences = memory_allocate(n * sizeof *sequences);
+    double *values = memory_allocate(n * sizeof *values);
+    int64_t *of = memory_allocate(n * sizeof *of), made = 0;
     status s = NULL;
     for (int64_t i = 0; !s && i < count; i++) {
         scores[i] = (double)NAN;
@@ -107,14 +102,7 @@ static status replies_read(struct on_topic *judge, const struct on_topic_reply *
     free(sequences);
     free(values);
     free(of);
-    return s;
-}
-
-status on_topic_read(struct on_topic *judge, const struct on_topic_reply *replies, int64_t count,
-                     double *scores)
-{
-    return status_context(replies_read(judge, replies, count, scores), "eval.on_topic %s",
-                          judge->name);
+    return s ? status_context(s, "eval.on_topic %s", judge->name) : NULL;
 }
 
 struct scored {

@@ -4,14 +4,11 @@
 #define REGARD_EVALUATE_ON_TOPIC_H
 
 #include "src/data/dialogue.h"
-#include "src/model/value_model.h"
-#include "src/rollout/language.h"
+#include "src/rollout/reward_reader.h"
 
 struct on_topic;
-/* Takes over model and language, which it closes even where it fails.  name: of the folder, for
- * errors. */
-status on_topic_create(struct value_model *model, struct language *language, const char *name,
-                       struct on_topic **out);
+/* Takes the reader over, in an error too.  name: of the folder, for errors. */
+status on_topic_create(struct reward_reader *reader, const char *name, struct on_topic **out);
 void on_topic_close(struct on_topic *judge); /* NULL is allowed */
 const char *on_topic_name(const struct on_topic *judge);
 /* All device memory at once. */

@@ -68,6 +68,7 @@ static struct on_topic *judge_new(struct queue *q, const char *type, int64_t max
     struct model_shape *shape;
     struct value_model *model;
     struct language *language;
+    struct reward_reader *reader;
     struct on_topic *judge;
     words.encoder = !strcmp(type, "t5");
     if (!words.encoder) strcpy(words.chat, "plain");
@@ -78,7 +79,8 @@ static struct on_topic *judge_new(struct queue *q, const char *type, int64_t max
     parameters_stir(value_model_parameters(model), 5);
     CHECK(value_model_refresh(model));
     CHECK(language_open(&words, "", NULL, &language));
-    CHECK(on_topic_create(model, language, "small", &judge));
+    CHECK(reward_reader_create(model, language, NULL, 1024, &reader));
+    CHECK(on_topic_create(reader, "small", &judge));
     return judge;
 }
 

@@ -5,18 +5,18 @@ source tests/program/common.sh
 
 expect_status 0 "$regard" train --config $tiny --set train.updates=1 --set eval.every=0 --run "$work/run"
 model=$(newest "$work/run")
-expect_status 0 "$regard" reward --config $tiny --set threads=1 --set rm.objective=on_topic --set rm.updates=12 \
-    --set rm.lr=3e-3 --set data.train=synthetic:1:60 --set data.valid=synthetic:1:10:60 --set eval.every=6 --run "$work/topic"
+expect_status 0 "$regard" reward --config $tiny --set threads=1 --set rm.objective=on_topic --set rm.updates=4 \
+    --set rm.lr=3e-3 --set data.train=synthetic:1:20 --set data.valid=synthetic:1:4:60 --set eval.every=4 --run "$work/topic"
 measure() { # NAME SETTINGS...
     expect_status 0 "$regard" eval --model "$model" --data synthetic:1:6:200 --out "$work/$1.json" \
         --set rollout.max_new_tokens=8 --set history.max_tokens=512 "${@:2}"
 }
 number() { sed -n "s/.*\"$2\": \([^,}]*\).*/\1/p" "$work/$1.json"; }
 measure plain
-measure topic --set eval.on_topic="$work/topic" --set data.valid=synthetic:1:20:300
-expect_said "consistency is by $work/topic/checkpoints/step-0000" " replies of synthetic:1:20:300 from others'" \
+measure topic --set eval.on_topic="$work/topic" --set data.valid=synthetic:1:6:300
+expect_said "consistency is by $work/topic/checkpoints/step-0000" " replies of synthetic:1:6:300 from others'" \
     "consistency $(printf %.4f "$(number topic consistency)"); of the data's replies $(printf %.4f "$(number topic consistency_gold)")"
-measure alone --set eval.on_topic="$work/topic" --set infer.batch=1 --set eval.on_topic_data=synthetic:1:20:300 \
+measure alone --set eval.on_topic="$work/topic" --set infer.batch=1 --set eval.on_topic_data=synthetic:1:6:300 \
     --set data.valid=synthetic:1:9
 expect_equal_files "$work/topic.json" "$work/alone.json"
 diff <(grep -vE '"(on_topic|consistency)|by_dialogue' "$work/topic.json") <(grep -v by_dialogue "$work/plain.json") ||
@@ -28,7 +28,7 @@ awk -v own="$(number topic consistency)" -v gold="$(number topic consistency_gol
         exit !(own >= 0 && own <= 1 && gold > 0 && gold <= 1 && random < 1 && off < 1e-12 && off > -1e-12) }' ||
     fail "no shares: $(grep -E 'consistency|accuracy' "$work/topic.json")"
 # whole dialogues: what is of gold replies stays
-measure own --set eval.on_topic="$work/topic" --set data.valid=synthetic:1:20:300 --set eval.history=own
+measure own --set eval.on_topic="$work/topic" --set data.valid=synthetic:1:6:300 --set eval.history=own
 expect_same "gold replies' share" "$(number topic consistency_gold)" "$(number own consistency_gold)"
 expect_status 0 "$regard" eval --compare "$work/topic.json" "$work/own.json"
 grep -qE '^consistency +[0-9.]+ +[0-9.]+ +[-+][0-9.]+ +[0-9.]+$' "$work/out" || fail "no error of consistency"
