@@ -42,7 +42,7 @@ same() { # NAME OTHER: bits and metrics
 train t5 0 --set rm.margin=0.5 --set rm.center=0.1 --set rm.smoothing=0.1 --set rm.pairs=50
 train t5-4 4 --set rm.margin=0.5 --set rm.center=0.1 --set rm.smoothing=0.1 --set rm.pairs=50
 same t5 t5-4
-train part 2 --set rm.margin=0.5 --set rm.center=0.1 --set rm.smoothing=0.1 --set rm.pairs=50 --set rm.updates=4
+train part 2 --set threads=2 --set rm.margin=0.5 --set rm.center=0.1 --set rm.smoothing=0.1 --set rm.pairs=50 --set rm.updates=4
 train part 0 --set rm.margin=0.5 --set rm.center=0.1 --set rm.smoothing=0.1 --set rm.pairs=50 --resume
 same t5 part
 expect_status 1 "$regard" reward --config "$work/part/config.yaml" --set rm.margin=1 --run "$work/part" --resume
