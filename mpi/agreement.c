@@ -77,11 +77,12 @@ static status identity_check(const struct identity *mine, const struct identity 
 /* Each rank's own, or a path, of which agree_on_inputs compares what it leads to. */
 static bool key_is_free(const char *name)
 {
-    static const char *const names[] = {"threads",         "instructions",   "data.train",
-                                        "data.valid",      "tokenizer.path", "salience.keywords",
-                                        "model.user_path", "model.path",     "model.reference_path",
-                                        "adapter.path",    "reward.plugin",  "reward.fit",
-                                        "reward.model"};
+    static const char *const names[] = {
+        "threads",         "instructions",    "data.train",
+        "data.valid",      "tokenizer.path",  "salience.keywords",
+        "model.user_path", "model.path",      "model.reference_path",
+        "adapter.path",    "reward.plugin",   "reward.fit",
+        "reward.model",    "rm.align.teacher"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(names[i], name)) return true;
     return false;

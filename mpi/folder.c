@@ -76,9 +76,9 @@ static const char *input_name(const char *key)
 static status inputs_check(const struct run_folder *folder)
 {
     enum { MAY_CHANGE = 5 }; /* the first, when they are asked for */
-    static const char *const keys[] = {"data.train",       "data.valid",   "reward.plugin",
-                                       "reward.fit",       "reward.model", "tokenizer.path",
-                                       "salience.keywords"};
+    static const char *const keys[] = {"data.train",        "data.valid",      "reward.plugin",
+                                       "reward.fit",        "reward.model",    "tokenizer.path",
+                                       "salience.keywords", "rm.align.teacher"};
     struct run_inputs before;
     char *text;
     int64_t count;

@@ -122,6 +122,7 @@ status run_inputs_of(const struct config *config, bool models, struct run_inputs
     struct sha256 *hash = sha256_begin();
     TRY(hash_end(out, "tokenizer.path", hash, texts_add(hash, config)));
     TRY(model_hash("reward.model", config->reward.model, out));
+    TRY(model_hash("rm.align.teacher", config->rm.align.teacher, out));
     if (!models) return NULL;
     TRY(model_hash("model.path", config->model.path, out));
     TRY(model_hash("model.reference_path", config->model.reference_path, out));

@@ -63,7 +63,7 @@ status model_paths_resolve(struct world *world, struct run_options *options)
         offsetof(struct config, model.path),           offsetof(struct config, model.user_path),
         offsetof(struct config, model.reference_path), offsetof(struct config, adapter.path),
         offsetof(struct config, eval.encoder),         offsetof(struct config, eval.on_topic),
-        offsetof(struct config, reward.model)};
+        offsetof(struct config, reward.model),         offsetof(struct config, rm.align.teacher)};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         TRY(key_resolve(world, options, keys[i]));
     return NULL;

@@ -4,8 +4,12 @@
 #include "mpi/run.h"
 #include "mpi/setup.h"
 #include "mpi/supervised.h"
+#include "mpi/teacher.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/base/philox.h"
+#include "src/learn/aligner.h"
+#include "src/learn/pack.h"
 #include "src/task/mask.h"
 #include "src/task/reward_examples.h"
 #include "src/task/reward_sequence.h"
@@ -17,11 +21,15 @@ struct objective {
     const struct loss *loss;
     bool dialogues; /* its data are dialogues, else preferences */
     bool apart;     /* preference_measure's */
+    bool joined;    /* both replies are read at once, in an order that is drawn */
+    bool aligned;   /* its attention may be aligned with a teacher's */
 };
 
 static const struct objective objectives[] = {
     [RM_BRADLEY_TERRY] = {.loss = &loss_bradley_terry},
     [RM_ON_TOPIC] = {.loss = &loss_logistic, .dialogues = true, .apart = true},
+    [RM_PAIR] = {.loss = &loss_pair, .joined = true},
+    [RM_INTERACTION] = {.loss = &loss_interaction, .aligned = true},
 };
 
 struct rewarder {
@@ -29,9 +37,23 @@ struct rewarder {
     const struct objective *objective;
     struct preferences *pairs, *valid_pairs; /* NULL of dialogues */
     struct reward_examples examples, held_out;
-    struct model *base; /* under adapters, or NULL */
-    struct value_model *model;
+    struct model *base;                  /* under adapters, or NULL */
+    struct value_model *model, *teacher; /* teacher NULL: none */
+    struct aligner *aligner;             /* NULL: none */
 };
+
+/* A teacher sees both replies from all of its tokens; its student reads from the left. */
+static status family_check(const struct rewarder *t)
+{
+    const bool causal = model_shape_is_causal(model_shape(value_model_trunk(t->model)));
+    if (causal && t->objective->joined)
+        FAIL(STATUS_INPUT, "rm.objective: pair reads both replies with full attention: it needs a "
+                           "T5, not a decoder-only model");
+    if (!causal && t->objective->aligned)
+        FAIL(STATUS_INPUT,
+             "rm.objective: interaction reads each reply with a decoder-only model, not a T5");
+    return NULL;
+}
 
 static status models_open(struct rewarder *t, const struct learner_exchange *exchange)
 {
@@ -39,7 +61,13 @@ static status models_open(struct rewarder *t, const struct learner_exchange *exc
     const struct learn_settings settings = learn_settings_of(config);
     TRY(run_value_model_open(config, t->s.run.queue, t->s.run.language, &t->base, &t->model));
     TRY(language_fits(t->s.run.language, model_shape(value_model_trunk(t->model))->vocabulary));
-    return learner_create_reward_model(&settings, exchange, t->model, &t->s.run.learner);
+    TRY(family_check(t));
+    TRY(learner_create_reward_model(&settings, exchange, t->model, &t->s.run.learner));
+    if (!t->objective->aligned || settings.align.weight == 0) return NULL;
+    TRY(teacher_open(config, t->s.run.queue, t->s.run.language, &t->teacher));
+    TRY(aligner_create(&settings.align, t->teacher, t->model, &t->aligner));
+    t->s.run.learner->aligner = t->aligner;
+    return NULL;
 }
 
 static status models_reserve(struct rewarder *t)
@@ -47,15 +75,22 @@ static status models_reserve(struct rewarder *t)
     struct learn_limits limits = {.longest_history = 1, .longest_reply = 1};
     reward_examples_limits(&t->examples, &limits.longest_history, &limits.cuts);
     reward_examples_limits(&t->held_out, &limits.longest_history, &limits.cuts);
-    limits.together = t->objective->loss->together;
-    limits.turns =
-        limits.together * (t->s.batch > t->held_out.count ? t->s.batch : t->held_out.count);
-    return learner_reserve(t->s.run.learner, &limits);
+    const int64_t together = t->objective->loss->together;
+    limits.together = together;
+    limits.turns = (together ? together : 1) *
+                   (t->s.batch > t->held_out.count ? t->s.batch : t->held_out.count);
+    if (t->objective->joined) limits.longest_history *= 2;
+    TRY(learner_reserve(t->s.run.learner, &limits));
+    if (!t->aligner) return NULL;
+    const struct model_limits pass = pack_limits(&t->s.run.learner->settings, &limits);
+    return aligner_reserve(t->aligner, &pass);
 }
 
 static void models_close(struct rewarder *t)
 {
     learner_free(t->s.run.learner);
+    aligner_destroy(t->aligner);
+    value_model_destroy(t->teacher);
     value_model_destroy(t->model);
     if (t->base) model_destroy(t->base);
 }
@@ -90,6 +125,8 @@ static status models_plan(void *context, const struct world *world, struct queue
                                               .count = world->roles.learners};
     planned.s.run.queue = plan;
     planned.s.run.learner = NULL;
+    planned.aligner = NULL;
+    planned.model = planned.teacher = NULL;
     status s = models_open(&planned, &exchange);
     if (!s) s = examples_fit(t, planned.model);
     planned.examples = t->examples;
@@ -217,48 +254,115 @@ static struct learn_turn sequence_turn(const struct reward_example *one, struct 
                                .cut_count = sequence.cut_count};
 }
 
-/* The two sequences of an example; freed by pair_free. */
-static void pair_turns(const struct reward_examples *examples, int64_t seed, int64_t index,
-                       int64_t place, bool held_out, struct learn_turn turns[2])
+static void turn_free(struct learn_turn *turn)
 {
+    free((void *)turn->history);
+    free((void *)turn->cuts);
+    free((void *)turn->markers);
+}
+
+/* 1, or -1: the other reply is read first. */
+static double order_drawn(int64_t seed, int64_t place, bool held_out)
+{
+    const uint64_t wide = (uint64_t)seed;
+    const uint32_t key[2] = {(uint32_t)wide, (uint32_t)(wide >> 32) * 64u + RANDOM_PAIR_ORDER};
+    const uint32_t counter[4] = {(uint32_t)place, (uint32_t)((uint64_t)place >> 32),
+                                 (uint32_t)held_out, 0};
+    uint32_t words[4];
+    philox4x32(counter, key, words);
+    return words[0] & 1 ? -1 : 1;
+}
+
+/* Of the sequence of an example: which tokens are no text; of a reply its end. */
+static void turn_mark(struct learn_turn *turn, const struct reward_example *one)
+{
+    uint8_t *markers = memory_allocate((size_t)turn->history_count + 1);
+    memcpy(markers, one->special, (size_t)one->history_count);
+    if (turn->history_count > one->history_count) markers[turn->history_count - 1] = 1;
+    turn->markers = markers;
+    turn->prompt = one->history_count;
+    turn->apart = true;
+}
+
+/* The two sequences as one turn, whose target says which reply is preferred. */
+static struct learn_turn turns_join(struct learn_turn turns[2], const struct reward_example *one,
+                                    double order)
+{
+    const int64_t room = turns[0].history_count + turns[1].history_count;
+    int32_t *tokens = memory_allocate((size_t)room * sizeof *tokens);
+    turns[0].prompt = turns[1].prompt = one->history_count;
+    const int64_t count = aligner_join(turns, order < 0, tokens);
+    for (int i = 0; i < 2; i++) turn_free(&turns[i]);
+    return (struct learn_turn){.history = tokens, .history_count = count, .target = order};
+}
+
+/* The turns of an example, as many as the loss has together; each freed by turn_free. */
+static void example_turns(const struct rewarder *t, const struct reward_examples *examples,
+                          int64_t index, int64_t place, bool held_out, struct learn_turn *turns)
+{
+    const int64_t seed = t->s.run.config->seed;
     const struct reward_example *one = &examples->list[index];
-    turns[0] = sequence_turn(one, one->right);
-    turns[1] = sequence_turn(one, reward_examples_wrong(examples, seed, index, place, held_out));
+    const double order = order_drawn(seed, place, held_out);
+    struct learn_turn both[2] = {
+        sequence_turn(one, one->right),
+        sequence_turn(one, reward_examples_wrong(examples, seed, index, place, held_out))};
+    if (t->objective->joined) {
+        turns[0] = turns_join(both, one, order);
+        return;
+    }
+    memcpy(turns, both, sizeof both);
+    if (!t->aligner || held_out) return;
+    for (int i = 0; i < 2; i++) turn_mark(&turns[i], one);
+    turns[0].target = order;
+}
+
+static void joined_free(struct learn_turn *turns)
+{
+    turn_free(turns);
 }
 
 static void pair_free(struct learn_turn *turns)
 {
-    for (int i = 0; i < 2; i++) {
-        free((void *)turns[i].history);
-        free((void *)turns[i].cuts);
-    }
+    for (int i = 0; i < 2; i++) turn_free(&turns[i]);
 }
 
 static void rewarder_item(struct supervised *s, int64_t place, struct learn_turn *turns)
 {
     struct rewarder *t = (struct rewarder *)s;
     const int64_t n = t->examples.count, seed = s->run.config->seed;
-    pair_turns(&t->examples, seed, prompt_order(seed, place / n, place % n, n), place, false,
-               turns);
+    example_turns(t, &t->examples, prompt_order(seed, place / n, place % n, n), place, false,
+                  turns);
+}
+
+/* A held-out pair's scores out of the values of its turns; of a joined one half of the number each
+ * way, so that their difference is it. */
+static struct preference_scores scores_of(const struct objective *objective,
+                                          const struct learn_turn *turns, const double *values)
+{
+    const double joined = turns[0].target * values[0] / 2;
+    return objective->joined ? (struct preference_scores){.right = joined, .wrong = -joined}
+                             : (struct preference_scores){.right = values[0], .wrong = values[1]};
 }
 
 /* A held_out_function: struct preference_scores an item. */
 static status pairs_score(struct supervised *s, int64_t begin, int64_t end, void *records)
 {
     struct rewarder *t = (struct rewarder *)s;
-    const int64_t pairs = end - begin, seed = s->run.config->seed;
+    const int64_t pairs = end - begin, seed = s->run.config->seed,
+                  each = t->objective->joined ? 1 : 2;
     struct preference_scores *scores = records;
-    struct learn_turn *turns = memory_allocate((size_t)(2 * pairs + 1) * sizeof *turns);
-    double *values = memory_allocate((size_t)(2 * pairs + 1) * sizeof *values);
+    struct learn_turn *turns = memory_allocate((size_t)(each * pairs + 1) * sizeof *turns);
+    double *values = memory_allocate((size_t)(each * pairs + 1) * sizeof *values);
     for (int64_t i = 0; i < pairs; i++)
-        pair_turns(&t->held_out, seed, begin + i, begin + i, true, turns + 2 * i);
-    status error = learner_values(s->run.learner, turns, 2 * pairs, values);
+        example_turns(t, &t->held_out, begin + i, begin + i, true, turns + each * i);
+    status error = learner_values(s->run.learner, turns, each * pairs, values);
     for (int64_t i = 0; i < pairs; i++) {
-        const int64_t history = t->held_out.list[begin + i].history_count;
-        scores[i] = (struct preference_scores){values[2 * i], values[2 * i + 1],
-                                               turns[2 * i].history_count - history,
-                                               turns[2 * i + 1].history_count - history};
-        pair_free(turns + 2 * i);
+        const struct reward_example *one = &t->held_out.list[begin + i];
+        scores[i] = scores_of(t->objective, turns + each * i, values + each * i);
+        scores[i].right_tokens = one->right.count;
+        scores[i].wrong_tokens =
+            reward_examples_wrong(&t->held_out, seed, begin + i, begin + i, true).count;
+        for (int64_t k = 0; k < each; k++) turn_free(&turns[each * i + k]);
     }
     free(turns);
     free(values);
@@ -303,7 +407,7 @@ status reward_run(struct world *world, const struct run_options *options)
               .patience = config->rm.patience,
               .watched = "valid_nll",
               .item = rewarder_item,
-              .item_end = pair_free},
+              .item_end = objective->joined ? joined_free : pair_free},
         .objective = objective};
     return run_loop(&t.s.run, options, &kind);
 }

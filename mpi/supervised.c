@@ -74,7 +74,8 @@ status supervised_step(struct run *run, int64_t step, struct metric_list *metric
     struct step_metrics done;
     TRY(batch_learn(s, step, &done, tokens));
     metric_list_add(metrics, done.loss, "loss");
-    if (turns_together(s) > 1) metric_list_add(metrics, done.accuracy, "accuracy");
+    if (s->loss->of_pairs) metric_list_add(metrics, done.accuracy, "accuracy");
+    if (run->learner->aligner) metric_list_add(metrics, done.alignment, "alignment");
     metric_list_add(metrics, done.gradient_norm, "gradient_norm");
     metric_list_add(metrics, done.skipped, "skipped");
     metric_list_add(metrics, done.tokens_computed, "learn_tokens_computed");

@@ -53,7 +53,16 @@ enum reward_source { SOURCE_ATTENTION, GIVEN_SOURCES(SOURCE_ENUMERATOR) SOURCE_C
 #undef SOURCE_ENUMERATOR
 
 enum pairs_heuristic { PAIRS_NGRAM, PAIRS_STEPS, PAIRS_VERIFIER, PAIRS_DEMONSTRATION };
-enum rm_objective { RM_BRADLEY_TERRY, RM_ON_TOPIC };
+enum rm_objective { RM_BRADLEY_TERRY, RM_ON_TOPIC, RM_PAIR, RM_INTERACTION };
+/* The teacher's attention as it is, that of random weights, its rows at each other's places, equal
+ * weights, or its probability alone. */
+enum align_control {
+    ALIGN_AS_IT_IS,
+    ALIGN_UNTRAINED,
+    ALIGN_PERMUTED,
+    ALIGN_UNIFORM,
+    ALIGN_PROBABILITY
+};
 enum audit_action { AUDIT_WARN, AUDIT_STOP };
 enum cot_history { COT_JOINT, COT_REENCODE };
 enum cot_block_form { COT_ROWS, COT_STEPS };

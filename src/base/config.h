@@ -111,6 +111,14 @@ struct config {
         int64_t updates, batch, patience; /* rm.batch: pairs an update */
         int64_t pairs;                    /* of the training data; 0: all */
         double lr, margin, center, smoothing;
+        bool inspect;
+        struct {
+            double weight;
+            int form; /* enum alignment_form of kernels/ops.h */
+            int control;
+            int64_t layers;
+            char teacher[CONFIG_TEXT_MAX];
+        } align;
     } rm;
     struct {
         int64_t dialogues, turns, candidates, max_new_tokens, top_k, cache_tokens;

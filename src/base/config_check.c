@@ -1,5 +1,6 @@
 /* Keys that contradict each other; see config.h. */
 #include "src/base/config_check.h"
+#include "src/base/config_keys.h"
 
 #include <string.h>
 
@@ -138,6 +139,37 @@ static status sft_check(const struct config *config)
     return NULL;
 }
 
+/* Keys of interaction distillation. */
+static status align_check(const struct config *config)
+{
+    static const char *const keys[] = {"rm.align.weight", "rm.align.form", "rm.align.layers",
+                                       "rm.align.teacher", "rm.align.control"};
+    const bool interacts = config->rm.objective == RM_INTERACTION;
+    const int control = config->rm.align.control;
+    struct config defaults;
+    config_defaults(&defaults);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const struct config_key *key = config_key_find(keys[i]);
+        if (!interacts && !config_value_equal(config, &defaults, key))
+            FAIL(STATUS_INPUT, "%s is of rm.objective: interaction; leave it out", keys[i]);
+        if (control == ALIGN_PROBABILITY && (i == 1 || i == 2) &&
+            !config_value_equal(config, &defaults, key))
+            FAIL(STATUS_INPUT,
+                 "%s does nothing with rm.align.control: probability, which reads no attention; "
+                 "leave it out",
+                 keys[i]);
+    }
+    if (!interacts || config->rm.align.weight == 0) return NULL;
+    if (control == ALIGN_UNIFORM && config->rm.align.teacher[0])
+        FAIL(STATUS_INPUT, "rm.align.teacher does nothing with rm.align.control: uniform; leave it "
+                           "out");
+    if (control != ALIGN_UNIFORM && !config->rm.align.teacher[0])
+        FAIL(STATUS_INPUT,
+             "rm.objective: interaction needs rm.align.teacher, the folder of a reward "
+             "model of rm.objective: pair, or rm.align.weight: 0");
+    return NULL;
+}
+
 /* What two scores' difference is, a logistic loss of each does not know. */
 static status reward_check(const struct config *config)
 {
@@ -146,12 +178,13 @@ static status reward_check(const struct config *config)
                                                      : NULL;
     if (config->task != TASK_DIALOGUE)
         FAIL(STATUS_INPUT, "reward reads a history and a reply to it: leave out task");
-    if (unknown && config->rm.objective == RM_ON_TOPIC)
-        FAIL(STATUS_INPUT,
-             "rm.%s does nothing with rm.objective: on_topic, which judges each reply by itself; "
-             "leave it out",
-             unknown == &config->rm.margin ? "margin" : "center");
-    return NULL;
+    const int objective = config->rm.objective;
+    if (unknown && (objective == RM_ON_TOPIC || objective == RM_PAIR))
+        FAIL(STATUS_INPUT, "rm.%s does nothing with rm.objective: %s; leave it out",
+             unknown == &config->rm.margin ? "margin" : "center",
+             objective == RM_PAIR ? "pair, which gives both replies one number"
+                                  : "on_topic, which judges each reply by itself");
+    return align_check(config);
 }
 
 /* Keys that train needs otherwise in task: reasoning. */

@@ -21,7 +21,9 @@ enum random_purpose {
     RANDOM_PROBE,
     RANDOM_INTERRUPT,
     RANDOM_EVALUATION,
-    RANDOM_OTHER_REPLY
+    RANDOM_OTHER_REPLY,
+    RANDOM_PAIR_ORDER,
+    RANDOM_ALIGN
 };
 
 void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);

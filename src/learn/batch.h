@@ -2,6 +2,7 @@
 #ifndef REGARD_LEARN_BATCH_H
 #define REGARD_LEARN_BATCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* A history and a reply to learn from; all arrays the caller's.  What a loss does not need may be
@@ -15,7 +16,12 @@ struct learn_turn {
     float *logp_ref;        /* [reply_count] the reference's; PPO with KL */
     const float *advantage; /* [reply_count] every token's own; PPO */
     const uint8_t *marks;   /* [reply_count] enum block_mark: forced tokens are not learned; NULL */
-    double target;          /* of V(history); critic, whose turns are spans (span_turns.h) */
+    double target;          /* of V(history); critic, whose turns are spans (span_turns.h).  pair:
+                             * 1, the first of two replies is preferred, or -1; interaction: below
+                             * 0, the teacher reads the second turn's reply before the first's */
+    bool apart;             /* of a causal model: it shares no rows with other turns */
+    int64_t prompt;         /* tokens of the history before the reply; interaction */
+    const uint8_t *markers; /* [history_count] 1: not text; interaction */
 };
 
 /* This learner's part of a batch: microbatch i holds turns [begin[i], begin[i+1]). */

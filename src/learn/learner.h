@@ -16,6 +16,7 @@
 #include "src/model/value_model.h"
 #include "src/reward/running.h"
 
+struct aligner;
 struct learner {
     struct learn_settings settings;
     bool causal; /* the models' family */
@@ -23,6 +24,7 @@ struct learner {
     struct queue *queue;
     struct model *policy, *reference; /* reference NULL: not needed; not owned */
     struct value_model *critic;       /* NULL: not needed; owned */
+    struct aligner *aligner;          /* of interaction; NULL: none; not owned */
     struct value_model *reward_model; /* not NULL: what is learned in a policy's place, whose trunk
                                        * `policy` is; not owned */
     struct model_run *policy_run, *reference_run;

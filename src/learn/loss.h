@@ -8,6 +8,7 @@
 struct partial {
     double loss, kl, clipped, entropy;
     double accuracy;        /* of pairs */
+    double alignment;       /* of interaction: what its weight is on */
     double deviation;       /* the largest, not a sum */
     double computed, pairs; /* tokens that passes computed; that pairs one by one would have cost */
 };
@@ -15,6 +16,7 @@ struct partial {
 struct loss {
     const char *name;
     bool of_critic;   /* it trains the critic, not the policy */
+    bool of_pairs;    /* it decides between two replies */
     int64_t together; /* so many turns are one: chunks have all of them or none; 0: as 1 */
     /* Some of a microbatch's turns: forward, backward into the leaf (a gradient that is added to),
      * and what they contribute. */
@@ -35,6 +37,12 @@ extern const struct loss loss_sft;
 /* Reward models, whose batches are pairs of turns without replies: their histories are what is
  * read, the right one's first.  Means over pairs; see preference.h. */
 extern const struct loss loss_bradley_terry, loss_logistic;
+/* The same of a sequence with both replies a turn, whose target says which is preferred: a
+ * teacher's.
+ */
+extern const struct loss loss_pair;
+/* bradley_terry and, where the learner has an aligner, its part (docs/reward.md). */
+extern const struct loss loss_interaction;
 
 /* A refresh where a step is a whole update. */
 status loss_update_refresh(struct learner *learner);

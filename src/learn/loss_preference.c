@@ -42,9 +42,37 @@ static status logistic_chunk(struct learner *l, const struct learn_batch *batch,
     return pairs_chunk(l, batch, turns, n, preference_logistic, leaf, partial);
 }
 
+static status pair_chunk(struct learner *l, const struct learn_batch *batch,
+                         const struct learn_turn *turns, int64_t n, float *leaf,
+                         struct partial *partial)
+{
+    const struct preference_settings settings = {.smoothing = l->settings.preference.smoothing};
+    const double pairs = (double)batch->all_turns;
+    struct value_pass pass;
+    status s = value_pass_forward(&pass, l->reward_model, turns, n, learner_keep(l));
+    for (int64_t i = 0; !s && i < n; i++) {
+        const double right = turns[i].target * value_pass_of(&pass, i);
+        const struct preference_loss one = preference_bradley_terry(&settings, right, 0);
+        partial->loss += one.loss / pairs;
+        partial->accuracy += (right > 0 ? 1 : right < 0 ? 0 : 0.5) / pairs;
+        value_pass_learn(&pass, i, turns[i].target * one.by_right / pairs);
+    }
+    if (!s) s = value_pass_backward(&pass, leaf, &l->watermark);
+    partial->computed += (double)value_model_tokens(l->reward_model);
+    for (int64_t i = 0; i < n; i++) partial->pairs += (double)turns[i].history_count;
+    value_pass_free(&pass);
+    return s;
+}
+
+const struct loss loss_pair = {
+    .name = "pair", .of_pairs = true, .chunk = pair_chunk, .refresh = loss_update_refresh};
 const struct loss loss_bradley_terry = {.name = "bradley_terry",
+                                        .of_pairs = true,
                                         .together = 2,
                                         .chunk = bradley_terry_chunk,
                                         .refresh = loss_update_refresh};
-const struct loss loss_logistic = {
-    .name = "logistic", .together = 2, .chunk = logistic_chunk, .refresh = loss_update_refresh};
+const struct loss loss_logistic = {.name = "logistic",
+                                   .of_pairs = true,
+                                   .together = 2,
+                                   .chunk = logistic_chunk,
+                                   .refresh = loss_update_refresh};

@@ -10,7 +10,7 @@
 
 static bool same_history(const struct learn_turn *a, const struct learn_turn *b)
 {
-    return a->history_count == b->history_count && a->cut_count == b->cut_count &&
+    return !a->apart && a->history_count == b->history_count && a->cut_count == b->cut_count &&
            (!a->cut_count || !memcmp(a->cuts, b->cuts, (size_t)a->cut_count * sizeof *a->cuts)) &&
            !memcmp(a->history, b->history, (size_t)a->history_count * sizeof *a->history);
 }
@@ -26,6 +26,7 @@ static int64_t tokens_added(struct forest *forest, bool causal, const struct lea
         return turn->history_count + cut.tokens;
     }
     const int64_t before = forest->rows;
+    forest->apart = turn->apart;
     forest_add(forest, turn->history, turn->history_count - 1, turn->cuts, turn->cut_count);
     return forest->rows - before;
 }
@@ -123,6 +124,7 @@ void packed_batch_make(struct packed_batch *packed, const struct learn_turn *tur
                                          .history_tokens = packed->history_tokens,
                                          .cut_begin = packed->cut_begin,
                                          .cuts = packed->cuts,
+                                         .apart = count > 0 && turns[0].apart,
                                          .replies = replies,
                                          .reply_begin = packed->reply_begin,
                                          .reply_tokens = packed->reply_tokens,

@@ -51,6 +51,11 @@ struct learn_settings learn_settings_of(const struct config *config)
         .preference = {.margin = config->rm.margin,
                        .center = config->rm.center,
                        .smoothing = config->rm.smoothing},
+        .align = {.weight = config->rm.align.weight,
+                  .form = (enum alignment_form)config->rm.align.form,
+                  .layers = config->rm.align.layers,
+                  .seed = config->seed,
+                  .control = config->rm.align.control},
         .captured_layers = config->attention.layers,
         .statistics = (config->attention.all_heads ? STATISTICS_OF_HEADS : 0) |
                       (config->history.summary ? STATISTICS_OF_SUMMARY : 0),

@@ -3,8 +3,18 @@
 #ifndef REGARD_LEARN_SETTINGS_H
 #define REGARD_LEARN_SETTINGS_H
 
+#include "kernels/ops.h"
+#include "src/base/choices.h"
 #include "src/learn/preference.h"
 #include "src/reward/settings.h"
+
+/* Interaction distillation: rm.align. */
+struct align_settings {
+    double weight;
+    enum alignment_form form;
+    int64_t layers, seed;
+    int control; /* enum align_control */
+};
 
 struct learn_settings {
     struct reward_settings reward;
@@ -31,6 +41,7 @@ struct learn_settings {
     /* SFT */
     double label_smoothing;
     struct preference_settings preference; /* of reward models */
+    struct align_settings align;
     /* audits */
     int64_t audit_every, audit_judge; /* updates, 0: none; the term that judges */
     /* passes */

@@ -22,6 +22,7 @@ static status partials_gather(struct learner *l, const struct partial *mine,
     for (size_t i = 0; i < bytes / sizeof *part; i++) {
         out->loss += part[i].loss;
         out->accuracy += part[i].accuracy;
+        out->alignment += part[i].alignment;
         out->kl += part[i].kl;
         out->clip_fraction += part[i].clipped;
         out->entropy += part[i].entropy;

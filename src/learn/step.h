@@ -7,6 +7,7 @@
 struct step_metrics {
     double loss, gradient_norm, kl, clip_fraction, entropy;
     double accuracy;        /* of a reward model's pairs */
+    double alignment;       /* of interaction: L_att, or what stands in its place */
     double ratio_deviation; /* largest |logp_new - logp_old| */
     double tokens_computed; /* by the passes; ... */
     double tokens_pairs;    /* ... that every history and reply by itself would have cost */

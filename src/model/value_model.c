@@ -71,6 +71,11 @@ struct model *value_model_trunk(struct value_model *value)
     return value->model;
 }
 
+void value_model_watch(struct value_model *value, const struct attention_watch *watch)
+{
+    model_run_watch(value->run, watch);
+}
+
 int64_t value_model_tokens(const struct value_model *value)
 {
     return model_run_tokens(value->run);

@@ -9,6 +9,7 @@
 #include "src/model/batch.h"
 #include "src/model/model.h"
 
+struct attention_watch;
 struct value_model;
 
 /* shape: a policy's, or another value model's. */
@@ -34,6 +35,8 @@ status value_model_reserve(struct value_model *value, const struct model_limits 
 /* Values (host, [histories]) of a batch's histories, its replies left alone; keep for backward. */
 status value_model_forward(struct value_model *value, const struct model_batch *batch,
                            enum model_keep keep, float *values);
+/* For the passes to come (src/model/attention_watch.h); NULL: nobody watches. */
+void value_model_watch(struct value_model *value, const struct attention_watch *watch);
 int64_t value_model_tokens(const struct value_model *value); /* that the last pass computed */
 /* dvalues host [histories]; gradients (device, critic_parameters' layout) are added to; watermark
  * may be NULL. */

@@ -14,6 +14,7 @@ static void example_free(struct reward_example *one)
 {
     free(one->history);
     free(one->cuts);
+    free(one->special);
     free(one->right.tokens);
     free(one->wrong.tokens);
 }
@@ -50,9 +51,11 @@ static status pair_read(void *context, const struct history *history,
                                    .history_count = encoded.count,
                                    .cuts = encoded.cuts,
                                    .cut_count = encoded.cut_count,
+                                   .special = encoded.special,
                                    .service = -1,
                                    .line = dialogue->line};
     encoded.ids = encoded.cuts = NULL;
+    encoded.special = NULL;
     encoded_history_free(&encoded);
     TRY(reply_read(reader->options, reader->pair->chosen, &one->right));
     return reply_read(reader->options, reader->pair->rejected, &one->wrong);

@@ -13,6 +13,7 @@ struct reward_reply {
 
 struct reward_example {
     int32_t *history, *cuts;
+    uint8_t *special; /* [history_count] 1: a marker, a template's, an end; NULL of dialogues */
     int64_t history_count, cut_count;
     struct reward_reply right, wrong; /* wrong.tokens NULL: of another dialogue, drawn */
     int64_t dialogue, service;        /* of dialogues; service -1: the line names none */

@@ -1,0 +1,105 @@
+#include "mpi/teacher.h"
+
+#include "kernels/plan.h"
+#include "src/base/file.h"
+#include "src/checkpoint/layout.h"
+#include "src/checkpoint/model_folder.h"
+#include "src/checkpoint/state.h"
+#include "src/checkpoint/value_folder.h"
+#include "src/text/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Whether id means the same to both. */
+static status id_same(const struct tokenizer *a, const struct tokenizer *b, int32_t id, bool *same)
+{
+    char *one, *other;
+    *same = false;
+    if (tokenizer_is_special(a, id) != tokenizer_is_special(b, id)) return NULL;
+    TRY(tokenizer_decode(a, &id, 1, false, &one));
+    status s = tokenizer_decode(b, &id, 1, false, &other);
+    if (!s) *same = !strcmp(one, other);
+    if (!s) free(other);
+    free(one);
+    return s;
+}
+
+static status tokenizers_compare(const struct tokenizer *a, const struct tokenizer *b, bool *same)
+{
+    const int64_t size = tokenizer_size(a);
+    *same = size == tokenizer_size(b) && tokenizer_end(a) == tokenizer_end(b);
+    for (int64_t id = 0; *same && id < size; id++) TRY(id_same(a, b, (int32_t)id, same));
+    return NULL;
+}
+
+static status tokenizer_check(const char *folder, struct value_model *teacher,
+                              const struct language *language)
+{
+    struct tokenizer *own;
+    bool same = false;
+    TRY(tokenizer_open(model_words_folder(folder, value_model_trunk(teacher)), &own));
+    status s = NULL;
+    if (own && language->tokenizer) s = tokenizers_compare(own, language->tokenizer, &same);
+    if (own) tokenizer_close(own);
+    TRY(s);
+    if (!same)
+        FAIL(STATUS_INPUT,
+             "rm.align.teacher: %s has another tokenizer than this run; teacher and student read "
+             "the "
+             "same tokens: train both with one tokenizer.path",
+             folder);
+    return NULL;
+}
+
+/* A checkpoint says what it was trained for; another folder does not. */
+static status objective_check(const char *folder)
+{
+    char path[CHECKPOINT_PATH_MAX + 64];
+    struct config config;
+    char *text;
+    int64_t count;
+    snprintf(path, sizeof path, "%s/state.h5", folder);
+    if (!file_exists(path)) return NULL;
+    TRY(state_read(folder, "config", STATE_TEXT, (void **)&text, &count));
+    status s = config_read_saved(&config, path, text, (size_t)count);
+    free(text);
+    TRY(s);
+    if (config.rm.objective != RM_PAIR)
+        FAIL(STATUS_INPUT,
+             "rm.align.teacher: %s was not trained by rm.objective: pair, which reads both replies "
+             "at once",
+             folder);
+    return NULL;
+}
+
+status teacher_open(const struct config *config, struct queue *queue,
+                    const struct language *language, struct value_model **out)
+{
+    const char *folder = config->rm.align.teacher;
+    *out = NULL;
+    if (config->rm.objective != RM_INTERACTION || config->rm.align.weight == 0 || !folder[0])
+        return NULL;
+    TRY(status_context(value_folder_open(folder, queue, false, out), "rm.align.teacher"));
+    struct model *trunk = value_model_trunk(*out);
+    status s = NULL;
+    if (language->history.chat)
+        s = ERROR(STATUS_INPUT,
+                  "rm.objective: interaction with a chat format (text.chat, or the model's chat "
+                  "template): a teacher reads histories with markers, and both must read the same "
+                  "tokens; set text.chat: auto and tokenizer.path to a folder without a chat "
+                  "template");
+    if (!s && model_shape_is_causal(model_shape(trunk)))
+        s = ERROR(STATUS_INPUT,
+                  "rm.align.teacher: %s is a decoder-only model; a teacher is trained by "
+                  "rm.objective: pair, on a T5",
+                  folder);
+    if (!s) s = objective_check(folder);
+    if (!s) s = tokenizer_check(folder, *out, language);
+    if (!s && config->rm.align.control == ALIGN_UNTRAINED && !queue_is_plan(queue))
+        s = model_initialize(trunk, config->seed);
+    if (!s) return NULL;
+    value_model_destroy(*out);
+    *out = NULL;
+    return s;
+}
