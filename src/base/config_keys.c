@@ -216,9 +216,6 @@ const struct config_key config_keys[] = {
            "weight of the square of a pair's mean score: keeps scores around 0"),
     NUMBER("rm.smoothing", rm.smoothing, 0, 0.5, "0", RESUME_SAME,
            "share of labels that are taken to be wrong"),
-    SWITCH("rm.inspect", rm.inspect, "false", RESUME_FREE,
-           "evaluations also say where the last layer attends, by fifth of what is read, and what "
-           "accuracy is left without the first 10 to 90 percent of it"),
     NUMBER("rm.align.weight", rm.align.weight, 0, 1e6, "1", RESUME_SAME,
            "of rm.objective: interaction: the weight of the distance to the teacher's attention"),
     CHOICE("rm.align.form", rm.align.form, "kl|mse", "kl", RESUME_SAME,
