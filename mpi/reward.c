@@ -214,7 +214,8 @@ static status pair_print(const struct rewarder *t, FILE *out)
     struct dataset data = {.dialogues = &dialogue, .count = 1};
     dialogue.messages = memory_allocate((size_t)(count + 1) * sizeof *dialogue.messages);
     memcpy(dialogue.messages, pair->history.messages, (size_t)count * sizeof *dialogue.messages);
-    dialogue.messages[dialogue.message_count++] = (struct message){ROLE_ASSISTANT, pair->chosen};
+    dialogue.messages[dialogue.message_count++] =
+        (struct message){ROLE_ASSISTANT, pair->chosen, NULL};
     status s = mask_print(&t->s.run.language->history, &data, ROLE_ASSISTANT, out);
     free(dialogue.messages);
     return s;

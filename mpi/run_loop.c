@@ -29,8 +29,10 @@ status run_open_data(struct run *run)
 {
     const struct config *config = run->config;
     TRY(dataset_read(config->data.train, DATASET_TRAIN, &run->data));
-    return config->data.valid[0] ? dataset_read(config->data.valid, DATASET_TRAIN, &run->valid)
-                                 : NULL;
+    if (config->data.valid[0]) TRY(dataset_read(config->data.valid, DATASET_TRAIN, &run->valid));
+    if (config->control != CONTROL_PERMUTED_NAMES) return NULL;
+    TRY(dataset_permute_names(run->data, config->seed));
+    return run->valid ? dataset_permute_names(run->valid, config->seed) : NULL;
 }
 
 status run_open_language(struct run *run, const struct dataset *data)

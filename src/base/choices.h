@@ -27,7 +27,13 @@ enum ppo_form { PPO_FORM_CLIP, PPO_FORM_CISPO };
 enum kl_place { KL_IN_LOSS, KL_IN_REWARD };
 enum kl_estimator { KL_K3, KL_K1 };
 enum scorer_kind { SCORER_LIVE, SCORER_FROZEN };
-enum control_kind { CONTROL_NONE, CONTROL_RANDOM_SALIENCE, CONTROL_SHUFFLED, CONTROL_LENGTH };
+enum control_kind {
+    CONTROL_NONE,
+    CONTROL_RANDOM_SALIENCE,
+    CONTROL_SHUFFLED,
+    CONTROL_LENGTH,
+    CONTROL_PERMUTED_NAMES
+};
 enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE };
 /* Who gives reward: a line a source, the order of their columns.  Beside `attention`, whose columns
  * are the terms of src/reward, each has one column, named after it, and a struct source,

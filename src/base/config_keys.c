@@ -61,8 +61,8 @@ const struct config_key config_keys[] = {
            "single_turn scores each turn on its own prompt; reasoning: replies in blocks, see cot"),
     CHOICE("scorer", scorer, "live|frozen", "live", RESUME_SAME,
            "whose attention is read: the sampling policy's or the reference's"),
-    CHOICE("control", control, "none|random_salience|shuffled|length", "none", RESUME_SAME,
-           "a null to hold the run against"),
+    CHOICE("control", control, "none|random_salience|shuffled|length|permuted_names", "none",
+           RESUME_SAME, "a null to hold the run against"),
     SWITCH("history_coverage", history_coverage, "true", RESUME_SAME,
            "salient tokens of the whole history; false: of the current prompt only"),
     CHOICE("advantage", advantage, "turn|gae|group", "turn", RESUME_SAME,
@@ -121,7 +121,7 @@ const struct config_key config_keys[] = {
     TEXT("text.system", text.system, "", RESUME_SAME,
          "the system message of dialogues that have none; empty: the chat format's own"),
     TEXT("data.train", data.train, "", RESUME_FREE_BUT_SYNTHETIC,
-         "a JSONL file; or made: synthetic, reverse, story or slot:SEED:COUNT[:FIRST], "
+         "a JSONL file; or made: synthetic, reverse, story, slot or speakers:SEED:COUNT[:FIRST], "
          "reasoning or nested:SEED:COUNT:LEVEL[:FIRST]"),
     TEXT("data.valid", data.valid, "", RESUME_FREE_BUT_SYNTHETIC,
          "held out, likewise; empty: no evaluation"),

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-const char *const data_names[] = {"synthetic", "reverse",     "story",    "slot", "reasoning",
-                                  "nested",    "preferences", "evidence", NULL};
+const char *const data_names[] = {"synthetic", "reverse", "story",       "slot",     "speakers",
+                                  "reasoning", "nested",  "preferences", "evidence", NULL};
 
 bool data_is_generated(const char *path)
 {

@@ -21,6 +21,7 @@ void dialogue_clear(struct dialogue *dialogue)
 {
     for (int64_t i = 0; i < dialogue->message_count; i++) {
         free(dialogue->messages[i].content);
+        free(dialogue->messages[i].name);
         if (dialogue->slots) texts_free(dialogue->slots[i]);
     }
     free(dialogue->slots);
@@ -36,6 +37,8 @@ void dialogue_clear(struct dialogue *dialogue)
     free(dialogue->salient);
     free(dialogue->visible);
     free(dialogue->marker);
+    free(dialogue->speaker);
+    texts_free(dialogue->speakers);
     free(dialogue->cuts);
     free(dialogue->special);
     free(dialogue->logp);

@@ -11,6 +11,7 @@
 struct message {
     enum dialogue_role role;
     char *content;
+    char *name; /* of a user among several; NULL: none is said */
 };
 
 /* How a reply is held against the line: "verify" of a line, each by its name in lower case. */
@@ -50,6 +51,9 @@ struct dialogue {
     uint8_t *visible; /* 0: the attention summary leaves the token out; NULL when absent */
     uint8_t *marker;  /* 1: a token that a marker or template wrote, or a special one; NULL when
                        * absent: `special` tells */
+    uint8_t *speaker; /* a named user's words: the number of the name in speakers, from 1; else 0;
+                       * NULL when absent */
+    char **speakers;  /* names, NULL-terminated; NULL when absent */
     int32_t *special; /* ids that are special tokens; NULL when absent: the model's own */
     int32_t *cuts;    /* where histories share what was computed, or the turns that its first tokens
                        * stand for (struct encoded_history) */
@@ -82,6 +86,11 @@ status dataset_read(const char *path, enum dataset_need need, struct dataset **o
 void dataset_keep(struct dataset *dataset, const bool *keep);
 void dataset_free(struct dataset *dataset);
 void dialogue_clear(struct dialogue *dialogue); /* frees what one holds */
+
+/* control: permuted_names: in each dialogue the named users change names with each other, by a
+ * permutation that Philox draws of seed and line, all alike (who keeps a name is left to chance).
+ * Data in which no dialogue has two of them are an error. */
+status dataset_permute_names(struct dataset *dataset, int64_t seed);
 
 /* How many messages stand before the first reply that is the model's own: those that are given, and
  * on to the next of the user.  message_count where the user says nothing after the given ones. */

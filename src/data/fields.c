@@ -185,12 +185,13 @@ status reasoning_read(const json_t *line, const char *where, enum dataset_need n
     TRY(read_texts(line, where, "steps", &out->steps));
     if (!out->steps) FAIL(STATUS_INPUT, "%s: \"steps\" must be a list of texts", where);
     out->messages = memory_allocate(2 * sizeof *out->messages);
-    out->messages[0] = (struct message){ROLE_USER, memory_text(question)};
+    out->messages[0] = (struct message){ROLE_USER, memory_text(question), NULL};
     out->message_count = 1;
     TRY(fields_read(line, where, out));
     if (!out->answer)
         FAIL(STATUS_INPUT, "%s: no \"answer\" beside \"question\" and \"steps\"", where);
     if (need != DATASET_GENERATE)
-        out->messages[out->message_count++] = (struct message){ROLE_ASSISTANT, worked_reply(out)};
+        out->messages[out->message_count++] =
+            (struct message){ROLE_ASSISTANT, worked_reply(out), NULL};
     return NULL;
 }

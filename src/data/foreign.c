@@ -30,6 +30,7 @@ static enum speaker speaker_of(const char *name)
 /* A dialogue being put together: sides alternate, the user's first. */
 struct talk {
     char **texts; /* the user's at even places */
+    char **names; /* who said it, where one user with a name said all of it; else NULL */
     int64_t count;
     char *system;
     bool shortened;
@@ -56,7 +57,37 @@ static bool is_blank(const char *text)
     return text[strspn(text, " \t\r\n")] == 0;
 }
 
-static void talk_add(struct talk *talk, enum speaker speaker, const char *text)
+/* Two users in one message: who said what stands in its text. */
+static void name_into(char **text, char **name)
+{
+    if (!*name) return;
+    const size_t size = strlen(*text) + strlen(*name) + 3;
+    char *whole = memory_allocate(size);
+    snprintf(whole, size, "%s: %s", *name, *text);
+    free(*text);
+    free(*name);
+    *text = whole;
+    *name = NULL;
+}
+
+/* name: of a user who has one, or NULL. */
+static void user_add(struct talk *talk, const char *name, const char *text, bool same)
+{
+    char *said = memory_text(text), *own = name ? memory_text(name) : NULL;
+    char **last = &talk->names[talk->count - 1];
+    if (!same) {
+        *last = own;
+    } else if (!*last || !own || strcmp(*last, own) != 0) {
+        name_into(&talk->texts[talk->count - 1], last);
+        name_into(&said, &own);
+    } else {
+        free(own);
+    }
+    text_join(&talk->texts[talk->count - 1], said);
+    free(said);
+}
+
+static void talk_add(struct talk *talk, enum speaker speaker, const char *name, const char *text)
 {
     if (is_blank(text)) return;
     if (speaker == SYSTEM) {
@@ -70,16 +101,22 @@ static void talk_add(struct talk *talk, enum speaker speaker, const char *text)
     const bool same = talk->count && (talk->count % 2 == 1) == (speaker == USER);
     if (!same) {
         talk->texts = memory_resize(talk->texts, (size_t)(talk->count + 1) * sizeof *talk->texts);
+        talk->names = memory_resize(talk->names, (size_t)(talk->count + 1) * sizeof *talk->names);
+        talk->names[talk->count] = NULL;
         talk->texts[talk->count++] = NULL;
     }
-    text_join(&talk->texts[talk->count - 1], text);
+    if (speaker == USER)
+        user_add(talk, name, text, same);
+    else
+        text_join(&talk->texts[talk->count - 1], text);
 }
 
 /* Text, or a list of parts that are {"type":"text","text":...}. */
-static void content_add(struct talk *talk, enum speaker speaker, const json_t *content)
+static void content_add(struct talk *talk, enum speaker speaker, const char *name,
+                        const json_t *content)
 {
     if (json_is_string(content)) {
-        talk_add(talk, speaker, json_string_value(content));
+        talk_add(talk, speaker, name, json_string_value(content));
         return;
     }
     if (json_is_null(content)) return;
@@ -88,7 +125,7 @@ static void content_add(struct talk *talk, enum speaker speaker, const json_t *c
         if (!text)
             snprintf(talk->why, sizeof talk->why, "a message has a part that is no text");
         else
-            talk_add(talk, speaker, text);
+            talk_add(talk, speaker, name, text);
     }
     if (!json_is_array(content))
         snprintf(talk->why, sizeof talk->why, "a message is neither text nor a list of parts");
@@ -120,7 +157,8 @@ static void messages_add(struct talk *talk, const json_t *messages)
         else if (!content)
             snprintf(talk->why, sizeof talk->why, "message %zu has no content", i + 1);
         else
-            content_add(talk, speaker, content);
+            content_add(talk, speaker, json_string_value(json_object_get(message, "name")),
+                        content);
         if (talk->count == before && !(i == 0 && speaker == SYSTEM) && !talk->unlike)
             talk->unlike = (int64_t)i + 1;
     }
@@ -132,7 +170,7 @@ static void side_add(struct talk *talk, enum speaker speaker, const json_t *side
     if (json_is_array(side))
         messages_add(talk, side);
     else
-        content_add(talk, speaker, side);
+        content_add(talk, speaker, NULL, side);
 }
 
 /* Fields that say what a right answer is (fields.h). */
@@ -161,7 +199,7 @@ static void talk_read(struct talk *talk, const json_t *line)
     if (!messages) messages = either(line, "conversations", "conversation");
     if (json_is_array(messages)) {
         const char *system = json_string_value(either(line, "system", "system_prompt"));
-        if (system) talk_add(talk, SYSTEM, system);
+        if (system) talk_add(talk, SYSTEM, NULL, system);
         messages_add(talk, messages);
         return;
     }
@@ -189,6 +227,7 @@ static void talk_close(struct talk *talk, bool keep_system)
 {
     if (!talk->why[0] && talk->count % 2) {
         free(talk->texts[--talk->count]);
+        free(talk->names[talk->count]);
         talk->shortened = true;
         if (!talk->unlike) talk->unlike = talk->count + 1 + has_system(talk->judged);
     }
@@ -232,10 +271,13 @@ static void judging_write(const struct talk *talk, FILE *out)
 }
 
 /* slots: NULL, or the message's. */
-static void message_write(FILE *out, const char *before, enum dialogue_role role, const char *text,
-                          const json_t *slots)
+static void message_write(FILE *out, const char *before, enum dialogue_role role, const char *name,
+                          const char *text, const json_t *slots)
 {
-    fprintf(out, "%s{\"role\":\"%s\",\"content\":", before, role_name(role));
+    fprintf(out, "%s{\"role\":\"%s\"", before, role_name(role));
+    if (name) fputs(",\"name\":", out);
+    if (name) json_write_text(out, name);
+    fputs(",\"content\":", out);
     json_write_text(out, text);
     if (slots && !json_is_null(slots)) {
         fputc(',', out);
@@ -256,10 +298,10 @@ static void talk_write(const struct talk *talk, const json_t *id, FILE *out)
     fputs("\"messages\":[", out);
     const json_t *messages = json_object_get(talk->judged, "messages");
     const size_t first = has_system(talk->judged);
-    if (talk->system) message_write(out, "", ROLE_SYSTEM, talk->system, NULL);
+    if (talk->system) message_write(out, "", ROLE_SYSTEM, NULL, talk->system, NULL);
     for (int64_t i = 0; i < talk->count; i++)
         message_write(out, i || talk->system ? "," : "", i % 2 ? ROLE_ASSISTANT : ROLE_USER,
-                      talk->texts[i],
+                      talk->names[i], talk->texts[i],
                       json_object_get(json_array_get(messages, (size_t)i + first), "slots"));
     fputs("]}", out);
 }
@@ -316,8 +358,12 @@ static status dialogue_import(const json_t *line, const char *where,
         counts->written++;
         counts->shortened += talk.shortened;
     }
-    for (int64_t i = 0; i < talk.count; i++) free(talk.texts[i]);
+    for (int64_t i = 0; i < talk.count; i++) {
+        free(talk.texts[i]);
+        free(talk.names[i]);
+    }
     free(talk.texts);
+    free(talk.names);
     free(talk.system);
     return NULL;
 }

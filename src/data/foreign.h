@@ -21,7 +21,8 @@ struct import_counts {
  * and assistant in turn, the user's first and the assistant's last.  What the system says goes
  * before the user's first words, with keep_system it is a message of its own; messages in a row by
  * the same side become one; each by a line break.  Of lines of messages that stay as many, but for
- * the system's, answer, verify, reject, given and slots are kept.  path -: standard input. */
+ * the system's, answer, verify, reject, given and slots are kept.  A user's name stays with what
+ * that user said; where two are joined it goes into the text, "NAME: ".  path -: standard input. */
 status dialogues_import(const char *path, bool keep_system, FILE *out,
                         struct import_counts *counts);
 

@@ -25,6 +25,7 @@ static const struct generator generators[] = {
     {.name = "reverse", .lines = TASK_REVERSE_LINES, .write = task_reverse},
     {.name = "story", .write = task_story},
     {.name = "slot", .write = task_slot},
+    {.name = "speakers", .write = task_speakers},
     {.name = "reasoning", .levels = REASONING_LEVELS, .write = task_reasoning},
     {.name = "nested", .levels = REASONING_LEVELS, .write = task_nested},
     {.name = "preferences", .pairs = true, .write = preference_line},

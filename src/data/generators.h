@@ -34,6 +34,9 @@ enum { TASK_REVERSE_WORDS = 30, TASK_REVERSE_LINES = 30 * 29 * 28 }; /* three wo
 status task_reverse(int64_t seed, int64_t index, int level, FILE *line);
 status task_story(int64_t seed, int64_t index, int level, FILE *line);
 status task_slot(int64_t seed, int64_t index, int level, FILE *line);
+/* src/data/speakers.c: two users with names ask for something each, then one asks what the other or
+ * they themselves had asked for, by name: only who said what tells. */
+status task_speakers(int64_t seed, int64_t index, int level, FILE *line);
 /* src/data/reasoning.c: word problems of REASONING_LEVELS levels with question, steps, answer. */
 enum { REASONING_LEVELS = 5 };
 status task_reasoning(int64_t seed, int64_t index, int level, FILE *line);

@@ -72,6 +72,34 @@ static status read_role(const char *name, const char *where, int64_t index,
     return NULL;
 }
 
+/* A user's name: shown to the model, so short and of one line. */
+static status read_name(const json_t *message, const char *where, int64_t index,
+                        struct dialogue *out)
+{
+    const json_t *value = json_object_get(message, "name");
+    const char *name = json_string_value(value);
+    int64_t others = 0;
+    if (out->messages[index].role != ROLE_USER || !value || json_is_null(value)) return NULL;
+    if (!name || !*name || strlen(name) >= SPEAKER_NAME_MAX || strpbrk(name, "\n\r") ||
+        strchr(" \t", name[0]) || strchr(" \t", name[strlen(name) - 1]))
+        FAIL(STATUS_INPUT,
+             "%s: message %" PRId64
+             ": \"name\" must be text of one line, 1 to %d bytes without spaces around it",
+             where, index + 1, SPEAKER_NAME_MAX - 1);
+    for (int64_t i = 0; i < index; i++) {
+        const char *before = out->messages[i].name;
+        bool seen = !before || !strcmp(before, name);
+        for (int64_t j = 0; j < i && !seen; j++)
+            seen = out->messages[j].name && !strcmp(before, out->messages[j].name);
+        others += !seen;
+    }
+    if (others >= SPEAKERS_MAX)
+        FAIL(STATUS_INPUT, "%s: message %" PRId64 ": more than %d users have names", where,
+             index + 1, SPEAKERS_MAX);
+    out->messages[index].name = memory_text(name);
+    return NULL;
+}
+
 static status read_message(const json_t *message, const char *where, int64_t index,
                            struct dialogue *out)
 {
@@ -92,6 +120,7 @@ static status read_message(const json_t *message, const char *where, int64_t ind
         FAIL(STATUS_INPUT, "%s: message %" PRId64 ": \"content\" is empty", where, index + 1);
     out->messages[index].role = who;
     out->messages[index].content = memory_text(json_string_value(content));
+    TRY(read_name(message, where, index, out));
     return read_slots(message, where, index, out);
 }
 
@@ -134,6 +163,40 @@ static status read_tokens(const json_t *line, const char *where, const char *key
             FAIL(STATUS_INPUT, "%s: \"%s\"[%" PRId64 "] is not a token id", where, key, i);
         (*out)[i] = (int32_t)value;
     }
+    return NULL;
+}
+
+/* The names of a token line and whose each token is. */
+static status read_speakers(const json_t *line, const char *where, struct dialogue *out)
+{
+    const json_t *names = json_object_get(line, "speakers"),
+                 *list = json_object_get(line, "speaker");
+    if (!names || json_is_null(names)) return NULL;
+    const size_t count = json_array_size(names);
+    bool fits = count >= 1 && count <= SPEAKERS_MAX;
+    for (size_t k = 0; fits && k < count; k++) {
+        const char *name = json_string_value(json_array_get(names, k));
+        fits = name && *name && strlen(name) < SPEAKER_NAME_MAX;
+    }
+    if (!fits)
+        FAIL(STATUS_INPUT, "%s: \"speakers\" must be a list of 1 to %d names of 1 to %d bytes",
+             where, SPEAKERS_MAX, SPEAKER_NAME_MAX - 1);
+    fits = (int64_t)json_array_size(list) == out->history_count;
+    out->speaker = memory_allocate((size_t)out->history_count + 1);
+    for (int64_t i = 0; fits && i < out->history_count; i++) {
+        const json_t *number = json_array_get(list, (size_t)i);
+        const json_int_t value = json_integer_value(number);
+        fits = json_is_integer(number) && value >= 0 && value <= (json_int_t)count;
+        out->speaker[i] = (uint8_t)value;
+    }
+    if (!fits)
+        FAIL(STATUS_INPUT,
+             "%s: \"speaker\" must list for each of the %" PRId64
+             " tokens of \"history_tokens\" the number of its name in \"speakers\", from 1, or 0",
+             where, out->history_count);
+    out->speakers = memory_allocate((count + 1) * sizeof *out->speakers);
+    for (size_t k = 0; k < count; k++)
+        out->speakers[k] = memory_text(json_string_value(json_array_get(names, k)));
     return NULL;
 }
 
@@ -269,6 +332,7 @@ static status read_token_line(const json_t *line, const char *where, enum datase
     TRY(read_marks(line, where, "salient", out->history_count, &out->salient));
     TRY(read_marks(line, where, "visible", out->history_count, &out->visible));
     TRY(read_marks(line, where, "marker", out->history_count, &out->marker));
+    TRY(read_speakers(line, where, out));
     TRY(read_cuts(line, where, out));
     TRY(read_summary(line, where, out));
     const json_t *special = json_object_get(line, "special");
@@ -316,7 +380,10 @@ status dialogue_parse(const char *text, size_t size, const char *where, enum dat
 static void write_message(FILE *out, const struct dialogue *dialogue, int64_t index)
 {
     const struct message *message = &dialogue->messages[index];
-    fprintf(out, "%s{\"role\":\"%s\",\"content\":", index > 0 ? "," : "", role_name(message->role));
+    fprintf(out, "%s{\"role\":\"%s\"", index > 0 ? "," : "", role_name(message->role));
+    if (message->name) fputs(",\"name\":", out);
+    if (message->name) json_write_text(out, message->name);
+    fputs(",\"content\":", out);
     json_write_text(out, message->content);
     char **slots = dialogue->slots ? dialogue->slots[index] : NULL;
     if (slots) {

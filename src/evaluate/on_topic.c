@@ -69,7 +69,8 @@ static status sequence_make(const struct on_topic *judge, const struct on_topic_
     struct history *history = history_begin(options, one->dialogue);
     status s = NULL;
     for (int64_t m = 0; !s && m < one->message_count; m++)
-        s = history_add_text(history, one->messages[m].role, one->messages[m].content);
+        s = history_add_said(history, one->messages[m].role, one->messages[m].name,
+                             one->messages[m].content);
     if (!s) s = history_fits(history, &fits);
     if (!s && fits) s = history_encode(history, &encoded);
     if (!s && fits) s = reply_encode(options, ROLE_ASSISTANT, one->reply, &reply, &count);

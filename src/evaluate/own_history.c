@@ -63,7 +63,7 @@ static status prompt_make(const struct rollout_settings *settings, const struct 
     struct talk *talk = &own->talks[own->talk_of[i]];
     for (; talk->next < turns->message[i]; talk->next++) {
         const struct message *message = &turns->dialogue[i]->messages[talk->next];
-        TRY(history_add_text(talk->history, message->role, message->content));
+        TRY(history_add_said(talk->history, message->role, message->name, message->content));
     }
     own->before[i] = history_message_count(talk->history);
     prompt_free(&turns->prompts[i]);
@@ -131,7 +131,8 @@ static void messages_make(struct talk *talk)
     talk->messages = memory_allocate((size_t)count * sizeof *talk->messages + 1);
     for (int64_t m = 0; m < count; m++)
         talk->messages[m] = (struct message){history_message_role(talk->history, m),
-                                             (char *)history_message_text(talk->history, m)};
+                                             (char *)history_message_text(talk->history, m),
+                                             (char *)history_message_name(talk->history, m)};
 }
 
 status own_histories_answer(struct generator *generator, const struct rollout_settings *settings,

@@ -22,6 +22,8 @@ struct sample sample_of_reply(const struct prompt *prompt, const struct reply *r
                            .visible = prompt->visible,
                            .turn_of = prompt->turn_of,
                            .part = prompt->part,
+                           .speaker = prompt->names[0][0] ? prompt->speaker : NULL,
+                           .names = prompt->names,
                            .cuts = prompt->cuts,
                            .cut_count = prompt->cut_count,
                            .reply = reply->tokens,
@@ -46,6 +48,8 @@ struct sample sample_of_turn(const struct experience *experience,
                            .visible = turn->visible,
                            .turn_of = turn->turn_of,
                            .part = turn->part,
+                           .speaker = turn->speaker,
+                           .names = turn->names,
                            .cuts = turn->cuts,
                            .cut_count = turn->cut_count,
                            .reply = turn->reply_tokens,
@@ -86,10 +90,14 @@ static status messages_write(FILE *out, const struct sample *s)
             while (end < s->history_count && s->part[end] == s->part[i] &&
                    s->turn_of[end] == s->turn_of[i])
                 end++;
-            fprintf(out, "%s{\"role\":\"%s\",\"content\":", first ? "" : ",",
+            const int speaker = s->speaker ? s->speaker[i] : 0;
+            fprintf(out, "%s{\"role\":\"%s\"", first ? "" : ",",
                     s->part[i] == PART_USER     ? "user"
                     : s->part[i] == PART_SYSTEM ? "system"
                                                 : "assistant");
+            if (speaker) fputs(",\"name\":", out);
+            if (speaker) json_write_text(out, s->names[speaker - 1]);
+            fputs(",\"content\":", out);
             TRY(text_write(out, s->tokenizer, s->history + i, end - i));
             fputc('}', out);
             first = false;
@@ -128,6 +136,19 @@ static void marks_write(FILE *out, const char *key, const uint8_t *marks, int64_
     fprintf(out, ",\"%s\":[", key);
     for (int64_t i = 0; i < count; i++) fprintf(out, "%s%d", i ? "," : "", marks[i]);
     fputc(']', out);
+}
+
+/* Who has a name, and whose words each token is of: its number from 1, else 0. */
+static void speakers_write(FILE *out, const struct sample *s)
+{
+    if (!s->speaker) return;
+    fputs(",\"speakers\":[", out);
+    for (int k = 0; k < SPEAKERS_MAX && s->names[k][0]; k++) {
+        if (k) fputc(',', out);
+        json_write_text(out, s->names[k]);
+    }
+    fputc(']', out);
+    marks_write(out, "speaker", s->speaker, s->history_count);
 }
 
 /* The turns that the history's slots stand for. */
@@ -211,6 +232,7 @@ status sample_write(FILE *out, const struct sample *s)
     json_write_integers(out, s->history, s->history_count);
     marks_write(out, "salient", s->salient, s->history_count);
     marks_write(out, "visible", s->visible, s->history_count);
+    speakers_write(out, s);
     segments_write(out, s);
     fputs(",\"reply_tokens\":", out);
     json_write_integers(out, s->reply, s->reply_count);

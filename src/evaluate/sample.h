@@ -24,6 +24,8 @@ struct sample {
     int64_t history_count, reply_count;
     const int32_t *history;
     const uint8_t *salient, *visible, *turn_of, *part; /* [history_count], see prompt.h */
+    const uint8_t *speaker;                            /* likewise; NULL: nobody has a name */
+    const char (*names)[SPEAKER_NAME_MAX];             /* [SPEAKERS_MAX] */
     const int32_t *cuts;                               /* [cut_count] */
     int64_t cut_count;
     const int32_t *reply;

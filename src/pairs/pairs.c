@@ -126,7 +126,10 @@ static void pair_write(const struct making *m, const struct block *b, int64_t fi
     fprintf(m->out, "\"turn\":%d,\"messages\":[", judged->key.turn);
     for (int64_t i = 0; i < judged->message; i++) {
         const struct message *message = &judged->line->messages[i];
-        fprintf(m->out, "%s{\"role\":\"%s\",\"content\":", i ? "," : "", role_name(message->role));
+        fprintf(m->out, "%s{\"role\":\"%s\"", i ? "," : "", role_name(message->role));
+        if (message->name) fputs(",\"name\":", m->out);
+        if (message->name) json_write_text(m->out, message->name);
+        fputs(",\"content\":", m->out);
         json_write_text(m->out, message->content);
         fputc('}', m->out);
     }

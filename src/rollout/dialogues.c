@@ -77,6 +77,11 @@ status experience_turn_fill(const struct experience_format *format, int64_t dial
         memcpy(turn->visible, prompt->visible, history);
         memcpy(turn->turn_of, prompt->turn_of, history);
         memcpy(turn->part, prompt->part, history);
+        if (prompt->names[0][0]) {
+            turn->speaker = memory_allocate(history);
+            memcpy(turn->speaker, prompt->speaker, history);
+            memcpy(turn->names, prompt->names, sizeof turn->names);
+        }
     }
     if (prompt->cut_count)
         memcpy(turn->cuts, prompt->cuts, (size_t)prompt->cut_count * sizeof *prompt->cuts);
@@ -177,7 +182,8 @@ static status user_says(struct rollout *rollout, const struct conversation *talk
         struct message *messages = memory_allocate((size_t)spoken * sizeof *messages);
         for (int64_t i = 0; i < spoken; i++)
             messages[i] = (struct message){history_message_role(talk->history, i),
-                                           (char *)history_message_text(talk->history, i)};
+                                           (char *)history_message_text(talk->history, i),
+                                           (char *)history_message_name(talk->history, i)};
         status s = simulator_reply(talk->source, messages, spoken, turn, said);
         free(messages);
         return s;
@@ -238,6 +244,17 @@ static struct experience_turn *turn_list_add(struct turn_list *list)
     return turn;
 }
 
+/* Who speaks next, whoever makes the words: as the data have it, and beyond them their first user.
+ */
+static const char *who_says(const struct conversation *talk)
+{
+    const int64_t spoken = history_message_count(talk->history);
+    const struct dialogue *source = talk->source;
+    int64_t m = spoken < source->message_count ? spoken : 0;
+    while (m < source->message_count && source->messages[m].role != ROLE_USER) m++;
+    return m < source->message_count ? source->messages[m].name : NULL;
+}
+
 /* The reply enters the history; then the user speaks, or the conversation is over. */
 static status conversation_go_on(struct rollout *rollout, struct conversation *talk,
                                  const struct reply *reply, int64_t turn)
@@ -251,8 +268,9 @@ static status conversation_go_on(struct rollout *rollout, struct conversation *t
     TRY(user_says(rollout, talk, turn, &said));
     if (!said) return NULL;
     bool fits; /* what a model says can be too long to be answered */
-    status s = history_text_fits(talk->history, ROLE_USER, said, &fits);
-    if (!s && fits) s = history_add_text(talk->history, ROLE_USER, said);
+    const char *name = who_says(talk);
+    status s = history_said_fits(talk->history, ROLE_USER, name, said, &fits);
+    if (!s && fits) s = history_add_said(talk->history, ROLE_USER, name, said);
     talk->over = !fits;
     free(said);
     return s;
@@ -350,8 +368,8 @@ static status conversations_open(struct rollout *rollout, const int64_t *ids, in
             talk->history = history_create(rollout->history, name);
             history_give(talk->history, dialogue_given_turns(source));
             for (int64_t m = 0; m < dialogue_start(source); m++)
-                TRY(history_add_text(talk->history, source->messages[m].role,
-                                     source->messages[m].content));
+                TRY(history_add_said(talk->history, source->messages[m].role,
+                                     source->messages[m].name, source->messages[m].content));
         }
     }
     return NULL;
@@ -411,7 +429,8 @@ static status turn_judge(struct rollout *rollout, const struct conversation *con
         if (!same) messages[r] = memory_allocate((size_t)spoken * sizeof **messages);
         for (int64_t i = 0; !same && i < spoken; i++)
             messages[r][i] = (struct message){history_message_role(talk->history, i),
-                                              (char *)history_message_text(talk->history, i)};
+                                              (char *)history_message_text(talk->history, i),
+                                              (char *)history_message_name(talk->history, i)};
         judged[r] = (struct judged){.key = {talk->id, prompt->turn, (int32_t)row->counter[2], 0},
                                     .line = talk->source,
                                     .message = gold_message(talk->source, spoken),

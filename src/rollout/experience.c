@@ -120,6 +120,22 @@ static void walk_statistics(struct walk *w, struct statistics *statistics)
     }
 }
 
+/* Users' names and whose words each token is of, where somebody has a name. */
+static void walk_speakers(struct walk *w, struct experience_turn *t)
+{
+    bool named = t->speaker != NULL;
+    const size_t history = (size_t)t->history_length;
+    walk_flag(w, &named);
+    if (!named || w->failed) return;
+    if (w->mode == WALK_READ && w->left < sizeof t->names + history) {
+        w->failed = true;
+        return;
+    }
+    if (w->mode == WALK_READ) t->speaker = memory_allocate(history + 1);
+    walk_bytes(w, t->names, sizeof t->names);
+    walk_bytes(w, t->speaker, history);
+}
+
 /* A span's place and its terms. */
 static size_t span_bytes(const struct experience_format *format)
 {
@@ -190,6 +206,7 @@ static void walk_turn(struct walk *w, const struct experience_format *format,
     walk_bytes(w, t->visible, history);
     walk_bytes(w, t->turn_of, history);
     walk_bytes(w, t->part, history);
+    walk_speakers(w, t);
     walk_bytes(w, t->cuts, (size_t)t->cut_count * 4);
     walk_bytes(w, t->reply_tokens, reply * 4);
     walk_bytes(w, t->logp, reply * 4);
@@ -238,6 +255,7 @@ void experience_turn_free(struct experience_turn *turn)
     free(turn->visible);
     free(turn->turn_of);
     free(turn->part);
+    free(turn->speaker);
     free(turn->cuts);
     free(turn->reply_tokens);
     free(turn->logp);
@@ -346,6 +364,19 @@ static bool turn_spans_fit(const struct experience_turn *t)
     return !t->span_count || at == t->reply_length;
 }
 
+/* Names end, and each number has one. */
+static bool turn_speakers_fit(const struct experience_turn *t)
+{
+    uint8_t count = 0;
+    if (!t->speaker) return true;
+    for (int k = 0; k < SPEAKERS_MAX; k++)
+        if (!memchr(t->names[k], 0, sizeof t->names[k])) return false;
+    while (count < SPEAKERS_MAX && t->names[count][0]) count++;
+    for (int32_t i = 0; i < t->history_length; i++)
+        if (t->speaker[i] > count) return false;
+    return true;
+}
+
 static bool turn_indices_fit(const struct experience_turn *t)
 {
     int32_t visible = 0, salient = 0;
@@ -359,7 +390,7 @@ static bool turn_indices_fit(const struct experience_turn *t)
             return false;
     }
     if (t->visible_count != visible || t->salient_count != salient) return false;
-    if (!turn_spans_fit(t)) return false;
+    if (!turn_spans_fit(t) || !turn_speakers_fit(t)) return false;
     struct cut_turns turns;
     const bool summary = cut_turns_read(t->cuts, t->cut_count, &turns);
     if (turns.slots >= t->history_length && summary) return false;
@@ -424,9 +455,9 @@ status experience_unpack(const void *message, size_t size, const struct experien
     if (message_checksum(message, header) != header.checksum)
         FAIL(STATUS_INTERNAL, "%s: experience message with a wrong checksum (dialogue %lld)",
              sender, (long long)header.dialogue);
-    /* A turn takes at least 47 bytes, so a count that lies is found before it is allocated. */
+    /* A turn takes at least 48 bytes, so a count that lies is found before it is allocated. */
     if (header.turn_count < 0 || header.turn_count > EXPERIENCE_TURN_MAX ||
-        (uint64_t)header.turn_count * 47 > size)
+        (uint64_t)header.turn_count * 48 > size)
         FAIL(STATUS_INTERNAL, "%s: experience of dialogue %lld says %lld turns", sender,
              (long long)header.dialogue, (long long)header.turn_count);
     struct walk read = {.mode = WALK_READ,

@@ -8,13 +8,14 @@
 #include "src/capture/statistics.h"
 #include "src/reward/terms.h"
 #include "src/rollout/interrupt.h"
+#include "src/text/role.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-    EXPERIENCE_VERSION = 8,
+    EXPERIENCE_VERSION = 9,
     EXPERIENCE_TURN_MAX = 1 << 20,  /* limits of a message: a bigger one is refused */
     EXPERIENCE_LENGTH_MAX = 1 << 24 /* tokens of one history or one reply */
 };
@@ -46,7 +47,11 @@ struct experience_turn {
     uint8_t *visible;        /* [history] 1: in V, which entropy and mass are over */
     uint8_t *turn_of;        /* [history] the turn it belongs to, from 0, capped at 255 */
     uint8_t *part;           /* [history] enum prompt_part */
-    int32_t *cuts;           /* [cut_count] where the history may be cut: src/model/batch.h */
+    /* Users with names: whose words a token is of, from 1, 0 nobody's [history]; NULL: there are
+     * none. */
+    uint8_t *speaker;
+    char names[SPEAKERS_MAX][SPEAKER_NAME_MAX];
+    int32_t *cuts; /* [cut_count] where the history may be cut: src/model/batch.h */
     int32_t cut_count;
     int32_t visible_count, salient_count;
     int32_t dropped, pruned, whole; /* what history.max_tokens took: struct encoded_history */

@@ -4,6 +4,7 @@
 #include "src/base/cut_turns.h"
 #include "src/base/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ static void prompt_allocate(struct prompt *prompt, int64_t count, int32_t turn)
     prompt->salient = memory_allocate(n);
     prompt->turn_of = memory_allocate(n);
     prompt->part = memory_allocate(n);
+    prompt->speaker = memory_allocate(n);
 }
 
 static void prompt_count(struct prompt *prompt)
@@ -49,7 +51,10 @@ status prompt_from_history(const struct history *history, const struct rollout_s
                                                     [ROLE_ASSISTANT] = PART_ASSISTANT,
                                                     [ROLE_SYSTEM] = PART_SYSTEM};
         out->part[i] = encoded.special[i] ? PART_MARKER : part_of[encoded.role[i]];
+        out->speaker[i] = encoded.speaker[i];
     }
+    for (int k = 0; k < SPEAKERS_MAX && history_speaker(history, k + 1); k++)
+        snprintf(out->names[k], sizeof out->names[k], "%s", history_speaker(history, k + 1));
     out->dropped = encoded.dropped;
     out->pruned = encoded.pruned;
     out->whole = encoded.whole;
@@ -98,6 +103,13 @@ void prompt_mark(struct prompt *prompt, const uint8_t *marker)
         prompt->part[i] = marker[i] ? PART_MARKER : PART_USER;
 }
 
+void prompt_name(struct prompt *prompt, const uint8_t *speaker, char *const *names)
+{
+    memcpy(prompt->speaker, speaker, (size_t)prompt->count);
+    for (int k = 0; k < SPEAKERS_MAX && names[k]; k++)
+        snprintf(prompt->names[k], sizeof prompt->names[k], "%s", names[k]);
+}
+
 void prompt_cut(struct prompt *prompt, const int32_t *cuts, int64_t cut_count)
 {
     if (!cut_count) return;
@@ -121,6 +133,7 @@ void prompt_free(struct prompt *prompt)
     free(prompt->salient);
     free(prompt->turn_of);
     free(prompt->part);
+    free(prompt->speaker);
     free(prompt->cuts);
     memset(prompt, 0, sizeof *prompt);
 }

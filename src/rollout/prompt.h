@@ -22,6 +22,7 @@ struct prompt {
     uint8_t *salient; /* I, a subset of V */
     uint8_t *turn_of; /* the turn a token belongs to, from 0, capped at 255 */
     uint8_t *part;    /* enum prompt_part */
+    uint8_t *speaker; /* of a user with a name: its number from 1; else 0 */
     int32_t *cuts;    /* [cut_count] ascending: where a causal model's history falls into segments
                        * (struct model_batch); of an encoder-decoder the turns that its first
                        * tokens, slots, stand for (src/base/cut_turns.h) */
@@ -29,6 +30,7 @@ struct prompt {
     int64_t dropped, pruned, whole; /* what history.max_tokens took: struct encoded_history */
     int64_t turns;                  /* of the tokens: 1 + the largest of turn_of */
     int32_t turn;                   /* t, from 1 */
+    char names[SPEAKERS_MAX][SPEAKER_NAME_MAX]; /* of the speakers; empty: there are not so many */
 };
 
 /* From a dialogue's history; `history_coverage: false` keeps only the prompt's own marks, a reward
@@ -50,6 +52,8 @@ void prompt_restrict(struct prompt *prompt, const uint8_t *visible);
 /* Says what is a marker: 0 or 1 for each token; and where the history is cut: cuts [cut_count],
  * which makes slots of an encoder-decoder's first tokens. */
 void prompt_mark(struct prompt *prompt, const uint8_t *marker);
+/* Says whose words the tokens are: speaker [count] a number of `names`, NULL-terminated. */
+void prompt_name(struct prompt *prompt, const uint8_t *speaker, char *const *names);
 void prompt_cut(struct prompt *prompt, const int32_t *cuts, int64_t cut_count);
 void prompt_free(struct prompt *prompt);
 

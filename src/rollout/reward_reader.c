@@ -155,7 +155,7 @@ static status history_of(const struct reward_reader *reader, const struct messag
     struct history *history = history_create(&reader->language->history, "the history");
     status s = NULL;
     for (int64_t i = 0; !s && i < count; i++)
-        s = history_add_text(history, messages[i].role, messages[i].content);
+        s = history_add_said(history, messages[i].role, messages[i].name, messages[i].content);
     if (!s) s = history_encode(history, out);
     history_free(history);
     return s;

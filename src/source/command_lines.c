@@ -30,8 +30,10 @@ void command_request_write(FILE *out, const struct source_reply *reply)
     fprintf(out, "{\"id\":\"%s\",\"turn\":%d,\"candidate\":%d,\"messages\":[", id, reply->key.turn,
             reply->key.candidate);
     for (int64_t m = 0; m < reply->message_count; m++) {
-        fprintf(out, "%s{\"role\":\"%s\",\"content\":", m ? "," : "",
-                role_name(reply->messages[m].role));
+        fprintf(out, "%s{\"role\":\"%s\"", m ? "," : "", role_name(reply->messages[m].role));
+        if (reply->messages[m].name) fputs(",\"name\":", out);
+        if (reply->messages[m].name) text_write(out, reply->messages[m].name);
+        fputs(",\"content\":", out);
         text_write(out, reply->messages[m].content);
         fputc('}', out);
     }

@@ -19,7 +19,8 @@ status history_walk(const struct history_options *options, const struct dialogue
     struct history *history = history_begin(options, dialogue);
     status s = visit(context, history, dialogue, 0);
     for (int64_t m = 0; !s && m < dialogue->message_count; m++) {
-        s = history_add_text(history, dialogue->messages[m].role, dialogue->messages[m].content);
+        const struct message *message = &dialogue->messages[m];
+        s = history_add_said(history, message->role, message->name, message->content);
         if (!s) s = visit(context, history, dialogue, m + 1);
     }
     history_free(history);

@@ -22,7 +22,7 @@ static status dialogue_fits(const struct history_options *options, const struct 
             s = history_add_text(history, ROLE_SYSTEM, message->content);
         if (message->role != ROLE_USER || given-- > 0) continue;
         turns--;
-        s = history_text_fits(history, ROLE_USER, message->content, fits);
+        s = history_said_fits(history, ROLE_USER, message->name, message->content, fits);
     }
     history_free(history);
     return s;

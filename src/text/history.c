@@ -31,6 +31,7 @@ void history_free(struct history *history)
     if (!history) return;
     for (int64_t i = 0; i < history->count; i++) message_clear(&history->messages[i]);
     message_clear(&history->system);
+    for (int i = 0; i < SPEAKERS_MAX; i++) free(history->speakers[i]);
     free(history->messages);
     free(history->name);
     free(history);
@@ -53,10 +54,28 @@ static struct history_message *open_message(struct history *history, enum dialog
     return message;
 }
 
-/* Takes over the list's ids, which stand for `said`; marks salient tokens. */
-static void message_fill(const struct history *history, struct history_message *message,
-                         const char *said, size_t size, struct token_list *tokens)
+/* Who speaks is no word of what is said: the tokens that lie in the first `front` bytes are a
+ * marker, the others' ranges are of what comes behind. */
+static void name_mark(struct history_message *message, struct token_list *tokens, size_t front)
 {
+    while (message->named < tokens->count && (size_t)tokens->end[message->named] <= front)
+        message->named++;
+    for (int64_t i = 0; i < tokens->count; i++) {
+        const int32_t begin = tokens->begin[i] - (int32_t)front,
+                      end = tokens->end[i] - (int32_t)front;
+        tokens->begin[i] = begin > 0 ? begin : 0;
+        tokens->end[i] = end > 0 ? end : 0;
+    }
+}
+
+/* Takes over the list's ids, which stand for `said`; marks salient tokens.  front: bytes in front
+ * of what a user with a name says. */
+static void message_fill(const struct history *history, struct history_message *message,
+                         const char *said, size_t size, size_t front, struct token_list *tokens)
+{
+    if (front) name_mark(message, tokens, front);
+    said += front;
+    size -= front;
     message->count = tokens->count;
     message->salient = memory_allocate((size_t)tokens->count + 1);
     salience_mark(&history->options->salience, said, size, tokens->begin, tokens->end,
@@ -71,7 +90,9 @@ static void message_fill(const struct history *history, struct history_message *
         const struct chat_format *chat = history->options->chat;
         const char *lead = chat ? chat->turns[message->role].lead : "";
         const size_t length = strncmp(said, lead, strlen(lead)) ? 0 : strlen(lead);
-        while (message->lead < tokens->count && (size_t)tokens->end[message->lead] <= length)
+        message->lead = message->named;
+        while (!front && message->lead < tokens->count &&
+               (size_t)tokens->end[message->lead] <= length)
             message->lead++;
     }
     message->ids = tokens->ids;
@@ -124,7 +145,7 @@ static status system_add(struct history *history, const char *text)
     TRY(message_read(history, ROLE_SYSTEM, text, &tokens, &said));
     history->system =
         (struct history_message){.role = ROLE_SYSTEM, .turn = 1, .text = memory_text(text)};
-    message_fill(history, &history->system, said, strlen(said), &tokens);
+    message_fill(history, &history->system, said, strlen(said), 0, &tokens);
     history->has_system = true;
     free(said);
     return NULL;
@@ -144,9 +165,46 @@ static status system_default(struct history *history)
     return NULL;
 }
 
+/* "NAME: text"; the caller frees it. */
+static char *named_text(const char *name, const char *text)
+{
+    const size_t size = strlen(name) + strlen(text) + 3;
+    char *whole = memory_allocate(size);
+    snprintf(whole, size, "%s: %s", name, text);
+    return whole;
+}
+
+/* *speaker: the number of a name. */
+static status speaker_find(struct history *history, const char *name, uint8_t *speaker)
+{
+    int i = 0;
+    while (i < SPEAKERS_MAX && history->speakers[i] && strcmp(history->speakers[i], name) != 0) i++;
+    if (i == SPEAKERS_MAX)
+        FAIL(STATUS_INPUT, "%s: more than %d users have names", history->name, SPEAKERS_MAX);
+    if (!history->speakers[i]) history->speakers[i] = memory_text(name);
+    *speaker = (uint8_t)(i + 1);
+    return NULL;
+}
+
+/* What stands in `said` before the text of a user with a name: the template's white space and the
+ * name. */
+static size_t named_front(const struct history *history, enum dialogue_role role, const char *name,
+                          const char *said)
+{
+    const char *lead = history->options->chat ? history->options->chat->turns[role].lead : "";
+    return (strncmp(said, lead, strlen(lead)) ? 0 : strlen(lead)) + strlen(name) + strlen(": ");
+}
+
 status history_add_text(struct history *history, enum dialogue_role role, const char *text)
 {
+    return history_add_said(history, role, NULL, text);
+}
+
+status history_add_said(struct history *history, enum dialogue_role role, const char *name,
+                        const char *text)
+{
     struct token_list tokens = {0};
+    uint8_t speaker = 0;
     char *said;
     int32_t end = -1;
     if (role == ROLE_SYSTEM && !history->options->refused) {
@@ -157,13 +215,19 @@ status history_add_text(struct history *history, enum dialogue_role role, const 
     TRY(system_default(history));
     const bool ended = history->options->chat && role == ROLE_ASSISTANT;
     if (ended) TRY(chat_end(history->options->chat, history->options->tokenizer, &end));
-    TRY(message_read(history, role, text, &tokens, &said));
+    if (name) TRY(speaker_find(history, name, &speaker));
+    char *whole = name ? named_text(name, text) : memory_text(text);
+    status s = message_read(history, role, whole, &tokens, &said);
+    free(whole);
+    if (s) return s;
     const size_t size = strlen(said);
     if (ended) token_list_add(&tokens, end, (int32_t)size, (int32_t)size);
     struct history_message *message = open_message(history, role);
     message->text = memory_text(text);
     message->ended = ended;
-    message_fill(history, message, said, size, &tokens);
+    message->speaker = speaker;
+    message_fill(history, message, said, size, name ? named_front(history, role, name, said) : 0,
+                 &tokens);
     free(said);
     return NULL;
 }
@@ -190,7 +254,7 @@ status history_add_tokens(struct history *history, enum dialogue_role role, cons
     struct history_message *message = open_message(history, role);
     message->text = text;
     message->ended = history->options->chat && ended;
-    message_fill(history, message, text, size, &tokens);
+    message_fill(history, message, text, size, 0, &tokens);
     if (message->ended) message->salient[count - 1] = 0;
     return NULL;
 }
@@ -248,6 +312,16 @@ enum dialogue_role history_message_role(const struct history *history, int64_t i
     return message_at(history, index)->role;
 }
 
+const char *history_speaker(const struct history *history, int speaker)
+{
+    return speaker >= 1 && speaker <= SPEAKERS_MAX ? history->speakers[speaker - 1] : NULL;
+}
+
+const char *history_message_name(const struct history *history, int64_t index)
+{
+    return history_speaker(history, message_at(history, index)->speaker);
+}
+
 static status size_fits(const struct history *history, enum dialogue_role role, int64_t tokens,
                         bool *fits)
 {
@@ -290,6 +364,15 @@ status history_text_fits(struct history *history, enum dialogue_role role, const
     return s;
 }
 
+status history_said_fits(struct history *history, enum dialogue_role role, const char *name,
+                         const char *text, bool *fits)
+{
+    char *whole = name ? named_text(name, text) : memory_text(text);
+    status s = history_text_fits(history, role, whole, fits);
+    free(whole);
+    return s;
+}
+
 void history_write(struct history_writer *writer, const struct history_message *message, int32_t id,
                    bool special, bool salient, bool prompt)
 {
@@ -300,6 +383,7 @@ void history_write(struct history_writer *writer, const struct history_message *
         out->ids = memory_resize(out->ids, n * sizeof *out->ids);
         out->turn = memory_resize(out->turn, n * sizeof *out->turn);
         out->role = memory_resize(out->role, n);
+        out->speaker = memory_resize(out->speaker, n);
         out->special = memory_resize(out->special, n);
         out->salient = memory_resize(out->salient, n);
         out->prompt = memory_resize(out->prompt, n);
@@ -307,6 +391,7 @@ void history_write(struct history_writer *writer, const struct history_message *
     }
     out->ids[out->count] = id;
     out->role[out->count] = (uint8_t)message->role;
+    out->speaker[out->count] = special ? 0 : message->speaker;
     out->turn[out->count] = message->turn;
     out->special[out->count] = special;
     out->source[out->count] = writer->source;
@@ -330,6 +415,7 @@ void encoded_history_free(struct encoded_history *encoded)
 {
     free(encoded->ids);
     free(encoded->role);
+    free(encoded->speaker);
     free(encoded->turn);
     free(encoded->special);
     free(encoded->salient);

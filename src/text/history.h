@@ -39,6 +39,10 @@ void history_free(struct history *history);
 /* Appends a message.  A user message opens a new turn (the first is turn 1).  A system message
  * comes first of all, and is an error where the history has markers. */
 status history_add_text(struct history *history, enum dialogue_role role, const char *text);
+/* The same of a user with a name (NULL: none), which stands before what is said, "NAME: ", as a
+ * marker does.  More than SPEAKERS_MAX names are an error. */
+status history_add_said(struct history *history, enum dialogue_role role, const char *name,
+                        const char *text);
 /* A generated reply: the tokens that were sampled, kept as they are; `ended`: the last of them
  * ended it.  With markers a final end token is dropped; in a chat format it stays, and where there
  * is none the template's follows.  Words are those of the decoded tokens. */
@@ -58,6 +62,9 @@ int64_t history_turn(const struct history *history);
 int64_t history_message_count(const struct history *history);
 const char *history_message_text(const struct history *history, int64_t index);
 enum dialogue_role history_message_role(const struct history *history, int64_t index);
+const char *history_message_name(const struct history *history, int64_t index); /* or NULL */
+/* The user who was named as number `speaker`, from 1; NULL: there are not so many. */
+const char *history_speaker(const struct history *history, int speaker);
 
 /* The model's input; arrays of `count`. */
 struct encoded_history {
@@ -65,12 +72,13 @@ struct encoded_history {
     uint8_t *special; /* markers, a template's tokens, end and other special tokens:
                          attention.exclude_special */
     uint8_t *salient;
-    uint8_t *prompt; /* of the last message: x(t), its marker not included, nor the end token */
-    uint8_t *role;   /* enum dialogue_role of its message (the end token: of the last) */
-    int32_t *turn;   /* the turn a token belongs to, given ones counted, from 1 (the end token: the
-                      * last turn) */
-    int32_t *source; /* its place among the tokens of all messages; -1: a marker's, a template's, a
-                      * system message's or the end */
+    uint8_t *prompt;  /* of the last message: x(t), its marker not included, nor the end token */
+    uint8_t *role;    /* enum dialogue_role of its message (the end token: of the last) */
+    uint8_t *speaker; /* of a user's words: history_speaker's number; else 0 */
+    int32_t *turn;    /* the turn a token belongs to, given ones counted, from 1 (the end token: the
+                       * last turn) */
+    int32_t *source;  /* its place among the tokens of all messages; -1: a marker's, a template's, a
+                       * system message's or the end */
     int64_t count, dropped; /* dropped: tokens that history.max_tokens cut off */
     int64_t pruned;         /* of these, those that history.prune took out of messages that stay */
     int64_t whole; /* messages that went whole because pruning could not make room enough */
@@ -102,6 +110,8 @@ status history_fits(const struct history *history, bool *fits);
 /* The same of a text before it is in the history, which has its system message. */
 status history_text_fits(struct history *history, enum dialogue_role role, const char *text,
                          bool *fits);
+status history_said_fits(struct history *history, enum dialogue_role role, const char *name,
+                         const char *text, bool *fits);
 
 /* What `role` said as the model's targets: its tokens and the end token.  The caller frees *ids. */
 status reply_encode(const struct history_options *options, enum dialogue_role role,

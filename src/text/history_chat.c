@@ -159,9 +159,11 @@ static void write_content(struct history_writer *writer, const struct history *h
         if (drop && drop[i]) continue;
         writer->source = message == &history->system ? -1 : (int32_t)(message->begin + i);
         const bool end = message->ended && i == message->count - 1;
+        const bool name = i < message->named;
         const bool special =
-            end || tokenizer_is_special(history->options->tokenizer, message->ids[i]);
-        history_write(writer, message, message->ids[i], special, message->salient[i], last && !end);
+            end || name || tokenizer_is_special(history->options->tokenizer, message->ids[i]);
+        history_write(writer, message, message->ids[i], special, message->salient[i],
+                      last && !end && !name);
     }
 }
 

@@ -83,8 +83,8 @@ static status find_cut(const struct history *history, const struct token_list ma
     *cut = (struct cut){.first = last};
     for (int64_t i = last; i >= 0; i--) {
         const struct history_message *message = &history->messages[i];
-        const int64_t marker = markers[message->role].count;
-        const int64_t size = marker + message->count;
+        const int64_t marker = markers[message->role].count + message->named;
+        const int64_t size = markers[message->role].count + message->count;
         if (i < last && options->prompt_only) break;
         if (size > room) {
             if (i == last) return prompt_too_long(history, size + 1);
@@ -104,13 +104,13 @@ static status find_cut(const struct history *history, const struct token_list ma
     return NULL;
 }
 
-/* A whole message, or the first `count` of what it says, goes to the summary. */
+/* Tokens [first, end) of a message go to the summary, behind its marker where that goes too. */
 static void message_cut(struct history_writer *writer, const struct history_message *message,
-                        const struct token_list *marker, int64_t count)
+                        const struct token_list *marker, int64_t first, int64_t end)
 {
     for (int64_t m = 0; marker && m < marker->count; m++)
         history_cut(writer, message, marker->ids[m]);
-    for (int64_t t = 0; t < count; t++) history_cut(writer, message, message->ids[t]);
+    for (int64_t t = first; t < end; t++) history_cut(writer, message, message->ids[t]);
 }
 
 static void fill_encoded(const struct history *history, const struct token_list markers[2],
@@ -122,24 +122,27 @@ static void fill_encoded(const struct history *history, const struct token_list 
     const bool summary = history->options->slots > 0;
     struct history_writer writer = {.out = out};
     for (int64_t i = 0; summary && i < cut->first; i++)
-        message_cut(&writer, &history->messages[i], &markers[history->messages[i].role],
+        message_cut(&writer, &history->messages[i], &markers[history->messages[i].role], 0,
                     history->messages[i].count);
-    if (summary) message_cut(&writer, &history->messages[cut->first], NULL, cut->skip);
+    const struct history_message *part = &history->messages[cut->first];
+    if (summary) message_cut(&writer, part, NULL, part->named, part->named + cut->skip);
     for (int64_t i = cut->first; i < history->count; i++) {
         const struct history_message *message = &history->messages[i];
         const struct token_list *marker = &markers[message->role];
         writer.source = -1;
         for (int64_t m = 0; m < marker->count; m++)
             history_write(&writer, message, marker->ids[m], true, false, false);
-        for (int64_t t = i == cut->first ? cut->skip : 0; t < message->count; t++) {
+        for (int64_t t = 0; t < message->count; t++) {
+            const bool name = t < message->named;
+            if (i == cut->first && !name && t < message->named + cut->skip) continue;
             writer.source = (int32_t)(message->begin + t);
             if (cut->drop && message != last && cut->drop[message->begin - begin + t]) {
                 if (summary) history_cut(&writer, message, message->ids[t]);
                 continue;
             }
             history_write(&writer, message, message->ids[t],
-                          tokenizer_is_special(tokenizer, message->ids[t]), message->salient[t],
-                          message == last);
+                          name || tokenizer_is_special(tokenizer, message->ids[t]),
+                          message->salient[t], message == last && !name);
         }
     }
     writer.source = -1;

@@ -20,10 +20,12 @@ struct history_message {
     int32_t *ids;
     uint8_t *salient;
     int64_t begin, count; /* begin: tokens of the messages before it */
-    int64_t lead;         /* its first tokens that hold the template's white space alone */
-    double *rarity;       /* [count] idf of its words; NULL: nothing is pruned */
-    double *mass;         /* [count] attention of the last reply; NULL: none has read it */
-    bool ended;           /* chat formats: the last id is the token that ends a reply */
+    int64_t lead;    /* pruned: its first tokens that hold the template's white space or a name */
+    int64_t named;   /* its first tokens that say who speaks: a marker */
+    uint8_t speaker; /* who: 1 for history.speakers[0]; 0: nobody is named */
+    double *rarity;  /* [count] idf of its words; NULL: nothing is pruned */
+    double *mass;    /* [count] attention of the last reply; NULL: none has read it */
+    bool ended;      /* chat formats: the last id is the token that ends a reply */
 };
 
 struct history {
@@ -35,6 +37,7 @@ struct history {
     struct history_message system;
     bool has_system, own_system;
     int64_t given_turns;
+    char *speakers[SPEAKERS_MAX]; /* by their first words; NULL behind the last */
 };
 
 /* Encoded histories while they grow. */

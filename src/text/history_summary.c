@@ -45,8 +45,9 @@ static void slots_insert(struct history_writer *writer, const struct history_opt
         history_write(writer, &none, tokenizer_end(options->tokenizer), true, false, false);
     const size_t n = (size_t)count, s = (size_t)slots;
     void *const arrays[] = {out->ids,     out->turn,    out->source, out->role,
-                            out->special, out->salient, out->prompt};
-    const size_t sizes[] = {sizeof *out->ids, sizeof *out->turn, sizeof *out->source, 1, 1, 1, 1};
+                            out->special, out->salient, out->prompt, out->speaker};
+    const size_t sizes[] = {
+        sizeof *out->ids, sizeof *out->turn, sizeof *out->source, 1, 1, 1, 1, 1};
     for (size_t a = 0; a < sizeof sizes / sizeof *sizes; a++) {
         char *bytes = arrays[a], *own = memory_allocate(s * sizes[a]);
         memcpy(own, bytes + n * sizes[a], s * sizes[a]);

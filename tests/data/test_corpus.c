@@ -113,7 +113,7 @@ static char *answer_to(int64_t index, const char *reply, int64_t turn)
 {
     struct dialogue dialogue;
     assert_null(corpus_dialogue(5, index, &dialogue));
-    struct message history[] = {dialogue.messages[0], {ROLE_ASSISTANT, (char *)reply}};
+    struct message history[] = {dialogue.messages[0], {ROLE_ASSISTANT, (char *)reply, NULL}};
     char *said, *again;
     assert_null(simulator_reply(&dialogue, history, 2, turn, &said));
     assert_null(simulator_reply(&dialogue, history, 2, turn, &again));

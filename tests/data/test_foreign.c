@@ -85,6 +85,36 @@ static void each_format_becomes_a_line_of_messages(void **unused)
     }
 }
 
+/* Of users; where two are joined, in the text. */
+static void names_of_users_are_kept(void **unused)
+{
+    (void)unused;
+    static const char *const table[][2] = {
+        {"{\"messages\":[{\"role\":\"user\",\"name\":\"Ana\",\"content\":\"a\"},"
+         "{\"role\":\"assistant\",\"name\":\"Bot\",\"content\":\"b\"}]}",
+         "{\"messages\":[{\"role\":\"user\",\"name\":\"Ana\",\"content\":\"a\"},"
+         "{\"role\":\"assistant\",\"content\":\"b\"}]}\n"},
+        {"{\"messages\":[{\"role\":\"user\",\"name\":\"Ana\",\"content\":\"a\"},"
+         "{\"role\":\"user\",\"name\":\"Ana\",\"content\":\"c\"},"
+         "{\"role\":\"assistant\",\"content\":\"b\"}]}",
+         "{\"messages\":[{\"role\":\"user\",\"name\":\"Ana\",\"content\":\"a\\nc\"},"
+         "{\"role\":\"assistant\",\"content\":\"b\"}]}\n"},
+        {"{\"messages\":[{\"role\":\"user\",\"name\":\"Ana\",\"content\":\"a\"},"
+         "{\"role\":\"user\",\"name\":\"Bo\",\"content\":\"c\"},{\"role\":\"user\",\"content\":"
+         "\"d\"},"
+         "{\"role\":\"assistant\",\"content\":\"b\"}]}",
+         LINE("Ana: a\\nBo: c\\nd", "b")},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct import_counts counts;
+        status s;
+        char *made = import_text(table[i][0], false, &counts, &s);
+        assert_null(s);
+        assert_string_equal(made, table[i][1]);
+        free(made);
+    }
+}
+
 static void what_cannot_be_a_dialogue_is_left_out_and_counted(void **unused)
 {
     (void)unused;
@@ -239,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_format_becomes_a_line_of_messages),
+        cmocka_unit_test(names_of_users_are_kept),
         cmocka_unit_test(what_cannot_be_a_dialogue_is_left_out_and_counted),
         cmocka_unit_test(fields_that_say_what_is_right_are_kept_or_the_line_is_left_out),
         cmocka_unit_test(a_file_without_a_dialogue_is_an_error_with_its_line),

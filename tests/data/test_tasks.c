@@ -46,7 +46,8 @@ static void a_line_depends_on_seed_and_place_alone(void **state)
 {
     (void)state;
     const char *names[] = {"reverse:%d:%d:%d",     "story:%d:%d:%d",    "slot:%d:%d:%d",
-                           "reasoning:%d:%d:4:%d", "nested:%d:%d:4:%d", "synthetic:%d:%d:%d"};
+                           "reasoning:%d:%d:4:%d", "nested:%d:%d:4:%d", "synthetic:%d:%d:%d",
+                           "speakers:%d:%d:%d"};
     for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
         char name[64];
         snprintf(name, sizeof name, names[n], 7, 12, 5);
@@ -256,6 +257,71 @@ static void steps_of_problems_hold_and_lead_to_the_answer(void **state)
     }
 }
 
+/* The order that is asked for is that of the user who is named, and who gave the other one. */
+static void what_a_speaker_ordered_is_told_by_name_alone(void **state)
+{
+    (void)state;
+    struct dataset *data = read_data("speakers:3:400", DATASET_TRAIN);
+    int64_t first = 0, own = 0;
+    for (int64_t d = 0; d < data->count; d++) {
+        const struct dialogue *one = &data->dialogues[d];
+        const struct message *m = one->messages;
+        assert_int_equal(one->message_count, 6);
+        assert_string_not_equal(m[0].name, m[2].name);
+        assert_null(m[1].name);
+        const int asked = strstr(m[4].content, m[0].name) ? 0 : 2;
+        assert_non_null(strstr(m[4].content, m[asked].name));
+        assert_null(strstr(m[4].content, m[2 - asked].name));
+        for (int k = 0; k < 2; k++) {
+            assert_non_null(strstr(m[asked].content, one->slots[5][k]));
+            assert_null(strstr(m[2 - asked].content, one->slots[5][k]));
+            assert_non_null(strstr(m[5].content, one->slots[5][k]));
+        }
+        first += asked == 0;
+        own += !strcmp(m[4].name, m[asked].name);
+    }
+    assert_true(first > 150 && first < 250 && own > 150 && own < 250);
+    dataset_free(data);
+}
+
+/* Names change places in half of the dialogues of two; all that is said stays. */
+static void permuted_names_change_places_within_a_dialogue(void **state)
+{
+    (void)state;
+    struct dataset *data = read_data("speakers:3:400", DATASET_TRAIN);
+    struct dataset *permuted = read_data("speakers:3:400", DATASET_TRAIN);
+    struct dataset *again = read_data("speakers:3:400", DATASET_TRAIN);
+    struct dataset *other = read_data("speakers:3:400", DATASET_TRAIN);
+    assert_null(dataset_permute_names(permuted, 5));
+    assert_null(dataset_permute_names(again, 5));
+    assert_null(dataset_permute_names(other, 6));
+    int64_t moved = 0, unlike = 0;
+    for (int64_t d = 0; d < data->count; d++) {
+        const struct message *a = data->dialogues[d].messages, *b = permuted->dialogues[d].messages;
+        const bool change = strcmp(a[0].name, b[0].name) != 0;
+        for (int m = 0; m < 6; m += 2) {
+            assert_string_equal(a[m].content, b[m].content);
+            const char *want = !change                         ? a[m].name
+                               : !strcmp(a[m].name, a[0].name) ? a[2].name
+                                                               : a[0].name;
+            assert_string_equal(b[m].name, want);
+            assert_string_equal(again->dialogues[d].messages[m].name, b[m].name);
+        }
+        moved += change;
+        unlike += strcmp(other->dialogues[d].messages[0].name, b[0].name) != 0;
+    }
+    assert_true(moved > 150 && moved < 250 && unlike > 150 && unlike < 250);
+    dataset_free(data);
+    dataset_free(permuted);
+    dataset_free(again);
+    dataset_free(other);
+    data = read_data("synthetic:1:3", DATASET_TRAIN);
+    status s = dataset_permute_names(data, 5);
+    assert_non_null(strstr(status_message(s), "synthetic:1:3: control: permuted_names needs"));
+    status_free(s);
+    dataset_free(data);
+}
+
 /* Without tags, and without what lies two deep, what `reasoning` says. */
 static char *flat_text(const char *nested)
 {
@@ -371,6 +437,8 @@ int main(void)
         cmocka_unit_test(stories_end_in_their_answer),
         cmocka_unit_test(a_slot_and_its_distractor_stand_in_the_question),
         cmocka_unit_test(steps_of_problems_hold_and_lead_to_the_answer),
+        cmocka_unit_test(what_a_speaker_ordered_is_told_by_name_alone),
+        cmocka_unit_test(permuted_names_change_places_within_a_dialogue),
         cmocka_unit_test(nested_problems_are_those_of_reasoning_with_sub_blocks),
         cmocka_unit_test(mistakes_in_names_are_told),
         cmocka_unit_test(every_name_has_a_generator_and_a_file_is_no_name),

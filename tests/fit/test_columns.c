@@ -11,9 +11,9 @@
 #include <math.h>
 #include <string.h>
 
-static const struct message messages[] = {{ROLE_USER, (char *)"I want a red car. Red?"},
-                                          {ROLE_ASSISTANT, (char *)"A fast car?"},
-                                          {ROLE_USER, (char *)"Yes, a cheap one."}};
+static const struct message messages[] = {{ROLE_USER, (char *)"I want a red car. Red?", NULL},
+                                          {ROLE_ASSISTANT, (char *)"A fast car?", NULL},
+                                          {ROLE_USER, (char *)"Yes, a cheap one.", NULL}};
 static const float logp[] = {-1, -3, -2}, entropy[] = {0.5f, 1, 1.5f};
 
 static struct fit_reply reply_of(const char *text)
@@ -82,9 +82,9 @@ static void words_of_the_history_stand_for_where_they_were_said_last(void **stat
     (void)state;
     /* "red" was said last two messages back, first as the fourth word there; in this history "bus"
      * stands in that place, and the two replies share what place says. */
-    static const struct message other[] = {{ROLE_USER, (char *)"we need a bus now"},
-                                           {ROLE_ASSISTANT, (char *)"ok"},
-                                           {ROLE_USER, (char *)"go"}};
+    static const struct message other[] = {{ROLE_USER, (char *)"we need a bus now", NULL},
+                                           {ROLE_ASSISTANT, (char *)"ok", NULL},
+                                           {ROLE_USER, (char *)"go", NULL}};
     struct fit_reply red = reply_of("red"), bus = reply_of("bus");
     bus.messages = other;
     struct word_bag a, b;

@@ -11,7 +11,7 @@
 
 static double score(enum pairs_heuristic heuristic, char *gold, const char *text)
 {
-    struct message messages[] = {{ROLE_USER, "How many?"}, {ROLE_ASSISTANT, gold}};
+    struct message messages[] = {{ROLE_USER, "How many?", NULL}, {ROLE_ASSISTANT, gold, NULL}};
     const struct dialogue line = {.messages = messages, .message_count = 2};
     return pairs_score(heuristic, &line, 1, text, "\n#### ");
 }

@@ -57,6 +57,39 @@ first = next(s for s in evaluated if s["turn"] == 1 and s["line"] == second[0]["
 assert second[0]["messages"][0] == first["messages"][0]
 assert second[0]["messages"][1]["content"].strip() == first["gold"].strip()
 END
+# Users with names: every record names who said what, and score gives it back.
+named=("${small[@]}" --set data.train=speakers:1:20 --set data.valid=speakers:1:4:100 --set rollout.turns=3)
+expect_status 0 "$regard" train "${named[@]}" --set train.updates=1 --set eval.every=1 --set eval.dialogues=1 --run "$work/named"
+expect_status 0 run/mpirun -np 3 "$regard" train "${named[@]}" --set train.updates=1 --set eval.every=1 --set eval.dialogues=1 \
+    --run "$work/named-three"
+cmp "$work/named/samples/step-000001.jsonl" "$work/named-three/samples/step-000001.jsonl" ||
+    fail "names on three ranks"
+expect_status 0 "$regard" eval "${named[@]}" --model "$work/named" --data speakers:9:3 \
+    --out "$work/table.json" --samples "$work/named.jsonl"
+expect_status 0 "$regard" score "${named[@]}" --model "$work/named" --data "$work/named.jsonl" \
+    --out "$work/named-again.jsonl"
+expect_status 0 "$regard" import-data --data speakers:9:3 --out "$work/speakers.jsonl"
+python3 - "$work" <<'END' || fail "names in samples"
+import json, sys
+work = sys.argv[1]
+read = lambda path: [json.loads(line) for line in open(f"{work}/{path}")]
+data, samples, again = (read(n) for n in ["speakers.jsonl", "named.jsonl", "named-again.jsonl"])
+assert len(samples) == len(again) == 9
+for s, a in zip(samples, again):
+    for key in ["speakers", "speaker", "visible", "coverage"]:
+        assert s[key] == a[key], key
+    said = data[s["line"] - 1]["messages"]
+    for got, want in zip(s["messages"], said):
+        assert got.get("name") == want.get("name") and got["content"].strip() == want["content"].strip(), (got, want)
+    names = []
+    for m in said[: 2 * s["turn"]]:
+        if m.get("name") not in names + [None]: names.append(m["name"])
+    assert s["speakers"] == names
+    for speaker, seen in zip(s["speaker"], s["visible"]):
+        assert not speaker or seen
+    assert set(s["speaker"]) == set(range(len(names) + 1))
+assert all(set(s["speakers"]) for s in read("named/samples/step-000001.jsonl"))
+END
 for verb in score generate; do
     expect_status 0 "$regard" "$verb" --help
     for key in history_tokens reply_tokens pieces attention_entropy top_position reward_scaled; do

@@ -7,9 +7,9 @@
 
 enum { REPLIES = 5 };
 
-static const struct message messages[] = {{ROLE_USER, "Is it open?"},
-                                          {ROLE_ASSISTANT, "Which day?"},
-                                          {ROLE_USER, "Monday, in the morning."}};
+static const struct message messages[] = {{ROLE_USER, "Is it open?", NULL},
+                                          {ROLE_ASSISTANT, "Which day?", NULL},
+                                          {ROLE_USER, "Monday, in the morning.", NULL}};
 enum { MESSAGES = sizeof messages / sizeof *messages };
 static const char *const texts[REPLIES] = {"Yes.", "No, it is not.", "Yes.", "",
                                            "Perhaps: who knows?"};

@@ -25,7 +25,7 @@ static char folder[] = "/tmp/regard_command_XXXXXX";
 
 static const char *const pieces[] = {"1", "\xc3", ""};
 static const struct message said[] = {
-    {ROLE_USER, "a \"b\""}, {ROLE_ASSISTANT, "c\xff\n"}, {ROLE_USER, "d"}};
+    {ROLE_USER, "a \"b\"", NULL}, {ROLE_ASSISTANT, "c\xff\n", NULL}, {ROLE_USER, "d", NULL}};
 
 static struct source_reply reply_of(int64_t dialogue, int32_t candidate)
 {

@@ -62,10 +62,10 @@ static void exact_is_the_number_that_the_reply_ends_with(void **state)
 static void gold_is_the_overlap_with_the_datas_reply_to_the_same_turn(void **state)
 {
     (void)state;
-    struct message messages[] = {{ROLE_USER, "When is it open?"},
-                                 {ROLE_ASSISTANT, "It is open from ten to six."},
-                                 {ROLE_USER, "And on Monday?"},
-                                 {ROLE_ASSISTANT, "Closed."}};
+    struct message messages[] = {{ROLE_USER, "When is it open?", NULL},
+                                 {ROLE_ASSISTANT, "It is open from ten to six.", NULL},
+                                 {ROLE_USER, "And on Monday?", NULL},
+                                 {ROLE_ASSISTANT, "Closed.", NULL}};
     const struct dialogue line = {.messages = messages, .message_count = 4};
     const struct dialogue asked = {.messages = messages, .message_count = 3};
     assert_close(value_of("gold", "auto", "flexible", &line, 3, "closed"), 1);
@@ -93,7 +93,7 @@ static void slots_are_the_share_that_a_turns_reply_names(void **state)
     (void)state;
     char *values[] = {"Cambridge", "09:15", NULL};
     char **slots[4] = {NULL, NULL, NULL, values};
-    struct message messages[4] = {{ROLE_USER, "a"}, {ROLE_ASSISTANT, "b"}};
+    struct message messages[4] = {{ROLE_USER, "a", NULL}, {ROLE_ASSISTANT, "b", NULL}};
     const struct dialogue line = {.messages = messages, .message_count = 4, .slots = slots};
     assert_close(value_of("verifier", "auto", "flexible", &line, 3, "To cambridge."), 0.5);
     assert_close(value_of("verifier", "auto", "flexible", &line, 3, "At 09:15 to Cambridge"), 1);

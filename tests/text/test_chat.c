@@ -268,6 +268,37 @@ static void a_system_message_without_a_place_is_refused_by_name(void **state)
     tokenizer_close(tokenizer);
 }
 
+/* Before what is said, behind the template's white space, and special. */
+static void a_name_stands_before_what_its_user_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *format, *text, *special;
+    } table[] = {
+        {"chatml", "<|im_start|>user\nAna: Go on<|im_end|>\n<|im_start|>assistant\n", "Go on"},
+        {"mistral-v0.2", "<s>[INST] Ana: Go on [/INST]", "Go on"},
+    };
+    struct tokenizer *tokenizer = byte_tokenizer();
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const struct history_options options = options_of(tokenizer, table[i].format);
+        struct history *history = history_create(&options, "x");
+        assert_null(history_add_said(history, ROLE_USER, "Ana", "Go on"));
+        expect_text(history, table[i].text);
+        struct encoded_history e = encoded_of(history);
+        char said[64] = "";
+        int64_t words = 0;
+        for (int64_t t = 0; t < e.count; t++) {
+            if (e.special[t]) assert_int_equal(e.speaker[t], 0);
+            if (!e.special[t] && e.speaker[t]) said[words++] = (char)(e.ids[t] - 3);
+        }
+        assert_string_equal(said, table[i].special);
+        assert_int_equal(e.salient_count, 0); /* the name is none, "Go" begins a sentence */
+        encoded_history_free(&e);
+        history_free(history);
+    }
+    tokenizer_close(tokenizer);
+}
+
 static void what_is_said_never_becomes_a_special_token(void **state)
 {
     (void)state;
@@ -665,6 +696,7 @@ int main(void)
         cmocka_unit_test(marks_tell_what_was_said_from_what_the_template_writes),
         cmocka_unit_test(a_default_system_message_is_seen_and_never_salient),
         cmocka_unit_test(a_system_message_without_a_place_is_refused_by_name),
+        cmocka_unit_test(a_name_stands_before_what_its_user_says),
         cmocka_unit_test(what_is_said_never_becomes_a_special_token),
         cmocka_unit_test(
             a_history_grows_behind_the_last_one_and_its_reply_with_cuts_where_they_met),

@@ -190,6 +190,121 @@ static void the_oldest_goes_first_and_keeps_its_marker_when_it_fits_in_part(void
     tokenizer_close(tokenizer);
 }
 
+static struct history *named_example(const struct history_options *options)
+{
+    struct history *history = history_create(options, "dialogue 7");
+    const int32_t reply[] = {3 + 'o', 3 + 'k', 1};
+    assert_null(history_add_said(history, ROLE_USER, "Ana", "Go to Rome"));
+    assert_null(history_add_tokens(history, ROLE_ASSISTANT, reply, 3, true));
+    assert_null(history_add_said(history, ROLE_USER, "Bo", "on 12"));
+    return history;
+}
+
+/* A name is a marker of its message: no word of it is salient, and the word behind it begins a
+ * sentence as before. */
+static void a_named_user_has_a_marker_of_its_own(void **state)
+{
+    (void)state;
+    struct tokenizer *tokenizer = tokenizer_bytes(125);
+    const struct history_options options = byte_options(tokenizer, 100);
+    struct history *history = named_example(&options);
+    struct encoded_history encoded;
+    check_encoded(history, "u:Ana: Go to Romea:oku:Bo: on 12$", 0);
+    assert_null(history_encode(history, &encoded));
+    char salient[64] = "", special[64] = "", prompt[64] = "", speaker[64] = "";
+    for (int64_t i = 0; i < encoded.count; i++) {
+        salient[i] = (char)('0' + encoded.salient[i]);
+        special[i] = (char)('0' + encoded.special[i]);
+        prompt[i] = (char)('0' + encoded.prompt[i]);
+        speaker[i] = (char)('0' + encoded.speaker[i]);
+    }
+    assert_string_equal(salient, "000000000000011110000000000000110");
+    assert_string_equal(special, "111111100000000001100111111000001");
+    assert_string_equal(prompt, "000000000000000000000000000111110");
+    assert_string_equal(speaker, "000000011111111110000000000222220");
+    encoded_history_free(&encoded);
+    assert_string_equal(history_message_text(history, 0), "Go to Rome");
+    assert_string_equal(history_message_name(history, 0), "Ana");
+    assert_null(history_message_name(history, 1));
+    assert_string_equal(history_speaker(history, 2), "Bo");
+    assert_null(history_speaker(history, 3));
+    bool fits;
+    const struct history_options small = byte_options(tokenizer, 12);
+    struct history *other = history_create(&small, "x");
+    assert_null(history_said_fits(other, ROLE_USER, "Bo", "on 12", &fits)); /* 2 + 4 + 5 + 1 */
+    assert_true(fits);
+    assert_null(history_said_fits(other, ROLE_USER, "Bob", "on 12", &fits));
+    assert_false(fits);
+    history_free(other);
+    history_free(history);
+    tokenizer_close(tokenizer);
+}
+
+static void what_is_left_of_a_message_keeps_its_name(void **state)
+{
+    (void)state;
+    struct tokenizer *tokenizer = tokenizer_bytes(125);
+    const struct {
+        int64_t limit, dropped;
+        const char *wanted;
+    } cases[] = {{33, 0, "u:Ana: Go to Romea:oku:Bo: on 12$"},
+                 {32, 1, "u:Ana: o to Romea:oku:Bo: on 12$"},
+                 {24, 9, "u:Ana: ea:oku:Bo: on 12$"},
+                 {23, 17, "a:oku:Bo: on 12$"} /* a name alone says nothing */,
+                 {12, 21, "u:Bo: on 12$"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct history_options options = byte_options(tokenizer, cases[i].limit);
+        struct history *history = named_example(&options);
+        check_encoded(history, cases[i].wanted, cases[i].dropped);
+        history_free(history);
+    }
+    tokenizer_close(tokenizer);
+}
+
+/* What is cut off goes to the summary without the name, which stays; a slot is nobody's. */
+static void a_summary_moves_whose_words_are_whose(void **state)
+{
+    (void)state;
+    struct tokenizer *tokenizer = tokenizer_bytes(125);
+    struct history_options options = byte_options(tokenizer, 24);
+    options.slots = 1;
+    struct history *history = named_example(&options);
+    struct encoded_history encoded;
+    assert_null(history_encode(history, &encoded));
+    char text[64] = "", speaker[64] = "", cut[64] = "";
+    shown(&encoded, text);
+    for (int64_t i = 0; i < encoded.count; i++) speaker[i] = (char)('0' + encoded.speaker[i]);
+    for (int64_t i = 0; i < 9; i++) cut[i] = (char)(encoded.cuts[encoded.cut_count - 9 + i] - 3);
+    assert_int_equal(encoded.slots, 1);
+    assert_string_equal(text, "$u:Ana: ea:oku:Bo: on 12$");
+    assert_string_equal(cut, "Go to Rom");
+    assert_string_equal(speaker, "0000000010000000000222220");
+    encoded_history_free(&encoded);
+    history_free(history);
+    tokenizer_close(tokenizer);
+}
+
+static void a_ninth_name_is_refused(void **state)
+{
+    (void)state;
+    struct tokenizer *tokenizer = tokenizer_bytes(125);
+    const struct history_options options = byte_options(tokenizer, 200);
+    struct history *history = history_create(&options, "dialogue 7");
+    for (int k = 0; k <= SPEAKERS_MAX; k++) {
+        const char name[2] = {(char)('A' + k), 0};
+        status s = history_add_said(history, ROLE_USER, name, "hi");
+        if (k < SPEAKERS_MAX) {
+            assert_null(s);
+            continue;
+        }
+        assert_non_null(s);
+        assert_non_null(strstr(status_message(s), "dialogue 7: more than 8 users have names"));
+        status_free(s);
+    }
+    history_free(history);
+    tokenizer_close(tokenizer);
+}
+
 static void a_single_turn_history_is_its_prompt(void **state)
 {
     (void)state;
@@ -267,6 +382,10 @@ int main(void)
         cmocka_unit_test(idf_counts_dialogues_and_its_quantile_occurrences),
         cmocka_unit_test(a_history_is_markers_messages_and_one_end),
         cmocka_unit_test(the_oldest_goes_first_and_keeps_its_marker_when_it_fits_in_part),
+        cmocka_unit_test(a_named_user_has_a_marker_of_its_own),
+        cmocka_unit_test(what_is_left_of_a_message_keeps_its_name),
+        cmocka_unit_test(a_summary_moves_whose_words_are_whose),
+        cmocka_unit_test(a_ninth_name_is_refused),
         cmocka_unit_test(a_single_turn_history_is_its_prompt),
         cmocka_unit_test(rare_words_and_keywords_are_salient),
         cmocka_unit_test(a_marker_that_is_a_piece_is_one_token),

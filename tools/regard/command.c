@@ -13,8 +13,8 @@ static const struct option options[] = {
     {"--set", "KEY=VALUE", "one setting, after those of --config; may be repeated"},
     {"--model", "DIR", "a model folder or a checkpoint"},
     {"--data", "FILE",
-     "JSON Lines, - (standard input), or a set that is made: synthetic, reverse, story or "
-     "slot:SEED:COUNT[:FIRST], reasoning or nested:SEED:COUNT:LEVEL[:FIRST], "
+     "JSON Lines, - (standard input), or a set that is made: synthetic, reverse, story, slot or "
+     "speakers:SEED:COUNT[:FIRST], reasoning or nested:SEED:COUNT:LEVEL[:FIRST], "
      "preferences:SEED:COUNT[:FIRST], "
      "evidence:SEED:COUNT:CUE[:FIRST]"},
     {"--out", "PATH", "what is written; -: a file goes to standard output"},

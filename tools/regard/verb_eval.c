@@ -63,7 +63,10 @@ status verb_eval(struct command *command)
     struct session session;
     struct evaluators by = {.generator = NULL};
     struct file_writer samples = {.stream = NULL};
-    status s = session_open(command, false, &session);
+    status s = NULL;
+    if (command->config.control == CONTROL_PERMUTED_NAMES)
+        s = dataset_permute_names(data, command->config.seed);
+    if (!s) s = session_open(command, false, &session);
     if (!s) {
         struct evaluation evaluation = {.parts = NULL};
         struct evaluate_settings settings = evaluate_settings_of(&command->config);

@@ -217,6 +217,7 @@ static status token_prompt(const struct session *session, const struct dialogue 
         prompt_cut(prompt, dialogue->cuts, dialogue->cut_count);
     if (dialogue->visible) prompt_restrict(prompt, dialogue->visible);
     if (dialogue->marker) prompt_mark(prompt, dialogue->marker);
+    if (dialogue->speaker) prompt_name(prompt, dialogue->speaker, dialogue->speakers);
     if (model_shape_is_causal(model_shape(session->model)) && !prompt->cut_count)
         prompt_cut(prompt, dialogue->cuts, dialogue->cut_count);
     return NULL;
@@ -321,7 +322,10 @@ static status replies_run(struct command *command, bool score)
     struct dataset *data = NULL;
     struct session session;
     TRY(dataset_read(command->data, score ? DATASET_SCORE : DATASET_GENERATE, &data));
-    status s = session_open(command, false, &session);
+    status s = NULL;
+    if (command->config.control == CONTROL_PERMUTED_NAMES)
+        s = dataset_permute_names(data, command->config.seed);
+    if (!s) s = session_open(command, false, &session);
     if (s) {
         dataset_free(data);
         return s;

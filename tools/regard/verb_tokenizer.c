@@ -14,6 +14,17 @@ const char tokenizer_usage[] =
     "Lines of text become lines of ids.  Where a file's name ends in .jsonl:\n"
     "  {\"id\":\"a\",\"text\":\"Two\\nlines\"} becomes {\"id\":\"a\",\"ids\":[13058,198,9023]}\n";
 
+/* The names of users, which histories show; how many. */
+static int64_t names_add(const struct dataset *data, const char **texts)
+{
+    int64_t count = 0;
+    for (int64_t d = 0; d < data->count; d++)
+        for (int64_t m = 0; m < data->dialogues[d].message_count; m++)
+            if (data->dialogues[d].messages[m].name)
+                texts[count++] = data->dialogues[d].messages[m].name;
+    return count;
+}
+
 static status train(struct command *command)
 {
     const struct config *config = &command->config;
@@ -21,10 +32,11 @@ static status train(struct command *command)
     TRY(dataset_read(command->data, DATASET_TRAIN, &data));
     int64_t most = 0, count = 0;
     for (int64_t d = 0; d < data->count; d++) most += data->dialogues[d].message_count;
-    const char **texts = memory_allocate((size_t)(most + 1) * sizeof *texts);
+    const char **texts = memory_allocate((size_t)(2 * most + 1) * sizeof *texts);
     for (int64_t d = 0; d < data->count; d++)
         for (int64_t m = 0; m < data->dialogues[d].message_count; m++)
             texts[count++] = data->dialogues[d].messages[m].content;
+    count += names_add(data, texts + count);
     const char *const symbols[] = {config->text.user_marker, config->text.assistant_marker};
     struct folder_writer out;
     status s = output_begin(command->out, &out);

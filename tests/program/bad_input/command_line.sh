@@ -53,6 +53,8 @@ refuses "a verifier without answers" 1 '.*:1: the source verifier finds no "answ
     --config "$tiny" --set reward.sources=verifier --set "data.train=$dialogues" --run r
 refuses "a bad regular expression" 1 'reward.format: .*at byte 2 of a[(]' train --config "$tiny" \
     --set reward.sources=format --set 'reward.format=a(' --run r
+refuses "permuted names of nobody" 1 '.*control: permuted_names needs dialogues in which two users' train \
+    --config "$tiny" --set control=permuted_names --run r
 refuses "a control of another source" 1 'control: .*the source attention' train --config "$tiny" \
     --set reward.sources=random --set control=shuffled --run r
 set_to "a bound passed" '--set rollout.top_p=2: rollout.top_p must be between' rollout.top_p=2

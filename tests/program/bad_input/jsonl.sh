@@ -56,6 +56,19 @@ second eval "a message is text" 'message 1 is not an object' '{"messages":["Hi"]
 second train "a message without role" 'message 1 has no "role"' '{"messages":[{"content":"Hi"}]}'
 second train "a message without content" 'message 2 has no "content"' \
     "{\"messages\":[$user,{\"role\":\"assistant\"}]}"
+named() { echo "{\"messages\":[{\"role\":\"user\",\"name\":$1,\"content\":\"Hi\"},$assistant]}"; }
+for name in 7 '""' '" Ana"' "\"$(head -c 32 /dev/zero | tr '\0' x)\""; do
+    second train "a name that is none" 'message 1: "name" must be text of one line, 1 to 31 bytes' "$(named "$name")"
+done
+nine=
+for name in a b c d e f g h i; do
+    nine="$nine{\"role\":\"user\",\"name\":\"$name\",\"content\":\"Hi\"},$assistant,"
+done
+second train "nine names" 'message 17: more than 8 users have names' "{\"messages\":[${nine%,}]}"
+second score "speakers without tokens" '"speaker" must list for each of the 3 tokens' \
+    "{$history,\"speakers\":[\"Ana\"],\"speaker\":[0,2,0],\"reply_tokens\":[7,1]}"
+second score "speakers without names" '"speakers" must be a list of 1 to 8 names' \
+    "{$history,\"speakers\":[],\"speaker\":[0,0,0],\"reply_tokens\":[7,1]}"
 second sft "an unknown role" 'message 1: unknown role "tool"' \
     '{"messages":[{"role":"tool","content":"Hi"}]}'
 second sft "a system message alone" 'a system message alone is no dialogue' \
