@@ -146,7 +146,7 @@ refused() { # TEXT ARGUMENT...
     expect_line "$text"
     [ ! -e "$work/bad" ] || fail "$* left $work/bad"
 }
-refused "no table plums; there are ablations, dialogue, reasoning, sources, latency" plums
+refused "no table plums; there are ablations, dialogue, reasoning, sources, grid, latency" plums
 refused "--size large: tiny or real" sources --size large
 refused "--size real wants --model" sources --size real
 refused "--corpus story is nothing that --size tiny has" sources --corpus story

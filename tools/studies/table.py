@@ -24,6 +24,10 @@ MEANS = {"right": "share of replies that are right", "ROUGE-L": "with the gold r
          "slots": "share of what the gold reply repeats of the dialogue that the reply names",
          "tokens": "of a reply", "distinct": "share of a history's replies that no earlier one equals"}
 START = "start"
+# What stands for a person's preferences, by corpus (tools/experiments, `preferred`): PREFERRED of a row.
+PREFERRED = {"builtin": "built-in preferences, which a program wrote",
+             "dialogues": "demonstration pairs, people's replies over sampled ones: nobody stated a preference",
+             "reasoning": "demonstration pairs, a program's worked answers over sampled ones: nobody stated a preference"}
 # A fit's target: the measure that it is held to, what its labels are, what a verifier reads.
 TARGETS = {"verifier": ("right", "answers to labelled questions", "answers"),
            "rouge_l": ("ROUGE-L", "gold replies of labelled turns", "slots of gold replies"),
@@ -40,6 +44,11 @@ def rows_of(path):
     with open(path, encoding="utf-8") as lines:
         rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
     return [(row[0], row[1].replace("_", " "), row[2], row[3:]) for row in rows]
+
+
+def untrained(row):
+    """Whether nothing is trained for a row."""
+    return row[0] == START or "START" in row[3]
 
 
 def mean_correlation(groups, target):
@@ -92,13 +101,19 @@ def resamples(dialogues):
 
 
 def difference(ones, others, measure, drawn):
-    """Mean of some cells less that of others, and its interval."""
-    counts = ones[0].counts[measure]
-    of = {d: statistics.fmean(c.sums[measure].get(d, 0) for c in ones) -
-          statistics.fmean(c.sums[measure].get(d, 0) for c in others) for d in counts}
-    values = sorted(sum(w * of[d] for d, w in draw.items() if d in of) /
-                    max(1, sum(w * counts[d] for d, w in draw.items() if d in of)) for draw in drawn)
-    return (sum(of.values()) / sum(counts.values()), values[int(0.025 * RESAMPLES)], values[int(0.975 * RESAMPLES)])
+    """Mean of some cells less that of others, which may have other numbers of replies, and its interval."""
+    def totals(cells):
+        return {d: (statistics.fmean(cell.sums[measure].get(d, 0) for cell in cells), count)
+                for d, count in cells[0].counts[measure].items()}
+
+    def mean(of, weights):
+        return (sum(weights.get(d, 0) * total for d, (total, _) in of.items()) /
+                max(1, sum(weights.get(d, 0) * count for d, (_, count) in of.items())))
+
+    left, right = totals(ones), totals(others)
+    once = dict.fromkeys(left, 1)
+    values = sorted(mean(left, draw) - mean(right, draw) for draw in drawn)
+    return (mean(left, once) - mean(right, once), values[int(0.025 * RESAMPLES)], values[int(0.975 * RESAMPLES)])
 
 
 def all_have(measure, cells):
@@ -140,31 +155,34 @@ def training(folders):
 
 
 class Corpus:
-    def __init__(self, table, folder, updates, rows, seeds):
+    def __init__(self, table, name, folder, updates, rows, seeds):
+        self.name, self.base = name, folder
         self.folder, target = os.path.join(folder, f"{table}-{updates}"), "verifier"
         if os.path.exists(os.path.join(folder, "target")):
             with open(os.path.join(folder, "target"), encoding="utf-8") as of:
                 target = of.read().strip()
         self.target, self.labels, self.answers = TARGETS[target]
         self.rows, self.cells, self.read_at_start, self.folders = rows, {}, {}, {}
-        for name, _, _, _ in rows:
-            places = [os.path.join(self.folder, f"{name}-{seed}") for seed in ([START] if name == START else seeds)]
+        for row in rows:
+            name, fixed = row[0], untrained(row)
+            places = [os.path.join(self.folder, f"{name}-{seed}") for seed in ([START] if fixed else seeds)]
             there = [place for place in places if os.path.exists(os.path.join(place, "values.jsonl"))]
             self.folders[name] = there
             self.cells[name] = [Cell(os.path.join(place, "values.jsonl"), self.target) for place in there]
             before = os.path.join(self.folder, f"{name}-{START}", "values.jsonl")
-            self.read_at_start[name] = [Cell(before, self.target)] if name != START and os.path.exists(before) else []
+            self.read_at_start[name] = [Cell(before, self.target)] if not fixed and os.path.exists(before) else []
         done = [cell for cells in self.cells.values() for cell in cells]
         self.measures = [m for m in DIGITS if any(m in cell.measures for cell in done)] or list(DIGITS)[:1]
         self.drawn = resamples(sorted(done[0].counts["tokens"])) if done else []
         self.sft = os.path.isdir(os.path.join(folder, "sft"))
 
     def label(self, name):
-        return "SFT" if name == START and self.sft else name
+        return {START: "SFT", "greedy": "SFT, greedy"}.get(name, name) if self.sft else name
 
     def saw(self, name, words):
         if name == START and self.sft:
             return "gold replies; so did the start of all other rows"
+        words = words.replace("PREFERRED", PREFERRED.get(self.name, "preferred pairs"))
         return {"labels": self.labels, "answers": self.answers}.get(words, words.replace("labels", self.labels))
 
     def values(self, seeds):
@@ -172,7 +190,8 @@ class Corpus:
         header += [f"its reward's rank correlation with {self.target} within a history: at the start", "after",
                    "in training, first to last quarter: reward", "right", "audits' correlation"]
         out = []
-        for name, words, _, settings in self.rows:
+        for one in self.rows:
+            name, words, _, settings = one
             cells = self.cells[name]
             # a control's replies are measured by the reward without the control, which is not its own
             controlled = any(one.startswith("control=") for one in settings)
@@ -180,10 +199,10 @@ class Corpus:
             if not cells:
                 out.append(row + ["0"] + [NOT_RUN] * (len(header) - 3))
                 continue
-            row.append("-" if name == START else f"{len(cells)} of {len(seeds)}")
+            row.append("-" if untrained(one) else f"{len(cells)} of {len(seeds)}")
             row += [seeds_text([cell.values[m] for cell in cells], DIGITS[m]) if all_have(m, cells) else "-"
                     for m in self.measures]
-            row += ["-"] * 5 if name == START else [
+            row += ["-"] * 5 if untrained(one) else [
                 "-" if controlled else ranks_text(of)
                 for of in (self.read_at_start[name], cells)] + training(self.folders[name])
             out.append(row)
@@ -203,6 +222,24 @@ class Corpus:
             ones, others = self.cells[name], self.cells[other]
             out.append(row + [interval_text(difference(ones, others, m, self.drawn), DIGITS[m])
                               if all_have(m, ones + others) else "-" for m in self.measures])
+        return header, out
+
+    def models(self):
+        """Of the reward models that rows ask for: what pairs that were held out say, at the checkpoint that is taken."""
+        header = ["reward model", "learned from", "held-out pairs", "accuracy", "the longer reply's accuracy",
+                  "-log likelihood", "score's correlation with length"]
+        out, seen = [], set()
+        for _, words, _, settings in self.rows:
+            for model in (word.split("RM:")[1] for word in settings if "=RM:" in word):
+                path = os.path.join(self.base, f"rm-{model}", "run", "metrics.jsonl")
+                if model in seen or not os.path.exists(path):
+                    continue
+                seen.add(model)
+                measured = [row for row in read(path) if row.get("valid_nll") is not None]
+                best = min(measured, key=lambda row: row["valid_nll"]) if measured else {}
+                out.append([model, self.saw("", words), str(int(best.get("valid_pairs", 0)))] + [
+                    f"{best[name]:.3f}" if best.get(name) is not None else "-"
+                    for name in ("valid_accuracy", "valid_longer_accuracy", "valid_nll", "valid_length_correlation")])
         return header, out
 
     def kinds(self):
@@ -253,7 +290,7 @@ def write(out, name, parts):
 def table(name, out, size, updates, rows_path, seeds, *corpora):
     rows, seeds, parts = rows_of(rows_path), seeds.split(","), []
     for corpus in corpora:
-        one = Corpus(name, os.path.join(out, f"{corpus}-{size}"), updates, rows, seeds)
+        one = Corpus(name, corpus, os.path.join(out, f"{corpus}-{size}"), updates, rows, seeds)
         parts.append(("title", f"{name}: {corpus}, {size}, {updates} updates"))
         parts.append(("words", "Mean over seeds ± deviation over seeds. " +
                       "; ".join(f"{m}: {MEANS[m]}" for m in one.measures) +
@@ -266,6 +303,8 @@ def table(name, out, size, updates, rows_path, seeds, *corpora):
         parts.append(("table", one.differences("null")))
         if one.kinds()[1]:
             parts.append(("table", one.kinds()))
+        if one.models()[1]:
+            parts.append(("table", one.models()))
     write(out, f"{name}-{size}", parts)
 
 
