@@ -5,6 +5,7 @@
 #include "src/base/cut_turns.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/model/slots.h"
 #include "src/rollout/reencode.h"
 #include "src/task/examples.h"
 #include "src/task/mask.h"
@@ -46,6 +47,10 @@ static status tuner_models(struct tuner *t, const struct learner_exchange *excha
 {
     struct model **whole = run_has_adapters(t->s.run.config) ? &t->base : &t->policy;
     TRY(run_model_open(t->s.run.config, t->s.run.queue, true, t->s.run.language, whole));
+    const struct config *config = t->s.run.config;
+    if (config->history.summary == HISTORY_SUMMARY_LEARNED &&
+        !model_shape_is_causal(model_shape(*whole)) && !model_slots(model_shape(*whole)))
+        TRY(model_add_slots(whole, config->history.summary_slots, true, config->seed));
     if (t->base)
         TRY(run_adapted_open(t->s.run.config, t->base, t->s.run.config->model.path, true,
                              &t->policy));

@@ -225,6 +225,10 @@ static status history_check(const struct config *config, enum config_scope scope
     if (config->history.summary && scope == CONFIG_REWARD)
         FAIL(STATUS_INPUT, "history.summary is a policy's; regard reward reads what "
                            "history.max_tokens leaves: leave it none");
+    if (config->history.summary == HISTORY_SUMMARY_LEARNED &&
+        (config->adapter.rank || config->adapter.path[0]))
+        FAIL(STATUS_INPUT, "history.summary: learned trains queries of the model itself, which "
+                           "adapters leave as it is; set adapter.rank to 0");
     if (config->history.summary && config->single_turn.context == SINGLE_TURN_PROMPT)
         FAIL(STATUS_INPUT, "history.summary does nothing with single_turn.context: prompt, whose "
                            "history is its prompt");

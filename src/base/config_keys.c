@@ -260,11 +260,12 @@ const struct config_key config_keys[] = {
         "beyond history.max_tokens: none: the oldest turns go whole; idf: tokens of old turns go, "
         "those of the most common words first; mass: those that the last reply attended to "
         "least"),
-    CHOICE("history.summary", history.summary, "none|mean", "none", RESUME_SAME,
+    CHOICE("history.summary", history.summary, "none|mean|learned", "none", RESUME_SAME,
            "T5 alone, of what was cut: none: it is gone; mean: the mean of each cut turn's encoder "
-           "states is one more state that the decoder attends to"),
+           "states is one more state that the decoder attends to; learned: queries, trained with "
+           "the model, read the states"),
     INTEGER("history.summary_slots", history.summary_slots, 1, 64, "4", RESUME_SAME,
-            "of so many cut turns, the newest"),
+            "of so many cut turns, the newest; learned: so many queries too"),
     INTEGER("attention.layers", attention.layers, 1, 1024, "1", RESUME_SAME,
             "last decoder layers read (L')"),
     SWITCH("attention.all_heads", attention.all_heads, "false", RESUME_SAME,

@@ -144,6 +144,7 @@ status language_open(const struct language_settings *settings, const char *model
         .prompt_only = settings->prompt_only,
         .prune = settings->prune,
         .slots = settings->summary_slots,
+        .all_slots = settings->all_slots,
         .salience = {.idf = language->idf,
                      .idf_threshold =
                          language->idf ? idf_quantile(language->idf, settings->idf_quantile) : 0,

@@ -3,6 +3,7 @@
 
 #include "src/base/config.h"
 #include "src/capture/statistics.h"
+#include "src/model/slots.h"
 #include "src/rollout/marker.h"
 
 #include <string.h>
@@ -109,6 +110,17 @@ status summary_settings_fit(const struct config *config, const struct model_shap
     if (config->history.summary && model_shape_is_causal(shape))
         FAIL(STATUS_INPUT, "history.summary is for encoder-decoders; a decoder-only model reads "
                            "its history as one sequence: leave it none");
+    const int64_t own = model_slots(shape), asked = config->history.summary_slots;
+    const bool learned = config->history.summary == HISTORY_SUMMARY_LEARNED;
+    if (learned && !own)
+        FAIL(STATUS_INPUT,
+             "history.summary: learned: the model has learned no slots; sft with this "
+             "key gives it queries and trains them");
+    if (learned && own != asked)
+        FAIL(STATUS_INPUT, "history.summary_slots is %lld, the model learned %lld",
+             (long long)asked, (long long)own);
+    if (config->history.summary == HISTORY_SUMMARY_MEAN && own)
+        FAIL(STATUS_INPUT, "history.summary: mean: the model has learned slots; take learned");
     return NULL;
 }
 
@@ -169,6 +181,8 @@ struct language_settings language_settings_of(const struct config *config)
                                          .prompt_only = single_turn_of(config, SINGLE_TURN_PROMPT),
                                          .prune = config->history.prune,
                                          .summary_slots = history_slots_of(config),
+                                         .all_slots =
+                                             config->history.summary == HISTORY_SUMMARY_LEARNED,
                                          .idf_quantile = config->salience.idf_quantile,
                                          .entities = config->salience.entities,
                                          .digits = config->task == TASK_REASONING};

@@ -52,6 +52,7 @@ struct language_settings {
     bool prompt_only;                 /* a history is its last message */
     int prune;                        /* enum history_prune */
     int64_t summary_slots;            /* 0: what was cut is gone */
+    bool all_slots;                   /* history.summary: learned */
     double idf_quantile;
     bool entities, digits;
 };

@@ -25,8 +25,9 @@ struct history_options {
     int64_t max_tokens;  /* history.max_tokens, the end token included */
     bool prompt_only;    /* single_turn.context: prompt: H is the last message */
     int prune;           /* enum history_prune; another than none needs salience.idf */
-    int64_t slots; /* history.summary: of so many turns at most what was cut is kept aside; markers
-                    * alone */
+    int64_t slots;  /* history.summary: of so many turns at most what was cut is kept aside; markers
+                     * alone */
+    bool all_slots; /* there are always so many, however few turns; else one a turn */
     struct salience_options salience;
 };
 
@@ -91,7 +92,8 @@ struct encoded_history {
      * so on: each is what answering that history computed as one piece.  None with markers, nor
      * where max_tokens cut the history: it shares nothing with those before it.
      * With slots: what was cut, as src/base/cut_turns.h has it, in place of offsets; the first
-     * `slots` tokens are end tokens that stand for it, special, of the turns that they are of. */
+     * `slots` tokens are end tokens that stand for it, special, of the turns that they are of
+     * (all_slots: the last of them those of the newest). */
     int32_t *cuts;
     int64_t cut_count, slots;
 };

@@ -75,10 +75,13 @@ void history_summarize(struct history_writer *writer, const struct history_optio
             length[turns - 1]++;
         }
         out->cuts[0] = CUT_TURNS;
-        out->cuts[1] = out->cuts[2] = (int32_t)turns;
+        const int64_t slots = options->all_slots ? options->slots : turns;
+        for (int64_t i = turns; i < slots; i++) turn[i] = turn[turns - 1];
+        out->cuts[1] = (int32_t)slots;
+        out->cuts[2] = (int32_t)turns;
         memcpy(length + turns, writer->cut + first, (size_t)tokens * sizeof *length);
         out->cut_count = CUT_TURNS_HEADER + turns + tokens;
-        slots_insert(writer, options, turn, turns);
+        slots_insert(writer, options, turn, slots);
     }
     free(turn);
     free(writer->cut);

@@ -185,6 +185,7 @@ static void contradictions_are_refused(void **unused)
          "eval.history: own does nothing",
          CONFIG_TRAIN},
         {{"history.summary=mean"}, "history.summary is a policy's", CONFIG_REWARD},
+        {{"history.summary=learned", "adapter.rank=2"}, "set adapter.rank to 0", CONFIG_SFT},
         {{"history.summary_slots=2"}, "history.summary_slots does nothing", CONFIG_SFT},
         {{"history.summary=mean", "task=reasoning", "rollout.turns=1"},
          "history.summary needs a task of dialogues",

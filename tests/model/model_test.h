@@ -169,8 +169,9 @@ struct tiny_batch {
 };
 
 /* Turns cut off the first history (of 3 and 1 tokens), the third (of 2) and the fourth (of 12,
- * longer than any history, 1 and 4): the histories' first tokens are slots. */
-static MODEL_TEST_UNUSED void tiny_batch_summarize(struct tiny_batch *b)
+ * longer than any history, 1 and 4): the histories' first tokens are slots, one a turn or, where
+ * slots is not 0, so many. */
+static MODEL_TEST_UNUSED void tiny_batch_summarize(struct tiny_batch *b, int32_t slots)
 {
     static const int32_t turns[4][3] = {{3, 1}, {0}, {2}, {12, 1, 4}}, count[4] = {2, 0, 1, 3};
     int32_t n = 0;
@@ -178,7 +179,7 @@ static MODEL_TEST_UNUSED void tiny_batch_summarize(struct tiny_batch *b)
         b->cut_begin[h] = n;
         if (!count[h]) continue;
         b->cuts[n++] = -1;
-        b->cuts[n++] = count[h];
+        b->cuts[n++] = slots ? slots : count[h];
         b->cuts[n++] = count[h];
         int32_t tokens = 0;
         for (int t = 0; t < count[h]; t++) tokens += b->cuts[n++] = turns[h][t];

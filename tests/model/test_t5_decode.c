@@ -1,5 +1,6 @@
 /* Incremental decoding gives the bits of teacher forcing: logits and captured attention,
  * whatever is in the batch, whichever rows are dropped, however many threads. */
+#include "src/model/slots.h"
 #include "tests/model/model_test.h"
 
 /* What a teacher-forced pass leaves, on the host. */
@@ -120,13 +121,14 @@ static void decoding_has_the_bits_of_teacher_forcing(void **state)
     (void)state;
     struct tiny_batch tiny;
     tiny_batch_fill(&tiny);
-    for (int form = 0; form < 3; form++) { /* tied, gated, and with turns that were cut */
+    for (int form = 0; form < 4; form++) { /* tied, gated; with turns that were cut, learned */
         const bool gated_untied = form > 0;
-        if (form == 2) tiny_batch_summarize(&tiny);
+        if (form > 1) tiny_batch_summarize(&tiny, form == 3 ? 3 : 0);
         struct forced want = {0};
         for (int threads = 1; threads <= 2; threads++) {
             struct queue *q = queue_new(threads);
             struct model *model = tiny_model(q, gated_untied);
+            if (form == 3) CHECK(model_add_slots(&model, 3, true, 5));
             if (threads == 1) want = forced_of(model, &tiny.batch, false);
             for (int keep = 0; keep < 2; keep++) {
                 struct forced again = forced_of(model, &tiny.batch, keep);

@@ -1,4 +1,5 @@
 /* Full gradients of T5 against finite differences, replies sharing their histories. */
+#include "src/model/slots.h"
 #include "tests/model/model_test.h"
 
 struct problem {
@@ -52,13 +53,14 @@ static double loss_now(void *context)
     return loss_of_run(p, NULL, NULL);
 }
 
-static void gradients_match(bool gated_untied, bool summary)
+static void gradients_match(bool gated_untied, bool summary, int32_t slots)
 {
     struct queue *q = queue_new(2);
     struct problem p = {.model = tiny_model(q, gated_untied)};
+    if (slots) CHECK(model_add_slots(&p.model, slots, true, 5));
     CHECK(model_run_create(p.model, &p.run));
     tiny_batch_fill(&p.tiny);
-    if (summary) tiny_batch_summarize(&p.tiny);
+    if (summary) tiny_batch_summarize(&p.tiny, slots);
     const struct parameters *parameters = model_parameters(p.model);
     size_t bytes = (size_t)parameters->size * sizeof(float);
     const int64_t m = p.tiny.reply_begin[5];
@@ -103,19 +105,25 @@ static void gradients_match(bool gated_untied, bool summary)
 static void gradients_of_a_tied_relu_model_match_finite_differences(void **state)
 {
     (void)state;
-    gradients_match(false, false);
+    gradients_match(false, false, 0);
 }
 
 static void gradients_of_an_untied_gated_model_match_finite_differences(void **state)
 {
     (void)state;
-    gradients_match(true, false);
+    gradients_match(true, false, 0);
 }
 
 static void gradients_through_turns_that_were_cut_match_finite_differences(void **state)
 {
     (void)state;
-    gradients_match(true, true);
+    gradients_match(true, true, 0);
+}
+
+static void gradients_through_learned_slots_match_finite_differences(void **state)
+{
+    (void)state;
+    gradients_match(true, true, 3);
 }
 
 /* Log-probabilities of the tiny batch's 22 tokens and the gradients of their weighted sum, with
@@ -323,6 +331,7 @@ int main(void)
         cmocka_unit_test(gradients_of_a_tied_relu_model_match_finite_differences),
         cmocka_unit_test(gradients_of_an_untied_gated_model_match_finite_differences),
         cmocka_unit_test(gradients_through_turns_that_were_cut_match_finite_differences),
+        cmocka_unit_test(gradients_through_learned_slots_match_finite_differences),
         cmocka_unit_test(the_head_in_chunks_gives_what_it_gives_in_one_piece),
         cmocka_unit_test(layers_run_again_give_the_gradients_of_kept_ones_bit_for_bit),
         cmocka_unit_test(gradients_behind_the_watermark_do_not_change),

@@ -1,5 +1,6 @@
 /* Slots that stand for turns that were cut off a history. */
 #include "src/base/cut_turns.h"
+#include "src/model/slots.h"
 #include "tests/model/model_test.h"
 
 static void words_are_turns_or_they_are_not(void **state)
@@ -55,7 +56,7 @@ static void a_slot_is_the_mean_of_its_turn_and_others_do_not_see_it(void **state
     struct model_run *run;
     struct tiny_batch tiny;
     tiny_batch_fill(&tiny);
-    tiny_batch_summarize(&tiny);
+    tiny_batch_summarize(&tiny, 0);
     const int64_t d = model_shape(model)->width;
     CHECK(model_run_create(model, &run));
     CHECK(model_forward(run, &tiny.batch, MODEL_KEEP_NOTHING, 0));
@@ -90,16 +91,79 @@ static void a_slot_is_the_mean_of_its_turn_and_others_do_not_see_it(void **state
     q->op->destroy(q);
 }
 
-static void a_run_reserved_for_slots_allocates_no_more(void **state)
+/* Learned slots by their definition in float64: K queries over all of a history's turns, 16
+ * elements being one head. */
+static void learned_slots_are_what_queries_read_of_the_turns(void **state)
 {
     (void)state;
+    enum { K = 3, D = 16 };
+    struct queue *q = queue_new(2);
+    struct model *model = tiny_model(q, true);
+    struct model_run *run;
+    struct tiny_batch tiny;
+    tiny_batch_fill(&tiny);
+    tiny_batch_summarize(&tiny, K);
+    float *before = host_of(q, model_parameters(model)->values, model_parameters(model)->size);
+    const float first = before[parameters_find(model_parameters(model), "lm_head.weight")->offset];
+    free(before);
+    CHECK(model_add_slots(&model, K, true, 5));
+    const struct parameters *p = model_parameters(model);
+    float *values = host_of(q, p->values, p->size);
+    const float *query = values + parameters_find(p, "encoder.summary_queries")->offset;
+    /* Its own parameters stay. */
+    assert_true(values[parameters_find(p, "lm_head.weight")->offset] == first);
+    CHECK(model_run_create(model, &run));
+    CHECK(model_forward(run, &tiny.batch, MODEL_KEEP_NOTHING, 0));
+    float *hidden = host_of(q, model_run_hidden(run), 21 * D);
+    for (int h = 0; h < 4; h++) {
+        struct cut_turns turns;
+        float states[20 * D];
+        int64_t n = 0;
+        cut_turns_read(tiny.cuts + tiny.cut_begin[h], tiny.cut_begin[h + 1] - tiny.cut_begin[h],
+                       &turns);
+        const int32_t *token = turns.token;
+        for (int64_t t = 0; t < turns.turns; t++) {
+            float *alone = encoded(model, token, turns.length[t]);
+            memcpy(states + n * D, alone, (size_t)turns.length[t] * D * sizeof *alone);
+            free(alone);
+            token += turns.length[t];
+            n += turns.length[t];
+        }
+        for (int64_t s = 0; s < turns.slots; s++) {
+            double weight[20], sum = 0;
+            for (int64_t i = 0; i < n; i++) {
+                double score = 0;
+                for (int j = 0; j < D; j++)
+                    score += (double)query[s * D + j] * (double)states[i * D + j];
+                sum += weight[i] = exp(score / 4);
+            }
+            for (int j = 0; j < D; j++) {
+                double want = 0;
+                for (int64_t i = 0; i < n; i++) want += weight[i] / sum * (double)states[i * D + j];
+                const double saw = (double)hidden[(tiny.history_begin[h] + s) * D + j];
+                /* float32 weights of at most 17 states below 4 */
+                if (!(fabs(saw - want) < 1e-5))
+                    fail_msg("history %d, slot %d: %g, not %g", h, (int)s, saw, want);
+            }
+        }
+    }
+    free(hidden);
+    free(values);
+    model_run_destroy(run);
+    model_destroy(model);
+    q->op->destroy(q);
+}
+
+static void reserved_run_allocates_no_more(bool learned)
+{
     struct queue *q = queue_new(1);
     struct model *model = tiny_model(q, true);
     struct model_run *run;
     struct tiny_batch tiny;
     struct counted_queue counted;
     tiny_batch_fill(&tiny);
-    tiny_batch_summarize(&tiny);
+    tiny_batch_summarize(&tiny, learned ? 3 : 0);
+    if (learned) CHECK(model_add_slots(&model, 3, true, 5));
     const struct model_limits limits = {.histories = 4,
                                         .history_tokens = 21 + 23,
                                         .longest_history = 12,
@@ -120,6 +184,13 @@ static void a_run_reserved_for_slots_allocates_no_more(void **state)
     q->op->destroy(q);
 }
 
+static void a_run_reserved_for_slots_allocates_no_more(void **state)
+{
+    (void)state;
+    reserved_run_allocates_no_more(false);
+    reserved_run_allocates_no_more(true);
+}
+
 static void turns_that_cannot_be_are_refused(void **state)
 {
     (void)state;
@@ -138,7 +209,7 @@ static void turns_that_cannot_be_are_refused(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct tiny_batch tiny;
         tiny_batch_fill(&tiny);
-        tiny_batch_summarize(&tiny);
+        tiny_batch_summarize(&tiny, 0);
         tiny.cuts[cases[i].word] = cases[i].value;
         status s = model_forward(run, &tiny.batch, MODEL_KEEP_NOTHING, 0);
         if (!s || !strstr(status_message(s), cases[i].part))
@@ -155,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_are_turns_or_they_are_not),
         cmocka_unit_test(a_slot_is_the_mean_of_its_turn_and_others_do_not_see_it),
+        cmocka_unit_test(learned_slots_are_what_queries_read_of_the_turns),
         cmocka_unit_test(a_run_reserved_for_slots_allocates_no_more),
         cmocka_unit_test(turns_that_cannot_be_are_refused),
     };

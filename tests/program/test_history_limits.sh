@@ -76,7 +76,25 @@ END
 expect_status 1 "$regard" train --config $tiny "${summary[@]}" --set model.family=qwen2 --run "$work/no"
 grep -q 'history.summary is for encoder-decoders' "$work/err" || fail "a decoder-only model's summary"
 
-for run in idf mass causal0 mean0; do
+# Learned slots: sft gives a model its queries, the same on any ranks; train reads them; Transformers'
+# folder does without.
+learned=(--set history.summary=learned --set history.summary_slots=3)
+for ranks in 0 2; do
+    expect_status 0 ranks $ranks "$regard" sft --config $tiny "${short[@]}" "${learned[@]}" \
+        --set sft.updates=3 --set sft.batch=8 --set roles.learners=$((ranks + !ranks)) --run "$work/sft$ranks"
+    declare "sft$ranks=$(parameters_hash "$(newest "$work/sft$ranks")")"
+done
+expect_same "learned slots on 2 ranks" "$sft0" "$sft2"
+train 0 learned "${learned[@]}" --set "model.path=$work/sft0"
+expect_status 0 "$regard" export --model "$work/sft0" --out "$work/exported"
+grep -q 'encoder.summary_queries.* is left out' "$work/err" || fail "export says nothing of slots"
+expect_status 1 "$regard" train --config $tiny "${learned[@]}" --run "$work/no"
+grep -q 'the model has learned no slots; sft' "$work/err" || fail "slots that nobody learned"
+expect_status 1 "$regard" train --config $tiny --set "model.path=$work/sft0" --set history.summary=mean \
+    --run "$work/no"
+grep -q 'the model has learned slots; take learned' "$work/err" || fail "means of learned slots"
+
+for run in idf mass causal0 mean0 learned; do
     [ "$(grep -c '"ratio_deviation_first":0.0,' "$work/$run/metrics.jsonl")" = 4 ] ||
         fail "$run: sampler and learner differ"
 done

@@ -183,6 +183,6 @@ void t5_backward(struct model_run *common, bool replies, const real *dhidden, fl
     else
         q->op->zero(q, g->dencoder, bytes);
     if (replies) decoder_backward(run, g, gradients, watermark);
-    t5_summaries_backward(run, g->dencoder);
+    t5_summaries_backward(run, g->dencoder, gradients);
     encoder_backward(run, g, gradients, watermark);
 }

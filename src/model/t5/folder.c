@@ -2,10 +2,12 @@
 
 #include "src/base/file.h"
 #include "src/base/json.h"
+#include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/model/config_json.h"
 #include "src/model/folder_weights.h"
 #include "src/model/safetensors.h"
+#include "src/model/t5/weights.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -215,9 +217,15 @@ static status weights_write(const struct t5_shape *s, const struct parameters *p
         for (int64_t i = 0; i < head->count; i++) values[head->offset + i] *= scale;
     }
     int64_t count = 0;
-    for (; count < parameters->count; count++) {
-        const struct parameter *parameter = &parameters->list[count];
-        tensors[count] = source_of(parameter->name, parameter, values + parameter->offset);
+    for (int64_t i = 0; i < parameters->count; i++) {
+        const struct parameter *parameter = &parameters->list[i];
+        if (!strcmp(parameter->name, T5_SUMMARY_QUERIES)) {
+            log_line(LOG_WARNING,
+                     "%s, history.summary: learned, is left out: Transformers' T5 has none",
+                     parameter->name);
+            continue;
+        }
+        tensors[count++] = source_of(parameter->name, parameter, values + parameter->offset);
     }
     if (!head && shared && !writes_tied(s))
         tensors[count++] = source_of(head_name, shared, values + shared->offset);

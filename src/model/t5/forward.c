@@ -2,6 +2,7 @@
 
 #include "src/base/memory.h"
 #include "src/model/t5/layer.h"
+#include "src/model/t5/pool.h"
 #include "src/model/t5/summary.h"
 
 #include <stdlib.h>
@@ -26,7 +27,7 @@ void t5_run_place_integers(struct model_run *common, struct workspace *workspace
 {
     struct t5_run *run = t5_run_of(common);
     run->history_ids = workspace_ints(workspace, common->history_tokens);
-    t5_summaries_place(run, workspace);
+    t5_summaries_place_integers(run, workspace);
     run->reply_begin = workspace_ints(workspace, common->replies + 1);
     run->input_ids = workspace_ints(workspace, common->reply_tokens);
     run->cross_begin = workspace_ints(workspace, common->replies);
@@ -100,6 +101,7 @@ void t5_run_place(struct model_run *common, struct workspace *workspace)
         workspace_floats(workspace, s->common.heads * (2 * common->longest_history - 1));
     run->encoder_inverse = workspace_floats(workspace, n);
     common->hidden = workspace_reals(workspace, n * d);
+    t5_pool_place(run, workspace);
     place_layers(run, s, workspace);
     if (common->keep) place_gradients(run, s, workspace);
     if (m == 0) return;

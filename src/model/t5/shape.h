@@ -14,6 +14,7 @@ struct t5_shape {
     bool tied;                     /* no lm_head of its own: shared.weight */
     bool scale_logits;             /* decoder output times d_model^-0.5 before the head */
     float eps;
+    int64_t summary_slots; /* queries of learned slots; 0: none */
 };
 
 extern const struct model_family family_t5;

@@ -27,6 +27,7 @@ struct t5 {
     struct model common;
     const struct t5_shape *shape;
     struct t5_stack encoder, decoder;
+    int64_t summary_queries; /* offset of [shape->summary_slots, d] */
 };
 
 /* One layer's activations.  MODEL_KEEP_ALL: a place for each; MODEL_KEEP_INPUTS: layers share all
@@ -57,9 +58,20 @@ struct t5_gradients {
     size_t bias_bytes[2];
 };
 
-/* A history's slots: rows [row, row + slots) are means of turns from first_turn on, one each. */
+/* A history's slots: rows [row, row + slots) are of the turns from first_turn on: the mean of one
+ * each, or learned queries over all. */
 struct t5_summary {
-    int64_t history, row, first_turn, slots;
+    int64_t history, row, first_turn, turns, slots;
+};
+
+/* Learned slots (pool.h): K queries a summary. */
+struct t5_pool {
+    int32_t *query;                             /* [summaries K] which of the K */
+    int32_t *query_begin, *key_begin, *key_end; /* [summaries + 1], of keys [summaries] */
+    int32_t *row;                               /* [2 cut_tokens] 0, 1, .. and again */
+    real *q, *out, *dout, *dq;                  /* [summaries K, d] */
+    real *dkv;                                  /* [2, cut_tokens, d] */
+    float *lse, *dturns;                        /* [summaries K, heads], [cut_tokens, d] */
 };
 
 struct t5_run {
@@ -68,6 +80,7 @@ struct t5_run {
     struct model_run common;
     struct t5_summary *summaries; /* [summary_count] on the host */
     int64_t summary_count, cut_turns, cut_tokens, encoder_segments;
+    struct t5_pool pool;
     /* In `integers` of the run. */
     int32_t *history_ids;                     /* [n] */
     int32_t *encoder_begin;                   /* [encoder_segments + 1] into the n rows */

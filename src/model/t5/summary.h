@@ -10,11 +10,11 @@
 status t5_summaries_measure(struct model_run *run, const struct model_batch *batch);
 void t5_summaries_limit(struct model_run *run, const struct model_limits *limits);
 /* Segments of the encoder's attention: a history's slots, its tokens, then all turns. */
-void t5_summaries_place(struct t5_run *run, struct workspace *workspace);
+void t5_summaries_place_integers(struct t5_run *run, struct workspace *workspace);
 void t5_summaries_fill(const struct t5_run *run, const struct model_batch *batch);
 /* run->hidden at the slots; and back: dencoder [n, d] is the gradient of the rows that are read,
  * and becomes that of the encoder's. */
 void t5_summaries_forward(struct t5_run *run);
-void t5_summaries_backward(struct t5_run *run, real *dencoder);
+void t5_summaries_backward(struct t5_run *run, real *dencoder, float *gradients);
 
 #endif

@@ -86,6 +86,10 @@ void t5_lay_out(struct model *model)
     t5->decoder.decoder = true;
     model->embedding = parameters_append(p, 2, vocabulary, d, "shared.weight");
     stack_append(t5, &t5->encoder, shape->encoder_layers, "encoder");
+    if (shape->summary_slots) {
+        parameters_align(p);
+        t5->summary_queries = parameters_append(p, 2, shape->summary_slots, d, T5_SUMMARY_QUERIES);
+    }
     if (shape->common.layers > 0) {
         stack_append(t5, &t5->decoder, shape->common.layers, "decoder");
         parameters_align(p);
@@ -134,6 +138,8 @@ double t5_initial_deviation(const struct model_shape *shape, const struct parame
     const double d = (double)shape->width;
     const char *name = one->name;
     if (ends_with(name, "layer_norm.weight")) return 0;
+    /* Scores of deviation 1 or so: the slots differ from the first update on. */
+    if (strcmp(name, T5_SUMMARY_QUERIES) == 0) return 1.0;
     if (strcmp(name, "shared.weight") == 0) return embedding_deviation(s);
     if (strcmp(name, "lm_head.weight") == 0) return s->scale_logits ? 1.0 : pow(d, -0.5);
     if (ends_with(name, "Attention.q.weight")) return pow(d * (double)s->d_kv, -0.5);

@@ -4,6 +4,8 @@
 
 #include "src/model/t5/state.h"
 
+/* [slots, d_model] of history.summary: learned. */
+#define T5_SUMMARY_QUERIES "encoder.summary_queries"
 void t5_lay_out(struct model *model);
 void t5_release(struct model *model);
 double t5_initial_deviation(const struct model_shape *shape, const struct parameter *one);
