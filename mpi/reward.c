@@ -7,7 +7,6 @@
 #include "mpi/teacher.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
-#include "src/base/philox.h"
 #include "src/learn/aligner.h"
 #include "src/learn/pack.h"
 #include "src/task/mask.h"
@@ -262,18 +261,6 @@ static void turn_free(struct learn_turn *turn)
     free((void *)turn->markers);
 }
 
-/* 1, or -1: the other reply is read first. */
-static double order_drawn(int64_t seed, int64_t place, bool held_out)
-{
-    const uint64_t wide = (uint64_t)seed;
-    const uint32_t key[2] = {(uint32_t)wide, (uint32_t)(wide >> 32) * 64u + RANDOM_PAIR_ORDER};
-    const uint32_t counter[4] = {(uint32_t)place, (uint32_t)((uint64_t)place >> 32),
-                                 (uint32_t)held_out, 0};
-    uint32_t words[4];
-    philox4x32(counter, key, words);
-    return words[0] & 1 ? -1 : 1;
-}
-
 /* Of the sequence of an example: which tokens are no text; of a reply its end. */
 static void turn_mark(struct learn_turn *turn, const struct reward_example *one)
 {
@@ -303,7 +290,7 @@ static void example_turns(const struct rewarder *t, const struct reward_examples
 {
     const int64_t seed = t->s.run.config->seed;
     const struct reward_example *one = &examples->list[index];
-    const double order = order_drawn(seed, place, held_out);
+    const double order = reward_examples_order(seed, place, held_out);
     struct learn_turn both[2] = {
         sequence_turn(one, one->right),
         sequence_turn(one, reward_examples_wrong(examples, seed, index, place, held_out))};

@@ -9,29 +9,6 @@
 #include "src/text/tokenizer.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-/* Whether id means the same to both. */
-static status id_same(const struct tokenizer *a, const struct tokenizer *b, int32_t id, bool *same)
-{
-    char *one, *other;
-    *same = false;
-    if (tokenizer_is_special(a, id) != tokenizer_is_special(b, id)) return NULL;
-    TRY(tokenizer_decode(a, &id, 1, false, &one));
-    status s = tokenizer_decode(b, &id, 1, false, &other);
-    if (!s) *same = !strcmp(one, other);
-    if (!s) free(other);
-    free(one);
-    return s;
-}
-
-static status tokenizers_compare(const struct tokenizer *a, const struct tokenizer *b, bool *same)
-{
-    const int64_t size = tokenizer_size(a);
-    *same = size == tokenizer_size(b) && tokenizer_end(a) == tokenizer_end(b);
-    for (int64_t id = 0; *same && id < size; id++) TRY(id_same(a, b, (int32_t)id, same));
-    return NULL;
-}
 
 static status tokenizer_check(const char *folder, struct value_model *teacher,
                               const struct language *language)
@@ -40,7 +17,7 @@ static status tokenizer_check(const char *folder, struct value_model *teacher,
     bool same = false;
     TRY(tokenizer_open(model_words_folder(folder, value_model_trunk(teacher)), &own));
     status s = NULL;
-    if (own && language->tokenizer) s = tokenizers_compare(own, language->tokenizer, &same);
+    if (own && language->tokenizer) s = tokenizer_same(own, language->tokenizer, &same);
     if (own) tokenizer_close(own);
     TRY(s);
     if (!same)

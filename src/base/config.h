@@ -111,6 +111,7 @@ struct config {
         int64_t updates, batch, patience; /* rm.batch: pairs an update */
         int64_t pairs;                    /* of the training data; 0: all */
         double lr, margin, center, smoothing;
+        bool inspect;
         struct {
             double weight;
             int form; /* enum alignment_form of kernels/ops.h */

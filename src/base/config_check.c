@@ -184,6 +184,8 @@ static status reward_check(const struct config *config)
              unknown == &config->rm.margin ? "margin" : "center",
              objective == RM_PAIR ? "pair, which gives both replies one number"
                                   : "on_topic, which judges each reply by itself");
+    if (config->rm.inspect)
+        FAIL(STATUS_INPUT, "rm.inspect is of regard eval of a reward model; leave it out");
     return align_check(config);
 }
 

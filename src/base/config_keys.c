@@ -216,6 +216,9 @@ const struct config_key config_keys[] = {
            "weight of the square of a pair's mean score: keeps scores around 0"),
     NUMBER("rm.smoothing", rm.smoothing, 0, 0.5, "0", RESUME_SAME,
            "share of labels that are taken to be wrong"),
+    SWITCH("rm.inspect", rm.inspect, "false", RESUME_FREE,
+           "`eval` of a reward model also says where its last layer attends, by fifth of what it "
+           "reads, and what accuracy is left without the first 10 to 90 percent of that"),
     NUMBER("rm.align.weight", rm.align.weight, 0, 1e6, "1", RESUME_SAME,
            "of rm.objective: interaction: the weight of the distance to the teacher's attention"),
     CHOICE("rm.align.form", rm.align.form, "kl|mse", "kl", RESUME_SAME,

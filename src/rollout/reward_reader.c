@@ -74,6 +74,11 @@ void reward_reader_destroy(struct reward_reader *reader)
     free(reader);
 }
 
+struct value_model *reward_reader_model(struct reward_reader *reader)
+{
+    return reader->model;
+}
+
 const struct language *reward_reader_language(const struct reward_reader *reader)
 {
     return reader->language;

@@ -18,6 +18,7 @@ status reward_reader_create(struct value_model *model, struct language *language
                             const struct language *asker, int64_t pass_tokens,
                             struct reward_reader **out);
 void reward_reader_destroy(struct reward_reader *reader);
+struct value_model *reward_reader_model(struct reward_reader *reader);
 const struct language *reward_reader_language(const struct reward_reader *reader);
 /* The most tokens of a sequence: the model's longest, or any number. */
 int64_t reward_reader_longest(const struct reward_reader *reader);

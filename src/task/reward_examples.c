@@ -254,6 +254,17 @@ struct reward_reply reward_examples_wrong(const struct reward_examples *examples
     return reply;
 }
 
+int reward_examples_order(int64_t seed, int64_t place, bool held_out)
+{
+    const uint64_t wide = (uint64_t)seed;
+    const uint32_t key[2] = {(uint32_t)wide, (uint32_t)(wide >> 32) * 64u + RANDOM_PAIR_ORDER};
+    const uint32_t counter[4] = {(uint32_t)place, (uint32_t)((uint64_t)place >> 32),
+                                 (uint32_t)held_out, 0};
+    uint32_t words[4];
+    philox4x32(counter, key, words);
+    return words[0] & 1 ? -1 : 1;
+}
+
 void reward_examples_limits(const struct reward_examples *examples, int64_t *tokens, int64_t *cuts)
 {
     int64_t reply = 0;

@@ -46,6 +46,9 @@ int64_t reward_examples_drop_longer(struct reward_examples *examples, int64_t lo
  * seed, place and held_out, which keeps draws of held-out examples apart. */
 struct reward_reply reward_examples_wrong(const struct reward_examples *examples, int64_t seed,
                                           int64_t index, int64_t place, bool held_out);
+/* In which order a teacher reads the two replies of what stands at a place: 1, the right one first, or
+ * -1; likewise. */
+int reward_examples_order(int64_t seed, int64_t place, bool held_out);
 /* The most tokens of a sequence, and cuts. */
 void reward_examples_limits(const struct reward_examples *examples, int64_t *tokens, int64_t *cuts);
 void reward_examples_free(struct reward_examples *examples);

@@ -61,6 +61,23 @@ expect_same "what the folders hold" "$(ls "$work/plain/checkpoints/step-000008")
 expect_same "parameters" "$(stat -c %s "$work/plain/checkpoints/step-000008/model.h5")" \
     "$(stat -c %s "$work/student/checkpoints/step-000008/model.h5")"
 
+# Measured by eval as the run measured it, the teacher too; what rm.inspect adds.
+accuracy_of() { sed -n "s/.*\"$1\": \([0-9.e-]*\).*/\1/p" "$work/table.json"; }
+for name in teacher student; do
+    objective=interaction
+    [ $name != teacher ] || objective=pair
+    expect_status 0 "$regard" eval --model "$work/$name/checkpoints/step-000008" --data evidence:1:40:50:200 \
+        --set rm.objective=$objective --set rm.inspect=true --out "$work/table.json"
+    expect_same "accuracy of $name" \
+        "$(sed -n 's/.*"valid_accuracy":\([0-9.]*\).*/\1/p' "$work/$name/metrics.jsonl" | tail -1)" \
+        "$(accuracy_of accuracy)"
+    expect_same "accuracy of $name, nothing masked" "$(accuracy_of accuracy)" "$(accuracy_of masked_0)"
+    [ "$(grep -c '"masked_[0-9]*0*": [0-9.]*' "$work/table.json")" = 10 ] || fail "not ten shares are masked"
+    awk -F'[":,} ]+' '/attention_/ { sum[substr($2, 1, 15)] += $3; n++ }
+        END { for (s in sum) if (sum[s] < 0.999999 || sum[s] > 1.000001) exit 1; exit !(n == 10 || n == 5) }' \
+        "$work/table.json" || fail "attention by fifth does not add to 1"
+done
+
 refused() { # TEXT OPTIONS...
     local text=$1
     shift

@@ -8,7 +8,9 @@
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/data/jsonl.h"
+#include "src/learn/aligner.h"
 #include "src/task/reward_examples.h"
+#include "tools/regard/reward_inspect.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -230,22 +232,63 @@ static status examples_read(const struct command *command, const struct language
     return s;
 }
 
-/* The scores of one example. */
-static status pair_read(struct reward_reader *reader, const struct reward_examples *examples,
-                        int64_t seed, int64_t index, struct preference_scores *out)
+/* What is read of an example: a sequence a reply, the right one's first, or one with both. */
+struct pair_read {
+    struct reward_sequence sequences[2];
+    int64_t count;
+    int order; /* of both: 1, the right one first, or -1 */
+    int64_t tokens[2];
+};
+
+/* Both replies as one sequence, as a teacher reads them. */
+static void pair_join(struct pair_read *pair, int64_t prompt)
 {
+    struct learn_turn turns[2];
+    for (int i = 0; i < 2; i++)
+        turns[i] = (struct learn_turn){.history = pair->sequences[i].tokens,
+                                       .history_count = pair->sequences[i].count,
+                                       .prompt = prompt};
+    const int64_t room = turns[0].history_count + turns[1].history_count;
+    struct reward_sequence both = {.tokens = memory_allocate((size_t)room * sizeof(int32_t))};
+    both.count = aligner_join(turns, pair->order < 0, both.tokens);
+    for (int i = 0; i < 2; i++) reward_sequence_free(&pair->sequences[i]);
+    pair->sequences[0] = both;
+    pair->count = 1;
+}
+
+static void pair_make(const struct config *config, const struct reward_examples *examples,
+                      int64_t index, struct pair_read *out)
+{
+    const int64_t seed = config->seed;
     const struct reward_example *one = &examples->list[index];
     const struct reward_reply replies[2] = {
         one->right, reward_examples_wrong(examples, seed, index, index, true)};
-    struct reward_sequence sequences[2];
-    double values[2];
-    for (int i = 0; i < 2; i++)
+    *out = (struct pair_read){.count = 2, .order = reward_examples_order(seed, index, true)};
+    for (int i = 0; i < 2; i++) {
         reward_sequence_make(one->history, one->history_count, one->cuts, one->cut_count,
-                             replies[i].tokens, replies[i].count, -1, &sequences[i]);
-    status s = reward_reader_read(reader, sequences, 2, values);
-    for (int i = 0; i < 2; i++) reward_sequence_free(&sequences[i]);
-    if (!s)
-        *out = (struct preference_scores){values[0], values[1], replies[0].count, replies[1].count};
+                             replies[i].tokens, replies[i].count, -1, &out->sequences[i]);
+        out->tokens[i] = replies[i].count;
+    }
+    if (config->rm.objective == RM_PAIR) pair_join(out, one->history_count);
+}
+
+/* The scores of one example; of a joined one half of the number each way. */
+static status pair_score(const struct config *config, struct reward_reader *reader,
+                         const struct reward_examples *examples, int64_t index,
+                         struct inspection *inspection, struct preference_scores *out)
+{
+    struct pair_read pair;
+    double values[2] = {0, 0};
+    pair_make(config, examples, index, &pair);
+    status s = reward_reader_read(reader, pair.sequences, pair.count, values);
+    if (!s && config->rm.inspect)
+        s = inspect_pair(inspection, reader, pair.sequences, pair.count, pair.order);
+    for (int64_t i = 0; i < pair.count; i++) reward_sequence_free(&pair.sequences[i]);
+    if (pair.count == 1) {
+        values[0] *= pair.order / 2.0;
+        values[1] = -values[0];
+    }
+    *out = (struct preference_scores){values[0], values[1], pair.tokens[0], pair.tokens[1]};
     return s;
 }
 
@@ -262,12 +305,17 @@ static void pair_write(FILE *out, int64_t line, const struct preference_scores *
 }
 
 static void table_write(FILE *out, const struct command *command,
-                        const struct preference_metrics *measured)
+                        const struct preference_metrics *measured,
+                        const struct inspection *inspection)
 {
+    static const char *const names[] = {[RM_BRADLEY_TERRY] = "bradley_terry",
+                                        [RM_ON_TOPIC] = "on_topic",
+                                        [RM_PAIR] = "pair",
+                                        [RM_INTERACTION] = "interaction"};
     struct metric_list list = {.count = 0};
     reward_metrics_list(measured, "", &list);
-    fprintf(out, "{\"objective\": \"%s\"",
-            command->config.rm.objective == RM_ON_TOPIC ? "on_topic" : "bradley_terry");
+    if (command->config.rm.inspect) inspection_list(inspection, &list);
+    fprintf(out, "{\"objective\": \"%s\"", names[command->config.rm.objective]);
     for (int64_t i = 0; i < list.count; i++) {
         char number[40];
         json_double_text(number, list.list[i].value);
@@ -281,17 +329,18 @@ static status pairs_measure(struct reward_reader *reader, const struct command *
 {
     struct preference_scores *scores =
         memory_allocate((size_t)(examples->count + 1) * sizeof *scores);
+    struct inspection inspection = {.pairs = {0}};
     struct file_writer writer = {NULL};
     status s = NULL;
     for (int64_t i = 0; !s && i < examples->count; i++) {
-        s = pair_read(reader, examples, command->config.seed, i, &scores[i]);
+        s = pair_score(&command->config, reader, examples, i, &inspection, &scores[i]);
         if (!s && samples) pair_write(samples, examples->list[i].line, &scores[i]);
     }
     if (!s) s = file_begin(&writer, command->out);
     if (!s) {
         const struct preference_metrics measured = preference_measure(
             scores, examples->count, command->config.rm.objective == RM_ON_TOPIC);
-        table_write(writer.stream, command, &measured);
+        table_write(writer.stream, command, &measured, &inspection);
         s = file_commit(&writer);
     }
     file_abandon(&writer);

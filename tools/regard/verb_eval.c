@@ -20,10 +20,14 @@ const char eval_formats[] =
     "line (of --data) and gold.\n"
     "Of a reward model (regard reward): --data has pairs (prompt or messages, chosen, rejected) "
     "or, "
-    "with\n--set rm.objective=on_topic, dialogues; --out accuracy, nll, ece, bins and what length "
+    "with\n--set rm.objective=on_topic, dialogues (pair: of a teacher, which reads both replies at "
+    "once); --out accuracy, nll, ece, bins and what length "
     "alone "
     "comes to;\n--samples a JSON line a pair: line, right, wrong (scores), right_tokens, "
-    "wrong_tokens.\n";
+    "wrong_tokens.\n--set rm.inspect=true: also attention_right_1 .. 5 and attention_wrong_1 .. 5, "
+    "where the last\nlayer attends, by fifth of what is read and whether the pair is decided "
+    "rightly, "
+    "and masked_0 .. 90,\naccuracy without the first percent of it.\n";
 
 static void coherence_say(const struct evaluate_settings *settings,
                           const struct evaluation *evaluation)

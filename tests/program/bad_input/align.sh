@@ -25,3 +25,4 @@ align "a margin of a teacher" 'rm.margin does nothing with rm.objective: pair' -
     --set rm.margin=1
 align "a cue of 0" '.*evidence:1:5:0: there is no CUE 0' --set data.train=evidence:1:5:0
 align "no cue" '.*write evidence:SEED:COUNT:CUE' --set data.train=evidence:1:5
+align "a look of another verb" 'rm.inspect is of regard eval' --set rm.inspect=true
