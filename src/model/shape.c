@@ -138,6 +138,7 @@ static void rows_print(FILE *out, const struct model_shape *shape, const char *f
     for (const struct shape_row *row = shape->family->shape_rows; row->name; row++) {
         const double value = shape_row_get(shape, row);
         char text[40];
+        if (row->kind == SHAPE_LATER && value == row->absent) continue;
         if (row->kind == SHAPE_REAL)
             json_float_text(text, (float)value);
         else
@@ -175,6 +176,7 @@ static status row_from_json(const json_t *json, const char *where, const struct 
 {
     int64_t integer;
     double number;
+    if (row->kind == SHAPE_LATER && !json_object_get(json, row->name)) return NULL;
     if (row->kind == SHAPE_REAL) {
         TRY(json_get_number(json, where, row->name, &number));
     } else {

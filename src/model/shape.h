@@ -37,9 +37,10 @@ enum shape_kind {
     SHAPE_INTEGER,
     SHAPE_ID,
     SHAPE_FLAG,
-    SHAPE_REAL
-}; /* int64_t, int32_t, bool,
-    * float */
+    SHAPE_REAL,
+    SHAPE_LATER
+}; /* int64_t, int32_t, bool, float;
+    * int64_t that older shape.json files do not have: it stands there where it is not `absent` */
 struct shape_row {
     const char *name; /* NULL: behind the last row */
     size_t offset;    /* in the family's struct */

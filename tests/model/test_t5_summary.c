@@ -221,6 +221,25 @@ static void turns_that_cannot_be_are_refused(void **state)
     q->op->destroy(q);
 }
 
+/* shape.json of a model without them is what it was before there were any. */
+static void only_models_with_slots_write_their_number(void **state)
+{
+    (void)state;
+    for (int64_t slots = 0; slots < 2; slots++) {
+        struct t5_shape shape = tiny_shape(true);
+        struct model_shape *again;
+        shape.summary_slots = slots;
+        char *text = model_shape_to_json(&shape.common);
+        assert_int_equal(strstr(text, "summary_slots") != NULL, slots);
+        json_t *json = json_loads(text, 0, NULL);
+        CHECK(model_shape_from_json(json, "shape.json", &again));
+        assert_int_equal(model_slots(again), slots);
+        json_decref(json);
+        free(again);
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +248,7 @@ int main(void)
         cmocka_unit_test(learned_slots_are_what_queries_read_of_the_turns),
         cmocka_unit_test(a_run_reserved_for_slots_allocates_no_more),
         cmocka_unit_test(turns_that_cannot_be_are_refused),
+        cmocka_unit_test(only_models_with_slots_write_their_number),
     };
     return cmocka_run_group_tests_name("t5_summary", tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@ const struct shape_row t5_shape_rows[] = {
     {"pad", AT(common.pad), SHAPE_ID, 0, 0, "pad_token_id", 0},
     {"end", AT(common.end), SHAPE_ID, 0, 0, "eos_token_id", 1},
     {"decoder_start", AT(common.start), SHAPE_ID, 0, 0, NULL, 0},
-    {"summary_slots", AT(summary_slots), SHAPE_INTEGER, 0, 64, NULL, 0},
+    {"summary_slots", AT(summary_slots), SHAPE_LATER, 0, 64, NULL, 0},
     {0}};
 
 const struct t5_shape *t5_shape(const struct model_shape *shape)
