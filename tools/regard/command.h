@@ -55,8 +55,8 @@ status command_parse(int argc, char **argv, struct command *command, const struc
 void error_print(status s);
 
 /* Ends of verbs' help (struct verb's more). */
-extern const char tokenizer_usage[], import_data_formats[], score_formats[], generate_formats[],
-    eval_formats[], probe_formats[], split_formats[], pairs_formats[];
+extern const char reward_formats[], tokenizer_usage[], import_data_formats[], score_formats[],
+    generate_formats[], eval_formats[], probe_formats[], split_formats[], pairs_formats[];
 
 status verb_tokenizer(struct command *command);
 status verb_sft(struct command *command);

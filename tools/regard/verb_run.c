@@ -13,6 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char reward_formats[] =
+    "data.train and data.valid, a JSON line each:\n"
+    "  {\"prompt\":\"...\",\"chosen\":\"...\",\"rejected\":\"...\"}, or \"messages\", the last one "
+    "a "
+    "user's, in the\n  prompt's place; with rm.objective=on_topic dialogues as sft has them, which "
+    "may say "
+    "\"service\"\n"
+    "--run, a folder that eval, score and reward.model take; model.path is what it begins with\n";
+
 /* Open MPI's mpirun and srun --mpi=pmix set the first, other launchers one of the others. */
 static bool launched(void)
 {
