@@ -105,6 +105,11 @@ void trainer_measure(const struct trainer *t, const struct update_metrics *m,
         metric_list_add(metrics, m->statistics.list[k].value, "%s", m->statistics.list[k].name);
     metric_list_add(metrics, m->end_rate, "end_rate");
     interrupted_measure(t, m, metrics);
+    for (int k = 0; k < 2 && m->speaker_replies; k++) {
+        const char *who = k ? "others" : "asking";
+        metric_list_add(metrics, m->speaker_mass[k], "speaker_mass_%s", who);
+        metric_list_add(metrics, m->speaker_coverage[k], "speaker_coverage_%s", who);
+    }
     if (t->run.config->group.filter)
         metric_list_add(metrics, (double)m->groups_dropped, "groups_dropped");
     if (t->run.config->reward.overlong > 0) metric_list_add(metrics, m->overlong, "overlong");

@@ -304,6 +304,11 @@ static status trainer_open_sources(struct trainer *t)
     TRY(sources_open(&settings, &t->settings.reward, &t->sources));
     t->rollout.sources = t->evaluators.sources = t->sources;
     TRY(sources_check(t->sources, t->run.data));
+    if (t->settings.speakers && !dataset_has_speakers(t->run.data))
+        FAIL(STATUS_INPUT,
+             "attention.speakers does nothing: %s has no dialogue in which two users have a "
+             "\"name\"",
+             t->run.data->path);
     if (t->run.valid && t->run.config->eval.every > 0) TRY(sources_check(t->sources, t->run.valid));
     return NULL;
 }

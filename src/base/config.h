@@ -133,7 +133,7 @@ struct config {
     } history;
     struct {
         int64_t layers;
-        bool all_heads, exclude_special, exclude_first;
+        bool all_heads, speakers, exclude_special, exclude_first;
     } attention;
     struct {
         int form;

@@ -169,6 +169,15 @@ static status check_audit(const struct config *config)
     return NULL;
 }
 
+static status check_speakers(const struct config *config)
+{
+    if (config->attention.speakers && config->task == TASK_REASONING)
+        FAIL(STATUS_INPUT,
+             "attention.speakers does nothing in task: reasoning, where one user asks "
+             "one question");
+    return NULL;
+}
+
 static status check_interrupt(const struct config *config)
 {
     if (config->rollout.interrupt == 0) return NULL;
@@ -192,6 +201,7 @@ status config_check_unused(const struct config *config)
     TRY(check_filter(config));
     TRY(check_reference(config));
     TRY(check_interrupt(config));
+    TRY(check_speakers(config));
     TRY(check_depth(config));
     return check_audit(config);
 }

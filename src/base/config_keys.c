@@ -273,6 +273,8 @@ const struct config_key config_keys[] = {
             "last decoder layers read (L')"),
     SWITCH("attention.all_heads", attention.all_heads, "false", RESUME_SAME,
            "statistics of every layer and head too"),
+    SWITCH("attention.speakers", attention.speakers, "false", RESUME_SAME,
+           "mass and coverage of each user who has a name too"),
     SWITCH("attention.exclude_special", attention.exclude_special, "true", RESUME_SAME,
            "leave out end-of-sequence tokens and role markers"),
     SWITCH("attention.exclude_first", attention.exclude_first, "true", RESUME_SAME,

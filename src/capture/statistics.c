@@ -61,6 +61,25 @@
         OF_HEADS("head_peak", peak, MEAN_OVER_TOKENS),                                             \
         OF_HEADS("head_mean_row_entropy", row_entropy, ONCE_A_REPLY)
 
+/* By a second call, whose turns are speakers; the outputs of the first get what they have. */
+static void speaker_masses(struct queue *q, const struct attention_summary *rows,
+                           const struct statistic_sizes *sizes, void *out)
+{
+    struct attention_summary summary = *rows;
+    (void)sizes;
+    summary.turn = rows->speaker;
+    summary.turns = 2 * STATISTICS_SPEAKERS;
+    summary.turn_mass = out;
+    summary.slot_mass = NULL;
+    summary.top_position = NULL;
+    q->op->attention_summary(q, &summary);
+}
+#define SPEAKER_ROW                                                                                \
+    {                                                                                              \
+        .name = "speaker_mass", .per = PER_SPEAKER, .reduction = MEAN_OVER_TOKENS,                 \
+        .compute = speaker_masses                                                                  \
+    }
+
 #define TABLE(array)                                                                               \
     {                                                                                              \
         array, sizeof(array) / sizeof *(array)                                                     \
@@ -85,9 +104,38 @@ static const struct statistic_table causal_with_heads = TABLE(causal_heads);
 static const struct statistic_table with_summary = TABLE(summary);
 static const struct statistic_table summary_with_heads = TABLE(summary_heads);
 
+/* Of runs that read users with names. */
+static const struct statistic standard_speakers[] = {STANDARD_ROWS("sink_mass"), SPEAKER_ROW};
+static const struct statistic standard_speakers_heads[] = {STANDARD_ROWS("sink_mass"), SPEAKER_ROW,
+                                                           HEAD_ROWS};
+static const struct statistic summary_speakers[] = {STANDARD_ROWS("sink_mass"), SUMMARY_ROW,
+                                                    SPEAKER_ROW};
+static const struct statistic summary_speakers_heads[] = {STANDARD_ROWS("sink_mass"), SUMMARY_ROW,
+                                                          SPEAKER_ROW, HEAD_ROWS};
+static const struct statistic causal_speakers[] = {CAUSAL_ROWS, SPEAKER_ROW};
+static const struct statistic causal_speakers_heads[] = {
+    CAUSAL_ROWS, SPEAKER_ROW, HEAD_ROWS, OF_HEADS("head_lookback", lookback, MEAN_OVER_TOKENS)};
+static const struct statistic_table speakers_table = TABLE(standard_speakers),
+                                    speakers_with_heads = TABLE(standard_speakers_heads),
+                                    summary_of_speakers = TABLE(summary_speakers),
+                                    summary_of_speakers_with_heads = TABLE(summary_speakers_heads),
+                                    causal_of_speakers = TABLE(causal_speakers),
+                                    causal_of_speakers_with_heads = TABLE(causal_speakers_heads);
+
+static const struct statistic_table *of_speakers(const struct model_shape *shape, int also)
+{
+    const bool all_heads = also & STATISTICS_OF_HEADS;
+    if (model_shape_is_causal(shape))
+        return all_heads ? &causal_of_speakers_with_heads : &causal_of_speakers;
+    if (also & STATISTICS_OF_SUMMARY)
+        return all_heads ? &summary_of_speakers_with_heads : &summary_of_speakers;
+    return all_heads ? &speakers_with_heads : &speakers_table;
+}
+
 const struct statistic_table *statistics_of(const struct model_shape *shape, int also)
 {
     const bool all_heads = also & STATISTICS_OF_HEADS;
+    if (also & STATISTICS_OF_SPEAKERS) return of_speakers(shape, also);
     if (model_shape_is_causal(shape)) return all_heads ? &causal_with_heads : &statistics_causal;
     if (also & STATISTICS_OF_SUMMARY) return all_heads ? &summary_with_heads : &with_summary;
     return all_heads ? &standard_with_heads : &statistics_standard;
@@ -131,6 +179,8 @@ int64_t statistic_width(const struct statistic *row, const struct statistic_size
         return STATISTICS_TOP;
     case PER_HEAD:
         return sizes->layers * sizes->heads;
+    case PER_SPEAKER:
+        return 2 * STATISTICS_SPEAKERS;
     default:
         return 1;
     }

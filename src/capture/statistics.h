@@ -11,13 +11,17 @@ enum {
     STATISTICS_MAX = 24,      /* rows of a table */
     STATISTICS_TOP = 4,       /* history positions of PER_POSITION */
     STATISTICS_NAME_MAX = 32, /* bytes of a name with its end */
-    STATISTICS_TURNS_MAX = 256
+    STATISTICS_TURNS_MAX = 256,
+    STATISTICS_SPEAKERS = 8, /* users with names */
+    STATISTICS_NO_SPEAKER = 255
 };
 
 enum statistic_per {
     PER_TOKEN,    /* one number */
     PER_TURN,     /* one a turn of the history, in order */
     PER_POSITION, /* one each for the STATISTICS_TOP positions of the history that weigh most */
+    PER_SPEAKER,  /* two a user with a name, by STATISTICS_SPEAKERS numbers: of words that are not
+                   * salient, of those that are */
     PER_HEAD      /* one a layer whose heads are read and head, layer by layer */
 };
 
@@ -38,7 +42,8 @@ struct statistic_sizes {
     int64_t turns, layers, heads; /* layers: those whose heads are read */
 };
 
-/* out [entries, width], zero before: writes what belongs to each row's token. */
+/* out [entries, width], zero before: writes what belongs to each row's token.  rows: the call of
+ * attention_summary that was made, with its outputs. */
 typedef void statistic_function(struct queue *q, const struct attention_summary *rows,
                                 const struct statistic_sizes *sizes, void *out);
 
@@ -84,7 +89,7 @@ enum {
 extern const struct statistic_table statistics_standard, statistics_causal;
 /* The table of a model's family, and behind it what is asked for by name: those of every layer and
  * head (docs/reward.md); of an encoder-decoder the mass on a summary's slots. */
-enum { STATISTICS_OF_HEADS = 1, STATISTICS_OF_SUMMARY = 2 };
+enum { STATISTICS_OF_HEADS = 1, STATISTICS_OF_SUMMARY = 2, STATISTICS_OF_SPEAKERS = 4 };
 const struct statistic_table *statistics_of(const struct model_shape *shape, int also);
 /* The place of a row by its name; -1: there is none. */
 int statistics_find(const struct statistic_table *table, const char *name);

@@ -87,6 +87,8 @@ void dataset_keep(struct dataset *dataset, const bool *keep);
 void dataset_free(struct dataset *dataset);
 void dialogue_clear(struct dialogue *dialogue); /* frees what one holds */
 
+/* Whether two users of a dialogue have names. */
+bool dataset_has_speakers(const struct dataset *dataset);
 /* control: permuted_names: in each dialogue the named users change names with each other, by a
  * permutation that Philox draws of seed and line, all alike (who keeps a name is left to chance).
  * Data in which no dialogue has two of them are an error. */

@@ -103,6 +103,20 @@ static int names_list(const struct dialogue *dialogue, char *names[SPEAKERS_MAX]
     return count;
 }
 
+bool dataset_has_speakers(const struct dataset *dataset)
+{
+    for (int64_t d = 0; d < dataset->count; d++) {
+        const struct dialogue *dialogue = &dataset->dialogues[d];
+        const char *first = NULL;
+        for (int64_t m = 0; m < dialogue->message_count; m++) {
+            const char *name = dialogue->messages[m].name;
+            if (first && name && strcmp(first, name) != 0) return true;
+            if (name) first = name;
+        }
+    }
+    return false;
+}
+
 /* Fisher-Yates, by the high half of word * left. */
 static void places_draw(int64_t seed, int64_t line, int count, int *place)
 {

@@ -5,6 +5,7 @@
 #include "src/base/json.h"
 #include "src/base/memory.h"
 #include "src/reward/terms.h"
+#include "src/rollout/speakers.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,8 @@ struct sample sample_of_reply(const struct prompt *prompt, const struct reply *r
                            .token_entropy = reply->token_entropy,
                            .ended = reply->ended,
                            .interrupted = reply->interrupted,
-                           .statistics = &reply->statistics};
+                           .statistics = &reply->statistics,
+                           .visible_count = prompt->visible_count};
 }
 
 struct sample sample_of_turn(const struct experience *experience,
@@ -58,6 +60,7 @@ struct sample sample_of_turn(const struct experience *experience,
                            .ended = turn->ended,
                            .interrupted = turn->interrupted,
                            .statistics = &turn->statistics,
+                           .visible_count = turn->visible_count,
                            .reward = experience->format.reward,
                            .terms = turn->terms};
 }
@@ -149,6 +152,18 @@ static void speakers_write(FILE *out, const struct sample *s)
     }
     fputc(']', out);
     marks_write(out, "speaker", s->speaker, s->history_count);
+    const struct speaker_history history = {.speaker = s->speaker,
+                                            .salient = s->salient,
+                                            .turn_of = s->turn_of,
+                                            .count = s->history_count,
+                                            .visible = s->visible_count};
+    struct speaker_attention read;
+    if (!speakers_read(s->statistics, s->reward->coverage_form, &history, &read)) return;
+    for (int k = 0; k < read.count; k++)
+        fprintf(out, "%s%.9g", k ? "," : ",\"speaker_mass\":[", read.mass[k]);
+    for (int k = 0; k < read.count; k++)
+        fprintf(out, "%s%.9g", k ? "," : "],\"speaker_coverage\":[", read.coverage[k]);
+    fputc(']', out);
 }
 
 /* The turns that the history's slots stand for. */
@@ -242,7 +257,9 @@ status sample_write(FILE *out, const struct sample *s)
     json_write_floats(out, s->logp, s->reply_count);
     fputs(",\"token_entropy\":", out);
     json_write_floats(out, s->token_entropy, s->reply_count);
-    for (int i = 0; i < s->statistics->table->count; i++) statistic_write(out, s->statistics, i);
+    for (int i = 0; i < s->statistics->table->count; i++)
+        if (s->statistics->table->rows[i].per != PER_SPEAKER)
+            statistic_write(out, s->statistics, i);
     reward_write(out, s);
     fputs("}\n", out);
     return NULL;

@@ -32,6 +32,7 @@ struct sample {
     const float *logp, *token_entropy; /* [reply_count] */
     bool ended, interrupted;
     const struct statistics *statistics;
+    int64_t visible_count;
     const struct reward_settings *reward;
     const double *terms;                      /* raw, of the reward's terms */
     const struct running_statistics *running; /* for reward_scaled; NULL: none yet */

@@ -21,6 +21,10 @@ struct batch_item {
     double kl_sum; /* over its tokens, of logp - logp_ref */
     int32_t spans; /* of the reply */
     bool chosen, ended, interrupted, answered;
+    /* attention.speakers, where the asking user and another have names: mass and coverage of the
+     * asking one, then of the others. */
+    bool speakers;
+    double speaker_mass[2], speaker_coverage[2];
     bool unbalanced; /* task: reasoning: a tag of sub-blocks has no partner */
     bool answer;     /* task: reasoning: the span is the answer's block */
     int32_t depth;   /* the sub-blocks that it lies in */

@@ -58,7 +58,8 @@ struct learn_settings learn_settings_of(const struct config *config)
                   .control = config->rm.align.control},
         .captured_layers = config->attention.layers,
         .statistics = (config->attention.all_heads ? STATISTICS_OF_HEADS : 0) |
-                      (config->history.summary ? STATISTICS_OF_SUMMARY : 0),
+                      (config->history.summary ? STATISTICS_OF_SUMMARY : 0) |
+                      (config->attention.speakers ? STATISTICS_OF_SPEAKERS : 0),
         .audit_every = judge < 0 ? 0 : config->audit.every,
         .audit_judge = judge,
         .microbatches = config->learn.microbatches,

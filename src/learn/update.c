@@ -10,6 +10,7 @@
 #include "src/reward/returns.h"
 #include "src/reward/token_credit.h"
 #include "src/rollout/experience_spans.h"
+#include "src/rollout/speakers.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,9 @@ static struct batch_item item_of_reply(const struct experience *experience,
         .interrupted = turn->interrupted,
         .answered = turn->answered,
         .unbalanced = turn->unbalanced};
+    struct speaker_attention speakers;
+    if (speakers_of_turn(turn, experience->format.reward->coverage_form, &speakers))
+        item.speakers = speakers_part(&speakers, item.speaker_mass, item.speaker_coverage);
     for (int32_t t = 0; t < turn->reply_length; t++) {
         item.forced += token_forced(turn->marks, t);
         if (learn->logp_ref && !token_forced(turn->marks, t))

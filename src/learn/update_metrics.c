@@ -39,6 +39,18 @@ static void replies_add(const struct batch_item *item, double share, struct upda
     out->forced += item->forced;
 }
 
+/* Of the replies in whose history several users have names. */
+static void speakers_fill(const struct batch_item *items, int64_t count, struct update_metrics *out)
+{
+    for (int64_t i = 0; i < count; i++) out->speaker_replies += items[i].speakers;
+    for (int64_t i = 0; i < count; i++)
+        for (int k = 0; k < 2 && items[i].speakers; k++) {
+            const double share = 1.0 / (double)out->speaker_replies;
+            out->speaker_mass[k] += share * items[i].speaker_mass[k];
+            out->speaker_coverage[k] += share * items[i].speaker_coverage[k];
+        }
+}
+
 /* Of the replies that were cut. */
 static void interrupted_fill(const struct reward_settings *settings, const struct batch_item *items,
                              int64_t count, struct update_metrics *out)
@@ -124,6 +136,7 @@ static status replies_fill(const struct reward_settings *settings, const struct 
         out->overlong += share * reward_overlong(settings, items[i].reply_tokens);
     }
     interrupted_fill(settings, items, count, out);
+    speakers_fill(items, count, out);
     TRY(dropped_count(items, count, out));
     if (out->tokens > out->forced) out->kl_behaviour /= (double)(out->tokens - out->forced);
     out->return_blocks_correlation = return_blocks_correlation(items, count);

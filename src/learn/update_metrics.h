@@ -39,6 +39,10 @@ struct update_metrics {
     double explained_variance, advantage_deviation; /* over spans */
     struct statistic_metrics statistics;            /* of attention */
     struct experience_tokens rollout;               /* of all dialogues */
+    /* attention.speakers: means over the replies, so many, to a user with a name beside others with
+     * names: of that user, of the others. */
+    int64_t speaker_replies;
+    double speaker_mass[2], speaker_coverage[2];
     int64_t turns, spans, tokens;          /* of the batch: replies, their spans, their tokens */
     int64_t learned_turns, learned_tokens; /* of it, those that the policy learns from */
     int64_t groups_dropped;                /* by group.filter */

@@ -32,7 +32,7 @@ static size_t padded(int64_t bytes)
  * as tokens in each array. */
 static size_t floors_offset(int64_t tokens)
 {
-    return 4 * padded(tokens);
+    return 5 * padded(tokens);
 }
 
 static size_t counters_offset(int64_t tokens, int64_t replies)
@@ -56,6 +56,7 @@ static void inputs_cut(struct capture *capture, char *base, int64_t tokens, int6
     capture->salient = (uint8_t *)base + padded(tokens);
     capture->turn_of = (uint8_t *)base + 2 * padded(tokens);
     capture->special = (uint8_t *)base + 3 * padded(tokens);
+    capture->speaker = (uint8_t *)base + 4 * padded(tokens);
     capture->floor = (float *)(void *)(base + floors_offset(tokens));
     capture->counter = (uint32_t *)(void *)(base + counters_offset(tokens, replies));
     char *heads = base + heads_offset(tokens, replies);
@@ -120,6 +121,12 @@ static void inputs_fill(struct capture *capture, const struct rollout_settings *
         for (int64_t i = 0; i < prompt->count; i++)
             capture->special[at + i] =
                 prompt->part[i] == (capture->causal ? PART_MARKER : PART_SUMMARY);
+        for (int64_t i = 0; i < prompt->count; i++) {
+            const int speaker = prompt->speaker ? prompt->speaker[i] : 0;
+            capture->speaker[at + i] =
+                (uint8_t)(speaker ? 2 * (speaker - 1) + (prompt->salient[i] != 0)
+                                  : STATISTICS_NO_SPEAKER);
+        }
         if (capture->heads) heads_fill(capture, prompt, p, at);
         at += prompt->count;
     }
@@ -159,6 +166,7 @@ void capture_inputs(const struct capture *capture, const struct rollout_settings
     summary->visible = capture->visible;
     summary->salient = capture->salient;
     summary->turn = capture->turn_of;
+    summary->speaker = capture->speaker;
     summary->special = capture->causal ? capture->special : NULL;
     summary->slots = capture->causal ? NULL : capture->special;
     summary->floor_delta = capture->floor;

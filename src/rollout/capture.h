@@ -14,12 +14,14 @@ struct capture {
     struct host_buffer image; /* of the inputs */
     /* In `inputs`. */
     uint8_t *visible, *salient, *turn_of, *special; /* per history token */
-    float *floor;                                   /* [replies] */
-    uint32_t *counter;                              /* [replies, 3] */
-    int32_t *token;                                 /* per history token */
-    float *in_v, *sink;                             /* masks, per history token */
-    float *uniform;                                 /* log|V| of each prompt; 0 below 2 tokens */
-    int64_t turns;                                  /* of the prompts */
+    uint8_t *speaker;   /* likewise: twice its speaker's number from 0, 1 more of a salient one;
+                         * STATISTICS_NO_SPEAKER */
+    float *floor;       /* [replies] */
+    uint32_t *counter;  /* [replies, 3] */
+    int32_t *token;     /* per history token */
+    float *in_v, *sink; /* masks, per history token */
+    float *uniform;     /* log|V| of each prompt; 0 below 2 tokens */
+    int64_t turns;      /* of the prompts */
 };
 
 /* Prompts packed in order, and replies to them. */

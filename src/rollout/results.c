@@ -101,7 +101,7 @@ void results_compute(const struct results *results, const struct attention_summa
     q->op->attention_summary(q, &summary);
     for (int i = 0; i < results->table->count; i++) {
         const struct statistic *row = &results->table->rows[i];
-        if (row->compute) row->compute(q, rows, &results->sizes, results->statistic[i]);
+        if (row->compute) row->compute(q, &summary, &results->sizes, results->statistic[i]);
     }
 }
 

@@ -47,6 +47,7 @@ struct rollout_settings rollout_settings_of(const struct config *config)
         .cache_tokens = config->rollout.cache_tokens,
         .layers = config->attention.layers,
         .all_heads = config->attention.all_heads,
+        .speakers = config->attention.speakers,
         .exclude_special = config->attention.exclude_special,
         .history_coverage = config->history_coverage,
         .prompt_reward = single_turn_of(config, SINGLE_TURN_FULL),
@@ -143,7 +144,8 @@ status rollout_settings_fit(struct rollout_settings *settings, const struct conf
 int rollout_statistics(const struct rollout_settings *settings)
 {
     return (settings->all_heads ? STATISTICS_OF_HEADS : 0) |
-           (settings->summary_slots ? STATISTICS_OF_SUMMARY : 0);
+           (settings->summary_slots ? STATISTICS_OF_SUMMARY : 0) |
+           (settings->speakers ? STATISTICS_OF_SPEAKERS : 0);
 }
 
 int64_t rollout_longest_history(const struct rollout_settings *settings)
@@ -163,7 +165,7 @@ struct rollout_settings rollout_settings_of_user(const struct rollout_settings *
     user.shuffled = user.random_salience = user.self_certainty = user.received = false;
     user.cot = (struct cot_settings){0};
     user.layers = 1;
-    user.all_heads = false;
+    user.all_heads = user.speakers = false;
     user.batch = 1;
     return user;
 }

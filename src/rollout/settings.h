@@ -24,6 +24,7 @@ struct rollout_settings {
     /* attention */
     int64_t layers;        /* of the decoder, the last; 0: none is read, asked by bench alone */
     bool all_heads;        /* statistics of every layer and head too */
+    bool speakers;         /* and of users with names */
     bool exclude_special;  /* V without special tokens */
     bool exclude_first;    /* V without position 0; set by rollout_settings_fit */
     bool history_coverage; /* false: I is of the current prompt alone */

@@ -58,12 +58,17 @@ assert second[0]["messages"][0] == first["messages"][0]
 assert second[0]["messages"][1]["content"].strip() == first["gold"].strip()
 END
 # Users with names: every record names who said what, and score gives it back.
-named=("${small[@]}" --set data.train=speakers:1:20 --set data.valid=speakers:1:4:100 --set rollout.turns=3)
+named=("${small[@]}" --set data.train=speakers:1:20 --set data.valid=speakers:1:4:100 --set rollout.turns=3
+    --set attention.speakers=true)
 expect_status 0 "$regard" train "${named[@]}" --set train.updates=1 --set eval.every=1 --set eval.dialogues=1 --run "$work/named"
 expect_status 0 run/mpirun -np 3 "$regard" train "${named[@]}" --set train.updates=1 --set eval.every=1 --set eval.dialogues=1 \
     --run "$work/named-three"
 cmp "$work/named/samples/step-000001.jsonl" "$work/named-three/samples/step-000001.jsonl" ||
     fail "names on three ranks"
+expect_equal_metrics "$work/named/metrics.jsonl" "$work/named-three/metrics.jsonl"
+for name in speaker_mass_asking speaker_mass_others speaker_coverage_asking speaker_coverage_others; do
+    grep -qE "\"$name\":0\.[0-9]" "$work/named/metrics.jsonl" || fail "no $name"
+done
 expect_status 0 "$regard" eval "${named[@]}" --model "$work/named" --data speakers:9:3 \
     --out "$work/table.json" --samples "$work/named.jsonl"
 expect_status 0 "$regard" score "${named[@]}" --model "$work/named" --data "$work/named.jsonl" \
@@ -76,7 +81,7 @@ read = lambda path: [json.loads(line) for line in open(f"{work}/{path}")]
 data, samples, again = (read(n) for n in ["speakers.jsonl", "named.jsonl", "named-again.jsonl"])
 assert len(samples) == len(again) == 9
 for s, a in zip(samples, again):
-    for key in ["speakers", "speaker", "visible", "coverage"]:
+    for key in ["speakers", "speaker", "visible", "coverage", "speaker_mass", "speaker_coverage"]:
         assert s[key] == a[key], key
     said = data[s["line"] - 1]["messages"]
     for got, want in zip(s["messages"], said):
@@ -88,6 +93,10 @@ for s, a in zip(samples, again):
     for speaker, seen in zip(s["speaker"], s["visible"]):
         assert not speaker or seen
     assert set(s["speaker"]) == set(range(len(names) + 1))
+    assert len(s["speaker_mass"]) == len(names) and 0 < sum(s["speaker_mass"]) < 1 + 1e-6
+    of_all = sum(c * sum(k == i + 1 and m for k, m in zip(s["speaker"], s["salient"]))
+                 for i, c in enumerate(s["speaker_coverage"]))
+    assert of_all <= sum(s["salient_mass"]) / len(s["salient_mass"]) + 1e-6
 assert all(set(s["speakers"]) for s in read("named/samples/step-000001.jsonl"))
 END
 for verb in score generate; do

@@ -18,6 +18,8 @@
     "decoder-only\n"                                                                               \
     "  models marker (1: of the template) and cuts (where a history's parts are shared); with\n"   \
     "  history.summary of T5 summary {slots, turns [[ids]]}: what its first tokens stand for;\n"   \
+    "  of users with names a name beside the role, speakers (the names) and speaker (a token's\n"  \
+    "  number in them, from 1), with attention.speakers speaker_mass and speaker_coverage;\n"      \
     "  a number a token: logp, token_entropy, attention_entropy (nats),\n"                         \
     "  attention_entropy_floored, salient_mass, special_mass; lists a token: turn_mass (by "       \
     "turn),\n"                                                                                     \

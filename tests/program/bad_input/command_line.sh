@@ -53,6 +53,10 @@ refuses "a verifier without answers" 1 '.*:1: the source verifier finds no "answ
     --config "$tiny" --set reward.sources=verifier --set "data.train=$dialogues" --run r
 refuses "a bad regular expression" 1 'reward.format: .*at byte 2 of a[(]' train --config "$tiny" \
     --set reward.sources=format --set 'reward.format=a(' --run r
+refuses "speakers that nobody names" 1 '.*attention.speakers does nothing: synthetic.* has no dialogue in which two' \
+    train --config "$tiny" --set attention.speakers=true --run r
+refuses "speakers of one question" 1 '.*attention.speakers does nothing in task: reasoning' train \
+    --config "$tiny" --set attention.speakers=true --set task=reasoning --set rollout.turns=1 --run r
 refuses "permuted names of nobody" 1 '.*control: permuted_names needs dialogues in which two users' train \
     --config "$tiny" --set control=permuted_names --run r
 refuses "a control of another source" 1 'control: .*the source attention' train --config "$tiny" \
