@@ -120,7 +120,7 @@ step_rm() { # KIND COUNT
     exec 8>"$folder.lock"
     flock -n 8 || die "reward model $1_$2 is already being made"
     echo "$made_with --rm-updates $rm_updates" >"$folder/settings"
-    mapfile -t options < <(changes "${rm[@]}" rm.pairs="$2" rm.updates="$rm_updates" rm.lr=3e-4 model.path="$start" \
+    mapfile -t options < <(changes "${rm[@]}" rm.pairs="$2" rm.updates="$rm_updates" model.path="$start" \
         data.train="$base/pairs-$1/train.jsonl" data.valid="$base/pairs-$1/valid.jsonl" policy.schedule=constant)
     quietly "$folder/log" "$regard" reward "${settings[@]}" "${options[@]}" "${extra[@]}" --set seed=1 \
         --set eval.every=$((rm_updates < 25 ? rm_updates : 25)) --set eval.dialogues=0 --set checkpoint.every=25 \
