@@ -121,9 +121,11 @@ static void pair_write(const struct making *m, const struct block *b, int64_t fi
                        const struct pair *pair)
 {
     const struct judged *judged = &b->judged[first];
-    fputc('{', m->out);
-    if (judged->line->id) fprintf(m->out, "\"id\":%s,", judged->line->id);
-    fprintf(m->out, "\"turn\":%d,\"messages\":[", judged->key.turn);
+    if (judged->line->id) /* else the line's number, as generate has it */
+        fprintf(m->out, "{\"id\":%s", judged->line->id);
+    else
+        fprintf(m->out, "{\"id\":%" PRId64, judged->line->line);
+    fprintf(m->out, ",\"turn\":%d,\"messages\":[", judged->key.turn);
     for (int64_t i = 0; i < judged->message; i++) {
         const struct message *message = &judged->line->messages[i];
         fprintf(m->out, "%s{\"role\":\"%s\"", i ? "," : "", role_name(message->role));

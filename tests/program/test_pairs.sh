@@ -45,6 +45,11 @@ expect_status 0 "$regard" split --data "$work/by" --out "$work/parts" --set spli
 for part in train valid; do field id "$work/parts/$part.jsonl" | sort -u; done | sort >"$work/ids"
 expect_same "ids in one part" "$(sort -u "$work/ids")" "$(cat "$work/ids")"
 
+sed 's/^{"id":"[^"]*",/{/' "$work/lines" >"$work/nameless"
+data=$work/nameless
+expect_status 0 made --out "$work/numbered" "${gold[@]}"
+expect_same "ids of lines that have none" "1 2 3" "$(field id "$work/numbered" | sort -u | paste -sd' ')"
+
 # a verifier's: what is right over what is not; where nothing differs a line says so
 for user in one two three; do
     echo '{"messages":[{"role":"user","content":"'$user'"},{"role":"assistant","content":"the"}],"answer":"the","verify":"contains"}'
