@@ -42,8 +42,8 @@ static status turn_add(void *context, const struct history *history,
     struct prompt *prompt = &out->prompts[i], *random = &out->random[i];
     TRY(prompt_from_history(history, sampling, prompt));
     TRY(prompt_from_history(history, sampling, random));
-    TRY(salience_randomize(sampling->seed, d, random->turn, random->visible, random->salient,
-                           random->count));
+    TRY(salience_randomize(sampling->seed, d, random->turn, random->visible + random->slots,
+                           random->salient + random->slots, random->count - random->slots));
     out->line[i] = dialogue;
     out->message[i] = a->labelled ? -1 : message;
     out->dialogue[i] = a->labelled ? a->labelled->dialogue[d] : d;

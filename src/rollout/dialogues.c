@@ -149,8 +149,9 @@ static status turn_prepare(const struct rollout *rollout, struct conversation *c
             struct prompt *prompt = &work->prompts[work->prompt_count++];
             TRY(prompt_from_history(talk->history, settings, prompt));
             if (settings->random_salience)
-                TRY(salience_randomize(settings->seed, talk->id, prompt->turn, prompt->visible,
-                                       prompt->salient, prompt->count));
+                TRY(salience_randomize(
+                    settings->seed, talk->id, prompt->turn, prompt->visible + prompt->slots,
+                    prompt->salient + prompt->slots, prompt->count - prompt->slots));
         }
         for (int32_t k = 0; k < talk->count; k++) {
             struct reply_row *row = &work->rows[work->row_count];

@@ -60,7 +60,7 @@ status prompt_from_history(const struct history *history, const struct rollout_s
     out->whole = encoded.whole;
     prompt_cut(out, encoded.cuts, encoded.cut_count);
     /* A reward of the prompt looks at nothing else. */
-    for (int64_t i = 0; settings->prompt_reward && i < encoded.slots; i++) out->visible[i] = 0;
+    for (int64_t i = 0; settings->prompt_reward && i < out->slots; i++) out->visible[i] = 0;
     prompt_count(out);
     encoded_history_free(&encoded);
     return NULL;
@@ -118,12 +118,13 @@ void prompt_cut(struct prompt *prompt, const int32_t *cuts, int64_t cut_count)
     prompt->cut_count = cut_count;
     struct cut_turns turns;
     cut_turns_read(cuts, cut_count, &turns);
-    for (int64_t i = 0; i < turns.slots && i < prompt->count; i++) {
+    prompt->slots = turns.slots < prompt->count ? turns.slots : prompt->count;
+    for (int64_t i = 0; i < prompt->slots; i++) {
         prompt->visible[i] = 1;
         prompt->salient[i] = 0;
         prompt->part[i] = PART_SUMMARY;
     }
-    if (turns.slots) prompt_count(prompt);
+    if (prompt->slots) prompt_count(prompt);
 }
 
 void prompt_free(struct prompt *prompt)

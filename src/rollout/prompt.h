@@ -28,8 +28,9 @@ struct prompt {
                        * tokens, slots, stand for (src/base/cut_turns.h) */
     int64_t count, cut_count, visible_count, salient_count;
     int64_t dropped, pruned, whole; /* what history.max_tokens took: struct encoded_history */
-    int64_t turns;                  /* of the tokens: 1 + the largest of turn_of */
-    int32_t turn;                   /* t, from 1 */
+    int64_t slots; /* the first tokens that are: history.summary in docs/reward.md */
+    int64_t turns; /* of the tokens: 1 + the largest of turn_of */
+    int32_t turn;  /* t, from 1 */
     char names[SPEAKERS_MAX][SPEAKER_NAME_MAX]; /* of the speakers; empty: there are not so many */
 };
 
