@@ -1,5 +1,6 @@
 /* Reward models: a value head on a model's trunk, learned from pairs of replies.  What a pair is
  * and what its loss is depends on rm.objective, a row of the table below. */
+#include "mpi/data.h"
 #include "mpi/reward_metrics.h"
 #include "mpi/run.h"
 #include "mpi/setup.h"
@@ -166,8 +167,9 @@ static status pairs_open(struct rewarder *t)
 {
     struct run *run = &t->s.run;
     const struct config *config = run->config;
-    TRY(preferences_read(config->data.train, &t->pairs));
-    if (config->data.valid[0]) TRY(preferences_read(config->data.valid, &t->valid_pairs));
+    TRY(data_read_preferences(config, config->data.train, &t->pairs));
+    if (config->data.valid[0])
+        TRY(data_read_preferences(config, config->data.valid, &t->valid_pairs));
     TRY(run_open_language(run, NULL));
     const struct history_options *history = &run->language->history;
     TRY(reward_examples_of_pairs(history, t->pairs, &t->examples));

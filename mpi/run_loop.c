@@ -3,6 +3,7 @@
 
 #include "kernels/profile.h"
 #include "mpi/agreement.h"
+#include "mpi/data.h"
 #include "mpi/run_checkpoint.h"
 #include "mpi/setup.h"
 #include "mpi/signals.h"
@@ -28,11 +29,9 @@ status run_open_queue(struct run *run)
 status run_open_data(struct run *run)
 {
     const struct config *config = run->config;
-    TRY(dataset_read(config->data.train, DATASET_TRAIN, &run->data));
-    if (config->data.valid[0]) TRY(dataset_read(config->data.valid, DATASET_TRAIN, &run->valid));
-    if (config->control != CONTROL_PERMUTED_NAMES) return NULL;
-    TRY(dataset_permute_names(run->data, config->seed));
-    return run->valid ? dataset_permute_names(run->valid, config->seed) : NULL;
+    TRY(data_read(config, config->data.train, DATASET_TRAIN, &run->data));
+    if (!config->data.valid[0]) return NULL;
+    return data_read(config, config->data.valid, DATASET_TRAIN, &run->valid);
 }
 
 status run_open_language(struct run *run, const struct dataset *data)

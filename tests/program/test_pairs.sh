@@ -39,6 +39,14 @@ expect_status 0 made --out "$work/by" "${gold[@]}"
 expect_same "a file's author" human "$(field chosen_by "$work/by" | sort -u)"
 expect_same "the rest" "$(sed 's/"program"/"human"/' "$work/gold")" "$(cat "$work/by")"
 
+# users with names: the control gives them each other's, of all lines of a dialogue alike
+data=speakers:1:6
+expect_status 0 made --out "$work/named" "${gold[@]}"
+expect_status 0 made --out "$work/permuted" "${gold[@]}" --set control=permuted_names
+names() { grep -o '"name":"[^"]*"' "$1"; }
+! cmp -s <(names "$work/named") <(names "$work/permuted") || fail "control: permuted_names changes no name"
+expect_same "all names" "$(names "$work/named" | sort -u)" "$(names "$work/permuted" | sort -u)"
+
 # they are preference lines, whose turns of one dialogue stay together
 expect_status 0 "$regard" split --data "$work/by" --out "$work/parts" --set split.by=id --set split.train=0.5 --set seed=2 \
     --set split.valid=0.5 --set split.test=0

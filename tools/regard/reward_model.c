@@ -1,5 +1,6 @@
 #include "tools/regard/reward_model.h"
 
+#include "mpi/data.h"
 #include "mpi/reward_metrics.h"
 #include "mpi/reward_source.h"
 #include "mpi/setup.h"
@@ -199,7 +200,7 @@ status reward_model_score(const struct command *command)
     struct dataset *data;
     struct opened opened;
     struct file_writer writer = {NULL};
-    TRY(dataset_read(command->data, DATASET_SCORE, &data));
+    TRY(data_read(&command->config, command->data, DATASET_SCORE, &data));
     status s = model_open_for(command, &opened);
     if (!s) {
         s = file_begin(&writer, command->out);
@@ -220,12 +221,12 @@ static status examples_read(const struct command *command, const struct language
     struct preferences *pairs;
     struct dataset *data;
     if (command->config.rm.objective == RM_ON_TOPIC) {
-        TRY(dataset_read(command->data, DATASET_TRAIN, &data));
+        TRY(data_read(&command->config, command->data, DATASET_TRAIN, &data));
         status s = reward_examples_of_dialogues(&language->history, data, out);
         dataset_free(data);
         return s;
     }
-    TRY(status_context(preferences_read(command->data, &pairs),
+    TRY(status_context(data_read_preferences(&command->config, command->data, &pairs),
                        "pairs are wanted (of dialogues: --set rm.objective=on_topic)"));
     status s = reward_examples_of_pairs(&language->history, pairs, out);
     preferences_free(pairs);

@@ -1,5 +1,6 @@
 /* eval: the held-out metrics as JSON (the replies too, beside the gold ones), and two such files
  * side by side. */
+#include "mpi/data.h"
 #include "mpi/evaluators.h"
 #include "src/base/file.h"
 #include "src/base/log.h"
@@ -63,14 +64,11 @@ status verb_eval(struct command *command)
                            "--help");
     struct dataset *data;
     if (model_folder_is_value(command->model)) return reward_model_eval(command);
-    TRY(dataset_read(command->data, DATASET_TRAIN, &data));
+    TRY(data_read(&command->config, command->data, DATASET_TRAIN, &data));
     struct session session;
     struct evaluators by = {.generator = NULL};
     struct file_writer samples = {.stream = NULL};
-    status s = NULL;
-    if (command->config.control == CONTROL_PERMUTED_NAMES)
-        s = dataset_permute_names(data, command->config.seed);
-    if (!s) s = session_open(command, false, &session);
+    status s = session_open(command, false, &session);
     if (!s) {
         struct evaluation evaluation = {.parts = NULL};
         struct evaluate_settings settings = evaluate_settings_of(&command->config);

@@ -1,4 +1,5 @@
 /* pairs: preferences between a model's replies, made by a rule. */
+#include "mpi/data.h"
 #include "src/base/log.h"
 #include "src/pairs/pairs.h"
 #include "src/source/source.h"
@@ -35,7 +36,8 @@ static status settings_check(const struct config *config)
     return NULL;
 }
 
-/* The verifier where pairs are made by it; no other source is asked, and no attention is judged. */
+/* The verifier where pairs are made by it; no other source is asked, and no attention is judged:
+ * what is left of a control is what it did to the data. */
 static void sources_choose(struct config *config)
 {
     config->control = CONTROL_NONE;
@@ -64,8 +66,8 @@ status verb_pairs(struct command *command)
     struct file_writer out = {NULL};
     struct pairs_counts counts;
     TRY(settings_check(&command->config));
+    TRY(data_read(&command->config, command->data, DATASET_TRAIN, &data));
     sources_choose(&command->config);
-    TRY(dataset_read(command->data, DATASET_TRAIN, &data));
     status s = session_open(command, false, &session);
     if (s) {
         dataset_free(data);

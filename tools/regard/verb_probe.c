@@ -1,5 +1,6 @@
 /* probe: what every source of reward has to climb on a data set, before any training; with --fit a
  * checker learned from labelled replies. */
+#include "mpi/data.h"
 #include "src/base/json.h"
 #include "src/fit/within.h"
 #include "src/probe/report.h"
@@ -185,9 +186,9 @@ status verb_probe(struct command *command)
     struct labelled *labelled = NULL;
     TRY(output_free(command->out));
     if (command->fit && !of_dialogues(command->fit))
-        TRY(labelled_read(command->data, command->fit, &labelled));
+        TRY(data_read_labelled(&command->config, command->data, command->fit, &labelled));
     else
-        TRY(dataset_read(command->data, DATASET_TRAIN, &data));
+        TRY(data_read(&command->config, command->data, DATASET_TRAIN, &data));
     status s = data_probe(command, labelled ? &labelled->histories : data, labelled);
     dataset_free(data);
     labelled_free(labelled);

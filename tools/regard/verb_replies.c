@@ -1,4 +1,5 @@
 /* score and generate: JSONL in, JSONL out, in the order of the input. */
+#include "mpi/data.h"
 #include "src/base/cut_turns.h"
 #include "src/base/file.h"
 #include "src/base/memory.h"
@@ -323,11 +324,9 @@ static status replies_run(struct command *command, bool score)
 {
     struct dataset *data = NULL;
     struct session session;
-    TRY(dataset_read(command->data, score ? DATASET_SCORE : DATASET_GENERATE, &data));
-    status s = NULL;
-    if (command->config.control == CONTROL_PERMUTED_NAMES)
-        s = dataset_permute_names(data, command->config.seed);
-    if (!s) s = session_open(command, false, &session);
+    TRY(data_read(&command->config, command->data, score ? DATASET_SCORE : DATASET_GENERATE,
+                  &data));
+    status s = session_open(command, false, &session);
     if (s) {
         dataset_free(data);
         return s;

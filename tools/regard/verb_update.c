@@ -1,4 +1,5 @@
 /* update: one PPO update from a file, by the code that train uses. */
+#include "mpi/data.h"
 #include "src/base/json.h"
 #include "src/base/memory.h"
 #include "src/checkpoint/model_folder.h"
@@ -109,7 +110,7 @@ status verb_update(struct command *command)
     if (command->config.kl.in == KL_IN_REWARD)
         command->config.kl.coef = 0; /* advantages are taken as they are */
     TRY(output_free(command->out));
-    TRY(dataset_read(command->data, DATASET_UPDATE, &data));
+    TRY(data_read(&command->config, command->data, DATASET_UPDATE, &data));
     struct session session;
     status s = session_open(command, true, &session);
     if (!s) {

@@ -59,6 +59,11 @@ refuses "speakers of one question" 1 '.*attention.speakers does nothing in task:
     --config "$tiny" --set attention.speakers=true --set task=reasoning --set rollout.turns=1 --run r
 refuses "permuted names of nobody" 1 '.*control: permuted_names needs dialogues in which two users' train \
     --config "$tiny" --set control=permuted_names --run r
+refuses "permuted names of preferences" 1 \
+    'preferences:1:20: control: permuted_names changes names in dialogues, not in preferences; leave it out' \
+    reward --config "$tiny" --set data.train=preferences:1:20 --set control=permuted_names --run r
+refuses "a probe of nobody's names" 1 'synthetic:1:4: control: permuted_names needs dialogues in which two users' probe \
+    --config "$tiny" --model none --data synthetic:1:4 --out r --set control=permuted_names
 refuses "a control of another source" 1 'control: .*the source attention' train --config "$tiny" \
     --set reward.sources=random --set control=shuffled --run r
 set_to "a bound passed" '--set rollout.top_p=2: rollout.top_p must be between' rollout.top_p=2

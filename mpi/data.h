@@ -1,0 +1,18 @@
+/* Data as a configuration wants them: control: permuted_names gives users each other's names. */
+#ifndef REGARD_MPI_DATA_H
+#define REGARD_MPI_DATA_H
+
+#include "src/base/config.h"
+#include "src/data/dialogue.h"
+#include "src/data/labelled.h"
+#include "src/data/preferences.h"
+
+/* dataset_read, labelled_read and preferences_read; the control refuses preferences. */
+status data_read(const struct config *config, const char *path, enum dataset_need need,
+                 struct dataset **out);
+status data_read_labelled(const struct config *config, const char *path, const char *field,
+                          struct labelled **out);
+status data_read_preferences(const struct config *config, const char *path,
+                             struct preferences **out);
+
+#endif
