@@ -71,14 +71,23 @@ static const char *input_name(const char *key)
                : "tokenizer and idf table (tokenizer.path, model.path)";
 }
 
+/* A metric more or less decides nothing; what the others are measured by stays. */
+static bool metric_comes_or_goes(const struct run_inputs *before, const struct run_inputs *now,
+                                 const char *key)
+{
+    const char *of = strcmp(key, "eval.on_topic_data") != 0 ? key : "eval.on_topic";
+    return !strncmp(key, "eval.", 5) && (!run_inputs_find(before, of) || !run_inputs_find(now, of));
+}
+
 /* Data and tokenizer must be those that the run began with, or the run that goes on is another one
  * under its name; the model's weights have a row of their own. */
 static status inputs_check(const struct run_folder *folder)
 {
-    enum { MAY_CHANGE = 5 }; /* the first, when they are asked for */
-    static const char *const keys[] = {"data.train",        "data.valid",      "reward.plugin",
-                                       "reward.fit",        "reward.model",    "tokenizer.path",
-                                       "salience.keywords", "rm.align.teacher"};
+    enum { MAY_CHANGE = 6 }; /* the first, when they are asked for */
+    static const char *const keys[] = {"data.train",     "data.valid",        "reward.plugin",
+                                       "reward.fit",     "reward.model",      "eval.on_topic_data",
+                                       "tokenizer.path", "salience.keywords", "rm.align.teacher",
+                                       "eval.encoder",   "eval.on_topic"};
     struct run_inputs before;
     char *text;
     int64_t count;
@@ -90,6 +99,7 @@ static status inputs_check(const struct run_folder *folder)
         const char *is = run_inputs_find(&folder->inputs, keys[i]);
         if ((!was && !is) || (was && is && !strcmp(was, is))) continue;
         if (!was && !strcmp(keys[i], "reward.fit")) continue; /* older checkpoints say nothing */
+        if (metric_comes_or_goes(&before, &folder->inputs, keys[i])) continue;
         if (config_change_asked(&folder->options->changes, keys[i])) {
             log_line(LOG_WARNING, "%s: %s has other contents from update %lld on, as asked",
                      folder->checkpoint, keys[i], (long long)folder->start + 1);

@@ -109,7 +109,8 @@ status run_inputs_of(const struct config *config, bool models, struct run_inputs
                  {"data.valid", config->data.valid},
                  {"salience.keywords", config->salience.keywords},
                  {"reward.plugin", config->reward.plugin},
-                 {"reward.fit", config->reward.fit}};
+                 {"reward.fit", config->reward.fit},
+                 {"eval.on_topic_data", config->eval.on_topic_data}};
     memset(out, 0, sizeof *out);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char hex[SHA256_HEX];
@@ -123,6 +124,8 @@ status run_inputs_of(const struct config *config, bool models, struct run_inputs
     TRY(hash_end(out, "tokenizer.path", hash, texts_add(hash, config)));
     TRY(model_hash("reward.model", config->reward.model, out));
     TRY(model_hash("rm.align.teacher", config->rm.align.teacher, out));
+    TRY(model_hash("eval.encoder", config->eval.encoder, out));
+    TRY(model_hash("eval.on_topic", config->eval.on_topic, out));
     if (!models) return NULL;
     TRY(model_hash("model.path", config->model.path, out));
     TRY(model_hash("model.reference_path", config->model.reference_path, out));

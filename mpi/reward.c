@@ -114,7 +114,8 @@ static status examples_fit(struct rewarder *t, struct value_model *model)
     if (t->examples.count < t->s.batch)
         FAIL(STATUS_INPUT, "rm.batch is %lld but there are %lld pairs to learn from; lower it",
              (long long)t->s.batch, (long long)t->examples.count);
-    return NULL;
+    TRY(reward_examples_check(&t->examples, t->s.run.config->data.train));
+    return reward_examples_check(&t->held_out, t->s.run.config->data.valid);
 }
 
 /* What a rank will hold, on a counting queue: a plan_function. */

@@ -37,10 +37,14 @@ status reward_source_open(const struct config *config, struct queue *queue,
     return status_context(reward_folder_open(folder, config, queue, asker, out), "reward.model");
 }
 
-status reward_source_reserve(struct reward_reader *reader, const struct config *config)
+status reward_source_reserve(struct reward_reader *reader, const struct config *config,
+                             bool evaluates)
 {
-    return reward_reader_reserve(reader, config->rollout.dialogues * config->rollout.candidates,
-                                 config->history.max_tokens + config->rollout.max_new_tokens + 1);
+    const int64_t batch = config->rollout.dialogues * config->rollout.candidates;
+    const int64_t evaluated = evaluates ? config->infer.batch : 0;
+    return reward_reader_reserve(
+        reader, batch > evaluated ? batch : evaluated,
+        reward_reader_sequence(reader, config->history.max_tokens, config->rollout.max_new_tokens));
 }
 
 struct source_model reward_source_of(struct reward_reader *reader)

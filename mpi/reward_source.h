@@ -12,8 +12,9 @@ status reward_folder_open(const char *folder, const struct config *config, struc
 /* reward.model; *out NULL: there is none. */
 status reward_source_open(const struct config *config, struct queue *queue,
                           const struct language *asker, struct reward_reader **out);
-/* For the largest batch of replies. */
-status reward_source_reserve(struct reward_reader *reader, const struct config *config);
+/* For the largest batch of replies, and of those that evaluations ask for at once. */
+status reward_source_reserve(struct reward_reader *reader, const struct config *config,
+                             bool evaluates);
 /* For source_settings; reader may be NULL. */
 struct source_model reward_source_of(struct reward_reader *reader);
 

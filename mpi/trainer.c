@@ -169,7 +169,8 @@ static status models_reserve(struct trainer *t)
     if (t->rollout.scorer) TRY(generator_reserve_scoring(t->rollout.scorer, settings, share));
     if (t->rollout.policy && !t->rollout.scorer && settings->cot.block)
         TRY(generator_reserve_scoring(t->rollout.policy, settings, share));
-    if (t->reward_reader) TRY(reward_source_reserve(t->reward_reader, config));
+    if (t->reward_reader)
+        TRY(reward_source_reserve(t->reward_reader, config, by->generator && evaluates(config)));
     return t->rollout.user ? generator_reserve(t->rollout.user, &t->user_settings, 1) : NULL;
 }
 

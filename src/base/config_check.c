@@ -136,6 +136,8 @@ static status sft_check(const struct config *config)
     if (config->cot.history == COT_REENCODE && !strcmp(config->sft.role, "user"))
         FAIL(STATUS_INPUT, "cot.history: reencode cuts an assistant's replies into blocks; with "
                            "sft.role: user leave it out");
+    if (config->sft.patience && (!config->eval.every || !config->data.valid[0]))
+        FAIL(STATUS_INPUT, "sft.patience needs eval.every and data.valid");
     return NULL;
 }
 
@@ -186,6 +188,13 @@ static status reward_check(const struct config *config)
                                   : "on_topic, which judges each reply by itself");
     if (config->rm.inspect)
         FAIL(STATUS_INPUT, "rm.inspect is of regard eval of a reward model; leave it out");
+    if (config->rm.patience && (!config->eval.every || !config->data.valid[0]))
+        FAIL(STATUS_INPUT, "rm.patience needs eval.every and data.valid");
+    if (config->eval.encoder[0] || config->eval.on_topic[0])
+        FAIL(
+            STATUS_INPUT,
+            "%s does nothing in reward, whose held-out metrics are of its own scores; leave it out",
+            config->eval.encoder[0] ? "eval.encoder" : "eval.on_topic");
     return align_check(config);
 }
 

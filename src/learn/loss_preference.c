@@ -3,11 +3,18 @@
 #include "src/learn/loss.h"
 #include "src/learn/value_pass.h"
 
+/* Of a decision whose right side is positive. */
+static double decided(double x)
+{
+    return x > 0 ? 1 : x < 0 ? 0 : 0.5;
+}
+
 typedef struct preference_loss pair_loss(const struct preference_settings *settings, double right,
                                          double wrong);
 
+/* apart: each reply is a decision of its own. */
 static status pairs_chunk(struct learner *l, const struct learn_batch *batch,
-                          const struct learn_turn *turns, int64_t n, pair_loss *of_pair,
+                          const struct learn_turn *turns, int64_t n, pair_loss *of_pair, bool apart,
                           float *leaf, struct partial *partial)
 {
     const double pairs = (double)(batch->all_turns / 2);
@@ -17,7 +24,8 @@ static status pairs_chunk(struct learner *l, const struct learn_batch *batch,
         const double right = value_pass_of(&pass, i), wrong = value_pass_of(&pass, i + 1);
         const struct preference_loss one = of_pair(&l->settings.preference, right, wrong);
         partial->loss += one.loss / pairs;
-        partial->accuracy += (right > wrong ? 1 : right < wrong ? 0 : 0.5) / pairs;
+        partial->accuracy +=
+            (apart ? (decided(right) + decided(-wrong)) / 2 : decided(right - wrong)) / pairs;
         value_pass_learn(&pass, i, one.by_right / pairs);
         value_pass_learn(&pass, i + 1, one.by_wrong / pairs);
     }
@@ -32,14 +40,14 @@ static status bradley_terry_chunk(struct learner *l, const struct learn_batch *b
                                   const struct learn_turn *turns, int64_t n, float *leaf,
                                   struct partial *partial)
 {
-    return pairs_chunk(l, batch, turns, n, preference_bradley_terry, leaf, partial);
+    return pairs_chunk(l, batch, turns, n, preference_bradley_terry, false, leaf, partial);
 }
 
 static status logistic_chunk(struct learner *l, const struct learn_batch *batch,
                              const struct learn_turn *turns, int64_t n, float *leaf,
                              struct partial *partial)
 {
-    return pairs_chunk(l, batch, turns, n, preference_logistic, leaf, partial);
+    return pairs_chunk(l, batch, turns, n, preference_logistic, true, leaf, partial);
 }
 
 static status pair_chunk(struct learner *l, const struct learn_batch *batch,
@@ -54,7 +62,7 @@ static status pair_chunk(struct learner *l, const struct learn_batch *batch,
         const double right = turns[i].target * value_pass_of(&pass, i);
         const struct preference_loss one = preference_bradley_terry(&settings, right, 0);
         partial->loss += one.loss / pairs;
-        partial->accuracy += (right > 0 ? 1 : right < 0 ? 0 : 0.5) / pairs;
+        partial->accuracy += decided(right) / pairs;
         value_pass_learn(&pass, i, turns[i].target * one.by_right / pairs);
     }
     if (!s) s = value_pass_backward(&pass, leaf, &l->watermark);

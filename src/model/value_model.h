@@ -38,8 +38,8 @@ status value_model_forward(struct value_model *value, const struct model_batch *
 /* For the passes to come (src/model/attention_watch.h); NULL: nobody watches. */
 void value_model_watch(struct value_model *value, const struct attention_watch *watch);
 int64_t value_model_tokens(const struct value_model *value); /* that the last pass computed */
-/* dvalues host [histories]; gradients (device, critic_parameters' layout) are added to; watermark
- * may be NULL. */
+/* dvalues host [histories]; gradients (device, value_model_parameters' layout) are added to;
+ * watermark may be NULL. */
 status value_model_backward(struct value_model *value, const float *dvalues, float *gradients,
                             const struct model_watermark *watermark);
 

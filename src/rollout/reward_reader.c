@@ -11,8 +11,10 @@ enum { CUTS_RESERVED = 64 }; /* of a history */
 struct reward_reader {
     struct value_model *model;
     struct language *language;
-    bool by_tokens; /* the asker's are the model's own */
-    int32_t end;    /* of a reply; -1: no text is ever encoded */
+    bool by_tokens;      /* the asker's are the model's own */
+    int32_t end;         /* of a reply; -1: no text is ever encoded */
+    int64_t short_reply; /* tokens of one of a single letter, with its end */
+    int64_t token_bytes; /* more than a token of the asker's has of text */
     int64_t longest, pass_tokens;
 };
 
@@ -35,7 +37,22 @@ static status end_find(struct reward_reader *reader)
     if (!reader->language->tokenizer) return NULL;
     TRY(reply_encode(&reader->language->history, ROLE_ASSISTANT, "x", &ids, &count));
     reader->end = ids[count - 1];
+    reader->short_reply = count;
     free(ids);
+    return NULL;
+}
+
+/* One byte more than the longest, for a blank that is left out where a text begins. */
+static status token_bytes_of(const struct tokenizer *tokenizer, int64_t *out)
+{
+    *out = 1;
+    for (int32_t id = 0; id < tokenizer_size(tokenizer); id++) {
+        char *text;
+        TRY(tokenizer_decode(tokenizer, &id, 1, false, &text));
+        const int64_t bytes = (int64_t)strlen(text) + 1;
+        if (bytes > *out) *out = bytes;
+        free(text);
+    }
     return NULL;
 }
 
@@ -45,7 +62,10 @@ static status reader_open(struct reward_reader *reader, const struct language *a
     TRY(language_fits(reader->language, model_shape(trunk)->vocabulary));
     TRY(language_ends(reader->language, trunk));
     TRY(end_find(reader));
-    return languages_agree(asker, reader->language, &reader->by_tokens);
+    TRY(languages_agree(asker, reader->language, &reader->by_tokens));
+    return reader->by_tokens || !asker || !asker->tokenizer
+               ? NULL
+               : token_bytes_of(asker->tokenizer, &reader->token_bytes);
 }
 
 status reward_reader_create(struct value_model *model, struct language *language,
@@ -92,6 +112,13 @@ int64_t reward_reader_longest(const struct reward_reader *reader)
 int64_t reward_reader_vocabulary(const struct reward_reader *reader)
 {
     return model_shape(value_model_trunk(reader->model))->vocabulary;
+}
+
+int64_t reward_reader_sequence(const struct reward_reader *reader, int64_t history, int64_t reply)
+{
+    return reader->by_tokens ? history + reply + 1
+                             : reader->language->history.max_tokens + reply * reader->token_bytes +
+                                   reader->short_reply;
 }
 
 status reward_reader_reserve(struct reward_reader *reader, int64_t sequences, int64_t longest)

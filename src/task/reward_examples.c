@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DRAWS = 64 }; /* after which a reply is taken whatever it is */
+enum { DRAWS = 64 }; /* after which others are looked for in order */
 
 static void example_free(struct reward_example *one)
 {
@@ -153,11 +153,8 @@ status reward_examples_of_dialogues(const struct history_options *options,
     }
     out->overlong = turns.overlong;
     out->overlong_line = turns.overlong_line;
-    const bool alone = turns.dialogues < 2;
     turns.count = 0; /* what they held is the examples' now */
     examples_free(&turns);
-    if (alone)
-        FAIL(STATUS_INPUT, "%s: rm.objective: on_topic needs two dialogues or more", data->path);
     TRY(services_read(data, out));
     services_sort(out);
     return NULL;
@@ -208,14 +205,48 @@ int64_t reward_examples_drop_longer(struct reward_examples *examples, int64_t lo
     return before - examples->count;
 }
 
-static bool is_other(const struct reward_examples *examples, const struct reward_example *to,
-                     const struct reward_example *from)
+/* Of another dialogue, and not the same reply. */
+static bool is_other(const struct reward_example *to, const struct reward_example *from)
 {
-    const bool same = from->right.count == to->right.count &&
-                      !memcmp(from->right.tokens, to->right.tokens,
-                              (size_t)to->right.count * sizeof *to->right.tokens);
-    return from->dialogue != to->dialogue && !same &&
-           to->history_count + from->right.count <= examples->longest;
+    return from->dialogue != to->dialogue &&
+           (from->right.count != to->right.count ||
+            memcmp(from->right.tokens, to->right.tokens,
+                   (size_t)to->right.count * sizeof *to->right.tokens) != 0);
+}
+
+static bool other_fits(const struct reward_examples *examples, const struct reward_example *to,
+                       const struct reward_example *from)
+{
+    return is_other(to, from) && to->history_count + from->right.count <= examples->longest;
+}
+
+/* The first other one at or behind `at`, in a circle, one that fits if there is one; -1: none. */
+static int64_t other_behind(const struct reward_examples *examples, const struct reward_example *to,
+                            int64_t at)
+{
+    int64_t found = -1;
+    for (int64_t i = 0; i < examples->count; i++) {
+        const int64_t place = (at + i) % examples->count;
+        if (other_fits(examples, to, &examples->list[place])) return place;
+        if (found < 0 && is_other(to, &examples->list[place])) found = place;
+    }
+    return found;
+}
+
+status reward_examples_check(const struct reward_examples *examples, const char *path)
+{
+    int64_t other = 0; /* of the one before: most often also of this one */
+    for (int64_t i = 0; i < examples->count; i++) {
+        const struct reward_example *one = &examples->list[i];
+        if (one->wrong.tokens || is_other(one, &examples->list[other])) continue;
+        other = other_behind(examples, one, other);
+        if (other < 0)
+            FAIL(STATUS_INPUT,
+                 "%s: rm.objective: on_topic: no other dialogue has another reply than line %lld's "
+                 "to hold it against; it needs two dialogues or more, with unlike replies",
+                 path, (long long)one->line);
+    }
+    return NULL;
 }
 
 /* Example number `draw` of 2^32, of one service or (-1) of all. */
@@ -233,8 +264,7 @@ struct reward_reply reward_examples_wrong(const struct reward_examples *examples
     const struct reward_example *one = &examples->list[index];
     const uint64_t wide = (uint64_t)seed;
     const uint32_t key[2] = {(uint32_t)wide, (uint32_t)(wide >> 32) * 64u + RANDOM_OTHER_REPLY};
-    int64_t service = -1;
-    struct reward_reply reply = {0};
+    int64_t service = -1, drawn = 0;
     if (one->wrong.tokens) return one->wrong;
     for (uint32_t draw = 0; draw < DRAWS; draw++) {
         const uint32_t counter[4] = {(uint32_t)place, (uint32_t)((uint64_t)place >> 32),
@@ -243,12 +273,12 @@ struct reward_reply reward_examples_wrong(const struct reward_examples *examples
         philox4x32(counter, key, words);
         if (draw == 0 && words[0] & 1) service = one->service;
         if (draw == DRAWS / 2) service = -1; /* it may have this dialogue alone */
-        const struct reward_example *from =
-            &examples->list[example_drawn(examples, service, words[1])];
-        reply = from->right;
-        if (is_other(examples, one, from)) return reply;
+        drawn = example_drawn(examples, service, words[1]);
+        if (other_fits(examples, one, &examples->list[drawn])) return examples->list[drawn].right;
     }
-    /* None was found: the last drawn, as far as it fits. */
+    /* There are few: the next one behind the last draw, as far as it fits. */
+    const int64_t other = other_behind(examples, one, drawn);
+    struct reward_reply reply = examples->list[other].right;
     if (reply.count > examples->longest - one->history_count)
         reply.count = examples->longest - one->history_count;
     return reply;

@@ -41,13 +41,16 @@ void reward_examples_keep(struct reward_examples *examples, int64_t seed, int64_
  * too long; how many, and the line of the first. */
 int64_t reward_examples_drop_longer(struct reward_examples *examples, int64_t longest,
                                     int64_t *line);
-/* The wrong reply to example `index` at a place of the endless order: its own, or one of another
- * dialogue, half of them of one of the same service where lines name services.  A pure function of
- * seed, place and held_out, which keeps draws of held-out examples apart. */
+/* Whether each has a reply of another dialogue, and not its own, to be held against. */
+status reward_examples_check(const struct reward_examples *examples, const char *path);
+/* Of examples that were checked: the wrong reply to example `index` at a place of the endless
+ * order: its own, or one of another dialogue, half of them of one of the same service where lines
+ * name services.  A pure function of seed, place and held_out, which keeps draws of held-out
+ * examples apart. */
 struct reward_reply reward_examples_wrong(const struct reward_examples *examples, int64_t seed,
                                           int64_t index, int64_t place, bool held_out);
-/* In which order a teacher reads the two replies of what stands at a place: 1, the right one first, or
- * -1; likewise. */
+/* In which order a teacher reads the two replies of what stands at a place: 1, the right one first,
+ * or -1; likewise. */
 int reward_examples_order(int64_t seed, int64_t place, bool held_out);
 /* The most tokens of a sequence, and cuts. */
 void reward_examples_limits(const struct reward_examples *examples, int64_t *tokens, int64_t *cuts);

@@ -85,6 +85,17 @@ static double loss_now(void *context)
     return loss;
 }
 
+/* The share of decisions that are right: a pair's, or of each of its replies. */
+static double accuracy_now(struct course *c)
+{
+    double values[TURNS], right = 0;
+    CHECK(learner_values(c->learner, c->turns, TURNS, values));
+    for (int i = 0; i < TURNS; i += 2)
+        right += c->loss == &loss_logistic ? ((values[i] > 0) + (values[i + 1] < 0)) / 2.0
+                                           : values[i] > values[i + 1];
+    return right / PAIRS;
+}
+
 static void gradient_is_checked(const struct loss *loss)
 {
     struct course c;
@@ -94,6 +105,7 @@ static void gradient_is_checked(const struct loss *loss)
     float *leaf = device_new(c.q, (size_t)parameters->size * sizeof(float));
     CHECK(loss->chunk(c.learner, &c.batch, c.turns, TURNS, leaf, &partial));
     assert_true(fabs(partial.loss - loss_now(&c)) < 1e-12);
+    assert_true(partial.accuracy == accuracy_now(&c));
     float *host = host_of(c.q, leaf, parameters->size);
     check_gradient(parameters, host, loss_now, &c);
     free(host);

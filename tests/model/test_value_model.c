@@ -1,5 +1,5 @@
-/* The critic: starts from the policy's encoder at value zero, values do not depend on the
- * batch, gradients match finite differences. */
+/* A value model, here the critic: starts from the policy's encoder at value zero, values do not
+ * depend on the batch, gradients match finite differences. */
 #include "src/model/value_model.h"
 #include "tests/model/model_test.h"
 

@@ -37,6 +37,11 @@ expect_status 0 "$regard" eval --compare "$work/topic.json" "$work/other.json"
 expect_line "are by different reward models or thresholds: consistencies do not compare"
 grep -qE '^consistency +[0-9.]+ +[0-9.]+ +- +-$' "$work/out" || fail "consistencies of two thresholds are compared"
 
+# what is asked of whole and of cut sequences is of the same decisions
+expect_status 0 "$regard" eval --model "$work/topic" --data synthetic:1:6:300 --out "$work/inspected.json" \
+    --set rm.objective=on_topic --set rm.inspect=true
+expect_same "accuracy, nothing masked" "$(number inspected accuracy)" "$(number inspected masked_0)"
+
 train=("$regard" train --config $tiny --set threads=1 --set train.updates=1 --set eval.every=1 --set eval.dialogues=3
     --set eval.on_topic="$work/topic" --set guard.metric=consistency --set guard.patience=1)
 expect_status 0 "${train[@]}" --run "$work/trained"
@@ -44,6 +49,19 @@ grep -qE '"step": *1,"eval_.*"eval_consistency": *[0-9].*"eval_on_topic_accuracy
     fail "training logs no consistency"
 expect_status 0 ranks 3 "${train[@]}" --run "$work/trained-3"
 expect_equal_metrics "$work/trained/metrics.jsonl" "$work/trained-3/metrics.jsonl"
+
+# A resumed run has the judge and the threshold's dialogues that it began with; others are refused, moved ones taken.
+cp -r "$work/topic" "$work/moved"
+more=("$regard" train --config $tiny --set threads=1 --set train.updates=2 --set eval.every=1 --set eval.dialogues=3
+    --set guard.metric=consistency --set guard.patience=1 --run "$work/trained" --resume)
+expect_status 0 "$regard" reward --config $tiny --set threads=1 --set rm.objective=on_topic --set rm.updates=1 \
+    --set rm.lr=3e-3 --set data.train=synthetic:1:20 --set data.valid= --set eval.every=0 --run "$work/judge"
+expect_status 1 "${more[@]}" --set eval.on_topic="$work/judge"
+expect_said_once "the contents of eval.on_topic are not what this run began with"
+"$regard" import-data --data synthetic:1:4 --out "$work/fixed-on.jsonl"
+expect_status 1 "${more[@]}" --set eval.on_topic="$work/moved" --set eval.on_topic_data="$work/fixed-on.jsonl"
+expect_said_once "the contents of eval.on_topic_data are not what this run began with"
+expect_status 0 "${more[@]}" --set eval.on_topic="$work/moved" --set eval.encoder="$model"
 
 refused() { # TEXT SETTINGS...
     expect_status 1 "$regard" eval --model "$model" --data synthetic:1:2:200 --out "$work/bad.json" "${@:2}"

@@ -116,6 +116,16 @@ for metric in accuracy nll ece longer_accuracy length_correlation; do
         "$(grep '"step":8,"valid' "$work/t5/metrics.jsonl" | sed -n "s/.*\"valid_$metric\":\([-0-9.e]*\).*/\1/p")"
 done
 [ "$(wc -l <"$work/pairs.jsonl")" = 100 ] || fail "not a line a pair"
+# several blocks of pairs, the first of them again at the end of the last one, and in passes of one sequence
+{ cat "$work/train.jsonl"; head -20 "$work/train.jsonl"; } >"$work/many.jsonl"
+for tokens in 1 16384; do
+    expect_status 0 "$regard" eval --model "$work/t5" --data "$work/many.jsonl" --out "$work/many-$tokens.json" \
+        --samples "$work/many-$tokens.jsonl" --set learn.history_tokens=$tokens
+done
+expect_equal_files "$work/many-1.json" "$work/many-16384.json"
+expect_equal_files "$work/many-1.jsonl" "$work/many-16384.jsonl"
+expect_same "the first pairs' scores" "$(head -20 "$work/many-1.jsonl" | cut -d, -f2-)" \
+    "$(tail -20 "$work/many-1.jsonl" | cut -d, -f2-)"
 expect_status 1 "$regard" eval --model "$work/t5" --data synthetic:1:2 --out "$work/none"
 expect_said "rm.objective=on_topic"
 expect_status 0 "$regard" score --model "$work/t5" --data synthetic:1:2 --out "$work/scored.jsonl"

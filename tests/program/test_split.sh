@@ -21,6 +21,16 @@ for part in train valid test; do
         fail "lines left $part when others came"
 done
 
+# what would be written over itself, by whatever name, is refused and stays
+ln -s parts "$work/link"
+expect_status 1 "$regard" split --data "$work/parts/train.jsonl" --out "$work/link"
+expect_line "--data is $work/link/train.jsonl, which split would write anew"
+expect_equal_files "$work/parts/train.jsonl" "$work/named/train.jsonl"
+# a part again: by the same seed nothing falls to the others, by another some does
+expect_status 1 "$regard" split --data "$work/parts/train.jsonl" --out "$work/again"
+expect_line "falls to valid" "take another seed"
+expect_status 0 "$regard" split --data "$work/parts/train.jsonl" --out "$work/again" --set seed=2
+
 # two parts; one that is there from before and would not be written is refused
 two=(--set split.train=0.9 --set split.test=0)
 expect_status 0 "$regard" split --data slot:1:50 --out "$work/two" "${two[@]}"

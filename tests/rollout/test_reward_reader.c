@@ -84,6 +84,51 @@ static void every_value_is_of_its_sequence_alone(bool causal)
     f.q->op->destroy(f.q);
 }
 
+/* A batch of its largest replies allocates nothing beyond what was reserved for it, by tokens and,
+ * where a letter of the asker's has three bytes, by texts. */
+static void replies_that_are_judged_take_what_was_reserved(bool causal, int64_t extra_ids)
+{
+    enum { HISTORY = 64, REPLY = 24 };
+    struct fixture f;
+    struct counted_queue counted;
+    struct source_reply replies[REPLIES];
+    int32_t history[HISTORY], reply[REPLY + 1];
+    double values[REPLIES];
+    char text[3 * REPLY + 1];
+    open_model(&f, causal);
+    struct reward_reader *reader = reader_new(&f, extra_ids, 80);
+    const int64_t longest = reward_reader_sequence(reader, HISTORY, REPLY);
+    CHECK(reward_reader_reserve(reader, REPLIES, longest));
+    for (int i = 0; i < HISTORY; i++) history[i] = 70 + i;
+    for (int i = 0; i < REPLY; i++) {
+        reply[i] = 70 + i;
+        memcpy(text + 3 * i, "\xE2\x82\xAC", 4);
+    }
+    for (int i = 0; i < REPLIES; i++)
+        replies[i] = (struct source_reply){.messages = messages,
+                                           .message_count = MESSAGES,
+                                           .text = text,
+                                           .history = history,
+                                           .history_count = HISTORY,
+                                           .tokens = reply,
+                                           .count = REPLY};
+    allocations_count(f.q, &counted);
+    CHECK(reward_reader_judge(reader, replies, REPLIES, values));
+    assert_int_equal(allocations_counted(f.q, &counted), 0);
+    reward_reader_destroy(reader);
+    language_close(f.words);
+    f.q->op->destroy(f.q);
+}
+
+static void judging_allocates_nothing(void **state)
+{
+    (void)state;
+    for (int causal = 0; causal < 2; causal++) {
+        replies_that_are_judged_take_what_was_reserved(causal, 125);
+        replies_that_are_judged_take_what_was_reserved(causal, 100);
+    }
+}
+
 /* What a source of a policy with the words of f is asked: tokens without the end where `cut`. */
 static void judge(struct fixture *f, struct reward_reader *reader, bool cut, double *values)
 {
@@ -180,6 +225,7 @@ int main(void)
         cmocka_unit_test(a_causal_models_value_is_of_its_sequence_alone),
         cmocka_unit_test(an_encoder_reads_tokens_and_texts_alike),
         cmocka_unit_test(a_causal_model_reads_tokens_and_texts_alike),
+        cmocka_unit_test(judging_allocates_nothing),
         cmocka_unit_test(tokenizers_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

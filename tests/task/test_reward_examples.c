@@ -146,6 +146,54 @@ static void what_is_too_long_goes_and_is_not_drawn(void **state)
     tokenizer_close(tokenizer);
 }
 
+/* Of those on the list alone. */
+static void only(struct reward_examples *examples, const int64_t *places, int64_t count)
+{
+    struct reward_example kept[2 * DIALOGUES];
+    for (int64_t i = 0; i < count; i++) kept[i] = examples->list[places[i]];
+    memcpy(examples->list, kept, (size_t)count * sizeof *kept);
+    examples->count = count;
+    examples->services = 0;
+}
+
+static void where_others_are_few_they_are_found_or_missed_by_name(void **state)
+{
+    struct tokenizer *tokenizer = tokenizer_bytes(0);
+    /* Two turns of one dialogue and a third of another, many times the first: draws alone would
+     * take the own dialogue's. */
+    int64_t places[2 * DIALOGUES];
+    struct reward_examples examples = examples_new(tokenizer, false), all = examples;
+    (void)state;
+    all.list = memcpy(malloc((size_t)all.count * sizeof *all.list), all.list,
+                      (size_t)all.count * sizeof *all.list);
+    for (int i = 0; i < 2 * DIALOGUES; i++) places[i] = i % 2;
+    places[2 * DIALOGUES - 1] = 2;
+    only(&examples, places, 2 * DIALOGUES);
+    assert_null(reward_examples_check(&examples, "data"));
+    for (int64_t place = 0; place < 2000; place++)
+        assert_ptr_equal(reward_examples_wrong(&examples, 7, 0, place, false).tokens,
+                         all.list[2].right.tokens);
+    /* Of one dialogue alone, and of two with the same reply. */
+    only(&examples, (const int64_t[]){0, 1}, 2);
+    status s = reward_examples_check(&examples, "data");
+    assert_non_null(s);
+    assert_non_null(strstr(status_message(s), "data: rm.objective: on_topic: no other dialogue has "
+                                              "another reply than line 1's"));
+    status_free(s);
+    memcpy(examples.list, all.list, (size_t)all.count * sizeof *all.list);
+    only(&examples, (const int64_t[]){0, 2, 4}, 3);
+    assert_null(reward_examples_check(&examples, "data"));
+    for (int i = 1; i < 3; i++) examples.list[i].right = examples.list[0].right;
+    s = reward_examples_check(&examples, "data");
+    assert_non_null(s);
+    status_free(s);
+    free(examples.list);
+    examples.list = all.list;
+    examples.count = all.count;
+    reward_examples_free(&examples);
+    tokenizer_close(tokenizer);
+}
+
 static void a_sequence_is_history_reply_and_end_cut_between_them(void **state)
 {
     const int32_t history[] = {5, 6, 7, 8}, reply[] = {9, 1}, cuts[] = {2};
@@ -172,6 +220,7 @@ int main(void)
         cmocka_unit_test(without_services_all_other_dialogues_are_drawn_from),
         cmocka_unit_test(the_first_pairs_in_prompt_order_are_kept),
         cmocka_unit_test(what_is_too_long_goes_and_is_not_drawn),
+        cmocka_unit_test(where_others_are_few_they_are_found_or_missed_by_name),
         cmocka_unit_test(a_sequence_is_history_reply_and_end_cut_between_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

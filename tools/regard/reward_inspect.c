@@ -94,21 +94,27 @@ static status tail_read(struct reward_reader *reader, const struct reward_sequen
     return reward_reader_read(reader, &tail, 1, value);
 }
 
-/* Whether the pair is decided rightly without so many tenths; 1/2 where it is not decided. */
+static double sign_right(double x)
+{
+    return x > 0 ? 1 : x < 0 ? 0 : 0.5;
+}
+
+/* The share of the pair's decisions (two where the replies are judged apart) that are right without
+ * so many tenths; one that is not decided is half right. */
 static status decided(struct reward_reader *reader, const struct reward_sequence *sequences,
-                      int64_t count, int order, int tenths, double *right)
+                      int64_t count, int order, bool apart, int tenths, double *right)
 {
     double values[2] = {0, 0};
     for (int64_t i = 0; i < count; i++)
         TRY(tail_read(reader, &sequences[i], sequences[i].count * tenths / INSPECT_MASKS,
                       &values[i]));
-    const double by = count == 1 ? order * values[0] : values[0] - values[1];
-    *right = by > 0 ? 1 : by < 0 ? 0 : 0.5;
+    *right = apart ? (sign_right(values[0]) + sign_right(-values[1])) / 2
+                   : sign_right(count == 1 ? order * values[0] : values[0] - values[1]);
     return NULL;
 }
 
 status inspect_pair(struct inspection *inspection, struct reward_reader *reader,
-                    const struct reward_sequence *sequences, int64_t count, int order)
+                    const struct reward_sequence *sequences, int64_t count, int order, bool apart)
 {
     struct value_model *model = reward_reader_model(reader);
     struct model *trunk = value_model_trunk(model);
@@ -117,7 +123,7 @@ status inspect_pair(struct inspection *inspection, struct reward_reader *reader,
     const struct attention_watch watch = {.layers = 1, .forward = look, .context = &looking};
     double right = 0;
     value_model_watch(model, &watch);
-    status s = decided(reader, sequences, count, order, 0, &right);
+    status s = decided(reader, sequences, count, order, apart, 0, &right);
     value_model_watch(model, NULL);
     TRY(status_first(looking.error, s));
     inspection->masked[0] += right;
@@ -125,7 +131,7 @@ status inspect_pair(struct inspection *inspection, struct reward_reader *reader,
     for (int f = 0; f < INSPECT_FIFTHS; f++)
         inspection->attention[right > 0.5][f] += looking.mass[f] / (double)count;
     for (int m = 1; m < INSPECT_MASKS; m++) {
-        TRY(decided(reader, sequences, count, order, m, &right));
+        TRY(decided(reader, sequences, count, order, apart, m, &right));
         inspection->masked[m] += right;
     }
     return NULL;

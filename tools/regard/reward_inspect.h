@@ -16,9 +16,9 @@ struct inspection {
 };
 
 /* What is read of a pair: two sequences, the right reply's first, or (count 1) one with both, whose
- * value's sign, times `order`, says which is right. */
+ * value's sign, times `order`, says which is right.  apart: each of the two is judged by itself. */
 status inspect_pair(struct inspection *inspection, struct reward_reader *reader,
-                    const struct reward_sequence *sequences, int64_t count, int order);
+                    const struct reward_sequence *sequences, int64_t count, int order, bool apart);
 /* masked_0 .. masked_90, attention_wrong_1 .. 5, attention_right_1 .. 5; of no such pair none. */
 void inspection_list(const struct inspection *inspection, struct metric_list *out);
 

@@ -273,24 +273,47 @@ static void pair_make(const struct config *config, const struct reward_examples 
     if (config->rm.objective == RM_PAIR) pair_join(out, one->history_count);
 }
 
-/* The scores of one example; of a joined one half of the number each way. */
-static status pair_score(const struct config *config, struct reward_reader *reader,
-                         const struct reward_examples *examples, int64_t index,
-                         struct inspection *inspection, struct preference_scores *out)
+/* Of a pair's values; of a joined one half of the number each way. */
+static struct preference_scores scores_of(const struct pair_read *pair, const double *values)
 {
-    struct pair_read pair;
-    double values[2] = {0, 0};
-    pair_make(config, examples, index, &pair);
-    status s = reward_reader_read(reader, pair.sequences, pair.count, values);
-    if (!s && config->rm.inspect)
-        s = inspect_pair(inspection, reader, pair.sequences, pair.count, pair.order);
-    for (int64_t i = 0; i < pair.count; i++) reward_sequence_free(&pair.sequences[i]);
-    if (pair.count == 1) {
-        values[0] *= pair.order / 2.0;
-        values[1] = -values[0];
+    const double joined = pair->order * values[0] / 2;
+    return pair->count == 1
+               ? (struct preference_scores){joined, -joined, pair->tokens[0], pair->tokens[1]}
+               : (struct preference_scores){values[0], values[1], pair->tokens[0], pair->tokens[1]};
+}
+
+/* The scores of `count` examples from `first` on, read in as few passes as they fit in. */
+static status pairs_score(const struct config *config, struct reward_reader *reader,
+                          const struct reward_examples *examples, int64_t first, int64_t count,
+                          struct inspection *inspection, struct preference_scores *out)
+{
+    struct pair_read pairs[BLOCK];
+    struct reward_sequence sequences[2 * BLOCK];
+    double values[2 * BLOCK];
+    int64_t read = 0, at = 0;
+    for (int64_t i = 0; i < count; i++) {
+        pair_make(config, examples, first + i, &pairs[i]);
+        for (int64_t k = 0; k < pairs[i].count; k++) sequences[read++] = pairs[i].sequences[k];
     }
-    *out = (struct preference_scores){values[0], values[1], pair.tokens[0], pair.tokens[1]};
+    status s = reward_reader_read(reader, sequences, read, values);
+    for (int64_t i = 0; !s && i < count; at += pairs[i++].count) {
+        out[i] = scores_of(&pairs[i], values + at);
+        if (config->rm.inspect)
+            s = inspect_pair(inspection, reader, pairs[i].sequences, pairs[i].count, pairs[i].order,
+                             config->rm.objective == RM_ON_TOPIC);
+    }
+    for (int64_t i = 0; i < read; i++) reward_sequence_free(&sequences[i]);
     return s;
+}
+
+/* Memory for a block of them. */
+static status pairs_reserve(const struct config *config, struct reward_reader *reader,
+                            const struct reward_examples *examples)
+{
+    int64_t longest = 1, cuts = 0;
+    reward_examples_limits(examples, &longest, &cuts);
+    if (config->rm.objective == RM_PAIR) longest *= 2;
+    return reward_reader_reserve(reader, 2 * BLOCK, longest);
 }
 
 static void pair_write(FILE *out, int64_t line, const struct preference_scores *pair)
@@ -333,9 +356,11 @@ static status pairs_measure(struct reward_reader *reader, const struct command *
     struct inspection inspection = {.pairs = {0}};
     struct file_writer writer = {NULL};
     status s = NULL;
-    for (int64_t i = 0; !s && i < examples->count; i++) {
-        s = pair_score(&command->config, reader, examples, i, &inspection, &scores[i]);
-        if (!s && samples) pair_write(samples, examples->list[i].line, &scores[i]);
+    for (int64_t first = 0, n; !s && first < examples->count; first += n) {
+        n = examples->count - first < BLOCK ? examples->count - first : BLOCK;
+        s = pairs_score(&command->config, reader, examples, first, n, &inspection, scores + first);
+        for (int64_t i = first; !s && samples && i < first + n; i++)
+            pair_write(samples, examples->list[i].line, &scores[i]);
     }
     if (!s) s = file_begin(&writer, command->out);
     if (!s) {
@@ -365,6 +390,8 @@ static status examples_eval(const struct command *command, struct reward_reader 
                  (long long)command->config.history.max_tokens);
     if (!s && !examples.count)
         s = ERROR(STATUS_INPUT, "%s: no pair is left to measure", command->data);
+    if (!s) s = reward_examples_check(&examples, command->data);
+    if (!s) s = pairs_reserve(&command->config, reader, &examples);
     if (!s && command->samples) s = file_begin(&samples, command->samples);
     if (!s) s = pairs_measure(reader, command, &examples, samples.stream);
     if (!s && samples.stream) s = file_commit(&samples);

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <sys/stat.h>
 
 const char split_formats[] =
     "--data: lines of JSON objects of any kind (dialogues, questions, preferences), or a built-in "
@@ -14,7 +15,9 @@ const char split_formats[] =
     "lines\n"
     "fall to one part, and lines that are added move none.  With split.by=FIELD it is a hash of "
     "that\n"
-    "field: set it to messages or id where several lines are of one history or dialogue.\n";
+    "field: set it to messages or id where several lines are of one history or dialogue.\n"
+    "A part that is split again needs another seed: by the same one its lines fall to the same "
+    "part.\n";
 
 static status shares_check(const struct config *config)
 {
@@ -22,6 +25,21 @@ static status shares_check(const struct config *config)
     if (fabs(sum - 1) < 1e-9) return NULL;
     FAIL(STATUS_INPUT, "split.train, split.valid and split.test are %g together; they must be 1",
          sum);
+}
+
+/* The data must not be what they are parted into: its lines would be gone. */
+static status data_check(const struct command *command)
+{
+    struct stat data, part;
+    if (stat(command->data, &data) != 0) return NULL; /* a made set; or its reader says why not */
+    for (int p = 0; p < SPLIT_PARTS; p++) {
+        char path[1200];
+        snprintf(path, sizeof path, "%s/%s.jsonl", command->out, split_part_name(p));
+        if (stat(path, &part) == 0 && part.st_dev == data.st_dev && part.st_ino == data.st_ino)
+            FAIL(STATUS_INPUT, "--data is %s, which split would write anew; take another --out",
+                 path);
+    }
+    return NULL;
 }
 
 /* The folder's file of a part; *out stays NULL where the part has no share.  One that is there from
@@ -63,6 +81,7 @@ status verb_split(struct command *command)
     struct split_counts counts;
     FILE *out[SPLIT_PARTS] = {NULL};
     TRY(shares_check(config));
+    TRY(data_check(command));
     TRY(output_free(command->out));
     status s = output_begin(command->out, &folder);
     for (int p = 0; !s && p < SPLIT_PARTS; p++)

@@ -72,7 +72,9 @@ def part(grid):
     before, after = grid.cells(START, "test"), grid.cells(grid.chosen, "test") if grid.chosen else []
     points = len(grid.rows) - 1
     if not before or len(after) < len(grid.seeds):
-        return out + [("words", "Nothing is chosen yet: no point has all of its seeds.")]
+        why = (f"{grid.chosen} is chosen on validation, but the third set is not measured yet." if grid.chosen else
+               "Nothing is chosen yet: no point has all of its seeds.")
+        return out + [("words", why)]
     drawn = resamples(sorted(before[0].counts["tokens"]))
     change = interval_text(difference(after, before, grid.measure, drawn), DIGITS[grid.measure])
     return out + [("words", f"Chosen by {grid.measure} on validation, of {grid.whole} of {points} points: {grid.chosen}. On the "

@@ -225,8 +225,9 @@ class Corpus:
         return header, out
 
     def models(self):
-        """Of the reward models that rows ask for: what pairs that were held out say, at the checkpoint that is taken."""
-        header = ["reward model", "learned from", "held-out pairs", "accuracy", "the longer reply's accuracy",
+        """Of the reward models that rows ask for: what the pairs say by which their checkpoint was taken, the one of the
+        least -log likelihood of them: too good by chance by as much as the least of so many is."""
+        header = ["reward model", "learned from", "pairs its checkpoint was taken by", "accuracy", "the longer reply's accuracy",
                   "-log likelihood", "score's correlation with length"]
         out, seen = [], set()
         for _, words, _, settings in self.rows:

@@ -25,4 +25,8 @@ align "a margin of a teacher" 'rm.margin does nothing with rm.objective: pair' -
     --set rm.margin=1
 align "a cue of 0" '.*evidence:1:5:0: there is no CUE 0' --set data.train=evidence:1:5:0
 align "no cue" '.*write evidence:SEED:COUNT:CUE' --set data.train=evidence:1:5
+align "patience without evaluations" 'rm.patience needs eval.every and data.valid' --set rm.patience=1 --set eval.every=0
+refuses "patience of sft without evaluations" 1 'sft.patience needs eval.every and data.valid' sft --config "$tiny" \
+    --set data.valid= --set sft.patience=1 --run run
+align "a metric of another verb" 'eval.encoder does nothing in reward' --set eval.encoder=/nowhere
 align "a look of another verb" 'rm.inspect is of regard eval' --set rm.inspect=true
