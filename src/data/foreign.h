@@ -16,7 +16,8 @@ struct import_counts {
     char first_left_out[1400]; /* "FILE:LINE: why" of the first */
 };
 
-/* Reads JSON Lines or a JSON list: ShareGPT, prompt and completion, instruction and output,
+/* Preferences become what foreign_preference.h says.  Of dialogues:
+ * Reads JSON Lines or a JSON list: ShareGPT, prompt and completion, instruction and output,
  * messages with a system role; each dialogue becomes a line of "messages" with the turns of user
  * and assistant in turn, the user's first and the assistant's last.  What the system says goes
  * before the user's first words, with keep_system it is a message of its own; messages in a row by

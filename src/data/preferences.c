@@ -4,6 +4,7 @@
 #include "src/base/json.h"
 #include "src/base/memory.h"
 #include "src/data/fields.h"
+#include "src/data/foreign_preference.h"
 #include "src/data/jsonl.h"
 #include "src/data/lines.h"
 
@@ -31,9 +32,11 @@ static status history_read(const json_t *line, const char *where, struct dialogu
     if (!prompt == !messages)
         FAIL(STATUS_INPUT, "%s: %s \"prompt\" %s \"messages\"; a preference has one of them", where,
              prompt ? "both" : "neither", prompt ? "and" : "nor");
-    if (prompt && (!json_is_string(prompt) || text_is_blank(json_string_value(prompt))))
-        FAIL(STATUS_INPUT, "%s: \"prompt\" must be text that is not empty; a list is \"messages\"",
+    if (json_is_array(prompt))
+        FAIL(STATUS_INPUT, "%s: \"prompt\" is a list of messages; regard import-data converts it",
              where);
+    if (prompt && (!json_is_string(prompt) || text_is_blank(json_string_value(prompt))))
+        FAIL(STATUS_INPUT, "%s: \"prompt\" must be text that is not empty", where);
     json_t *words = json_copy((json_t *)line);
     json_object_del(words, "prompt");
     json_object_del(words, "history_tokens");
@@ -52,7 +55,14 @@ static status reply_read(const json_t *line, const char *key, const char *where,
 {
     const json_t *text = json_object_get(line, key);
     if (!text) FAIL(STATUS_INPUT, "%s: no \"%s\"", where, key);
+    if (json_is_array(text))
+        FAIL(STATUS_INPUT, "%s: \"%s\" is a list of messages; regard import-data converts it",
+             where, key);
     if (!json_is_string(text)) FAIL(STATUS_INPUT, "%s: \"%s\" must be text", where, key);
+    if (text_is_transcript(json_string_value(text)))
+        FAIL(STATUS_INPUT,
+             "%s: \"%s\" is a whole conversation (\"Human: ..\"); regard import-data converts it",
+             where, key);
     *out = memory_text(json_string_value(text));
     return NULL;
 }

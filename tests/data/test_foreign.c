@@ -2,6 +2,7 @@
 #include "src/base/file.h"
 #include "src/data/foreign.h"
 #include "src/data/jsonl.h"
+#include "src/data/preferences.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -197,6 +198,85 @@ static void fields_that_say_what_is_right_are_kept_or_the_line_is_left_out(void 
     }
 }
 
+#define PAIR(chosen, rejected) "],\"chosen\":\"" chosen "\",\"rejected\":\"" rejected "\"}\n"
+
+/* As TRL, UltraFeedback, Orca and HH have them; what is made is read as preferences. */
+static void preferences_become_lines_of_messages_chosen_and_rejected(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *text;
+        bool keep_system;
+        const char *made, *why; /* one of the two */
+    } table[] = {
+        {"{\"id\":3,\"prompt\":[" SAY("user", "a") "],\"chosen\":[" SAY(
+             "assistant", "b") "],\"rejected\":[" SAY("assistant", "c") "],\"score\":1}",
+         false, "{\"id\":3,\"messages\":[" SAY("user", "a") PAIR("b", "c"), NULL},
+        {"{\"prompt\":\"a\",\"chosen\":[" SAY("user", "a") "," SAY(
+             "assistant", "b") "],\"rejected\":[" SAY("user", "a") "," SAY("assistant", "c") "]}",
+         false, "{\"messages\":[" SAY("user", "a") PAIR("b", "c"), NULL},
+        {"{\"chosen\":[" SAY("system", "s") "," FOUR("a") "],\"rejected\":[" SAY(
+             "system", "s") "," SAY("user", "a") "," SAY("assistant",
+                                                         "b") "," SAY("user",
+                                                                      "c") "," SAY("assis"
+                                                                                   "tan"
+                                                                                   "t",
+                                                                                   "e") "]}",
+         true,
+         "{\"messages\":[" SAY("system", "s") "," SAY("user", "a") "," SAY(
+             "assistant", "b") "," SAY("user", "c") PAIR("d", "e"),
+         NULL},
+        {"{\"system\":\"s\",\"question\":\"a\",\"chosen\":\"b\",\"rejected\":\"c\"}", false,
+         "{\"messages\":[" SAY("user", "s\\na") PAIR("b", "c"), NULL},
+        {"{\"chosen\":\"\\n\\nHuman: a\\nx\\n\\nAssistant: b\\n\\nHuman: c\\n\\nAssistant: d \","
+         "\"rejected\":\"\\n\\nHuman: a\\nx\\n\\nAssistant: b\\n\\nHuman: c\\n\\nAssistant: e\"}",
+         false,
+         "{\"messages\":[" SAY("user", "a\\nx") "," SAY("assistant", "b") "," SAY("user", "c")
+             PAIR("d", "e"),
+         NULL},
+        {"{\"prompt\":\"\\n\\nHuman: a\\n\\nAssistant:\",\"chosen\":\" b\",\"rejected\":\" c\"}",
+         false, "{\"messages\":[" SAY("user", "a") PAIR("b", "c"), NULL},
+        {"{\"messages\":[" SAY("user", "a") PAIR("b", " c"), false,
+         "{\"messages\":[" SAY("user", "a") PAIR("b", " c"), NULL},
+        {"{\"chosen\":[" FOUR("a") "],\"rejected\":[" SAY("user", "a") "," SAY("assistant",
+                                                                               "x") "]}",
+         false, NULL, ":2: chosen and rejected differ before their last reply"},
+        {"{\"chosen\":[" FOUR("a") "],\"rejected\":[" FOUR("b") "]}", false, NULL,
+         ":2: chosen and rejected differ before their last reply"},
+        {"{\"prompt\":\"a\",\"chosen\":\"b\",\"rejected\":\"b\"}", false, NULL,
+         ":2: chosen and rejected are the same text"},
+        {"{\"prompt\":\"a\",\"chosen\":[],\"rejected\":\"b\"}", false, NULL,
+         ":2: its \"chosen\" holds no assistant's reply to a user"},
+        {"{\"chosen\":\"a\",\"rejected\":\"b\"}", false, NULL,
+         ":2: it has neither \"prompt\" nor \"messages\""},
+        {"{\"prompt\":[" SAY("tool", "a") "],\"chosen\":\"a\",\"rejected\":\"b\"}", false, NULL,
+         ":2: message 1 is by \"tool\""},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct import_counts counts;
+        char text[600], path[] = "/tmp/regard-foreign-XXXXXX";
+        status s;
+        snprintf(text, sizeof text, LINE("x", "y") "%s\n", table[i].text);
+        char *made = import_text(text, table[i].keep_system, &counts, &s);
+        assert_null(s);
+        const char *pair = made + strlen(LINE("x", "y"));
+        assert_string_equal(pair, table[i].made ? table[i].made : "");
+        assert_int_equal(counts.left_out, table[i].made == NULL);
+        if (table[i].why && !strstr(counts.first_left_out, table[i].why))
+            fail_msg("\"%s\" does not say \"%s\"", counts.first_left_out, table[i].why);
+        if (table[i].made) {
+            struct preferences *preferences;
+            close(mkstemp(path));
+            assert_null(file_write(path, pair, strlen(pair)));
+            assert_null(preferences_read(path, &preferences));
+            assert_int_equal(preferences->count, 1);
+            preferences_free(preferences);
+            unlink(path);
+        }
+        free(made);
+    }
+}
+
 static void a_file_without_a_dialogue_is_an_error_with_its_line(void **unused)
 {
     (void)unused;
@@ -272,6 +352,7 @@ int main(void)
         cmocka_unit_test(names_of_users_are_kept),
         cmocka_unit_test(what_cannot_be_a_dialogue_is_left_out_and_counted),
         cmocka_unit_test(fields_that_say_what_is_right_are_kept_or_the_line_is_left_out),
+        cmocka_unit_test(preferences_become_lines_of_messages_chosen_and_rejected),
         cmocka_unit_test(a_file_without_a_dialogue_is_an_error_with_its_line),
         cmocka_unit_test(a_system_message_is_kept_when_that_is_asked_for),
         cmocka_unit_test(readers_of_messages_name_the_conversion),

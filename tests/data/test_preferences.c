@@ -102,12 +102,17 @@ static void mistakes_are_named_with_their_line(void **state)
     (void)state;
     refused(PROMPT "{\"prompt\":\"a\",\"chosen\":\"b\"}\n", ":2: ", "no \"rejected\"");
     refused(PROMPT PROMPT "{\"prompt\":\"a\",\"rejected\":\"b\"}", ":3: ", "no \"chosen\"");
-    refused("{\"prompt\":\"a\",\"chosen\":[1],\"rejected\":\"b\"}",
+    refused("{\"prompt\":\"a\",\"chosen\":1,\"rejected\":\"b\"}",
             ":1: ", "\"chosen\" must be text");
+    refused("{\"prompt\":\"a\",\"chosen\":[{}],\"rejected\":[{}]}",
+            ":1: ", "\"chosen\" is a list of messages; regard import-data converts it");
+    refused("{\"chosen\":\"\\n\\nHuman: a\\n\\nAssistant: b\",\"rejected\":\"c\"}", ":1: ",
+            "\"chosen\" is a whole conversation (\"Human: ..\"); regard import-data converts it");
     refused("{" PAIR "}", ":1: ", "neither \"prompt\" nor \"messages\"");
     refused("{\"prompt\":\"a\",\"messages\":[]," PAIR "}",
             ":1: ", "both \"prompt\" and \"messages\"");
-    refused("{\"prompt\":[{}]," PAIR "}", ":1: ", "\"prompt\" must be text");
+    refused("{\"prompt\":[{}]," PAIR "}",
+            ":1: ", "\"prompt\" is a list of messages; regard import-data converts it");
     refused("{\"prompt\":\" \"," PAIR "}", ":1: ", "\"prompt\" must be text that is not empty");
     refused("{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},"
             "{\"role\":\"assistant\",\"content\":\"b\"}]," PAIR "}",

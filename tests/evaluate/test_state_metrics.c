@@ -114,6 +114,8 @@ static void others_are_of_other_dialogues(void **unused)
     }
     others_draw(places, count, SEEDS - 1, again);
     assert_memory_equal(others, again, (size_t)count * sizeof *others);
+    others_draw(places, count, SEEDS - 1 + ((int64_t)1 << 32), again); /* all of a seed counts */
+    assert_memory_not_equal(others, again, (size_t)count * sizeof *others);
     for (int64_t i = 0; i < count; i++) {
         int64_t own = 0;
         for (int64_t j = 0; j < count; j++) own += places[j].dialogue == places[i].dialogue;
