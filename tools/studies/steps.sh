@@ -123,8 +123,8 @@ step_rm() { # KIND COUNT
     mapfile -t options < <(changes "${rm[@]}" rm.pairs="$2" rm.updates="$rm_updates" model.path="$start" \
         data.train="$base/pairs-$1/train.jsonl" data.valid="$base/pairs-$1/valid.jsonl" policy.schedule=constant)
     quietly "$folder/log" "$regard" reward "${settings[@]}" "${options[@]}" "${extra[@]}" --set seed=1 \
-        --set eval.every=$((rm_updates < 25 ? rm_updates : 25)) --set eval.dialogues=0 --set checkpoint.every=25 \
-        --set log.every=25 --run "$folder/run" --resume=auto
+        --set eval.every=$((rm_updates < 50 ? rm_updates : 50)) --set eval.dialogues=0 --set checkpoint.every=50 \
+        --set log.every=50 --run "$folder/run" --resume=auto
     touch "$folder/done"
 }
 
