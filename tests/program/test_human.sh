@@ -97,7 +97,18 @@ record 1 1 a "another gold" >bad.jsonl
 refused "rl: line 1, turn 1 has another gold reply" sheet --out s --key k sft=one.jsonl rl=bad.jsonl
 record 9 1 a b >bad.jsonl
 refused "no turn of a line is in all arms" sheet --out s --key k sft=one.jsonl rl=bad.jsonl
+refused "none/k: No such file" sheet --out s --key none/k sft=one.jsonl
+refused "none/s: No such file" sheet --out none/s --key k sft=one.jsonl
+# after histories of their own, which the data's replies do not answer
+sed 's/Is it open/Was it open/' two.jsonl >own.jsonl
+refused "rl: line 1, turn 1 has another history than sft's; take records of eval.history=gold, or say --own" \
+    sheet --out s --key k sft=one.jsonl rl=own.jsonl
+refused "rl: line 1, turn 1 has another history than sft's; --gold wants replies after the data's histories" \
+    sheet --out s --key k --gold --own sft=one.jsonl rl=own.jsonl
 [ ! -e s ] && [ ! -e k ] || fail "a refusal left a file"
+expect_status 0 tool sheet --out own.csv --key own-key.csv --own sft=one.jsonl rl=own.jsonl
+expect_same "replies behind the second arm's history" 5 "$(grep -c 'Was it open' own.csv)"
+expect_same "whose they are" 5 "$(grep 'Was it open' own.csv | grep -c beta)"
 sed 's/,2,\r$/,9,/' ann.csv >high.csv
 refused "the rating '9' is no number from 1 to 5" ratings --key key.csv high.csv
 refused "the key has no reply" ratings --key key.csv other.csv

@@ -1,10 +1,11 @@
 """Replies of several arms for people to rate, and what they said, by the standard library alone:
 
-    tools/experiments sheet --out SHEET.csv --key KEY.csv [--seed N] [--items N] [--gold] ARM=FILE...
+    tools/experiments sheet --out SHEET.csv --key KEY.csv [--seed N] [--items N] [--gold] [--own] ARM=FILE...
         FILE: records of `regard eval --samples` of one set of lines.  A row of SHEET is a reply behind its history,
         with an empty cell `rating`; turns stand in random order, so do the arms of each, and only KEY says which
         reply is whose.  --items: so many of the turns that all arms have (0: all); --gold: the data's replies are
-        an arm too.
+        an arm too, which wants records of eval.history=gold; --own: the arms' histories may differ (eval.history=own),
+        and each reply stands behind its own.
     tools/experiments ratings --key KEY.csv [--scale LOW,HIGH] [--against ARM] SHEET.csv...
         Copies of SHEET that people filled in, one of each: mean of each arm with its error over dialogues, the
         difference to ARM (the first by name), and Krippendorff's alpha.  A rating is a number from LOW to HIGH (1,5); an empty
@@ -86,7 +87,7 @@ def write(path, columns, rows):
 
 
 def sheet(arguments):
-    found, rest = options(arguments, ("--out", "--key", "--seed", "--items"), ("--gold",))
+    found, rest = options(arguments, ("--out", "--key", "--seed", "--items"), ("--gold", "--own"))
     out, key = found.get("--out"), found.get("--key")
     if not out or not key or not rest:
         raise Mistake("sheet wants --out SHEET.csv, --key KEY.csv and ARM=FILE...")
@@ -106,11 +107,16 @@ def sheet(arguments):
     places = sorted(set.intersection(*(set(rows) for rows in arms.values())))
     if not places:
         raise Mistake("no turn of a line is in all arms; are they of the same --data?")
-    first = next(iter(arms.values()))
+    first_name, first = next(iter(arms.items()))
     for name, rows in arms.items():
         for line, turn in places:
             if rows[line, turn]["gold"] != first[line, turn]["gold"]:
                 raise Mistake(f"{name}: line {line}, turn {turn} has another gold reply; are the arms of the same --data?")
+            if rows[line, turn]["messages"] == first[line, turn]["messages"] or (found["--own"] and not found["--gold"]):
+                continue
+            raise Mistake(f"{name}: line {line}, turn {turn} has another history than {first_name}'s; " +
+                          ("--gold wants replies after the data's histories: eval.history=gold" if found["--gold"] else
+                           "take records of eval.history=gold, or say --own: each reply behind its own history"))
     items, drawn = whole(found.get("--items", "0"), "--items"), random.Random(whole(found.get("--seed", "1"), "--seed"))
     if items > len(places):
         raise Mistake(f"--items {items}: there are {len(places)} turns that all arms have")
@@ -122,8 +128,14 @@ def sheet(arguments):
             rows.append((name, place, history(row["messages"]), row["gold" if name not in arms else "reply"]))
     mark = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:6]
     ids = [f"{mark}-{number:0{len(str(len(rows)))}d}" for number in range(1, len(rows) + 1)]
-    write(out, COLUMNS, [(i, cell(said), cell(reply), "", "") for i, (_, _, said, reply) in zip(ids, rows)])
-    write(key, KEY, [(i, name, *place) for i, (name, place, _, _) in zip(ids, rows)])
+    try:
+        write(key, KEY, [(i, name, *place) for i, (name, place, _, _) in zip(ids, rows)])
+        write(out, COLUMNS, [(i, cell(said), cell(reply), "", "") for i, (_, _, said, reply) in zip(ids, rows)])
+    except OSError:
+        for path in (out, key):
+            if os.path.exists(path):
+                os.remove(path)
+        raise
     print(f"{out}: {len(rows)} replies to {items or len(places)} turns, {len(names)} arms; each rater fills in a copy's "
           f"column rating.  {key} says whose they are: keep it away from them.")
 
