@@ -246,7 +246,17 @@ struct alignment {
     const float *weight; /* [tokens] d loss / d distance of a token's row */
     real *dq, *dk;       /* like the student's q and k, added to; both NULL: no gradients */
     float *distance;     /* [tokens] mean over the maps */
+    float *work;         /* [alignment_work], on the device; what it holds is lost */
 };
+
+/* The longest row of a map, the student's and the teacher's. */
+enum { ALIGNMENT_DIM_MAX = 256 };
+
+/* Numbers of `work`: four a token and map, and the student's dk, a place for each head of q. */
+static inline int64_t alignment_work(int64_t tokens, int64_t maps, int64_t width)
+{
+    return tokens * (4 * maps + width);
+}
 
 /* What a gate goes through: gelu(g) = g/2 (1 + tanh(sqrt(2/pi) (g + 0.044715 g^3))); silu(g) =
  * g / (1 + e^-g). */

@@ -272,9 +272,7 @@ void cpu_attention_alignment(struct queue *q, const struct alignment *a)
     const struct row_functions *rows = rows_of(q);
     const int64_t maps = a->teacher.heads, width = a->student.heads * a->student.head_dim;
     const int64_t sums = a->dk ? a->tokens * width : 0;
-    float *distance =
-        cpu_scratch(q, q->threads, (size_t)(a->tokens * maps + sums) * sizeof *distance);
-    if (!distance) return;
+    float *distance = a->work;
     float *dk = a->dk ? distance + a->tokens * maps : NULL;
     memset(distance + a->tokens * maps, 0, (size_t)sums * sizeof *distance);
 #pragma omp parallel num_threads(q->threads)

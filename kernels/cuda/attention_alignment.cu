@@ -11,8 +11,7 @@ enum {
     threads = 256,
     warps = threads / 32,
     tile = 32, /* keys, and queries of the kernel for dk */
-    score_stride = tile + 1,
-    max_dim = 256
+    score_stride = tile + 1
 };
 
 /* What the first kernel finds of a row of scores z and y (the student's, the teacher's). */
@@ -21,7 +20,7 @@ struct row_read {
     float inner; /* sum S (S - T), of squares alone */
 };
 
-/* Working space: [tokens, maps] of both, [tokens, heads * head_dim]. */
+/* a.work: [tokens, maps] of both, [tokens, heads * head_dim]. */
 struct alignment_space {
     struct row_read *rows;
     float *distance, *dk;
@@ -376,18 +375,14 @@ static void align_of(struct queue *q, const struct alignment *a,
 void cuda_attention_alignment(struct queue *q, const struct alignment *a)
 {
     if (a->pairs == 0) return;
-    const int64_t maps = a->teacher.heads, width = a->student.heads * a->student.head_dim;
-    if (map_dim(*a) > max_dim || a->teacher.head_dim > max_dim)
+    const int64_t numbers = a->tokens * a->teacher.heads;
+    if (map_dim(*a) > ALIGNMENT_DIM_MAX || a->teacher.head_dim > ALIGNMENT_DIM_MAX)
         return cuda_fail(q, ERROR(STATUS_INTERNAL, "alignment: maps of %d and %lld; at most %d",
-                                  map_dim(*a), (long long)a->teacher.head_dim, max_dim));
-    const int64_t rows = a->tokens * maps * (int64_t)sizeof(struct row_read);
-    const int64_t distance = a->tokens * maps * (int64_t)sizeof(float);
-    const int64_t dk = a->dk ? a->tokens * width * (int64_t)sizeof(float) : 0;
-    char *memory = (char *)cuda_scratch(q, (size_t)(rows + distance + dk));
-    if (!memory) return;
+                                  map_dim(*a), (long long)a->teacher.head_dim, ALIGNMENT_DIM_MAX));
+    static_assert(sizeof(struct row_read) == 3 * sizeof(float), "alignment_work");
     struct alignment_space space = {};
-    space.rows = (struct row_read *)memory;
-    space.distance = (float *)(memory + rows);
-    space.dk = (float *)(memory + rows + distance);
+    space.rows = (struct row_read *)a->work;
+    space.distance = a->work + 3 * numbers;
+    space.dk = space.distance + numbers;
     cuda_with_element(q, align_of<element>(q, a, space));
 }

@@ -29,6 +29,7 @@ struct aligner {
     int64_t pairs, tokens, longest;
     struct host_buffer image;
     struct buffer device, distance; /* distance [layers, tokens] */
+    struct buffer work;             /* of one layer */
     struct host_buffer distances;   /* the same */
     int32_t *begin, *prompt, *row, *query, *key;
     float *weight;
@@ -101,6 +102,7 @@ static void student_seen(void *context, int64_t layer, const struct attention *a
         .dq = dq,
         .dk = dk,
         .distance = (float *)a->distance.data + layer * a->tokens,
+        .work = a->work.data,
     };
     if (uniform) {
         call.teacher = (struct alignment_rows){.heads = maps, .kv_heads = maps};
@@ -117,12 +119,16 @@ static int64_t heads_width(const struct model_shape *shape)
     return shape->heads * (int64_t)model_shape_number(shape, "d_kv");
 }
 
+static const struct model_shape *shape_of(struct value_model *model)
+{
+    return model_shape(value_model_trunk(model));
+}
+
 /* The student's heads, side by side, are cut into as many as the teacher has. */
 static status heads_check(const struct align_settings *settings, struct value_model *teacher,
                           struct value_model *student)
 {
-    const struct model_shape *mine = model_shape(value_model_trunk(student));
-    const struct model_shape *its = model_shape(value_model_trunk(teacher));
+    const struct model_shape *mine = shape_of(student), *its = shape_of(teacher);
     const int64_t width = heads_width(mine);
     const int64_t layers = (int64_t)model_shape_number(its, "encoder_layers");
     if (width % its->heads)
@@ -131,6 +137,17 @@ static status heads_check(const struct align_settings *settings, struct value_mo
             "rm.align.teacher has %lld heads, into which the %lld elements of all of the student's "
             "heads cannot be cut",
             (long long)its->heads, (long long)width);
+    if (heads_width(its) / its->heads > ALIGNMENT_DIM_MAX)
+        FAIL(
+            STATUS_INPUT,
+            "rm.align.teacher has heads of %lld elements; attention is aligned by heads of at most "
+            "%d",
+            (long long)(heads_width(its) / its->heads), ALIGNMENT_DIM_MAX);
+    if (width / its->heads > ALIGNMENT_DIM_MAX)
+        FAIL(STATUS_INPUT,
+             "rm.align.teacher has %lld heads, into which all of the student's heads are cut: %lld "
+             "elements each, at most %d; it wants a teacher with more heads",
+             (long long)its->heads, (long long)(width / its->heads), ALIGNMENT_DIM_MAX);
     if (settings->layers > layers)
         FAIL(STATUS_INPUT, "rm.align.layers: %lld, but the teacher has %lld",
              (long long)settings->layers, (long long)layers);
@@ -145,10 +162,15 @@ static bool reads_attention(const struct align_settings *settings)
 status aligner_create(const struct align_settings *settings, struct value_model *teacher,
                       struct value_model *student, struct aligner **out)
 {
-    const int64_t layers = model_shape(value_model_trunk(student))->layers;
-    if (settings->layers > layers)
+    const struct model_shape *mine = shape_of(student);
+    if (settings->layers > mine->layers)
         FAIL(STATUS_INPUT, "rm.align.layers: %lld, but the student has %lld",
-             (long long)settings->layers, (long long)layers);
+             (long long)settings->layers, (long long)mine->layers);
+    if (settings->control == ALIGN_UNIFORM && heads_width(mine) / mine->heads > ALIGNMENT_DIM_MAX)
+        FAIL(STATUS_INPUT,
+             "rm.align.control: uniform: the student has heads of %lld elements; at most %d can be "
+             "aligned",
+             (long long)(heads_width(mine) / mine->heads), ALIGNMENT_DIM_MAX);
     if (teacher && reads_attention(settings)) TRY(heads_check(settings, teacher, student));
     struct aligner *a = memory_allocate(sizeof *a);
     *a = (struct aligner){.settings = *settings,
@@ -179,6 +201,7 @@ void aligner_destroy(struct aligner *a)
     host_buffer_release(a->queue, &a->distances);
     buffer_release(a->queue, &a->device);
     buffer_release(a->queue, &a->distance);
+    buffer_release(a->queue, &a->work);
     free(a->layers);
     free(a);
 }
@@ -188,9 +211,10 @@ static status room_make(struct aligner *a, int64_t rows, int64_t pairs, int64_t 
 {
     struct queue *q = a->queue;
     const bool kept = a->teacher && reads_attention(&a->settings);
+    const struct model_shape *mine = shape_of(a->student);
+    const struct model_shape *its = kept ? shape_of(a->teacher) : mine;
     for (int64_t l = 0; kept && l < a->settings.layers; l++) {
-        const struct model_shape *shape = model_shape(value_model_trunk(a->teacher));
-        const size_t bytes = (size_t)(3 * rows * heads_width(shape)) * q->real_bytes; /* q, k, v */
+        const size_t bytes = (size_t)(3 * rows * heads_width(its)) * q->real_bytes; /* q, k, v */
         TRY(buffer_reserve(q, &a->layers[l].q, bytes));
         TRY(buffer_reserve(q, &a->layers[l].k, bytes));
     }
@@ -202,6 +226,10 @@ static status room_make(struct aligner *a, int64_t rows, int64_t pairs, int64_t 
     TRY(host_buffer_reserve(q, &a->image, workspace.used));
     TRY(buffer_reserve(q, &a->device, workspace.used));
     TRY(host_buffer_reserve(q, &a->distances, distances));
+    if (a->settings.control != ALIGN_PROBABILITY)
+        TRY(buffer_reserve(q, &a->work,
+                           (size_t)alignment_work(tokens, its->heads, heads_width(mine)) *
+                               sizeof(float)));
     return buffer_reserve(q, &a->distance, distances);
 }
 

@@ -522,6 +522,7 @@ static void mirror_attention_alignment(struct queue *q, const struct alignment *
     a.dq = mirror_out_real(&call, a.dq, q_count);
     a.dk = mirror_out_real(&call, a.dk, k_count);
     a.distance = mirror_out(&call, a.distance, a.tokens);
+    a.work = mirror_out(&call, a.work, alignment_work(a.tokens, t->heads, s->heads * s->head_dim));
     call.inner->op->attention_alignment(call.inner, &a);
     mirror_end(&call);
 }

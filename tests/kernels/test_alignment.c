@@ -218,6 +218,7 @@ static struct problem *problem_new(const struct form *f)
     }
     if (f->bias) a->bias = random_new(f->teacher_heads * (2 * a->bias_span - 1), 5, 1.0);
     a->weight = random_new(a->tokens, 6, 1.0);
+    a->work = floats_new(alignment_work(a->tokens, f->teacher_heads, f->heads * f->head_dim));
     p->dq = random_new(p->sizes[1], 7, 0.5);
     p->dk = random_new(p->sizes[2], 8, 0.5);
     want_make(p);
@@ -228,7 +229,7 @@ static void problem_free(struct problem *p)
 {
     const struct alignment *a = &p->a;
     const void *all[] = {a->student.q, a->student.k, a->teacher.q, a->teacher.k, a->bias, a->weight,
-                         p->dq,        p->dk,        p->row,       p->query,     p->key};
+                         p->dq,        p->dk,        p->row,       p->query,     p->key,  a->work};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i]) guarded_free((void *)all[i], "problem");
     for (int i = 0; i < 3; i++) free(p->want[i]);

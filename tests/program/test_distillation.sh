@@ -93,6 +93,10 @@ refused "was not trained by rm.objective: pair" $chat --set rm.align.teacher="$w
 refused "has another tokenizer than this run" $taught --set tokenizer.path=tests/text/fixtures/small
 refused "interaction with a chat format" $taught --set text.chat=plain
 refused "has 4 heads, into which the 10 elements" $taught --set model.heads=5 --set model.d_kv=2
+refused "has 4 heads, into which all of the student's heads are cut: 260 elements each, at most 256" $taught \
+    --set model.d_kv=260
+refused "rm.align.control: uniform: the student has heads of 260 elements; at most 256" $chat \
+    --set rm.align.control=uniform --set model.d_kv=260
 refused "rm.align.layers: 3, but the student has 2" $taught --set rm.align.layers=3
 refused "rm.objective: interaction reads each reply with a decoder-only model" \
     --set rm.objective=interaction --set rm.align.teacher="$work/teacher"
