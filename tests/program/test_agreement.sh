@@ -54,8 +54,11 @@ mkdir "$work/idf"
 cp "$work/model/checkpoints/newest/idf.tsv" "$work/idf"
 sed -i '1d' "$work/idf/idf.tsv"
 differ "what tokenizer.path names has the hash" "${train[@]}" --set tokenizer.path="$work/idf" --run "$work/run"
+train+=(--set eval.encoder="$work/model")
+differ "what eval.encoder names has the hash" "${train[@]}" --set eval.encoder="$work/model2" --run "$work/run"
+cp -r "$work/model" "$work/model3"
 
 # The same under another path, and what is each rank's own.
 cp "$work/a.jsonl" "$work/c.jsonl"
 expect_status 0 together "${train[@]}" --run "$work/run" : -np 1 "${train[@]}" --run "$work/run" \
-    --set data.train="$work/c.jsonl" --set threads=2 --set instructions=c
+    --set data.train="$work/c.jsonl" --set eval.encoder="$work/model3" --set threads=2 --set instructions=c

@@ -96,7 +96,7 @@ static void replies_that_are_judged_take_what_was_reserved(bool causal, int64_t 
     double values[REPLIES];
     char text[3 * REPLY + 1];
     open_model(&f, causal);
-    struct reward_reader *reader = reader_new(&f, extra_ids, 80);
+    struct reward_reader *reader = reader_new(&f, extra_ids, 1000);
     const int64_t longest = reward_reader_sequence(reader, HISTORY, REPLY);
     CHECK(reward_reader_reserve(reader, REPLIES, longest));
     for (int i = 0; i < HISTORY; i++) history[i] = 70 + i;
