@@ -16,7 +16,7 @@ expect_status 0 "$regard" sft --config $tiny --set sft.updates=40 --set sft.lr=3
     --set eval.every=0 --run "$work/sft"
 small=(--model "$work/sft" --updates 1 --seeds 1 --held-out 2 --replies 2 --jobs 1
     --set policy.schedule=constant --set rollout.dialogues=2 --set rollout.turns=1 --set rollout.candidates=2
-    --set rollout.max_new_tokens=8 --set pairs.histories=80 --set pairs.margin=0 --set checkpoint.keep=1)
+    --set rollout.max_new_tokens=8 --set pairs.histories=60 --set pairs.margin=0 --set checkpoint.keep=1 --set history.max_tokens=96)
 
 # by what nothing was trained for, and by attention and a model of 100 preferences
 out=$work/tables
