@@ -37,7 +37,9 @@ static status judge_open(const struct config *config, struct queue *queue, struc
     char folder[CHECKPOINT_PATH_MAX];
     struct reward_reader *reader;
     TRY(folder_resolve(config->eval.on_topic, folder));
-    TRY(status_context(reward_folder_open(folder, config, queue, NULL, &reader), "eval.on_topic"));
+    TRY(status_context(
+        reward_folder_open(folder, REWARD_ON_TOPIC, config, queue, NULL, NULL, &reader),
+        "eval.on_topic"));
     return on_topic_create(reader, folder, out);
 }
 

@@ -10,10 +10,12 @@
 #include "src/base/memory.h"
 #include "src/learn/aligner.h"
 #include "src/learn/pack.h"
+#include "src/rollout/reward_reader.h"
 #include "src/task/mask.h"
 #include "src/task/reward_examples.h"
 #include "src/task/reward_sequence.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -360,6 +362,20 @@ static status pairs_score(struct supervised *s, int64_t begin, int64_t end, void
     return error;
 }
 
+/* The line of the pair and which of its replies it is are told where a score is no number. */
+static status scores_check(const struct rewarder *t, const struct preference_scores *scores)
+{
+    for (int64_t i = 0; i < t->held_out.count; i++) {
+        status s = reward_score_check(scores[i].right);
+        const bool right = s != NULL;
+        if (!s) s = reward_score_check(scores[i].wrong);
+        if (s)
+            return status_context(s, "%s: line %lld, the %s reply", t->s.run.config->data.valid,
+                                  (long long)t->held_out.list[i].line, right ? "right" : "wrong");
+    }
+    return NULL;
+}
+
 static status rewarder_evaluate(struct run *run, struct metric_list *metrics, bool *stopped)
 {
     struct rewarder *t = (struct rewarder *)run;
@@ -367,11 +383,27 @@ static status rewarder_evaluate(struct run *run, struct metric_list *metrics, bo
     size_t bytes;
     TRY(supervised_measure(&t->s, 0, sizeof *all, pairs_score, (void **)&all, &bytes, stopped));
     if (*stopped) return NULL;
-    const struct preference_metrics measured =
-        preference_measure(all, (int64_t)(bytes / sizeof *all), t->objective->apart);
-    reward_metrics_list(&measured, "valid_", metrics);
+    status s = scores_check(t, all);
+    if (!s) {
+        const struct preference_metrics measured =
+            preference_measure(all, (int64_t)(bytes / sizeof *all), t->objective->apart);
+        reward_metrics_list(&measured, "valid_", metrics);
+    }
     free(all);
-    return NULL;
+    return s;
+}
+
+/* A model whose scores are no numbers before it has learned anything will learn nothing; an update
+ * that overflows later is skipped. */
+static status rewarder_step(struct run *run, int64_t step, struct metric_list *metrics,
+                            int64_t *tokens)
+{
+    TRY(supervised_step(run, step, metrics, tokens));
+    const double loss = metric_list_value(metrics, "loss");
+    if (step > run->folder.start || isfinite(loss)) return NULL;
+    FAIL(STATUS_INPUT,
+         "the first update's loss is no number: nor are the scores of the model that it begins "
+         "with, whose weights are damaged, or too large (model.path)");
 }
 
 status reward_run(struct world *world, const struct run_options *options)
@@ -381,7 +413,7 @@ status reward_run(struct world *world, const struct run_options *options)
                                          .describe = rewarder_describe,
                                          .resume = supervised_resume,
                                          .connect = supervised_connect,
-                                         .step = supervised_step,
+                                         .step = rewarder_step,
                                          .evaluates = supervised_evaluates,
                                          .evaluate = rewarder_evaluate,
                                          .watch = supervised_watch,

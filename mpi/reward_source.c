@@ -1,29 +1,63 @@
 #include "mpi/reward_source.h"
 
+#include "mpi/reward_words.h"
+#include "src/base/log.h"
 #include "src/checkpoint/find.h"
 #include "src/checkpoint/model_folder.h"
 #include "src/checkpoint/value_folder.h"
 #include "src/rollout/settings.h"
+#include "src/task/overlong.h"
 
-status reward_folder_open(const char *folder, const struct config *config, struct queue *queue,
-                          const struct language *asker, struct reward_reader **out)
+static status use_check(enum reward_use use, int objective, const char *folder)
 {
+    if (use == REWARD_ON_TOPIC && objective != RM_ON_TOPIC)
+        FAIL(
+            STATUS_INPUT,
+            "%s was not trained by rm.objective: on_topic, which learns whether a reply belongs to "
+            "its dialogue",
+            folder);
+    if ((use == REWARD_SCORE || use == REWARD_JUDGE) && objective == RM_PAIR)
+        FAIL(STATUS_INPUT,
+             "%s was trained by rm.objective: pair: it reads two replies at once and has no score "
+             "of one; a student of it has (rm.objective: interaction), or bradley_terry",
+             folder);
+    return NULL;
+}
+
+/* The words of a folder whose keys are `own`; words_folder: where its tokenizer lies. */
+static status words_open(const struct config *own, const char *words_folder, struct language **out)
+{
+    const struct language_settings words = language_settings_of(own);
+    return language_open(&words, words_folder, NULL, out);
+}
+
+status reward_folder_open(const char *folder, enum reward_use use, const struct config *config,
+                          struct queue *queue, const struct language *asker, int *objective,
+                          struct reward_reader **out)
+{
+    struct config own;
     struct value_model *model;
     struct language *language;
-    struct language_settings words = language_settings_of(config);
-    /* Its own: what the keys say is the policy's. */
-    words.tokenizer[0] = words.keywords[0] = words.system[0] = 0;
-    snprintf(words.chat, sizeof words.chat, "auto");
-    words.summary_slots = 0;
     *out = NULL;
     TRY(value_folder_open(folder, queue, false, &model));
-    status s = language_open(&words, model_words_folder(folder, value_model_trunk(model)), NULL,
-                             &language);
+    status s = reward_words_load(folder, &own);
+    if (!s) s = use_check(use, own.rm.objective, folder);
+    if (!s && (use == REWARD_MEASURE || use == REWARD_SCORE))
+        s = reward_words_compare(&own, config, folder);
+    if (!s) s = words_open(&own, model_words_folder(folder, value_model_trunk(model)), &language);
     if (s) {
         value_model_destroy(model);
         return s;
     }
+    if (objective) *objective = own.rm.objective;
     return reward_reader_create(model, language, asker, config->learn.history_tokens, out);
+}
+
+/* reward.model's checkpoint. */
+static status folder_find(const struct config *config, char folder[CHECKPOINT_PATH_MAX])
+{
+    snprintf(folder, CHECKPOINT_PATH_MAX, "%s", config->reward.model);
+    return checkpoint_is_run(folder) ? checkpoint_of_run(config->reward.model, folder) : NULL;
 }
 
 status reward_source_open(const struct config *config, struct queue *queue,
@@ -32,9 +66,38 @@ status reward_source_open(const struct config *config, struct queue *queue,
     char folder[CHECKPOINT_PATH_MAX];
     *out = NULL;
     if (!config->reward.model[0]) return NULL;
-    snprintf(folder, sizeof folder, "%s", config->reward.model);
-    if (checkpoint_is_run(folder)) TRY(checkpoint_of_run(config->reward.model, folder));
-    return status_context(reward_folder_open(folder, config, queue, asker, out), "reward.model");
+    TRY(folder_find(config, folder));
+    return status_context(reward_folder_open(folder, REWARD_JUDGE, config, queue, asker, NULL, out),
+                          "reward.model");
+}
+
+static status overlong_drop(const char *folder, struct dataset *data, int64_t turns, bool warn)
+{
+    struct config own;
+    struct language *words;
+    struct overlong overlong;
+    if (!model_folder_is_value(folder)) return NULL; /* refused where it is opened */
+    TRY(reward_words_load(folder, &own));
+    TRY(words_open(&own, folder, &words));
+    status s =
+        words->tokenizer ? dataset_drop_overlong(&words->history, data, turns, &overlong) : NULL;
+    if (!s && words->tokenizer && overlong.dialogues && warn)
+        log_line(LOG_WARNING,
+                 "%s: %lld dialogues are left out, the first in line %lld: a message of the user "
+                 "is longer than the %lld tokens that reward.model reads of a history",
+                 data->path, (long long)overlong.dialogues, (long long)overlong.first_line,
+                 (long long)words->history.max_tokens);
+    language_close(words);
+    return s;
+}
+
+status reward_source_drop_overlong(const struct config *config, struct dataset *data, int64_t turns,
+                                   bool warn)
+{
+    char folder[CHECKPOINT_PATH_MAX];
+    if (!config->reward.model[0]) return NULL;
+    TRY(folder_find(config, folder));
+    return status_context(overlong_drop(folder, data, turns, warn), "reward.model");
 }
 
 status reward_source_reserve(struct reward_reader *reader, const struct config *config,

@@ -5,13 +5,27 @@
 #include "src/base/config.h"
 #include "src/rollout/reward_reader.h"
 
-/* A reward model's folder with its own words.  asker: whose tokens it is to read, where they are
- * its own; or NULL. */
-status reward_folder_open(const char *folder, const struct config *config, struct queue *queue,
-                          const struct language *asker, struct reward_reader **out);
+/* What a reward model is asked for. */
+enum reward_use {
+    REWARD_MEASURE, /* eval: as its objective has it */
+    REWARD_SCORE,   /* score: of a reply */
+    REWARD_JUDGE,   /* the same, of the source model */
+    REWARD_ON_TOPIC /* eval.on_topic */
+};
+/* A reward model's folder, which reads as it was trained (reward_words.h).  A use that its
+ * objective does not allow is an error; so are, where it is asked alone (measure, score), keys of
+ * reading that say something else.  asker: whose tokens it is to read, where they are its own; or
+ * NULL. objective: enum rm_objective; may be NULL. */
+status reward_folder_open(const char *folder, enum reward_use use, const struct config *config,
+                          struct queue *queue, const struct language *asker, int *objective,
+                          struct reward_reader **out);
 /* reward.model; *out NULL: there is none. */
 status reward_source_open(const struct config *config, struct queue *queue,
                           const struct language *asker, struct reward_reader **out);
+/* Leaves out of the data the dialogues of which one of the user's first `turns` messages is longer
+ * than reward.model reads; on any rank, warn: says so. */
+status reward_source_drop_overlong(const struct config *config, struct dataset *data, int64_t turns,
+                                   bool warn);
 /* For the largest batch of replies, and of those that evaluations ask for at once. */
 status reward_source_reserve(struct reward_reader *reader, const struct config *config,
                              bool evaluates);

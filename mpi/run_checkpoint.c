@@ -1,6 +1,7 @@
 /* See run_checkpoint.h; the protocol is src/checkpoint/checkpoint.h's. */
 #include "mpi/run_checkpoint.h"
 
+#include "mpi/reward_words.h"
 #include "mpi/run_state.h"
 #include "mpi/setup.h"
 #include "src/base/file.h"
@@ -105,6 +106,8 @@ static status state_write(struct run_folder *folder, struct learner *learner,
     float *values = download(learner->queue, parameters->values, parameters->size, &s);
     if (!s) s = base_keep(folder, learner->policy);
     if (!s) s = model_write_trained(learner->policy, values, path);
+    if (!s && model_shape(learner->policy)->valued)
+        s = reward_words_save(&folder->options->config, path);
     free(values);
     struct run_state state = {.folder = folder, .learner = learner, .previous = previous};
     if (!s) s = run_state_save(&state, path);

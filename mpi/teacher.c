@@ -1,14 +1,10 @@
 #include "mpi/teacher.h"
 
 #include "kernels/plan.h"
-#include "src/base/file.h"
-#include "src/checkpoint/layout.h"
+#include "mpi/reward_words.h"
 #include "src/checkpoint/model_folder.h"
-#include "src/checkpoint/state.h"
 #include "src/checkpoint/value_folder.h"
 #include "src/text/tokenizer.h"
-
-#include <stdlib.h>
 
 static status tokenizer_check(const char *folder, struct value_model *teacher,
                               const struct language *language)
@@ -29,20 +25,11 @@ static status tokenizer_check(const char *folder, struct value_model *teacher,
     return NULL;
 }
 
-/* A checkpoint says what it was trained for; another folder does not. */
 static status objective_check(const char *folder)
 {
-    char path[CHECKPOINT_PATH_MAX + 64];
-    struct config config;
-    char *text;
-    int64_t count;
-    snprintf(path, sizeof path, "%s/state.h5", folder);
-    if (!file_exists(path)) return NULL;
-    TRY(state_read(folder, "config", STATE_TEXT, (void **)&text, &count));
-    status s = config_read_saved(&config, path, text, (size_t)count);
-    free(text);
-    TRY(s);
-    if (config.rm.objective != RM_PAIR)
+    struct config own;
+    TRY(reward_words_load(folder, &own));
+    if (own.rm.objective != RM_PAIR)
         FAIL(STATUS_INPUT,
              "rm.align.teacher: %s was not trained by rm.objective: pair, which reads both replies "
              "at once",

@@ -272,7 +272,10 @@ static status overlong_drop(struct run *run)
             "longer than history.max_tokens (%lld)",
             run->data->path, (long long)overlong.dialogues, (long long)overlong.first_line,
             (long long)config->history.max_tokens);
-    return NULL;
+    const bool warn = run->world->rank == 0;
+    TRY(reward_source_drop_overlong(config, run->data, turns, warn));
+    if (!run->valid || config->eval.every == 0) return NULL;
+    return reward_source_drop_overlong(config, run->valid, INT64_MAX, warn);
 }
 
 static status data_check(struct run *run)

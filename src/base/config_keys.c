@@ -335,7 +335,8 @@ const struct config_key config_keys[] = {
     TEXT("reward.fit", reward.fit, "", RESUME_FREE_BUT_SYNTHETIC,
          "of the source fitted: a fit.json of regard probe --fit"),
     TEXT("reward.model", reward.model, "", RESUME_FREE_BUT_SYNTHETIC,
-         "of the source model: a reward model's folder or run, of regard reward"),
+         "of the source model: a reward model's folder or run, of regard reward, which reads as it "
+         "was trained"),
     CHOICE("reward.scale", reward.scale, "none|running|within", "running", RESUME_SAME,
            "divisor of each term: 1, its running deviation, or that within candidates"),
     NUMBER("reward.overlong", reward.overlong, 0, 1, "0", RESUME_SAME,

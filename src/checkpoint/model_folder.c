@@ -180,19 +180,10 @@ const char *model_words_folder(const char *folder, const struct model *model)
     return own || !model_base(model) ? folder : model_base_name(model);
 }
 
-static status value_head_note(const char *folder)
-{
-    static const char text[] = "{\"value_head\": true}\n";
-    char path[CHECKPOINT_PATH_MAX + 32];
-    snprintf(path, sizeof path, "%s/" CHECKPOINT_VALUE_HEAD, folder);
-    return file_write(path, text, sizeof text - 1);
-}
-
 status model_write_trained(struct model *model, const float *host, const char *out)
 {
     const struct adapter_settings *settings = model_adapter(model);
     struct checkpoint_adapter adapter;
-    if (model_shape(model)->valued) TRY(value_head_note(out));
     if (!settings)
         return checkpoint_write_model(out, model_parameters(model), host, model_shape(model));
     memset(&adapter, 0, sizeof adapter);

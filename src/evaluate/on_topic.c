@@ -6,6 +6,7 @@
 #include "src/task/history_walk.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { TOGETHER = 64 }; /* sequences that room is made for beforehand */
@@ -60,26 +61,14 @@ status on_topic_reserve(struct on_topic *judge)
 static status sequence_make(const struct on_topic *judge, const struct on_topic_reply *one,
                             struct reward_sequence *out)
 {
-    const struct history_options *options = &reward_reader_language(judge->reader)->history;
-    struct encoded_history encoded = {0};
-    int32_t *reply = NULL;
-    int64_t count;
-    bool fits = false;
-    *out = (struct reward_sequence){.tokens = NULL};
-    struct history *history = history_begin(options, one->dialogue);
-    status s = NULL;
-    for (int64_t m = 0; !s && m < one->message_count; m++)
-        s = history_add_said(history, one->messages[m].role, one->messages[m].name,
-                             one->messages[m].content);
-    if (!s) s = history_fits(history, &fits);
-    if (!s && fits) s = history_encode(history, &encoded);
-    if (!s && fits) s = reply_encode(options, ROLE_ASSISTANT, one->reply, &reply, &count);
-    if (!s && fits && encoded.count + count <= reward_reader_longest(judge->reader))
-        reward_sequence_make(encoded.ids, encoded.count, NULL, 0, reply, count, -1, out);
-    encoded_history_free(&encoded);
-    free(reply);
-    history_free(history);
-    return s;
+    char name[64];
+    bool fits;
+    snprintf(name, sizeof name, "line %lld", (long long)one->dialogue->line);
+    const struct reward_asked asked = {.name = name,
+                                       .messages = one->messages,
+                                       .message_count = one->message_count,
+                                       .text = one->reply};
+    return reward_reader_encode(judge->reader, &asked, &fits, out);
 }
 
 status on_topic_read(struct on_topic *judge, const struct on_topic_reply *replies, int64_t count,
@@ -96,6 +85,9 @@ status on_topic_read(struct on_topic *judge, const struct on_topic_reply *replie
         if (!s && sequences[made].count) of[made++] = i;
     }
     if (!s) s = reward_reader_read(judge->reader, sequences, made, values);
+    for (int64_t k = 0; !s && k < made; k++)
+        s = status_context(reward_score_check(values[k]), "line %lld",
+                           (long long)replies[of[k]].dialogue->line);
     for (int64_t k = 0; k < made; k++) {
         if (!s) scores[of[k]] = values[k];
         reward_sequence_free(&sequences[k]);

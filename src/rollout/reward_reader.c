@@ -3,6 +3,8 @@
 #include "src/base/memory.h"
 
 #include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,21 +13,37 @@ enum { CUTS_RESERVED = 64 }; /* of a history */
 struct reward_reader {
     struct value_model *model;
     struct language *language;
-    bool by_tokens;      /* the asker's are the model's own */
+    bool same_words;     /* the asker's tokens are the model's own */
+    bool same_cut;       /* and its histories are cut as the model's are */
     int32_t end;         /* of a reply; -1: no text is ever encoded */
     int64_t short_reply; /* tokens of one of a single letter, with its end */
     int64_t token_bytes; /* more than a token of the asker's has of text */
     int64_t longest, pass_tokens;
 };
 
-/* Whether a dialogue of the one language has the same tokens in the other. */
-static status languages_agree(const struct language *a, const struct language *b, bool *same)
+static bool texts_equal(const char *a, const char *b)
 {
-    *same = false;
-    if (!a || !a->tokenizer || !b->tokenizer || a->history.chat != b->history.chat ||
-        a->history.slots != b->history.slots)
+    return !strcmp(a ? a : "", b ? b : "");
+}
+
+/* Whether both write a dialogue that they do not cut alike. */
+static bool formats_agree(const struct history_options *a, const struct history_options *b)
+{
+    if (a->chat != b->chat || a->slots != b->slots) return false;
+    if (a->chat) return texts_equal(a->system, b->system);
+    return texts_equal(a->user_marker, b->user_marker) &&
+           texts_equal(a->assistant_marker, b->assistant_marker);
+}
+
+static status languages_agree(const struct language *a, struct reward_reader *reader)
+{
+    const struct language *b = reader->language;
+    if (!a || !a->tokenizer || !b->tokenizer || !formats_agree(&a->history, &b->history))
         return NULL;
-    return tokenizer_same(a->tokenizer, b->tokenizer, same);
+    const struct history_options *x = &a->history, *y = &b->history;
+    reader->same_cut = x->max_tokens == y->max_tokens && x->prompt_only == y->prompt_only &&
+                       !x->prune && !y->prune;
+    return tokenizer_same(a->tokenizer, b->tokenizer, &reader->same_words);
 }
 
 /* The last token of what is said as the assistant. */
@@ -62,8 +80,8 @@ static status reader_open(struct reward_reader *reader, const struct language *a
     TRY(language_fits(reader->language, model_shape(trunk)->vocabulary));
     TRY(language_ends(reader->language, trunk));
     TRY(end_find(reader));
-    TRY(languages_agree(asker, reader->language, &reader->by_tokens));
-    return reader->by_tokens || !asker || !asker->tokenizer
+    TRY(languages_agree(asker, reader));
+    return reader->same_words || !asker || !asker->tokenizer
                ? NULL
                : token_bytes_of(asker->tokenizer, &reader->token_bytes);
 }
@@ -116,9 +134,9 @@ int64_t reward_reader_vocabulary(const struct reward_reader *reader)
 
 int64_t reward_reader_sequence(const struct reward_reader *reader, int64_t history, int64_t reply)
 {
-    return reader->by_tokens ? history + reply + 1
-                             : reader->language->history.max_tokens + reply * reader->token_bytes +
-                                   reader->short_reply;
+    const int64_t own = reader->language->history.max_tokens;
+    if (reader->same_words) return (reader->same_cut || history > own ? history : own) + reply + 1;
+    return own + reply * reader->token_bytes + reader->short_reply;
 }
 
 status reward_reader_reserve(struct reward_reader *reader, int64_t sequences, int64_t longest)
@@ -181,58 +199,143 @@ status reward_reader_read(struct reward_reader *reader, const struct reward_sequ
     return NULL;
 }
 
-static status history_of(const struct reward_reader *reader, const struct message *messages,
-                         int64_t count, struct encoded_history *out)
+/* The history in the model's words; *fits: its prompt does, else there is none. */
+static status history_of(const struct reward_reader *reader, const struct reward_asked *asked,
+                         bool *fits, struct encoded_history *out)
 {
-    struct history *history = history_create(&reader->language->history, "the history");
+    struct history *history = history_create(&reader->language->history, asked->name);
     status s = NULL;
-    for (int64_t i = 0; !s && i < count; i++)
-        s = history_add_said(history, messages[i].role, messages[i].name, messages[i].content);
-    if (!s) s = history_encode(history, out);
+    for (int64_t i = 0; !s && i < asked->message_count; i++)
+        s = history_add_said(history, asked->messages[i].role, asked->messages[i].name,
+                             asked->messages[i].content);
+    if (!s) s = history_fits(history, fits);
+    if (!s && *fits) s = history_encode(history, out);
     history_free(history);
     return s;
 }
 
-status reward_reader_encode(const struct reward_reader *reader, const struct message *messages,
-                            int64_t count, const char *reply, struct reward_sequence *out)
+static bool in_vocabulary(const struct reward_reader *reader, const int32_t *ids, int64_t count)
 {
-    struct encoded_history history;
+    const int64_t vocabulary = tokenizer_size(reader->language->tokenizer);
+    for (int64_t i = 0; i < count; i++)
+        if (ids[i] < 0 || ids[i] >= vocabulary) return false;
+    return true;
+}
+
+/* Whether the asker's words are the model's: known, or (no asker) told by the current prompt, which
+ * is never cut and has the same tokens from its first on. */
+static bool words_are_own(const struct reward_reader *reader, const struct reward_asked *asked,
+                          const struct encoded_history *history)
+{
+    int64_t first = 0;
+    if (!asked->tokens || !in_vocabulary(reader, asked->history, asked->history_count) ||
+        !in_vocabulary(reader, asked->tokens, asked->count))
+        return false;
+    if (reader->same_words) return true;
+    while (first < history->count && !history->prompt[first]) first++;
+    const int64_t count = history->count - first;
+    return count <= asked->history_count &&
+           !memcmp(history->ids + first, asked->history + asked->history_count - count,
+                   (size_t)count * sizeof *history->ids);
+}
+
+/* Whether the asker's tokens of the history say what the model's own say, cut alike: a generated
+ * reply in it need not have the tokens that its text is encoded to. */
+static status history_is_own(const struct reward_reader *reader, const struct reward_asked *asked,
+                             const struct encoded_history *history, bool *own)
+{
+    const struct tokenizer *tokenizer = reader->language->tokenizer;
+    char *theirs, *ours;
+    TRY(tokenizer_decode(tokenizer, asked->history, asked->history_count, true, &theirs));
+    status s = tokenizer_decode(tokenizer, history->ids, history->count, true, &ours);
+    *own = !s && !strcmp(theirs, ours);
+    free(theirs);
+    if (!s) free(ours);
+    return s;
+}
+
+static status texts_sequence(const struct reward_reader *reader, const struct reward_asked *asked,
+                             bool *fits, struct reward_sequence *out)
+{
+    struct encoded_history history = {0};
     int32_t *ids = NULL;
-    int64_t tokens = 0;
+    int64_t count = 0;
     if (!reader->language->tokenizer)
         FAIL(STATUS_INPUT, "the reward model's folder holds no tokenizer to read texts with");
-    TRY(history_of(reader, messages, count, &history));
-    status s = reply_encode(&reader->language->history, ROLE_ASSISTANT, reply, &ids, &tokens);
-    if (!s) reward_sequence_make(history.ids, history.count, NULL, 0, ids, tokens, -1, out);
+    bool whole = false; /* the asker's history is the model's own too */
+    status s = history_of(reader, asked, fits, &history);
+    const bool own = !s && *fits && words_are_own(reader, asked, &history);
+    if (own) s = history_is_own(reader, asked, &history, &whole);
+    if (!s && *fits && !own)
+        s = reply_encode(&reader->language->history, ROLE_ASSISTANT, asked->text, &ids, &count);
+    if (!s && *fits)
+        reward_sequence_make(whole ? asked->history : history.ids,
+                             whole ? asked->history_count : history.count, NULL, 0,
+                             own ? asked->tokens : ids, own ? asked->count : count,
+                             own && !asked->ended ? reader->end : -1, out);
     encoded_history_free(&history);
     free(ids);
     return s;
 }
 
+status reward_reader_encode(const struct reward_reader *reader, const struct reward_asked *asked,
+                            bool *fits, struct reward_sequence *out)
+{
+    bool fit = true;
+    *out = (struct reward_sequence){.count = 0};
+    if (!asked->message_count || (asked->tokens && reader->same_words && reader->same_cut))
+        reward_sequence_make(asked->history, asked->history_count, NULL, 0, asked->tokens,
+                             asked->count, asked->ended ? -1 : reader->end, out);
+    else
+        TRY(texts_sequence(reader, asked, &fit, out));
+    const int64_t count = out->count, longest = reader->longest;
+    if (fits) *fits = fit && count <= longest;
+    if (fit && count <= longest) return NULL;
+    reward_sequence_free(out);
+    *out = (struct reward_sequence){.count = 0};
+    if (fits) return NULL;
+    if (!fit)
+        FAIL(STATUS_INPUT,
+             "%s: the last message is longer than the %" PRId64
+             " tokens that the reward model reads of a history (history.max_tokens of its "
+             "training); shorten it, or train one with more",
+             asked->name, reader->language->history.max_tokens);
+    FAIL(STATUS_INPUT,
+         "%s: history and reply have %" PRId64
+         " tokens, the reward model's longest sequence %" PRId64,
+         asked->name, count, longest);
+}
+
+status reward_score_check(double score)
+{
+    if (isfinite(score)) return NULL;
+    FAIL(STATUS_INPUT,
+         "the reward model's score is %s, no number: its weights are damaged, or too large", //
+         isnan(score) ? "nan"
+         : score > 0  ? "inf"
+                      : "-inf");
+}
+
 static status sequence_of(const struct reward_reader *reader, const struct source_reply *reply,
                           struct reward_sequence *out)
 {
-    if (!reader->by_tokens && !reply->message_count)
+    char name[96];
+    snprintf(name, sizeof name, "dialogue %" PRId64 ", turn %d", reply->key.dialogue,
+             reply->key.turn);
+    if (!reader->same_words && !reply->message_count)
         FAIL(STATUS_INPUT,
              "the source model encodes texts with its own tokenizer, and a token line "
              "has none");
-    if (!reader->by_tokens)
-        return reward_reader_encode(reader, reply->messages, reply->message_count, reply->text,
-                                    out);
-    reward_sequence_make(reply->history, reply->history_count, NULL, 0, reply->tokens, reply->count,
-                         reply->ended ? -1 : reader->end, out);
-    return NULL;
-}
-
-static status sequence_check(const struct reward_reader *reader, const struct source_reply *reply,
-                             const struct reward_sequence *sequence)
-{
-    if (sequence->count <= reader->longest) return NULL;
-    FAIL(STATUS_INPUT,
-         "the source model: history and reply of dialogue %" PRId64 ", turn %d have %" PRId64
-         " tokens, its longest sequence has %" PRId64
-         "; lower history.max_tokens or rollout.max_new_tokens",
-         reply->key.dialogue, reply->key.turn, sequence->count, reader->longest);
+    const struct reward_asked asked = {.name = name,
+                                       .messages = reply->messages,
+                                       .message_count = reply->message_count,
+                                       .text = reply->text,
+                                       .history = reply->history,
+                                       .history_count = reply->history_count,
+                                       .tokens = reader->same_words ? reply->tokens : NULL,
+                                       .count = reply->count,
+                                       .ended = reply->ended};
+    return status_context(reward_reader_encode(reader, &asked, NULL, out), "reward.model");
 }
 
 status reward_reader_judge(void *context, const struct source_reply *replies, int64_t count,
@@ -241,10 +344,7 @@ status reward_reader_judge(void *context, const struct source_reply *replies, in
     struct reward_reader *reader = context;
     struct reward_sequence *sequences = memory_allocate((size_t)(count + 1) * sizeof *sequences);
     status s = NULL;
-    for (int64_t i = 0; !s && i < count; i++) {
-        s = sequence_of(reader, &replies[i], &sequences[i]);
-        if (!s) s = sequence_check(reader, &replies[i], &sequences[i]);
-    }
+    for (int64_t i = 0; !s && i < count; i++) s = sequence_of(reader, &replies[i], &sequences[i]);
     if (!s) s = reward_reader_read(reader, sequences, count, values);
     for (int64_t i = 0; i < count; i++) reward_sequence_free(&sequences[i]);
     free(sequences);

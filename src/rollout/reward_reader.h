@@ -12,8 +12,8 @@ struct reward_reader;
 
 /* Owns model and language from then on, in an error too.  asker: the language of the model whose
  * tokens source_reply has; where its tokens and its way to write a dialogue are the reward model's
- * they are read as they are, else the texts are encoded anew.  NULL: texts.  pass_tokens: of one
- * pass, or one sequence alone. */
+ * they are read as they are, else the texts are encoded anew (reward_reader_encode).  NULL: texts.
+ * pass_tokens: of one pass, or one sequence alone. */
 status reward_reader_create(struct value_model *model, struct language *language,
                             const struct language *asker, int64_t pass_tokens,
                             struct reward_reader **out);
@@ -31,11 +31,28 @@ status reward_reader_reserve(struct reward_reader *reader, int64_t sequences, in
 /* values [count]: each depends on its sequence alone. */
 status reward_reader_read(struct reward_reader *reader, const struct reward_sequence *sequences,
                           int64_t count, double *values);
-/* The sequence of a reply to messages [count], both as text. */
-status reward_reader_encode(const struct reward_reader *reader, const struct message *messages,
-                            int64_t count, const char *reply, struct reward_sequence *out);
-/* A source_read_function; context: the reader.  A reply that was cut off gets the end token that
- * training's replies have. */
+/* A reply to a history, as whoever asks has it. */
+struct reward_asked {
+    const char *name;               /* of the dialogue, in errors */
+    const struct message *messages; /* [message_count], the history as texts; none: tokens alone */
+    int64_t message_count;
+    const char *text; /* the reply */
+    /* The asker's tokens, where it has some; NULL: it has not. */
+    const int32_t *history, *tokens; /* [history_count], [count] */
+    int64_t history_count, count;
+    bool ended; /* by its last token; a reply that is cut off gets the end that training's have */
+};
+/* What the model reads of it, the history cut as it was in training.  Tokens are read as they are
+ * where they are the model's own: the words of asker and model agree or (no asker) their tokens of
+ * the current prompt do; else texts are encoded.  A history that the asker cut otherwise is encoded
+ * from its texts.
+ * *fits: whether the prompt is within the model's history.max_tokens and all of it within its
+ * longest sequence; where it is not there is no sequence, and with fits NULL an error. */
+status reward_reader_encode(const struct reward_reader *reader, const struct reward_asked *asked,
+                            bool *fits, struct reward_sequence *out);
+/* Refuses a score that is no number. */
+status reward_score_check(double score);
+/* A source_read_function; context: the reader. */
 status reward_reader_judge(void *context, const struct source_reply *replies, int64_t count,
                            double *values);
 

@@ -103,6 +103,20 @@ refused "rm.objective: interaction reads each reply with a decoder-only model" \
 refused "rm.objective: pair reads both replies with full attention" --set rm.objective=pair \
     --set model.family=llama
 
+# A teacher has no score of one reply, and only on_topic knows who belongs to what.
+pair="was trained by rm.objective: pair: it reads two replies at once"
+expect_status 1 "$regard" score --model "$work/teacher" --data synthetic:1:2 --out "$work/wrong"
+expect_said "$pair"
+expect_status 1 "$regard" train --config $tiny --set reward.sources=model:1 --set reward.model="$work/teacher" --run "$work/wrong"
+expect_said "reward.model: " "$pair"
+for name in teacher single; do
+    expect_status 1 "$regard" train --config $tiny --set eval.on_topic="$work/$name" --run "$work/wrong"
+    expect_said "eval.on_topic: " "was not trained by rm.objective: on_topic"
+done
+expect_status 0 "$regard" eval --model "$work/teacher" --data evidence:1:40:50:200 --out "$work/table.json"
+expect_same "a teacher's accuracy, unasked" \
+    "$(sed -n 's/.*"valid_accuracy":\([0-9.]*\).*/\1/p' "$work/teacher/metrics.jsonl" | tail -1)" "$(accuracy_of accuracy)"
+
 # A teacher with other contents is not the one that the run began with.
 train third 0 --set rm.objective=pair --set seed=3
 expect_status 1 "$regard" reward --config "$work/part/config.yaml" --set rm.updates=12 \

@@ -127,6 +127,56 @@ expect_equal_files "$work/many-1.jsonl" "$work/many-16384.jsonl"
 expect_same "the first pairs' scores" "$(head -20 "$work/many-1.jsonl" | cut -d, -f2-)" \
     "$(tail -20 "$work/many-1.jsonl" | cut -d, -f2-)"
 expect_status 1 "$regard" eval --model "$work/t5" --data synthetic:1:2 --out "$work/none"
-expect_said "rm.objective=on_topic"
+expect_said "rm.objective: on_topic"
+expect_status 1 "$regard" eval --model "$work/t5" --data "$work/valid.jsonl" --out "$work/none" --set rm.objective=pair
+expect_said "rm.objective is pair, but the reward model" "was trained with bradley_terry"
+expect_status 0 "$regard" eval --model "$work/lora" --data synthetic:1:10:60 --out "$work/table.json"
+grep -q '"objective": "on_topic"' "$work/table.json" || fail "eval does not know what the model was trained for"
+
+# It reads as it was trained, whatever the keys' defaults are.
+nll() { sed -n 's/.*"valid_nll":\([-0-9.e]*\).*/\1/p' "$work/$1/metrics.jsonl" | tail -1; }
+reads() { # NAME OPTIONS...
+    local name=$1
+    shift
+    expect_status 0 "$regard" reward --config $tiny --set data.train=preferences:1:30 --set data.valid=preferences:1:10:50 \
+        --set rm.updates=4 --set rm.lr=3e-3 --set rm.batch=4 --set eval.every=4 --run "$work/$name" "$@"
+    expect_status 0 "$regard" eval --model "$work/$name" --data preferences:1:10:50 --out "$work/table.json"
+    expect_same "eval of $name" "$(nll "$name")" "$(sed -n 's/^ "nll": \([-0-9.e]*\),$/\1/p' "$work/table.json")"
+}
+reads usual
+reads short --set history.max_tokens=150 --set text.user_marker="Q>"
+reads system $chat --set text.system=Kind.
+[ "$(nll short)" != "$(nll usual)" ] || fail "neither the limit nor the marker changed what is read"
+expect_status 1 "$regard" score --model "$work/short" --data synthetic:1:2 --out "$work/none" --set history.max_tokens=100
+expect_said "history.max_tokens is 100, but the reward model" "was trained with 150"
 expect_status 0 "$regard" score --model "$work/t5" --data synthetic:1:2 --out "$work/scored.jsonl"
 grep -q '"reply":"[^"]*",.*"model":-\{0,1\}[0-9]' "$work/scored.jsonl" || fail "score wrote no score"
+
+# score keeps users' names, and what it wrote has the same score again.
+printf '{"messages":[{"role":"user","name":"Ana","content":"Open?"},{"role":"assistant","content":"Yes."}]}\n' >"$work/named.jsonl"
+expect_status 0 "$regard" score --model "$work/t5" --data "$work/named.jsonl" --out "$work/scored.jsonl"
+grep -q '"name":"Ana"' "$work/scored.jsonl" || fail "score lost the name"
+sed -E 's/^\{.*("messages":\[.*)\],"reply":("[^"]*").*/{\1,{"role":"assistant","content":\2}]}/' "$work/scored.jsonl" >"$work/again.jsonl"
+expect_status 0 "$regard" score --model "$work/t5" --data "$work/again.jsonl" --out "$work/scored-again.jsonl"
+expect_same "score of the written record" "$(grep -o '"model":.*' "$work/scored.jsonl")" "$(grep -o '"model":.*' "$work/scored-again.jsonl")"
+
+# Weights that make a score no number: one line, in every verb.
+expect_status 0 "$regard" sft --config $tiny --set sft.updates=1 --set eval.every=0 --run "$work/sft"
+expect_status 0 "$regard" export --model "$work/sft" --out "$work/broken"
+weights=$work/broken/model.safetensors
+header=$(head -c 8 "$weights" | od -An -tu8 | tr -d ' ')
+at=$(head -c $((8 + header)) "$weights" | tail -c +9 | tr '{' '\n' |
+    sed -n '/encoder.final_layer_norm.weight/{n;s/.*"data_offsets":\[\([0-9]*\),.*/\1/p}')
+printf '\xe6\xb1\x61\x7f' | dd of="$weights" bs=1 seek=$((8 + header + at)) conv=notrunc status=none
+broken="--set model.path=$work/broken --set tokenizer.path=bytes"
+learn_broken() { # TEXT OPTIONS...
+    local text=$1
+    shift
+    expect_status 1 "$regard" reward --config $tiny --set data.train="$work/train.jsonl" --set data.valid= \
+        --set rm.updates=2 $broken --run "$work/broken-run" "$@"
+    expect_said_once "$text"
+    rm -rf "$work/broken-run"
+}
+learn_broken "the first update's loss is no number"
+learn_broken "valid.jsonl: line 1, the right reply: the reward model's score is" --set data.valid="$work/valid.jsonl" \
+    --set eval.every=1

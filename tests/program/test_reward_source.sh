@@ -48,6 +48,35 @@ expect_status 0 "$regard" score --model "$work/chat" --data "$work/said.jsonl" -
 values() { sed -n 's/.*"model":\(-\{0,1\}[0-9.e-]*\).*/\1/p' "$1" | xargs printf '%.12g\n'; }
 expect_same "score of what generate said" "$(values "$work/said.jsonl")" "$(values "$work/again.jsonl")"
 
+# By tokens where they are the reward model's own, cut replies with their end: generate, score of its
+# record (another limit of the asker's changes nothing) and score of its tokens alone.
+own() { # OPTIONS...
+    expect_status 0 "$regard" generate --model "$work/m1" --data synthetic:1:2 --out "$work/said.jsonl" --set rollout.temperature=5 \
+        --set reward.sources=model:1 --set reward.model="$work/t5" --set rollout.max_new_tokens=5 "$@"
+    grep -q '"ended":false' "$work/said.jsonl" || fail "no reply was cut"
+    expect_status 0 "$regard" score --model "$work/t5" --data "$work/said.jsonl" --out "$work/again.jsonl"
+    expect_same "score of generate's record" "$(values "$work/said.jsonl")" "$(values "$work/again.jsonl")"
+}
+own
+own --set history.max_tokens=512
+sed 's/"messages":/"said":/' "$work/said.jsonl" >"$work/tokens.jsonl"
+expect_status 0 "$regard" score --model "$work/t5" --data "$work/tokens.jsonl" --out "$work/again.jsonl"
+expect_same "score of generate's tokens" "$(values "$work/said.jsonl")" "$(values "$work/again.jsonl")"
+
+# It reads by its own limit, whatever the policy's: prompts beyond it are left out at the start; the policy's
+# pruning is not its.
+reward_model short --set history.max_tokens=100
+long=$(printf 'long %.0s' $(seq 30))
+for i in $(seq 8); do
+    printf '{"messages":[{"role":"user","content":"Open on %d?%s"},{"role":"assistant","content":"Yes."}]}\n' \
+        "$i" "$([ "$i" != 5 ] || printf %s "$long")"
+done >"$work/long.jsonl"
+by_model s1 0 --set reward.model="$work/short" --set data.train="$work/long.jsonl" --set data.valid="$work/long.jsonl" \
+    --set history.prune=idf --set history.max_tokens=200
+expect_said "long.jsonl: 1 dialogues are left out, the first in line 5: a message of the user is longer than the 100 tokens"
+expect_status 1 "$regard" score --model "$work/short" --data "$work/long.jsonl" --out "$work/none"
+expect_said "long.jsonl:5: turn 1: the last message is longer than the 100 tokens that the reward model reads"
+
 expect_status 1 "$regard" train --config $tiny --set reward.sources=model:1 --run "$work/none"
 expect_line "reward.sources has model, which needs reward.model"
 expect_status 1 "$regard" train --config $tiny --set reward.model="$work/t5" --run "$work/none"

@@ -70,8 +70,11 @@ static void every_value_is_of_its_sequence_alone(bool causal)
     open_model(&f, causal);
     struct reward_reader *reader = reader_new(&f, 125, 1000);
     CHECK(reward_reader_reserve(reader, REPLIES, 120));
-    for (int i = 0; i < REPLIES; i++)
-        CHECK(reward_reader_encode(reader, messages, MESSAGES, texts[i], &sequences[i]));
+    for (int i = 0; i < REPLIES; i++) {
+        const struct reward_asked asked = {
+            .name = "h", .messages = messages, .message_count = MESSAGES, .text = texts[i]};
+        CHECK(reward_reader_encode(reader, &asked, NULL, &sequences[i]));
+    }
     CHECK(reward_reader_read(reader, sequences, REPLIES, together));
     for (int i = 0; i < REPLIES; i++) {
         CHECK(reward_reader_read(reader, &sequences[i], 1, &alone[i]));

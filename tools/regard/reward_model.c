@@ -19,14 +19,16 @@
 struct opened {
     struct queue *queue;
     struct reward_reader *reader;
+    int objective;
 };
 
-static status model_open_for(const struct command *command, struct opened *out)
+static status model_open_for(const struct command *command, enum reward_use use, struct opened *out)
 {
     const struct config *config = &command->config;
     TRY(config_check(config, CONFIG_INFERENCE));
     TRY(queue_open(config, 0, 1, &out->queue));
-    status s = reward_folder_open(command->model, config, out->queue, NULL, &out->reader);
+    status s = reward_folder_open(command->model, use, config, out->queue, NULL, &out->objective,
+                                  &out->reader);
     if (s) out->queue->op->destroy(out->queue);
     return s;
 }
@@ -40,87 +42,115 @@ static void model_close(struct opened *opened)
 /* ---- score ---- */
 
 /* One line that came of a reply: written when its block is read. */
+struct scored_reply {
+    struct reward_sequence sequence;
+    json_t *record;
+    int64_t line, turn; /* of the data, for errors */
+};
+
 struct scored {
-    struct reward_sequence *sequences; /* [count] */
-    json_t **records;
+    struct scored_reply *list; /* [count] */
     int64_t count, capacity;
 };
 
 enum { BLOCK = 256 };
 
-static status block_write(struct reward_reader *reader, struct scored *block, FILE *out)
+static void block_clear(struct scored *block)
 {
-    double *values = memory_allocate((size_t)(block->count + 1) * sizeof *values);
-    status s = reward_reader_read(reader, block->sequences, block->count, values);
     for (int64_t i = 0; i < block->count; i++) {
-        json_object_set_new(block->records[i], "model", json_real(values[i]));
-        char *text = json_dumps(block->records[i], JSON_COMPACT | JSON_REAL_PRECISION(17));
-        if (!s) fprintf(out, "%s\n", text);
-        free(text);
-        json_decref(block->records[i]);
-        reward_sequence_free(&block->sequences[i]);
+        json_decref(block->list[i].record);
+        reward_sequence_free(&block->list[i].sequence);
     }
     block->count = 0;
+}
+
+static status reply_write(const struct scored_reply *one, const char *path, double value, FILE *out)
+{
+    TRY(status_context(reward_score_check(value), "%s:%lld, turn %lld", path, (long long)one->line,
+                       (long long)one->turn));
+    json_object_set_new(one->record, "model", json_real(value));
+    char *text = json_dumps(one->record, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    fprintf(out, "%s\n", text);
+    free(text);
+    return NULL;
+}
+
+static status block_write(struct reward_reader *reader, struct scored *block, const char *path,
+                          FILE *out)
+{
+    const size_t n = (size_t)block->count + 1;
+    double *values = memory_allocate(n * sizeof *values);
+    struct reward_sequence *sequences = memory_allocate(n * sizeof *sequences);
+    for (int64_t i = 0; i < block->count; i++) sequences[i] = block->list[i].sequence;
+    status s = reward_reader_read(reader, sequences, block->count, values);
+    for (int64_t i = 0; !s && i < block->count; i++)
+        s = reply_write(&block->list[i], path, values[i], out);
+    block_clear(block);
+    free(sequences);
     free(values);
     return s;
 }
 
-/* The record is the block's from then on, in an error too. */
-static status reply_add(const struct reward_reader *reader, struct scored *block, json_t *record,
-                        status s, struct reward_sequence *sequence)
+static void reply_add(struct scored *block, const struct scored_reply *one)
 {
-    if (!s && sequence->count > reward_reader_longest(reader)) {
-        s = ERROR(STATUS_INPUT,
-                  "history and reply have %lld tokens, the model's longest sequence %lld",
-                  (long long)sequence->count, (long long)reward_reader_longest(reader));
-        reward_sequence_free(sequence);
-    }
-    if (s) {
-        json_decref(record);
-        return s;
-    }
     if (block->count == block->capacity) {
         block->capacity = 2 * block->capacity + BLOCK;
-        const size_t n = (size_t)block->capacity;
-        block->sequences = memory_resize(block->sequences, n * sizeof *block->sequences);
-        block->records = memory_resize(block->records, n * sizeof *block->records);
+        block->list = memory_resize(block->list, (size_t)block->capacity * sizeof *block->list);
     }
-    block->sequences[block->count] = *sequence;
-    block->records[block->count++] = record;
-    return NULL;
+    block->list[block->count++] = *one;
 }
 
-/* Every reply of a dialogue: {"id","line","turn","messages","reply","model"}. */
+static json_t *message_json(const struct message *message)
+{
+    json_t *object = json_pack("{s:s}", "role", role_name(message->role));
+    if (message->name) json_object_set_new(object, "name", json_string(message->name));
+    json_object_set_new(object, "content", json_string(message->content));
+    return object;
+}
+
+/* {"line","turn","messages","reply"} of message m, with "id" and "given" where the line has them.
+ */
+static json_t *dialogue_record(const struct dialogue *dialogue, int64_t m, int64_t turn)
+{
+    json_t *messages = json_array();
+    for (int64_t i = 0; i < m; i++)
+        json_array_append_new(messages, message_json(&dialogue->messages[i]));
+    json_t *record =
+        json_pack("{s:I,s:I,s:o,s:s}", "line", (json_int_t)dialogue->line, "turn", (json_int_t)turn,
+                  "messages", messages, "reply", dialogue->messages[m].content);
+    if (dialogue->given)
+        json_object_set_new(record, "given", json_integer((json_int_t)dialogue->given));
+    if (dialogue->id)
+        json_object_set_new(record, "id", json_loads(dialogue->id, JSON_DECODE_ANY, NULL));
+    return record;
+}
+
+/* Every reply of a dialogue. */
 static status dialogue_add(const struct reward_reader *reader, const struct dialogue *dialogue,
                            struct scored *block)
 {
-    json_t *messages = json_array();
-    status s = NULL;
-    for (int64_t m = 0, turn = 0; !s && m < dialogue->message_count; m++) {
+    for (int64_t m = 0, turn = -dialogue_given_turns(dialogue); m < dialogue->message_count; m++) {
         const struct message *message = &dialogue->messages[m];
+        struct scored_reply one = {.line = dialogue->line};
+        char name[48];
         turn += message->role == ROLE_USER;
-        if (message->role == ROLE_ASSISTANT && m >= dialogue_start(dialogue)) {
-            struct reward_sequence sequence;
-            json_t *record = json_pack("{s:I,s:I,s:o,s:s}", "line", (json_int_t)dialogue->line,
-                                       "turn", (json_int_t)(turn - dialogue_given_turns(dialogue)),
-                                       "messages", json_copy(messages), "reply", message->content);
-            if (dialogue->id)
-                json_object_set_new(record, "id", json_loads(dialogue->id, JSON_DECODE_ANY, NULL));
-            s = reply_add(
-                reader, block, record,
-                reward_reader_encode(reader, dialogue->messages, m, message->content, &sequence),
-                &sequence);
-        }
-        json_array_append_new(messages, json_pack("{s:s,s:s}", "role", role_name(message->role),
-                                                  "content", message->content));
+        if (message->role != ROLE_ASSISTANT || m < dialogue_start(dialogue)) continue;
+        snprintf(name, sizeof name, "turn %lld", (long long)turn);
+        const struct reward_asked asked = {.name = name,
+                                           .messages = dialogue->messages,
+                                           .message_count = m,
+                                           .text = message->content};
+        TRY(reward_reader_encode(reader, &asked, NULL, &one.sequence));
+        one.turn = turn;
+        one.record = dialogue_record(dialogue, m, turn);
+        reply_add(block, &one);
     }
-    json_decref(messages);
-    return s;
+    return NULL;
 }
 
-/* A record that says its history and reply as text, as generate writes it. */
-static status text_sequence(const struct reward_reader *reader, const json_t *record,
-                            const char *where, struct reward_sequence *out)
+/* A record that says its history and reply as text too, as generate writes it. */
+static status text_sequence(const struct reward_reader *reader, struct reward_asked *asked,
+                            const json_t *record, const char *where, struct reward_sequence *out)
 {
     struct dialogue history;
     json_t *line = json_pack("{s:O}", "messages", json_object_get(record, "messages"));
@@ -129,8 +159,10 @@ static status text_sequence(const struct reward_reader *reader, const json_t *re
     free(text);
     json_decref(line);
     TRY(s);
-    s = reward_reader_encode(reader, history.messages, history.message_count,
-                             json_string_value(json_object_get(record, "reply")), out);
+    asked->messages = history.messages;
+    asked->message_count = history.message_count;
+    asked->text = json_string_value(json_object_get(record, "reply"));
+    s = reward_reader_encode(reader, asked, NULL, out);
     dialogue_clear(&history);
     return s;
 }
@@ -145,7 +177,7 @@ static status tokens_check(const struct reward_reader *reader, const int32_t *to
 }
 
 static status token_sequence(const struct reward_reader *reader, const struct dialogue *line,
-                             struct reward_sequence *out)
+                             const struct reward_asked *asked, struct reward_sequence *out)
 {
     if (line->cut_count && line->cuts[0] == CUT_TURNS)
         FAIL(STATUS_INPUT,
@@ -153,23 +185,33 @@ static status token_sequence(const struct reward_reader *reader, const struct di
              "reads histories of history.summary: none");
     TRY(tokens_check(reader, line->history_tokens, line->history_count));
     TRY(tokens_check(reader, line->reply_tokens, line->reply_count));
-    reward_sequence_make(line->history_tokens, line->history_count, NULL, 0, line->reply_tokens,
-                         line->reply_count, -1, out);
-    return NULL;
+    return reward_reader_encode(reader, asked, NULL, out);
 }
 
 static status record_add(const struct reward_reader *reader, const struct dialogue *line,
                          const char *where, struct scored *block)
 {
-    struct reward_sequence sequence;
+    struct scored_reply one = {.line = line->line, .turn = line->turn};
+    char name[48];
     json_t *record;
     TRY(json_parse(line->json, strlen(line->json), where, &record));
+    snprintf(name, sizeof name, "turn %lld", (long long)line->turn);
+    struct reward_asked asked = {.name = name,
+                                 .history = line->history_tokens,
+                                 .history_count = line->history_count,
+                                 .tokens = line->reply_tokens,
+                                 .count = line->reply_count,
+                                 .ended = !json_is_false(json_object_get(record, "ended"))};
     const bool texts = json_is_array(json_object_get(record, "messages")) &&
                        json_is_string(json_object_get(record, "reply"));
-    return reply_add(reader, block, record,
-                     texts ? text_sequence(reader, record, where, &sequence)
-                           : token_sequence(reader, line, &sequence),
-                     &sequence);
+    status s = texts ? text_sequence(reader, &asked, record, where, &one.sequence)
+                     : token_sequence(reader, line, &asked, &one.sequence);
+    one.record = record;
+    if (s)
+        json_decref(record);
+    else
+        reply_add(block, &one);
+    return s;
 }
 
 static status lines_score(struct reward_reader *reader, const struct dataset *data, FILE *out)
@@ -184,14 +226,10 @@ static status lines_score(struct reward_reader *reader, const struct dataset *da
                              : dialogue_add(reader, line, &block);
         if (s) s = status_context(s, "%s", where);
         if (!s && (block.count >= BLOCK || d + 1 == data->count))
-            s = block_write(reader, &block, out);
+            s = block_write(reader, &block, data->path, out);
     }
-    for (int64_t i = 0; i < block.count; i++) {
-        json_decref(block.records[i]);
-        reward_sequence_free(&block.sequences[i]);
-    }
-    free(block.sequences);
-    free(block.records);
+    block_clear(&block);
+    free(block.list);
     return s;
 }
 
@@ -201,7 +239,7 @@ status reward_model_score(const struct command *command)
     struct opened opened;
     struct file_writer writer = {NULL};
     TRY(data_read(&command->config, command->data, DATASET_SCORE, &data));
-    status s = model_open_for(command, &opened);
+    status s = model_open_for(command, REWARD_SCORE, &opened);
     if (!s) {
         s = file_begin(&writer, command->out);
         if (!s) s = lines_score(opened.reader, data, writer.stream);
@@ -226,8 +264,9 @@ static status examples_read(const struct command *command, const struct language
         dataset_free(data);
         return s;
     }
-    TRY(status_context(data_read_preferences(&command->config, command->data, &pairs),
-                       "pairs are wanted (of dialogues: --set rm.objective=on_topic)"));
+    TRY(status_context(
+        data_read_preferences(&command->config, command->data, &pairs),
+        "pairs are wanted (dialogues are read by a model of rm.objective: on_topic)"));
     status s = reward_examples_of_pairs(&language->history, pairs, out);
     preferences_free(pairs);
     return s;
@@ -282,10 +321,12 @@ static struct preference_scores scores_of(const struct pair_read *pair, const do
                : (struct preference_scores){values[0], values[1], pair->tokens[0], pair->tokens[1]};
 }
 
-/* The scores of `count` examples from `first` on, read in as few passes as they fit in. */
-static status pairs_score(const struct config *config, struct reward_reader *reader,
-                          const struct reward_examples *examples, int64_t first, int64_t count,
-                          struct inspection *inspection, struct preference_scores *out)
+/* The scores of `count` examples from `first` on, read in as few passes as they fit in; data: names
+ * their file. */
+static status pairs_score(const struct config *config, const char *data,
+                          struct reward_reader *reader, const struct reward_examples *examples,
+                          int64_t first, int64_t count, struct inspection *inspection,
+                          struct preference_scores *out)
 {
     struct pair_read pairs[BLOCK];
     struct reward_sequence sequences[2 * BLOCK];
@@ -298,7 +339,10 @@ static status pairs_score(const struct config *config, struct reward_reader *rea
     status s = reward_reader_read(reader, sequences, read, values);
     for (int64_t i = 0; !s && i < count; at += pairs[i++].count) {
         out[i] = scores_of(&pairs[i], values + at);
-        if (config->rm.inspect)
+        for (int64_t k = 0; !s && k < pairs[i].count; k++)
+            s = status_context(reward_score_check(values[at + k]), "%s: line %lld", data,
+                               (long long)examples->list[first + i].line);
+        if (!s && config->rm.inspect)
             s = inspect_pair(inspection, reader, pairs[i].sequences, pairs[i].count, pairs[i].order,
                              config->rm.objective == RM_ON_TOPIC);
     }
@@ -358,7 +402,8 @@ static status pairs_measure(struct reward_reader *reader, const struct command *
     status s = NULL;
     for (int64_t first = 0, n; !s && first < examples->count; first += n) {
         n = examples->count - first < BLOCK ? examples->count - first : BLOCK;
-        s = pairs_score(&command->config, reader, examples, first, n, &inspection, scores + first);
+        s = pairs_score(&command->config, command->data, reader, examples, first, n, &inspection,
+                        scores + first);
         for (int64_t i = first; !s && samples && i < first + n; i++)
             pair_write(samples, examples->list[i].line, &scores[i]);
     }
@@ -387,7 +432,7 @@ static status examples_eval(const struct command *command, struct reward_reader 
                  "%s: %lld pairs are left out: history or reply are longer than history.max_tokens "
                  "(%lld) or the model's longest sequence allow",
                  command->data, (long long)(longer + examples.overlong),
-                 (long long)command->config.history.max_tokens);
+                 (long long)reward_reader_language(reader)->history.max_tokens);
     if (!s && !examples.count)
         s = ERROR(STATUS_INPUT, "%s: no pair is left to measure", command->data);
     if (!s) s = reward_examples_check(&examples, command->data);
@@ -403,8 +448,11 @@ static status examples_eval(const struct command *command, struct reward_reader 
 status reward_model_eval(const struct command *command)
 {
     struct opened opened;
-    TRY(model_open_for(command, &opened));
-    status s = examples_eval(command, opened.reader);
+    TRY(model_open_for(command, REWARD_MEASURE, &opened));
+    /* As it was trained, whatever rm.objective says. */
+    struct command measured = *command;
+    measured.config.rm.objective = opened.objective;
+    status s = examples_eval(&measured, opened.reader);
     model_close(&opened);
     return s;
 }
