@@ -59,6 +59,8 @@ expect_same "what was asked for" "generate 4 split 1 train 1" \
     "$(sort "$work/asked" | uniq -c | awk '{ print $2, $1 }' | paste -sd' ')"
 halves=("$out"/builtin-tiny/grid/{valid,test}.jsonl)
 expect_same "lines of both halves" "400 400" "$(cat "${halves[@]}" | wc -l) $(cat "${halves[@]}" | sort -u | wc -l)"
+expect_same "the first line behind sft's" '"id":"synthetic:1:8200"' \
+    "$(grep -oh '"id":"[^"]*"' "${halves[@]}" | sort -V | sed -n 1p)"
 expect_status 0 "${grid[@]}" --beta 0,0.5
 grep -qE 'of 2 of 2 points: a1_b0' "$table" || fail "the second point does not stand beside the first"
 expect_same "trained" 2 "$(grep -c train "$work/asked")"

@@ -80,10 +80,11 @@ step_fit() {
 
 # Held-out lines in two for grid, whose choice is made on the one and reported on the other.
 step_halves() {
-    local pool=$valid part first seed count rest
-    if [[ $valid != /* ]]; then # as many lines again of the same set
-        IFS=: read -r first seed count rest <<<"$valid"
-        pool=$first:$seed:$((2 * count)):$rest
+    # behind $valid, on which sft chose the start; no point of a grid reads $labelled
+    local pool=$labelled part set seed count rest
+    if [[ $valid != /* ]]; then
+        IFS=: read -r set seed count rest <<<"$valid"
+        pool=$set:$seed:$((2 * count)):${rest%"${rest##*:}"}$((${rest##*:} + count))
     fi
     quietly "$base/log" "$regard" split --data "$pool" --out "$base/grid" --set split.train=0 --set split.valid=0.5 \
         --set split.test=0.5
