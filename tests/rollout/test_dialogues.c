@@ -2,6 +2,7 @@
  * decoder-only model: what a batch holds does not depend on how its ids are split over calls, and
  * turns, choices and ends are marked as they went. */
 #include "src/base/config.h"
+#include "src/base/cut_turns.h"
 #include "src/base/file.h"
 #include "src/reward/returns.h"
 #include "src/rollout/dialogues.h"
@@ -398,6 +399,39 @@ static void random_salience_is_one_draw_for_all_candidates_of_a_turn(void **stat
     experiences_free(drawn);
 }
 
+static void random_salience_marks_no_slots(void **state)
+{
+    struct fixture *f = *state;
+    static const int whole[1] = {DIALOGUES};
+    struct language *language = f->language;
+    struct config config = f->config;
+    int64_t slots = 0, marks = 0;
+    CHECK(config_set(&config, "history.summary=mean"));
+    CHECK(config_set(&config, "history.max_tokens=100"));
+    config.control = CONTROL_RANDOM_SALIENCE;
+    config.rollout.candidates = 1;
+    config.rollout.max_new_tokens = 1;
+    const struct language_settings words = language_settings_of(&config);
+    CHECK(language_open(&words, "", f->data, &f->language));
+    for (config.seed = 1; config.seed <= 8; config.seed++) { /* a slot is drawn seldom */
+        struct experience *drawn[DIALOGUES];
+        dialogues_run(f, &config, whole, drawn);
+        for (int d = 0; d < DIALOGUES; d++)
+            for (int64_t k = 0; k < drawn[d]->turn_count; k++) {
+                const struct experience_turn *turn = &drawn[d]->turns[k];
+                struct cut_turns cut;
+                cut_turns_read(turn->cuts, turn->cut_count, &cut);
+                for (int64_t i = 0; i < cut.slots; i++) assert_int_equal(turn->salient[i], 0);
+                slots += cut.slots;
+                marks += cut.slots ? turn->salient_count : 0;
+            }
+        experiences_free(drawn);
+    }
+    assert_true(slots > 20 && marks > 200);
+    language_close(f->language);
+    f->language = language;
+}
+
 /* Distinct dialogues, all candidates at once: the sampler computes what a dialogue needs. */
 static void a_causal_rollout_prefills_what_its_dialogues_need(void **state)
 {
@@ -491,6 +525,7 @@ int main(void)
         cmocka_unit_test(a_replay_ends_with_its_dialogue),
         cmocka_unit_test(a_frozen_scorer_keeps_the_samplers_log_probabilities),
         cmocka_unit_test(random_salience_is_one_draw_for_all_candidates_of_a_turn),
+        cmocka_unit_test(random_salience_marks_no_slots),
     };
     const int failed = cmocka_run_group_tests(tests, open_t5, close_fixture);
     return cmocka_run_group_tests(causal, open_causal, close_fixture) + failed;

@@ -34,10 +34,12 @@ def asked(out):
 
 def share(records, wanted, part):
     right = [mentions(r["reply"], s) for r, w in zip(records, wanted) for s in w[part]]
-    return sum(right) / len(right)
+    return sum(right) / len(right) if right else None
 
 
 def cell(values):
+    if None in values:
+        return "no slot"
     mean = sum(values) / len(values)
     return f"{mean:.3f} (" + ", ".join(f"{v:.3f}" for v in values) + ")"
 
