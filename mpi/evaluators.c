@@ -7,6 +7,7 @@
 #include "src/checkpoint/model_folder.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* The checkpoint that is meant where a folder is a run. */
 static status folder_resolve(const char *given, char out[CHECKPOINT_PATH_MAX])
@@ -63,7 +64,8 @@ status evaluators_reserve(const struct evaluators *by)
     return by->on_topic ? on_topic_reserve(by->on_topic) : NULL;
 }
 
-static status threshold_fix(const struct config *config, struct on_topic *judge)
+static status threshold_fix(const struct config *config, const char *measured,
+                            struct on_topic *judge)
 {
     const char *path =
         config->eval.on_topic_data[0] ? config->eval.on_topic_data : config->data.valid;
@@ -78,14 +80,20 @@ static status threshold_fix(const struct config *config, struct on_topic *judge)
              "tells most of %lld replies of %s from others' (%.4f of both)",
              on_topic_name(judge), threshold->value, (long long)threshold->turns, path,
              threshold->accuracy);
+    if (!strcmp(path, measured))
+        log_line(LOG_WARNING,
+                 "the threshold of consistency is fixed on %s, the lines that are measured; "
+                 "eval.on_topic_data fixes it on others",
+                 path);
     return NULL;
 }
 
-status evaluators_prepare(const struct config *config, const struct evaluators *by)
+status evaluators_prepare(const struct config *config, const char *measured,
+                          const struct evaluators *by)
 {
     if (by->encoder)
         log_line(LOG_INFO, "BERTScore and prompt relevance are by %s, layer %lld of %lld",
                  text_encoder_name(by->encoder), (long long)text_encoder_layer(by->encoder),
                  (long long)text_encoder_layers(by->encoder));
-    return by->on_topic ? threshold_fix(config, by->on_topic) : NULL;
+    return by->on_topic ? threshold_fix(config, measured, by->on_topic) : NULL;
 }

@@ -11,7 +11,9 @@ status evaluators_open(const struct config *config, struct queue *queue, struct 
 void evaluators_close(struct evaluators *by);
 /* All device memory at once. */
 status evaluators_reserve(const struct evaluators *by);
-/* Before the first evaluation: fixes the reward model's threshold, and logs what there is. */
-status evaluators_prepare(const struct config *config, const struct evaluators *by);
+/* Before the first evaluation: fixes the reward model's threshold, and logs what there is.
+ * measured: the data's name. */
+status evaluators_prepare(const struct config *config, const char *measured,
+                          const struct evaluators *by);
 
 #endif

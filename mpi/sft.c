@@ -36,6 +36,9 @@ static struct learn_limits tuner_limits(const struct tuner *t)
             struct cut_turns turns;
             cut_turns_read(one->cuts, one->cut_count, &turns);
             if (turns.tokens > limits.cut_tokens) limits.cut_tokens = turns.tokens;
+            for (int64_t n = 0; n < turns.turns; n++) /* each is encoded beside the histories */
+                if (turns.length[n] > limits.longest_history)
+                    limits.longest_history = turns.length[n];
             if (turns.slots > limits.summary_slots) limits.summary_slots = turns.slots;
         }
     limits.turns = t->s.run.config->sft.batch;

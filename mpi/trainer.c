@@ -331,7 +331,7 @@ status trainer_open(struct run *run)
     if (run->world->roles.is_learner) inbox_open(t);
     TRY(trainer_open_sources(t));
     if (plan_wanted(run->queue)) TRY(models_reserve(t));
-    TRY(evaluators_prepare(run->config, &t->evaluators));
+    TRY(evaluators_prepare(run->config, run->config->data.valid, &t->evaluators));
     plan_log_use(run->queue, "update", run->folder.start);
     return NULL;
 }

@@ -10,7 +10,7 @@ struct turn_place {
 };
 
 /* others [count]: for each turn one of another dialogue, by Philox of seed, dialogue and turn; -1
- * where there is none. */
+ * where there is none.  A dialogue is a line: the other's may be equal, or of the same id. */
 void others_draw(const struct turn_place *turns, int64_t count, int64_t seed, int64_t *others);
 
 #endif

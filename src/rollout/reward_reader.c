@@ -19,6 +19,7 @@ struct reward_reader {
     int64_t short_reply; /* tokens of one of a single letter, with its end */
     int64_t token_bytes; /* more than a token of the asker's has of text */
     int64_t longest, pass_tokens;
+    int64_t together; /* most sequences of a pass; 0: any number */
 };
 
 static bool texts_equal(const char *a, const char *b)
@@ -149,6 +150,7 @@ status reward_reader_reserve(struct reward_reader *reader, int64_t sequences, in
                                         .longest_history = longest,
                                         .cuts = CUTS_RESERVED,
                                         .keep = MODEL_KEEP_NOTHING};
+    reader->together = limits.histories;
     return value_model_reserve(reader->model, &limits);
 }
 
@@ -191,9 +193,11 @@ status reward_reader_read(struct reward_reader *reader, const struct reward_sequ
                           int64_t count, double *values)
 {
     for (int64_t at = 0, n; at < count; at += n) {
+        n = 1;
         int64_t tokens = sequences[at].count;
-        for (n = 1; at + n < count && tokens + sequences[at + n].count <= reader->pass_tokens; n++)
-            tokens += sequences[at + n].count;
+        while (at + n < count && n != reader->together &&
+               tokens + sequences[at + n].count <= reader->pass_tokens)
+            tokens += sequences[at + n++].count;
         TRY(pass_read(reader, sequences + at, n, tokens, values + at));
     }
     return NULL;

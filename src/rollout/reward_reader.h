@@ -26,7 +26,8 @@ int64_t reward_reader_vocabulary(const struct reward_reader *reader);
 /* The most tokens of a sequence of the asker's, by those of its history and reply; where texts are
  * encoded anew a byte may become a token. */
 int64_t reward_reader_sequence(const struct reward_reader *reader, int64_t history, int64_t reply);
-/* Memory for sequences of up to so many tokens, `sequences` at once. */
+/* Memory for sequences of up to so many tokens, `sequences` at once: no pass has more from then on.
+ */
 status reward_reader_reserve(struct reward_reader *reader, int64_t sequences, int64_t longest);
 /* values [count]: each depends on its sequence alone. */
 status reward_reader_read(struct reward_reader *reader, const struct reward_sequence *sequences,

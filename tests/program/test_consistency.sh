@@ -16,6 +16,7 @@ measure plain
 measure topic --set eval.on_topic="$work/topic" --set data.valid=synthetic:1:6:300
 expect_said "consistency is by $work/topic/checkpoints/step-0000" " replies of synthetic:1:6:300 from others'" \
     "consistency $(printf %.4f "$(number topic consistency)"); of the data's replies $(printf %.4f "$(number topic consistency_gold)")"
+! grep -q 'the lines that are measured' "$work/err" || fail "a threshold of other lines is warned of"
 measure alone --set eval.on_topic="$work/topic" --set infer.batch=1 --set eval.on_topic_data=synthetic:1:6:300 \
     --set data.valid=synthetic:1:9
 expect_equal_files "$work/topic.json" "$work/alone.json"
@@ -45,6 +46,7 @@ expect_same "accuracy, nothing masked" "$(number inspected accuracy)" "$(number 
 train=("$regard" train --config $tiny --set threads=1 --set train.updates=1 --set eval.every=1 --set eval.dialogues=3
     --set eval.on_topic="$work/topic" --set guard.metric=consistency --set guard.patience=1)
 expect_status 0 "${train[@]}" --run "$work/trained"
+expect_said "the threshold of consistency is fixed on" "the lines that are measured; eval.on_topic_data fixes it on others"
 grep -qE '"step": *1,"eval_.*"eval_consistency": *[0-9].*"eval_on_topic_accuracy": *[0-9]' "$work/trained/metrics.jsonl" ||
     fail "training logs no consistency"
 expect_status 0 ranks 3 "${train[@]}" --run "$work/trained-3"

@@ -87,6 +87,34 @@ static void every_value_is_of_its_sequence_alone(bool causal)
     f.q->op->destroy(f.q);
 }
 
+/* Short ones are no more a pass than room was made for. */
+static void short_sequences_take_what_was_reserved(void **state)
+{
+    enum { SHORT = 6, TOKENS = 8 };
+    struct fixture f;
+    struct counted_queue counted;
+    int32_t tokens[TOKENS];
+    struct reward_sequence sequences[SHORT];
+    double values[SHORT], alone;
+    (void)state;
+    open_model(&f, false);
+    struct reward_reader *reader = reader_new(&f, 125, 80);
+    CHECK(reward_reader_reserve(reader, 2, 40));
+    for (int i = 0; i < TOKENS; i++) tokens[i] = 70 + i;
+    for (int i = 0; i < SHORT; i++)
+        sequences[i] = (struct reward_sequence){.tokens = tokens, .count = TOKENS - i};
+    allocations_count(f.q, &counted);
+    CHECK(reward_reader_read(reader, sequences, SHORT, values));
+    assert_int_equal(allocations_counted(f.q, &counted), 0);
+    for (int i = 0; i < SHORT; i++) {
+        CHECK(reward_reader_read(reader, &sequences[i], 1, &alone));
+        assert_true(alone == values[i]);
+    }
+    reward_reader_destroy(reader);
+    language_close(f.words);
+    f.q->op->destroy(f.q);
+}
+
 /* A batch of its largest replies allocates nothing beyond what was reserved for it, by tokens and,
  * where a letter of the asker's has three bytes, by texts. */
 static void replies_that_are_judged_take_what_was_reserved(bool causal, int64_t extra_ids)
@@ -229,6 +257,7 @@ int main(void)
         cmocka_unit_test(an_encoder_reads_tokens_and_texts_alike),
         cmocka_unit_test(a_causal_model_reads_tokens_and_texts_alike),
         cmocka_unit_test(judging_allocates_nothing),
+        cmocka_unit_test(short_sequences_take_what_was_reserved),
         cmocka_unit_test(tokenizers_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

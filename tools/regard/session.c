@@ -7,6 +7,7 @@
 #include "src/base/memory.h"
 #include "src/checkpoint/checkpoint.h"
 #include "src/checkpoint/model_folder.h"
+#include "src/model/slots.h"
 #include "src/reward/running.h"
 #include "src/reward/terms.h"
 #include "src/source/source.h"
@@ -154,6 +155,12 @@ status session_check_tokens(const struct session *session, const struct dataset 
         if (turns.slots && model_shape_is_causal(model_shape(session->model)))
             FAIL(STATUS_INPUT, "%s:%lld: a \"summary\" is for encoder-decoders", data->path,
                  (long long)dialogue->line);
+        const int64_t learned = model_slots(model_shape(session->model));
+        if (turns.slots && turns.slots != (learned ? learned : turns.turns))
+            FAIL(STATUS_INPUT,
+                 "%s:%lld: \"summary\": slots is %lld, but this model makes %lld of these turns",
+                 data->path, (long long)dialogue->line, (long long)turns.slots,
+                 (long long)(learned ? learned : turns.turns));
         TRY(tokens_check(data->path, dialogue, "summary", turns.token, turns.tokens, vocabulary));
         if (dialogue->history_count - turns.slots > session->settings.max_history)
             FAIL(STATUS_INPUT,

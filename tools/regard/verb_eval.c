@@ -75,7 +75,7 @@ status verb_eval(struct command *command)
         if (!s) s = session_check_tokens(&session, data);
         if (!s) s = sources_check(session.sources, data);
         if (!s) s = evaluators_open(&command->config, session.queue, &by);
-        if (!s) s = evaluators_prepare(&command->config, &by);
+        if (!s) s = evaluators_prepare(&command->config, command->data, &by);
         by.generator = session.generator;
         by.sources = session.sources;
         if (!s && command->samples) s = file_begin(&samples, command->samples);

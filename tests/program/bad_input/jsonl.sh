@@ -115,6 +115,8 @@ second generate "a turn of a summary without tokens" '"summary": turn 1 has no t
     "{$history,\"summary\":{\"slots\":1,\"turns\":[[]]}}"
 second generate "a summary's token that is none" '"summary": turn 1.s token 2 is no token id' \
     "{$history,\"summary\":{\"slots\":1,\"turns\":[[5,\"a\"]]}}"
+second generate "two slots for one turn" '"summary": slots is 2, but this model makes 1 of these turns' \
+    "{$history,\"summary\":{\"slots\":2,\"turns\":[[5]]}}"
 second generate "cuts and a summary" 'a line has "cuts" or a "summary"' \
     "{$history,\"cuts\":[1],\"summary\":{\"slots\":1,\"turns\":[[5]]}}"
 # Updates.
