@@ -10,6 +10,7 @@
 #include "src/base/clock.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/text/tokenizer.h"
 
 #include <math.h>
 #include <string.h>
@@ -34,10 +35,35 @@ status run_open_data(struct run *run)
     return data_read(config, config->data.valid, DATASET_TRAIN, &run->valid);
 }
 
+/* A model that is read with another tokenizer than its own is asked for, hardly ever meant. */
+static void tokenizer_warn(const struct run *run)
+{
+    const struct config *config = run->config;
+    struct tokenizer *own = NULL;
+    bool same = true;
+    if (run->world->rank != 0 || !config->tokenizer.path[0] || !config->model.path[0]) return;
+    status s = tokenizer_open(config->model.path, &own);
+    if (!s && own) s = tokenizer_same(own, run->language->tokenizer, &same);
+    if (own) tokenizer_close(own);
+    if (s) { /* why another one may have been given */
+        status_free(s);
+        return;
+    }
+    if (!same)
+        log_line(
+            LOG_WARNING,
+            "tokenizer.path (%s) is another tokenizer than that of model.path: the model reads "
+            "ids that it was not trained with; leave tokenizer.path out, or empty, to take its "
+            "own",
+            config->tokenizer.path);
+}
+
 status run_open_language(struct run *run, const struct dataset *data)
 {
     const struct language_settings words = language_settings_of(run->config);
-    return language_open(&words, run->config->model.path, data, &run->language);
+    TRY(language_open(&words, run->config->model.path, data, &run->language));
+    tokenizer_warn(run);
+    return NULL;
 }
 
 status run_open(struct run *run)

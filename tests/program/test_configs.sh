@@ -10,6 +10,7 @@ for config in configs/*.yaml; do
     given=()
     ! grep -q '^  d_model:' "$config" && given+=(--set model.path="$work/model")
     ! grep -q '^  path: runs/' "$config" || given+=(--set tokenizer.path=bytes)
+    [[ $config != */reward-model.yaml ]] || given+=(--set tokenizer.path=bytes) # as its commands have it
     ! grep -qE '^  train: [a-z/._-]*jsonl' "$config" ||
         given+=(--set data.train="$work/data.jsonl" --set data.valid="$work/data.jsonl")
     verb=train
