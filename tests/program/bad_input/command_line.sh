@@ -66,6 +66,15 @@ refuses "a probe of nobody's names" 1 'synthetic:1:4: control: permuted_names ne
     --config "$tiny" --model none --data synthetic:1:4 --out r --set control=permuted_names
 refuses "a control of another source" 1 'control: .*the source attention' train --config "$tiny" \
     --set reward.sources=random --set control=shuffled --run r
+set_to "slots of no summary" 'history.summary_slots does nothing' history.summary_slots=2
+set_to "a summary that is none" '--set .*history.summary must be one of none|mean|learned' history.summary=best
+set_to "a way of pruning that is none" '--set .*history.prune must be one of none|idf|mass' history.prune=tfidf
+set_to "slots that nobody learned" 'history.summary: learned: the model has learned no slots' \
+    history.summary=learned
+refuses "a summary for a decoder-only model" 1 'history.summary is for encoder-decoders' train \
+    --config "$tiny" --set model.family=qwen2 --set history.summary=mean --run r
+refuses "a prompt that is pruned" 1 'history.prune does nothing with single_turn.context: prompt' train \
+    --config "$tiny" --set task=single_turn --set single_turn.context=prompt --set history.prune=idf --run r
 set_to "a bound passed" '--set rollout.top_p=2: rollout.top_p must be between' rollout.top_p=2
 set_to "bad YAML set" '--set turns.lambda=\[1: bad YAML' 'turns.lambda=[1'
 set_to "two lines set" '--set seed=1 .*threads: 2: ' $'seed=1\nthreads: 2'
