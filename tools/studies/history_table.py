@@ -34,14 +34,21 @@ def asked(out):
 
 def share(records, wanted, part):
     right = [mentions(r["reply"], s) for r, w in zip(records, wanted) for s in w[part]]
-    return sum(right) / len(right) if right else None
+    return sum(right) / len(right)
 
 
 def cell(values):
-    if None in values:
-        return "no slot"
-    mean = sum(values) / len(values)
-    return f"{mean:.3f} (" + ", ".join(f"{v:.3f}" for v in values) + ")"
+    there = [v for v in values if v is not None]
+    return f"{sum(there) / len(there):.3f} (" + ", ".join("not run" if v is None else f"{v:.3f}" for v in values) + ")"
+
+
+def numbers(name, wanted):
+    records = read(name + ".jsonl")
+    if len(records) != len(wanted):
+        sys.exit(f"tools/studies/history_table.py: {name}.jsonl has {len(records)} replies, not {len(wanted)}")
+    with open(name + ".json", encoding="utf-8") as file:
+        metrics = json.load(file)
+    return share(records, wanted, 0), share(records, wanted, 1), metrics["rouge_l"], metrics["perplexity"]
 
 
 def main(out, seeds, arms):
@@ -52,16 +59,10 @@ def main(out, seeds, arms):
     for arm in arms.split():
         for how in ("gold", "own"):
             name = [os.path.join(out, f"{arm}-{seed}.{how}") for seed in seeds.split()]
-            if not all(os.path.exists(one + ".json") for one in name):
-                continue
-            records = [read(one + ".jsonl") for one in name]
-            for one, lines in zip(name, records):
-                if len(lines) != len(wanted):
-                    sys.exit(f"tools/studies/history_table.py: {one}.jsonl has {len(lines)} replies, not {len(wanted)}")
-            metrics = [json.load(open(one + ".json", encoding="utf-8")) for one in name]
-            print(f"| {arm} | {how} | {cell([share(r, wanted, 0) for r in records])} | "
-                  f"{cell([share(r, wanted, 1) for r in records])} | {cell([m['rouge_l'] for m in metrics])} | "
-                  f"{cell([m['perplexity'] for m in metrics])} |")
+            found = [numbers(one, wanted) if os.path.exists(one + ".json") else None for one in name]
+            if any(found):
+                cells = (cell([one and one[column] for one in found]) for column in range(4))
+                print(f"| {arm} | {how} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":
