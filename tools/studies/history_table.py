@@ -6,6 +6,7 @@ the mean; the metrics are `regard eval`'s over all replies.
 """
 
 import json
+import math
 import os
 import sys
 
@@ -34,11 +35,13 @@ def asked(out):
 
 def share(records, wanted, part):
     right = [mentions(r["reply"], s) for r, w in zip(records, wanted) for s in w[part]]
-    return sum(right) / len(right)
+    return sum(right) / len(right) if right else math.nan
 
 
 def cell(values):
     there = [v for v in values if v is not None]
+    if any(math.isnan(v) for v in there):
+        return "no slot"
     return f"{sum(there) / len(there):.3f} (" + ", ".join("not run" if v is None else f"{v:.3f}" for v in values) + ")"
 
 
