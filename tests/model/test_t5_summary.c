@@ -234,8 +234,14 @@ static void only_models_with_slots_write_their_number(void **state)
         json_t *json = json_loads(text, 0, NULL);
         CHECK(model_shape_from_json(json, "shape.json", &again));
         assert_int_equal(model_slots(again), slots);
-        json_decref(json);
         free(again);
+        /* of the other rows none may be missing */
+        assert_int_equal(json_object_del(json, "d_model"), 0);
+        status s = model_shape_from_json(json, "shape.json", &again);
+        assert_non_null(s);
+        assert_non_null(strstr(status_message(s), "shape.json: \"d_model\" is missing"));
+        status_free(s);
+        json_decref(json);
         free(text);
     }
 }
