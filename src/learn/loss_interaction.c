@@ -2,8 +2,7 @@
  * teacher's (aligner.h). */
 #include "src/base/memory.h"
 #include "src/learn/aligner.h"
-#include "src/learn/loss.h"
-#include "src/learn/value_pass.h"
+#include "src/learn/pairs_pass.h"
 
 #include <stdlib.h>
 
@@ -46,13 +45,10 @@ static status interaction_chunk(struct learner *l, const struct learn_batch *bat
     if (!s && l->aligner)
         s = aligner_read(l->aligner, &pass.packed.batch, turns, n, pairs, probabilities);
     if (!s) scores_learn(l, &pass, n, pairs, probabilities, partial);
-    if (!s) s = value_pass_backward(&pass, leaf, &l->watermark);
+    s = pairs_pass_finish(&pass, s, l, turns, n, leaf, partial);
     if (!s && l->aligner) s = aligner_distance(l->aligner, &distance);
     partial->alignment += distance;
     partial->loss += l->settings.align.weight * distance;
-    partial->computed += (double)value_model_tokens(l->reward_model);
-    for (int64_t i = 0; i < n; i++) partial->pairs += (double)turns[i].history_count;
-    value_pass_free(&pass);
     free(probabilities);
     return s;
 }

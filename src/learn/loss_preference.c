@@ -1,7 +1,6 @@
 /* Reward models: losses of pairs of turns, the right reply's first, whose histories are the
  * sequences that are read. */
-#include "src/learn/loss.h"
-#include "src/learn/value_pass.h"
+#include "src/learn/pairs_pass.h"
 
 /* Of a decision whose right side is positive. */
 static double decided(double x)
@@ -29,11 +28,7 @@ static status pairs_chunk(struct learner *l, const struct learn_batch *batch,
         value_pass_learn(&pass, i, one.by_right / pairs);
         value_pass_learn(&pass, i + 1, one.by_wrong / pairs);
     }
-    if (!s) s = value_pass_backward(&pass, leaf, &l->watermark);
-    partial->computed += (double)value_model_tokens(l->reward_model);
-    for (int64_t i = 0; i < n; i++) partial->pairs += (double)turns[i].history_count;
-    value_pass_free(&pass);
-    return s;
+    return pairs_pass_finish(&pass, s, l, turns, n, leaf, partial);
 }
 
 static status bradley_terry_chunk(struct learner *l, const struct learn_batch *batch,
@@ -65,11 +60,7 @@ static status pair_chunk(struct learner *l, const struct learn_batch *batch,
         partial->accuracy += decided(right) / pairs;
         value_pass_learn(&pass, i, turns[i].target * one.by_right / pairs);
     }
-    if (!s) s = value_pass_backward(&pass, leaf, &l->watermark);
-    partial->computed += (double)value_model_tokens(l->reward_model);
-    for (int64_t i = 0; i < n; i++) partial->pairs += (double)turns[i].history_count;
-    value_pass_free(&pass);
-    return s;
+    return pairs_pass_finish(&pass, s, l, turns, n, leaf, partial);
 }
 
 const struct loss loss_pair = {

@@ -167,7 +167,10 @@ weights=$work/broken/model.safetensors
 header=$(head -c 8 "$weights" | od -An -tu8 | tr -d ' ')
 at=$(head -c $((8 + header)) "$weights" | tail -c +9 | tr '{' '\n' |
     sed -n '/encoder.final_layer_norm.weight/{n;s/.*"data_offsets":\[\([0-9]*\),.*/\1/p}')
-printf '\xe6\xb1\x61\x7f' | dd of="$weights" bs=1 seek=$((8 + header + at)) conv=notrunc status=none
+patch() { # BYTES COUNT: the norm's first floats
+    printf "$1%.0s" $(seq "$2") | dd of="$weights" bs=1 seek=$((8 + header + at)) conv=notrunc status=none
+}
+patch '\xe6\xb1\x61\x7f' 1 # 3e38
 broken="--set model.path=$work/broken --set tokenizer.path=bytes"
 learn_broken() { # TEXT OPTIONS...
     local text=$1
@@ -180,3 +183,16 @@ learn_broken() { # TEXT OPTIONS...
 learn_broken "the first update's loss is no number"
 learn_broken "valid.jsonl: line 1, the right reply: the reward model's score is" --set data.valid="$work/valid.jsonl" \
     --set eval.every=1
+
+# One update from a norm that is too large for a second: a folder whose scores are no numbers.
+patch '\xc2\xbd\xf0\x7c' 32 # 1e37
+for i in $(seq 16); do echo '{"prompt":"a","chosen":"b","rejected":"c"}'; done >"$work/short.jsonl"
+expect_status 0 "$regard" reward --config $tiny --set data.train="$work/short.jsonl" --set data.valid= --set rm.updates=1 \
+    --set rm.lr=10 --set policy.warmup=0 $broken --run "$work/numberless"
+expect_status 1 "$regard" eval --model "$work/numberless" --data "$work/short.jsonl" --out "$work/none"
+expect_said_once "short.jsonl: line 1: the reward model's score is"
+expect_status 1 "$regard" score --model "$work/numberless" --data synthetic:1:2 --out "$work/none"
+expect_said_once "synthetic:1:2:1, turn 1: the reward model's score is"
+expect_status 1 "$regard" train --config $tiny --set reward.sources=model:1 --set reward.model="$work/numberless" --run "$work/run"
+expect_said_once "which is no number to learn from"
+[ ! -e "$work/none" ] || fail "a file of what is no number was written"
