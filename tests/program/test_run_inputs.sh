@@ -54,6 +54,8 @@ expect_status 0 "${ask[@]}" "$work/run" --data "$work/ask.jsonl" --out "$work/by
 expect_said "$work/run is a run: its best checkpoint is taken, $work/run/checkpoints/$best"
 expect_status 0 "${ask[@]}" "$work/run/checkpoints/best" --data "$work/ask.jsonl" --out "$work/by-link"
 expect_equal_files "$work/by-run" "$work/by-link"
+expect_status 0 "$regard" inspect "$work/run"
+grep -qx "folder $work/run/checkpoints/$best" "$work/out" || fail "inspect of a run shows another folder than its best checkpoint"
 expect_status 0 "${train[@]}" --set model.path="$work/run" --set train.updates=1 --run "$work/next"
 expect_said "$work/run/checkpoints/$best"
 grep -q "path: \"*$work/run/checkpoints/$best" "$work/next/config.yaml" || fail "config.yaml does not say which checkpoint"

@@ -11,7 +11,7 @@
 static const struct option options[] = {
     {"--config", "FILE", "settings as YAML"},
     {"--set", "KEY=VALUE", "one setting, after those of --config; may be repeated"},
-    {"--model", "DIR", "a model folder or a checkpoint"},
+    {"--model", "DIR", "a model folder, a checkpoint or a run"},
     {"--data", "FILE",
      "JSON Lines, - (standard input), or a set that is made: synthetic, reverse, story, slot or "
      "speakers:SEED:COUNT[:FIRST], reasoning or nested:SEED:COUNT:LEVEL[:FIRST], "

@@ -48,7 +48,7 @@ const struct verb verbs[] = {
     {"export", "a model to a Hugging Face folder; adapters to PEFT's, or merged", "--model --out",
      "--merge --config --set", .run = verb_export},
     {"inspect", "what is in a model folder or checkpoint, verified", "DIR", "--config --set",
-     .run = verb_inspect, .what = "a model folder or a checkpoint"},
+     .run = verb_inspect, .what = "a model folder, a checkpoint or a run"},
     {"bench", "figures as JSON: kernels, generate, decode, update, ... or all", "",
      "WHAT --shape --rounds --profile --config --set --model", verb_bench,
      .what =
@@ -102,13 +102,13 @@ static void blocked_too_long(int number)
     _exit(STATUS_INTERNAL);
 }
 
-/* --model RUN: the checkpoint that is meant. */
-static status model_resolve(struct command *command)
+/* A run in a folder's place: the checkpoint that is meant. */
+static status run_resolve(const char **named)
 {
     static char folder[CHECKPOINT_PATH_MAX];
-    if (!command->model || !checkpoint_is_run(command->model)) return NULL;
-    TRY(checkpoint_of_run(command->model, folder));
-    command->model = folder;
+    if (!*named || !checkpoint_is_run(*named)) return NULL;
+    TRY(checkpoint_of_run(*named, folder));
+    *named = folder;
     return NULL;
 }
 
@@ -127,7 +127,8 @@ int main(int argc, char **argv)
     /* These run even for a wrong line: under mpirun one rank then speaks for all. */
     const bool on_ranks =
         verb && (verb->run == verb_train || verb->run == verb_sft || verb->run == verb_reward);
-    if (!s && !on_ranks) s = model_resolve(&command);
+    const bool inspects = verb && verb->run == verb_inspect;
+    if (!s && !on_ranks) s = run_resolve(inspects ? &command.what : &command.model);
     if (on_ranks || (verb && !s)) {
         command.refused = s;
         s = verb->run(&command);
