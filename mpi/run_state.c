@@ -249,14 +249,20 @@ static status center_set(void *run, int64_t index, const void *values, int64_t c
                                   values);
 }
 
-/* Of audit.every; none where that is 0. */
+/* Of audit.every; none where that is 0.  The divisors are the last, and those behind the run's
+ * terms are no part of it, so that states of versions with another TERM_MAX are read too. */
+static int64_t audit_size(const struct learner *learner)
+{
+    if (!learner->settings.audit_every) return 0;
+    return AUDIT_DOUBLES - TERM_MAX + learner->settings.reward.term_count;
+}
+
 static status audit_get(const void *run, int64_t index, struct state_value *out)
 {
     (void)index;
     const struct learner *learner = saved(run)->learner;
-    if (!learner->settings.audit_every) return NULL;
-    out->values = &learner->audit;
-    out->count = AUDIT_DOUBLES;
+    out->count = audit_size(learner);
+    if (out->count) out->values = &learner->audit;
     return NULL;
 }
 
@@ -265,10 +271,11 @@ static status audit_set(void *run, int64_t index, const void *values, int64_t co
     (void)index;
     struct run_state *state = run;
     struct learner *learner = state->learner;
-    if (count != (learner->settings.audit_every ? AUDIT_DOUBLES : 0))
+    const int64_t size = audit_size(learner);
+    if (count < size || (count && !size))
         FAIL(STATUS_INPUT, "%s: the state of its audits is of another version of regard",
              state->folder->checkpoint);
-    if (count) memcpy(&learner->audit, values, sizeof learner->audit);
+    if (size) memcpy(&learner->audit, values, (size_t)size * sizeof(double));
     return NULL;
 }
 
