@@ -278,8 +278,9 @@ struct attention_summary {
     const uint8_t *salient;             /* 1: in I (a subset of V); per history token */
     const uint8_t *turn;                /* per history token: earlier turn it belongs to, from 0 */
     const uint8_t *special;             /* 1: a special token; per history token; or NULL */
-    const uint8_t *speaker;             /* per history token: for a second call, as its `turn`, of
-                                         * which those not below `turns` are none's */
+    const uint8_t *speaker;             /* per history token: takes the place of `turn` in a second
+                                         * call, which sums mass by speaker; `turns` or more:
+                                         * nobody's; this call does not read it */
     const uint8_t *slots;               /* 1: stands for a turn that was cut; per history token */
     const float *floor_delta;           /* [replies] nats, already at most log|V| */
     enum row_floor floor;

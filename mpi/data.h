@@ -1,4 +1,5 @@
-/* Data as a configuration wants them: control: permuted_names gives users each other's names. */
+/* Reading data by a configuration: as the layer below does, then with the users' names permuted
+ * where control: permuted_names says so. */
 #ifndef REGARD_MPI_DATA_H
 #define REGARD_MPI_DATA_H
 

@@ -11,8 +11,9 @@ status evaluators_open(const struct config *config, struct queue *queue, struct 
 void evaluators_close(struct evaluators *by);
 /* All device memory at once. */
 status evaluators_reserve(const struct evaluators *by);
-/* Before the first evaluation: fixes the reward model's threshold, and logs what there is.
- * measured: the data's name. */
+/* Before the first evaluation: fixes the threshold of eval.on_topic, and logs what metrics are
+ * measured by.  measured: the path of the data that will be measured, for a warning where the
+ * threshold is fixed on them. */
 status evaluators_prepare(const struct config *config, const char *measured,
                           const struct evaluators *by);
 

@@ -1,4 +1,4 @@
-/* The folder of a run, of both kinds: who may use it, what is resumed, what is reported. */
+/* The folder of a run, of any kind: who may use it, what is resumed, what is reported. */
 #ifndef REGARD_MPI_FOLDER_H
 #define REGARD_MPI_FOLDER_H
 

@@ -1,4 +1,4 @@
-/* What both kinds of runs build before they begin: a queue and models. */
+/* What every kind of run builds before it begins: a queue and models. */
 #ifndef REGARD_MPI_SETUP_H
 #define REGARD_MPI_SETUP_H
 

@@ -1,5 +1,5 @@
-/* Reward models' folders: checkpoints of `regard reward`, told from language models' by their
- * shape. */
+/* Reward models' folders: checkpoints of `regard reward`, told from language models' by a file
+ * (model_folder_is_value), and then by the shape in model.h5. */
 #ifndef REGARD_CHECKPOINT_VALUE_FOLDER_H
 #define REGARD_CHECKPOINT_VALUE_FOLDER_H
 

@@ -4,9 +4,9 @@
 
 #include "kernels/ops.h"
 
-/* Called with a layer's attention: of a causal model's layers, of an encoder-decoder's encoder, the
- * last `layers` of them; layer 0 is the last.  Its query rows are all rows that the pass computes.
- */
+/* Called with the attention of the last `layers` layers, of an encoder-decoder's encoder alone;
+ * layer 0 is the last.  q, k and query rows are of all tokens of the pass, those of a causal
+ * model's last layer too, where only replies' rows attend. */
 struct attention_watch {
     int64_t layers;
     /* In a forward pass, once q and k are as attention reads them; not again where a backward pass

@@ -1,5 +1,5 @@
-/* A reward model that reads replies: of the source `model`, and of score and eval of a reward
- * model's folder. */
+/* A reward model that reads replies: for the source `model`, for eval.on_topic, and for score and
+ * eval of a reward model's folder. */
 #ifndef REGARD_ROLLOUT_REWARD_READER_H
 #define REGARD_ROLLOUT_REWARD_READER_H
 
@@ -11,9 +11,9 @@
 struct reward_reader;
 
 /* Owns model and language from then on, in an error too.  asker: the language of the model whose
- * tokens source_reply has; where its tokens and its way to write a dialogue are the reward model's
- * they are read as they are, else the texts are encoded anew (reward_reader_encode).  NULL: texts.
- * pass_tokens: of one pass, or one sequence alone. */
+ * tokens source_reply has; where tokenizer, markers or chat format, and system message are the
+ * reward model's these tokens are read, else the texts, encoded anew (reward_reader_encode).  NULL:
+ * always texts.  pass_tokens: at most in one pass, unless one sequence alone is longer. */
 status reward_reader_create(struct value_model *model, struct language *language,
                             const struct language *asker, int64_t pass_tokens,
                             struct reward_reader **out);
@@ -44,11 +44,11 @@ struct reward_asked {
     bool ended; /* by its last token; a reply that is cut off gets the end that training's have */
 };
 /* What the model reads of it, the history cut as it was in training.  Tokens are read as they are
- * where they are the model's own: the words of asker and model agree or (no asker) their tokens of
- * the current prompt do; else texts are encoded.  A history that the asker cut otherwise is encoded
- * from its texts.
- * *fits: whether the prompt is within the model's history.max_tokens and all of it within its
- * longest sequence; where it is not there is no sequence, and with fits NULL an error. */
+ * where they are the model's own: the languages of asker and model agree (reward_reader_create), or
+ * without an asker their tokens of the current prompt do; else texts are encoded.  A history that
+ * the asker cut otherwise is encoded from its texts. *fits: whether the prompt is within the
+ * model's history.max_tokens and all of it within its longest sequence; where it is not there is no
+ * sequence, and with fits NULL an error. */
 status reward_reader_encode(const struct reward_reader *reader, const struct reward_asked *asked,
                             bool *fits, struct reward_sequence *out);
 /* Refuses a score that is no number. */

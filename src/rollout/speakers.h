@@ -11,7 +11,8 @@ struct speaker_history {
 };
 
 struct speaker_attention {
-    int count;  /* of the speakers whose words are in the history or were */
+    int count;  /* speakers up to the last whose words are in the history; those of earlier ones may
+                 * have been cut */
     int asking; /* who said the last turn's words, from 0; -1: nobody with a name */
     /* By speaker: mass on words in V, of that on salient ones, how many of these there are, and of
      * the two the coverage in coverage.form. */
@@ -21,8 +22,8 @@ struct speaker_attention {
     double visible; /* |V| */
 };
 
-/* Means over the reply's tokens, of rows before the floor.  False: nobody has a name, or the
- * statistics have none of speakers. */
+/* Means over the reply's tokens, of rows before the floor.  False: nobody has a name, or
+ * attention.speakers is off. */
 bool speakers_read(const struct statistics *statistics, int coverage_form,
                    const struct speaker_history *history, struct speaker_attention *out);
 bool speakers_of_turn(const struct experience_turn *turn, int coverage_form,
