@@ -1,4 +1,5 @@
-/* The reward model of the source `model`, in the ranks that ask sources. */
+/* Opening reward models that are asked: a folder for any use, and reward.model of the source
+ * `model` in the ranks that ask sources. */
 #ifndef REGARD_MPI_REWARD_SOURCE_H
 #define REGARD_MPI_REWARD_SOURCE_H
 
@@ -13,8 +14,8 @@ enum reward_use {
     REWARD_ON_TOPIC /* eval.on_topic */
 };
 /* A reward model's folder, which reads as it was trained (reward_words.h).  A use that its
- * objective does not allow is an error; so are, where it is asked alone (measure, score), keys of
- * reading that say something else.  asker: whose tokens it is to read, where they are its own; or
+ * objective does not allow is an error; so are, in eval and score of its own folder, keys of
+ * reading that differ from its own.  asker: whose tokens it is to read, where they are its own; or
  * NULL. objective: enum rm_objective; may be NULL. */
 status reward_folder_open(const char *folder, enum reward_use use, const struct config *config,
                           struct queue *queue, const struct language *asker, int *objective,

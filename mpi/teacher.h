@@ -6,8 +6,9 @@
 #include "src/model/value_model.h"
 #include "src/rollout/language.h"
 
-/* rm.align.teacher as rm.align.control has it, to be read alone; NULL where nothing asks for one.
- * One that reads no pairs, or whose tokenizer is not the run's, is refused. */
+/* The model of rm.align.teacher, without gradients, with random weights where rm.align.control is
+ * untrained; *out NULL where the settings need none.  A model of another objective than pair, or
+ * with another tokenizer than the run's, is refused. */
 status teacher_open(const struct config *config, struct queue *queue,
                     const struct language *language, struct value_model **out);
 

@@ -135,8 +135,8 @@ void cuda_release(struct queue *q, void *at)
     cuda_fail(q, ERROR(STATUS_INTERNAL, "released memory that was not allocated, or twice"));
 }
 
-/* Attention's working space is bounded by 16 MiB and some numbers a row and head (scores_bytes,
- * parts_bytes), that of small models by what they have to work on. */
+/* Attention's working space is bounded by 16 MiB and some numbers a row and head (scores_bytes),
+ * that of small models by what they have to work on. */
 size_t cuda_memory_scratch(const struct queue *q, const size_t bytes[MEMORY_KINDS])
 {
     (void)q;

@@ -80,7 +80,7 @@ enum dataset_need {
     DATASET_UPDATE    /* token lines with reply_tokens, logp, advantage */
 };
 
-/* path: a JSONL file or one of the generators of src/data/generated.h, "synthetic:SEED:COUNT". */
+/* path: a JSONL file, or the name of a set that is made (src/base/data_name.h). */
 status dataset_read(const char *path, enum dataset_need need, struct dataset **out);
 /* Frees the dialogues that are not to be kept: keep [count]. */
 void dataset_keep(struct dataset *dataset, const bool *keep);

@@ -1,4 +1,4 @@
-/* Which other turn a turn is held beside, as chance would have it. */
+/* For each turn a random one of another dialogue: what metrics of replies are held against. */
 #ifndef REGARD_EVALUATE_OTHERS_H
 #define REGARD_EVALUATE_OTHERS_H
 

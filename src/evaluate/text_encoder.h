@@ -9,8 +9,8 @@
 
 /* A text is its tokens, encoded as plain text, with a special token that has no weight: the end
  * token behind them where the model has an encoder; before them, of a decoder-only model, the
- * beginning token, or where the tokenizer has none the end token, so that no word stands where a
- * decoder-only model's first state lies, whatever it is of.  Longer texts end after this many
+ * beginning token, or where the tokenizer has none the end token, since a decoder-only model's
+ * state at its first position says little of the token there.  Longer texts end after this many
  * tokens, or as many as the model's longest sequence has. */
 enum { TEXT_ENCODER_LONGEST = 1024 };
 

@@ -1,5 +1,5 @@
-/* The values of some turns' histories in one pass of a value model, and the way back: what the
- * critic's loss and those of reward models share. */
+/* One pass of a value model over some turns' histories, forward and backward: what the critic's
+ * loss and those of reward models share. */
 #ifndef REGARD_LEARN_VALUE_PASS_H
 #define REGARD_LEARN_VALUE_PASS_H
 

@@ -20,7 +20,7 @@ struct model_batch {
     const int32_t *cuts;        /* offsets into the history, ascending; of an encoder-decoder the
                                  * turns that were cut off it (src/base/cut_turns.h), or nothing */
     bool apart;                 /* of a causal model: segments are not shared, every token of every
-                                 * history has a row (model_run_token_rows) */
+                                 * history has a row (model_token_rows) */
     int64_t replies;            /* 0: only the histories are read */
     const int32_t *reply_begin; /* [replies + 1] into reply_tokens */
     const int32_t *reply_tokens;

@@ -25,9 +25,10 @@ struct history_options {
     int64_t max_tokens;  /* history.max_tokens, the end token included */
     bool prompt_only;    /* single_turn.context: prompt: H is the last message */
     int prune;           /* enum history_prune; another than none needs salience.idf */
-    int64_t slots;  /* history.summary: of so many turns at most what was cut is kept aside; markers
-                     * alone */
-    bool all_slots; /* there are always so many, however few turns; else one a turn */
+    int64_t slots;       /* history.summary_slots, 0 without history.summary: of so many turns, the
+                          * newest,       what was cut is kept beside the history; with markers alone */
+    bool
+        all_slots; /* history.summary: learned: always so many slots; else one for each turn kept */
     struct salience_options salience;
 };
 

@@ -20,7 +20,8 @@ struct history_message {
     int32_t *ids;
     uint8_t *salient;
     int64_t begin, count; /* begin: tokens of the messages before it */
-    int64_t lead;    /* pruned: its first tokens that hold the template's white space or a name */
+    int64_t
+        lead; /* its first tokens that hold the template's white space or a name, never pruned */
     int64_t named;   /* its first tokens that say who speaks: a marker */
     uint8_t speaker; /* who: 1 for history.speakers[0]; 0: nobody is named */
     double *rarity;  /* [count] idf of its words; NULL: nothing is pruned */
@@ -45,7 +46,7 @@ struct history_writer {
     struct encoded_history *out;
     int64_t capacity;
     int32_t source; /* of the token that is written next; -1: it is of no message's text */
-    /* [cut_count] what history_cut was told, with turns. */
+    /* [cut_count] tokens that were cut (history_cut), and the turns they are of. */
     int32_t *cut, *cut_turn;
     int64_t cut_count, cut_capacity;
 };
