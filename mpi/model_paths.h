@@ -1,5 +1,5 @@
-/* model.path, user_path, reference_path, adapter.path, reward.model, eval.encoder and eval.on_topic
- * may name a run: then its best checkpoint is meant, else its newest. */
+/* Keys whose folder may be a run's (model.path, adapter.path, reward.model, eval.encoder, ...; the
+ * list is model_paths_resolve's): then its best checkpoint is meant, else its newest. */
 #ifndef REGARD_MPI_MODEL_PATHS_H
 #define REGARD_MPI_MODEL_PATHS_H
 

@@ -19,8 +19,8 @@ status model_open_with(const char *folder, const char *adapters, struct queue *q
                        bool with_gradients, struct model **model);
 /* Whether it is a reward model's folder (value_folder.h). */
 bool model_folder_is_value(const char *folder);
-/* Refuses a reward model's folder, which has no language; on any other, and where
- * there is none, says nothing. */
+/* Refuses a reward model's folder, which writes no replies; any other passes, and so does one that
+ * does not exist. */
 status model_folder_speaks(const char *folder);
 /* A folder with a manifest against it; on a queue that plans nothing is. */
 status model_folder_verify(const char *folder, bool plan);

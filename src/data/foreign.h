@@ -16,14 +16,14 @@ struct import_counts {
     char first_left_out[1400]; /* "FILE:LINE: why" of the first */
 };
 
-/* Preferences become what foreign_preference.h says.  Of dialogues:
- * Reads JSON Lines or a JSON list: ShareGPT, prompt and completion, instruction and output,
- * messages with a system role; each dialogue becomes a line of "messages" with the turns of user
- * and assistant in turn, the user's first and the assistant's last.  What the system says goes
- * before the user's first words, with keep_system it is a message of its own; messages in a row by
- * the same side become one; each by a line break.  Of lines of messages that stay as many, but for
- * the system's, answer, verify, reject, given and slots are kept.  A user's name stays with what
- * that user said; where two are joined it goes into the text, "NAME: ".  path -: standard input. */
+/* Reads JSON Lines or a JSON list; path -: standard input.  Preferences become what
+ * foreign_preference.h says.  Of dialogues (ShareGPT, prompt and completion, instruction and
+ * output, messages with a system role) each becomes a line of "messages" with user and assistant in
+ * turn, the user's first and the assistant's last.  What the system says goes before the user's
+ * first words, with keep_system it is a message of its own; messages in a row by the same side
+ * become one, joined by a line break.  answer, verify, reject, given and slots are kept of lines of
+ * messages whose number stays the same (the system's not counted).  A user's name stays with what
+ * that user said; where two are joined it goes into the text, "NAME: ". */
 status dialogues_import(const char *path, bool keep_system, FILE *out,
                         struct import_counts *counts);
 

@@ -34,8 +34,9 @@ extern const struct loss loss_critic;
 /* Supervised: mean over tokens of -logp at temperature 1, smoothed by sft.label_smoothing. */
 extern const struct loss loss_sft;
 
-/* Reward models, whose batches are pairs of turns without replies: their histories are what is
- * read, the right one's first.  Means over pairs; see preference.h. */
+/* Reward models, whose batches are pairs of turns, the right one first: a turn's history is the
+ * whole sequence (src/task/reward_sequence.h), and its reply is empty.  Means over pairs; see
+ * preference.h. */
 extern const struct loss loss_bradley_terry, loss_logistic;
 /* The same of a sequence with both replies a turn, whose target says which is preferred: a
  * teacher's.
