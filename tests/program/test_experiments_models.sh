@@ -16,13 +16,13 @@ expect_status 0 "$regard" sft --config $tiny --set sft.updates=40 --set sft.lr=3
     --set eval.every=0 --run "$work/sft"
 small=(--model "$work/sft" --updates 1 --seeds 1 --held-out 2 --replies 2 --jobs 1
     --set policy.schedule=constant --set rollout.dialogues=2 --set rollout.turns=1 --set rollout.candidates=2
-    --set rollout.max_new_tokens=8 --set pairs.histories=60 --set pairs.margin=0 --set checkpoint.keep=1 --set history.max_tokens=96)
+    --set rollout.max_new_tokens=8 --set pairs.histories=60 --set pairs.margin=0 --set eval.dialogues=4 --set checkpoint.keep=1 --set history.max_tokens=96)
 
 # by what nothing was trained for, and by attention and a model of 100 preferences
 out=$work/tables
 study=(tools/experiments dialogue "${small[@]}" --out "$out" --rm-updates 2 --arms start,greedy,hybrid_100)
 expect_status 0 "${study[@]}"
-expect_same "what was asked for" "1 generate 4 import-data 1 reward 1 split 1 train 1" \
+expect_same "what was asked for" "1 eval 3 generate 4 import-data 1 reward 2 split 1 train 1" \
     "1 $(sort "$work/asked" | uniq -c | awk '{ print $2, $1 }' | paste -sd' ')"
 table=$out/dialogue-tiny.md
 grep -qE '^\| greedy \| nothing \| - \| [0-9.]+ ' "$table" || fail "no row of greedy replies"

@@ -4,6 +4,7 @@
                                                 `slots` it repeats: what it names that was said before it
     python lines.py histories IN OUT TURNS COUNT  one history a reply, of the first TURNS of each of COUNT
                                                 dialogues (0: all), with `gold` and `slots` beside it
+    python lines.py whole IN OUT TURNS COUNT    the dialogues of these histories, each up to the last reply
     python lines.py measure HISTORIES REPLIES OUT REWARD  what `regard generate` wrote: a line of numbers a reply,
                                                 with the one named REWARD (reward, ROUGE-L, slots) as its reward
 """
@@ -53,17 +54,30 @@ def as_messages(row):
     return dict(kept, messages=[{"role": "user", "content": row["question"]}, {"role": "assistant", "content": gold}])
 
 
-def histories(source, to, turns, count):
+def held_out(source, turns, count):
+    """Of each dialogue that is measured its line, and where its first replies are among the messages."""
     turns, count, out = int(turns), int(count), []
     rows = read(source)
     if len(rows) < count:
         sys.exit(f"tools/studies/lines.py: {source} has {len(rows)} lines, and {count} are to be measured; "
                  "--held-out asks for fewer")
-    for at, row in enumerate(rows[:count] if count else rows):
+    for row in rows[:count] if count else rows:
         row = as_messages(row)
         places = [i for i, message in enumerate(row["messages"])
                   if message["role"] == "assistant" and i >= row.get("given", 0)]
-        for place in places[:turns]:
+        out.append((row, places[:turns]))
+    return out
+
+
+def whole(source, to, turns, count):
+    write(to, [dict(row, messages=row["messages"][:places[-1] + 1] if places else row["messages"])
+               for row, places in held_out(source, turns, count)])
+
+
+def histories(source, to, turns, count):
+    out = []
+    for at, (row, places) in enumerate(held_out(source, turns, count)):
+        for place in places:
             gold = row["messages"][place]
             out.append(dict(row, id=f"{at}.{place}", messages=row["messages"][:place], gold=gold["content"],
                             slots=gold.get("slots", [])))
@@ -95,7 +109,7 @@ def measure(of, replies, to, reward):
 
 
 if __name__ == "__main__":
-    verbs = {"slots": slots, "histories": histories, "measure": measure}
+    verbs = {"slots": slots, "histories": histories, "whole": whole, "measure": measure}
     if len(sys.argv) < 2 or sys.argv[1] not in verbs:
         sys.exit(__doc__)
     verbs[sys.argv[1]](*sys.argv[2:])

@@ -129,6 +129,45 @@ step_rm() { # KIND COUNT
     touch "$folder/done"
 }
 
+# What whole dialogues are measured by: the first turns of the held-out dialogues, and a model, of the start, that
+# learned to tell replies of the training dialogues from others'.  Its checkpoint is taken by lines that are not measured.
+step_topic() {
+    local folder=$base/topic options
+    mkdir -p "$folder"
+    exec 8>"$folder.lock"
+    flock -n 8 || die "the model of consistency is already being made"
+    echo "$made_with --rm-updates $rm_updates" >"$folder/settings"
+    python3 "$studies/lines.py" whole "$base/lines.jsonl" "$folder/lines.jsonl" "$turns" "$held"
+    mapfile -t options < <(changes "${rm[@]}" rm.objective=on_topic rm.updates="$rm_updates" model.path="$start" \
+        data.valid="$labelled" eval.dialogues=0 policy.schedule=constant)
+    quietly "$folder/log" "$regard" reward "${settings[@]}" "${options[@]}" "${extra[@]}" --set seed=1 \
+        --set eval.every=$((rm_updates < 50 ? rm_updates : 50)) --set checkpoint.every=50 --set log.every=50 \
+        --run "$folder/run" --resume=auto
+    touch "$folder/done"
+}
+
+# The temperature that a row's replies are sampled at: the last that says it counts.
+temperature() {
+    printf '%s\n' "$(awk '/^[a-z]/ { section = $1 } section == "rollout:" && $1 == "temperature:" { print $2 }' \
+        "$here/configs/$config.yaml")" "${own[@]}" "${extra[@]}" |
+        sed -nE 's/^(rollout.temperature=)?([0-9.eE+-]+)$/\2/p' | tail -1
+}
+
+# The dialogues that a cell's model generates by itself: coherence by the start's states, consistency by the model of
+# step_topic.  A row's settings are for its training; alone its temperature counts here.
+step_whole() { # ROW SEED
+    local of=$start options
+    cell "$1" "$2"
+    exec 9>"$cell.lock"
+    flock -n 9 || die "$1, seed $2, is already being measured"
+    agree_cell
+    [ "$2" = start ] || of=$cell/run/checkpoints/$(printf 'step-%06d' "$updates")
+    mapfile -t options < <(changes eval.history=own eval.temperature="$(temperature)" eval.encoder="$start" \
+        eval.on_topic="$base/topic/run" eval.on_topic_data="$labelled" control=none)
+    quietly "$cell/log" "$regard" eval --model "$of" --data "$base/topic/lines.jsonl" "${settings[@]}" \
+        "${extra[@]}" --set seed=1 "${options[@]}" --out "$cell/whole.json"
+}
+
 # One arm with one seed.  start-ROW has the start's own replies by that arm's reward.
 step_cell() { # ROW SEED
     local options audit=()

@@ -5,7 +5,8 @@
 
 A cell is OUT/CORPUS-SIZE/TABLE-UPDATES/ROW-SEED/values.jsonl (seed `start`: the start's replies, read by that row's
 reward).  Intervals are 95% of 1000 resamples of dialogues or questions, the same ones for all rows, so that
-differences are paired; they are not over seeds, whose deviation stands beside the mean.
+differences are paired; they are not over seeds, whose deviation stands beside the mean.  Of table dialogue a cell also has
+whole.json, what `regard eval` says of the dialogues that its model generates by itself.
 """
 
 import html
@@ -20,9 +21,14 @@ from texts import correlation
 RESAMPLES = 1000
 NOT_RUN = "not run"
 DIGITS = {"right": 3, "ROUGE-L": 4, "chrF": 2, "slots": 3, "tokens": 2, "distinct": 3}
+# Of whole dialogues, by their names in whole.json; BLEU, and coherence, which has it in it, are no means over dialogues.
+WHOLE = {"coherence": "coherence", "BLEU/100": "bleu", "BERTScore": "bert_score", "consistency": "consistency"}
+DIGITS.update(dict.fromkeys(WHOLE, 3))
 MEANS = {"right": "share of replies that are right", "ROUGE-L": "with the gold reply", "chrF": "with the gold reply",
          "slots": "share of what the gold reply repeats of the dialogue that the reply names",
-         "tokens": "of a reply", "distinct": "share of a history's replies that no earlier one equals"}
+         "tokens": "of a reply", "distinct": "share of a history's replies that no earlier one equals",
+         "coherence": "of whole dialogues, (BLEU/100 + BERTScore)/2", "BLEU/100": "of all their replies together",
+         "BERTScore": "F1 with the gold reply to the same turn", "consistency": "share of replies taken for their dialogue's"}
 START = "start"
 # What stands for a person's preferences, by corpus (tools/experiments, `preferred`): PREFERRED of a row.
 PREFERRED = {"builtin": "built-in preferences, which a program wrote",
@@ -84,9 +90,28 @@ class Cell:
             if "kind" in row and "right" in row:
                 kinds.setdefault(row["kind"], []).append(row["right"])
         self.kinds = {kind: statistics.fmean(values) for kind, values in kinds.items()}
-        self.measures = [measure for measure in DIGITS if measure in self.sums]
-        self.values = {m: sum(self.sums[m].values()) / sum(self.counts[m].values()) for m in self.measures}
+        self.values = {m: sum(sums.values()) / sum(self.counts[m].values()) for m, sums in self.sums.items()}
+        self.whole = self.read_whole(os.path.join(os.path.dirname(path), "whole.json"))
+        self.measures = [measure for measure in DIGITS if measure in self.values]
         self.ranks, self.ranks_error = mean_correlation(groups.values(), target)
+
+    def read_whole(self, path):
+        """whole.json; None: there is none.  A row of by_dialogue has sum and count of each metric."""
+        if not os.path.exists(path):
+            return None
+        with open(path, encoding="utf-8") as source:
+            whole = json.load(source)
+        metrics = whole["by_dialogue"]["metrics"]
+        for measure, name in WHOLE.items():
+            if whole.get(name) is None:
+                continue
+            self.values[measure] = whole[name] / (100 if name == "bleu" else 1)
+            if name in metrics:
+                place = 2 * metrics.index(name)
+                rows = [(str(d), row) for d, row in enumerate(whole["by_dialogue"]["rows"]) if row[place + 1]]
+                self.sums[measure] = {dialogue: row[place] for dialogue, row in rows}
+                self.counts[measure] = {dialogue: row[place + 1] for dialogue, row in rows}
+        return whole
 
 
 def resamples(dialogues):
@@ -118,6 +143,11 @@ def difference(ones, others, measure, drawn):
 
 def all_have(measure, cells):
     return all(measure in cell.measures for cell in cells)
+
+
+def lacks(measure, cells):
+    """What stands in place of a measure that not all cells have."""
+    return NOT_RUN if measure in WHOLE and any(cell.whole is None for cell in cells) else "-"
 
 
 def interval_text(found, digits):
@@ -200,7 +230,7 @@ class Corpus:
                 out.append(row + ["0"] + [NOT_RUN] * (len(header) - 3))
                 continue
             row.append("-" if untrained(one) else f"{len(cells)} of {len(seeds)}")
-            row += [seeds_text([cell.values[m] for cell in cells], DIGITS[m]) if all_have(m, cells) else "-"
+            row += [seeds_text([cell.values[m] for cell in cells], DIGITS[m]) if all_have(m, cells) else lacks(m, cells)
                     for m in self.measures]
             row += ["-"] * 5 if untrained(one) else [
                 "-" if controlled else ranks_text(of)
@@ -209,20 +239,47 @@ class Corpus:
         return header, out
 
     def differences(self, against):
-        header = ["row", "less"] + self.measures
-        out = []
+        measures = [m for m in self.measures if m not in ("coherence", "BLEU/100")]
+        header, out = ["row", "less"] + measures, []
         for name, _, null, _ in self.rows:
             other = START if against == START else null
             if name == START or other == "-":
                 continue
             row = [name, self.label(other)]
             if not self.cells[name] or not self.cells[other]:
-                out.append(row + [NOT_RUN] * len(self.measures))
+                out.append(row + [NOT_RUN] * len(measures))
                 continue
             ones, others = self.cells[name], self.cells[other]
             out.append(row + [interval_text(difference(ones, others, m, self.drawn), DIGITS[m])
-                              if all_have(m, ones + others) else "-" for m in self.measures])
+                              if all_have(m, ones + others) else lacks(m, ones + others) for m in measures])
         return header, out
+
+    def whole(self):
+        """What whole dialogues were measured by, one for all cells, and what that says of gold and random replies; empty:
+        none was measured."""
+        found = [cell.whole for cells in self.cells.values() for cell in cells if cell.whole]
+        if not found:
+            return ""
+        one = found[0]
+        for other in found:
+            for name in ("encoder", "encoder_layer", "on_topic", "on_topic_threshold"):
+                if self.within(other[name]) != self.within(one[name]):
+                    sys.exit(f"tools/studies/table.py: whole.json of {self.folder} are by more than one {name}; remove those "
+                             "of one of them")
+
+        def number(name):
+            return "-" if one[name] is None else f"{one[name]:.3f}"
+
+        return (f"Whole dialogues: each turn after the model's own earlier replies, one reply a turn. BERTScore by the start, "
+                f"{self.within(one['encoder'])}, layer {one['encoder_layer']}, not rescaled; of random replies it is "
+                f"{number('bert_score_floor')}, coherence {number('coherence_floor')}. Consistency by an on-topic model, "
+                f"{self.within(one['on_topic'])}, its threshold fixed on lines that are not measured: gold replies have "
+                f"{number('consistency_gold')}, random ones {number('consistency_random')}, and of these two it takes "
+                f"{number('on_topic_accuracy')} for what they are.")
+
+    def within(self, path):
+        """A path as it is within the corpus's folder, wherever that lay."""
+        return path.split(f"/{os.path.basename(self.base)}/")[-1] if isinstance(path, str) else path
 
     def models(self):
         """Of the reward models that rows ask for: what the pairs say by which their checkpoint was taken, the one of the
@@ -297,6 +354,8 @@ def table(name, out, size, updates, rows_path, seeds, *corpora):
                       "; ".join(f"{m}: {MEANS[m]}" for m in one.measures) +
                       ". In brackets standard errors over dialogues."))
         parts.append(("table", one.values(seeds)))
+        if one.whole():
+            parts.append(("words", one.whole()))
         parts.append(("words", "Change from the start, its 95% interval over dialogues (not over seeds), "
                       "bold where that leaves out 0:"))
         parts.append(("table", one.differences(START)))
