@@ -1,7 +1,7 @@
 /* Preloaded into the ranks of a run (tests/faults/matrix): messages leave late, and of those that
  * have come a random one is found first, so that experience arrives in another order each time.
- * FAULT_SEED chooses the orders; FAULT_LOG, where set, is a file that receives the sender of
- * every message found. */
+ * FAULT_SEED chooses the orders; FAULT_LOG, where set, is a file that receives a line for every
+ * message: "RANK sent RECEIVER" or "RANK found SENDER". */
 #include <mpi.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,12 +28,22 @@ static void be_late(int rank)
     nanosleep(&pause, NULL);
 }
 
+static void note(int rank, const char *what, int other)
+{
+    const char *log = getenv("FAULT_LOG");
+    FILE *stream = log && *log ? fopen(log, "a") : NULL;
+    if (!stream) return;
+    fprintf(stream, "%d %s %d\n", rank, what, other);
+    fclose(stream);
+}
+
 int MPI_Isend(const void *data, int count, MPI_Datatype type, int to, int tag, MPI_Comm comm,
               MPI_Request *request)
 {
     int rank;
     MPI_Comm_rank(comm, &rank);
     be_late(rank);
+    note(rank, "sent", to);
     return PMPI_Isend(data, count, type, to, tag, comm, request);
 }
 
@@ -50,11 +60,6 @@ int MPI_Iprobe(int from, int tag, MPI_Comm comm, int *there, MPI_Status *about)
         code = PMPI_Iprobe((first + i) % size, tag, comm, there, about);
         if (code != MPI_SUCCESS || *there) break;
     }
-    const char *log = getenv("FAULT_LOG");
-    FILE *stream = log && *there ? fopen(log, "a") : NULL;
-    if (stream) {
-        fprintf(stream, "%d from %d\n", rank, about->MPI_SOURCE);
-        fclose(stream);
-    }
+    if (*there) note(rank, "found", about->MPI_SOURCE);
     return code;
 }
