@@ -31,6 +31,10 @@ tracer_crashed() {
 expect_status() {
     local wanted=$1 got=0
     shift
+    # A dry run ends while MPI's threads begin, where LeakSanitizer's tracer crashes.
+    case " $* " in
+    *" --dry-run "*) local -x ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 ;;
+    esac
     "$@" >"$work/out" 2>"$work/err" || got=$?
     if [ "$got" = 1 ] && [[ $wanted = 0 || $wanted = 75 ]] && tracer_crashed; then got=$wanted; fi
     [ "$got" = "$wanted" ] || fail "status $got, not $wanted, of: $*"
