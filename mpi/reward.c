@@ -2,6 +2,7 @@
  * and what its loss is depends on rm.objective, a row of the table below. */
 #include "mpi/data.h"
 #include "mpi/reward_metrics.h"
+#include "mpi/reward_pair.h"
 #include "mpi/run.h"
 #include "mpi/setup.h"
 #include "mpi/supervised.h"
@@ -12,8 +13,6 @@
 #include "src/learn/pack.h"
 #include "src/rollout/reward_reader.h"
 #include "src/task/mask.h"
-#include "src/task/reward_examples.h"
-#include "src/task/reward_sequence.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -248,15 +247,13 @@ static status rewarder_close(struct run *run)
     return status_first(s, run_close(run));
 }
 
-static struct learn_turn sequence_turn(const struct reward_example *one, struct reward_reply reply)
+/* What the sequence holds is the turn's. */
+static struct learn_turn sequence_turn(const struct reward_sequence *sequence)
 {
-    struct reward_sequence sequence;
-    reward_sequence_make(one->history, one->history_count, one->cuts, one->cut_count, reply.tokens,
-                         reply.count, -1, &sequence);
-    return (struct learn_turn){.history = sequence.tokens,
-                               .history_count = sequence.count,
-                               .cuts = sequence.cuts,
-                               .cut_count = sequence.cut_count};
+    return (struct learn_turn){.history = sequence->tokens,
+                               .history_count = sequence->count,
+                               .cuts = sequence->cuts,
+                               .cut_count = sequence->cut_count};
 }
 
 static void turn_free(struct learn_turn *turn)
@@ -277,86 +274,42 @@ static void turn_mark(struct learn_turn *turn, const struct reward_example *one)
     turn->apart = true;
 }
 
-/* The two sequences as one turn, whose target says which reply is preferred. */
-static struct learn_turn turns_join(struct learn_turn turns[2], const struct reward_example *one,
-                                    double order)
-{
-    const int64_t room = turns[0].history_count + turns[1].history_count;
-    int32_t *tokens = memory_allocate((size_t)room * sizeof *tokens);
-    turns[0].prompt = turns[1].prompt = one->history_count;
-    const int64_t count = aligner_join(turns, order < 0, tokens);
-    for (int i = 0; i < 2; i++) turn_free(&turns[i]);
-    return (struct learn_turn){.history = tokens, .history_count = count, .target = order};
-}
-
-/* The turns of an example, as many as the loss has together; each freed by turn_free. */
-static void example_turns(const struct rewarder *t, const struct reward_examples *examples,
-                          int64_t index, int64_t place, bool held_out, struct learn_turn *turns)
-{
-    const int64_t seed = t->s.run.config->seed;
-    const struct reward_example *one = &examples->list[index];
-    const double order = reward_examples_order(seed, place, held_out);
-    struct learn_turn both[2] = {
-        sequence_turn(one, one->right),
-        sequence_turn(one, reward_examples_wrong(examples, seed, index, place, held_out))};
-    if (t->objective->joined) {
-        turns[0] = turns_join(both, one, order);
-        return;
-    }
-    memcpy(turns, both, sizeof both);
-    if (!t->aligner || held_out) return;
-    for (int i = 0; i < 2; i++) turn_mark(&turns[i], one);
-    turns[0].target = order;
-}
-
-static void joined_free(struct learn_turn *turns)
-{
-    turn_free(turns);
-}
-
-static void pair_free(struct learn_turn *turns)
-{
-    for (int i = 0; i < 2; i++) turn_free(&turns[i]);
-}
-
 static void rewarder_item(struct supervised *s, int64_t place, struct learn_turn *turns)
 {
     struct rewarder *t = (struct rewarder *)s;
     const int64_t n = t->examples.count, seed = s->run.config->seed;
-    example_turns(t, &t->examples, prompt_order(seed, place / n, place % n, n), place, false,
-                  turns);
-}
-
-/* A held-out pair's scores out of the values of its turns; of a joined one half of the number each
- * way, so that their difference is it. */
-static struct preference_scores scores_of(const struct objective *objective,
-                                          const struct learn_turn *turns, const double *values)
-{
-    const double joined = turns[0].target * values[0] / 2;
-    return objective->joined ? (struct preference_scores){.right = joined, .wrong = -joined}
-                             : (struct preference_scores){.right = values[0], .wrong = values[1]};
+    const int64_t index = prompt_order(seed, place / n, place % n, n);
+    struct reward_pair pair;
+    reward_pair_make(&t->examples, seed, index, place, false, t->objective->joined, &pair);
+    for (int64_t i = 0; i < pair.count; i++) {
+        turns[i] = sequence_turn(&pair.sequences[i]);
+        if (t->aligner) turn_mark(&turns[i], &t->examples.list[index]);
+    }
+    turns[0].target = pair.order;
 }
 
 /* A held_out_function: struct preference_scores an item. */
 static status pairs_score(struct supervised *s, int64_t begin, int64_t end, void *records)
 {
     struct rewarder *t = (struct rewarder *)s;
-    const int64_t pairs = end - begin, seed = s->run.config->seed,
-                  each = t->objective->joined ? 1 : 2;
+    const int64_t count = end - begin;
+    int64_t turn_count = 0, at = 0;
     struct preference_scores *scores = records;
-    struct learn_turn *turns = memory_allocate((size_t)(each * pairs + 1) * sizeof *turns);
-    double *values = memory_allocate((size_t)(each * pairs + 1) * sizeof *values);
-    for (int64_t i = 0; i < pairs; i++)
-        example_turns(t, &t->held_out, begin + i, begin + i, true, turns + each * i);
-    status error = learner_values(s->run.learner, turns, each * pairs, values);
-    for (int64_t i = 0; i < pairs; i++) {
-        const struct reward_example *one = &t->held_out.list[begin + i];
-        scores[i] = scores_of(t->objective, turns + each * i, values + each * i);
-        scores[i].right_tokens = one->right.count;
-        scores[i].wrong_tokens =
-            reward_examples_wrong(&t->held_out, seed, begin + i, begin + i, true).count;
-        for (int64_t k = 0; k < each; k++) turn_free(&turns[each * i + k]);
+    struct reward_pair *pairs = memory_allocate((size_t)(count + 1) * sizeof *pairs);
+    struct learn_turn *turns = memory_allocate((size_t)(2 * count + 1) * sizeof *turns);
+    double *values = memory_allocate((size_t)(2 * count + 1) * sizeof *values);
+    for (int64_t i = 0; i < count; i++) {
+        reward_pair_make(&t->held_out, s->run.config->seed, begin + i, begin + i, true,
+                         t->objective->joined, &pairs[i]);
+        for (int64_t k = 0; k < pairs[i].count; k++)
+            turns[turn_count++] = sequence_turn(&pairs[i].sequences[k]);
     }
+    status error = learner_values(s->run.learner, turns, turn_count, values);
+    for (int64_t i = 0; i < count; at += pairs[i++].count) {
+        scores[i] = reward_pair_scores(&pairs[i], values + at);
+        reward_pair_free(&pairs[i]);
+    }
+    free(pairs);
     free(turns);
     free(values);
     return error;
@@ -430,7 +383,7 @@ status reward_run(struct world *world, const struct run_options *options)
               .patience = config->rm.patience,
               .watched = "valid_nll",
               .item = rewarder_item,
-              .item_end = objective->joined ? joined_free : pair_free},
+              .turn_end = turn_free},
         .objective = objective};
     return run_loop(&t.s.run, options, &kind);
 }

@@ -62,7 +62,7 @@ static status batch_learn(struct supervised *s, int64_t step, struct step_metric
                                            .all_tokens = replies,
                                            .all_turns = s->batch * together};
     status error = learner_step(s->run.learner, s->loss, &mine_batch, learning_rate(s, step), out);
-    for (int64_t i = 0; s->item_end && i < s->batch; i++) s->item_end(turns + i * together);
+    for (int64_t i = 0; s->turn_end && i < s->batch * together; i++) s->turn_end(&turns[i]);
     free(turns);
     free(begin);
     return error;

@@ -15,9 +15,9 @@ struct supervised {
     int64_t patience, held_out; /* items held out; 0: none */
     const char *watched;        /* the held-out metric that decides, of which lower is better */
     /* The turns of the item at a place of the endless order; what they point to stays until
-     * item_end, which may be NULL. */
+     * turn_end of each, which may be NULL. */
     void (*item)(struct supervised *s, int64_t place, struct learn_turn *turns);
-    void (*item_end)(struct learn_turn *turns);
+    void (*turn_end)(struct learn_turn *turn);
 };
 
 /* Whether all ranks are learners, else the error. */

@@ -2,6 +2,7 @@
 
 #include "mpi/data.h"
 #include "mpi/reward_metrics.h"
+#include "mpi/reward_pair.h"
 #include "mpi/reward_source.h"
 #include "mpi/setup.h"
 #include "src/base/cut_turns.h"
@@ -9,8 +10,6 @@
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/data/jsonl.h"
-#include "src/learn/aligner.h"
-#include "src/task/reward_examples.h"
 #include "tools/regard/reward_inspect.h"
 
 #include <stdlib.h>
@@ -272,55 +271,6 @@ static status examples_read(const struct command *command, const struct language
     return s;
 }
 
-/* What is read of an example: a sequence a reply, the right one's first, or one with both. */
-struct pair_read {
-    struct reward_sequence sequences[2];
-    int64_t count;
-    int order; /* of both: 1, the right one first, or -1 */
-    int64_t tokens[2];
-};
-
-/* Both replies as one sequence, as a teacher reads them. */
-static void pair_join(struct pair_read *pair, int64_t prompt)
-{
-    struct learn_turn turns[2];
-    for (int i = 0; i < 2; i++)
-        turns[i] = (struct learn_turn){.history = pair->sequences[i].tokens,
-                                       .history_count = pair->sequences[i].count,
-                                       .prompt = prompt};
-    const int64_t room = turns[0].history_count + turns[1].history_count;
-    struct reward_sequence both = {.tokens = memory_allocate((size_t)room * sizeof(int32_t))};
-    both.count = aligner_join(turns, pair->order < 0, both.tokens);
-    for (int i = 0; i < 2; i++) reward_sequence_free(&pair->sequences[i]);
-    pair->sequences[0] = both;
-    pair->count = 1;
-}
-
-static void pair_make(const struct config *config, const struct reward_examples *examples,
-                      int64_t index, struct pair_read *out)
-{
-    const int64_t seed = config->seed;
-    const struct reward_example *one = &examples->list[index];
-    const struct reward_reply replies[2] = {
-        one->right, reward_examples_wrong(examples, seed, index, index, true)};
-    *out = (struct pair_read){.count = 2, .order = reward_examples_order(seed, index, true)};
-    for (int i = 0; i < 2; i++) {
-        reward_sequence_make(one->history, one->history_count, one->cuts, one->cut_count,
-                             replies[i].tokens, replies[i].count, -1, &out->sequences[i]);
-        out->tokens[i] = replies[i].count;
-    }
-    if (config->rm.objective == RM_PAIR) pair_join(out, one->history_count);
-}
-
-/* Of a pair's values; of a joined one half of the number each way. */
-static struct preference_scores scores_of(const struct pair_read *pair, const double *values)
-{
-    const double joined = pair->order * values[0] / 2;
-    return pair->count == 1
-               ? (struct preference_scores){joined, -joined, pair->tokens[0], pair->tokens[1]}
-               : (struct preference_scores){values[0], values[1], pair->tokens[0], pair->tokens[1]};
-}
-
 /* The scores of `count` examples from `first` on, read in as few passes as they fit in; data: names
  * their file. */
 static status pairs_score(const struct config *config, const char *data,
@@ -328,17 +278,18 @@ static status pairs_score(const struct config *config, const char *data,
                           int64_t first, int64_t count, struct inspection *inspection,
                           struct preference_scores *out)
 {
-    struct pair_read pairs[BLOCK];
+    struct reward_pair pairs[BLOCK];
+    const bool joined = config->rm.objective == RM_PAIR;
     struct reward_sequence sequences[2 * BLOCK];
     double values[2 * BLOCK];
     int64_t read = 0, at = 0;
     for (int64_t i = 0; i < count; i++) {
-        pair_make(config, examples, first + i, &pairs[i]);
+        reward_pair_make(examples, config->seed, first + i, first + i, true, joined, &pairs[i]);
         for (int64_t k = 0; k < pairs[i].count; k++) sequences[read++] = pairs[i].sequences[k];
     }
     status s = reward_reader_read(reader, sequences, read, values);
     for (int64_t i = 0; !s && i < count; at += pairs[i++].count) {
-        out[i] = scores_of(&pairs[i], values + at);
+        out[i] = reward_pair_scores(&pairs[i], values + at);
         for (int64_t k = 0; !s && k < pairs[i].count; k++)
             s = status_context(reward_score_check(values[at + k]), "%s: line %lld", data,
                                (long long)examples->list[first + i].line);
@@ -346,7 +297,7 @@ static status pairs_score(const struct config *config, const char *data,
             s = inspect_pair(inspection, reader, pairs[i].sequences, pairs[i].count, pairs[i].order,
                              config->rm.objective == RM_ON_TOPIC);
     }
-    for (int64_t i = 0; i < read; i++) reward_sequence_free(&sequences[i]);
+    for (int64_t i = 0; i < count; i++) reward_pair_free(&pairs[i]);
     return s;
 }
 
