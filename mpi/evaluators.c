@@ -6,16 +6,7 @@
 #include "src/checkpoint/find.h"
 #include "src/checkpoint/model_folder.h"
 
-#include <stdio.h>
 #include <string.h>
-
-/* The checkpoint that is meant where a folder is a run. */
-static status folder_resolve(const char *given, char out[CHECKPOINT_PATH_MAX])
-{
-    if (checkpoint_is_run(given)) return checkpoint_of_run(given, out);
-    snprintf(out, CHECKPOINT_PATH_MAX, "%s", given);
-    return NULL;
-}
 
 static status encoder_open(const struct config *config, struct queue *queue,
                            struct text_encoder **out)
@@ -23,7 +14,7 @@ static status encoder_open(const struct config *config, struct queue *queue,
     char folder[CHECKPOINT_PATH_MAX];
     struct model *model;
     struct tokenizer *tokenizer;
-    TRY(folder_resolve(config->eval.encoder, folder));
+    TRY(checkpoint_named(config->eval.encoder, folder));
     TRY(status_context(model_open(folder, queue, false, &model), "eval.encoder"));
     status s = tokenizer_open(model_words_folder(folder, model), &tokenizer);
     if (s) {
@@ -37,7 +28,7 @@ static status judge_open(const struct config *config, struct queue *queue, struc
 {
     char folder[CHECKPOINT_PATH_MAX];
     struct reward_reader *reader;
-    TRY(folder_resolve(config->eval.on_topic, folder));
+    TRY(checkpoint_named(config->eval.on_topic, folder));
     TRY(status_context(
         reward_folder_open(folder, REWARD_ON_TOPIC, config, queue, NULL, NULL, &reader),
         "eval.on_topic"));

@@ -104,12 +104,7 @@ static status examples_fit(struct rewarder *t, struct value_model *model)
     for (int i = 0; i < 2; i++) {
         int64_t line = 0;
         const int64_t dropped = reward_examples_drop_longer(all[i], max, &line);
-        if (dropped && t->s.run.world->rank == 0)
-            log_line(LOG_WARNING,
-                     "%lld %s are left out, the first in line %lld: history and reply are longer "
-                     "than the %lld tokens of the model's longest sequence",
-                     (long long)dropped, i ? "held-out pairs" : "pairs", (long long)line,
-                     (long long)max);
+        supervised_warn_longer(&t->s.run, dropped, i ? "held-out pairs" : "pairs", line, max);
     }
     t->s.held_out = t->held_out.count;
     if (t->examples.count < t->s.batch)
@@ -146,14 +141,8 @@ static status models_plan(void *context, const struct world *world, struct queue
 static void examples_warn(const struct run *run, const char *path,
                           const struct reward_examples *examples, const struct preferences *pairs)
 {
+    supervised_warn_overlong(run, path, examples->overlong, "pairs", examples->overlong_line);
     if (run->world->rank != 0) return;
-    if (examples->overlong)
-        log_line(
-            LOG_WARNING,
-            "%s: %lld pairs are left out, the first in line %lld: their prompt alone is longer "
-            "than history.max_tokens (%lld)",
-            path, (long long)examples->overlong, (long long)examples->overlong_line,
-            (long long)run->config->history.max_tokens);
     if (pairs && pairs->same)
         log_line(LOG_WARNING,
                  "%s: %lld pairs are left out, the first in line %lld: chosen and rejected are the "

@@ -53,20 +53,13 @@ status reward_folder_open(const char *folder, enum reward_use use, const struct 
     return reward_reader_create(model, language, asker, config->learn.history_tokens, out);
 }
 
-/* reward.model's checkpoint. */
-static status folder_find(const struct config *config, char folder[CHECKPOINT_PATH_MAX])
-{
-    snprintf(folder, CHECKPOINT_PATH_MAX, "%s", config->reward.model);
-    return checkpoint_is_run(folder) ? checkpoint_of_run(config->reward.model, folder) : NULL;
-}
-
 status reward_source_open(const struct config *config, struct queue *queue,
                           const struct language *asker, struct reward_reader **out)
 {
     char folder[CHECKPOINT_PATH_MAX];
     *out = NULL;
     if (!config->reward.model[0]) return NULL;
-    TRY(folder_find(config, folder));
+    TRY(checkpoint_named(config->reward.model, folder));
     return status_context(reward_folder_open(folder, REWARD_JUDGE, config, queue, asker, NULL, out),
                           "reward.model");
 }
@@ -96,7 +89,7 @@ status reward_source_drop_overlong(const struct config *config, struct dataset *
 {
     char folder[CHECKPOINT_PATH_MAX];
     if (!config->reward.model[0]) return NULL;
-    TRY(folder_find(config, folder));
+    TRY(checkpoint_named(config->reward.model, folder));
     return status_context(overlong_drop(folder, data, turns, warn), "reward.model");
 }
 

@@ -87,12 +87,7 @@ static status examples_fit(struct tuner *t, const struct model *policy)
     for (int i = 0; i < 2; i++) {
         int64_t line = 0;
         const int64_t dropped = examples_drop_longer(all[i], max, &line);
-        if (dropped && t->s.run.world->rank == 0)
-            log_line(LOG_WARNING,
-                     "%lld %s are left out, the first in line %lld: history and reply are longer "
-                     "than the %lld tokens of the model's longest sequence",
-                     (long long)dropped, i ? "held-out turns" : "turns", (long long)line,
-                     (long long)max);
+        supervised_warn_longer(&t->s.run, dropped, i ? "held-out turns" : "turns", line, max);
     }
     t->s.held_out = t->held_out.count;
     if (t->examples.count < batch)
@@ -136,13 +131,7 @@ static status examples_open(const struct run *run, const struct dataset *data,
         cot.tokenizer = run->language->tokenizer;
         TRY(reencode_examples(&cot, out));
     }
-    if (out->overlong && run->world->rank == 0)
-        log_line(
-            LOG_WARNING,
-            "%s: %lld turns are left out, the first in line %lld: their prompt alone is longer "
-            "than history.max_tokens (%lld)",
-            data->path, (long long)out->overlong, (long long)out->overlong_line,
-            (long long)run->config->history.max_tokens);
+    supervised_warn_overlong(run, data->path, out->overlong, "turns", out->overlong_line);
     if (run->config->history.prune && run->world->rank == 0)
         log_line(LOG_INFO,
                  "%s: of %lld turns %lld have a pruned history; %lld lost messages whole, because "

@@ -2,6 +2,7 @@
 
 #include "mpi/run_checkpoint.h"
 #include "mpi/signals.h"
+#include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/base/slices.h"
 #include "src/learn/schedule.h"
@@ -127,6 +128,27 @@ status supervised_measure(struct supervised *s, size_t part_bytes, size_t item_b
         error = exchange->gather(exchange->context, records, bytes, all, total);
     free(records);
     return error;
+}
+
+void supervised_warn_overlong(const struct run *run, const char *path, int64_t count,
+                              const char *what, int64_t line)
+{
+    if (!count || run->world->rank != 0) return;
+    log_line(LOG_WARNING,
+             "%s: %lld %s are left out, the first in line %lld: their prompt alone is longer than "
+             "history.max_tokens (%lld)",
+             path, (long long)count, what, (long long)line,
+             (long long)run->config->history.max_tokens);
+}
+
+void supervised_warn_longer(const struct run *run, int64_t count, const char *what, int64_t line,
+                            int64_t max)
+{
+    if (!count || run->world->rank != 0) return;
+    log_line(LOG_WARNING,
+             "%lld %s are left out, the first in line %lld: history and reply are longer than the "
+             "%lld tokens of the model's longest sequence",
+             (long long)count, what, (long long)line, (long long)max);
 }
 
 status supervised_describe(struct run *run, plan_function *plan, int64_t items, const char *what,

@@ -28,7 +28,7 @@ status supervised_resume(struct run *run);
 status supervised_connect(struct run *run);
 /* Batch `step`: places [step batch, (step + 1) batch) of the endless order.  Metrics: loss,
  * gradient_norm, skipped, learn_tokens_computed, learn_tokens_pairs, learning_rate; of pairs
- * accuracy too. */
+ * accuracy too, with an aligner alignment. */
 status supervised_step(struct run *run, int64_t step, struct metric_list *metrics, int64_t *tokens);
 bool supervised_evaluates(const struct run *run, int64_t step);
 struct run_watch supervised_watch(const struct run *run);
@@ -42,6 +42,12 @@ typedef status held_out_function(struct supervised *s, int64_t begin, int64_t en
  */
 status supervised_measure(struct supervised *s, size_t part_bytes, size_t item_bytes,
                           held_out_function *measure, void **all, size_t *total, bool *stopped);
+/* Rank 0 says what is left out, where there is any, and the line of the first: items whose prompt
+ * is longer than history.max_tokens, or that are longer than a model's longest sequence, `max`. */
+void supervised_warn_overlong(const struct run *run, const char *path, int64_t count,
+                              const char *what, int64_t line);
+void supervised_warn_longer(const struct run *run, int64_t count, const char *what, int64_t line,
+                            int64_t max);
 /* --dry-run's first lines: memory, parameters, what there is to learn from. */
 status supervised_describe(struct run *run, plan_function *plan, int64_t items, const char *what,
                            FILE *out);

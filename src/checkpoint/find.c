@@ -159,3 +159,10 @@ status checkpoint_of_run(const char *run, char folder[CHECKPOINT_PATH_MAX])
              folder);
     return NULL;
 }
+
+status checkpoint_named(const char *named, char folder[CHECKPOINT_PATH_MAX])
+{
+    if (checkpoint_is_run(named)) return checkpoint_of_run(named, folder);
+    snprintf(folder, CHECKPOINT_PATH_MAX, "%s", named);
+    return NULL;
+}

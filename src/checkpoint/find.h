@@ -19,6 +19,8 @@ status checkpoint_link(const char *run, const char *name, int64_t step);
 bool checkpoint_is_run(const char *folder);
 /* The checkpoint of a run that serves as its model: the best, else the newest; logs which. */
 status checkpoint_of_run(const char *run, char folder[CHECKPOINT_PATH_MAX]);
+/* A folder that is named: of a run that checkpoint, any other itself. */
+status checkpoint_named(const char *named, char folder[CHECKPOINT_PATH_MAX]);
 /* The newest checkpoint of a run that verifies; *step is -1 where there is none at all.
  * One that fails is set aside as step-N.bad with a warning and the one before it is tried.
  * Checkpoints exist (set aside ones too) and none verifies: an error.  look_only: the same, but

@@ -17,7 +17,7 @@ static void scores_learn(const struct learner *l, struct value_pass *pass, int64
             preference_bradley_terry(&l->settings.preference, right, wrong);
         double by_right = one.by_right, by_wrong = one.by_wrong;
         partial->loss += one.loss / pairs;
-        partial->accuracy += (right > wrong ? 1 : right < wrong ? 0 : 0.5) / pairs;
+        partial->accuracy += preference_decided(right - wrong) / pairs;
         if (probabilities) {
             const struct preference_settings soft = {.smoothing = 1 - probabilities[i / 2]};
             const struct preference_loss taught = preference_bradley_terry(&soft, right, wrong);

@@ -2,12 +2,6 @@
  * sequences that are read. */
 #include "src/learn/pairs_pass.h"
 
-/* Of a decision whose right side is positive. */
-static double decided(double x)
-{
-    return x > 0 ? 1 : x < 0 ? 0 : 0.5;
-}
-
 typedef struct preference_loss pair_loss(const struct preference_settings *settings, double right,
                                          double wrong);
 
@@ -23,8 +17,9 @@ static status pairs_chunk(struct learner *l, const struct learn_batch *batch,
         const double right = value_pass_of(&pass, i), wrong = value_pass_of(&pass, i + 1);
         const struct preference_loss one = of_pair(&l->settings.preference, right, wrong);
         partial->loss += one.loss / pairs;
-        partial->accuracy +=
-            (apart ? (decided(right) + decided(-wrong)) / 2 : decided(right - wrong)) / pairs;
+        partial->accuracy += (apart ? (preference_decided(right) + preference_decided(-wrong)) / 2
+                                    : preference_decided(right - wrong)) /
+                             pairs;
         value_pass_learn(&pass, i, one.by_right / pairs);
         value_pass_learn(&pass, i + 1, one.by_wrong / pairs);
     }
@@ -57,7 +52,7 @@ static status pair_chunk(struct learner *l, const struct learn_batch *batch,
         const double right = turns[i].target * value_pass_of(&pass, i);
         const struct preference_loss one = preference_bradley_terry(&settings, right, 0);
         partial->loss += one.loss / pairs;
-        partial->accuracy += decided(right) / pairs;
+        partial->accuracy += preference_decided(right) / pairs;
         value_pass_learn(&pass, i, turns[i].target * one.by_right / pairs);
     }
     return pairs_pass_finish(&pass, s, l, turns, n, leaf, partial);

@@ -40,11 +40,16 @@ struct preference_loss preference_logistic(const struct preference_settings *set
     return (struct preference_loss){loss / 2, by_right / 2, -by_wrong / 2};
 }
 
+double preference_decided(double x)
+{
+    return x > 0 ? 1 : x < 0 ? 0 : 0.5;
+}
+
 /* A decision whose right side was given the sigmoid of x. */
 static void decision_add(struct preference_metrics *m, double x)
 {
     const double p = sigmoid(x), confidence = p >= 0.5 ? p : sigmoid(-x);
-    const double accuracy = x > 0 ? 1 : x < 0 ? 0 : 0.5;
+    const double accuracy = preference_decided(x);
     int bin = (int)((confidence - 0.5) * 2 * PREFERENCE_BINS);
     if (bin >= PREFERENCE_BINS) bin = PREFERENCE_BINS - 1;
     m->bins[bin].count++;
@@ -96,8 +101,7 @@ struct preference_metrics preference_measure(const struct preference_scores *pai
     const double decisions = (double)count * (apart ? 2 : 1);
     for (int64_t i = 0; i < count; i++) {
         const struct preference_scores *pair = &pairs[i];
-        const int64_t more = pair->right_tokens - pair->wrong_tokens;
-        m.longer_accuracy += more > 0 ? 1 : more < 0 ? 0 : 0.5;
+        m.longer_accuracy += preference_decided((double)(pair->right_tokens - pair->wrong_tokens));
         decision_add(&m, apart ? pair->right : pair->right - pair->wrong);
         if (apart) decision_add(&m, -pair->wrong);
     }

@@ -24,6 +24,9 @@ struct preference_loss preference_bradley_terry(const struct preference_settings
 struct preference_loss preference_logistic(const struct preference_settings *settings, double right,
                                            double wrong);
 
+/* Of a decision whose right side is positive: 1, or 0, or, where it is not decided, 1/2. */
+double preference_decided(double x);
+
 /* A held-out pair: its two scores and the lengths of its two replies in tokens, right one first. */
 struct preference_scores {
     double right, wrong;

@@ -1,6 +1,7 @@
 #include "tools/regard/reward_inspect.h"
 
 #include "src/base/memory.h"
+#include "src/learn/preference.h"
 #include "src/model/attention_watch.h"
 
 #include <math.h>
@@ -94,11 +95,6 @@ static status tail_read(struct reward_reader *reader, const struct reward_sequen
     return reward_reader_read(reader, &tail, 1, value);
 }
 
-static double sign_right(double x)
-{
-    return x > 0 ? 1 : x < 0 ? 0 : 0.5;
-}
-
 /* The share of the pair's decisions (two where the replies are judged apart) that are right without
  * so many tenths; one that is not decided is half right. */
 static status decided(struct reward_reader *reader, const struct reward_sequence *sequences,
@@ -108,8 +104,8 @@ static status decided(struct reward_reader *reader, const struct reward_sequence
     for (int64_t i = 0; i < count; i++)
         TRY(tail_read(reader, &sequences[i], sequences[i].count * tenths / INSPECT_MASKS,
                       &values[i]));
-    *right = apart ? (sign_right(values[0]) + sign_right(-values[1])) / 2
-                   : sign_right(count == 1 ? order * values[0] : values[0] - values[1]);
+    *right = apart ? (preference_decided(values[0]) + preference_decided(-values[1])) / 2
+                   : preference_decided(count == 1 ? order * values[0] : values[0] - values[1]);
     return NULL;
 }
 

@@ -5,6 +5,7 @@
 #include "mpi/reward_pair.h"
 #include "mpi/reward_source.h"
 #include "mpi/setup.h"
+#include "src/base/config_keys.h"
 #include "src/base/cut_turns.h"
 #include "src/base/json.h"
 #include "src/base/log.h"
@@ -327,14 +328,12 @@ static void table_write(FILE *out, const struct command *command,
                         const struct preference_metrics *measured,
                         const struct inspection *inspection)
 {
-    static const char *const names[] = {[RM_BRADLEY_TERRY] = "bradley_terry",
-                                        [RM_ON_TOPIC] = "on_topic",
-                                        [RM_PAIR] = "pair",
-                                        [RM_INTERACTION] = "interaction"};
     struct metric_list list = {.count = 0};
     reward_metrics_list(measured, "", &list);
     if (command->config.rm.inspect) inspection_list(inspection, &list);
-    fprintf(out, "{\"objective\": \"%s\"", names[command->config.rm.objective]);
+    fputs("{\"objective\": \"", out);
+    config_value_print(&command->config, config_key_find("rm.objective"), out);
+    fputc('"', out);
     for (int64_t i = 0; i < list.count; i++) {
         char number[40];
         json_double_text(number, list.list[i].value);
