@@ -76,10 +76,9 @@ static status models_reserve(struct rewarder *t)
     struct learn_limits limits = {.longest_history = 1, .longest_reply = 1};
     reward_examples_limits(&t->examples, &limits.longest_history, &limits.cuts);
     reward_examples_limits(&t->held_out, &limits.longest_history, &limits.cuts);
-    const int64_t together = t->objective->loss->together;
-    limits.together = together;
-    limits.turns = (together ? together : 1) *
-                   (t->s.batch > t->held_out.count ? t->s.batch : t->held_out.count);
+    limits.together = loss_together(t->objective->loss);
+    limits.turns =
+        limits.together * (t->s.batch > t->held_out.count ? t->s.batch : t->held_out.count);
     if (t->objective->joined) limits.longest_history *= 2;
     TRY(learner_reserve(t->s.run.learner, &limits));
     if (!t->aligner) return NULL;

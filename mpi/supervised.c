@@ -33,16 +33,11 @@ static double learning_rate(const struct supervised *s, int64_t step)
                          s->run.updates);
 }
 
-static int64_t turns_together(const struct supervised *s)
-{
-    return s->loss->together ? s->loss->together : 1;
-}
-
 /* This learner's microbatches of the batch. */
 static status batch_learn(struct supervised *s, int64_t step, struct step_metrics *out,
                           int64_t *tokens)
 {
-    const int64_t mine = learner_microbatches(s->run.learner), together = turns_together(s);
+    const int64_t mine = learner_microbatches(s->run.learner), together = loss_together(s->loss);
     const int64_t first = mine * s->run.learner->exchange.rank;
     struct learn_turn *turns = memory_allocate((size_t)(s->batch * together) * sizeof *turns);
     int64_t *begin = memory_allocate((size_t)(mine + 1) * sizeof *begin);

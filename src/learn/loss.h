@@ -27,6 +27,11 @@ struct loss {
     status (*refresh)(struct learner *learner);
 };
 
+static inline int64_t loss_together(const struct loss *loss)
+{
+    return loss->together ? loss->together : 1;
+}
+
 /* The clipped surrogate with the KL penalty, over the batch's reply tokens (docs/reward.md). */
 extern const struct loss loss_ppo;
 /* Mean over turns of (V - target)^2. */

@@ -89,7 +89,7 @@ static status microbatch_run(struct learner *l, const struct loss *loss,
     struct sending sending = {&l->exchange, tree};
     if (last) TRY(l->exchange.reduce_begin(l->exchange.context, gradient_tree_sum(tree), size));
     const int64_t end = batch->begin[microbatch + 1];
-    const int64_t together = loss->together ? loss->together : 1;
+    const int64_t together = loss_together(loss);
     status s = NULL;
     for (int64_t at = batch->begin[microbatch]; !s && at < end;) {
         const int64_t n =

@@ -1,6 +1,11 @@
 /* Device buffers that grow; see buffer.h. */
 #include "src/model/buffer.h"
 
+#include "src/base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
 status buffer_reserve(struct queue *queue, struct buffer *buffer, size_t bytes)
 {
     if (bytes <= buffer->size && buffer->data) return NULL;
@@ -39,6 +44,21 @@ void host_buffer_release(struct queue *queue, struct host_buffer *buffer)
 {
     if (buffer->data) queue->op->host_release(queue, buffer->data);
     *buffer = (struct host_buffer){0};
+}
+
+status reals_download(struct queue *queue, const real *from, int64_t count, float *out)
+{
+    const size_t bytes = (size_t)count * queue->real_bytes;
+    const bool narrow = queue->real_bytes != sizeof *out; /* bf16, the upper half of fp32 */
+    uint16_t *halves = narrow ? memory_allocate(bytes + 1) : NULL;
+    queue->op->download(queue, narrow ? (void *)halves : out, from, bytes);
+    status s = queue->op->synchronize(queue);
+    for (int64_t i = 0; !s && narrow && i < count; i++) {
+        const uint32_t wide = (uint32_t)halves[i] << 16;
+        memcpy(&out[i], &wide, sizeof wide);
+    }
+    free(halves);
+    return s;
 }
 
 int64_t size_bucket(int64_t n)

@@ -24,6 +24,9 @@ struct host_buffer {
 status host_buffer_reserve(struct queue *queue, struct host_buffer *buffer, size_t bytes);
 void host_buffer_release(struct queue *queue, struct host_buffer *buffer);
 
+/* Activations [count] of the device as fp32 on the host, whatever they are there.  Waits for it. */
+status reals_download(struct queue *queue, const real *from, int64_t count, float *out);
+
 /* The least of 1, 2, 4, 8, 16, 24, 32, 48, 64, 96, ... that is at least n: sizes that are to
  * change seldom, because a recorded graph holds for one alone. */
 int64_t size_bucket(int64_t n);

@@ -4,16 +4,15 @@
 #include "src/model/states.h"
 
 #include "src/base/memory.h"
+#include "src/model/buffer.h"
 #include "src/model/run.h"
 #include "src/model/run_state.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct model_states {
     struct model *model;
     struct model_run *run;
-    void *narrow; /* [tokens, width] of 2 bytes, on their way */
 };
 
 int64_t model_states_layers(const struct model *model)
@@ -45,7 +44,6 @@ void model_states_destroy(struct model_states *states)
 {
     if (!states) return;
     model_run_destroy(states->run);
-    free(states->narrow);
     free(states);
 }
 
@@ -93,25 +91,6 @@ static status causal_forward_states(struct model_states *states, const int32_t *
     return s;
 }
 
-/* Rows of the device's `real` to fp32; of 2 bytes they are bf16, the upper half of it. */
-static status states_download(struct model_states *states, int64_t count, float *out)
-{
-    struct queue *q = states->model->queue;
-    const size_t bytes = (size_t)count * q->real_bytes;
-    if (q->real_bytes == sizeof *out) {
-        q->op->download(q, out, model_run_states(states->run), bytes);
-        return q->op->synchronize(q);
-    }
-    states->narrow = memory_resize(states->narrow, bytes);
-    q->op->download(q, states->narrow, model_run_states(states->run), bytes);
-    TRY(q->op->synchronize(q));
-    for (int64_t i = 0; i < count; i++) {
-        const uint32_t wide = (uint32_t)((const uint16_t *)states->narrow)[i] << 16;
-        memcpy(&out[i], &wide, sizeof wide);
-    }
-    return NULL;
-}
-
 status model_states_read(struct model_states *states, const int32_t *tokens, const int32_t *begin,
                          int64_t texts, float *out)
 {
@@ -122,5 +101,6 @@ status model_states_read(struct model_states *states, const int32_t *tokens, con
             .histories = texts, .history_begin = begin, .history_tokens = tokens};
         TRY(model_forward(states->run, &batch, MODEL_KEEP_NOTHING, 0));
     }
-    return states_download(states, begin[texts] * states->model->shape->width, out);
+    return reals_download(states->model->queue, model_run_states(states->run),
+                          begin[texts] * states->model->shape->width, out);
 }

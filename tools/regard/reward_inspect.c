@@ -3,33 +3,10 @@
 #include "src/base/memory.h"
 #include "src/learn/preference.h"
 #include "src/model/attention_watch.h"
+#include "src/model/buffer.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
-
-/* `count` elements of the device, as doubles; freed by the caller, in an error too. */
-static status reals_read(struct queue *q, const real *from, int64_t count, double **to)
-{
-    double *out = *to = memory_allocate((size_t)count * sizeof *out);
-    char *host = memory_allocate((size_t)count * q->real_bytes);
-    q->op->download(q, host, from, (size_t)count * q->real_bytes);
-    status s = q->op->synchronize(q);
-    for (int64_t i = 0; !s && i < count; i++) {
-        float x;
-        if (q->real_bytes == sizeof x) {
-            memcpy(&x, host + i * (int64_t)sizeof x, sizeof x);
-        } else {
-            uint16_t half;
-            memcpy(&half, host + 2 * i, sizeof half);
-            const uint32_t bits = (uint32_t)half << 16;
-            memcpy(&x, &bits, sizeof x);
-        }
-        out[i] = (double)x;
-    }
-    free(host);
-    return s;
-}
 
 struct looking {
     struct queue *queue;
@@ -39,8 +16,8 @@ struct looking {
 };
 
 /* Adds a row's weights, an n-th of the mass each head. */
-static void row_add(struct looking *looking, const struct attention *a, const double *q,
-                    const double *k, const float *bias, int64_t row, int64_t h, double share,
+static void row_add(struct looking *looking, const struct attention *a, const float *q,
+                    const float *k, const float *bias, int64_t row, int64_t h, double share,
                     double *weight)
 {
     const int64_t n = a->query_rows, d = a->head_dim, kv = h / (a->heads / a->kv_heads);
@@ -48,7 +25,8 @@ static void row_add(struct looking *looking, const struct attention *a, const do
     for (int64_t j = 0; j < n; j++) {
         double dot = 0;
         for (int64_t x = 0; x < d; x++)
-            dot += q[row * a->q_stride + h * d + x] * k[j * a->k_stride + kv * d + x];
+            dot +=
+                (double)q[row * a->q_stride + h * d + x] * (double)k[j * a->k_stride + kv * d + x];
         weight[j] = dot * (double)a->scale;
         if (bias)
             weight[j] += (double)bias[h * (2 * a->bias_span - 1) + j - row + a->bias_span - 1];
@@ -65,10 +43,12 @@ static void look(void *context, int64_t layer, const struct attention *a)
     struct looking *looking = context;
     const int64_t n = a->query_rows, first = looking->last_row ? n - 1 : 0;
     (void)layer;
-    double *q, *k;
-    status s = reals_read(looking->queue, a->q, (n - 1) * a->q_stride + a->heads * a->head_dim, &q);
-    s = status_first(
-        s, reals_read(looking->queue, a->k, (n - 1) * a->k_stride + a->kv_heads * a->head_dim, &k));
+    const int64_t q_count = (n - 1) * a->q_stride + a->heads * a->head_dim;
+    const int64_t k_count = (n - 1) * a->k_stride + a->kv_heads * a->head_dim;
+    float *q = memory_allocate((size_t)q_count * sizeof *q);
+    float *k = memory_allocate((size_t)k_count * sizeof *k);
+    status s = reals_download(looking->queue, a->q, q_count, q);
+    s = status_first(s, reals_download(looking->queue, a->k, k_count, k));
     const int64_t entries = a->bias ? a->heads * (2 * a->bias_span - 1) : 0;
     float *bias = entries ? memory_allocate((size_t)entries * sizeof *bias) : NULL;
     double *weight = memory_allocate((size_t)n * sizeof *weight);
