@@ -28,6 +28,12 @@ enum random_purpose {
 };
 
 void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+/* A key of all bits of a seed; purposes are below 64. */
+static inline void philox_key(uint64_t seed, uint32_t purpose, uint32_t key[2])
+{
+    key[0] = (uint32_t)seed;
+    key[1] = (uint32_t)(seed >> 32) * 64u + purpose;
+}
 /* [0, 1) with 24 bits, from one word. */
 static inline float philox_uniform(uint32_t word)
 {

@@ -10,7 +10,8 @@ static uint64_t feistel(uint64_t value, unsigned half_bits, uint64_t seed, uint6
 {
     const uint64_t mask = ((uint64_t)1 << half_bits) - 1;
     uint64_t left = value >> half_bits, right = value & mask;
-    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32) * 64u + RANDOM_ORDER};
+    uint32_t key[2];
+    philox_key(seed, RANDOM_ORDER, key);
     for (uint32_t round = 0; round < FEISTEL_ROUNDS; round++) {
         const uint32_t counter[4] = {(uint32_t)right, (uint32_t)(right >> 32) << 8 | round,
                                      (uint32_t)epoch, (uint32_t)(epoch >> 32)};

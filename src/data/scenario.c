@@ -23,11 +23,10 @@ static const char order_letters[] = "ABCDEFHK";
 
 uint32_t corpus_draw(struct corpus_random *random, uint32_t below)
 {
-    const uint32_t key[2] = {(uint32_t)random->seed,
-                             (uint32_t)(random->seed >> 32) * 64u + random->purpose};
     const uint32_t counter[4] = {(uint32_t)random->index, (uint32_t)(random->index >> 32),
                                  random->stream, random->draws++};
-    uint32_t words[4];
+    uint32_t key[2], words[4];
+    philox_key(random->seed, random->purpose, key);
     philox4x32(counter, key, words);
     return (uint32_t)((uint64_t)words[0] * below >> 32);
 }

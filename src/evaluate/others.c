@@ -10,9 +10,8 @@ static int64_t other_draw(const struct turn_place *turn, int64_t first, int64_t 
     const int64_t others = count - (last - first);
     if (others == 0) return -1;
     const uint32_t counter[4] = {turn->dialogue, turn->turn, 0, 0};
-    const uint64_t wide = (uint64_t)seed;
-    const uint32_t key[2] = {(uint32_t)wide, (uint32_t)(wide >> 32) * 64u + RANDOM_EVALUATION};
-    uint32_t word[4];
+    uint32_t key[2], word[4];
+    philox_key((uint64_t)seed, RANDOM_EVALUATION, key);
     philox4x32(counter, key, word);
     const int64_t place = (int64_t)(((uint64_t)word[0] * (uint64_t)others) >> 32);
     return place < first ? place : place + (last - first);

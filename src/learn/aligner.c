@@ -290,8 +290,8 @@ static void queries_permute(const struct aligner *a, const struct learn_turn *tu
     uint64_t hash = 0xcbf29ce484222325u;
     for (int64_t i = 0; i < turn->history_count; i++)
         hash = (hash ^ (uint32_t)turn->history[i]) * 0x100000001b3u;
-    const uint64_t seed = (uint64_t)a->settings.seed;
-    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32) * 64u + RANDOM_ALIGN};
+    uint32_t key[2];
+    philox_key((uint64_t)a->settings.seed, RANDOM_ALIGN, key);
     for (int64_t left = count; left > 1; left--) {
         const uint32_t counter[4] = {(uint32_t)hash, (uint32_t)(hash >> 32), (uint32_t)left, 0};
         uint32_t words[4];

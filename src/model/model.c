@@ -139,10 +139,8 @@ void model_round_stochastically(struct model *model, int64_t seed)
  * its place among the random numbers; adapters have places of their own. */
 static void pack(struct model *model, const float *values)
 {
-    const uint64_t seed = (uint64_t)model->seed;
-    struct rounding rounding = {
-        .key = {(uint32_t)seed, (uint32_t)(seed >> 32) * 64u + RANDOM_ROUNDING},
-        .counter = {(uint32_t)model->update, (uint32_t)model->step}};
+    struct rounding rounding = {.counter = {(uint32_t)model->update, (uint32_t)model->step}};
+    philox_key((uint64_t)model->seed, RANDOM_ROUNDING, rounding.key);
     const struct rounding *how = model->stochastic ? &rounding : NULL;
     for (int64_t i = 0; i < model->linear_count; i++) {
         const struct linear *w = model->linears[i];

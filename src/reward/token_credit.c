@@ -37,8 +37,8 @@ static void weigh_by_entropy(double *weights, int64_t count)
 /* Fisher-Yates: place i gets one of places [i, count), by the high half of word * (count - i). */
 static void shuffle(int64_t seed, const struct turn_key *reply, double *weights, int64_t count)
 {
-    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32) * 64u + RANDOM_CREDIT};
-    uint32_t words[4] = {0};
+    uint32_t key[2], words[4] = {0};
+    philox_key((uint64_t)seed, RANDOM_CREDIT, key);
     for (int64_t i = 0; i < count; i++) {
         const uint32_t counter[4] = {(uint32_t)reply->dialogue, (uint32_t)reply->turn,
                                      (uint32_t)reply->candidate, (uint32_t)(i / 4)};

@@ -262,10 +262,10 @@ struct reward_reply reward_examples_wrong(const struct reward_examples *examples
                                           int64_t index, int64_t place, bool held_out)
 {
     const struct reward_example *one = &examples->list[index];
-    const uint64_t wide = (uint64_t)seed;
-    const uint32_t key[2] = {(uint32_t)wide, (uint32_t)(wide >> 32) * 64u + RANDOM_OTHER_REPLY};
+    uint32_t key[2];
     int64_t service = -1, drawn = 0;
     if (one->wrong.tokens) return one->wrong;
+    philox_key((uint64_t)seed, RANDOM_OTHER_REPLY, key);
     for (uint32_t draw = 0; draw < DRAWS; draw++) {
         const uint32_t counter[4] = {(uint32_t)place, (uint32_t)((uint64_t)place >> 32),
                                      (uint32_t)held_out, draw};
@@ -286,11 +286,10 @@ struct reward_reply reward_examples_wrong(const struct reward_examples *examples
 
 int reward_examples_order(int64_t seed, int64_t place, bool held_out)
 {
-    const uint64_t wide = (uint64_t)seed;
-    const uint32_t key[2] = {(uint32_t)wide, (uint32_t)(wide >> 32) * 64u + RANDOM_PAIR_ORDER};
     const uint32_t counter[4] = {(uint32_t)place, (uint32_t)((uint64_t)place >> 32),
                                  (uint32_t)held_out, 0};
-    uint32_t words[4];
+    uint32_t key[2], words[4];
+    philox_key((uint64_t)seed, RANDOM_PAIR_ORDER, key);
     philox4x32(counter, key, words);
     return words[0] & 1 ? -1 : 1;
 }

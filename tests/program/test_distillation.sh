@@ -38,7 +38,7 @@ grep -q '"alignment":0\.[0-9]*[1-9]' "$work/student/metrics.jsonl" || fail "no a
 train part 4 $taught --set rm.updates=4
 train part 0 $taught --resume
 same student part
-# Passes cut otherwise, layers computed again, a teacher that moved: nothing of it changes a bit.
+# Layers computed again, a teacher that moved: nothing of it changes a bit.
 mv "$work/teacher-2" "$work/elsewhere"
 train other 0 $chat --set rm.align.teacher="$work/elsewhere" --set learn.recompute=true
 expect_same other "$(hash_of student)" "$(hash_of other)"
