@@ -190,6 +190,24 @@ static __device__ inline float gain_of(const struct alignment &a, int token)
     return a.weight[token] / (float)a.teacher.heads * a.student.scale;
 }
 
+/* use(keys) of each tile of the side's keys, whose scores by queries [query, query + queries) are
+ * in z and y; use ends with all threads together where it reads more than those. */
+template <class P, int R, class F>
+static __device__ inline void
+for_key_tiles(const struct alignment &a, struct pair_tiles<P, R> &tiles,
+              const struct pair_side &side, int map, int query, int queries, F use)
+{
+    for (int n = 0;; n++) {
+        const struct key_tile keys = key_tile_at(side, n);
+        if (keys.count <= 0) break;
+        tiles.load_keys(a, map, keys.first, keys.count);
+        __syncthreads();
+        tiles.scores(a, map, query, queries, keys.first, keys.count);
+        __syncthreads();
+        use(keys.count);
+    }
+}
+
 /* Blocks: R queries of a side; sides; maps. */
 template <class P, int R, int D>
 static __global__ void __launch_bounds__(threads, D <= 64 ? 3 : 1)
@@ -216,52 +234,39 @@ static __global__ void __launch_bounds__(threads, D <= 64 ? 3 : 1)
         sums[r] = {-INFINITY, -INFINITY, 0.0f, 0.0f, 0.0f, 0.0f};
         distance[r] = 0.0f;
     }
-    for (int n = 0;; n++) {
-        const struct key_tile keys = key_tile_at(side, n);
-        if (keys.count <= 0) break;
-        tiles.load_keys(a, map, keys.first, keys.count);
-        __syncthreads();
-        tiles.scores(a, map, begin, count, keys.first, keys.count);
-        __syncthreads();
+    for_key_tiles(a, tiles, side, map, begin, count, [&](int keys) {
         GPU_UNROLL
         for (int r = 0; r < R / warps; r++) {
             const int i = (r * warps + warp) * score_stride + lane;
             if (r * warps + warp < count)
-                row_add(sums[r], lane < keys.count ? tiles.z[i] : -INFINITY,
-                        lane < keys.count ? tiles.y[i] : -INFINITY, squares);
+                row_add(sums[r], lane < keys ? tiles.z[i] : -INFINITY,
+                        lane < keys ? tiles.y[i] : -INFINITY, squares);
         }
-    }
+    });
     GPU_UNROLL
     for (int r = 0; r < R / warps; r++)
         if (lane == 0 && r * warps + warp < count) read[r * warps + warp] = row_close(sums[r]);
     __syncthreads();
     if (thread < count) space.rows[(begin + thread) * maps + map] = read[thread];
 
-    for (int n = 0;; n++) {
-        const struct key_tile keys = key_tile_at(side, n);
-        if (keys.count <= 0) break;
-        tiles.load_keys(a, map, keys.first, keys.count);
-        __syncthreads();
-        tiles.scores(a, map, begin, count, keys.first, keys.count);
-        __syncthreads();
+    for_key_tiles(a, tiles, side, map, begin, count, [&](int keys) {
         GPU_UNROLL
         for (int r = 0; r < R / warps; r++) {
             const int row = r * warps + warp, i = row * score_stride + lane;
             if (row >= count) continue;
             float added = 0.0f, dz = 0.0f;
-            if (lane < keys.count)
-                dz = score_gradient(a, read[row], tiles.z[i], tiles.y[i], &added);
+            if (lane < keys) dz = score_gradient(a, read[row], tiles.z[i], tiles.y[i], &added);
             distance[r] += warp_sum(added);
             tiles.z[i] = dz;
         }
         __syncthreads();
         if (a.dq)
             dq.add(
-                tiles.student.key, keys.count, d, [&](int row) { return row < count; },
+                tiles.student.key, keys, d, [&](int row) { return row < count; },
                 [](int) { return 1.0f; },
                 [&](int row, int j) { return tiles.z[row * score_stride + j]; });
         __syncthreads(); /* the tiles may be overwritten */
-    }
+    });
     GPU_UNROLL
     for (int r = 0; r < R / warps; r++)
         if (lane == 0 && r * warps + warp < count)
