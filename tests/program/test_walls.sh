@@ -71,7 +71,7 @@ fi
 no '(hdf5|H5)' src/base src/text src/data src/model src/reward src/source src/rollout src/learn src/report kernels mpi tools
 # What is inside a model: its families and their state.
 no 'src/model/([^"]*/|[a-z_]*_state\.h|famil)' mpi tools kernels $(ls -d src/*/ | grep -v src/model/)
-no '(cuda|cublas|nccl)' src mpi tools kernels/ops.h kernels/cpu
+no '(cuda|cublas|nccl)' src mpi tools kernels/*.[ch] kernels/cpu
 no 'src/base/config' kernels src/model
 
 # Circles: tsort names the members of each.
