@@ -192,20 +192,21 @@ static status replies_measure(const struct evaluate_settings *settings, const st
                               struct evaluation *out)
 {
     const struct reward_settings *reward = &settings->sampling.reward;
-    const int64_t first = evaluation_first(settings, GROUP_REPLY);
     for (int64_t i = 0; i < h->count; i++) {
         const struct reply *reply = &h->replies[i];
-        double(*parts)[2] = out->parts[h->rows[i].counter[0]];
+        double(*rewards)[2] = parts_of(settings, h, i, GROUP_REWARD, out);
+        double(*parts)[2] = parts_of(settings, h, i, GROUP_REPLY, out);
         TRY(reply_terms(reward, key_of(h, i), &h->prompts[i], reply, h->terms[i]));
-        part_add(parts[0], reward_combine(reward, h->terms[i], NULL, reply->count), 1);
-        for (int64_t t = 0; t < reward->term_count; t++) part_add(parts[1 + t], h->terms[i][t], 1);
-        part_add(parts[first + EVAL_LENGTH], (double)reply->count, 1);
-        part_add(parts[first + EVAL_END_RATE], reply->ended, 1);
-        part_add(parts[first + EVAL_ROUGE_L], text_rouge_l(h->texts[i], h->references[i]), 1);
+        part_add(rewards[0], reward_combine(reward, h->terms[i], NULL, reply->count), 1);
+        for (int64_t t = 0; t < reward->term_count; t++)
+            part_add(rewards[1 + t], h->terms[i][t], 1);
+        part_add(parts[EVAL_LENGTH], (double)reply->count, 1);
+        part_add(parts[EVAL_END_RATE], reply->ended, 1);
+        part_add(parts[EVAL_ROUGE_L], text_rouge_l(h->texts[i], h->references[i]), 1);
         const double slots = h->slots[i] ? slot_carry_over(h->slots[i], h->texts[i]) : -1;
-        if (slots >= 0) part_add(parts[first + EVAL_SLOTS], slots, 1);
+        if (slots >= 0) part_add(parts[EVAL_SLOTS], slots, 1);
         for (int64_t t = 0; t < h->gold[i].count; t++)
-            part_add(parts[first + EVAL_PERPLEXITY], (double)h->gold[i].logp[t], 1);
+            part_add(parts[EVAL_PERPLEXITY], (double)h->gold[i].logp[t], 1);
     }
     return NULL;
 }
@@ -216,11 +217,10 @@ static status reasoning_measure(const struct evaluate_settings *settings,
                                 const struct tokenizer *tokenizer, const struct held_out *h,
                                 struct evaluation *out, int64_t *missing)
 {
-    const int64_t first = evaluation_first(settings, GROUP_REASONING);
     int64_t tokens = 0;
     for (int64_t i = 0; i < h->count; i++) {
         const struct reply_blocks *blocks = &h->replies[i].blocks;
-        double(*parts)[2] = out->parts[h->rows[i].counter[0]];
+        double(*parts)[2] = parts_of(settings, h, i, GROUP_REASONING, out);
         struct reasoning_sums sums = {0};
         char *gold;
         TRY(tokenizer_decode(tokenizer, h->gold_tokens[i], h->given[i].count, true, &gold));
@@ -229,11 +229,11 @@ static status reasoning_measure(const struct evaluate_settings *settings,
         free(gold);
         for (int m = 0; m < REASONING_METRICS; m++) {
             const struct reasoning_share share = reasoning_share(&sums, (enum reasoning_metric)m);
-            part_add(parts[first + m], (double)share.part, (double)share.whole);
+            part_add(parts[m], (double)share.part, (double)share.whole);
         }
         const int64_t before =
             blocks->answered ? blocks->begin[blocks->count - 1] : h->replies[i].count;
-        part_add(parts[first + EVAL_REASONING_TOKENS], (double)before, 1);
+        part_add(parts[EVAL_REASONING_TOKENS], (double)before, 1);
         tokens += h->replies[i].count;
         *missing += !blocks->answered;
     }
