@@ -22,8 +22,7 @@ small=(--model "$work/sft" --updates 1 --seeds 1 --held-out 2 --replies 2 --jobs
 out=$work/tables
 study=(tools/experiments dialogue "${small[@]}" --out "$out" --rm-updates 2 --arms start,greedy,hybrid_100)
 expect_status 0 "${study[@]}"
-expect_same "what was asked for" "1 eval 3 generate 4 import-data 1 reward 2 split 1 train 1" \
-    "1 $(sort "$work/asked" | uniq -c | awk '{ print $2, $1 }' | paste -sd' ')"
+expect_same "what was asked for" "3 eval 4 generate 1 import-data 2 reward 1 split 1 train" "$(sort "$work/asked" | uniq -c | xargs)"
 table=$out/dialogue-tiny.md
 grep -qE '^\| greedy \| nothing \| - \| [0-9.]+ ' "$table" || fail "no row of greedy replies"
 grep -qE '^\| hybrid_100 \| 100 built-in preferences, which a program wrote \| 1 of 1 \| ' "$table" ||
@@ -32,8 +31,8 @@ grep -qE '^\| synthetic \| 1000 pairs made by n-grams of gold replies \| 0 \| no
     fail "what was not run does not say so"
 grep -qE '^\| preferred_100 \| 100 built-in preferences, which a program wrote \| 2[0-9]{2} \| 0\.[0-9]+ \| 0\.' "$table" ||
     fail "no line of the reward model"
-expect_same "pairs that the model saw, and those it is held to" "1 1400" \
-    "1 $(cat "$out"/builtin-tiny/pairs-preferred/{train,valid}.jsonl | sort -u | wc -l)"
+expect_same "pairs that the model saw, and those it is held to" 1400 \
+    "$(cat "$out"/builtin-tiny/pairs-preferred/{train,valid}.jsonl | sort -u | wc -l)"
 expect_same "greedy replies to a history" 1 \
     "$(cut -d, -f1 "$out/builtin-tiny/dialogue-1/greedy-start/values.jsonl" | sort | uniq -c | awk '{ print $1 }' | sort -u)"
 before=$(sha256sum "$work/asked" "$table")
@@ -55,8 +54,7 @@ rm "$work/asked"
 expect_status 0 "${grid[@]}" --beta 0
 table=$out/grid-tiny.md
 grep -qE '^\| \*\*a1_b0_g0\*\* \| 1 \| 0 \| 0 \| 1 of 1 \| 0\.[0-9]+ \|.* \| 0\.[0-9]+ \|$' "$table" || fail "nothing was chosen"
-expect_same "what was asked for" "generate 4 split 1 train 1" \
-    "$(sort "$work/asked" | uniq -c | awk '{ print $2, $1 }' | paste -sd' ')"
+expect_same "what was asked for" "4 generate 1 split 1 train" "$(sort "$work/asked" | uniq -c | xargs)"
 halves=("$out"/builtin-tiny/grid/{valid,test}.jsonl)
 expect_same "lines of both halves" "400 400" "$(cat "${halves[@]}" | wc -l) $(cat "${halves[@]}" | sort -u | wc -l)"
 expect_same "the first line behind sft's" '"id":"synthetic:1:8200"' \
