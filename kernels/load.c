@@ -2,6 +2,7 @@
  * the program runs: its code is behind every queue. */
 #include "kernels/load.h"
 
+#include "kernels/sleep.h"
 #include "src/base/log.h"
 
 #include <dlfcn.h>
@@ -86,8 +87,10 @@ status queue_create(const struct queue_options *options, struct queue **out)
     int number;
     if (device_is(device, "cuda", &number)) return cuda_queue_create(number, &cuda, out);
     if (device_is(device, "cpu", &number)) return cpu_create(options, out);
+    if (device_is(device, "sleep", &number))
+        return sleep_queue_create(&options->rates, cuda.real_bytes, out);
     if (!device_is(device, "auto", &number))
-        FAIL(STATUS_INPUT, "device: \"%s\" is none of auto, cpu, cuda", device);
+        FAIL(STATUS_INPUT, "device: \"%s\" is none of auto, cpu, cuda, sleep", device);
     status s = cuda_queue_create(number, &cuda, out);
     if (!s) return NULL;
     if (options->real_bytes == 2) {

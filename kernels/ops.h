@@ -41,10 +41,17 @@ struct queue {
                         * return */
 };
 
+/* What a device can do.  0: without limit. */
+struct cost_rates {
+    double flops;     /* operations per second */
+    double bandwidth; /* bytes per second */
+    double launch;    /* seconds of every operation */
+};
+
 /* How a queue is to be made; 0 and NULL are the defaults. */
 struct queue_options {
-    const char *device;       /* "auto", "cpu" or "cuda"; ":N" behind it chooses GPU N modulo those
-                               * there are (a rank's local number) */
+    const char *device;       /* "auto", "cpu", "cuda" or "sleep"; ":N" behind it chooses GPU N
+                               * modulo those there are (a rank's local number) */
     int threads;              /* the CPU's; 0: 1 */
     const char *instructions; /* the CPU's: "auto", "avx512", "avx2" or "c" */
     size_t real_bytes;        /* of a `real`: 4 or, on CUDA alone, 2; 0: 4 */
@@ -55,6 +62,7 @@ struct queue_options {
                                * exact */
     bool eager;               /* CUDA: all kernels are loaded at once, by the process's first queue;
                                * loading one later may wait for what other ranks are in */
+    struct cost_rates rates;  /* of the device that sleep (sleep.h) takes the time of */
 };
 
 /* What device memory is for: of the report, and of the advice where it runs out. */
@@ -100,6 +108,16 @@ struct result_places {
     const int32_t *slot; /* [rows] */
     int64_t stride;
 };
+
+static inline int64_t reply_entry(const struct result_places *at, int64_t row)
+{
+    return at->slot ? at->slot[row] : row;
+}
+
+static inline int64_t token_entry(const struct result_places *at, const int32_t *step, int64_t row)
+{
+    return at->slot ? at->slot[row] * at->stride + step[row] : row;
+}
 
 /* What is read of every head's own row of attention over a history, in the pass that makes the row
  * (docs/reward.md, Statistics of every head).  A segment's first keys are its history's tokens;

@@ -1,6 +1,7 @@
 /* See run_checkpoint.h; the protocol is src/checkpoint/checkpoint.h's. */
 #include "mpi/run_checkpoint.h"
 
+#include "kernels/sleep.h"
 #include "mpi/reward_words.h"
 #include "mpi/run_state.h"
 #include "mpi/setup.h"
@@ -111,6 +112,7 @@ static status state_write(struct run_folder *folder, struct learner *learner,
     free(values);
     struct run_state state = {.folder = folder, .learner = learner, .previous = previous};
     if (!s) s = run_state_save(&state, path);
+    if (!s && queue_is_sleep(learner->queue)) s = model_folder_mark_stub(path);
     return s ? s : language_save(language, path);
 }
 
@@ -213,6 +215,7 @@ status run_checkpoint_load(struct run_folder *folder, struct learner *learner, f
     struct run_state state = {.folder = folder, .learner = learner, .lagging = lagging};
     struct learner_vector vectors[VECTORS_MAX];
     const int64_t count = vectors_of(learner, vectors);
+    TRY(model_folder_computed(path, learner->queue));
     TRY(policy_load(learner, path, folder->start));
     TRY(run_state_load(&state, path));
     for (int64_t i = 0; i < count; i++) TRY(vector_load(learner, path, &vectors[i]));

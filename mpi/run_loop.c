@@ -2,6 +2,7 @@
 #include "mpi/run_loop.h"
 
 #include "kernels/profile.h"
+#include "kernels/sleep.h"
 #include "mpi/agreement.h"
 #include "mpi/data.h"
 #include "mpi/run_checkpoint.h"
@@ -22,6 +23,9 @@ status run_open_queue(struct run *run)
 {
     const struct config *config = run->config;
     TRY(queue_open(config, run->world->local_rank, run->world->size, &run->queue));
+    if (queue_is_sleep(run->queue) && run->world->rank == 0)
+        log_line(LOG_WARNING, "device: sleep is a timed stub: NOTHING IS COMPUTED and nothing "
+                              "learned; only the times and counts of this run mean anything");
     if (run->profiled && run->world->rank == 0) TRY(profile_begin(run->queue, &run->profile));
     exchange_open(&run->exchange, run->world, run->queue);
     return NULL;
@@ -171,6 +175,8 @@ static status evaluation_first(struct run *run, const struct run_kind *kind, boo
 static status update(struct run *run, const struct run_kind *kind, int64_t step)
 {
     const double begun = seconds_now();
+    const bool stub = queue_is_sleep(run->queue);
+    const double worked = stub ? sleep_queue_worked(run->queue) : 0;
     struct metric_list metrics = {.count = 0};
     int64_t tokens = 0;
     run->world->step = step;
@@ -182,6 +188,9 @@ static status update(struct run *run, const struct run_kind *kind, int64_t step)
             metric_list_add(&metrics, change->list[i].value, "%s", change->list[i].name);
         /* What a clock says comes last: the rest is the same on every machine. */
         metric_list_add(&metrics, seconds, "seconds");
+        if (stub)
+            metric_list_add(&metrics, sleep_queue_worked(run->queue) - worked,
+                            "timed_stub_seconds");
         metric_list_add(&metrics, seconds > 0 ? (double)tokens / seconds : 0, "tokens_per_second");
         TRY(run_folder_report(&run->folder, step + 1, seconds, (double)tokens, metrics.list,
                               metrics.count));

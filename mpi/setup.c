@@ -11,8 +11,10 @@
 
 status queue_open(const struct config *config, int local_rank, int ranks, struct queue **out)
 {
-    static const char *const names[] = {
-        [DEVICE_AUTO] = "auto", [DEVICE_CPU] = "cpu", [DEVICE_CUDA] = "cuda"};
+    static const char *const names[] = {[DEVICE_AUTO] = "auto",
+                                        [DEVICE_CPU] = "cpu",
+                                        [DEVICE_CUDA] = "cuda",
+                                        [DEVICE_SLEEP] = "sleep"};
     char device[32];
     snprintf(device, sizeof device, "%s:%d", names[config->device], local_rank);
     const struct queue_options options = {
@@ -24,6 +26,7 @@ status queue_open(const struct config *config, int local_rank, int ranks, struct
         .exact = config->exact,
         .tune = config->tune,
         .eager = ranks > 1,
+        .rates = {config->sleep.flops, config->sleep.bandwidth, config->sleep.launch},
     };
     return queue_create(&options, out);
 }
@@ -95,7 +98,7 @@ bool run_has_adapters(const struct config *config)
 }
 
 /* The keys, or what adapter.path holds; both where they agree. */
-static status adapter_settings_of(const struct config *config, bool plan,
+static status adapter_settings_of(const struct config *config, const struct queue *queue,
                                   struct adapter_settings *out)
 {
     const char *path = config->adapter.path, *targets = config->adapter.targets;
@@ -110,7 +113,7 @@ static status adapter_settings_of(const struct config *config, bool plan,
         strcpy(out->targets, targets);
         return NULL;
     }
-    TRY(model_folder_verify(path, plan));
+    TRY(model_folder_verify(path, queue));
     TRY(model_folder_speaks(path));
     TRY(adapter_folder_look(path, &is_there, &found));
     if (!is_there) FAIL(STATUS_INPUT, "adapter.path: %s holds no adapters", path);
@@ -125,14 +128,14 @@ status run_adapted_open(const struct config *config, struct model *base, const c
                         bool with_gradients, struct model **out)
 {
     struct adapter_settings settings;
-    const bool plan = queue_is_plan(model_queue(base));
-    TRY(adapter_settings_of(config, plan, &settings));
+    const struct queue *queue = model_queue(base);
+    TRY(adapter_settings_of(config, queue, &settings));
     TRY(model_create_adapted(base, &settings, with_gradients, out));
     if (base_folder[0])
         model_note_base(*out, base_folder);
     else
         model_name_base(*out, RUN_BASE_FROM_CHECKPOINT);
-    if (plan) return NULL;
+    if (queue_is_plan(queue)) return NULL;
     status s = config->adapter.path[0] ? adapter_folder_load(config->adapter.path, *out)
                                        : model_adapted_initialize(*out, config->seed);
     if (!s) s = model_round(config, *out);

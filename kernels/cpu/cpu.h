@@ -130,15 +130,4 @@ void cpu_square_sum(struct queue *q, double *sum, const float *x, int64_t count)
 void cpu_adamw(struct queue *q, float *w, float *m, float *v, const float *gradient, int64_t count,
                const struct adamw *settings);
 
-/* See struct result_places. */
-static inline int64_t reply_entry(const struct result_places *at, int64_t row)
-{
-    return at->slot ? at->slot[row] : row;
-}
-
-static inline int64_t token_entry(const struct result_places *at, const int32_t *step, int64_t row)
-{
-    return at->slot ? at->slot[row] * at->stride + step[row] : row;
-}
-
 #endif

@@ -236,6 +236,10 @@ struct config {
     struct {
         double seconds; /* no wait is longer */
     } watchdog;
+    struct {
+        double flops, bandwidth; /* per second; bandwidth in bytes */
+        double launch;           /* seconds of an operation */
+    } sleep;                     /* the device that `device: sleep` takes the time of */
     /* Not a key: of the keys whose default follows the task, which were given. */
     bool given[CONFIG_KEY_MAX];
 };

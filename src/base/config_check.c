@@ -259,6 +259,24 @@ static status history_check(const struct config *config, enum config_scope scope
     return NULL;
 }
 
+static status device_check(const struct config *config, enum config_scope scope)
+{
+    struct config defaults;
+    config_defaults(&defaults);
+    const char *key = config->sleep.flops != defaults.sleep.flops           ? "sleep.flops"
+                      : config->sleep.bandwidth != defaults.sleep.bandwidth ? "sleep.bandwidth"
+                      : config->sleep.launch != defaults.sleep.launch       ? "sleep.launch"
+                                                                            : NULL;
+    if (config->device == DEVICE_SLEEP && scope == CONFIG_INFERENCE)
+        FAIL(STATUS_INPUT, "device: sleep computes nothing: it is for timing train, sft and reward "
+                           "alone; take auto, cpu or cuda");
+    if (config->device != DEVICE_SLEEP && key)
+        FAIL(STATUS_INPUT, "%s does nothing without device: sleep; leave it out", key);
+    if (config->precision == PRECISION_BF16 && config->device == DEVICE_CPU)
+        FAIL(STATUS_INPUT, "precision: bf16 needs device: cuda; the CPU's is fp32");
+    return NULL;
+}
+
 status config_check(const struct config *config, enum config_scope scope)
 {
     TRY(history_check(config, scope));
@@ -278,8 +296,7 @@ status config_check(const struct config *config, enum config_scope scope)
     if (config->kl.estimator == KL_K1 && config->kl.in == KL_IN_LOSS)
         FAIL(STATUS_INPUT, "kl.estimator: k1 with kl.in: loss has no useful gradient; take "
                            "kl.estimator: k3 or kl.in: reward");
-    if (config->precision == PRECISION_BF16 && config->device == DEVICE_CPU)
-        FAIL(STATUS_INPUT, "precision: bf16 needs device: cuda; the CPU's is fp32");
+    TRY(device_check(config, scope));
     if (config->rounding == ROUNDING_STOCHASTIC && config->precision == PRECISION_FP32)
         FAIL(STATUS_INPUT, "rounding: stochastic rounds to bf16, but precision is fp32");
     TRY(sources_check(config));

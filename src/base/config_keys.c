@@ -42,7 +42,8 @@ const struct config_key config_keys[] = {
     INTEGER("threads", threads, 1, 4096, "1", RESUME_FREE, "threads of one rank"),
     TEXT("instructions", instructions, "auto", RESUME_FREE,
          "the processor's: avx512, avx2, c or auto, the widest; the numbers are the same"),
-    CHOICE("device", device, "auto|cpu|cuda", "auto", RESUME_FREE, "where tensors live"),
+    CHOICE("device", device, "auto|cpu|cuda|sleep", "auto", RESUME_FREE,
+           "where tensors live; sleep computes nothing and takes a device's time, see sleep"),
     {.name = "precision",
      .type = KEY_CHOICE,
      MEMBER(precision),
@@ -446,6 +447,12 @@ const struct config_key config_keys[] = {
     TEXT("guard.metric", guard.metric, "rouge_l", RESUME_CHANGE,
          "the held-out metric watched, a row of eval's table"),
     NUMBER("watchdog.seconds", watchdog.seconds, 0.1, 1e9, "600", RESUME_FREE, "no wait is longer"),
+    NUMBER("sleep.flops", sleep.flops, 1e3, 1e18, "4e14", RESUME_FREE,
+           "floating-point operations a second of the device that is imitated"),
+    NUMBER("sleep.bandwidth", sleep.bandwidth, 1e3, 1e18, "3e12", RESUME_FREE,
+           "bytes a second of its memory"),
+    NUMBER("sleep.launch", sleep.launch, 0, 1, "4e-6", RESUME_FREE,
+           "seconds that each of its operations takes to begin"),
 };
 
 const int config_key_count = (int)(sizeof config_keys / sizeof config_keys[0]);
@@ -496,6 +503,7 @@ const struct config_section config_sections[] = {
     {"pipeline", "how old the sampling weights may be"},
     {"guard", "early stop by a held-out metric"},
     {"watchdog", "the longest wait for another rank"},
+    {"sleep", "device: sleep, a timed stub that schedules are measured with: nothing is computed"},
 };
 
 const int config_section_count = (int)(sizeof config_sections / sizeof config_sections[0]);

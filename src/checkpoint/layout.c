@@ -43,7 +43,9 @@ const char *const checkpoint_text_files[] = {"spiece.model",
 bool checkpoint_is_read(const char *name)
 {
     const char *ending = strrchr(name, '.');
-    if ((ending && !strcmp(ending, ".h5")) || !strcmp(name, CHECKPOINT_VALUE_HEAD)) return true;
+    if ((ending && !strcmp(ending, ".h5")) || !strcmp(name, CHECKPOINT_VALUE_HEAD) ||
+        !strcmp(name, CHECKPOINT_TIMED_STUB))
+        return true;
     for (size_t i = 0; checkpoint_text_files[i]; i++)
         if (!strcmp(name, checkpoint_text_files[i])) return true;
     return false;

@@ -23,6 +23,8 @@ void checkpoint_slice_name(int learner, int learners, char out[CHECKPOINT_NAME_M
 extern const char *const checkpoint_text_files[];
 /* A file of reward models' folders alone, by which they are told before anything is verified. */
 #define CHECKPOINT_VALUE_HEAD "value_head.json"
+/* A file of folders that device: sleep wrote: nothing in them was computed. */
+#define CHECKPOINT_TIMED_STUB "timed_stub.txt"
 /* Whether a file of this name in a model folder is read by regard: of those none may lie there that
  * the manifest does not list. */
 bool checkpoint_is_read(const char *name);

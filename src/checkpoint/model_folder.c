@@ -2,6 +2,7 @@
 #include "src/checkpoint/model_folder.h"
 
 #include "kernels/plan.h"
+#include "kernels/sleep.h"
 #include "src/base/file.h"
 #include "src/base/memory.h"
 #include "src/checkpoint/adapter_folder.h"
@@ -100,10 +101,31 @@ static status adapters_open(const char *folder, const struct checkpoint_adapter 
     return s;
 }
 
-status model_folder_verify(const char *folder, bool plan)
+status model_folder_mark_stub(const char *folder)
+{
+    static const char text[] =
+        "Written under device: sleep, a timed stub: nothing was computed and "
+        "nothing was learned.  Of no use but for measuring schedules.\n";
+    char path[CHECKPOINT_PATH_MAX + 32];
+    snprintf(path, sizeof path, "%s/" CHECKPOINT_TIMED_STUB, folder);
+    return file_write(path, text, sizeof text - 1);
+}
+
+status model_folder_computed(const char *folder, const struct queue *queue)
+{
+    if (queue_is_sleep(queue) || !holds(folder, CHECKPOINT_TIMED_STUB)) return NULL;
+    FAIL(STATUS_INPUT,
+         "%s was written under device: sleep, which computes nothing: there is no trained model in "
+         "it; take another, or device: sleep",
+         folder);
+}
+
+status model_folder_verify(const char *folder, const struct queue *queue)
 {
     if (!directory_exists(folder)) FAIL(STATUS_INPUT, "%s: no such model folder", folder);
-    return model_is_checkpoint(folder) && !plan ? checkpoint_verify(folder, NULL) : NULL;
+    if (!model_is_checkpoint(folder) || queue_is_plan(queue)) return NULL;
+    TRY(model_folder_computed(folder, queue));
+    return checkpoint_verify(folder, NULL);
 }
 
 bool model_folder_is_value(const char *folder)
@@ -123,7 +145,7 @@ static status adapter_look(const char *folder, struct queue *queue, bool *found,
                            struct checkpoint_adapter *adapter)
 {
     TRY(model_folder_speaks(folder));
-    TRY(model_folder_verify(folder, queue_is_plan(queue)));
+    TRY(model_folder_verify(folder, queue));
     return adapter_folder_look(folder, found, adapter);
 }
 

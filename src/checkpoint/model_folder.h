@@ -22,8 +22,13 @@ bool model_folder_is_value(const char *folder);
 /* Refuses a reward model's folder, which writes no replies; any other passes, and so does one that
  * does not exist. */
 status model_folder_speaks(const char *folder);
-/* A folder with a manifest against it; on a queue that plans nothing is. */
-status model_folder_verify(const char *folder, bool plan);
+/* Marks a folder as written under device: sleep. */
+status model_folder_mark_stub(const char *folder);
+/* Refuses such a folder unless the queue is of that device too. */
+status model_folder_computed(const char *folder, const struct queue *queue);
+/* A folder with a manifest against it, and that it was computed; for a queue that plans nothing
+ * is. */
+status model_folder_verify(const char *folder, const struct queue *queue);
 /* True for an imported model or a checkpoint (manifest.json lies there). */
 bool model_is_checkpoint(const char *folder);
 /* Notes where the base lies that a model's adapters stand on, as an absolute path. */

@@ -43,7 +43,7 @@ status value_folder_open(const char *folder, struct queue *queue, bool with_grad
     struct checkpoint_adapter adapter;
     bool found;
     *out = NULL;
-    TRY(model_folder_verify(folder, queue_is_plan(queue)));
+    TRY(model_folder_verify(folder, queue));
     if (!model_folder_is_value(folder))
         FAIL(STATUS_INPUT,
              "%s is a language model's folder; a reward model's is wanted, which regard reward "

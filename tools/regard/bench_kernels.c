@@ -1,6 +1,7 @@
 /* The kernels' figures: matrix products of the model's shapes, attention (bench_attention.c), and
  * what goes over rows of numbers (bench_rows.c), each beside the matrix rate and the copy
  * bandwidth of the same run. */
+#include "kernels/cost.h"
 #include "mpi/setup.h"
 #include "tools/regard/bench.h"
 
@@ -39,9 +40,9 @@ static status product_open(struct queue *q, struct product *p, int64_t n, int64_
     return s;
 }
 
-static double product_flops(const struct product *p)
+static double product_flops(const struct queue *q, const struct product *p)
 {
-    return 2.0 * (double)p->m * (double)p->n * (double)p->k;
+    return cost_product(q, p->m, (struct matrix_size){p->n, p->k}, q->real_bytes, false).flops;
 }
 
 struct copy {
@@ -62,7 +63,7 @@ static status peaks_of(struct queue *q, const struct bench_scale *scale, struct 
     TRY(product_open(q, &p, scale->peak_n, scale->peak_k, scale->peak_m));
     p.m = scale->peak_m;
     status s = bench_time(q, product_call, &p, &seconds);
-    peaks->flops = s ? 0 : product_flops(&p) / seconds;
+    peaks->flops = s ? 0 : product_flops(q, &p) / seconds;
     product_close(q, &p);
     if (s) return s;
 
@@ -144,7 +145,7 @@ static status bench_products(const struct bench *b, json_t *list)
             p.m = b->scale->rows[r];
             s = bench_time(q, product_call, &p, &seconds);
             if (s) break;
-            json_t *line = bench_kernel_line("matmul", &b->peaks, seconds, product_flops(&p),
+            json_t *line = bench_kernel_line("matmul", &b->peaks, seconds, product_flops(q, &p),
                                              (double)(p.n * p.k) * (double)q->real_bytes);
             json_object_set_new(line, "m", json_integer(p.m));
             json_object_set_new(line, "n", json_integer(p.n));

@@ -35,6 +35,7 @@ yaml "a fraction for an integer" 'bad.yaml:1: threads must be an integer' 'threa
 yaml "an integer beyond 64 bits" 'bad.yaml:1: seed must be between' 'seed: 99999999999999999999\n'
 yaml "NaN" 'bad.yaml:2: policy.lr must be a number, not ".nan"' 'policy:\n  lr: .nan\n'
 yaml "an endless number" 'bad.yaml:2: policy.lr must be a number, not "1e999"' 'policy:\n  lr: 1e999\n'
+yaml "a rate of the timed stub without it" 'sleep.flops does nothing without device: sleep' 'sleep:\n  flops: 1e9\n'
 yaml "above a bound" 'bad.yaml:2: rollout.top_p must be between .* not 7' 'rollout:\n  top_p: 7\n'
 yaml "below a bound" 'bad.yaml:2: rollout.candidates must be between .* not -1' \
     'rollout:\n  candidates: -1\n'
