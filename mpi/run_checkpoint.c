@@ -100,7 +100,8 @@ static status base_keep(const struct run_folder *folder, struct model *policy)
 
 /* Rank 0's files: model.h5, state.h5, tokenizer, idf table. */
 static status state_write(struct run_folder *folder, struct learner *learner,
-                          const struct language *language, const char *path, const float *previous)
+                          const struct language *language, const char *path, int64_t step,
+                          struct past_weights *past)
 {
     status s = NULL;
     const struct parameters *parameters = learner->policy_parameters;
@@ -110,7 +111,7 @@ static status state_write(struct run_folder *folder, struct learner *learner,
     if (!s && model_shape(learner->policy)->valued)
         s = reward_words_save(&folder->options->config, path);
     free(values);
-    struct run_state state = {.folder = folder, .learner = learner, .previous = previous};
+    struct run_state state = {.folder = folder, .learner = learner, .past = past, .step = step};
     if (!s) s = run_state_save(&state, path);
     if (!s && queue_is_sleep(learner->queue)) s = model_folder_mark_stub(path);
     return s ? s : language_save(language, path);
@@ -133,7 +134,7 @@ static status slices_compare(const char *path, const struct checkpoint_file *fil
 }
 
 status run_checkpoint_save(struct run_folder *folder, struct learner *learner,
-                           const struct language *language, int64_t step, const float *previous)
+                           const struct language *language, int64_t step, struct past_weights *past)
 {
     struct world *world = folder->world;
     const char *run = folder->options->folder;
@@ -144,7 +145,7 @@ status run_checkpoint_save(struct run_folder *folder, struct learner *learner,
     if (first) s = checkpoint_begin(run, step, &folder->attempt);
     if (learner->exchange.count > 1) TRY(learners_barrier(world));
     evaluations_saved(&folder->evaluations, step);
-    if (!s && first) s = state_write(folder, learner, language, path, previous);
+    if (!s && first) s = state_write(folder, learner, language, path, step, past);
     if (!s) s = slice_write(learner, path);
     /* What every learner wrote, hashed by itself; an empty name says that it failed. */
     struct checkpoint_file mine;
@@ -209,10 +210,12 @@ static status policy_load(struct learner *learner, const char *path, int64_t ste
     return model_refresh_update(learner->policy, step);
 }
 
-status run_checkpoint_load(struct run_folder *folder, struct learner *learner, float **lagging)
+status run_checkpoint_load(struct run_folder *folder, struct learner *learner,
+                           struct past_weights *past)
 {
     const char *path = folder->checkpoint;
-    struct run_state state = {.folder = folder, .learner = learner, .lagging = lagging};
+    struct run_state state = {
+        .folder = folder, .learner = learner, .past = past, .step = folder->start};
     struct learner_vector vectors[VECTORS_MAX];
     const int64_t count = vectors_of(learner, vectors);
     TRY(model_folder_computed(path, learner->queue));

@@ -178,28 +178,23 @@ static status reference_set(void *run, int64_t index, const void *values, int64_
     return NULL;
 }
 
-/* Weights one update older; none where the run needs none. */
+/* The weights index + 1 updates older; none where the run needs none. */
 static status lagging_get(const void *run, int64_t index, struct state_value *out)
 {
-    (void)index;
     const struct run_state *state = run;
-    struct queue *queue = state->learner->queue;
-    if (!state->previous) return NULL;
-    out->count = state->learner->policy_parameters->size;
-    const size_t bytes = (size_t)out->count * sizeof(float);
-    out->values = out->owned = memory_allocate(bytes);
-    queue->op->download(queue, out->owned, state->previous, bytes);
-    return queue->op->synchronize(queue);
+    const int64_t version = state->step - 1 - index;
+    if (!state->past || version < 0) return NULL;
+    out->count = state->past->size;
+    out->values = out->owned = memory_allocate((size_t)out->count * sizeof(float));
+    return past_weights_save(state->past, version, out->owned);
 }
 
 static status lagging_set(void *run, int64_t index, const void *values, int64_t count)
 {
-    (void)index;
     struct run_state *state = run;
-    if (!state->lagging || count != state->learner->policy_parameters->size) return NULL;
-    *state->lagging = memory_allocate((size_t)count * sizeof(float));
-    memcpy(*state->lagging, values, (size_t)count * sizeof(float));
-    return NULL;
+    const int64_t version = state->step - 1 - index;
+    if (!state->past || version < 0 || count != state->past->size) return NULL;
+    return past_weights_load(state->past, version, values);
 }
 
 /* ---- running statistics: a row a term, by its name ---- */
@@ -312,25 +307,45 @@ static int64_t statistics_rows(const struct reward_settings *reward, struct stat
     return reward->term_count;
 }
 
+/* A row for each of the older versions behind the first, which is in the table. */
+static int64_t older_rows(const struct run_state *state, struct state_row *rows)
+{
+    int64_t count = 0;
+    for (int64_t older = 1; state->past && older < state->past->lag; older++) {
+        rows[count] = (struct state_row){.type = STATE_FLOATS,
+                                         .count = -1,
+                                         .may_miss = true,
+                                         .index = older,
+                                         .get = lagging_get,
+                                         .set = lagging_set};
+        snprintf(rows[count++].name, sizeof rows->name, "lagging.%lld", (long long)older + 1);
+    }
+    return count;
+}
+
+enum { ROWS_MAX = TABLE_COUNT + TERM_MAX + PIPELINE_LAG_MAX };
+
 /* The whole table, of a state whose learner is known. */
-static int64_t rows_make(struct run_state *state, struct state_row rows[TABLE_COUNT + TERM_MAX])
+static int64_t rows_make(struct run_state *state, struct state_row rows[ROWS_MAX])
 {
     state->reward = &state->learner->settings.reward;
     state->statistics = &state->learner->statistics;
     memcpy(rows, table, sizeof table);
-    return TABLE_COUNT + statistics_rows(state->reward, rows + TABLE_COUNT);
+    int64_t count = TABLE_COUNT;
+    count += statistics_rows(state->reward, rows + count);
+    return count + older_rows(state, rows + count);
 }
 
 status run_state_save(struct run_state *state, const char *folder)
 {
-    struct state_row rows[TABLE_COUNT + TERM_MAX];
+    struct state_row rows[ROWS_MAX];
     const int64_t count = rows_make(state, rows);
     return state_save(folder, rows, count, state);
 }
 
 status run_state_load(struct run_state *state, const char *folder)
 {
-    struct state_row rows[TABLE_COUNT + TERM_MAX];
+    struct state_row rows[ROWS_MAX];
     const int64_t count = rows_make(state, rows);
     return state_load(folder, rows, count, state);
 }

@@ -4,14 +4,16 @@
 #define REGARD_MPI_RUN_STATE_H
 
 #include "mpi/folder.h"
+#include "mpi/past_weights.h"
 #include "src/learn/learner.h"
 
 /* reward and statistics are filled in by the functions below. */
 struct run_state {
     struct run_folder *folder;
     struct learner *learner;
-    const float *previous; /* device: the weights one update older, to be saved; NULL: none */
-    float **lagging;       /* host: the same, allocated by loading; NULL: not wanted */
+    /* Of pipeline.lag: the versions before `step`'s, to be saved or loaded; NULL: none. */
+    struct past_weights *past;
+    int64_t step; /* updates done */
     /* The learner's, for the rows of the running statistics. */
     const struct reward_settings *reward;
     struct running_statistics *statistics;

@@ -1,11 +1,12 @@
 /* Reinforcement learning over ranks, as a kind of run.  Batch b is generated with the weights of
  * update b - pipeline.lag, always.  Version v of the weights exists after v updates; X(v) is its
- * way to the actors.  With lag 0 step b is, on
- *   actors:   X(b)  generate b
+ * way to the actors.  Step b is, on
+ *   actors:   X(b)  generate b + lag
  *   learners: X(b)  receive b, update
- * and with lag 1, after X(b - 1) and batch b were done before (train_begin or step b - 1),
- *   actors:   X(b)  generate b + 1
- *   learners: X(b)  receive b, update
+ * after batches b to b + lag - 1 were begun (train_begin and the steps before), each with its own
+ * X; the first ones, up to batch lag, are all generated with version 0.  So actors are up to lag
+ * batches ahead.  Learner 0 keeps the last lag versions: a run that goes on from a checkpoint
+ * generates what was in flight again.
  * Ranks that have both roles do not generate ahead: step b is X(b - lag), generate b, update. */
 #include "mpi/run.h"
 #include "mpi/trainer.h"
@@ -64,13 +65,20 @@ static status weights_pass(struct trainer *t, int64_t version, float *values)
     return running_load(&t->settings.reward, &t->rollout.statistics, statistics);
 }
 
-/* Waits for the last batch's messages to have left. */
-static status outbox_empty(struct trainer *t)
+/* The messages of a batch, whose place is that of the batch `lag` before it. */
+static struct experience_outbox **outbox_of(struct trainer *t, int64_t batch)
 {
-    if (!t->outbox) return NULL;
-    status s = experience_outbox_finish(t->outbox);
-    experience_outbox_destroy(t->outbox);
-    t->outbox = NULL;
+    const int64_t lag = t->run.config->pipeline.lag;
+    return &t->outboxes[lag > 1 ? batch % lag : 0];
+}
+
+/* Waits for its messages to have left. */
+static status outbox_empty(struct experience_outbox **outbox)
+{
+    if (!*outbox) return NULL;
+    status s = experience_outbox_finish(*outbox);
+    experience_outbox_destroy(*outbox);
+    *outbox = NULL;
     return s;
 }
 
@@ -96,16 +104,17 @@ static status batch_generate(struct trainer *t, int64_t batch, int64_t version)
     struct experience **made = memory_allocate((size_t)slice.count * sizeof *made);
     for (int64_t i = 0; i < slice.count; i++) ids[i] = batch * dialogues + slice.first + i;
     status s = rollout_dialogues(&t->rollout, ids, slice.count, version, made);
-    /* Sends go on while the next batch is generated: a learner takes this one only after the
-     * exchange of weights that comes before it. */
-    if (!s) s = outbox_empty(t);
-    if (!s) t->outbox = experience_outbox_create(world);
+    /* Sends go on while the next batches are generated: a learner takes this one only after the
+     * exchanges of weights that come before it. */
+    struct experience_outbox **outbox = outbox_of(t, batch);
+    if (!s) s = outbox_empty(outbox);
+    if (!s) *outbox = experience_outbox_create(world);
     for (int64_t i = 0; !s && i < slice.count; i++) {
         if (world->size == 1) {
             s = inbox_put(t->inbox, made[i], 0);
             made[i] = NULL;
         } else
-            s = experience_outbox_add(t->outbox, made[i],
+            s = experience_outbox_add(*outbox, made[i],
                                       roles_owner(&world->roles, slice.first + i, dialogues));
     }
     for (int64_t i = 0; i < slice.count; i++)
@@ -125,9 +134,7 @@ static status batch_learn(struct trainer *t, int64_t batch, struct metric_list *
     t->run.world->step = batch;
     status s = version_check(t->policy, batch);
     if (!s) s = inbox_receive(t->inbox, slots);
-    if (!s && t->previous)
-        t->run.queue->op->copy(t->run.queue, t->previous, policy_values(t),
-                               (size_t)t->run.parameter_count * sizeof *t->previous);
+    if (!s && t->past.lag) past_weights_keep(&t->past, batch, policy_values(t));
     struct update_metrics metrics;
     if (!s)
         s = ppo_update(t->run.learner, slots, count, config->rollout.dialogues, batch, &metrics);
@@ -151,46 +158,49 @@ static status batch_learn(struct trainer *t, int64_t batch, struct metric_list *
 static status train_resume(struct run *run)
 {
     struct trainer *t = (struct trainer *)run;
-    if (run->world->roles.is_learner && run->folder.checkpoint[0])
-        TRY(run_checkpoint_load(&run->folder, run->learner, &t->lagging));
-    if (run->config->pipeline.lag > 0 && run->folder.start > 0 &&
-        run->folder.start < run->updates && run->world->rank == 0 && !t->lagging)
-        FAIL(STATUS_INPUT,
-             "%s was saved as a run's last step at pipeline.lag 1; it has no weights to go on "
-             "with",
-             run->folder.checkpoint);
+    const int64_t start = run->folder.start, lag = run->config->pipeline.lag;
+    if (!run->world->roles.is_learner || !run->folder.checkpoint[0]) return NULL;
+    TRY(run_checkpoint_load(&run->folder, run->learner, t->past.lag ? &t->past : NULL));
+    if (!t->past.lag || start >= run->updates) return NULL;
+    for (int64_t version = start > lag ? start - lag : 0; version < start; version++)
+        if (!past_weights_of(&t->past, version))
+            FAIL(STATUS_INPUT,
+                 "%s was saved as a run's last step at pipeline.lag %lld; it has no weights to go "
+                 "on with",
+                 run->folder.checkpoint, (long long)lag);
     return NULL;
 }
 
+/* The weights of the batch, those of update `newest` at most, to where it is generated. */
+static status batch_weights(struct trainer *t, int64_t batch, int64_t newest)
+{
+    const int64_t lag = t->run.config->pipeline.lag, version = batch > lag ? batch - lag : 0;
+    if (t->version == version) return NULL;
+    return weights_pass(t, version,
+                        version < newest ? past_weights_of(&t->past, version) : policy_values(t));
+}
+
+/* Batches of which the weights are there. */
 static status train_begin(struct run *run)
 {
     struct trainer *t = (struct trainer *)run;
     const int64_t start = run->folder.start, lag = run->config->pipeline.lag;
-    if (t->previous && t->lagging)
-        run->queue->op->upload(run->queue, t->previous, t->lagging,
-                               (size_t)run->parameter_count * sizeof *t->lagging);
-    TRY(run->queue->op->synchronize(run->queue));
-    free(t->lagging);
-    t->lagging = NULL;
-    if (lag == 0 || roles_both(&run->world->roles)) return NULL;
-    const int64_t version = start > lag ? start - lag : 0;
-    TRY(weights_pass(t, version, version < start ? t->previous : policy_values(t)));
-    return run->world->roles.is_actor ? batch_generate(t, start, version) : NULL;
+    if (roles_both(&run->world->roles)) return NULL;
+    for (int64_t batch = start; batch < start + lag && batch < run->updates; batch++) {
+        TRY(batch_weights(t, batch, start));
+        if (run->world->roles.is_actor) TRY(batch_generate(t, batch, t->version));
+    }
+    return NULL;
 }
 
 static status train_step(struct run *run, int64_t step, struct metric_list *metrics,
                          int64_t *tokens)
 {
     struct trainer *t = (struct trainer *)run;
-    const int64_t lag = run->config->pipeline.lag;
-    const bool both = roles_both(&run->world->roles);
-    if (both) {
-        const int64_t version = step > lag ? step - lag : 0;
-        TRY(weights_pass(t, version, version < step ? t->previous : policy_values(t)));
-        TRY(batch_generate(t, step, version));
-    } else if (step + lag < run->updates) {
-        if (t->version != step) TRY(weights_pass(t, step, policy_values(t)));
-        if (run->world->roles.is_actor) TRY(batch_generate(t, step + lag, step));
+    const int64_t ahead = roles_both(&run->world->roles) ? 0 : run->config->pipeline.lag;
+    if (step + ahead < run->updates) {
+        TRY(batch_weights(t, step + ahead, step));
+        if (run->world->roles.is_actor) TRY(batch_generate(t, step + ahead, t->version));
     }
     return run->world->roles.is_learner ? batch_learn(t, step, metrics, tokens) : NULL;
 }
@@ -225,14 +235,14 @@ static struct run_watch train_watch(const struct run *run)
 
 static status train_save(struct run *run, int64_t step)
 {
-    const struct trainer *t = (const struct trainer *)run;
+    struct trainer *t = (struct trainer *)run;
     if (!run->world->roles.is_learner) return NULL;
-    const bool lag = run->config->pipeline.lag > 0 && step > 0 && step < run->updates;
+    const bool past = t->past.lag > 0 && step < run->updates;
     return run_checkpoint_save(&run->folder, run->learner, run->language, step,
-                               lag ? t->previous : NULL);
+                               past ? &t->past : NULL);
 }
 
-/* Lag 1, at a stop: the next batch was generated already; its messages are taken and dropped. */
+/* At a stop: a batch was generated ahead already; its messages are taken and dropped. */
 static status batch_drop(struct trainer *t)
 {
     const int64_t count = inbox_count(t->inbox);
@@ -247,10 +257,12 @@ static status train_finish(struct run *run, int64_t done)
 {
     struct trainer *t = (struct trainer *)run;
     const struct roles *roles = &run->world->roles;
-    if (roles->is_learner && !roles_both(roles) && run->config->pipeline.lag > 0 &&
-        done < run->updates)
+    const int64_t ahead = roles_both(roles) ? 0 : run->config->pipeline.lag;
+    for (int64_t batch = done; roles->is_learner && batch < done + ahead && batch < run->updates;
+         batch++)
         TRY(batch_drop(t));
-    return outbox_empty(t);
+    for (int i = 0; i < PIPELINE_LAG_MAX; i++) TRY(outbox_empty(&t->outboxes[i]));
+    return NULL;
 }
 
 /* The judge of audits is a source like any other: of weight 0 where none is given. */

@@ -145,9 +145,8 @@ static status models_open(struct trainer *t, const struct learner_exchange *exch
     if (t->run.config->pipeline.lag == 0 ||
         !(t->run.world->rank == 0 || roles_both(&t->run.world->roles)))
         return NULL;
-    return t->run.queue->op->allocate(t->run.queue, MEMORY_WEIGHTS,
-                                      (size_t)t->run.parameter_count * sizeof(float),
-                                      (void **)&t->previous);
+    return past_weights_open(t->run.queue, t->run.parameter_count, t->run.config->pipeline.lag,
+                             &t->past);
 }
 
 /* Room for the largest update and the largest batch of replies. */
@@ -176,7 +175,7 @@ static status models_reserve(struct trainer *t)
 
 static void models_close(struct trainer *t)
 {
-    if (t->previous) t->run.queue->op->release(t->run.queue, t->previous);
+    past_weights_close(&t->past);
     generator_destroy(t->evaluators.generator);
     evaluators_close(&t->evaluators);
     reward_reader_destroy(t->reward_reader);
@@ -360,10 +359,10 @@ status trainer_close(struct run *run)
     /* The queue's memory goes before the queue. */
     status s = exchange_close(&run->exchange);
     inbox_destroy(t->inbox);
-    experience_outbox_destroy(t->outbox); /* there after an error alone */
+    for (int i = 0; i < PIPELINE_LAG_MAX; i++)
+        experience_outbox_destroy(t->outboxes[i]); /* there after an error alone */
     models_close(t);
     sources_close(t->sources);
-    free(t->lagging);
     if (t->wire) run->queue->op->host_release(run->queue, t->wire);
     return status_first(s, run_close(run));
 }

@@ -4,6 +4,7 @@
 
 #include "mpi/experience.h"
 #include "mpi/inbox.h"
+#include "mpi/past_weights.h"
 #include "mpi/run_checkpoint.h"
 #include "mpi/run_loop.h"
 #include "src/evaluate/evaluate.h"
@@ -24,14 +25,14 @@ struct trainer {
     struct evaluators evaluators; /* rank 0 */
     bool overlong_logged;         /* by the first evaluation */
     struct audit_report audit;    /* rank 0: of the last update */
-    float *previous;              /* device, lag 1: weights before the last update */
-    float *lagging;               /* host: those of the checkpoint, until the first step */
+    struct past_weights past;     /* of pipeline.lag, on rank 0 and where actors learn */
     struct inbox *inbox;
     /* actor */
     struct model *actor_model, *scorer_model, *user_model;
     struct rollout rollout;
-    struct experience_outbox *outbox; /* messages in flight, NULL: none */
-    int64_t version;                  /* of the weights passed last */
+    /* Messages in flight, NULL: none.  Of batch b: b mod the larger of pipeline.lag and 1. */
+    struct experience_outbox *outboxes[PIPELINE_LAG_MAX];
+    int64_t version; /* of the weights passed last */
     /* What goes to the actors: weights, where they go through the host, with the running
      * statistics behind them.  Pinned. */
     float *wire;

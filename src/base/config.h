@@ -17,7 +17,8 @@ enum {
     CONFIG_PROMPT_MAX = 16384,
     CONFIG_LIST_MAX = 64,
     CONFIG_WEIGHTS_MAX = 16,
-    CONFIG_KEY_MAX = 256
+    CONFIG_KEY_MAX = 256,
+    PIPELINE_LAG_MAX = 4
 };
 
 /* Names with their weights, by their index among a key's choices; those not listed are 0. */
@@ -227,7 +228,7 @@ struct config {
         int64_t learners;
     } roles;
     struct {
-        int64_t lag;
+        int64_t lag; /* up to PIPELINE_LAG_MAX */
     } pipeline;
     struct {
         int64_t patience; /* 0: off */

@@ -322,7 +322,7 @@ status config_check(const struct config *config, enum config_scope scope)
     if (config->pipeline.lag > 0 && config->rollout.continue_with == CONTINUE_BEST &&
         config->reward.scale != SCALE_NONE)
         FAIL(STATUS_INPUT,
-             "pipeline.lag: 1 with rollout.continue: best needs reward.scale: none; scaled "
+             "pipeline.lag with rollout.continue: best needs reward.scale: none; scaled "
              "rewards would choose by statistics that depend on the ranks");
 
     const char *verb = scope == CONFIG_SFT ? "sft" : scope == CONFIG_REWARD ? "reward" : "train";

@@ -440,7 +440,7 @@ const struct config_key config_keys[] = {
            "keep only the layers' inputs and run each layer twice: less memory, the same numbers"),
     INTEGER("roles.learners", roles.learners, 1, 65536, "1", RESUME_FREE,
             "ranks that learn; the others generate"),
-    INTEGER("pipeline.lag", pipeline.lag, 0, 1, "0", RESUME_SAME,
+    INTEGER("pipeline.lag", pipeline.lag, 0, PIPELINE_LAG_MAX, "0", RESUME_SAME,
             "batch b is generated with the weights of update b - lag"),
     INTEGER("guard.patience", guard.patience, 0, MANY, "0", RESUME_CHANGE,
             "falling evaluations before the run stops; 0: off"),

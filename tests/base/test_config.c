@@ -61,7 +61,7 @@ static void a_mistake_in_a_file_is_refused_with_line_and_key(void **unused)
         {"policy: {lr: .nan}\n", "policy.lr must be a number"},
         {"policy: {lr: 0x1}\n", "policy.lr must be a number"},
         {"ppo.whiten: 1\n", "ppo.whiten must be true or false"},
-        {"pipeline: {lag: 2}\n", "pipeline.lag must be between 0 and 1"},
+        {"pipeline: {lag: 5}\n", "pipeline.lag must be between 0 and 4"},
         {"seed: 99999999999999999999\n", "seed must be between"},
         {"floor:\n  form: mixed\n", ":2: floor.form must be one of value|mix|none"},
         {"seed: 1\nprecision: fp16\n",

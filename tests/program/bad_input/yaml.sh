@@ -70,7 +70,7 @@ against "a group of one" 'advantage: group needs rollout.candidates' advantage=g
     rollout.candidates=1
 against "within one" 'reward.scale: within needs rollout.candidates' reward.scale=within \
     rollout.candidates=1
-against "lag and best" 'pipeline.lag: 1 with rollout.continue: best needs reward.scale: none' \
+against "lag and best" 'pipeline.lag with rollout.continue: best needs reward.scale: none' \
     pipeline.lag=1 rollout.continue=best
 against "k1 in the loss" 'kl.estimator: k1 with kl.in: loss' kl.estimator=k1
 against "three microbatches" 'learn.microbatches must be a power of two, not 3' learn.microbatches=3
