@@ -80,65 +80,50 @@ static void speaker_masses(struct queue *q, const struct attention_summary *rows
         .compute = speaker_masses                                                                  \
     }
 
+#define SUMMARY_ROW                                                                                \
+    {                                                                                              \
+        .name = "summary_mass", .per = PER_TOKEN, .metric = "summary_mass", SUMMARY(slot_mass)     \
+    }
+
 #define TABLE(array)                                                                               \
     {                                                                                              \
         array, sizeof(array) / sizeof *(array)                                                     \
     }
 
 static const struct statistic standard[] = {STANDARD_ROWS("sink_mass")};
-static const struct statistic standard_heads[] = {STANDARD_ROWS("sink_mass"), HEAD_ROWS};
-#define SUMMARY_ROW                                                                                \
-    {                                                                                              \
-        .name = "summary_mass", .per = PER_TOKEN, .metric = "summary_mass", SUMMARY(slot_mass)     \
-    }
-static const struct statistic summary[] = {STANDARD_ROWS("sink_mass"), SUMMARY_ROW};
-static const struct statistic summary_heads[] = {STANDARD_ROWS("sink_mass"), SUMMARY_ROW,
-                                                 HEAD_ROWS};
 static const struct statistic causal[] = {CAUSAL_ROWS};
-static const struct statistic causal_heads[] = {
-    CAUSAL_ROWS, HEAD_ROWS, OF_HEADS("head_lookback", lookback, MEAN_OVER_TOKENS)};
 const struct statistic_table statistics_standard = TABLE(standard);
 const struct statistic_table statistics_causal = TABLE(causal);
-static const struct statistic_table standard_with_heads = TABLE(standard_heads);
-static const struct statistic_table causal_with_heads = TABLE(causal_heads);
-static const struct statistic_table with_summary = TABLE(summary);
-static const struct statistic_table summary_with_heads = TABLE(summary_heads);
 
-/* Of runs that read users with names. */
-static const struct statistic standard_speakers[] = {STANDARD_ROWS("sink_mass"), SPEAKER_ROW};
-static const struct statistic standard_speakers_heads[] = {STANDARD_ROWS("sink_mass"), SPEAKER_ROW,
-                                                           HEAD_ROWS};
-static const struct statistic summary_speakers[] = {STANDARD_ROWS("sink_mass"), SUMMARY_ROW,
-                                                    SPEAKER_ROW};
-static const struct statistic summary_speakers_heads[] = {STANDARD_ROWS("sink_mass"), SUMMARY_ROW,
-                                                          SPEAKER_ROW, HEAD_ROWS};
-static const struct statistic causal_speakers[] = {CAUSAL_ROWS, SPEAKER_ROW};
-static const struct statistic causal_speakers_heads[] = {
-    CAUSAL_ROWS, SPEAKER_ROW, HEAD_ROWS, OF_HEADS("head_lookback", lookback, MEAN_OVER_TOKENS)};
-static const struct statistic_table speakers_table = TABLE(standard_speakers),
-                                    speakers_with_heads = TABLE(standard_speakers_heads),
-                                    summary_of_speakers = TABLE(summary_speakers),
-                                    summary_of_speakers_with_heads = TABLE(summary_speakers_heads),
-                                    causal_of_speakers = TABLE(causal_speakers),
-                                    causal_of_speakers_with_heads = TABLE(causal_speakers_heads);
-
-static const struct statistic_table *of_speakers(const struct model_shape *shape, int also)
-{
-    const bool all_heads = also & STATISTICS_OF_HEADS;
-    if (model_shape_is_causal(shape))
-        return all_heads ? &causal_of_speakers_with_heads : &causal_of_speakers;
-    if (also & STATISTICS_OF_SUMMARY)
-        return all_heads ? &summary_of_speakers_with_heads : &summary_of_speakers;
-    return all_heads ? &speakers_with_heads : &speakers_table;
-}
+/* With what is asked for by name, h: of heads, u: of the summary, s: of speakers. */
+static const struct statistic standard_h[] = {STANDARD_ROWS("sink_mass"), HEAD_ROWS};
+static const struct statistic standard_u[] = {STANDARD_ROWS("sink_mass"), SUMMARY_ROW};
+static const struct statistic standard_uh[] = {STANDARD_ROWS("sink_mass"), SUMMARY_ROW, HEAD_ROWS};
+static const struct statistic standard_s[] = {STANDARD_ROWS("sink_mass"), SPEAKER_ROW};
+static const struct statistic standard_sh[] = {STANDARD_ROWS("sink_mass"), SPEAKER_ROW, HEAD_ROWS};
+static const struct statistic standard_us[] = {STANDARD_ROWS("sink_mass"), SUMMARY_ROW,
+                                               SPEAKER_ROW};
+static const struct statistic standard_ush[] = {STANDARD_ROWS("sink_mass"), SUMMARY_ROW,
+                                                SPEAKER_ROW, HEAD_ROWS};
+#define LOOKBACK_ROW OF_HEADS("head_lookback", lookback, MEAN_OVER_TOKENS)
+static const struct statistic causal_h[] = {CAUSAL_ROWS, HEAD_ROWS, LOOKBACK_ROW};
+static const struct statistic causal_s[] = {CAUSAL_ROWS, SPEAKER_ROW};
+static const struct statistic causal_sh[] = {CAUSAL_ROWS, SPEAKER_ROW, HEAD_ROWS, LOOKBACK_ROW};
 
 const struct statistic_table *statistics_of(const struct model_shape *shape, int also)
 {
-    const bool all_heads = also & STATISTICS_OF_HEADS;
-    if (also & STATISTICS_OF_SPEAKERS) return of_speakers(shape, also);
-    if (model_shape_is_causal(shape)) return all_heads ? &causal_with_heads : &statistics_causal;
-    if (also & STATISTICS_OF_SUMMARY) return all_heads ? &summary_with_heads : &with_summary;
-    return all_heads ? &standard_with_heads : &statistics_standard;
+    enum { H = STATISTICS_OF_HEADS, U = STATISTICS_OF_SUMMARY, S = STATISTICS_OF_SPEAKERS };
+    static const struct statistic_table standard_with[] = {
+        [H] = TABLE(standard_h),          [U] = TABLE(standard_u),
+        [U | H] = TABLE(standard_uh),     [S] = TABLE(standard_s),
+        [S | H] = TABLE(standard_sh),     [U | S] = TABLE(standard_us),
+        [U | S | H] = TABLE(standard_ush)};
+    static const struct statistic_table causal_with[] = {
+        [H] = TABLE(causal_h), [S] = TABLE(causal_s), [S | H] = TABLE(causal_sh)};
+    const bool causal_model = model_shape_is_causal(shape);
+    if (causal_model) also &= ~U; /* whose histories have no slots */
+    if (!also) return causal_model ? &statistics_causal : &statistics_standard;
+    return (causal_model ? causal_with : standard_with) + also;
 }
 
 int statistics_find(const struct statistic_table *table, const char *name)

@@ -110,6 +110,13 @@ bool model_shape_is_end(const struct model_shape *shape, int32_t token)
     return false;
 }
 
+int64_t model_shape_ends(const struct model_shape *shape, int32_t end[1 + SHAPE_MORE_ENDS])
+{
+    end[0] = shape->end;
+    memcpy(end + 1, shape->more_end, (size_t)shape->more_ends * sizeof *end);
+    return 1 + shape->more_ends;
+}
+
 status model_shape_from_settings(const char *model_type, const struct model_setting *settings,
                                  int64_t count, struct model_shape **out)
 {

@@ -32,6 +32,8 @@ struct model_shape {
 
 /* Whether a reply ends with this token. */
 bool model_shape_is_end(const struct model_shape *shape, int32_t token);
+/* All such tokens; how many there are. */
+int64_t model_shape_ends(const struct model_shape *shape, int32_t end[1 + SHAPE_MORE_ENDS]);
 
 enum shape_kind {
     SHAPE_INTEGER,

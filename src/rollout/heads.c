@@ -1,8 +1,6 @@
 /* See heads.h. */
 #include "src/rollout/heads.h"
 
-#include <string.h>
-
 void heads_create(struct heads *heads, struct queue *queue, const struct model_shape *shape,
                   const struct statistic_table *table)
 {
@@ -42,7 +40,6 @@ status heads_begin(struct heads *heads, const struct capture *capture,
 {
     struct queue *q = heads->queue;
     struct head_statistics *call = &heads->call;
-    const struct model_shape *shape = heads->shape;
     if (!heads->on) return NULL;
     heads->replies = replies;
     call->token = capture->token;
@@ -51,9 +48,7 @@ status heads_begin(struct heads *heads, const struct capture *capture,
     call->uniform = capture->uniform;
     call->rows = heads->rows.data;
     call->kept = heads->kept.data;
-    call->end[0] = shape->end;
-    call->ends = 1 + shape->more_ends;
-    memcpy(call->end + 1, shape->more_end, (size_t)shape->more_ends * sizeof *shape->more_end);
+    call->ends = model_shape_ends(heads->shape, call->end);
     results_heads(results, call);
     q->op->zero(q, heads->rows.data,
                 (size_t)(replies * call->width * call->stride) * sizeof(float));

@@ -41,9 +41,7 @@ void received_begin(struct received *received, const struct model_shape *shape,
     call->key_begin = model_decoder_key_begin(decoder);
     call->key_end = model_decoder_key_end(decoder);
     call->reply = model_decoder_slot_of_row(decoder);
-    call->end[0] = shape->end;
-    call->ends = 1 + shape->more_ends;
-    memcpy(call->end + 1, shape->more_end, (size_t)shape->more_ends * sizeof *shape->more_end);
+    call->ends = model_shape_ends(shape, call->end);
     call->ended = received->ended.data;
     call->sum = received->sums.data;
     q->op->zero(q, call->ended, (size_t)replies * sizeof *call->ended);
