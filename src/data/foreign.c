@@ -8,7 +8,7 @@
 #include "src/data/foreign_preference.h"
 #include "src/data/foreign_talk.h"
 #include "src/data/jsonl.h"
-#include "src/text/role.h"
+#include "src/data/lines.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -56,20 +56,13 @@ static void talk_read(struct talk *talk, const json_t *line)
     talk_add_side(talk, ASSISTANT, json_object_get(line, pair->reply));
 }
 
-/* Whether a line of messages begins with the system's. */
-static bool has_system(const json_t *line)
-{
-    const json_t *first = json_array_get(json_object_get(line, "messages"), 0);
-    return first && talk_speaker(first) == SYSTEM;
-}
-
 static void talk_close(struct talk *talk, bool keep_system)
 {
     if (!talk->why[0] && talk->count % 2) {
         free(talk->texts[--talk->count]);
         free(talk->names[talk->count]);
         talk->shortened = true;
-        if (!talk->unlike) talk->unlike = talk->count + 1 + has_system(talk->judged);
+        if (!talk->unlike) talk->unlike = talk->count + 1 + talk_has_system(talk->judged);
     }
     if (!talk->why[0] && !talk->count)
         snprintf(talk->why, sizeof talk->why, "no user's turn with an answer to it");
@@ -86,7 +79,7 @@ static void talk_close(struct talk *talk, bool keep_system)
  */
 static void judging_write(const struct talk *talk, FILE *out)
 {
-    const int moved = (talk->system != NULL) - has_system(talk->judged);
+    const int moved = (talk->system != NULL) - talk_has_system(talk->judged);
     for (size_t i = 0; i < JUDGING_NAMES; i++) {
         json_t *value = json_object_get(talk->judged, judging_names[i]);
         if (!value || json_is_null(value)) continue;
@@ -103,15 +96,8 @@ static void talk_write(const struct talk *talk, const json_t *id, FILE *out)
     fputc('{', out);
     talk_write_id(id, out);
     if (talk->judged) judging_write(talk, out);
-    fputs("\"messages\":[", out);
-    const json_t *messages = json_object_get(talk->judged, "messages");
-    const size_t first = has_system(talk->judged);
-    if (talk->system) talk_write_message(out, "", ROLE_SYSTEM, NULL, talk->system, NULL);
-    for (int64_t i = 0; i < talk->count; i++)
-        talk_write_message(out, i || talk->system ? "," : "", i % 2 ? ROLE_ASSISTANT : ROLE_USER,
-                           talk->names[i], talk->texts[i],
-                           json_object_get(json_array_get(messages, (size_t)i + first), "slots"));
-    fputs("]}", out);
+    talk_write_messages(talk, talk->count, out);
+    fputc('}', out);
 }
 
 /* Where dialogues go. */
@@ -197,32 +183,21 @@ static status list_import(const char *path, const char *text, size_t size,
     return s;
 }
 
-static status lines_import(const char *path, const char *text, size_t size,
-                           const struct importer *importer)
+/* A line_function. */
+static status line_take(void *context, const char *text, size_t size, const char *where,
+                        int64_t number)
 {
-    int64_t number = 0;
-    for (size_t begin = 0; begin < size;) {
-        const char *newline = memchr(text + begin, '\n', size - begin);
-        const size_t end = newline ? (size_t)(newline - text) : size;
-        size_t blank = begin;
-        char where[1100];
-        snprintf(where, sizeof where, "%s:%lld", path, (long long)++number);
-        while (blank < end && strchr(" \t\r", text[blank]) && text[blank]) blank++;
-        if (blank < end) {
-            json_t *line;
-            TRY(json_parse(text + begin, end - begin, where, &line));
-            status s = line_import(line, where, importer);
-            json_decref(line);
-            TRY(s);
-        }
-        begin = end + 1;
-    }
-    return NULL;
+    json_t *line;
+    (void)number;
+    TRY(json_parse(text, size, where, &line));
+    status s = line_import(line, where, context);
+    json_decref(line);
+    return s;
 }
 
 status dialogues_import(const char *path, bool keep_system, FILE *out, struct import_counts *counts)
 {
-    const struct importer importer = {keep_system, out, counts};
+    struct importer importer = {keep_system, out, counts};
     char *text;
     size_t size;
     *counts = (struct import_counts){.read = 0};
@@ -230,7 +205,7 @@ status dialogues_import(const char *path, bool keep_system, FILE *out, struct im
     const size_t bom = text_bom(text, size);
     const char *name = file_read_name(path), *first = text + bom + strspn(text + bom, " \t\r\n");
     status s = *first == '[' ? list_import(name, text + bom, size - bom, &importer)
-                             : lines_import(name, text + bom, size - bom, &importer);
+                             : lines_of_text(name, text, size, line_take, &importer);
     free(text);
     if (!s && !counts->written)
         s = ERROR(STATUS_INPUT, "%s: no dialogue in it that can be used%s%s", name,

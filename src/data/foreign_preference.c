@@ -23,14 +23,9 @@ bool foreign_is_preference(const json_t *line)
     return json_object_get(line, "chosen") && json_object_get(line, "rejected");
 }
 
-/* Without the blanks around it. */
 static void trimmed_add(struct talk *talk, enum speaker speaker, const char *text, size_t size)
 {
-    while (size && strchr(blanks, text[size - 1])) size--;
-    while (size && strchr(blanks, *text)) text++, size--;
-    char *own = memory_allocate(size + 1);
-    memcpy(own, text, size);
-    own[size] = 0;
+    char *own = text_trimmed(text, size);
     talk_add(talk, speaker, NULL, own);
     free(own);
 }
@@ -107,16 +102,6 @@ static const char *pair_fault(const struct talk *chosen, const struct talk *reje
                : NULL;
 }
 
-static void messages_write(const struct talk *talk, FILE *out)
-{
-    fputs("\"messages\":[", out);
-    if (talk->system) talk_write_message(out, "", ROLE_SYSTEM, NULL, talk->system, NULL);
-    for (int64_t i = 0; i < talk->count - 1; i++)
-        talk_write_message(out, i || talk->system ? "," : "", i % 2 ? ROLE_ASSISTANT : ROLE_USER,
-                           talk->names[i], talk->texts[i], NULL);
-    fputc(']', out);
-}
-
 /* Whether our reader takes the history. */
 static status history_check(const struct talk *talk, const char *where)
 {
@@ -125,7 +110,7 @@ static status history_check(const struct talk *talk, const char *where)
     size_t size;
     FILE *stream = memory_stream(&text, &size);
     fputc('{', stream);
-    messages_write(talk, stream);
+    talk_write_messages(talk, talk->count - 1, stream);
     fputc('}', stream);
     memory_stream_close(stream);
     status s = dialogue_parse(text, size, where, DATASET_GENERATE, &history);
@@ -144,7 +129,7 @@ static status pair_write(const json_t *line, const char *where, const struct tal
     TRY(history_check(chosen, where));
     fputc('{', out);
     talk_write_id(json_object_get(line, "id"), out);
-    messages_write(chosen, out);
+    talk_write_messages(chosen, chosen->count - 1, out);
     fputs(",\"chosen\":", out);
     json_write_text(out, chosen->texts[chosen->count - 1]);
     fputs(",\"rejected\":", out);

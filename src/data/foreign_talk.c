@@ -2,6 +2,8 @@
 #include "src/data/foreign_talk.h"
 
 #include "src/base/memory.h"
+#include "src/data/fields.h"
+#include "src/data/jsonl.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,11 +33,6 @@ static void text_join(char **text, const char *more)
     snprintf(joined, size, "%s\n%s", *text, more);
     free(*text);
     *text = joined;
-}
-
-static bool is_blank(const char *text)
-{
-    return text[strspn(text, " \t\r\n")] == 0;
 }
 
 /* Two users in one message: who said what stands in its text. */
@@ -70,7 +67,7 @@ static void user_add(struct talk *talk, const char *name, const char *text, bool
 
 void talk_add(struct talk *talk, enum speaker speaker, const char *name, const char *text)
 {
-    if (is_blank(text)) return;
+    if (text_is_blank(text)) return;
     if (speaker == SYSTEM) {
         text_join(&talk->system, text);
         return;
@@ -122,6 +119,12 @@ enum speaker talk_speaker(const json_t *message)
 {
     const char *name = json_string_value(json_either(message, "role", "from"));
     return name ? speaker_of(name) : OTHER;
+}
+
+bool talk_has_system(const json_t *line)
+{
+    const json_t *first = json_array_get(json_object_get(line, "messages"), 0);
+    return first && talk_speaker(first) == SYSTEM;
 }
 
 void talk_add_messages(struct talk *talk, const json_t *messages)
@@ -187,17 +190,25 @@ void talk_write_id(const json_t *id, FILE *out)
     fputc(',', out);
 }
 
-void talk_write_message(FILE *out, const char *before, enum dialogue_role role, const char *name,
-                        const char *text, const json_t *slots)
+void talk_write_messages(const struct talk *talk, int64_t count, FILE *out)
 {
-    fprintf(out, "%s{\"role\":\"%s\"", before, role_name(role));
-    if (name) fputs(",\"name\":", out);
-    if (name) json_write_text(out, name);
-    fputs(",\"content\":", out);
-    json_write_text(out, text);
-    if (slots && !json_is_null(slots)) {
-        fputc(',', out);
-        json_write_member(out, "slots", slots);
+    const json_t *lines = json_object_get(talk->judged, "messages");
+    const size_t first = talk_has_system(talk->judged);
+    fputs("\"messages\":[", out);
+    if (talk->system) {
+        fputc('{', out);
+        message_write(out, ROLE_SYSTEM, NULL, talk->system);
+        fputc('}', out);
     }
-    fputc('}', out);
+    for (int64_t i = 0; i < count; i++) {
+        const json_t *slots = json_object_get(json_array_get(lines, (size_t)i + first), "slots");
+        fputs(i || talk->system ? ",{" : "{", out);
+        message_write(out, i % 2 ? ROLE_ASSISTANT : ROLE_USER, talk->names[i], talk->texts[i]);
+        if (slots && !json_is_null(slots)) {
+            fputc(',', out);
+            json_write_member(out, "slots", slots);
+        }
+        fputc('}', out);
+    }
+    fputc(']', out);
 }

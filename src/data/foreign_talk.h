@@ -4,7 +4,6 @@
 #define REGARD_DATA_FOREIGN_TALK_H
 
 #include "src/base/json.h"
-#include "src/text/role.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +25,8 @@ struct talk {
 
 /* Whose message it is: by "role", else "from". */
 enum speaker talk_speaker(const json_t *message);
+/* Whether a line of messages begins with the system's. */
+bool talk_has_system(const json_t *line);
 /* The member of the first name, else of the second; or NULL. */
 const json_t *json_either(const json_t *object, const char *first, const char *second);
 /* Joined to the message before where that is by the same side; blank texts are nothing, an
@@ -42,8 +43,8 @@ void talk_free(struct talk *talk);
 void json_write_member(FILE *out, const char *name, const json_t *value);
 /* "id":ID, with its comma; nothing of what is neither text nor a whole number. */
 void talk_write_id(const json_t *id, FILE *out);
-/* slots: NULL, or the message's. */
-void talk_write_message(FILE *out, const char *before, enum dialogue_role role, const char *name,
-                        const char *text, const json_t *slots);
+/* "messages":[..]: the system's and the first `count` of the talk's, each with the slots that the
+ * judged line gives it. */
+void talk_write_messages(const struct talk *talk, int64_t count, FILE *out);
 
 #endif

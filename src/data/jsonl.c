@@ -377,14 +377,20 @@ status dialogue_parse(const char *text, size_t size, const char *where, enum dat
     return s;
 }
 
-static void write_message(FILE *out, const struct dialogue *dialogue, int64_t index)
+void message_write(FILE *out, enum dialogue_role role, const char *name, const char *text)
+{
+    fprintf(out, "\"role\":\"%s\"", role_name(role));
+    if (name) fputs(",\"name\":", out);
+    if (name) json_write_text(out, name);
+    fputs(",\"content\":", out);
+    json_write_text(out, text);
+}
+
+static void message_and_slots_write(FILE *out, const struct dialogue *dialogue, int64_t index)
 {
     const struct message *message = &dialogue->messages[index];
-    fprintf(out, "%s{\"role\":\"%s\"", index > 0 ? "," : "", role_name(message->role));
-    if (message->name) fputs(",\"name\":", out);
-    if (message->name) json_write_text(out, message->name);
-    fputs(",\"content\":", out);
-    json_write_text(out, message->content);
+    fputs(index > 0 ? ",{" : "{", out);
+    message_write(out, message->role, message->name, message->content);
     char **slots = dialogue->slots ? dialogue->slots[index] : NULL;
     if (slots) {
         fputs(",\"slots\":[", out);
@@ -402,6 +408,6 @@ void dialogue_write(FILE *out, const struct dialogue *dialogue)
     fputc('{', out);
     if (dialogue->id) fprintf(out, "\"id\":%s,", dialogue->id);
     fputs("\"messages\":[", out);
-    for (int64_t i = 0; i < dialogue->message_count; i++) write_message(out, dialogue, i);
+    for (int64_t i = 0; i < dialogue->message_count; i++) message_and_slots_write(out, dialogue, i);
     fputs("]}", out);
 }

@@ -9,18 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* path: as messages have it. */
-static status text_lines(const char *path, const char *text, size_t size, line_function *take,
-                         void *context)
+status lines_of_text(const char *path, const char *text, size_t size, line_function *take,
+                     void *context)
 {
-    int64_t number = 0, taken = 0;
-    const size_t first = text_bom(text, size);
-    if (text[first + strspn(text + first, " \t\r\n")] == '[')
-        FAIL(STATUS_INPUT,
-             "%s: a JSON list, not JSON Lines; regard import-data --data FILE --out NEW makes it "
-             "lines",
-             path);
-    for (size_t start = first, end; start < size; start = end + 1) {
+    int64_t number = 0;
+    for (size_t start = text_bom(text, size), end; start < size; start = end + 1) {
         const char *newline = memchr(text + start, '\n', size - start);
         size_t blank = start;
         end = newline ? (size_t)(newline - text) : size;
@@ -30,9 +23,20 @@ static status text_lines(const char *path, const char *text, size_t size, line_f
         char where[1100];
         snprintf(where, sizeof where, "%s:%" PRId64, path, number);
         TRY(take(context, text + start, end - start, where, number));
-        taken++;
     }
-    if (taken == 0) FAIL(STATUS_INPUT, "%s: no line with data in it", path);
+    return NULL;
+}
+
+static status text_check(const char *path, const char *text, size_t size)
+{
+    size_t first = text_bom(text, size);
+    first += strspn(text + first, " \t\r\n");
+    if (text[first] == '[')
+        FAIL(STATUS_INPUT,
+             "%s: a JSON list, not JSON Lines; regard import-data --data FILE --out NEW makes it "
+             "lines",
+             path);
+    if (first == size) FAIL(STATUS_INPUT, "%s: no line with data in it", path);
     return NULL;
 }
 
@@ -59,7 +63,8 @@ status lines_read(const char *path, line_function *take, void *context)
     size_t size;
     if (data_is_generated(path)) return generated_lines(path, take, context);
     TRY(file_read(path, &text, &size));
-    status s = text_lines(file_read_name(path), text, size, take, context);
+    status s = text_check(file_read_name(path), text, size);
+    if (!s) s = lines_of_text(file_read_name(path), text, size, take, context);
     free(text);
     return s;
 }

@@ -11,9 +11,12 @@
 typedef status line_function(void *context, const char *text, size_t size, const char *where,
                              int64_t number);
 
-/* Calls for each line of a file (-: standard input) that is not blank, or of a set, by its name
- * (src/base/data_name.h).  A file's lines end at \n alone; a byte order mark at the start is passed
- * over.  A JSON list, and a file without a line, are errors. */
+/* Calls for each line of a text that is not blank; path: as messages have it.  Lines end at \n
+ * alone; a byte order mark at the start is passed over. */
+status lines_of_text(const char *path, const char *text, size_t size, line_function *take,
+                     void *context);
+/* Calls for each line of a file (-: standard input), or of a set, by its name
+ * (src/base/data_name.h). A JSON list, and a file without a line, are errors. */
 status lines_read(const char *path, line_function *take, void *context);
 
 #endif

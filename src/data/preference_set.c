@@ -2,6 +2,7 @@
  * was said there and one that does not; see generators.h. */
 #include "src/base/json.h"
 #include "src/data/generators.h"
+#include "src/data/jsonl.h"
 #include "src/data/scenario.h"
 
 #include <inttypes.h>
@@ -70,8 +71,8 @@ static void line_write(FILE *line, int64_t seed, int64_t index, const struct dia
     fprintf(line, "{\"id\":\"preferences:%" PRId64 ":%" PRId64 "\",\"messages\":[", seed, index);
     for (int64_t m = 0; m < message; m++) {
         const struct message *one = &dialogue->messages[m];
-        fprintf(line, "%s{\"role\":\"%s\",\"content\":", m ? "," : "", role_name(one->role));
-        json_write_text(line, one->content);
+        fputs(m ? ",{" : "{", line);
+        message_write(line, one->role, one->name, one->content);
         fputc('}', line);
     }
     fputs("],\"chosen\":", line);

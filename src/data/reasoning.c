@@ -20,27 +20,22 @@ enum event_kind { EVENT_ADD, EVENT_SUBTRACT, EVENT_MULTIPLY, EVENT_DIVIDE, EVENT
 static const struct event_words {
     const char *name;
     const char *told[WORDINGS + 1];
-    const char *step;
     char sign;
 } event_words[EVENT_KINDS] = {
     {"add",
      {"{m} gives {n} {b} more {t}.", "{n} finds {b} more {t}.", "{n} buys {b} {t} from {m}.", NULL},
-     "{n} then has {s} {t}.",
      '+'},
     {"subtract",
      {"{n} gives {b} {t} to {m}.", "{n} loses {b} {t}.", "{n} sells {b} {t} to {m}.", NULL},
-     "{n} then has {s} {t}.",
      '-'},
     {"multiply",
      {"A week later {n} has {b} times as many {t}.", "{m} makes them {b} times as many.",
       "Then the number of {t} grows to {b} times as many.", NULL},
-     "{n} then has {s} {t}.",
      '*'},
     {"divide",
      {"{n} puts the {t} into {b} equal heaps and keeps one of them.",
       "{n} shares all {t} equally among {b} children, of whom {n} is one.",
       "{m} leaves {n} only one of {b} equal parts of the {t}.", NULL},
-     "{n} then has {s} {t}.",
      '/'},
 };
 static const char *const openings[] = {"{n} has {c} {t}.", "There are {c} {t} in {n}'s box.",
@@ -200,8 +195,8 @@ static void tell(struct corpus_random *random, const struct level *level, struct
     for (int e = 0; e < level->events; e++) {
         const struct event_words *words = &event_words[draw_event(random, level, problem)];
         problem->sign = words->sign;
-        tell_event(parts, problem, corpus_choose(random, words->told), words->step, words->name,
-                   e == 0);
+        tell_event(parts, problem, corpus_choose(random, words->told), "{n} then has {s} {t}.",
+                   words->name, e == 0);
     }
     if (level->together) {
         problem->a = problem->c;

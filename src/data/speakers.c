@@ -1,9 +1,9 @@
 /* Dialogues with several users: the set `speakers`, and names that change places for the control.
  * All sentences were written for this project. */
-#include "src/base/json.h"
 #include "src/base/memory.h"
 #include "src/data/dialogue.h"
 #include "src/data/generators.h"
+#include "src/data/jsonl.h"
 #include "src/data/scenario.h"
 
 #include <inttypes.h>
@@ -59,10 +59,8 @@ static void say(FILE *line, struct corpus_random *random, const struct user *by,
     FILE *out = memory_stream(&text, &size);
     fill(out, corpus_choose(random, templates), of);
     memory_stream_close(out);
-    fprintf(line, "{\"role\":\"%s\"", by ? "user" : "assistant");
-    if (by) fprintf(line, ",\"name\":\"%s\"", by->name);
-    fputs(",\"content\":", line);
-    json_write_text(line, text);
+    fputc('{', line);
+    message_write(line, by ? ROLE_USER : ROLE_ASSISTANT, by ? by->name : NULL, text);
     if (slots) fprintf(line, ",\"slots\":[\"%s\",\"%s\"]", of->product, of->city);
     fputc('}', line);
     free(text);

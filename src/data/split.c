@@ -2,7 +2,7 @@
 
 #include "src/base/file.h"
 #include "src/base/json.h"
-#include "src/base/memory.h"
+#include "src/data/fields.h"
 #include "src/data/lines.h"
 
 #include <inttypes.h>
@@ -20,8 +20,6 @@ const char *split_part_name(enum split_part part)
 static status hashed_text(const struct split_settings *settings, const char *line, size_t size,
                           const char *where, char **out)
 {
-    while (size && strchr(" \t\r", line[size - 1])) size--;
-    while (size && strchr(" \t\r", line[0])) line++, size--;
     json_t *object;
     *out = NULL;
     TRY(json_parse(line, size, where, &object));
@@ -34,8 +32,7 @@ static status hashed_text(const struct split_settings *settings, const char *lin
         if (!*out)
             s = ERROR(STATUS_INPUT, "%s: no \"%s\", which split.by names", where, settings->by);
     } else {
-        *out = memory_allocate(size + 1);
-        memcpy(*out, line, size);
+        *out = text_trimmed(line, size);
     }
     json_decref(object);
     return s;

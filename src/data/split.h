@@ -14,8 +14,7 @@ const char *split_part_name(enum split_part part); /* "train", .. */
 struct split_settings {
     int64_t seed;
     double share[SPLIT_PARTS]; /* expected, of all lines; they add up to 1 */
-    const char
-        *by; /* a field: lines of one value of it fall to one part; empty: of the same text */
+    const char *by; /* a field: lines of one value fall to one part; empty: of the same text */
 };
 
 /* The part of a line, which is a JSON object: a function of the seed and of the line's text without

@@ -1,8 +1,8 @@
 /* Small tasks with one right answer, which a chat model of some hundred million parameters gets
  * right about half the time: see task_reverse and its like in generators.h. */
 #include "src/base/json.h"
-#include "src/data/dialogue.h"
 #include "src/data/generators.h"
+#include "src/data/jsonl.h"
 #include "src/data/scenario.h"
 
 #include <inttypes.h>
@@ -54,10 +54,10 @@ struct task {
     const char *answer, *reject; /* reject NULL: nothing */
 };
 
-static void write_message(FILE *line, const char *before, const char *role, const char *text)
+static void write_message(FILE *line, const char *before, enum dialogue_role role, const char *text)
 {
-    fprintf(line, "%s{\"role\":\"%s\",\"content\":", before, role);
-    json_write_text(line, text);
+    fprintf(line, "%s{", before);
+    message_write(line, role, NULL, text);
     fputc('}', line);
 }
 
@@ -66,9 +66,10 @@ static void write_task(FILE *line, const struct task *task, int64_t seed, int64_
     int64_t given = 0;
     fprintf(line, "{\"id\":\"%s:%" PRId64 ":%" PRId64 "\",\"messages\":[", task->name, seed, index);
     for (; task->shots[given]; given++)
-        write_message(line, given ? "," : "", given % 2 ? "assistant" : "user", task->shots[given]);
-    write_message(line, given ? "," : "", "user", task->question);
-    write_message(line, ",", "assistant", task->reply);
+        write_message(line, given ? "," : "", given % 2 ? ROLE_ASSISTANT : ROLE_USER,
+                      task->shots[given]);
+    write_message(line, given ? "," : "", ROLE_USER, task->question);
+    write_message(line, ",", ROLE_ASSISTANT, task->reply);
     fprintf(line, "],\"given\":%" PRId64 ",\"kind\":\"%s\",\"verify\":\"%s\",\"answer\":", given,
             task->kind, task->verify);
     json_write_text(line, task->answer);

@@ -1,6 +1,7 @@
 #include "src/pairs/select.h"
 
 #include "src/base/memory.h"
+#include "src/data/fields.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -8,7 +9,7 @@
 
 static bool takes_part(char *const *texts, int64_t i)
 {
-    if (!texts[i][strspn(texts[i], " \t\r\n")]) return false;
+    if (text_is_blank(texts[i])) return false;
     for (int64_t j = 0; j < i; j++)
         if (!strcmp(texts[j], texts[i])) return false;
     return true;
