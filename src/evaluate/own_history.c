@@ -125,16 +125,6 @@ static status round_answer(struct generator *generator, const struct rollout_set
     return s;
 }
 
-static void messages_make(struct talk *talk)
-{
-    const int64_t count = history_message_count(talk->history);
-    talk->messages = memory_allocate((size_t)count * sizeof *talk->messages + 1);
-    for (int64_t m = 0; m < count; m++)
-        talk->messages[m] = (struct message){history_message_role(talk->history, m),
-                                             (char *)history_message_text(talk->history, m),
-                                             (char *)history_message_name(talk->history, m)};
-}
-
 status own_histories_answer(struct generator *generator, const struct rollout_settings *settings,
                             const struct language *language, const struct own_turns *turns,
                             bool (*stop)(void), bool *stopped, struct own_histories **out)
@@ -144,7 +134,8 @@ status own_histories_answer(struct generator *generator, const struct rollout_se
     bool left = true;
     for (int64_t round = 0; !s && left && !*stopped; round++)
         s = round_answer(generator, settings, turns, own, round, stop, stopped, &left);
-    for (int64_t d = 0; !s && d < own->talk_count; d++) messages_make(&own->talks[d]);
+    for (int64_t d = 0; !s && d < own->talk_count; d++)
+        own->talks[d].messages = history_messages(own->talks[d].history);
     *out = own;
     return s;
 }

@@ -8,6 +8,7 @@
 #include "src/rollout/blocks.h"
 #include "src/rollout/experience_spans.h"
 #include "src/rollout/judge.h"
+#include "src/task/history_walk.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -180,11 +181,7 @@ static status user_says(struct rollout *rollout, const struct conversation *talk
         return NULL;
     }
     if (rollout->settings->user == USER_RULE) {
-        struct message *messages = memory_allocate((size_t)spoken * sizeof *messages);
-        for (int64_t i = 0; i < spoken; i++)
-            messages[i] = (struct message){history_message_role(talk->history, i),
-                                           (char *)history_message_text(talk->history, i),
-                                           (char *)history_message_name(talk->history, i)};
+        struct message *messages = history_messages(talk->history);
         status s = simulator_reply(talk->source, messages, spoken, turn, said);
         free(messages);
         return s;
@@ -427,11 +424,7 @@ static status turn_judge(struct rollout *rollout, const struct conversation *con
         const struct prompt *prompt = &work->prompts[row->prompt];
         const int64_t spoken = history_message_count(talk->history);
         const bool same = r > 0 && work->owner[r - 1] == work->owner[r];
-        if (!same) messages[r] = memory_allocate((size_t)spoken * sizeof **messages);
-        for (int64_t i = 0; !same && i < spoken; i++)
-            messages[r][i] = (struct message){history_message_role(talk->history, i),
-                                              (char *)history_message_text(talk->history, i),
-                                              (char *)history_message_name(talk->history, i)};
+        if (!same) messages[r] = history_messages(talk->history);
         judged[r] = (struct judged){.key = {talk->id, prompt->turn, (int32_t)row->counter[2], 0},
                                     .line = talk->source,
                                     .message = gold_message(talk->source, spoken),

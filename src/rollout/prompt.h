@@ -50,11 +50,12 @@ status prompt_from_tokens(const int32_t *tokens, const uint8_t *salient, int64_t
                           const struct rollout_settings *settings, struct prompt *out);
 /* Takes tokens out of V (and of I): `visible` lists 0 or 1 for each. */
 void prompt_restrict(struct prompt *prompt, const uint8_t *visible);
-/* Says what is a marker: 0 or 1 for each token; and where the history is cut: cuts [cut_count],
- * which makes slots of an encoder-decoder's first tokens. */
+/* Says what is a marker: 0 or 1 for each token. */
 void prompt_mark(struct prompt *prompt, const uint8_t *marker);
 /* Says whose words the tokens are: speaker [count] a number of `names`, NULL-terminated. */
 void prompt_name(struct prompt *prompt, const uint8_t *speaker, char *const *names);
+/* Says where the history is cut: cuts [cut_count], which makes slots of an encoder-decoder's first
+ * tokens. */
 void prompt_cut(struct prompt *prompt, const int32_t *cuts, int64_t cut_count);
 void prompt_free(struct prompt *prompt);
 

@@ -1,6 +1,8 @@
 /* Messages to history; see history_walk.h. */
 #include "src/task/history_walk.h"
 
+#include "src/base/memory.h"
+
 #include <stdio.h>
 
 struct history *history_begin(const struct history_options *options,
@@ -25,4 +27,15 @@ status history_walk(const struct history_options *options, const struct dialogue
     }
     history_free(history);
     return s;
+}
+
+struct message *history_messages(const struct history *history)
+{
+    const int64_t count = history_message_count(history);
+    struct message *out = memory_allocate((size_t)count * sizeof *out + 1);
+    for (int64_t m = 0; m < count; m++)
+        out[m] = (struct message){history_message_role(history, m),
+                                  (char *)history_message_text(history, m),
+                                  (char *)history_message_name(history, m)};
+    return out;
 }

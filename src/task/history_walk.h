@@ -19,4 +19,7 @@ struct history *history_begin(const struct history_options *options,
 status history_walk(const struct history_options *options, const struct dialogue *dialogue,
                     message_visitor *visit, void *context);
 
+/* All that was said, as data have it; texts and names are the history's.  The caller frees it. */
+struct message *history_messages(const struct history *history);
+
 #endif

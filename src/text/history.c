@@ -322,6 +322,15 @@ const char *history_message_name(const struct history *history, int64_t index)
     return history_speaker(history, message_at(history, index)->speaker);
 }
 
+status prompt_too_long(const struct history *history, int64_t size)
+{
+    return ERROR(STATUS_INPUT,
+                 "%s: the current prompt alone has %" PRId64
+                 " tokens, more than history.max_tokens %" PRId64
+                 " allows; raise it or shorten the message",
+                 history->name, size, history->options->max_tokens);
+}
+
 static status size_fits(const struct history *history, enum dialogue_role role, int64_t tokens,
                         bool *fits)
 {

@@ -26,9 +26,8 @@ struct history_options {
     bool prompt_only;    /* single_turn.context: prompt: H is the last message */
     int prune;           /* enum history_prune; another than none needs salience.idf */
     int64_t slots;       /* history.summary_slots, 0 without history.summary: of so many turns, the
-                          * newest,       what was cut is kept beside the history; with markers alone */
-    bool
-        all_slots; /* history.summary: learned: always so many slots; else one for each turn kept */
+                          * newest, what was cut is kept beside the history; with markers alone */
+    bool all_slots;      /* history.summary: learned: always so many slots; else one a turn kept */
     struct salience_options salience;
 };
 

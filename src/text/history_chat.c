@@ -222,11 +222,7 @@ status chat_history_encode(const struct history *history, struct encoded_history
         else
             find_first(history, &template, &cut);
         if (cut.size > history->options->max_tokens)
-            s = ERROR(STATUS_INPUT,
-                      "%s: the current prompt alone has %" PRId64
-                      " tokens, more than history.max_tokens %" PRId64
-                      " allows; raise it or shorten the message",
-                      history->name, cut.size, history->options->max_tokens);
+            s = prompt_too_long(history, cut.size);
         else
             write_all(history, &template, &cut, out);
         out->dropped = cut.dropped;

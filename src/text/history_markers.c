@@ -36,15 +36,6 @@ struct cut {
     uint8_t *drop;
 };
 
-static status prompt_too_long(const struct history *history, int64_t size)
-{
-    return ERROR(STATUS_INPUT,
-                 "%s: the current prompt alone has %" PRId64
-                 " tokens, more than history.max_tokens %" PRId64
-                 " allows; raise it or shorten the message",
-                 history->name, size, history->options->max_tokens);
-}
-
 /* history.prune: what is dropped of the messages before the last. */
 static status find_pruned(const struct history *history, const struct token_list markers[2],
                           struct cut *cut)

@@ -20,8 +20,7 @@ struct history_message {
     int32_t *ids;
     uint8_t *salient;
     int64_t begin, count; /* begin: tokens of the messages before it */
-    int64_t
-        lead; /* its first tokens that hold the template's white space or a name, never pruned */
+    int64_t lead;    /* its first tokens, of the template's white space or a name: never pruned */
     int64_t named;   /* its first tokens that say who speaks: a marker */
     uint8_t speaker; /* who: 1 for history.speakers[0]; 0: nobody is named */
     double *rarity;  /* [count] idf of its words; NULL: nothing is pruned */
@@ -59,6 +58,9 @@ void history_write(struct history_writer *writer, const struct history_message *
  * list. */
 void history_cut(struct history_writer *writer, const struct history_message *message, int32_t id);
 void history_summarize(struct history_writer *writer, const struct history_options *options);
+
+/* The error of a current prompt that alone makes `size` tokens. */
+status prompt_too_long(const struct history *history, int64_t size);
 
 /* The two forms of a history: with markers, and in a chat format. */
 status markers_encode(const struct history *history, struct encoded_history *out);
