@@ -127,7 +127,7 @@ status asked_make(const struct probe_settings *settings, const struct language *
     }
     if (labelled) out->left_out = data->count - a.visiting;
     if (out->count == 0)
-        FAIL(STATUS_INPUT, "%s: no assistant turn to probe%s", data->path,
+        FAIL(STATUS_INPUT, "%s: no assistant turn to ask a model for%s", data->path,
              out->overlong ? ": every prompt exceeds history.max_tokens" : "");
     return labelled ? replies_add(language, &a) : NULL;
 }

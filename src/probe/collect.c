@@ -3,8 +3,7 @@
 
 #include "src/base/memory.h"
 #include "src/data/corpus.h"
-#include "src/probe/asked.h"
-#include "src/rollout/judge.h"
+#include "src/probe/asked_block.h"
 #include "src/text/pattern.h"
 #include "src/text/text_metrics.h"
 
@@ -137,88 +136,9 @@ static void room_make(struct collecting *a)
     if (a->pattern) out->kind = memory_allocate((size_t)count * sizeof *out->kind);
 }
 
-/* Replies to the histories [begin, end) as one block. */
-struct block {
-    int64_t begin, end, rows; /* rows: replies */
-    struct reply_row *row;
-    struct reply *replies, *again; /* again: scored under a control */
-    struct given_reply *given;
-    char **texts;
-    struct judged *judged;
-};
-
-static void block_free(struct block *b)
-{
-    for (int64_t r = 0; r < b->rows; r++) {
-        reply_free(&b->replies[r]);
-        free(b->texts[r]);
-    }
-    free(b->row);
-    free(b->replies);
-    free(b->again);
-    free(b->given);
-    free(b->texts);
-    free(b->judged);
-}
-
-/* A row a reply: which history it answers and the how manyth it is. */
-static void block_rows(const struct collecting *a, struct block *b)
-{
-    const struct asked *asked = &a->asked;
-    const size_t n = (size_t)b->rows;
-    b->row = memory_allocate(n * sizeof *b->row);
-    b->replies = memory_allocate(n * sizeof *b->replies);
-    b->again = memory_allocate(n * sizeof *b->again);
-    b->given = memory_allocate(n * sizeof *b->given);
-    b->texts = memory_allocate(n * sizeof *b->texts);
-    b->judged = memory_allocate(n * sizeof *b->judged);
-    for (int64_t h = b->begin, r = 0; h < b->end; h++)
-        for (int64_t k = 0; k < asked->first[h + 1] - asked->first[h]; k++, r++) {
-            const struct prompt *prompt = &asked->prompts[h];
-            const struct dialogue *line = asked->line[h];
-            const int64_t message = asked->message[h];
-            b->row[r] = (struct reply_row){
-                (int32_t)(h - b->begin),
-                {(uint32_t)asked->dialogue[h], (uint32_t)prompt->turn, (uint32_t)k},
-                0};
-            b->judged[r] =
-                (struct judged){.key = {line->line, prompt->turn, (int32_t)k, 0},
-                                .line = line,
-                                .message = message,
-                                .messages = line->messages,
-                                .message_count = message < 0 ? line->message_count : message,
-                                .prompt = prompt,
-                                .reply = &b->replies[r]};
-        }
-}
-
-/* The replies, sampled or read as they are. */
-static status block_replies(const struct collecting *a, struct block *b)
-{
-    const struct asked *asked = &a->asked;
-    const struct rollout_settings *sampling = &a->settings->sampling;
-    const struct prompt *prompts = asked->prompts + b->begin;
-    const int64_t first = asked->first[b->begin];
-    block_rows(a, b);
-    TRY(asked->given ? score_replies(a->generator, sampling, prompts, b->row, b->rows,
-                                     asked->given + first, b->replies)
-                     : generate_replies(a->generator, sampling, RANDOM_SAMPLING, prompts, b->row,
-                                        b->rows, b->replies));
-    for (int64_t r = 0; r < b->rows; r++) {
-        const struct reply *reply = &b->replies[r];
-        b->given[r] = (struct given_reply){reply->tokens, reply->count, reply->ended, NULL};
-        if (asked->labelled)
-            b->texts[r] = memory_text(asked->labelled[first + r]->text);
-        else
-            TRY(tokenizer_decode(a->language->tokenizer, reply->tokens, reply->count, true,
-                                 &b->texts[r]));
-    }
-    return NULL;
-}
-
 /* The term of that name under other settings. */
 static status term_under(const struct reward_settings *reward, const char *name,
-                         const struct block *b, int64_t row, const struct prompt *prompt,
+                         const struct asked_block *b, int64_t row, const struct prompt *prompt,
                          const struct reply *reply, double *out)
 {
     double terms[TERM_MAX] = {0};
@@ -228,7 +148,7 @@ static status term_under(const struct reward_settings *reward, const char *name,
     return NULL;
 }
 
-static status block_forms(const struct collecting *a, const struct block *b)
+static status block_forms(const struct collecting *a, const struct asked_block *b)
 {
     for (int64_t r = 0; r < b->rows; r++) {
         const int64_t i = a->asked.first[b->begin] + r;
@@ -248,22 +168,28 @@ static status block_forms(const struct collecting *a, const struct block *b)
 
 /* The same replies read once more: prompts, and settings with a control; out: of each term, or
  * NULL. */
-static status block_control(const struct collecting *a, struct block *b,
+static status block_control(const struct collecting *a, const struct asked_block *b,
                             const struct prompt *prompts, const struct rollout_settings *settings,
                             double *coverage, double *focus)
 {
-    TRY(score_replies(a->generator, settings, prompts + b->begin, b->row, b->rows, b->given,
-                      b->again));
-    status s = NULL;
+    struct given_reply *given = memory_allocate((size_t)b->rows * sizeof *given);
+    struct reply *again = memory_allocate((size_t)b->rows * sizeof *again);
+    for (int64_t r = 0; r < b->rows; r++)
+        given[r] = (struct given_reply){b->replies[r].tokens, b->replies[r].count,
+                                        b->replies[r].ended, NULL};
+    status s =
+        score_replies(a->generator, settings, prompts + b->begin, b->row, b->rows, given, again);
     for (int64_t r = 0; r < b->rows; r++) {
         const int64_t i = a->asked.first[b->begin] + r;
         const struct prompt *prompt = &prompts[b->begin + b->row[r].prompt];
         if (!s)
-            s = term_under(&settings->reward, "coverage", b, r, prompt, &b->again[r], &coverage[i]);
+            s = term_under(&settings->reward, "coverage", b, r, prompt, &again[r], &coverage[i]);
         if (!s && focus)
-            s = term_under(&settings->reward, "focus", b, r, prompt, &b->again[r], &focus[i]);
-        reply_free(&b->again[r]);
+            s = term_under(&settings->reward, "focus", b, r, prompt, &again[r], &focus[i]);
+        reply_free(&again[r]);
     }
+    free(given);
+    free(again);
     return s;
 }
 
@@ -295,7 +221,7 @@ static void gold_measure(const struct collecting *a, const struct judged *judged
     a->slots[i] = share >= 0 ? share : NAN;
 }
 
-static status block_measure(const struct collecting *a, const struct block *b)
+static status block_measure(const struct collecting *a, const struct asked_block *b)
 {
     struct probe_data *out = a->out;
     struct fit_replies *replies = &out->replies;
@@ -330,11 +256,10 @@ static status block_measure(const struct collecting *a, const struct block *b)
     return NULL;
 }
 
-static status block_run(const struct collecting *a, struct block *b)
+static status block_run(const struct collecting *a, const struct asked_block *b)
 {
     struct rollout_settings shuffled = a->settings->sampling;
     shuffled.shuffled = true;
-    TRY(block_replies(a, b));
     TRY(block_forms(a, b));
     TRY(block_measure(a, b));
     TRY(block_control(a, b, a->asked.random, &a->settings->sampling, a->random_coverage, NULL));
@@ -407,25 +332,15 @@ static status questions_make(const struct collecting *a)
     return NULL;
 }
 
-/* Past the last history of the block that begins at one: what infer.batch holds of replies, or one
- * history. */
-static int64_t block_end(const struct collecting *a, int64_t begin)
-{
-    int64_t end = begin + 1;
-    while (end < a->asked.count &&
-           a->asked.first[end + 1] - a->asked.first[begin] <= a->settings->sampling.batch)
-        end++;
-    return end;
-}
-
 static status blocks_run(struct collecting *a)
 {
-    for (int64_t h = 0, end; h < a->asked.count; h = end) {
-        end = block_end(a, h);
-        struct block block = {
-            .begin = h, .end = end, .rows = a->asked.first[end] - a->asked.first[h]};
-        status s = block_run(a, &block);
-        block_free(&block);
+    for (int64_t h = 0; h < a->asked.count;) {
+        struct asked_block block;
+        status s = asked_block_make(a->generator, &a->settings->sampling, a->language, &a->asked, h,
+                                    &block);
+        if (!s) s = block_run(a, &block);
+        h = block.end;
+        asked_block_free(&block);
         TRY(s);
     }
     return NULL;
