@@ -1,64 +1,10 @@
 /* cot.history: reencode: where blocks begin, by hand; and each block is scored as a turn of its own
  * whose history is the question and what was said before. */
-#include "src/base/config.h"
 #include "src/reward/blocks.h"
-#include "src/rollout/language.h"
 #include "src/rollout/reencode.h"
-#include "tests/model/model_test.h"
+#include "tests/rollout/reasoning_fixture.h"
 
-enum { QUESTION = 6, MOST = 40, BLOCK = 4 };
-
-struct fixture {
-    struct queue *q;
-    struct model *model;
-    struct generator *generator;
-    struct language *language;
-    struct config config;
-};
-
-static int open_fixture(void **state)
-{
-    struct fixture *f = *state = calloc(1, sizeof *f);
-    assert_non_null(f);
-    f->q = queue_new(2);
-    struct t5_shape shape = tiny_shape(true);
-    shape.common.vocabulary = 384;
-    CHECK(model_create(f->q, &shape.common, false, &f->model));
-    CHECK(model_initialize(f->model, 3));
-    parameters_stir(model_parameters(f->model), 5);
-    CHECK(model_refresh(f->model));
-    CHECK(generator_create(f->model, &statistics_standard, &f->generator));
-    config_defaults(&f->config);
-    CHECK(config_set(&f->config, "tokenizer.path=bytes"));
-    const struct language_settings words = language_settings_of(&f->config);
-    CHECK(language_open(&words, "", NULL, &f->language));
-    CHECK(config_set(&f->config, "task=reasoning"));
-    CHECK(config_set(&f->config, "cot.block=4"));
-    CHECK(config_set(&f->config, "rollout.max_new_tokens=40"));
-    return 0;
-}
-
-static int close_fixture(void **state)
-{
-    struct fixture *f = *state;
-    language_close(f->language);
-    generator_destroy(f->generator);
-    model_destroy(f->model);
-    f->q->op->destroy(f->q);
-    free(f);
-    return 0;
-}
-
-static struct rollout_settings settings_of(const struct fixture *f, const char *history,
-                                           const char *form)
-{
-    struct config config = f->config;
-    CHECK(config_set(&config, history));
-    CHECK(config_set(&config, form));
-    struct rollout_settings settings = rollout_settings_of(&config);
-    CHECK(rollout_settings_fit(&settings, &config, model_shape(f->model), f->language->tokenizer));
-    return settings;
-}
+enum { MOST = 40 };
 
 /* Ids of a text's bytes. */
 static int64_t ids_of(const char *text, int32_t *ids)
@@ -72,7 +18,7 @@ static void a_block_ends_with_the_marker(void **state)
 {
     const struct fixture *f = *state;
     const struct rollout_settings settings =
-        settings_of(f, "cot.history=reencode", "cot.block_form=rows");
+        settings_of(f, (const char *[]){"cot.history=reencode", "cot.block_form=rows", NULL});
     static const struct {
         const char *text;
         int32_t count, begin[6];
@@ -141,8 +87,9 @@ static void a_block_is_scored_as_a_turn_of_its_own(void **state)
 {
     const struct fixture *f = *state;
     const struct rollout_settings settings =
-        settings_of(f, "cot.history=reencode", "cot.block_form=steps");
-    struct rollout_settings plain = settings_of(f, "cot.history=joint", "cot.block_form=steps");
+        settings_of(f, (const char *[]){"cot.history=reencode", "cot.block_form=steps", NULL});
+    struct rollout_settings plain =
+        settings_of(f, (const char *[]){"cot.history=joint", "cot.block_form=steps", NULL});
     int32_t all[MOST], begin[MOST], count;
     uint8_t marks[MOST];
     bool answered;

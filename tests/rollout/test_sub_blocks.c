@@ -1,53 +1,11 @@
 /* Sub-blocks of reasoning (cot.depth_lambda) from a reply's bytes to what a learner accepts: where
  * blocks begin, how deep they lie, what an actor may not say of them. */
-#include "src/base/config.h"
 #include "src/reward/blocks.h"
 #include "src/rollout/blocks.h"
 #include "src/rollout/dialogues.h"
-#include "src/rollout/language.h"
-#include "tests/model/model_test.h"
+#include "tests/rollout/reasoning_fixture.h"
 
-enum { QUESTION = 6, MOST = 80, BLOCK = 4 };
-
-struct fixture {
-    struct queue *q;
-    struct model *model;
-    struct generator *generator;
-    struct language *language;
-    struct config config;
-};
-
-static int open_fixture(void **state)
-{
-    struct fixture *f = *state = calloc(1, sizeof *f);
-    assert_non_null(f);
-    f->q = queue_new(1);
-    struct t5_shape shape = tiny_shape(true);
-    shape.common.vocabulary = 384;
-    CHECK(model_create(f->q, &shape.common, false, &f->model));
-    CHECK(model_initialize(f->model, 3));
-    CHECK(model_refresh(f->model));
-    CHECK(generator_create(f->model, &statistics_standard, &f->generator));
-    config_defaults(&f->config);
-    CHECK(config_set(&f->config, "tokenizer.path=bytes"));
-    const struct language_settings words = language_settings_of(&f->config);
-    CHECK(language_open(&words, "", NULL, &f->language));
-    CHECK(config_set(&f->config, "task=reasoning"));
-    CHECK(config_set(&f->config, "cot.block=4"));
-    CHECK(config_set(&f->config, "rollout.max_new_tokens=80"));
-    return 0;
-}
-
-static int close_fixture(void **state)
-{
-    struct fixture *f = *state;
-    language_close(f->language);
-    generator_destroy(f->generator);
-    model_destroy(f->model);
-    f->q->op->destroy(f->q);
-    free(f);
-    return 0;
-}
+static const char *const none[] = {NULL}, *const weights[] = {"cot.depth_lambda=[1,0.5]", NULL};
 
 /* The text as a reply, its blocks found and read, as the one turn of a dialogue. */
 static struct experience *experience_of(struct fixture *f, const struct rollout_settings *settings,
@@ -73,15 +31,6 @@ static struct experience *experience_of(struct fixture *f, const struct rollout_
     return e;
 }
 
-static struct rollout_settings settings_of(const struct fixture *f, const char *setting)
-{
-    struct config config = f->config;
-    if (setting) CHECK(config_set(&config, setting));
-    struct rollout_settings settings = rollout_settings_of(&config);
-    CHECK(rollout_settings_fit(&settings, &config, model_shape(f->model), f->language->tokenizer));
-    return settings;
-}
-
 static void check_blocks(const struct experience_turn *t, const char *begins, const char *depths)
 {
     char saw[256] = "", deep[64] = "";
@@ -99,8 +48,7 @@ static void blocks_follow_tags_where_depth_has_weights(void **state)
 {
     struct fixture *f = *state;
     static const char text[] = "abcdef<sub>2+3</sub>g#### <sub>5";
-    const struct rollout_settings flat = settings_of(f, NULL),
-                                  deep = settings_of(f, "cot.depth_lambda=[1,0.5]");
+    const struct rollout_settings flat = settings_of(f, none), deep = settings_of(f, weights);
     struct experience *e = experience_of(f, &flat, text);
     check_blocks(e->turns, "0 4 8 12 16 20 21", "0000000");
     assert_false(e->turns->unbalanced);
@@ -134,7 +82,7 @@ static void check_refused(const struct experience *e)
 static void a_message_says_how_deep_each_token_lies(void **state)
 {
     struct fixture *f = *state;
-    const struct rollout_settings deep = settings_of(f, "cot.depth_lambda=[1,0.5]");
+    const struct rollout_settings deep = settings_of(f, weights);
     struct experience *e = experience_of(f, &deep, "ab<sub>2</sub>cd<sub>#### 5"), *back;
     void *message;
     size_t size;
@@ -150,7 +98,7 @@ static void a_message_says_how_deep_each_token_lies(void **state)
     back->turns->marks[back->turns->reply_length - 1] |= BLOCK_DEPTH;
     check_refused(back);
     experience_destroy(back);
-    const struct rollout_settings flat = settings_of(f, NULL);
+    const struct rollout_settings flat = settings_of(f, none);
     struct experience *other = experience_of(f, &flat, "abcdefgh");
     for (int i = 0; i < 8; i++) other->turns->marks[i] |= BLOCK_DEPTH; /* cuts nothing */
     check_refused(other);
