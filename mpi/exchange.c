@@ -3,6 +3,7 @@
 
 #include "src/base/memory.h"
 #include "src/base/slices.h"
+#include "src/base/timeline.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -102,9 +103,8 @@ static void reduce_ready(void *context, int64_t offset)
     free(ranges);
 }
 
-static status reduce_finish(void *context)
+static status gradients_reduce(struct exchange *exchange)
 {
-    struct exchange *exchange = context;
     if (!exchange->learners)
         return learners_reduce(exchange->world, &exchange->staging, exchange->gradient,
                                exchange->size);
@@ -113,9 +113,16 @@ static status reduce_finish(void *context)
     return s ? s : gpu_group_finish(exchange->learners, reduce_name);
 }
 
-static status gather_values(void *context, float *values, int64_t size)
+static status reduce_finish(void *context)
 {
-    struct exchange *exchange = context;
+    timeline_begin(TIME_EXCHANGE);
+    status s = gradients_reduce(context);
+    timeline_end();
+    return s;
+}
+
+static status values_gather(struct exchange *exchange, float *values, int64_t size)
+{
     const int learners = exchange->world->roles.learners;
     if (!exchange->learners)
         return learners_gather_values(exchange->world, &exchange->staging, values, size);
@@ -124,6 +131,14 @@ static status gather_values(void *context, float *values, int64_t size)
     status s = gpu_group_broadcast(exchange->learners, values, ranges, count, gather_name);
     free(ranges);
     return s ? s : gpu_group_finish(exchange->learners, gather_name);
+}
+
+static status gather_values(void *context, float *values, int64_t size)
+{
+    timeline_begin(TIME_EXCHANGE);
+    status s = values_gather(context, values, size);
+    timeline_end();
+    return s;
 }
 
 static status gather_bytes(void *context, const void *mine, size_t bytes, void **all, size_t *total)

@@ -2,6 +2,7 @@
 #include "mpi/experience.h"
 
 #include "src/base/memory.h"
+#include "src/base/timeline.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +13,14 @@ status experience_receive(struct world *world, const struct experience_format *f
     void *message;
     size_t size;
     *out = NULL;
-    TRY(world_receive(world, EXPERIENCE_TAG, "the exchange of experience", &message, &size,
-                      sender));
+    timeline_begin(TIME_WAIT_EXPERIENCE);
+    status s =
+        world_receive(world, EXPERIENCE_TAG, "the exchange of experience", &message, &size, sender);
+    timeline_end();
+    TRY(s);
     char name[32];
     snprintf(name, sizeof name, "rank %d", *sender);
-    status s = experience_unpack(message, size, format, name, out);
+    s = experience_unpack(message, size, format, name, out);
     free(message);
     return s;
 }
@@ -37,8 +41,8 @@ struct experience_outbox *experience_outbox_create(struct world *world)
     return outbox;
 }
 
-status experience_outbox_add(struct experience_outbox *outbox, const struct experience *experience,
-                             int to)
+static status outbox_send(struct experience_outbox *outbox, const struct experience *experience,
+                          int to)
 {
     if (outbox->count == outbox->capacity) {
         outbox->capacity = outbox->capacity ? 2 * outbox->capacity : 16;
@@ -51,7 +55,16 @@ status experience_outbox_add(struct experience_outbox *outbox, const struct expe
     return world_send_begin(outbox->world, one->message, size, to, EXPERIENCE_TAG, &one->sending);
 }
 
-status experience_outbox_finish(struct experience_outbox *outbox)
+status experience_outbox_add(struct experience_outbox *outbox, const struct experience *experience,
+                             int to)
+{
+    timeline_begin(TIME_SEND);
+    status s = outbox_send(outbox, experience, to);
+    timeline_end();
+    return s;
+}
+
+static status outbox_wait(struct experience_outbox *outbox)
 {
     for (; outbox->count; outbox->count--) {
         struct outgoing *one = &outbox->list[outbox->count - 1];
@@ -59,6 +72,14 @@ status experience_outbox_finish(struct experience_outbox *outbox)
         free(one->message);
     }
     return NULL;
+}
+
+status experience_outbox_finish(struct experience_outbox *outbox)
+{
+    timeline_begin(TIME_SEND);
+    status s = outbox_wait(outbox);
+    timeline_end();
+    return s;
 }
 
 void experience_outbox_destroy(struct experience_outbox *outbox)

@@ -266,10 +266,10 @@ status run_folder_record(struct run_folder *folder, int64_t step, const struct m
 }
 
 status run_folder_report(struct run_folder *folder, int64_t step, double seconds, double tokens,
-                         const struct metric *list, int64_t count)
+                         const char *times, const struct metric *list, int64_t count)
 {
     if (progress_due(&folder->progress, step)) TRY(run_folder_record(folder, step, list, count));
-    progress_step(&folder->progress, step, seconds, tokens, list, count < 4 ? count : 4);
+    progress_step(&folder->progress, step, seconds, tokens, times, list, count < 4 ? count : 4);
     return NULL;
 }
 

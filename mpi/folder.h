@@ -50,7 +50,7 @@ void run_folder_close(struct run_folder *folder);
 status run_folder_record(struct run_folder *folder, int64_t step, const struct metric *list,
                          int64_t count);
 status run_folder_report(struct run_folder *folder, int64_t step, double seconds, double tokens,
-                         const struct metric *list, int64_t count);
+                         const char *times, const struct metric *list, int64_t count);
 /* Rank 0: checkpoints/newest is the step, checkpoints/best the best that was saved; a file system
  * without symbolic links costs a warning. */
 void run_folder_link(struct run_folder *folder, int64_t newest);

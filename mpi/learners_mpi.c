@@ -1,6 +1,7 @@
 /* What learners do together, over MPI: barrier and gather.  Large vectors are values_mpi.c's. */
 #include "mpi/transport_mpi.h"
 #include "src/base/memory.h"
+#include "src/base/timeline.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@ status learners_barrier(struct world *world)
     MPI_Request request;
     if (world->roles.learners == 1) return NULL;
     TRY(transport_check(MPI_Ibarrier(world->groups->learners, &request), "learners' barrier"));
-    return transport_wait_all(world, &request, 1, "learners' barrier");
+    return transport_wait_slowest(world, &request, "learners' barrier");
 }
 
 status learners_allgather_bytes(struct world *world, const void *data, size_t size, char **all,
@@ -22,6 +23,7 @@ status learners_allgather_bytes(struct world *world, const void *data, size_t si
     *sizes = memory_allocate((size_t)world->roles.learners * sizeof **sizes);
     *all = NULL;
     status s = NULL;
+    timeline_begin(TIME_WAIT_SLOWEST);
     for (int l = 0; l < world->roles.learners && !s; l++) {
         uint64_t wide = size;
         if (world->roles.learners > 1)
@@ -34,6 +36,7 @@ status learners_allgather_bytes(struct world *world, const void *data, size_t si
             s = transport_broadcast(world, comm, *all + total, wide, l, what);
         total += wide;
     }
+    timeline_end();
     if (s) {
         free(*all);
         free(*sizes);

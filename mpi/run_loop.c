@@ -11,9 +11,11 @@
 #include "src/base/clock.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/report/times.h"
 #include "src/text/tokenizer.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Why a run ends early.  Where ranks differ, the greatest holds. */
@@ -80,6 +82,7 @@ status run_open(struct run *run)
 status run_close(struct run *run)
 {
     run_folder_close(&run->folder);
+    rank_times_close(run->times);
     language_close(run->language);
     if (run->data) dataset_free(run->data);
     if (run->valid) dataset_free(run->valid);
@@ -143,7 +146,10 @@ static status evaluation(struct run *run, const struct run_kind *kind, int64_t d
     const struct run_watch watch = kind->watch(run);
     bool stopped = false;
     run->world->step = done;
-    TRY(kind->evaluate(run, &metrics, &stopped));
+    timeline_begin(TIME_EVALUATE);
+    status s = kind->evaluate(run, &metrics, &stopped);
+    timeline_end();
+    TRY(s);
     if (run->world->rank != 0 || stopped) return NULL;
     TRY(run_folder_record(&run->folder, done, metrics.list, metrics.count));
     evaluation_log(kind, done, &metrics);
@@ -172,6 +178,33 @@ static status evaluation_first(struct run *run, const struct run_kind *kind, boo
     return missing ? evaluation(run, kind, done, saved) : NULL;
 }
 
+static status save(struct run *run, const struct run_kind *kind, int64_t done)
+{
+    timeline_begin(TIME_SAVE);
+    status s = kind->save(run, done);
+    timeline_end();
+    return s;
+}
+
+/* Rank 0: an update's metrics, with where the ranks' time went at their end. */
+static status update_report(struct run *run, int64_t step, double seconds, double tokens,
+                            struct metric_list *metrics)
+{
+    const int ranks = run->world->size;
+    const double *times;
+    char text[512];
+    TRY(rank_times_gather(run->times, step, &times));
+    times_measure(times, ranks, metrics);
+    char *by_rank = times_by_rank(times, ranks);
+    metric_list_add_json(metrics, "time_by_rank", by_rank);
+    times_text(times, ranks, world_host(run->world, times_slowest(times, ranks)), text,
+               sizeof text);
+    status s = run_folder_report(&run->folder, step + 1, seconds, tokens, text, metrics->list,
+                                 metrics->count);
+    free(by_rank);
+    return s;
+}
+
 static status update(struct run *run, const struct run_kind *kind, int64_t step)
 {
     const double begun = seconds_now();
@@ -182,6 +215,7 @@ static status update(struct run *run, const struct run_kind *kind, int64_t step)
     run->world->step = step;
     TRY(kind->step(run, step, &metrics, &tokens));
     const double seconds = seconds_now() - begun;
+    if (run->world->roles.is_learner) TRY(rank_times_report(run->times, step));
     if (run->world->rank == 0) {
         const struct metric_list *change = &run->folder.change;
         for (int64_t i = 0; step == run->folder.start && i < change->count; i++)
@@ -192,8 +226,7 @@ static status update(struct run *run, const struct run_kind *kind, int64_t step)
             metric_list_add(&metrics, sleep_queue_worked(run->queue) - worked,
                             "timed_stub_seconds");
         metric_list_add(&metrics, seconds > 0 ? (double)tokens / seconds : 0, "tokens_per_second");
-        TRY(run_folder_report(&run->folder, step + 1, seconds, (double)tokens, metrics.list,
-                              metrics.count));
+        TRY(update_report(run, step, seconds, (double)tokens, &metrics));
     }
     plan_log_use(run->queue, "update", step + 1);
     return NULL;
@@ -217,26 +250,42 @@ static status round_run(struct run *run, const struct run_kind *kind, int64_t st
     bool against = false;
     TRY(update(run, kind, step));
     TRY(audit(run, kind, done, &against));
-    if (saved) TRY(kind->save(run, done));
+    if (saved) TRY(save(run, kind, done));
     if (kind->evaluates(run, done)) TRY(evaluation(run, kind, done, saved));
     /* After the last update there is nothing to end. */
     TRY(stop_agree(run, kind, done, against && done < run->updates, stop));
-    return *stop && !saved ? kind->save(run, done) : NULL;
+    return *stop && !saved ? save(run, kind, done) : NULL;
 }
 
 static status updates(struct run *run, const struct run_kind *kind, int64_t *done, int64_t *stop)
 {
     const bool saved = run->folder.checkpoint[0] != 0;
+    timeline_open("main");
+    run->times = rank_times_open(run->world);
     *done = run->folder.start;
     TRY(evaluation_first(run, kind, saved));
     TRY(stop_agree(run, kind, *done, false, stop));
-    if (*stop && !saved) TRY(kind->save(run, *done));
+    if (*stop && !saved) TRY(save(run, kind, *done));
     if (*stop || *done >= run->updates) return NULL;
     if (kind->begin) TRY(kind->begin(run));
     if (run->profile) profile_clear(run->profile);
     while (*done < run->updates && !*stop) TRY(round_run(run, kind, (*done)++, stop));
     if (run->profile) profile_print(run->profile, "where the time of rank 0 went", stderr);
     return kind->finish ? kind->finish(run, *done) : NULL;
+}
+
+/* Where the time of the whole run went. */
+static status times_log(const struct run *run, const struct run_kind *kind, int64_t done)
+{
+    const int ranks = run->world->size;
+    const double *times;
+    char text[512];
+    TRY(rank_times_finish(run->times, &times));
+    if (!times || done == run->folder.start) return NULL;
+    times_text(times, ranks, world_host(run->world, times_slowest(times, ranks)), text,
+               sizeof text);
+    log_line(LOG_INFO, "%s %lld: where the time went: %s", kind->name, (long long)done, text);
+    return NULL;
 }
 
 /* What the ranks held, those of a large run by their greatest. */
@@ -307,6 +356,7 @@ status run_loop(struct run *run, const struct run_options *options, const struct
         if (!s) s = world_agree(world, kind->connect(run));
         if (!s) {
             s = updates(run, kind, &done, &stop);
+            if (!s) s = times_log(run, kind, done);
             if (!s) s = memory_log(run, kind, done);
             if (s) world_break(world); /* others wait for this rank */
             if (!s) end_log(run, kind, done, stop);
@@ -316,6 +366,7 @@ status run_loop(struct run *run, const struct run_options *options, const struct
             s = ERROR(STATUS_AUDIT, "ended by audit.action: stop, after a checkpoint; --resume "
                                     "goes on all the same");
     }
+    timeline_close();
     if (world_is_broken(world)) return s; /* what is open ends with the process */
     return status_first(s, kind->close(run));
 }

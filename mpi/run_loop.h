@@ -10,6 +10,7 @@
 #include "mpi/exchange.h"
 #include "mpi/folder.h"
 #include "mpi/plan.h"
+#include "mpi/rank_times.h"
 #include "src/learn/learner.h"
 #include "src/report/metric_list.h"
 #include "src/rollout/language.h"
@@ -25,6 +26,7 @@ struct run {
     struct queue *queue;
     bool profiled;                /* --profile */
     struct profile *profile;      /* rank 0's then, else NULL */
+    struct rank_times *times;     /* while updates are made */
     struct dataset *data, *valid; /* valid NULL: none */
     struct language *language;
     struct exchange exchange;

@@ -68,7 +68,10 @@ status supervised_step(struct run *run, int64_t step, struct metric_list *metric
 {
     struct supervised *s = (struct supervised *)run;
     struct step_metrics done;
-    TRY(batch_learn(s, step, &done, tokens));
+    timeline_begin(TIME_LEARN);
+    status error = batch_learn(s, step, &done, tokens);
+    timeline_end();
+    TRY(error);
     metric_list_add(metrics, done.loss, "loss");
     if (s->loss->of_pairs) metric_list_add(metrics, done.accuracy, "accuracy");
     if (run->learner->aligner) metric_list_add(metrics, done.alignment, "alignment");

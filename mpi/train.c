@@ -58,8 +58,12 @@ static status weights_pass(struct trainer *t, int64_t version, float *values)
     }
     if (roles_both(&world->roles))
         model_take_values(t->actor_model, values, version); /* every learner has the same */
-    else if (world->roles.is_actor || world->rank == 0)
-        TRY(weights_send(t, version, values));
+    else if (world->roles.is_actor || world->rank == 0) {
+        timeline_begin(world->rank == 0 ? TIME_SEND : TIME_WAIT_WEIGHTS);
+        status s = weights_send(t, version, values);
+        timeline_end();
+        TRY(s);
+    }
     if (!world->roles.is_actor) return NULL;
     memcpy(statistics, statistics_wire, bytes);
     return running_load(&t->settings.reward, &t->rollout.statistics, statistics);
@@ -93,7 +97,7 @@ static status version_check(const struct model *model, int64_t due)
 }
 
 /* Actor: its slice of a batch, each dialogue to its owner. */
-static status batch_generate(struct trainer *t, int64_t batch, int64_t version)
+static status slice_generate(struct trainer *t, int64_t batch, int64_t version)
 {
     struct world *world = t->run.world;
     const int64_t dialogues = t->run.config->rollout.dialogues;
@@ -103,7 +107,9 @@ static status batch_generate(struct trainer *t, int64_t batch, int64_t version)
     int64_t *ids = memory_allocate((size_t)slice.count * sizeof *ids);
     struct experience **made = memory_allocate((size_t)slice.count * sizeof *made);
     for (int64_t i = 0; i < slice.count; i++) ids[i] = batch * dialogues + slice.first + i;
+    timeline_begin(TIME_GENERATE);
     status s = rollout_dialogues(&t->rollout, ids, slice.count, version, made);
+    timeline_end();
     /* Sends go on while the next batches are generated: a learner takes this one only after the
      * exchanges of weights that come before it. */
     struct experience_outbox **outbox = outbox_of(t, batch);
@@ -122,6 +128,12 @@ static status batch_generate(struct trainer *t, int64_t batch, int64_t version)
     free(made);
     free(ids);
     return s;
+}
+
+static status batch_generate(struct trainer *t, int64_t batch, int64_t version)
+{
+    TRY(slice_generate(t, batch, version));
+    return t->run.world->roles.is_learner ? NULL : rank_times_report(t->run.times, batch);
 }
 
 /* Learner: one update from a batch. */
@@ -202,7 +214,11 @@ static status train_step(struct run *run, int64_t step, struct metric_list *metr
         TRY(batch_weights(t, step + ahead, step));
         if (run->world->roles.is_actor) TRY(batch_generate(t, step + ahead, t->version));
     }
-    return run->world->roles.is_learner ? batch_learn(t, step, metrics, tokens) : NULL;
+    if (!run->world->roles.is_learner) return NULL;
+    timeline_begin(TIME_LEARN);
+    status s = batch_learn(t, step, metrics, tokens);
+    timeline_end();
+    return s;
 }
 
 static bool train_evaluates(const struct run *run, int64_t step)

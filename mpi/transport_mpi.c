@@ -7,6 +7,7 @@
 #include "src/base/clock.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/base/timeline.h"
 
 #ifdef OPEN_MPI
 #include <mpi-ext.h>
@@ -71,6 +72,14 @@ status transport_wait_all(const struct world *world, MPI_Request *requests, int 
         if (done) return NULL;
         TRY(transport_wait_more(world, &wait, what));
     }
+}
+
+status transport_wait_slowest(const struct world *world, MPI_Request *request, const char *what)
+{
+    timeline_begin(TIME_WAIT_SLOWEST);
+    status s = transport_wait_all(world, request, 1, what);
+    timeline_end();
+    return s;
 }
 
 /* ---- set-up ---- */
@@ -240,7 +249,7 @@ status world_barrier(struct world *world, const char *what)
 {
     MPI_Request request;
     TRY(transport_check(MPI_Ibarrier(world->groups->world, &request), what));
-    return transport_wait_all(world, &request, 1, what);
+    return transport_wait_slowest(world, &request, what);
 }
 
 status world_maximum(struct world *world, int64_t value, int64_t *out)
@@ -251,7 +260,7 @@ status world_maximum(struct world *world, int64_t value, int64_t *out)
     TRY(transport_check(
         MPI_Iallreduce(MPI_IN_PLACE, out, 1, MPI_INT64_T, MPI_MAX, world->groups->world, &request),
         "agreement"));
-    return transport_wait_all(world, &request, 1, "agreement");
+    return transport_wait_slowest(world, &request, "agreement");
 }
 
 status transport_broadcast(struct world *world, MPI_Comm comm, void *data, size_t size, int root,
@@ -270,7 +279,10 @@ status transport_broadcast(struct world *world, MPI_Comm comm, void *data, size_
 status world_broadcast(struct world *world, void *data, size_t size, int root)
 {
     if (world->size == 1) return NULL;
-    return transport_broadcast(world, world->groups->world, data, size, root, "broadcast");
+    timeline_begin(TIME_WAIT_SLOWEST);
+    status s = transport_broadcast(world, world->groups->world, data, size, root, "broadcast");
+    timeline_end();
+    return s;
 }
 
 status world_agree(struct world *world, status local)

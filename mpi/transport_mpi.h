@@ -41,6 +41,9 @@ status transport_wait_more(const struct world *world, struct transport_wait *wai
 status transport_wait_all(const struct world *world, MPI_Request *requests, int count,
                           const char *what);
 
+/* The same of one request that all ranks of its group must come to. */
+status transport_wait_slowest(const struct world *world, MPI_Request *request, const char *what);
+
 status transport_broadcast(struct world *world, MPI_Comm comm, void *data, size_t size, int root,
                            const char *what);
 void transport_self_free(struct world *world);

@@ -3,6 +3,7 @@
 #include "src/learn/update.h"
 
 #include "src/base/memory.h"
+#include "src/base/timeline.h"
 #include "src/learn/credit.h"
 #include "src/learn/schedule.h"
 #include "src/learn/span_turns.h"
@@ -238,8 +239,12 @@ static status slice_read(struct learner *l, struct experience *const *experience
                          struct slice *slice)
 {
     TRY(terms_check(&l->settings.reward, experiences, count));
-    if (slice->refs) TRY(references_read(l, slice));
-    if (l->critic) TRY(learner_values(l, slice->spans.turns, slice->spans.count, slice->values));
+    timeline_begin(TIME_READ);
+    status s = slice->refs ? references_read(l, slice) : NULL;
+    if (!s && l->critic)
+        s = learner_values(l, slice->spans.turns, slice->spans.count, slice->values);
+    timeline_end();
+    TRY(s);
     int64_t i = 0, at = 0;
     for (int64_t e = 0; e < count; e++)
         for (int64_t k = 0; k < experiences[e]->turn_count; k++, i++) {

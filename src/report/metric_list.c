@@ -15,7 +15,14 @@ void metric_list_add(struct metric_list *metrics, double value, const char *form
     va_start(arguments, format);
     vsnprintf(name, METRIC_NAME_MAX, format, arguments);
     va_end(arguments);
-    metrics->list[metrics->count++] = (struct metric){name, value};
+    metrics->list[metrics->count++] = (struct metric){.name = name, .value = value};
+}
+
+void metric_list_add_json(struct metric_list *metrics, const char *name, const char *json)
+{
+    if (!json) return;
+    metric_list_add(metrics, NAN, "%s", name);
+    metrics->list[metrics->count - 1].json = json;
 }
 
 double metric_list_value(const struct metric_list *metrics, const char *name)

@@ -4,7 +4,7 @@
 
 #include "src/report/metrics.h"
 
-enum { METRIC_LIST_MAX = 192, METRIC_NAME_MAX = 64 };
+enum { METRIC_LIST_MAX = 224, METRIC_NAME_MAX = 64 };
 
 struct metric_list { /* zeros: empty.  Not to be copied: list points to names */
     int64_t count;
@@ -15,6 +15,8 @@ struct metric_list { /* zeros: empty.  Not to be copied: list points to names */
 /* Adds a value under a name given as printf's format. */
 void metric_list_add(struct metric_list *metrics, double value, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* What is no number, as JSON, which stays the caller's; NULL: nothing is added. */
+void metric_list_add_json(struct metric_list *metrics, const char *name, const char *json);
 /* NaN where no metric has the name. */
 double metric_list_value(const struct metric_list *metrics, const char *name);
 

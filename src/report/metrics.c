@@ -78,7 +78,7 @@ status metrics_write(struct metrics *metrics, int64_t step, const struct metric 
         fputc(',', metrics->stream);
         json_write_text(metrics->stream, list[i].name);
         json_double_text(text, list[i].value);
-        fprintf(metrics->stream, ":%s", text);
+        fprintf(metrics->stream, ":%s", list[i].json ? list[i].json : text);
     }
     fputs("}\n", metrics->stream);
     if (fflush(metrics->stream) || ferror(metrics->stream))

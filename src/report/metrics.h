@@ -10,6 +10,7 @@
 struct metric {
     const char *name;
     double value;
+    const char *json; /* instead of the value, as it is; NULL: there is none.  Not TensorBoard's */
 };
 
 struct metrics;

@@ -32,7 +32,7 @@ bool progress_due(const struct progress *progress, int64_t step)
 }
 
 void progress_step(struct progress *progress, int64_t step, double seconds, double tokens,
-                   const struct metric *list, int64_t count)
+                   const char *times, const struct metric *list, int64_t count)
 {
     char line[1024], left[32];
     int64_t done = step - progress->first;
@@ -49,7 +49,9 @@ void progress_step(struct progress *progress, int64_t step, double seconds, doub
     if (tokens > 0 && seconds > 0 && used < sizeof line)
         used +=
             (size_t)snprintf(line + used, sizeof line - used, ", %.0f tokens/s", tokens / seconds);
-    if (used < sizeof line) snprintf(line + used, sizeof line - used, ", %s left", left);
+    if (used < sizeof line)
+        used += (size_t)snprintf(line + used, sizeof line - used, ", %s left", left);
+    if (times && used < sizeof line) snprintf(line + used, sizeof line - used, "; %s", times);
     if (log_terminal())
         log_foot(line);
     else if (progress_due(progress, step))

@@ -20,9 +20,9 @@ void progress_begin(struct progress *progress, const char *what, int64_t first, 
 /* Whether a step is one of those that are written down. */
 bool progress_due(const struct progress *progress, int64_t step);
 /* After a step: list is shown as it is; tokens is the number of tokens of this step, 0 if none.
- * seconds: what the step took. */
+ * seconds: what the step took; times: where they went, in words; NULL: nothing is said of it. */
 void progress_step(struct progress *progress, int64_t step, double seconds, double tokens,
-                   const struct metric *list, int64_t count);
+                   const char *times, const struct metric *list, int64_t count);
 void progress_end(void); /* ends a terminal's line */
 
 /* "1h02m", "3m05s", "12s" */

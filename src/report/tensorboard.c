@@ -83,15 +83,17 @@ status tensorboard_write(struct tensorboard *board, int64_t step, const struct m
 {
     Regard__Summary__Value *values = memory_allocate((size_t)count * sizeof *values);
     Regard__Summary__Value **pointers = memory_allocate((size_t)count * sizeof *pointers);
+    size_t numbers = 0;
     for (int64_t i = 0; i < count; i++) {
+        if (list[i].json) continue;
         regard__summary__value__init(&values[i]);
         values[i].tag = (char *)(uintptr_t)list[i].name;
         values[i].value_case = REGARD__SUMMARY__VALUE__VALUE_SIMPLE_VALUE;
         values[i].simple_value = (float)list[i].value;
-        pointers[i] = &values[i];
+        pointers[numbers++] = &values[i];
     }
     Regard__Summary summary = REGARD__SUMMARY__INIT;
-    summary.n_value = (size_t)count;
+    summary.n_value = numbers;
     summary.value = pointers;
     Regard__Event event = REGARD__EVENT__INIT;
     event.wall_time = wall_time();

@@ -2,6 +2,7 @@
 #include "src/rollout/dialogues.h"
 
 #include "src/base/memory.h"
+#include "src/base/timeline.h"
 #include "src/data/simulator.h"
 #include "src/reward/salience_control.h"
 #include "src/reward/terms.h"
@@ -452,12 +453,16 @@ static status turn_run(struct rollout *rollout, struct conversation *conversatio
     if (!s && work.row_count) {
         s = generate_replies(rollout->policy, rollout->settings, RANDOM_SAMPLING, work.prompts,
                              work.rows, work.row_count, work.replies);
+        timeline_begin(TIME_READ);
         if (!s && rollout->scorer)
             s = statistics_read(rollout, &work);
         else if (!s && rollout->settings->cot.block)
             s = blocks_read(rollout->policy, rollout->settings, rollout->history, work.prompts,
                             work.rows, work.row_count, work.replies);
+        timeline_end();
+        timeline_begin(TIME_REWARD);
         if (!s) s = turn_judge(rollout, conversations, &work);
+        timeline_end();
         if (!s) s = turn_finish(rollout, conversations, &work, turn, lists);
     }
     turn_work_free(&work);

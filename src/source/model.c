@@ -3,6 +3,7 @@
 #include "src/source/source.h"
 
 #include "src/base/memory.h"
+#include "src/base/timeline.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,10 @@ static status compute(void *state, const struct source_reply *replies, int64_t c
 {
     const struct source_model *model = state;
     (void)spans;
-    return model->read(model->context, replies, count, values);
+    timeline_begin(TIME_READ);
+    status s = model->read(model->context, replies, count, values);
+    timeline_end();
+    return s;
 }
 
 const struct source source_model = {.name = "model",

@@ -18,7 +18,7 @@ fail() {
 
 # same FILE FILE [RELATIVE ABSOLUTE]: the same JSON but for numbers, which are equal to 1e-4: sums
 # of some hundred roundings of 6e-8 on either side, made larger by the steps in between.
-without_clock() { sed -E 's/,"(seconds|tokens_per_second)":[^,}]*//g' "$1"; }
+without_clock() { sed -E 's/,"seconds":.*/}/' "$1"; }
 same() {
     [ -s "$1" ] || fail "$1 holds nothing"
     paste -d '\t' <(without_clock "$1" | tr '[]{},:' '\n') <(without_clock "$2" | tr '[]{},:' '\n') |

@@ -16,7 +16,7 @@ awk -F'"timed_stub_seconds":' '
     END { if (lines != 4) exit 1 }' "$work/one/metrics.jsonl" || fail "times of $work/one"
 
 # Roles and lag change who waits for whom, and no number.
-rest() { sed -E 's/,"(seconds|tokens_per_second|timed_stub_seconds|time_[a-z_]*)":[^,}]*//g' "$1/metrics.jsonl"; }
+rest() { sed -E 's/,"seconds":.*/}/' "$1/metrics.jsonl"; }
 expect_status 0 ranks 3 "$regard" train --config $tiny "${slow[@]}" --set pipeline.lag=1 \
     --run "$work/three"
 expect_status 0 "$regard" train --config $tiny "${slow[@]}" --set pipeline.lag=1 --run "$work/lag"

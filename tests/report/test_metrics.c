@@ -47,7 +47,7 @@ static void metrics_of_steps_after_the_resumed_one_are_cut_off(void **state)
     struct metrics *metrics;
     assert_null(metrics_open(&metrics, *state, -1));
     for (int64_t step = 1; step <= 3; step++) {
-        struct metric list[] = {{"loss", 0.5 * (double)step}, {"bad", NAN}};
+        struct metric list[] = {{"loss", 0.5 * (double)step, NULL}, {"bad", NAN, NULL}};
         assert_null(metrics_write(metrics, step, list, 2));
     }
     metrics_close(metrics);
@@ -57,12 +57,12 @@ static void metrics_of_steps_after_the_resumed_one_are_cut_off(void **state)
     fputs("{\"step\":4,\"lo", stream);
     fclose(stream);
     assert_null(metrics_open(&metrics, *state, 2));
-    struct metric again = {"loss", 7};
+    struct metric again = {"loss", 7, "\"c0ffee\""};
     assert_null(metrics_write(metrics, 3, &again, 1));
     metrics_close(metrics);
     expect_file(*state, "metrics.jsonl",
                 "{\"step\":1,\"loss\":0.5,\"bad\":null}\n{\"step\":2,\"loss\":1.0,\"bad\":null}\n"
-                "{\"step\":3,\"loss\":7.0}\n");
+                "{\"step\":3,\"loss\":\"c0ffee\"}\n");
 }
 
 static uint64_t little_endian(const char *bytes, int count)
@@ -76,8 +76,11 @@ static void tensorboard_frames_hold_events_and_good_checksums(void **state)
 {
     struct tensorboard *board;
     assert_null(tensorboard_open(&board, *state));
-    struct metric list[] = {{"reward/raw", 0.25}, {"kl", -3}, {"skipped", 0}};
-    assert_null(tensorboard_write(board, 12, list, 3));
+    struct metric list[] = {{"reward/raw", 0.25, NULL},
+                            {"policy_hash", NAN, "\"c0ffee\""}, /* no scalar: left out */
+                            {"kl", -3, NULL},
+                            {"skipped", 0, NULL}};
+    assert_null(tensorboard_write(board, 12, list, 4));
     char *data;
     size_t size, at = 0;
     assert_null(file_read(tensorboard_path(board), &data, &size));
@@ -153,11 +156,11 @@ static char *stderr_of(void (*fills)(void))
 
 static void three_steps(void)
 {
-    const struct metric list[] = {{"loss", 0.5}};
+    const struct metric list[] = {{"loss", 0.5, NULL}};
     struct progress progress;
     progress_begin(&progress, "sft", 0, 3, 2);
     for (int step = 1; step <= 3; step++) {
-        progress_step(&progress, step, 2, 10, list, 1);
+        progress_step(&progress, step, 2, 10, "learn 90%", list, 1);
         if (step == 1) log_line(LOG_INFO, "between");
     }
     progress_end();
@@ -176,9 +179,10 @@ static void progress_is_one_line_on_a_terminal_and_log_lines_elsewhere(void **un
     free(text);
     unsetenv("REGARD_TERMINAL");
     text = stderr_of(three_steps);
-    assert_string_equal(text, "regard[0] info: between\n"
-                              "regard[0] info: sft 2/3 loss 0.5, 2.00 s, 5 tokens/s, 0s left\n"
-                              "regard[0] info: sft 3/3 loss 0.5, 2.00 s, 5 tokens/s, 0s left\n");
+    assert_string_equal(
+        text, "regard[0] info: between\n"
+              "regard[0] info: sft 2/3 loss 0.5, 2.00 s, 5 tokens/s, 0s left; learn 90%\n"
+              "regard[0] info: sft 3/3 loss 0.5, 2.00 s, 5 tokens/s, 0s left; learn 90%\n");
     free(text);
 }
 

@@ -1,0 +1,90 @@
+/* See timeline.h. */
+#include "src/base/timeline.h"
+
+#include "src/base/clock.h"
+#include "src/base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEPTH_MAX = 32 };
+
+struct track {
+    const char *name;
+    double since; /* seconds_now: until then all is counted */
+    double seconds[TIME_KINDS];
+    int depth; /* of what is begun; what lies deeper than DEPTH_MAX counts for its outer */
+    enum time_kind open[DEPTH_MAX];
+};
+
+static _Thread_local struct track *own;
+
+const char *time_kind_name(enum time_kind kind)
+{
+    static const char *const names[TIME_KINDS] = {[TIME_GENERATE] = "generate",
+                                                  [TIME_READ] = "read",
+                                                  [TIME_REWARD] = "reward",
+                                                  [TIME_LEARN] = "learn",
+                                                  [TIME_EXCHANGE] = "exchange",
+                                                  [TIME_SEND] = "send",
+                                                  [TIME_WAIT_WEIGHTS] = "wait_weights",
+                                                  [TIME_WAIT_EXPERIENCE] = "wait_experience",
+                                                  [TIME_WAIT_SLOWEST] = "wait_slowest",
+                                                  [TIME_SAVE] = "save",
+                                                  [TIME_EVALUATE] = "evaluate",
+                                                  [TIME_OTHER] = "other"};
+    return names[kind];
+}
+
+void timeline_open(const char *name)
+{
+    timeline_close();
+    own = memory_allocate(sizeof *own);
+    own->name = name;
+    own->since = seconds_now();
+}
+
+void timeline_close(void)
+{
+    free(own);
+    own = NULL;
+}
+
+static enum time_kind innermost(const struct track *track)
+{
+    if (!track->depth) return TIME_OTHER;
+    return track->open[(track->depth < DEPTH_MAX ? track->depth : DEPTH_MAX) - 1];
+}
+
+/* What has passed belongs to what it was spent in. */
+static double count(struct track *track)
+{
+    const double now = seconds_now();
+    track->seconds[innermost(track)] += now - track->since;
+    track->since = now;
+    return now;
+}
+
+void timeline_begin(enum time_kind kind)
+{
+    if (!own) return;
+    count(own);
+    if (own->depth < DEPTH_MAX) own->open[own->depth] = kind;
+    own->depth++;
+}
+
+void timeline_end(void)
+{
+    if (!own || !own->depth) return;
+    count(own);
+    own->depth--;
+}
+
+void timeline_take(double seconds[TIME_KINDS])
+{
+    memset(seconds, 0, TIME_KINDS * sizeof *seconds);
+    if (!own) return;
+    count(own);
+    memcpy(seconds, own->seconds, sizeof own->seconds);
+    memset(own->seconds, 0, sizeof own->seconds);
+}

@@ -1,0 +1,56 @@
+# Where the time goes, in metrics.jsonl and the log: every update's line has every rank's seconds by
+# kind, by the rank's role; they add up to the time on the clock; and clocks alone differ by ranks.
+set -euo pipefail
+source tests/program/common.sh
+
+settings=(--config $tiny --set threads=1 --set train.updates=6 --set log.every=2 --set checkpoint.every=3)
+
+# of FILE STEP KIND RANK: a rank's seconds; 0 where the kind is left out.
+of() {
+    grep "^{\"step\":$2,\"reward\"" "$1" | grep -o "\"$3\":\[[^]]*\]" | sed 's/.*\[//; s/\]//' |
+        cut -d, -f$(($4 + 1)) | grep . || echo 0
+}
+positive() { awk "BEGIN { exit !($1 > 0) }"; }
+zero() { awk "BEGIN { exit !($1 == 0) }"; }
+
+for lag in 0 1; do
+    run=$work/three-$lag
+    expect_status 0 ranks 3 "$regard" train "${settings[@]}" --set pipeline.lag=$lag --run "$run"
+    file=$run/metrics.jsonl
+    for step in 2 4 6; do
+        positive "$(of "$file" $step learn 0)" || fail "rank 0 spent no time learning in update $step"
+        positive "$(of "$file" $step read 0)" || fail "rank 0 spent no time reading in update $step"
+        zero "$(of "$file" $step generate 0)" || fail "rank 0 does not generate"
+        for rank in 1 2; do
+            positive "$(of "$file" $step generate $rank)" || fail "rank $rank did not generate in update $step"
+            zero "$(of "$file" $step learn $rank)" || fail "rank $rank does not learn"
+            # At lag 1 batch 2 follows batch 1 without an agreement between.
+            [ $step$lag = 21 ] || positive "$(of "$file" $step wait_slowest $rank)" ||
+                fail "rank $rank waited for nobody in update $step"
+        done
+    done
+    positive "$(of "$file" 4 save 0)" || fail "what was saved after update 3 is not in the next"
+    grep -q 'train 4/6 .*s left; .*%; rank [012] (.*) waited least, [0-9]*%$' "$work/err" ||
+        fail "the log's line of an update does not say where the time went"
+    expect_said "train 6: where the time went: "
+done
+
+# One rank: its kinds add up to the time between two updates, in which nothing is saved or evaluated.
+expect_status 0 "$regard" train "${settings[@]}" --set log.every=1 --set checkpoint.every=0 \
+    --set eval.every=0 --run "$work/one"
+expect_status 0 awk -F '"seconds":' '/"reward"/ {
+    line = $2; seconds = line + 0; sum = 0
+    while (match(line, /"time_[a-z_]*":[0-9.e-]+/)) {
+        one = substr(line, RSTART, RLENGTH); line = substr(line, RSTART + RLENGTH)
+        if (one ~ /_max/) continue
+        sub(/.*:/, "", one); sum += one }
+    if (NR > 1 && (sum < seconds - 1e-3 || sum > seconds + 0.05)) { print seconds, sum; exit 1 } }' \
+    "$work/one/metrics.jsonl"
+
+# Supervised runs have it too.
+expect_status 0 ranks 2 "$regard" sft --config $tiny --set threads=1 --set sft.updates=2 --run "$work/sft"
+for rank in 0 1; do
+    seconds=$(grep '^{"step":2,"loss"' "$work/sft/metrics.jsonl" | grep -o '"exchange":\[[^]]*\]' |
+        sed 's/.*\[//; s/\]//' | cut -d, -f$((rank + 1)))
+    positive "$seconds" || fail "sft: rank $rank exchanged nothing"
+done
