@@ -26,13 +26,14 @@ src/reward     : src/base
 src/source     : include src/base src/text src/data src/capture src/fit src/reward
 src/rollout    : src/base src/text src/data src/task kernels src/model src/capture src/reward src/source
 src/report     : src/base
+src/page       : src/base src/text
 src/learn      : src/base kernels src/model src/capture src/fit src/reward src/rollout
 src/evaluate   : src/base src/text src/data src/task kernels src/model src/capture src/reward src/source src/rollout src/report
 src/probe      : src/base src/text src/data src/task kernels src/model src/capture src/fit src/reward src/source src/rollout src/report src/evaluate
 src/pairs      : src/base src/text src/data src/task kernels src/model src/capture src/fit src/reward src/source src/rollout src/report src/evaluate src/probe
 src/checkpoint : src/base kernels src/model
 mpi            : src/base src/text src/data src/task kernels src/model src/capture src/fit src/reward src/source src/rollout src/report src/learn src/evaluate src/probe src/checkpoint
-tools/regard   : src/base src/text src/data src/task kernels src/model src/capture src/fit src/reward src/source src/rollout src/report src/learn src/evaluate src/probe src/pairs src/checkpoint mpi
+tools/regard   : src/base src/text src/data src/task kernels src/model src/capture src/fit src/reward src/source src/rollout src/report src/learn src/evaluate src/probe src/pairs src/checkpoint src/page mpi
 '
 layer='s#(^| )(src/[a-z_]+|kernels/cpu|kernels/cuda|kernels|mpi|tools/regard)/[^ ]*#\1\2#g'
 crossed=$(includes | awk '$2 ~ "/"' | awk -v layer_of="$allowed" '

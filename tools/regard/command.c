@@ -38,6 +38,8 @@ static const struct option options[] = {
      "1024); decoder-only: causal (30 layers of 576), tiny-causal"},
     {"--profile", NULL, "say at the end where the time went, operation by operation (CPU)"},
     {"--rounds", "N", "how often what takes long is measured; the median is printed"},
+    {"--watch", "[=SECONDS]",
+     "write the page again when the runs wrote something, looking every 5 seconds"},
     {"--best", "N", "of N replies to a history write the one with the highest reward"},
 };
 enum { OPTION_COUNT = sizeof options / sizeof *options };
@@ -72,11 +74,9 @@ static status option_needed(const struct command *c, const struct verb *verb)
 {
     const struct {
         const char *option, *value;
-    } all[] = {{"--model", c->model},
-               {"--data", c->data},
-               {"--out", c->out},
-               {"--run", c->run},
-               {"DIR", c->what}};
+    } all[] = {{"--model", c->model}, {"--data", c->data},
+               {"--out", c->out},     {"--run", c->run},
+               {"DIR", c->what},      {"RUN", c->run_count ? c->runs[0] : NULL}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (listed(verb->needs, all[i].option) && !all[i].value)
             USAGE("%s needs %s; see regard %s --help", verb->name, all[i].option, verb->name);
@@ -163,6 +163,10 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
         c->resume = value ? value : "";
         return NULL;
     }
+    if (!strcmp(bare, "--watch")) {
+        c->watch = value ? value : "";
+        return NULL;
+    }
     if (!value) {
         if (*at + 1 >= argc) USAGE("%s wants a value; see regard %s --help", bare, verb->name);
         value = argv[++*at];
@@ -239,6 +243,18 @@ static void line_write(int argc, char **argv, char line[2048])
     }
 }
 
+/* A run's folder, of several. */
+static status run_take(struct command *c, const char *run)
+{
+    if (strlen(run) > VALUE_MAX_BYTES)
+        FAIL(STATUS_INPUT, "%.60s...: %zu bytes are too long for a name, %d are allowed", run,
+             strlen(run), VALUE_MAX_BYTES);
+    if (c->run_count == REPORT_RUNS_MAX)
+        FAIL(STATUS_INPUT, "more than %d runs; name fewer", REPORT_RUNS_MAX);
+    c->runs[c->run_count++] = run;
+    return NULL;
+}
+
 static status verb_missing(void)
 {
     char list[256];
@@ -287,6 +303,8 @@ status command_parse(int argc, char **argv, struct command *c, const struct verb
             c->subverb = argv[at];
         else if ((listed(verb->needs, "DIR") || listed(verb->allows, "WHAT")) && !c->what)
             c->what = argv[at];
+        else if (listed(verb->needs, "RUN"))
+            TRY(run_take(c, argv[at]));
         else
             USAGE("%s: what is %s? See regard %s --help", verb->name, argv[at], verb->name);
     }

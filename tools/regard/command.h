@@ -10,13 +10,18 @@
 
 #include <stdbool.h>
 
+enum { REPORT_RUNS_MAX = 64 };
+
 struct command {
     const char *verb, *subverb;
     const char *config_path, *model, *data, *out, *run, *spm, *samples, *shape, *fit, *before,
         *after, *what;
     const char *resume; /* NULL, "" or "auto" */
-    int64_t rounds;     /* 0: not given */
-    int64_t best;       /* 0: not given */
+    const char *watch;  /* NULL, "" or seconds */
+    const char *runs[REPORT_RUNS_MAX];
+    int64_t run_count;
+    int64_t rounds; /* 0: not given */
+    int64_t best;   /* 0: not given */
     bool dry_run, merge, keep_system, profile;
     char role[64];                 /* --role ROLE: short for --set sft.role=ROLE */
     struct config config;          /* defaults, --config, then --set in order */
@@ -29,7 +34,7 @@ struct command {
 struct verb {
     const char *name, *help, *needs, *allows; /* options, blank-separated */
     status (*run)(struct command *command);
-    const char *what; /* of the word that is no option: DIR or WHAT; NULL: there is none */
+    const char *what; /* of the words that are no options: DIR, WHAT or RUN; NULL: there are none */
     const char *more; /* the end of its help: usage, formats of files; lines, or NULL */
 };
 extern const struct verb verbs[];
@@ -56,7 +61,8 @@ void error_print(status s);
 
 /* Ends of verbs' help (struct verb's more). */
 extern const char reward_formats[], tokenizer_usage[], import_data_formats[], score_formats[],
-    generate_formats[], eval_formats[], probe_formats[], split_formats[], pairs_formats[];
+    generate_formats[], eval_formats[], probe_formats[], split_formats[], pairs_formats[],
+    report_formats[];
 
 status verb_tokenizer(struct command *command);
 status verb_sft(struct command *command);
@@ -73,6 +79,7 @@ status verb_import(struct command *command);
 status verb_import_data(struct command *command);
 status verb_export(struct command *command);
 status verb_inspect(struct command *command);
+status verb_report(struct command *command);
 status verb_bench(struct command *command);
 
 /* An opened model with its words, for inference. */

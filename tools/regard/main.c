@@ -49,6 +49,10 @@ const struct verb verbs[] = {
      "--merge --config --set", .run = verb_export},
     {"inspect", "what is in a model folder or checkpoint, verified", "DIR", "--config --set",
      .run = verb_inspect, .what = "a model folder, a checkpoint or a run"},
+    {"report",
+     "what runs wrote as one page: settings, curves, where reward and quality part, samples", "RUN",
+     "--out --watch", .run = verb_report, .what = "a run's folder; several stand side by side",
+     .more = report_formats},
     {"bench", "figures as JSON: kernels, generate, decode, update, ... or all", "",
      "WHAT --shape --rounds --profile --config --set --model", verb_bench,
      .what =

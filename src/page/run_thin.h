@@ -1,0 +1,14 @@
+/* Long runs have more lines than a curve has points. */
+#ifndef REGARD_PAGE_RUN_THIN_H
+#define REGARD_PAGE_RUN_THIN_H
+
+#include "src/page/run_record.h"
+
+/* Leaves at most `most` rows: so many rows that follow one another become one, at the last one's
+ * step. Metrics of training are the mean of theirs; held-out metrics, audits and what a --change
+ * set are the last of theirs, since a mean would hide how they swing. */
+void run_thin(struct run_record *run, int64_t most);
+/* Whether a metric is measured now and then, on held-out data or by an audit. */
+bool run_metric_is_held_out(const char *name);
+
+#endif

@@ -1,0 +1,191 @@
+/* What a report makes of a run's folder: rows, thinning, and where reward and quality part. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "src/base/file.h"
+#include "src/page/parting.h"
+#include "src/page/run_read.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char folder[] = "/tmp/regard-page-XXXXXX";
+
+static void check(status s)
+{
+    if (s) fail_msg("%s", status_message(s));
+}
+
+static struct run_record *run_of(const char *metrics, int64_t rows)
+{
+    char path[256];
+    struct run_record *run;
+    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
+    check(file_write(path, metrics, strlen(metrics)));
+    check(run_record_read(folder, rows, &run));
+    return run;
+}
+
+static double value(const struct run_record *run, const char *name, int64_t row)
+{
+    const struct run_column *column = run_column_find(run, name);
+    if (!column) fail_msg("no %s", name);
+    return column->value[row];
+}
+
+static void lines_of_a_step_are_one_row(void **state)
+{
+    (void)state;
+    struct run_record *run = run_of("{\"step\":0,\"eval_bleu\":1}\n"
+                                    "{\"step\":1,\"reward\":2,\"kl\":null}\n"
+                                    "{\"step\":1,\"eval_bleu\":3}\n"
+                                    "{\"step\":2,\"rew",
+                                    10);
+    assert_int_equal(run->rows, 2);
+    assert_true(isnan(value(run, "reward", 0)));
+    assert_true(value(run, "reward", 1) == 2);
+    assert_true(value(run, "eval_bleu", 0) == 1 && value(run, "eval_bleu", 1) == 3);
+    assert_null(run_column_find(run, "kl"));
+    assert_int_equal(run->note_count, 1); /* no config.yaml: the half line is none */
+    run_record_free(run);
+}
+
+static void lines_that_are_none_are_noted(void **state)
+{
+    (void)state;
+    struct run_record *run = run_of("{\"step\":1,\"reward\":2}\nwhat\n{\"reward\":1}\n"
+                                    "{\"step\":0,\"reward\":9}\n{\"step\":2,\"reward\":3}\n",
+                                    10);
+    assert_int_equal(run->rows, 2);
+    assert_true(value(run, "reward", 0) == 2 && value(run, "reward", 1) == 3);
+    assert_int_equal(run->note_count, 4);
+    assert_non_null(strstr(run->notes[1], "metrics.jsonl:2"));
+    assert_non_null(strstr(run->notes[2], "metrics.jsonl:3"));
+    assert_non_null(strstr(run->notes[3], "metrics.jsonl:4"));
+    run_record_free(run);
+}
+
+/* Five lines as two rows: three and two of them. */
+static void thinned_rows_are_means_and_last_evaluations(void **state)
+{
+    (void)state;
+    struct run_record *run = run_of("{\"step\":1,\"reward\":1,\"eval_bleu\":5}\n"
+                                    "{\"step\":2,\"reward\":2}\n{\"step\":3,\"reward\":6}\n"
+                                    "{\"step\":4,\"reward\":1,\"eval_bleu\":7}\n"
+                                    "{\"step\":5,\"eval_bleu\":8}\n",
+                                    2);
+    assert_int_equal(run->rows, 2);
+    assert_int_equal(run->lines, 3);
+    assert_true(run->step[0] == 3 && run->step[1] == 5);
+    assert_true(value(run, "reward", 0) == 3 && value(run, "reward", 1) == 1);
+    assert_true(value(run, "eval_bleu", 0) == 5 && value(run, "eval_bleu", 1) == 8);
+    run_record_free(run);
+}
+
+/* Reward 1, 1, then 3, 2: higher from the second interval on; BLEU falls at step 2, where the
+ * reward has no earlier interval to be higher than, rises at 4 and falls again at 6. */
+static void parts_where_reward_rose_and_quality_fell(void **state)
+{
+    (void)state;
+    struct run_record *run =
+        run_of("{\"step\":0,\"eval_bleu\":5,\"eval_perplexity\":2,\"eval_reward\":1}\n"
+               "{\"step\":1,\"reward\":1}\n"
+               "{\"step\":2,\"reward\":1}\n{\"step\":2,\"eval_bleu\":4,\"eval_perplexity\":2}\n"
+               "{\"step\":4,\"reward\":3}\n{\"step\":4,\"eval_bleu\":6,\"eval_perplexity\":3}\n"
+               "{\"step\":6,\"reward\":2}\n{\"step\":6,\"eval_bleu\":4,\"eval_perplexity\":1}\n",
+               10);
+    assert_true(parting_by_metric(run, "eval_bleu") == 6);
+    assert_true(parting_by_metric(run, "eval_perplexity") == 4);
+    assert_true(isnan(parting_by_metric(run, "eval_rouge_l")));
+    assert_true(isnan(parting_by_audit(run)));
+    assert_string_equal(parting_quality(run), "eval_bleu");
+    assert_false(parting_is_quality(run, "eval_reward"));
+    run_record_free(run);
+}
+
+/* The fall is 1; the error of the difference 0.5 at step 4 (hypot of 0.3 and 0.4), 0.32 at 6. */
+static void a_fall_within_two_errors_is_none(void **state)
+{
+    (void)state;
+    struct run_record *run =
+        run_of("{\"step\":0,\"eval_bleu\":5,\"eval_bleu_error\":0.3}\n"
+               "{\"step\":2,\"reward\":1}\n{\"step\":2,\"eval_bleu\":5,\"eval_bleu_error\":0.1}\n"
+               "{\"step\":4,\"reward\":3}\n{\"step\":4,\"eval_bleu\":4,\"eval_bleu_error\":0.4}\n"
+               "{\"step\":6,\"reward\":2}\n{\"step\":6,\"eval_bleu\":4,\"eval_bleu_error\":0.1}\n",
+               10);
+    assert_true(parting_by_metric(run, "eval_bleu") == 6);
+    assert_false(parting_is_quality(run, "eval_bleu_error"));
+    run_record_free(run);
+}
+
+static void audits_and_terms(void **state)
+{
+    (void)state;
+    struct run_record *run =
+        run_of("{\"step\":1,\"reward\":1,\"rouge\":1,\"rouge_scaled\":1}\n"
+               "{\"step\":2,\"audit_alarm\":0,\"eval_rouge\":1}\n{\"step\":4,\"audit_alarm\":1}\n"
+               "{\"step\":6,\"audit_alarm\":1}\n",
+               10);
+    assert_true(parting_by_audit(run) == 4);
+    assert_false(parting_is_quality(run, "eval_rouge")); /* it is the reward itself */
+    assert_null(parting_quality(run));
+    run_record_free(run);
+}
+
+static void settings_of_any_version_are_read(void **state)
+{
+    (void)state;
+    static const char text[] = "seed: 1\npolicy:\n  lr: 1.0e-4\n  none: \"\"\nlist: [1, 2]\n"
+                               "unknown: {deep: {er: x}}\n";
+    struct setting_list settings;
+    check(settings_read("it", text, strlen(text), &settings));
+    assert_int_equal(settings.count, 5);
+    assert_string_equal(settings_find(&settings, "policy.lr"), "1.0e-4");
+    assert_string_equal(settings_find(&settings, "policy.none"), "");
+    assert_string_equal(settings_find(&settings, "list"), "[1, 2]");
+    assert_string_equal(settings_find(&settings, "unknown.deep.er"), "x");
+    settings_free(&settings);
+    status s = settings_read("it", "a: [", 4, &settings);
+    assert_int_equal(status_code(s), STATUS_INPUT);
+    status_free(s);
+}
+
+static void names_tell_runs_apart(void **state)
+{
+    (void)state;
+    struct run_record a = {.path = strdup("/x/one/run")}, b = {.path = strdup("/x/two/run")},
+                      c = {.path = strdup("three")};
+    struct run_record *const runs[] = {&a, &b, &c};
+    run_records_name(runs, 3);
+    assert_string_equal(a.name, "one/run");
+    assert_string_equal(b.name, "two/run");
+    assert_string_equal(c.name, "three");
+    for (int i = 0; i < 3; i++) {
+        free(runs[i]->path);
+        free(runs[i]->name);
+    }
+}
+
+int main(void)
+{
+    if (!mkdtemp(folder)) return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_of_a_step_are_one_row),
+        cmocka_unit_test(lines_that_are_none_are_noted),
+        cmocka_unit_test(thinned_rows_are_means_and_last_evaluations),
+        cmocka_unit_test(parts_where_reward_rose_and_quality_fell),
+        cmocka_unit_test(a_fall_within_two_errors_is_none),
+        cmocka_unit_test(audits_and_terms),
+        cmocka_unit_test(settings_of_any_version_are_read),
+        cmocka_unit_test(names_tell_runs_apart),
+    };
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    status_free(directory_remove(folder));
+    return failed;
+}
