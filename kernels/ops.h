@@ -376,7 +376,11 @@ struct entropy_bonus {
 /* The clipped surrogate of a batch's reply tokens (docs/reward.md, PPO). All [tokens]. */
 struct ppo_tokens {
     int64_t tokens;
-    const float *logp_new, *logp_old;
+    const float *logp_new, *logp_old; /* logp_old may be logp_new: r is 1 then */
+    /* NULL: none.  Else the surrogate of a token has the weight min(exp(logp_old - logp_behaviour),
+     * importance_cap), a constant; the KL has not. */
+    const float *logp_behaviour;
+    float importance_cap;
     const float *log_ratio; /* log r of the token's reply; NULL: logp_new - logp_old, its own */
     const float *logp_ref;  /* NULL when kl_coef is 0 */
     const float *advantage; /* the token's own */
@@ -385,7 +389,7 @@ struct ppo_tokens {
     float clip, clip_high;  /* r's bounds: 1 - clip, 1 + clip_high */
     float kl_coef;          /* k3 in the loss, with weight */
     float kl_low, kl_high;  /* k3 and its gradient are of logp_new - logp_ref within these */
-    float *loss;            /* weight * (-min(...) + kl_coef * k3) */
+    float *loss;            /* weight * (-w min(...) + kl_coef * k3) */
     float *dlogp;           /* d loss / d logp_new, of log_ratio as if each were the token's own */
     float *clipped;         /* 1 where the bounds changed the loss */
     float *kl;              /* k3 when logp_ref is given, else 0 */

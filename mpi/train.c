@@ -155,7 +155,7 @@ static status batch_learn(struct trainer *t, int64_t batch, struct metric_list *
             log_line(LOG_WARNING, "update %lld: a gradient was not finite, the step was skipped",
                      (long long)batch + 1);
         t->audit = metrics.audit;
-        trainer_measure(t, &metrics, list);
+        trainer_measure(t, batch, &metrics, list);
         trainer_measure_rates(t, batch, list);
         *tokens = metrics.tokens;
         if (every > 0 && (batch + 1) % every == 0)

@@ -67,7 +67,24 @@ static void interrupted_measure(const struct trainer *t, const struct update_met
                         reward_term_name(reward, k));
 }
 
-void trainer_measure(const struct trainer *t, const struct update_metrics *m,
+/* pipeline.lag: how old the weights were that made the batch, and what corrects for it.  The
+ * effective share of n weights w is (sum w)^2 / (n sum w^2). */
+static void lag_measure(const struct trainer *t, int64_t step, const struct update_metrics *m,
+                        struct metric_list *metrics)
+{
+    const struct step_metrics *p = &m->policy;
+    const int64_t lag = t->run.config->pipeline.lag;
+    if (lag == 0) return;
+    metric_list_add(metrics, (double)(step < lag ? step : lag), "staleness");
+    if (!t->run.learner->settings.lag_truncated || p->importance_squares == 0) return;
+    metric_list_add(metrics, p->importance, "lag_weight_mean");
+    metric_list_add(metrics, p->importance_most, "lag_weight_max");
+    metric_list_add(metrics, p->truncated, "lag_truncated");
+    metric_list_add(metrics, p->importance * p->importance / p->importance_squares,
+                    "lag_effective");
+}
+
+void trainer_measure(const struct trainer *t, int64_t step, const struct update_metrics *m,
                      struct metric_list *metrics)
 {
     metric_list_add(metrics, m->reward, "reward");
@@ -88,6 +105,7 @@ void trainer_measure(const struct trainer *t, const struct update_metrics *m,
     metric_list_add(metrics, m->policy.clip_fraction, "clip_fraction");
     metric_list_add(metrics, m->policy.skipped || m->critic.skipped, "skipped");
     metric_list_add(metrics, m->first_ratio_deviation, "ratio_deviation_first");
+    lag_measure(t, step, m, metrics);
     metric_list_add(metrics, (double)m->rollout.computed, "rollout_tokens_computed");
     metric_list_add(metrics, (double)m->rollout.pairs, "rollout_tokens_pairs");
     metric_list_add(metrics, m->policy.tokens_computed, "learn_tokens_computed");

@@ -45,10 +45,9 @@ status trainer_describe(struct run *run, FILE *out);
 status trainer_connect(struct run *run);
 status trainer_close(struct run *run);
 
-/* The measurements of an update. */
-/* The learning rates of update number `step`. */
+/* The measurements of update number `step`; its learning rates. */
 void trainer_measure_rates(const struct trainer *t, int64_t step, struct metric_list *metrics);
-void trainer_measure(const struct trainer *t, const struct update_metrics *m,
+void trainer_measure(const struct trainer *t, int64_t step, const struct update_metrics *m,
                      struct metric_list *metrics);
 /* Rank 0: the metrics of t->audit, and its sentence in the log. */
 void trainer_audit(const struct trainer *t, int64_t done, struct metric_list *metrics);

@@ -12,6 +12,10 @@ enum { thread_work = 1 << 12 }; /* tokens below which one thread does all */
  * ratio of its own (GSPO-token, arXiv 2507.18071, eq. 13).
  * With clip_weight the surrogate is clip(r, ...) A logp_new, the first factor a constant: every
  * token has a gradient (CISPO, arXiv 2506.13585, eq. 4).  A NaN in r stays one.
+ * With logp_behaviour the surrogate, and so its gradient, is multiplied by
+ * w = min(exp(logp_old - logp_behaviour), importance_cap), a constant: logp_old is then of the
+ * policy that the update began with, and the sample of an older one (decoupled objective,
+ * arXiv 2110.00641 and 2505.24298; truncation: arXiv 1802.01561).
  * k = logp_new - logp_ref, cut to [kl_low, kl_high];  k3 = exp(-k) - 1 + k, whose gradient is
  * 1 - exp(-k): beyond a bound the pull back to the reference goes on, as strong as at the bound.
  * In float64, rounded once at the end: k3 is small beside its terms. */
@@ -29,6 +33,12 @@ static void token_loss(const struct ppo_tokens *p, int64_t i)
     if (p->clip_weight) {
         gradient = -bounded * advantage;
         loss = gradient * (double)p->logp_new[i];
+    }
+    if (p->logp_behaviour) {
+        const double importance = exp((double)p->logp_old[i] - (double)p->logp_behaviour[i]);
+        const double cap = p->importance_cap, w = importance > cap ? cap : importance;
+        loss *= w;
+        gradient *= w;
     }
     double k3 = 0;
     if (p->logp_ref) {

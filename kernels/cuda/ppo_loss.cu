@@ -21,6 +21,12 @@ static __global__ void __launch_bounds__(threads) ppo_loss_kernel(struct ppo_tok
         gradient = -bounded * advantage;
         loss = gradient * (double)p.logp_new[i];
     }
+    if (p.logp_behaviour) {
+        const double importance = exp((double)p.logp_old[i] - (double)p.logp_behaviour[i]);
+        const double cap = p.importance_cap, w = importance > cap ? cap : importance;
+        loss *= w;
+        gradient *= w;
+    }
     double k3 = 0;
     if (p.logp_ref) {
         const double k1 = (double)p.logp_new[i] - (double)p.logp_ref[i];

@@ -24,6 +24,7 @@ enum critic_target { CRITIC_TARGET_ALL, CRITIC_TARGET_BEST };
 enum ppo_loss { PPO_LOSS_TOKEN, PPO_LOSS_SEQUENCE, PPO_LOSS_CONSTANT };
 enum ppo_ratio { PPO_RATIO_TOKEN, PPO_RATIO_SEQUENCE };
 enum ppo_form { PPO_FORM_CLIP, PPO_FORM_CISPO };
+enum lag_correction { LAG_CORRECTION_AUTO, LAG_CORRECTION_NONE, LAG_CORRECTION_TRUNCATED };
 enum kl_place { KL_IN_LOSS, KL_IN_REWARD };
 enum kl_estimator { KL_K3, KL_K1 };
 enum scorer_kind { SCORER_LIVE, SCORER_FROZEN };

@@ -197,7 +197,8 @@ struct config {
         int64_t epochs;
         double clip, clip_high; /* clip_high 0: as clip */
         bool whiten;
-        int loss, ratio, form;
+        int loss, ratio, form, lag_correction;
+        double lag_cap;
     } ppo;
     struct {
         double coef;
@@ -260,6 +261,8 @@ status config_check(const struct config *config, enum config_scope scope);
 /* Of `train`: the first key that would do nothing beside others.  A run that began before such a
  * key was refused has to keep it, since a resumed run's keys stay: there it is worth a warning. */
 status config_check_unused(const struct config *config);
+/* ppo.lag_correction, its auto resolved: whether truncated weights correct for pipeline.lag. */
+bool config_lag_truncated(const struct config *config);
 /* The resolved configuration as YAML that config_read takes back to the same values. */
 status config_print(const struct config *config, FILE *out);
 /* Keys with type, bounds, default and help: all (topic NULL), those of a section ("policy";

@@ -15,6 +15,13 @@ static status check_group(const struct config *config)
     return NULL;
 }
 
+bool config_lag_truncated(const struct config *config)
+{
+    const int correction = config->ppo.lag_correction;
+    return correction == LAG_CORRECTION_TRUNCATED ||
+           (correction == LAG_CORRECTION_AUTO && config->pipeline.lag >= 2);
+}
+
 /* The first step after the weights that sampled has a ratio of 1. */
 static status check_ratio(const struct config *config)
 {
@@ -22,6 +29,19 @@ static status check_ratio(const struct config *config)
                       : config->ppo.ratio == PPO_RATIO_SEQUENCE ? "ppo.ratio: sequence"
                       : config->ppo.form == PPO_FORM_CISPO      ? "ppo.form: cispo"
                                                                 : NULL;
+    const bool lag_truncated = config_lag_truncated(config);
+    if (config->ppo.lag_correction == LAG_CORRECTION_TRUNCATED && config->pipeline.lag == 0)
+        FAIL(STATUS_INPUT,
+             "ppo.lag_correction: truncated does nothing with pipeline.lag: 0: every weight is 1");
+    if (lag_truncated && config->ppo.ratio == PPO_RATIO_SEQUENCE)
+        FAIL(STATUS_INPUT,
+             "ppo.ratio: sequence has no truncated weights, which are of tokens; take ratio: token "
+             "or ppo.lag_correction: none");
+    if (key && config->ppo.epochs == 1 && lag_truncated)
+        FAIL(STATUS_INPUT,
+             "%s does nothing with ppo.epochs: 1 and truncated weights: every ratio is 1 then; "
+             "take ppo.lag_correction: none",
+             key);
     if (key && config->ppo.epochs == 1 && config->pipeline.lag == 0)
         FAIL(STATUS_INPUT,
              "%s does nothing with ppo.epochs: 1 and pipeline.lag: 0: every ratio is 1 then", key);

@@ -194,12 +194,21 @@ static status check_interrupt(const struct config *config)
     return NULL;
 }
 
+static status check_lag_cap(const struct config *config)
+{
+    bool fine = config_lag_truncated(config);
+    if (!fine) TRY(has_value(config, config_key_find("ppo.lag_cap"), NULL, &fine));
+    if (fine) return NULL;
+    FAIL(STATUS_INPUT, "ppo.lag_cap does nothing without ppo.lag_correction: truncated");
+}
+
 status config_check_unused(const struct config *config)
 {
     TRY(check_attention(config));
     TRY(check_group(config));
     TRY(check_filter(config));
     TRY(check_reference(config));
+    TRY(check_lag_cap(config));
     TRY(check_interrupt(config));
     TRY(check_speakers(config));
     TRY(check_depth(config));

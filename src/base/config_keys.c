@@ -408,6 +408,11 @@ const struct config_key config_keys[] = {
            "each token's own, or the geometric mean over its reply"),
     CHOICE("ppo.form", ppo.form, "clip|cispo", "clip", RESUME_SAME,
            "what is clipped: the objective, or the ratio as a weight of log-probabilities"),
+    CHOICE("ppo.lag_correction", ppo.lag_correction, "auto|none|truncated", "auto", RESUME_SAME,
+           "ratios to the weights that an update begins with, tokens weighed by how much likelier "
+           "these are than what sampled made them; auto: with a pipeline.lag of 2 and more"),
+    NUMBER("ppo.lag_cap", ppo.lag_cap, 1e-6, 1e9, "2", RESUME_CHANGE,
+           "the most that such a weight may be"),
     NUMBER("entropy.coef", entropy.coef, 0, 1e6, "0", RESUME_CHANGE,
            "weight of the policy's entropy, a bonus of the loss"),
     NUMBER("kl.coef", kl.coef, 0, 1e6, "0.2", RESUME_CHANGE, "weight of KL to the reference"),

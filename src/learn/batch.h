@@ -12,8 +12,11 @@ struct learn_turn {
     int64_t history_count, reply_count;
     const int32_t *cuts; /* [cut_count] of the history: src/model/batch.h */
     int64_t cut_count;
-    const float *logp_old;  /* [reply_count] the behaviour policy's; PPO */
-    float *logp_ref;        /* [reply_count] the reference's; PPO with KL */
+    const float *logp_old; /* [reply_count] the behaviour policy's; PPO */
+    float *logp_ref;       /* [reply_count] the reference's; PPO with KL */
+    /* [reply_count] with lag_truncated: the policy's that the update began with, which its first
+     * epoch writes. */
+    float *logp_begun;
     const float *advantage; /* [reply_count] every token's own; PPO */
     const uint8_t *marks;   /* [reply_count] enum block_mark: forced tokens are not learned; NULL */
     double target;          /* of V(history); critic, whose turns are spans (span_turns.h).  pair:
@@ -30,6 +33,7 @@ struct learn_batch {
     int64_t turn_count;
     const int64_t *begin;          /* [microbatches of this learner + 1] */
     int64_t all_tokens, all_turns; /* of the whole batch, all learners */
+    bool begun;                    /* an epoch has been done: logp_begun is there */
 };
 
 /* First dialogue of microbatch `microbatch` of `microbatches` in a batch of `dialogues`. */

@@ -7,6 +7,9 @@
 /* Sums that a microbatch contributes; added over microbatches in ascending order. */
 struct partial {
     double loss, kl, clipped, entropy;
+    /* lag_truncated: weights and their squares, a token of the batch; the share that was cut; the
+     * largest before it was cut, not a sum. */
+    double importance, importance_squares, truncated, importance_most;
     double accuracy;        /* of pairs */
     double alignment;       /* of interaction: what its weight is on */
     double deviation;       /* the largest, not a sum */

@@ -33,12 +33,14 @@ static void tokens_fill(const struct learner *l, const struct learn_batch *batch
                         const struct learn_turn *turns, int64_t n)
 {
     const struct token_arrays *to = &l->tokens;
+    float *behaviour = token_host(to, TOKEN_BEHAVIOUR);
     float *old = token_host(to, TOKEN_OLD), *ref = token_host(to, TOKEN_REF);
     float *advantage = token_host(to, TOKEN_ADVANTAGE), *weight = token_host(to, TOKEN_WEIGHT);
     int64_t at = 0;
     for (int64_t i = 0; i < n; i++)
         for (int64_t t = 0; t < turns[i].reply_count; t++, at++) {
-            old[at] = turns[i].logp_old[t];
+            behaviour[at] = turns[i].logp_old[t];
+            old[at] = batch->begun && turns[i].logp_begun ? turns[i].logp_begun[t] : behaviour[at];
             ref[at] = turns[i].logp_ref ? turns[i].logp_ref[t] : 0;
             advantage[at] = turns[i].advantage[t];
             weight[at] = token_forced(turns[i].marks, t)
@@ -51,9 +53,9 @@ static void tokens_measure(const struct token_arrays *t, double all_tokens, doub
                            struct partial *partial)
 {
     const float *entropy = token_host(t, TOKEN_ENTROPY), *weight = token_host(t, TOKEN_WEIGHT);
-    const float *logp = token_host(t, TOKEN_LOGP), *old = token_host(t, TOKEN_OLD);
+    const float *logp = token_host(t, TOKEN_LOGP), *behaviour = token_host(t, TOKEN_BEHAVIOUR);
     for (int64_t i = 0; i < t->count; i++) {
-        partial->deviation = fmax(partial->deviation, fabs((double)logp[i] - (double)old[i]));
+        partial->deviation = fmax(partial->deviation, fabs((double)logp[i] - (double)behaviour[i]));
         if (weight[i] == 0) continue;
         partial->loss += (double)token_host(t, TOKEN_LOSS)[i];
         partial->loss -= entropy_coef * (double)weight[i] * (double)entropy[i];
@@ -63,13 +65,36 @@ static void tokens_measure(const struct token_arrays *t, double all_tokens, doub
     }
 }
 
+/* The weights of truncation, of tokens whose log-probabilities are back on the host: in the first
+ * epoch these are the policy's that the update begins with. */
+static void importance_measure(const struct learner *l, const struct learn_batch *batch,
+                               const struct learn_turn *turns, int64_t n, struct partial *partial)
+{
+    const struct token_arrays *to = &l->tokens;
+    const float *logp = token_host(to, TOKEN_LOGP);
+    const double share = 1.0 / (double)batch->all_tokens, cap = l->settings.lag_cap;
+    int64_t at = 0;
+    for (int64_t i = 0; i < n; at += turns[i++].reply_count)
+        for (int64_t t = 0; t < turns[i].reply_count; t++) {
+            if (!batch->begun) turns[i].logp_begun[t] = logp[at + t];
+            if (token_forced(turns[i].marks, t)) continue;
+            const double w = exp((double)turns[i].logp_begun[t] - (double)turns[i].logp_old[t]);
+            const double cut = fmin(w, cap);
+            partial->importance += share * cut;
+            partial->importance_squares += share * cut * cut;
+            partial->truncated += w > cap ? share : 0;
+            partial->importance_most = fmax(partial->importance_most, w);
+        }
+}
+
 struct surrogate {
     struct queue *queue;
     struct token_arrays *tokens;
     const struct learn_turn *turns;
     int64_t turn_count;
     bool with_reference, of_replies, clip_weight;
-    float clip, clip_high, kl_coef, kl_low, kl_high;
+    bool truncated, begun; /* lag_truncated; not in the first epoch */
+    float importance_cap, clip, clip_high, kl_coef, kl_low, kl_high;
 };
 
 /* ppo.ratio: sequence.  The mean over a reply's tokens of logp_new - logp_old, added in float64 in
@@ -101,7 +126,9 @@ static void surrogate_rows(void *context, int64_t first, int64_t rows)
     const struct ppo_tokens ppo = {
         .tokens = rows,
         .logp_new = token_device(t, TOKEN_LOGP) + first,
-        .logp_old = token_device(t, TOKEN_OLD) + first,
+        .logp_old = token_device(t, s->truncated && !s->begun ? TOKEN_LOGP : TOKEN_OLD) + first,
+        .logp_behaviour = s->truncated ? token_device(t, TOKEN_BEHAVIOUR) + first : NULL,
+        .importance_cap = s->importance_cap,
         .log_ratio = s->of_replies ? token_device(t, TOKEN_LOG_RATIO) + first : NULL,
         .logp_ref = s->with_reference ? token_device(t, TOKEN_REF) + first : NULL,
         .advantage = token_device(t, TOKEN_ADVANTAGE) + first,
@@ -128,7 +155,7 @@ static status packed_learn(struct learner *l, const struct learn_batch *batch,
     TRY(token_arrays_begin(&l->tokens, packed->tokens));
     tokens_fill(l, batch, turns, n);
     TRY(model_forward(l->policy_run, &packed->batch, learner_keep(l), 0));
-    token_arrays_upload(&l->tokens, TOKEN_OLD, TOKEN_LOG_RATIO);
+    token_arrays_upload(&l->tokens, TOKEN_BEHAVIOUR, TOKEN_LOG_RATIO);
     struct surrogate surrogate = {
         .queue = l->queue,
         .tokens = &l->tokens,
@@ -137,6 +164,9 @@ static status packed_learn(struct learner *l, const struct learn_batch *batch,
         .with_reference = turns[0].logp_ref != NULL,
         .of_replies = settings->ppo_ratio == PPO_RATIO_SEQUENCE,
         .clip_weight = settings->ppo_form == PPO_FORM_CISPO,
+        .truncated = settings->lag_truncated,
+        .begun = batch->begun,
+        .importance_cap = (float)settings->lag_cap,
         .clip = (float)settings->clip,
         .clip_high = (float)(settings->clip_high > 0 ? settings->clip_high : settings->clip),
         .kl_coef = kl ? (float)settings->kl_coef : 0.0f,
@@ -152,6 +182,7 @@ static status packed_learn(struct learner *l, const struct learn_batch *batch,
     TRY(model_backward(l->policy_run, NULL, leaf, &l->watermark));
     TRY(token_arrays_download(&l->tokens, TOKEN_LOSS, TOKEN_LSE));
     tokens_measure(&l->tokens, (double)batch->all_tokens, settings->entropy_coef, partial);
+    if (settings->lag_truncated) importance_measure(l, batch, turns, n, partial);
     return NULL;
 }
 

@@ -35,6 +35,8 @@ struct learn_settings learn_settings_of(const struct config *config)
         .ppo_ratio = config->ppo.ratio,
         .ppo_form = config->ppo.form,
         .max_new_tokens = config->rollout.max_new_tokens,
+        .lag_truncated = config_lag_truncated(config),
+        .lag_cap = config->ppo.lag_cap,
         .entropy_coef = config->entropy.coef,
         .reference_every = config->reference.every,
         .kl_in = config->kl.in,

@@ -31,6 +31,8 @@ struct learn_settings {
     double clip, clip_high;                   /* clip_high 0: as clip */
     int ppo_loss, ppo_ratio, ppo_form, kl_in; /* enum ppo_loss, ppo_ratio, ppo_form, kl_place */
     int64_t max_new_tokens;                   /* what ppo.loss: constant divides by */
+    bool lag_truncated; /* ratios to the policy that the update began with, and truncated weights */
+    double lag_cap;     /* of these */
     double entropy_coef, kl_coef;
     struct kl_bounds kl_bounds; /* of k3 in the loss */
     int64_t reference_every;    /* updates after which the reference becomes the policy; 0: never */

@@ -18,6 +18,7 @@ static void span_fill(struct learn_turn *turn, const struct learn_turn *of, cons
     turn->reply_count = end - begin[span];
     if (of->logp_old) turn->logp_old = of->logp_old + begin[span];
     if (of->logp_ref) turn->logp_ref = of->logp_ref + begin[span];
+    if (of->logp_begun) turn->logp_begun = of->logp_begun + begin[span];
     if (of->advantage) turn->advantage = of->advantage + begin[span];
     if (of->marks) turn->marks = of->marks + begin[span];
     if (!span) return;

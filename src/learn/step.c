@@ -26,6 +26,11 @@ static status partials_gather(struct learner *l, const struct partial *mine,
         out->kl += part[i].kl;
         out->clip_fraction += part[i].clipped;
         out->entropy += part[i].entropy;
+        out->importance += part[i].importance;
+        out->importance_squares += part[i].importance_squares;
+        out->truncated += part[i].truncated;
+        if (part[i].importance_most > out->importance_most)
+            out->importance_most = part[i].importance_most;
         out->tokens_computed += part[i].computed;
         out->tokens_pairs += part[i].pairs;
         if (part[i].deviation > out->ratio_deviation) out->ratio_deviation = part[i].deviation;

@@ -6,6 +6,9 @@
 
 struct step_metrics {
     double loss, gradient_norm, kl, clip_fraction, entropy;
+    /* lag_truncated: the weights' mean and that of their squares; the share that was cut; the
+     * largest before it was cut. */
+    double importance, importance_squares, truncated, importance_most;
     double accuracy;        /* of a reward model's pairs */
     double alignment;       /* of interaction: L_att, or what stands in its place */
     double ratio_deviation; /* largest |logp_new - logp_old| */

@@ -7,8 +7,9 @@
 #include "src/model/buffer.h"
 
 enum token_array {
-    TOKEN_OLD, /* behaviour's log-probability */
-    TOKEN_REF, /* reference's */
+    TOKEN_BEHAVIOUR, /* log-probability of the policy that sampled */
+    TOKEN_OLD,       /* of the one that the ratio is to */
+    TOKEN_REF,       /* of the reference */
     TOKEN_ADVANTAGE,
     TOKEN_WEIGHT,    /* of the token in the batch's mean */
     TOKEN_LOG_RATIO, /* of its reply; goes up by itself, where there is one */

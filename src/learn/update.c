@@ -100,6 +100,7 @@ struct slice {
     struct learn_turn *turns;
     float *advantages;           /* what the turns' point into */
     float *refs;                 /* NULL without a reference */
+    float *begun;                /* NULL without lag_truncated */
     const float **entropies;     /* [turn_count] of the replies' tokens */
     bool *dropped;               /* [item_count] by group.filter, of what the policy reads */
     int64_t *span_count;         /* [turn_count] */
@@ -114,6 +115,7 @@ static void slice_free(struct slice *slice)
     free(slice->turns);
     free(slice->advantages);
     free(slice->refs);
+    free(slice->begun);
     free(slice->entropies);
     free(slice->dropped);
     free(slice->span_count);
@@ -177,6 +179,7 @@ static void slice_open(const struct learner *l, struct experience *const *experi
                             .turns = memory_allocate(n * sizeof *slice->turns),
                             .advantages = memory_allocate(bytes),
                             .refs = l->reference ? memory_allocate(bytes) : NULL,
+                            .begun = l->settings.lag_truncated ? memory_allocate(bytes) : NULL,
                             .entropies = memory_allocate(n * sizeof *slice->entropies),
                             .span_count = memory_allocate(n * sizeof *slice->span_count),
                             .begin = memory_allocate(begins * sizeof *slice->begin),
@@ -186,16 +189,18 @@ static void slice_open(const struct learner *l, struct experience *const *experi
         for (int64_t k = 0; k < experiences[e]->turn_count; k++, i++) {
             const struct experience_turn *turn = &experiences[e]->turns[k];
             slice->entropies[i] = turn->token_entropy;
-            slice->turns[i] = (struct learn_turn){.history = turn->history_tokens,
-                                                  .reply = turn->reply_tokens,
-                                                  .history_count = turn->history_length,
-                                                  .cuts = turn->cuts,
-                                                  .cut_count = turn->cut_count,
-                                                  .reply_count = turn->reply_length,
-                                                  .logp_old = turn->logp,
-                                                  .logp_ref = slice->refs ? slice->refs + at : NULL,
-                                                  .marks = turn->marks,
-                                                  .advantage = slice->advantages + at};
+            slice->turns[i] =
+                (struct learn_turn){.history = turn->history_tokens,
+                                    .reply = turn->reply_tokens,
+                                    .history_count = turn->history_length,
+                                    .cuts = turn->cuts,
+                                    .cut_count = turn->cut_count,
+                                    .reply_count = turn->reply_length,
+                                    .logp_old = turn->logp,
+                                    .logp_ref = slice->refs ? slice->refs + at : NULL,
+                                    .logp_begun = slice->begun ? slice->begun + at : NULL,
+                                    .marks = turn->marks,
+                                    .advantage = slice->advantages + at};
             at += turn->reply_length;
         }
     spans_open(experiences, count, slice);
@@ -334,7 +339,7 @@ static struct learn_batch policy_batch(const struct learner *l, struct slice *sl
     return batch;
 }
 
-static status epochs_run(struct learner *l, const struct learn_batch *batch,
+static status epochs_run(struct learner *l, struct learn_batch *batch,
                          const struct learn_batch *critic_batch, int64_t step,
                          struct update_metrics *out)
 {
@@ -348,6 +353,7 @@ static status epochs_run(struct learner *l, const struct learn_batch *batch,
         if (!nothing && !(l->critic && step < s->critic_warmup)) {
             TRY(learner_step(l, &loss_ppo, batch, policy_lr, &out->policy));
             if (!epoch) out->first_ratio_deviation = out->policy.ratio_deviation;
+            batch->begun = true;
         }
         if (l->critic) TRY(learner_step(l, &loss_critic, critic_batch, critic_lr, &out->critic));
     }
@@ -434,7 +440,7 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
     if (!s) s = milliseconds_sum(l, experiences, count, out->milliseconds);
     if (!s) s = slice_credit(&l->settings, &slice, all, all_count);
     if (!s) {
-        const struct learn_batch batch = policy_batch(l, &slice, out);
+        struct learn_batch batch = policy_batch(l, &slice, out);
         struct learn_batch critic_batch = batch;
         critic_batch.turns = slice.spans.turns;
         critic_batch.turn_count = slice.spans.count;

@@ -673,6 +673,7 @@ static void mirror_ppo_loss(struct queue *q, const struct ppo_tokens *from)
     struct ppo_tokens p = *from;
     p.logp_new = mirror_in(&call, p.logp_new, p.tokens);
     p.logp_old = mirror_in(&call, p.logp_old, p.tokens);
+    p.logp_behaviour = mirror_in(&call, p.logp_behaviour, p.tokens);
     p.log_ratio = mirror_in(&call, p.log_ratio, p.tokens);
     p.logp_ref = mirror_in(&call, p.logp_ref, p.tokens);
     p.advantage = mirror_in(&call, p.advantage, p.tokens);

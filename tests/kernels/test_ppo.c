@@ -89,6 +89,14 @@ static double loss64(const struct ppo_tokens *p, int i, double logp_new, bool pu
     return loss * (double)p->weight[i];
 }
 
+/* The weight of a sample of an older policy. */
+static double importance64(const struct ppo_tokens *p, int i)
+{
+    if (!p->logp_behaviour) return 1;
+    return fmin(exp((double)p->logp_old[i] - (double)p->logp_behaviour[i]),
+                (double)p->importance_cap);
+}
+
 /* As loss64, of the other forms, with the reply's ratio where there is one: each token's part in
  * it is as if it were its own, and CISPO's weight is no function of logp_new. */
 static double other64(const struct ppo_tokens *p, int i, double logp_new)
@@ -98,7 +106,7 @@ static double other64(const struct ppo_tokens *p, int i, double logp_new)
     const double start = p->log_ratio ? (double)p->log_ratio[i] : x - (double)p->logp_old[i];
     const double r = exp(start + moved);
     const double bounded = fmin(fmax(r, 1 - (double)p->clip), 1 + (double)p->clip_high);
-    return -(double)p->weight[i] *
+    return -importance64(p, i) * (double)p->weight[i] *
            (p->clip_weight ? bounded * a * logp_new : fmin(r * a, bounded * a));
 }
 
@@ -108,15 +116,17 @@ static void other_bounds_ratios_and_forms_are_right(void **state)
     struct queues all = queues_new();
     struct batch b = batch_new();
     reply_ratios_set(&b);
-    for (int kind = 0; kind < 4; kind++)
+    for (int kind = 0; kind < 8; kind++)
         for (int qi = 0; qi < all.count; qi++) {
             struct ppo_tokens p = call_of(&b, false);
             p.clip_high = 0.25f;
             p.log_ratio = kind % 2 ? reply_ratio : NULL;
-            p.clip_weight = kind / 2;
+            p.clip_weight = kind / 2 % 2;
+            p.logp_behaviour = kind / 4 ? b.logp_ref : NULL;
+            p.importance_cap = 1.2f;
             all.q[qi]->op->ppo_loss(all.q[qi], &p);
             queue_check(all.q[qi]);
-            int below = 0, above = 0;
+            int below = 0, above = 0, cut = 0;
             for (int i = 0; i < tokens; i++) {
                 const double x = b.logp_new[i], h = 1e-5, a = b.advantage[i];
                 const double want = other64(&p, i, x);
@@ -134,8 +144,10 @@ static void other_bounds_ratios_and_forms_are_right(void **state)
                 assert_true(b.clipped[i] == (low || high ? 1.0f : 0.0f));
                 below += low;
                 above += high;
+                cut += importance64(&p, i) == (double)p.importance_cap;
             }
             assert_true(below > tokens / 100 && above > tokens / 100);
+            if (p.logp_behaviour) assert_in_range(cut, tokens / 10, tokens / 2);
         }
     batch_free(&b);
     queues_free(&all);

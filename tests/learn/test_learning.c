@@ -289,7 +289,7 @@ static void of_two_tokens_the_better_gains_what_the_other_loses(void **state)
             CHECK(learner_logp(learner, learner->policy_run, turns, 2, old_rows));
             struct learn_turn *given = only ? &turns[1 - better] : turns;
             const int64_t count = only ? 1 : 2, begin[5] = {0, count, count, count, count};
-            const struct learn_batch batch = {given, count, begin, count, count};
+            const struct learn_batch batch = {given, count, begin, count, count, false};
             struct step_metrics metrics;
             CHECK(learner_step(learner, &loss_ppo, &batch, 1e-3, &metrics));
             assert_true(metrics.ratio_deviation == 0);
@@ -369,7 +369,7 @@ static int school_open(void **state)
             tokens += e->reply_count;
         }
         for (int64_t i = 0; i <= 4; i++) begin[i] = microbatch_first(4, CLASS, i);
-        const struct learn_batch batch = {turns, CLASS, begin, tokens, CLASS};
+        const struct learn_batch batch = {turns, CLASS, begin, tokens, CLASS, false};
         CHECK(learner_step(learner, &loss_sft, &batch, 1e-2, &metrics));
     }
     print_message("sft: loss %.3f\n", metrics.loss);

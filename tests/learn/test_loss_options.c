@@ -15,6 +15,7 @@ struct fixture {
     struct learner *learner;
     int32_t history[TURNS][8], reply[TURNS][LONGEST];
     float old[TURNS][LONGEST], ref[TURNS][LONGEST], advantage[TURNS][LONGEST];
+    float begun[TURNS][LONGEST];
     uint8_t marks[TURNS][LONGEST]; /* some tokens are no choice of the policy's */
     struct learn_turn turns[TURNS];
     int64_t begin[5];
@@ -72,6 +73,7 @@ static void open_fixture(struct fixture *f, float spread, const char *const *opt
                                           .reply_count = m,
                                           .logp_old = f->old[i],
                                           .logp_ref = settings.kl_coef > 0 ? f->ref[i] : NULL,
+                                          .logp_begun = f->begun[i],
                                           .advantage = f->advantage[i],
                                           .marks = i % 2 ? f->marks[i] : NULL};
         for (int64_t j = 0; j < m; j++) {
@@ -115,12 +117,22 @@ static double chosen_count(const struct learn_turn *turn)
 static double log_ratio(const struct fixture *f, const struct learn_turn *turn, const float *logp,
                         int64_t at, int64_t j)
 {
+    if (f->learner->settings.lag_truncated) return (double)logp[at + j] - (double)f->start[at + j];
     if (f->learner->settings.ppo_ratio == PPO_RATIO_TOKEN)
         return (double)logp[at + j] - (double)turn->logp_old[j];
     double sum = 0;
     for (int64_t t = 0; t < turn->reply_count; t++)
         if (chosen(turn, t)) sum += (double)logp[at + t] - (double)turn->logp_old[t];
     return sum / chosen_count(turn);
+}
+
+/* The weight of a token that an older policy sampled, by the policy before any step. */
+static double importance(const struct fixture *f, const struct learn_turn *turn, int64_t at,
+                         int64_t j)
+{
+    const struct learn_settings *s = &f->learner->settings;
+    if (!s->lag_truncated) return 1;
+    return fmin(exp((double)f->start[at + j] - (double)turn->logp_old[j]), s->lag_cap);
 }
 
 static double weight_of(const struct fixture *f, const struct learn_turn *turn)
@@ -152,7 +164,8 @@ static double loss_by_hand(void *context)
             const double r = exp(log_ratio(f, turn, cispo ? f->start : logp, at, j));
             const double a = turn->advantage[j], cut = fmin(fmax(r, 1 - s->clip), high);
             const double weight = weight_of(f, turn);
-            loss -= weight * (cispo ? cut * a * (double)logp[at + j] : fmin(r * a, cut * a));
+            loss -= importance(f, turn, at, j) * weight *
+                    (cispo ? cut * a * (double)logp[at + j] : fmin(r * a, cut * a));
             loss -= weight * s->entropy_coef * (double)entropy[at + j];
             if (!turn->logp_ref) continue;
             const double k1 =
@@ -163,6 +176,12 @@ static double loss_by_hand(void *context)
     return loss;
 }
 
+/* A first epoch of truncated weights has ratios of 1: none is clipped. */
+static bool clips(const struct fixture *f)
+{
+    return !f->learner->settings.lag_truncated || f->batch.begun;
+}
+
 static const char *const forms[][6] = {
     {"ppo.clip_high=0.5", "ppo.loss=constant", "rollout.max_new_tokens=9", NULL},
     {"ppo.ratio=sequence", "ppo.loss=sequence", "kl.coef=0", NULL},
@@ -171,6 +190,9 @@ static const char *const forms[][6] = {
     {"ppo.form=cispo", "ppo.ratio=sequence", "ppo.clip=0.02", "ppo.loss=constant", NULL},
     {"entropy.coef=0.7", "ppo.loss=sequence", NULL},
     {"entropy.coef=2", "ppo.ratio=sequence", "ppo.form=cispo", NULL},
+    {"ppo.lag_correction=truncated", "ppo.lag_cap=1.1", "ppo.loss=sequence", NULL},
+    {"pipeline.lag=2", "ppo.lag_cap=1.2", "ppo.form=cispo", "ppo.clip=0.02", "entropy.coef=0.5",
+     NULL},
 };
 enum { FORMS = sizeof forms / sizeof *forms };
 
@@ -207,9 +229,56 @@ static void every_form_counts_what_its_bounds_change(void **state)
         CHECK(learner_step(f.learner, &loss_ppo, &f.batch, 0, &metrics));
         if (!(fabs(metrics.loss - want) < 2e-5))
             fail_msg("form %d: the loss is %.8g, by hand %.8g", kind, metrics.loss, want);
-        assert_true(metrics.clip_fraction > 0.05 && metrics.clip_fraction < 1.01);
+        if (clips(&f))
+            assert_true(metrics.clip_fraction > 0.05 && metrics.clip_fraction < 1.01);
+        else
+            assert_true(metrics.clip_fraction == 0);
         close_fixture(&f);
     }
+}
+
+/* The second step's ratios are to what the first began with; the weights stay, and their figures
+ * are as by hand. */
+static void later_epochs_are_held_against_the_first(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"ppo.lag_correction=truncated", "ppo.lag_cap=1.1",
+                                          "ppo.clip=0.01", NULL};
+    struct fixture f;
+    struct step_metrics first, second;
+    float *gradients;
+    double sum = 0, squares = 0, most = 0, cut = 0;
+    open_fixture(&f, 0.3f, options);
+    const double n = (double)f.batch.all_tokens;
+    int64_t at = 0;
+    for (int i = 0; i < TURNS; at += f.turns[i++].reply_count)
+        for (int64_t j = 0; j < f.turns[i].reply_count; j++) {
+            if (!chosen(&f.turns[i], j)) continue;
+            const double whole = exp((double)f.start[at + j] - (double)f.old[i][j]);
+            const double w = fmin(whole, 1.1);
+            sum += w / n, squares += w * w / n, cut += whole > 1.1;
+            most = fmax(most, whole);
+        }
+    CHECK(learner_step(f.learner, &loss_ppo, &f.batch, 0.02, &first));
+    f.batch.begun = true;
+    const double want = loss_by_hand(&f);
+    CHECK(learner_step(f.learner, &loss_ppo, &f.batch, 0, &second));
+    if (!(fabs(second.loss - want) < 2e-5))
+        fail_msg("the loss is %.8g, by hand %.8g", second.loss, want);
+    assert_true(first.clip_fraction == 0 && second.clip_fraction > 0.05);
+    const struct step_metrics *const steps[] = {&first, &second};
+    for (int k = 0; k < 2; k++) {
+        assert_true(fabs(steps[k]->importance - sum) < 1e-12);
+        assert_true(fabs(steps[k]->importance_squares - squares) < 1e-12);
+        assert_true(fabs(steps[k]->truncated * n - cut) < 1e-9 && cut > 1 && cut < n);
+        assert_true(fabs(steps[k]->importance_most - most) < 1e-12);
+    }
+    CHECK(gradient_tree_result(f.learner->policy_tree, &gradients));
+    struct parameters *p = model_parameters(f.policy);
+    float *host = host_of(f.q, gradients, p->size);
+    check_gradient(p, host, loss_by_hand, &f);
+    free(host);
+    close_fixture(&f);
 }
 
 /* Where behaviour and policy are one, no form clips, and all but the KL and the bonus agree on the
@@ -218,12 +287,13 @@ static void a_first_epoch_has_ratios_of_one_in_every_form(void **state)
 {
     (void)state;
     static const char *const equal[][4] = {{"kl.coef=0", NULL},
+                                           {"kl.coef=0", "ppo.lag_correction=truncated", NULL},
                                            {"kl.coef=0", "ppo.ratio=sequence", NULL},
                                            {"kl.coef=0", "ppo.form=cispo", NULL},
                                            {"kl.coef=0", "ppo.clip_high=0.4", NULL}};
     float *first = NULL;
     int64_t size = 0;
-    for (int kind = 0; kind < 4; kind++) {
+    for (int kind = 0; kind < 5; kind++) {
         struct fixture f;
         struct step_metrics metrics;
         float *gradients;
@@ -279,6 +349,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_form_steps_along_the_gradient_of_its_loss),
         cmocka_unit_test(every_form_counts_what_its_bounds_change),
+        cmocka_unit_test(later_epochs_are_held_against_the_first),
         cmocka_unit_test(a_first_epoch_has_ratios_of_one_in_every_form),
         cmocka_unit_test(the_head_in_pieces_gives_the_same_step),
     };

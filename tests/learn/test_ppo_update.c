@@ -430,7 +430,7 @@ static void a_good_reply_becomes_likelier_and_a_bad_one_less(void **state)
                                        .advantage = &advantage[i]};
     CHECK(learner_logp(f.learner, f.learner->policy_run, turns, 2, old_rows));
     const int64_t begin[5] = {0, 1, 2, 2, 2};
-    const struct learn_batch batch = {turns, 2, begin, 2, 2};
+    const struct learn_batch batch = {turns, 2, begin, 2, 2, false};
     CHECK(learner_step(f.learner, &loss_ppo, &batch, 1e-3, &metrics));
     CHECK(learner_logp(f.learner, f.learner->policy_run, turns, 2, now_rows));
     if (!(now[0] > old[0] + 1e-3f && now[1] < old[1] - 1e-3f))

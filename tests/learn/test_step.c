@@ -116,7 +116,7 @@ static void step_run(int64_t turns, struct seen *seen, struct step_metrics *metr
     for (int i = 0; i < MICROBATCHES * TURNS; i++) /* each fills a chunk */
         turn[i] = (struct learn_turn){
             .history = tokens, .reply = tokens, .history_count = 1, .reply_count = CHUNK_TOKENS};
-    const struct learn_batch batch = {turn, begin[MICROBATCHES], begin, 1, 1};
+    const struct learn_batch batch = {turn, begin[MICROBATCHES], begin, 1, 1, false};
     assert_done(learner_step(&learner, &adding, &batch, 0.1, metrics));
     assert_int_equal(seen->refreshed, 1);
     assert_null(learner.watermark.ready);

@@ -49,7 +49,7 @@ grep -m1 kl_behaviour "$work/adapters/metrics.jsonl" | grep -q '"kl_behaviour":0
     fail "the first reference is not the base"
 
 cut_and_resumed centred 0 3 --set returns.center=true --set credit.form=random --set rollout.interrupt=0.4 \
-    --set entropy.coef=0.01 --set reward.overlong=0.5 --set ppo.form=cispo --set pipeline.lag=1
+    --set entropy.coef=0.01 --set reward.overlong=0.5 --set ppo.form=cispo --set pipeline.lag=3
 [ "$(last "$work/centred" reward_center)" != 0.0 ] || fail "no mean was taken off"
 
 cut_and_resumed group 0 2 --set advantage=group --set group.form=global --set group.filter=true --set reward.sources=random \

@@ -50,6 +50,17 @@ for kind in "turn none" "gae none" "group length"; do
     ! grep -n null "$run/metrics.jsonl" || fail "not a number"
 done
 
+# Batches of older weights: how old, and what corrects for it; none of it before update 1.
+expect_status 0 "$regard" train "${settings[@]}" --set eval.every=0 --set pipeline.lag=2 --run "$work/lag"
+for step in 1 2; do
+    expect_numbers "$work/lag/metrics.jsonl" $step reward staleness lag_weight_mean lag_weight_max \
+        lag_truncated lag_effective
+done
+grep -q '"staleness":0.0,"lag_weight_mean":1.0[0-9]*,"lag_weight_max":1.0,"lag_truncated":0.0,' \
+    "$work/lag/metrics.jsonl" || fail "the first batch is of the weights that it is learned with"
+grep '^{"step":2,' "$work/lag/metrics.jsonl" | grep -q '"staleness":1.0,"lag_weight_mean":0.' ||
+    fail "no weight moved in the second update"
+
 # A decoder-only model: where a row's mass lies, which adds to 1.
 expect_status 0 "$regard" train --config $tiny --set threads=1 --set train.updates=1 \
     --set eval.every=0 --set model.family=llama --set model.kv_heads=2 --run "$work/causal"

@@ -72,6 +72,10 @@ against "within one" 'reward.scale: within needs rollout.candidates' reward.scal
     rollout.candidates=1
 against "lag and best" 'pipeline.lag with rollout.continue: best needs reward.scale: none' \
     pipeline.lag=1 rollout.continue=best
+against "weights of nothing" 'ppo.lag_correction: truncated does nothing with pipeline.lag: 0' \
+    ppo.lag_correction=truncated
+against "weights of replies" 'ppo.ratio: sequence has no truncated weights' pipeline.lag=2 ppo.ratio=sequence
+against "a cap of nothing" 'ppo.lag_cap does nothing' pipeline.lag=1 ppo.lag_cap=3
 against "k1 in the loss" 'kl.estimator: k1 with kl.in: loss' kl.estimator=k1
 against "three microbatches" 'learn.microbatches must be a power of two, not 3' learn.microbatches=3
 against "more learners than microbatches" 'roles.learners \(8\) must divide learn.microbatches \(4\): 1, 2 or 4' \
