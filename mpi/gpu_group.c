@@ -113,16 +113,13 @@ static status group_wait(struct gpu_group *group, enum collective_progress until
     for (;;) {
         enum collective_progress progress;
         status s = group->calls->poll(group->link, &progress);
-        if (s)
-            s = status_context(s, "rank %d: %s, step %lld", group->world->rank, what,
-                               (long long)group->world->step);
-        else if (progress >= until)
-            return NULL;
-        else
-            s = transport_wait_more(group->world, &wait, what);
-        if (!s) continue;
-        gpu_group_abort(group);
-        return s;
+        if (s) {
+            gpu_group_abort(group);
+            return status_context(s, "rank %d: %s, step %lld", group->world->rank, what,
+                                  (long long)group->world->step);
+        }
+        if (progress >= until) return NULL;
+        transport_wait_more(group->world, &wait, what);
     }
 }
 

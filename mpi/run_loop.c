@@ -9,6 +9,7 @@
 #include "mpi/setup.h"
 #include "mpi/signals.h"
 #include "src/base/clock.h"
+#include "src/base/heartbeat.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/report/times.h"
@@ -260,6 +261,7 @@ static status round_run(struct run *run, const struct run_kind *kind, int64_t st
 static status updates(struct run *run, const struct run_kind *kind, int64_t *done, int64_t *stop)
 {
     const bool saved = run->folder.checkpoint[0] != 0;
+    heartbeat_doing("the loop over updates");
     timeline_open("main");
     run->times = rank_times_open(run->world);
     *done = run->folder.start;
@@ -346,6 +348,7 @@ status run_loop(struct run *run, const struct run_options *options, const struct
     run->profiled = options->profile && !options->dry;
     status s = agree_on_inputs(world, options, &inputs);
     if (!s) s = run_folder_open(world, options, kind->name, &inputs, &run->folder);
+    heartbeat_doing("the opening of models and data");
     if (!s) s = world_agree(world, kind->open(run));
     if (!s && options->dry)
         s = dry_run(run, kind);

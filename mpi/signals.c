@@ -1,15 +1,15 @@
-/* The one global: a flag that the signal handler sets. */
+/* The only globals: flags that the signal handler sets. */
 #include "mpi/signals.h"
 
 #include <signal.h>
 #include <string.h>
 
-static volatile sig_atomic_t stop_asked;
+static volatile sig_atomic_t stop_asked, terminated;
 
 static void ask_to_stop(int number)
 {
-    (void)number;
     stop_asked = 1;
+    if (number == SIGTERM) terminated = 1;
 }
 
 status signals_install(void)
@@ -27,6 +27,11 @@ status signals_install(void)
 bool signals_stop_asked(void)
 {
     return stop_asked != 0;
+}
+
+bool signals_terminated(void)
+{
+    return terminated != 0;
 }
 
 status world_stop_requested(struct world *world, bool *stop)

@@ -8,6 +8,7 @@
 status signals_install(void);
 /* Whether this rank was asked; async-signal-safe flag, reset never. */
 bool signals_stop_asked(void);
+bool signals_terminated(void); /* by SIGTERM */
 /* Whether any rank was: the same answer on all.  Collective. */
 status world_stop_requested(struct world *world, bool *stop);
 status run_stopped(void); /* the outcome of a run that ended so */

@@ -1,6 +1,6 @@
 /* The ranks of a run and what they say to each other.  Everything that waits does so by
- * testing and sleeping (docs/pitfalls.md: a blocked rank burns a core), and no wait is longer than
- * the watchdog: the error names rank, operation and step.  World size 1 needs no mpirun. */
+ * testing and sleeping (docs/pitfalls.md: a blocked rank burns a core), and the watchdog ends all
+ * ranks where a wait is in vain (mpi/watchdog.h).  World size 1 needs no mpirun. */
 #ifndef REGARD_MPI_TRANSPORT_H
 #define REGARD_MPI_TRANSPORT_H
 
@@ -19,7 +19,7 @@ struct world {
     struct roles roles;
     int local_rank;  /* among the ranks of this host */
     double patience; /* watchdog.seconds */
-    int64_t step;    /* named by the watchdog; set by the caller */
+    int64_t step;    /* set by the caller; the watchdog names it */
     struct world_groups *groups;
 };
 
@@ -34,8 +34,7 @@ void world_destroy(struct world *world);
 
 /* An error that other ranks do not share, while they may wait for this one: nothing is exchanged
  * any more, and what NCCL has under way is given up.  What follows is freeing at most, and main,
- * which ends all ranks.  Every error of the watchdog breaks the world; that of a single rank never
- * breaks. */
+ * which ends all ranks.  The world of a single rank never breaks. */
 void world_break(struct world *world);
 bool world_is_broken(const struct world *world);
 /* For main, as its last act: ends all ranks where MPI still runs and there are others. */

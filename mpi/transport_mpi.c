@@ -1,10 +1,10 @@
 /* The world of transport.h over MPI: set-up, waiting, what all ranks do together.  Owns the
- * communicators.  Only nonblocking calls are used between start and end; every wait tests, sleeps
- * 50 to 1000 us and gives up at the watchdog's deadline.  Sums of learners are in learners_mpi.c,
- * messages in messages_mpi.c. */
+ * communicators.  Only nonblocking calls are used between start and end; every wait tests, and
+ * sleeps 50 to 1000 us; the watchdog ends one that is in vain.  Sums of learners are in
+ * learners_mpi.c, messages in messages_mpi.c. */
 #include "mpi/transport_mpi.h"
 
-#include "src/base/clock.h"
+#include "src/base/heartbeat.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/base/timeline.h"
@@ -36,29 +36,18 @@ status transport_check(int code, const char *what)
 void transport_wait_begin(struct transport_wait *wait)
 {
     *wait = (struct transport_wait){.sleep_us = 50};
-    wait->since = wait->last = seconds_now();
+    heartbeat_note();
 }
 
 /* A few tests without sleep, since most answers are there already; then longer and longer. */
-status transport_wait_more(const struct world *world, struct transport_wait *wait, const char *what)
+void transport_wait_more(const struct world *world, struct transport_wait *wait, const char *what)
 {
-    if (++wait->tests < 50) return NULL;
-    const double now = seconds_now();
-    /* A rank that was stopped itself, as a whole job may be, has not waited in that time. */
-    if (now - wait->last > world->patience / 4) wait->since += now - wait->last;
-    wait->last = now;
-    const struct waiting waiting = {
-        .what = what, .step = world->step, .patience = world->patience, .since = wait->since};
-    status s = watchdog_poll(world->groups->watchdog, &waiting);
-    if (s) {
-        world->groups->broken = true;
-        return s;
-    }
+    if (++wait->tests < 50) return;
+    watchdog_wait(world->groups->watchdog, what);
     const struct timespec pause = {0, wait->sleep_us * 1000};
     nanosleep(&pause, NULL);
     wait->sleep_us += wait->sleep_us / 8;
     if (wait->sleep_us > 1000) wait->sleep_us = 1000;
-    return NULL;
 }
 
 status transport_wait_all(const struct world *world, MPI_Request *requests, int count,
@@ -70,7 +59,7 @@ status transport_wait_all(const struct world *world, MPI_Request *requests, int 
         int done = 0;
         TRY(transport_check(MPI_Testall(count, requests, &done, MPI_STATUSES_IGNORE), what));
         if (done) return NULL;
-        TRY(transport_wait_more(world, &wait, what));
+        transport_wait_more(world, &wait, what);
     }
 }
 
@@ -116,7 +105,7 @@ static status start(int *argc, char ***argv)
 #ifdef __SANITIZE_ADDRESS__
     __lsan_disable(); /* what Open MPI's set-up loses is not ours */
 #endif
-    const int code = MPI_Init_thread(argc, argv, MPI_THREAD_SERIALIZED, &provided);
+    const int code = MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided);
 #ifdef __SANITIZE_ADDRESS__
     __lsan_enable();
 #endif
@@ -142,7 +131,8 @@ status world_create(int *argc, char ***argv, struct world **out)
     TRY(transport_check(MPI_Comm_dup(MPI_COMM_WORLD, &world->groups->world), "communicator"));
     TRY(transport_check(MPI_Comm_dup(MPI_COMM_WORLD, &world->groups->messages), "communicator"));
     TRY(rank_in(world->groups->world, &world->rank, &world->size));
-    TRY(watchdog_open(world->groups->world, &world->groups->watchdog));
+    TRY(watchdog_open(world->groups->world, &world->step, world->patience,
+                      &world->groups->watchdog));
     MPI_Comm host;
     int host_size;
     TRY(transport_check(MPI_Comm_split_type(world->groups->world, MPI_COMM_TYPE_SHARED, world->rank,
@@ -177,6 +167,7 @@ status world_roles(struct world *world, int64_t learners, double patience)
              "roles.learners: %lld must be a power of two and at most the %d ranks: %s",
              (long long)learners, world->size, learners_allowed(world->size, allowed));
     world->patience = patience;
+    watchdog_patience(world->groups->watchdog, patience);
     world->roles = roles_of(world->rank, world->size, (int)learners);
     /* Splitting blocks, so it begins when all are known to be there. */
     TRY(world_barrier(world, "the giving out of roles"));
@@ -193,6 +184,10 @@ void world_destroy(struct world *world)
 {
     if (!world) return;
     if (world->groups->broken) return;
+    /* What follows blocks, so it begins when all are known to be there. */
+    status s = world_barrier(world, "the end of all ranks");
+    status_free(s);
+    if (s) return;
     transport_self_free(world);
     if (world->groups->learners != MPI_COMM_NULL) MPI_Comm_free(&world->groups->learners);
     if (world->groups->weights != MPI_COMM_NULL) MPI_Comm_free(&world->groups->weights);

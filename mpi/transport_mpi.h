@@ -28,16 +28,14 @@ struct world_groups {
 
 status transport_check(int code, const char *what);
 
-/* Waiting: begin, and after every test that said "not yet" more, which sleeps, or fails once
- * the watchdog's time is over. */
+/* Waiting: begin, and after every test that said "not yet" more, which sleeps.  The watchdog ends a
+ * wait that is in vain, and all ranks with it. */
 struct transport_wait {
-    double since, last; /* seconds_now: of its begin, and of the test before */
     int64_t tests;
     long sleep_us;
 };
 void transport_wait_begin(struct transport_wait *wait);
-status transport_wait_more(const struct world *world, struct transport_wait *wait,
-                           const char *what);
+void transport_wait_more(const struct world *world, struct transport_wait *wait, const char *what);
 status transport_wait_all(const struct world *world, MPI_Request *requests, int count,
                           const char *what);
 

@@ -2,6 +2,7 @@
  * are transposed once for all of its rows and all heads of q that read them.  A row's bits depend
  * on its queries, the keys it sees and the bias alone. */
 #include "kernels/cpu/attention.h"
+#include "src/base/heartbeat.h"
 
 #include <omp.h>
 #include <string.h>
@@ -127,6 +128,7 @@ static int64_t part_begin(const struct attention *a, const struct group *group, 
  * order, it is all heads. */
 void cpu_attention(struct queue *q, const struct attention *a)
 {
+    heartbeat_note();
     if (a->query_rows == 0 || a->segments == 0) return;
     struct group *list = cpu_scratch(q, q->threads, (size_t)a->segments * sizeof *list);
     if (!list) return;

@@ -3,6 +3,7 @@
  * that several segments read, and the bias, are added to in one order; where several heads of q
  * read a head of k and v, each has sums of its own, added at the end, ascending. */
 #include "kernels/cpu/attention.h"
+#include "src/base/heartbeat.h"
 
 #include <omp.h>
 #include <string.h>
@@ -174,6 +175,7 @@ static void heads_add(struct queue *q, const struct attention *a,
 void cpu_attention_backward(struct queue *q, const struct attention *a,
                             const struct attention_gradients *g)
 {
+    heartbeat_note();
     if (a->query_rows == 0 || a->segments == 0) return;
     const struct row_functions *rows = rows_of(q);
     const int64_t each = a->heads / a->kv_heads, sums = a->heads * g->key_rows * a->head_dim;

@@ -8,6 +8,7 @@
 #include "kernels/cpu/cpu.h"
 
 #include "kernels/cpu/matmul_tiles.h"
+#include "src/base/heartbeat.h"
 
 #include <omp.h>
 #include <stdlib.h>
@@ -249,6 +250,7 @@ static void product(struct queue *q, const struct left *a, const struct panels *
 {
     const struct matmul_tiles *tiles = cpu_queue_of(q)->tiles;
     const int64_t count = panels_count(cpu_queue_of(q), b->n);
+    heartbeat_note();
     if (a->m == 0 || b->n == 0) return;
     if (b->k == 0) {
         if (!accumulate) memset(c, 0, (size_t)(a->m * b->n) * sizeof *c);
@@ -318,6 +320,7 @@ void cpu_matrix_pack(struct queue *q, struct packed_matrix *w, const float *valu
                      const struct rounding *rounding)
 {
     (void)rounding; /* nothing is rounded */
+    heartbeat_note();
     panels_pack(q, &w->forward, values, w->k, 1);
     if (w->input_gradient.values) panels_pack(q, &w->input_gradient, values, 1, w->k);
 }

@@ -1,5 +1,6 @@
 /* The gradient's norm and AdamW. */
 #include "kernels/cpu/cpu.h"
+#include "src/base/heartbeat.h"
 
 #include <math.h>
 
@@ -45,6 +46,7 @@ void cpu_adamw(struct queue *q, float *w, float *m, float *v, const float *gradi
                const struct adamw *settings)
 {
     const struct adamw s = *settings;
+    heartbeat_note();
     const double t = (double)s.step;
     const float rate = (float)(s.lr / (1 - pow(s.beta1, t)));
     const float root = (float)sqrt(1 - pow(s.beta2, t));

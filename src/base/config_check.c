@@ -61,7 +61,7 @@ static status own_source_check(const struct config *config, int source, const ch
     return NULL;
 }
 
-static status own_sources_check(const struct config *config, enum config_scope scope)
+static status own_sources_check(const struct config *config)
 {
     const char *command = config->reward.command;
     TRY(own_source_check(config, SOURCE_PLUGIN, "plugin", "reward.plugin", config->reward.plugin));
@@ -69,14 +69,6 @@ static status own_sources_check(const struct config *config, enum config_scope s
     TRY(own_source_check(config, SOURCE_COMMAND, "command", "reward.command", command));
     if (strpbrk(command, "\n\r"))
         FAIL(STATUS_INPUT, "reward.command must be one line; put a longer script into a file");
-    /* A rank's replies go to the others after its last turn. */
-    const int64_t turns = config->rollout.turns;
-    if (scope >= CONFIG_TRAIN && command[0] &&
-        config->reward.command_seconds * (double)turns >= config->watchdog.seconds)
-        FAIL(STATUS_INPUT,
-             "reward.command_seconds (%g) times rollout.turns (%lld) must be below "
-             "watchdog.seconds (%g), after which the other ranks give this one up",
-             config->reward.command_seconds, (long long)turns, config->watchdog.seconds);
     return NULL;
 }
 
@@ -280,7 +272,7 @@ static status device_check(const struct config *config, enum config_scope scope)
 status config_check(const struct config *config, enum config_scope scope)
 {
     TRY(history_check(config, scope));
-    TRY(own_sources_check(config, scope));
+    TRY(own_sources_check(config));
     TRY(reencode_check(config));
     if (strcmp(config->sft.role, "assistant") && strcmp(config->sft.role, "user"))
         FAIL(STATUS_INPUT, "sft.role must be assistant or user, not \"%s\"", config->sft.role);

@@ -331,8 +331,7 @@ const struct config_key config_keys[] = {
     TEXT("reward.command", reward.command, "", RESUME_CHANGE,
          "the command line of a program of yours that answers JSON lines, for the source command"),
     NUMBER("reward.command_seconds", reward.command_seconds, 0.001, 1e9, "60", RESUME_FREE,
-           "most time of reward.command for all replies of a turn, its start included; times "
-           "rollout.turns below watchdog.seconds"),
+           "most time of reward.command for all replies of a turn, its start included"),
     TEXT("reward.fit", reward.fit, "", RESUME_FREE_BUT_SYNTHETIC,
          "of the source fitted: a fit.json of regard probe --fit"),
     TEXT("reward.model", reward.model, "", RESUME_FREE_BUT_SYNTHETIC,
@@ -451,7 +450,10 @@ const struct config_key config_keys[] = {
             "falling evaluations before the run stops; 0: off"),
     TEXT("guard.metric", guard.metric, "rouge_l", RESUME_CHANGE,
          "the held-out metric watched, a row of eval's table"),
-    NUMBER("watchdog.seconds", watchdog.seconds, 0.1, 1e9, "600", RESUME_FREE, "no wait is longer"),
+    NUMBER(
+        "watchdog.seconds", watchdog.seconds, 1, 1e9, "60", RESUME_FREE,
+        "a rank that is silent, or makes no progress, for so long ends the run, named; slow ones "
+        "that get on do not"),
     NUMBER("sleep.flops", sleep.flops, 1e3, 1e18, "4e14", RESUME_FREE,
            "floating-point operations a second of the device that is imitated"),
     NUMBER("sleep.bandwidth", sleep.bandwidth, 1e3, 1e18, "3e12", RESUME_FREE,
@@ -507,7 +509,7 @@ const struct config_section config_sections[] = {
     {"roles", "which ranks learn"},
     {"pipeline", "how old the sampling weights may be"},
     {"guard", "early stop by a held-out metric"},
-    {"watchdog", "the longest wait for another rank"},
+    {"watchdog", "who is missing or hung is named, and the run ends"},
     {"sleep", "device: sleep, a timed stub that schedules are measured with: nothing is computed"},
 };
 

@@ -2,6 +2,7 @@
  * the folder. */
 #include "src/base/file.h"
 
+#include "src/base/heartbeat.h"
 #include "src/base/memory.h"
 
 #include <dirent.h>
@@ -14,6 +15,8 @@
 #include <unistd.h>
 
 #include <openssl/evp.h>
+
+enum { PIECE = 1 << 24 }; /* bytes read at once */
 
 /* -: standard input or output. */
 static bool is_standard(const char *path)
@@ -50,7 +53,9 @@ status file_read(const char *path, char **data, size_t *size)
     char *buffer = memory_allocate(capacity);
     size_t used = 0;
     for (;;) {
-        used += fread(buffer + used, 1, capacity - 1 - used, stream);
+        const size_t left = capacity - 1 - used;
+        used += fread(buffer + used, 1, left < PIECE ? left : PIECE, stream);
+        heartbeat_note();
         if (ferror(stream) || feof(stream)) break;
         if (used == capacity - 1) {
             int next = fgetc(stream); /* a pipe, or a file that grew */
@@ -183,6 +188,7 @@ static status parent_sync(const char *path)
 status file_commit(struct file_writer *writer)
 {
     bool renamed = writer->temporary[0] != 0;
+    heartbeat_note();
     const bool standard = writer->stream == stdout;
     bool failed = ferror(writer->stream) || fflush(writer->stream) ||
                   (renamed && fsync(fileno(writer->stream)));
@@ -317,6 +323,7 @@ struct sha256 *sha256_begin(void)
 
 void sha256_add(struct sha256 *hash, const void *data, size_t size)
 {
+    heartbeat_note();
     if (!hash->failed) hash->failed = EVP_DigestUpdate(hash->context, data, size) != 1;
 }
 

@@ -2,6 +2,7 @@
 #include "src/base/timeline.h"
 
 #include "src/base/clock.h"
+#include "src/base/heartbeat.h"
 #include "src/base/memory.h"
 
 #include <stdlib.h>
@@ -15,6 +16,7 @@ struct track {
     double seconds[TIME_KINDS];
     int depth; /* of what is begun; what lies deeper than DEPTH_MAX counts for its outer */
     enum time_kind open[DEPTH_MAX];
+    const char *before[DEPTH_MAX]; /* heartbeat_what, outside of it */
 };
 
 static _Thread_local struct track *own;
@@ -69,7 +71,10 @@ void timeline_begin(enum time_kind kind)
 {
     if (!own) return;
     count(own);
-    if (own->depth < DEPTH_MAX) own->open[own->depth] = kind;
+    if (own->depth < DEPTH_MAX) {
+        own->open[own->depth] = kind;
+        own->before[own->depth] = heartbeat_doing(time_kind_name(kind));
+    }
     own->depth++;
 }
 
@@ -78,6 +83,7 @@ void timeline_end(void)
     if (!own || !own->depth) return;
     count(own);
     own->depth--;
+    if (own->depth < DEPTH_MAX) heartbeat_doing(own->before[own->depth]);
 }
 
 void timeline_take(double seconds[TIME_KINDS])

@@ -5,7 +5,8 @@
  * Each thread has its own track, or none, where all of this does nothing: threads of a parallel
  * loop and programs without a run need not care.  The track of the thread that began the timeline
  * is the rank's: its seconds go to metrics.jsonl.  Others (a thread that writes checkpoints) are
- * there for the trace.  begin and end read the clock once each. */
+ * there for the trace.  begin and end read the clock once each, and tell the heartbeat
+ * (heartbeat.h) what this rank is at. */
 #ifndef REGARD_BASE_TIMELINE_H
 #define REGARD_BASE_TIMELINE_H
 

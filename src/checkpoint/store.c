@@ -2,6 +2,7 @@
 #include "src/checkpoint/store.h"
 
 #include "src/base/file.h"
+#include "src/base/heartbeat.h"
 #include "src/base/memory.h"
 
 #include <errno.h>
@@ -147,6 +148,7 @@ status store_write(struct store *store, const char *name, int type, const void *
     hsize_t dims[2] = {0, 0};
     int64_t count = 1;
     errno = 0;
+    heartbeat_note();
     if (strchr(name, '/')) FAIL(STATUS_INTERNAL, "%s: a dataset called %s", store->path, name);
     for (int i = 0; i < rank; i++) {
         dims[i] = (hsize_t)shape[i];
@@ -197,6 +199,7 @@ status store_read(struct store *store, const char *name, int type, void *values)
     TRY(store_shape(store, name, type, &rank, shape));
     if (shape[0] * shape[1] == 0) return NULL;
     errno = 0;
+    heartbeat_note();
     hid_t set = H5Dopen2(store->file, name, H5P_DEFAULT);
     bool good =
         set >= 0 && H5Dread(set, type_in_memory(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;

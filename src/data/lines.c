@@ -2,6 +2,7 @@
 
 #include "src/base/data_name.h"
 #include "src/base/file.h"
+#include "src/base/heartbeat.h"
 #include "src/base/memory.h"
 #include "src/data/generators.h"
 
@@ -18,6 +19,7 @@ status lines_of_text(const char *path, const char *text, size_t size, line_funct
         size_t blank = start;
         end = newline ? (size_t)(newline - text) : size;
         number++;
+        heartbeat_note();
         while (blank < end && strchr(" \t\r", text[blank]) && text[blank]) blank++;
         if (blank == end) continue;
         char where[1100];

@@ -5,6 +5,7 @@
  * steps. */
 #include "src/model/decoder.h"
 
+#include "src/base/heartbeat.h"
 #include "src/base/memory.h"
 #include "src/model/decoder_state.h"
 
@@ -281,6 +282,7 @@ status model_decoder_count(struct model_decoder *decoder)
 void model_decoder_calls(struct model_decoder *decoder)
 {
     struct queue *q = decoder->model->queue;
+    heartbeat_note();
     q->op->advance(q, decoder->step, 1, decoder->rows, 1);
     decoder->model->family->decoder_step(decoder);
 }

@@ -3,6 +3,7 @@
  * the head's. */
 #include "src/model/run.h"
 
+#include "src/base/heartbeat.h"
 #include "src/base/memory.h"
 #include "src/model/run_state.h"
 
@@ -223,6 +224,7 @@ status model_forward(struct model_run *run, const struct model_batch *batch, enu
     if (run->self_capture)
         model->queue->op->zero(model->queue, run->self_capture,
                                (size_t)(run->reply_tokens * run->longest_reply) * sizeof(float));
+    heartbeat_note();
     model->family->forward(run);
     run->done = true;
     return NULL;
@@ -260,6 +262,7 @@ status model_backward(struct model_run *run, const real *dhidden, float *gradien
     if (replies && run->head_backward_rows != run->reply_tokens)
         FAIL(STATUS_INTERNAL, "a backward pass with %lld of %lld rows through the head",
              (long long)run->head_backward_rows, (long long)run->reply_tokens);
+    heartbeat_note();
     run->model->family->backward(run, replies, dhidden, gradients,
                                  run->model->base ? &adapters : watermark);
     if (!run->model->base || ready.last > 0) watermark_ready(watermark, 0);

@@ -3,6 +3,7 @@
 #include "src/model/safetensors.h"
 
 #include "src/base/file.h"
+#include "src/base/heartbeat.h"
 #include "src/base/json.h"
 #include "src/base/memory.h"
 
@@ -273,6 +274,7 @@ static float half_to_float(uint16_t half)
 status tensor_floats(const struct tensor *tensor, float *out)
 {
     const char *data = tensor->data;
+    heartbeat_note();
     switch (tensor->type) {
     case TENSOR_F32:
         if (tensor->bytes) memcpy(out, data, tensor->bytes);

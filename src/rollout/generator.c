@@ -6,6 +6,7 @@
  * fill a number up, go on as others do: they write to places of their own, which nobody reads. */
 #include "src/rollout/generator.h"
 
+#include "src/base/heartbeat.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/rollout/marker.h"
@@ -347,6 +348,7 @@ static status step_run(struct generator *g, const struct chunk *chunk)
     struct queue *q = model_queue(g->model);
     TRY(model_decoder_count(g->decoder));
     struct step_graph *entry = NULL;
+    heartbeat_note();
     if (g->graphs) {
         const struct step_key key = step_key_of(g, chunk);
         entry = step_graphs_find(&g->recorded, &key);

@@ -2,6 +2,7 @@
 #include "src/rollout/language.h"
 
 #include "src/base/file.h"
+#include "src/base/heartbeat.h"
 #include "src/base/json.h"
 #include "src/base/memory.h"
 #include "src/text/chat_write.h"
@@ -14,6 +15,7 @@ struct idf_table *language_count_words(const struct dataset *data)
     struct idf_table *table = idf_create();
     for (int64_t d = 0; d < data->count; d++) {
         const struct dialogue *dialogue = &data->dialogues[d];
+        heartbeat_note();
         if (!dialogue->message_count) continue;
         const char **texts = memory_allocate((size_t)dialogue->message_count * sizeof *texts);
         const int64_t own = dialogue->message_count - dialogue->given;

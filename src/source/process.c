@@ -2,6 +2,7 @@
 #include "src/source/process.h"
 
 #include "src/base/clock.h"
+#include "src/base/heartbeat.h"
 #include "src/base/memory.h"
 
 #include <errno.h>
@@ -155,10 +156,11 @@ enum process_event process_exchange(struct process *process, const char *text, s
         if (process->output < 0) return PROCESS_ENDED;
         const double left = deadline - seconds_now();
         if (left <= 0) return PROCESS_TOO_LATE;
+        heartbeat_note(); /* the wait has a limit of its own */
         /* poll leaves out what is negative. */
         struct pollfd ends[2] = {{process->output, POLLIN, 0},
                                  {*sent < size ? process->input : -1, POLLOUT, 0}};
-        if (poll(ends, 2, (int)ceil(1000 * fmin(left, 3600))) < 0 && !wait_again())
+        if (poll(ends, 2, (int)ceil(1000 * fmin(left, 0.5))) < 0 && !wait_again())
             return PROCESS_ENDED;
         if (ends[1].revents) {
             const ssize_t written = pipe_write(process->input, text + *sent, size - *sent);

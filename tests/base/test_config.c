@@ -212,12 +212,6 @@ static void contradictions_are_refused(void **unused)
         {{"reward.plugin=a.so"}, "reward.sources has no plugin", CONFIG_TRAIN},
         {{"reward.command=cat"}, "reward.sources has no command; add command:1", CONFIG_TRAIN},
         {{"reward.sources=command", "reward.command=\"a\\nb\""}, "one line", CONFIG_TRAIN},
-        {{"reward.sources=command", "reward.command=cat", "reward.command_seconds=600"},
-         "below watchdog.seconds (600)",
-         CONFIG_TRAIN},
-        {{"reward.sources=command", "reward.command=cat", "reward.command_seconds=200"},
-         "reward.command_seconds (200) times rollout.turns (3) must be below",
-         CONFIG_TRAIN},
     };
     struct config good;
     config_defaults(&good);

@@ -1,50 +1,56 @@
-# A rank that stops ends the run after watchdog.seconds, with one line that names it and its host;
-# a whole job that was stopped and goes on does not.
+# A rank that stops or hangs in any operation ends the run within watchdog.seconds and a little, with
+# one line that names it, its host, the operation and the step; one that is slow does not.
 source "$(dirname "$0")/common.sh" "$1"
-train=("$regard" train --config $tiny --set roles.learners=2 --set train.updates=100000
-    --set watchdog.seconds=12 --set eval.every=0)
+patience=3
+if [ "$sanitized" ]; then patience=10; fi
+mpicc -std=gnu11 -D_GNU_SOURCE -O1 -Wall -Wextra -Werror -shared -fPIC -I include -o "$work/stop.so" \
+    tests/faults/stop.c -ldl
+train=("$regard" train --config $tiny --set threads=1 --set roles.learners=2
+    --set watchdog.seconds=$patience --set train.updates=12 --set checkpoint.every=3 --set eval.every=4
+    --set reward.sources=plugin:1 --set "reward.plugin=$work/stop.so")
 
-# start RUN: a job in the background, once it has learned something.
+# start NAME VARIABLE...: a job in the background with these variables in its ranks; job_NAME is its pid.
 start() {
-    run/mpirun -np 4 "${train[@]}" --run "$1" >"$work/out" 2>"$work/err" &
-    job=$!
-    until [ -s "$1/metrics.jsonl" ]; do
-        kill -0 $job 2>/dev/null || fail "the job ended"
-        sleep 0.05
-    done
+    local name=$1 variable options=()
+    shift
+    for variable in "LD_PRELOAD=$work/stop.so" "$@" \
+        "ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0"; do options+=(-x "$variable"); done
+    (
+        status=0
+        date +%s.%N >"$work/$name.begun"
+        run/mpirun -np 4 "${options[@]}" "${train[@]}" --run "$work/$name" \
+            >"$work/$name.out" 2>"$work/$name.err" || status=$?
+        echo $status >"$work/$name.status"
+    ) &
 }
 
-# pid_of RUN RANK
-pid_of() {
-    local pid
-    for pid in $(pgrep -f -- "--run $1\$"); do
-        [ "$(readlink "/proc/$pid/exe")" = "$regard" ] || continue
-        if tr '\0' '\n' <"/proc/$pid/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$2"; then echo "$pid"; fi
-    done
+# ended NAME STATUS [WORDS]: one line of regard's, with the words.
+ended() {
+    cp "$work/$1.err" "$work/err"
+    expect_same "status of $1" "$2" "$(cat "$work/$1.status")"
+    if [ $# -gt 2 ]; then
+        expect_said_once "regard: $3"
+    elif grep -q '^regard: ' "$work/err"; then
+        fail "$1 ended with an error"
+    fi
 }
+host=$(hostname)
 
-for rank in 2 0; do # an actor; the one that otherwise speaks for all
-    start "$work/stopped-$rank"
-    kill -STOP "$(pid_of "$work/stopped-$rank" $rank)"
-    status=0
-    wait $job || status=$?
-    expect_same "status with rank $rank stopped" 70 $status
-    expect_said_once "rank $rank ($(hostname)) did not come to "
-    expect_said "within 12 s (watchdog.seconds)"
-done
-
-start "$work/suspended"
-pids=$(for rank in 0 1 2 3; do pid_of "$work/suspended" $rank; done)
-[ "$(wc -w <<<"$pids")" = 4 ] || fail "not four ranks: $pids"
-kill -STOP $pids
-sleep 15
-kill -CONT $pids
-before=$(wc -l <"$work/suspended/metrics.jsonl")
-until [ "$(wc -l <"$work/suspended/metrics.jsonl")" -gt $((before + 3)) ]; do
-    kill -0 $job 2>/dev/null || fail "the job ended after it had been suspended"
-    sleep 0.1
-done
-kill -USR1 $job
-status=0
-wait $job || status=$?
-expect_same "status of the suspended job" 75 $status
+# An actor while it generates; a learner in an update; the one that otherwise speaks for all, while it
+# evaluates; one that writes a part of a checkpoint.
+start generate FAULT_RANK=2 FAULT_AT=generate FAULT_COUNT=7
+start update FAULT_RANK=1 FAULT_AT=update FAULT_COUNT=20
+start evaluation FAULT_RANK=0 FAULT_AT=generate FAULT_COUNT=2
+start save FAULT_RANK=1 FAULT_AT=save FAULT_COUNT=2
+# Alive, but it gets nowhere; slow, for longer than anyone's patience in a batch, but it gets on.
+start hung FAULT_RANK=2 FAULT_AT=generate FAULT_COUNT=7 FAULT_HOW=hang
+train+=(--set train.updates=1 --set eval.every=0)
+start slow FAULT_RANK=2 FAULT_AT=generate FAULT_HOW=slow FAULT_SECONDS=$(bc <<<"0.7 * $patience")
+wait
+gone="nothing heard for $patience s (watchdog.seconds): stopped, dead or cut off"
+ended generate 70 "missing: rank 2 ($host; in reward at step 3): $gone"
+ended update 70 "missing: rank 1 ($host; in "
+ended evaluation 70 "missing: rank 0 ($host; in reward at step 4): $gone"
+ended save 70 "missing: rank 1 ($host; in save at step "
+ended hung 70 "hung: rank 2 ($host; in reward at step 3): alive, but no progress for $patience s (watchdog.seconds)"
+ended slow 0
