@@ -50,7 +50,7 @@ wait
 gone="nothing heard for $patience s (watchdog.seconds): stopped, dead or cut off"
 ended generate 70 "missing: rank 2 ($host; in reward at step 3): $gone"
 ended update 70 "missing: rank 1 ($host; in "
-ended evaluation 70 "missing: rank 0 ($host; in reward at step 4): $gone"
+ended evaluation 70 "missing: rank 0 ($host; in evaluate at step 4): $gone"
 ended save 70 "missing: rank 1 ($host; in save at step "
 ended hung 70 "hung: rank 2 ($host; in reward at step 3): alive, but no progress for $patience s (watchdog.seconds)"
 ended slow 0
