@@ -93,41 +93,32 @@ static status target_find(const struct probe_data *data, const char *name,
     return NULL;
 }
 
-static status file_make(const char *folder, const char *name, FILE **out)
+static status file_make(const char *folder, const char *name, struct file_writer *out)
 {
     char path[1200];
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    *out = fopen(path, "w");
-    if (!*out) FAIL(STATUS_INPUT, "cannot write %s", path);
-    return NULL;
-}
-
-static status file_end(FILE *file, const char *name)
-{
-    const bool failed = ferror(file) != 0;
-    if (fclose(file) != 0 || failed) FAIL(STATUS_INPUT, "cannot write %s", name);
-    return NULL;
+    return file_begin(out, path);
 }
 
 static status files_write(const struct command *command, const json_t *report,
                           const struct probe_fits *fits, bool shuffled, const char *folder)
 {
-    FILE *out;
+    struct file_writer out;
     TRY(file_make(folder, "probe.json", &out));
-    json_dumpf(report, out, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-    fprintf(out, "\n");
-    TRY(file_end(out, "probe.json"));
+    json_dumpf(report, out.stream, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    fprintf(out.stream, "\n");
+    TRY(file_commit(&out));
     TRY(file_make(folder, "probe.html", &out));
-    probe_report_page(report, out);
-    TRY(file_end(out, "probe.html"));
+    probe_report_page(report, out.stream);
+    TRY(file_commit(&out));
     if (!fits) return NULL;
     struct fit_about about = {.shuffled = shuffled};
     snprintf(about.target, sizeof about.target, "%s", command->fit);
     snprintf(about.data, sizeof about.data, "%s", command->data);
     snprintf(about.model, sizeof about.model, "%s", command->model);
     TRY(file_make(folder, "fit.json", &out));
-    fit_write(out, &fits->fit, &about, probe_report_fits(report));
-    return file_end(out, "fit.json");
+    fit_write(out.stream, &fits->fit, &about, probe_report_fits(report));
+    return file_commit(&out);
 }
 
 static status probe_run(const struct command *command, struct session *session,

@@ -42,10 +42,10 @@ static status data_check(const struct command *command)
     return NULL;
 }
 
-/* The folder's file of a part; *out stays NULL where the part has no share.  One that is there from
- * another split would be taken for this one's. */
+/* The folder's file of a part; without a share it has none.  One that is there from another split
+ * would be taken for this one's. */
 static status part_begin(const struct command *command, const struct split_settings *settings,
-                         enum split_part part, const char *folder, FILE **out)
+                         enum split_part part, const char *folder, struct file_writer *out)
 {
     char path[1200];
     snprintf(path, sizeof path, "%s/%s.jsonl", command->out, split_part_name(part));
@@ -56,18 +56,7 @@ static status part_begin(const struct command *command, const struct split_setti
         return NULL;
     }
     snprintf(path, sizeof path, "%s/%s.jsonl", folder, split_part_name(part));
-    *out = fopen(path, "w");
-    if (!*out) FAIL(STATUS_INPUT, "cannot write %s", path);
-    return NULL;
-}
-
-static status part_end(FILE *out, enum split_part part)
-{
-    if (!out) return NULL;
-    const bool failed = ferror(out) != 0;
-    if (fclose(out) != 0 || failed)
-        FAIL(STATUS_INPUT, "cannot write %s.jsonl", split_part_name(part));
-    return NULL;
+    return file_begin(out, path);
 }
 
 status verb_split(struct command *command)
@@ -79,15 +68,20 @@ status verb_split(struct command *command)
         .by = config->split.by};
     struct folder_writer folder;
     struct split_counts counts;
-    FILE *out[SPLIT_PARTS] = {NULL};
+    struct file_writer files[SPLIT_PARTS] = {{NULL}};
+    FILE *out[SPLIT_PARTS];
     TRY(shares_check(config));
     TRY(data_check(command));
     TRY(output_free(command->out));
     status s = output_begin(command->out, &folder);
     for (int p = 0; !s && p < SPLIT_PARTS; p++)
-        s = part_begin(command, &settings, p, folder.temporary, &out[p]);
+        s = part_begin(command, &settings, p, folder.temporary, &files[p]);
+    for (int p = 0; p < SPLIT_PARTS; p++) out[p] = files[p].stream;
     if (!s) s = split_lines(&settings, command->data, out, &counts);
-    for (int p = 0; p < SPLIT_PARTS; p++) s = status_first(s, part_end(out[p], p));
+    for (int p = 0; p < SPLIT_PARTS; p++) {
+        if (!s && files[p].stream) s = file_commit(&files[p]);
+        file_abandon(&files[p]);
+    }
     s = output_end(&folder, s);
     if (!s)
         printf("%" PRId64 " train, %" PRId64 " valid, %" PRId64 " test\n",
