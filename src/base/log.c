@@ -34,7 +34,7 @@ void log_line(enum log_level level, const char *format, ...)
     vsnprintf(line + used, sizeof line - (size_t)used - 1, format, arguments);
     va_end(arguments);
     for (char *c = line; *c; c++)
-        if (*c == '\n' || *c == '\r') *c = ' ';
+        if ((unsigned char)*c < ' ' || *c == 0x7f) *c = ' '; /* as in status.c */
     snprintf(whole, sizeof whole, "%s%s\n%s", foot[0] ? LINE_CLEAR : "", line, foot);
     fputs(whole, stderr);
 }

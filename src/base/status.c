@@ -18,10 +18,11 @@ struct status_error {
 static struct status_error status_no_memory = {STATUS_INTERNAL, "status.c",
                                                "out of memory while reporting an error"};
 
+/* Messages quote what they are about: no line break and nothing that a terminal obeys stays. */
 static void one_line(char *text)
 {
     for (; *text; text++)
-        if (*text == '\n' || *text == '\r') *text = ' ';
+        if ((unsigned char)*text < ' ' || *text == 0x7f) *text = ' ';
 }
 
 status status_new(int code, const char *file, int line, const char *format, ...)
