@@ -4,6 +4,7 @@
 #include "src/base/memory.h"
 #include "src/base/slices.h"
 #include "src/base/timeline.h"
+#include "src/base/traffic.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,7 @@ bool exchange_takes_weights(const struct exchange *exchange)
 status exchange_weights(struct exchange *exchange, float *values, int64_t size)
 {
     static const char name[] = "the broadcast of weights";
+    if (exchange->world->rank != 0) traffic_add(TRAFFIC_WEIGHTS, size * (int64_t)sizeof *values);
     if (!exchange->weights) {
         TRY(exchange->queue->op->synchronize(exchange->queue)); /* MPI knows nothing of its order */
         return actors_broadcast(exchange->world, values, (size_t)size * sizeof *values, name);
@@ -103,8 +105,18 @@ static void reduce_ready(void *context, int64_t offset)
     free(ranges);
 }
 
+/* Of an exchange between learners: all floats but those of the learner's own slice come to it. */
+static void slices_count(const struct exchange *exchange, enum traffic_kind kind, int64_t size)
+{
+    const struct roles *roles = &exchange->world->roles;
+    const int64_t own = slice_floats(roles->learner + 1, size, roles->learners) -
+                        slice_floats(roles->learner, size, roles->learners);
+    traffic_add(kind, (size - own) * (int64_t)sizeof(float));
+}
+
 static status gradients_reduce(struct exchange *exchange)
 {
+    slices_count(exchange, TRAFFIC_GRADIENTS, exchange->size);
     if (!exchange->learners)
         return learners_reduce(exchange->world, &exchange->staging, exchange->gradient,
                                exchange->size);
@@ -124,6 +136,7 @@ static status reduce_finish(void *context)
 static status values_gather(struct exchange *exchange, float *values, int64_t size)
 {
     const int learners = exchange->world->roles.learners;
+    slices_count(exchange, TRAFFIC_PARAMETERS, size);
     if (!exchange->learners)
         return learners_gather_values(exchange->world, &exchange->staging, values, size);
     struct collective_range *ranges = memory_allocate((size_t)learners * sizeof *ranges);

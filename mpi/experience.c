@@ -3,6 +3,7 @@
 
 #include "src/base/memory.h"
 #include "src/base/timeline.h"
+#include "src/base/traffic.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ status experience_receive(struct world *world, const struct experience_format *f
         world_receive(world, EXPERIENCE_TAG, "the exchange of experience", &message, &size, sender);
     timeline_end();
     TRY(s);
+    if (*sender != world->rank) traffic_add(TRAFFIC_EXPERIENCE, (int64_t)size);
     char name[32];
     snprintf(name, sizeof name, "rank %d", *sender);
     s = experience_unpack(message, size, format, name, out);

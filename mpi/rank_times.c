@@ -15,6 +15,7 @@ static const char name[] = "the exchange of times";
 struct report {
     int64_t step;
     double seconds[TIME_KINDS];
+    int64_t bytes[TRAFFIC_KINDS];
 };
 
 struct rank_times {
@@ -22,8 +23,9 @@ struct rank_times {
     struct report sent[SENDS];
     MPI_Request leaving[SENDS];
     int next;
-    double *seconds; /* rank 0: [ranks, TIME_KINDS] of the last update */
-    double *totals;  /* [TIME_KINDS] of this rank; rank 0: [ranks, TIME_KINDS] */
+    double *seconds;              /* rank 0: [ranks, TIME_KINDS] of the last update */
+    int64_t bytes[TRAFFIC_KINDS]; /* rank 0: of the last update, over the ranks */
+    double *totals;               /* [TIME_KINDS] of this rank; rank 0: [ranks, TIME_KINDS] */
 };
 
 struct rank_times *rank_times_open(struct world *world)
@@ -70,9 +72,11 @@ status rank_times_report(struct rank_times *times, int64_t step)
 {
     struct report report = {.step = step};
     timeline_take(report.seconds);
+    traffic_take(report.bytes);
     for (int k = 0; k < TIME_KINDS; k++) times->totals[k] += report.seconds[k];
     if (times->world->rank != 0) return report_send(times, &report);
     memcpy(times->seconds, report.seconds, sizeof report.seconds);
+    memcpy(times->bytes, report.bytes, sizeof report.bytes);
     return NULL;
 }
 
@@ -85,6 +89,7 @@ static status reports_receive(struct rank_times *times, int64_t step)
             FAIL(STATUS_INTERNAL, "rank %d: its times are of update %lld, not %lld", r,
                  (long long)report.step, (long long)step);
         memcpy(times->seconds + (size_t)r * TIME_KINDS, report.seconds, sizeof report.seconds);
+        for (int k = 0; k < TRAFFIC_KINDS; k++) times->bytes[k] += report.bytes[k];
     }
     return NULL;
 }
@@ -96,6 +101,11 @@ status rank_times_gather(struct rank_times *times, int64_t step, const double **
     timeline_end();
     *seconds = times->seconds;
     return s;
+}
+
+const int64_t *rank_times_bytes(const struct rank_times *times)
+{
+    return times->bytes;
 }
 
 status rank_times_finish(struct rank_times *times, const double **seconds)

@@ -1,12 +1,14 @@
-/* Every rank's seconds by kind, gathered at rank 0.  A report is of an update: what the rank spent
- * between its report of the update before and this one.  An actor's is sent when its part of the
- * update's batch is made, a learner's when the update is done.  So rank 0, which has learned from
- * the batch when it asks for them, has no rank to wait for, however far actors are ahead.  */
+/* Every rank's seconds by kind, and what came to it, gathered at rank 0.  A report is of an update:
+ * what the rank spent between its report of the update before and this one.  An actor's is sent
+ * when its part of the update's batch is made, a learner's when the update is done.  So rank 0,
+ * which has learned from the batch when it asks for them, has no rank to wait for, however far
+ * actors are ahead.  */
 #ifndef REGARD_MPI_RANK_TIMES_H
 #define REGARD_MPI_RANK_TIMES_H
 
 #include "mpi/transport.h"
 #include "src/base/timeline.h"
+#include "src/base/traffic.h"
 
 struct rank_times;
 
@@ -17,6 +19,8 @@ status rank_times_report(struct rank_times *times, int64_t step);
 /* Rank 0, once for every update in turn, after its own report: seconds [ranks, TIME_KINDS], which
  * stay until the next call. */
 status rank_times_gather(struct rank_times *times, int64_t step, const double **seconds);
+/* After it: bytes that came to ranks from others in that update, [TRAFFIC_KINDS] over all ranks. */
+const int64_t *rank_times_bytes(const struct rank_times *times);
 /* At the end of a run, by all ranks: reports that nobody asked for are taken; on rank 0 what every
  * rank spent since rank_times_open, otherwise NULL. */
 status rank_times_finish(struct rank_times *times, const double **seconds);

@@ -195,6 +195,11 @@ static status update_report(struct run *run, int64_t step, double seconds, doubl
     const double *times;
     char text[512];
     TRY(rank_times_gather(run->times, step, &times));
+    const int64_t *bytes = rank_times_bytes(run->times);
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        if (bytes[k])
+            metric_list_add(metrics, (double)bytes[k], "bytes_%s",
+                            traffic_kind_name((enum traffic_kind)k));
     times_measure(times, ranks, metrics);
     char *by_rank = times_by_rank(times, ranks);
     metric_list_add_json(metrics, "time_by_rank", by_rank);

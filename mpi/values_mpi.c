@@ -3,8 +3,10 @@
 #include "mpi/values.h"
 
 #include "mpi/transport_mpi.h"
+#include "src/base/memory.h"
 #include "src/base/slices.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { CHUNK = STAGING_FLOATS, EXCHANGE_TAG = 1 };
@@ -32,48 +34,130 @@ void staging_close(struct staging *staging)
     *staging = (struct staging){0};
 }
 
-/* A piece that leaves and the one that comes for it; either may be empty. */
+/* Slices of the vector that leave or come at a level: first, first + step, ...; the floats before
+ * `done` of slice `first` have been taken. */
+struct side {
+    int64_t size;
+    int learners, first, step;
+    int64_t done;
+};
+
+/* What goes in one message: floats [at[i], at[i] + count[i]) of the vector, one behind the other.
+ */
+struct piece {
+    int ranges, floats; /* floats: of all ranges */
+    int64_t *at;
+    int *count;
+};
+
+static void piece_new(struct piece *piece, int learners)
+{
+    *piece = (struct piece){.at = memory_allocate((size_t)learners * sizeof *piece->at),
+                            .count = memory_allocate((size_t)learners * sizeof *piece->count)};
+}
+
+static void piece_free(struct piece *piece)
+{
+    free(piece->at);
+    free(piece->count);
+}
+
+/* Up to CHUNK floats more; none at the side's end. */
+static void side_take(struct side *side, struct piece *out)
+{
+    out->ranges = out->floats = 0;
+    while (side->first < side->learners && out->floats < CHUNK) {
+        const int64_t begin = slice_floats(side->first, side->size, side->learners) + side->done;
+        const int64_t left = slice_floats(side->first + 1, side->size, side->learners) - begin;
+        const int count = left < CHUNK - out->floats ? (int)left : CHUNK - out->floats;
+        if (count > 0) {
+            out->at[out->ranges] = begin;
+            out->count[out->ranges++] = count;
+            out->floats += count;
+        }
+        side->done += count;
+        if (count < left) return;
+        side->done = 0;
+        side->first += side->step;
+    }
+}
+
+/* The piece as MPI finds it in the vector. */
+static status piece_type(const struct piece *piece, MPI_Datatype *out)
+{
+    MPI_Aint *bytes = memory_allocate((size_t)piece->ranges * sizeof *bytes);
+    for (int i = 0; i < piece->ranges; i++) bytes[i] = (MPI_Aint)sizeof(float) * piece->at[i];
+    int code = MPI_Type_create_hindexed(piece->ranges, piece->count, bytes, MPI_FLOAT, out);
+    free(bytes);
+    if (code == MPI_SUCCESS) code = MPI_Type_commit(out);
+    return transport_check(code, "a piece of a vector");
+}
+
+/* One message each way with the partner, either of which may be empty.  NULL for `whole`: the piece
+ * stands in the vector; else it stands there without gaps. */
 struct swap {
-    const float *out;
-    float *in;
-    int64_t out_count, in_count;
+    float *values;
+    const struct piece *out, *in;
+    const float *out_whole;
+    float *in_whole;
     int partner;
     const char *what;
 };
+
+static status swap_begin(struct world *world, const struct swap *swap, bool in,
+                         MPI_Request requests[2], int *count)
+{
+    MPI_Comm comm = world->groups->learners;
+    const struct piece *piece = in ? swap->in : swap->out;
+    float *whole = in ? swap->in_whole : (float *)(uintptr_t)swap->out_whole;
+    MPI_Datatype type = MPI_FLOAT;
+    if (!piece->floats) return NULL;
+    if (!whole) TRY(piece_type(piece, &type));
+    float *at = whole ? whole : swap->values;
+    const int n = whole ? piece->floats : 1;
+    const int code =
+        in ? MPI_Irecv(at, n, type, swap->partner, EXCHANGE_TAG, comm, &requests[*count])
+           : MPI_Isend(at, n, type, swap->partner, EXCHANGE_TAG, comm, &requests[*count]);
+    if (!whole) MPI_Type_free(&type); /* once the message is through */
+    TRY(transport_check(code, swap->what));
+    ++*count;
+    return NULL;
+}
 
 static status swap_run(struct world *world, const struct swap *swap)
 {
     MPI_Request requests[2];
     int count = 0;
-    MPI_Comm comm = world->groups->learners;
-    if (swap->in_count)
-        TRY(transport_check(MPI_Irecv(swap->in, (int)swap->in_count, MPI_FLOAT, swap->partner,
-                                      EXCHANGE_TAG, comm, &requests[count++]),
-                            swap->what));
-    if (swap->out_count)
-        TRY(transport_check(MPI_Isend(swap->out, (int)swap->out_count, MPI_FLOAT, swap->partner,
-                                      EXCHANGE_TAG, comm, &requests[count++]),
-                            swap->what));
+    TRY(swap_begin(world, swap, true, requests, &count));
+    TRY(swap_begin(world, swap, false, requests, &count));
     return transport_wait_all(world, requests, count, swap->what);
 }
 
 /* out leaves; what comes is added to `in`, or overwrites it.  Returns once both are done. */
-static status piece_swap(struct world *world, struct staging *staging, struct swap swap, bool add)
+static status pieces_swap(struct world *world, struct staging *staging, struct swap swap, bool add)
 {
     struct queue *q = staging->queue;
     const struct ops *op = q->op;
-    float *in = swap.in;
-    const size_t in_bytes = (size_t)swap.in_count * sizeof *in;
+    const struct piece *out = swap.out, *in = swap.in;
+    float *theirs = staging->theirs;
     if (!staging->direct) {
-        op->download(q, staging->out, swap.out, (size_t)swap.out_count * sizeof *in);
+        float *to = staging->out;
+        for (int i = 0; i < out->ranges; to += out->count[i++])
+            op->download(q, to, swap.values + out->at[i], (size_t)out->count[i] * sizeof *to);
         TRY(op->synchronize(q));
-        swap.out = staging->out;
-        swap.in = staging->in;
+        swap.out_whole = staging->out;
+        swap.in_whole = staging->in;
     } else if (add)
-        swap.in = staging->theirs;
+        swap.in_whole = theirs;
     TRY(swap_run(world, &swap));
-    if (!staging->direct) op->upload(q, add ? staging->theirs : in, staging->in, in_bytes);
-    if (add) op->add(q, in, in, staging->theirs, swap.in_count);
+    if (!staging->direct) op->upload(q, theirs, staging->in, (size_t)in->floats * sizeof *theirs);
+    for (int i = 0; i < in->ranges; theirs += in->count[i++]) {
+        float *to = swap.values + in->at[i];
+        if (add)
+            op->add(q, to, to, theirs, in->count[i]);
+        else if (!staging->direct)
+            op->copy(q, to, theirs, (size_t)in->count[i] * sizeof *to);
+    }
     return op->synchronize(q);
 }
 
@@ -82,29 +166,29 @@ static status level_swap(struct world *world, struct staging *staging, float *va
                          int bit, bool reducing)
 {
     const int learners = world->roles.learners, me = world->roles.learner, partner = me ^ bit;
-    const int mask = 2 * bit - 1;
-    for (int k = 0; k < learners; k += 2 * bit) {
-        /* Reducing, mine is what I go on with; gathering, it is what I have. */
-        const int mine = (me & mask) + k, other = (partner & mask) + k;
-        const int leaves = reducing ? other : mine, comes = reducing ? mine : other;
-        const int64_t out = slice_floats(leaves, size, learners);
-        const int64_t out_count = slice_floats(leaves + 1, size, learners) - out;
-        const int64_t in = slice_floats(comes, size, learners);
-        const int64_t in_count = slice_floats(comes + 1, size, learners) - in;
-        for (int64_t at = 0; at < out_count || at < in_count; at += CHUNK) {
-            const int64_t out_left = out_count > at ? out_count - at : 0;
-            const int64_t in_left = in_count > at ? in_count - at : 0;
-            const struct swap swap = {.out = values + out + at,
-                                      .in = values + in + at,
-                                      .out_count = out_left < CHUNK ? out_left : CHUNK,
-                                      .in_count = in_left < CHUNK ? in_left : CHUNK,
-                                      .partner = partner,
-                                      .what = reducing ? "reduce of gradients between learners"
-                                                       : "gather of parameters between learners"};
-            TRY(piece_swap(world, staging, swap, reducing));
-        }
-    }
-    return NULL;
+    const int mask = 2 * bit - 1, mine = me & mask, other = partner & mask;
+    /* Reducing, mine is what I go on with; gathering, it is what I have. */
+    struct side leaves = {.size = size, .learners = learners, .step = 2 * bit}, comes = leaves;
+    leaves.first = reducing ? other : mine;
+    comes.first = reducing ? mine : other;
+    struct piece out, in;
+    piece_new(&out, learners);
+    piece_new(&in, learners);
+    const struct swap swap = {.values = values,
+                              .out = &out,
+                              .in = &in,
+                              .partner = partner,
+                              .what = reducing ? "reduce of gradients between learners"
+                                               : "gather of parameters between learners"};
+    status s = NULL;
+    do {
+        side_take(&leaves, &out);
+        side_take(&comes, &in);
+        if (out.floats || in.floats) s = pieces_swap(world, staging, swap, reducing);
+    } while (!s && (out.floats || in.floats));
+    piece_free(&out);
+    piece_free(&in);
+    return s;
 }
 
 status learners_reduce(struct world *world, struct staging *staging, float *gradient, int64_t size)

@@ -2,6 +2,7 @@
 #include "mpi/weights.h"
 
 #include "src/base/file.h"
+#include "src/base/traffic.h"
 
 #include <string.h>
 
@@ -57,6 +58,8 @@ status weights_exchange(struct world *world, float *values, int64_t count, int64
     if (world->rank != 0) TRY(header_check(world, &header, count, version));
     TRY(actors_broadcast(world, values, (size_t)count * sizeof *values,
                          "the broadcast of weights"));
+    if (world->rank != 0)
+        traffic_add(TRAFFIC_WEIGHTS, (int64_t)sizeof header + count * (int64_t)sizeof *values);
     if (world->rank != 0 && values_checksum(values, count) != header.values_checksum)
         FAIL(STATUS_INTERNAL, "rank %d: weights of update %lld from rank 0 with a wrong checksum",
              world->rank, (long long)version);

@@ -54,3 +54,18 @@ for rank in 0 1; do
         sed 's/.*\[//; s/\]//' | cut -d, -f$((rank + 1)))
     positive "$seconds" || fail "sft: rank $rank exchanged nothing"
 done
+
+# What came to ranks from others: two learners swap halves, two actors get all weights.
+expect_status 0 "$regard" train "${settings[@]}" --set advantage=group --dry-run --run "$work/none"
+parameters=$(sed -n 's/^# parameters: \([0-9]*\);.*/\1/p' "$work/out")
+expect_status 0 ranks 4 "$regard" train "${settings[@]}" --set advantage=group --set roles.learners=2 --set ppo.epochs=1 \
+    --set eval.every=0 --set log.every=1 --run "$work/four"
+expect_status 0 awk -v floats=$((4 * parameters)) '
+    function of(kind) { return match($0, "\"bytes_" kind "\":[0-9]+") ? substr($0, RSTART + 9 + length(kind), RLENGTH) + 0 : 0 }
+    /"reward"/ {
+        lines++
+        if (of("gradients") != floats || of("parameters") != floats || of("experience") < 1000) { print; exit 1 }
+        if (of("weights") < 2 * floats || of("weights") > 2 * floats + 1000) { print; exit 1 }
+    }
+    END { if (!lines || !floats) exit 1 }' "$work/four/metrics.jsonl"
+if grep -q '"bytes_' "$work/one/metrics.jsonl"; then fail "bytes came to a rank that is alone"; fi

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing import event_accumulator
 
 
 def clock(tag):
-    return tag in ("seconds", "tokens_per_second") or tag.startswith("time_")
+    return tag in ("seconds", "tokens_per_second") or tag.startswith(("time_", "bytes_"))
 
 
 def scalars(folder):
