@@ -148,6 +148,8 @@ static status batch_learn(struct trainer *t, int64_t batch, struct metric_list *
     if (!s) s = inbox_receive(t->inbox, slots);
     if (!s && t->past.lag) past_weights_keep(&t->past, batch, policy_values(t));
     struct update_metrics metrics;
+    const bool sampled = every > 0 && (batch + 1) % every == 0;
+    if (!s && sampled) trainer_record_tokens(t, slots, count);
     if (!s)
         s = ppo_update(t->run.learner, slots, count, config->rollout.dialogues, batch, &metrics);
     if (!s) {
@@ -158,8 +160,7 @@ static status batch_learn(struct trainer *t, int64_t batch, struct metric_list *
         trainer_measure(t, batch, &metrics, list);
         trainer_measure_rates(t, batch, list);
         *tokens = metrics.tokens;
-        if (every > 0 && (batch + 1) % every == 0)
-            s = trainer_write_samples(t, batch + 1, slots, count);
+        if (sampled) s = trainer_write_samples(t, batch + 1, slots, count);
     }
     for (int64_t i = 0; i < count; i++) experience_destroy(slots[i]);
     free(slots);

@@ -24,6 +24,23 @@ static status dialogue_print(const struct trainer *t, const struct experience *o
     return NULL;
 }
 
+static bool is_sampled(const struct trainer *t, const struct experience *one)
+{
+    return one->dialogue % t->run.config->rollout.dialogues < 2;
+}
+
+void trainer_record_tokens(const struct trainer *t, struct experience *const *dialogues,
+                           int64_t count)
+{
+    for (int64_t e = 0; e < count; e++)
+        for (int64_t k = 0; is_sampled(t, dialogues[e]) && k < dialogues[e]->turn_count; k++) {
+            struct experience_turn *turn = &dialogues[e]->turns[k];
+            const size_t n = (size_t)turn->reply_length + 1;
+            turn->credit = memory_allocate(n * sizeof *turn->credit);
+            turn->ratio = memory_allocate(n * sizeof *turn->ratio);
+        }
+}
+
 /* The batch's first two dialogues, whichever learners have them (all learners call). */
 status trainer_write_samples(const struct trainer *t, int64_t step,
                              struct experience *const *dialogues, int64_t count)
@@ -33,8 +50,7 @@ status trainer_write_samples(const struct trainer *t, int64_t step,
     FILE *stream = memory_stream(&mine, &size);
     status s = NULL;
     for (int64_t e = 0; !s && e < count; e++)
-        if (dialogues[e]->dialogue % t->run.config->rollout.dialogues < 2)
-            s = dialogue_print(t, dialogues[e], stream);
+        if (is_sampled(t, dialogues[e])) s = dialogue_print(t, dialogues[e], stream);
     memory_stream_close(stream);
     void *all = NULL;
     const struct learner_exchange *exchange = &t->run.learner->exchange;

@@ -54,6 +54,9 @@ void trainer_audit(const struct trainer *t, int64_t done, struct metric_list *me
 /* Learners together: RUN/samples/step-N.jsonl, the turns of the batch's first two dialogues. */
 status trainer_write_samples(const struct trainer *t, int64_t step,
                              struct experience *const *dialogues, int64_t count);
+/* Before the update: makes room in those turns for what it does to each token. */
+void trainer_record_tokens(const struct trainer *t, struct experience *const *dialogues,
+                           int64_t count);
 /* Rank 0: the held-out metrics; *stopped where a signal came before they were complete. */
 status trainer_evaluate(struct trainer *t, struct metric_list *metrics, bool *stopped);
 

@@ -57,6 +57,8 @@ struct sample sample_of_turn(const struct experience *experience,
                            .reply = turn->reply_tokens,
                            .logp = turn->logp,
                            .token_entropy = turn->token_entropy,
+                           .credit = turn->credit,
+                           .ratio = turn->ratio,
                            .ended = turn->ended,
                            .interrupted = turn->interrupted,
                            .statistics = &turn->statistics,
@@ -111,17 +113,17 @@ static status messages_write(FILE *out, const struct sample *s)
     return NULL;
 }
 
-/* What each token of the reply stands for; bytes that are no UTF-8 by themselves are U+FFFD. */
-static status pieces_write(FILE *out, const struct sample *s)
+/* What each token stands for; bytes that are no UTF-8 by themselves are U+FFFD. */
+static status pieces_write(FILE *out, const struct tokenizer *tokenizer, const char *key,
+                           const int32_t *ids, int64_t count)
 {
-    const size_t n = (size_t)s->reply_count + 1;
+    const size_t n = (size_t)count + 1;
     int32_t *begin = memory_allocate(n * sizeof *begin), *end = memory_allocate(n * sizeof *end);
     char *text = NULL;
     size_t size;
-    status failed =
-        tokenizer_decode_ranges(s->tokenizer, s->reply, s->reply_count, &text, &size, begin, end);
-    if (!failed) fputs(",\"pieces\":[", out);
-    for (int64_t i = 0; !failed && i < s->reply_count; i++) {
+    status failed = tokenizer_decode_ranges(tokenizer, ids, count, &text, &size, begin, end);
+    if (!failed) fprintf(out, ",\"%s\":[", key);
+    for (int64_t i = 0; !failed && i < count; i++) {
         json_t *piece = json_stringn(text + begin[i], (size_t)(end[i] - begin[i]));
         if (i) fputc(',', out);
         json_write_text(out, piece ? json_string_value(piece) : "\xef\xbf\xbd");
@@ -241,7 +243,8 @@ status sample_write(FILE *out, const struct sample *s)
         TRY(text_write(out, s->tokenizer, s->reply, s->reply_count));
         if (s->gold) fputs(",\"gold\":", out);
         if (s->gold) json_write_text(out, s->gold);
-        TRY(pieces_write(out, s));
+        TRY(pieces_write(out, s->tokenizer, "pieces", s->reply, s->reply_count));
+        TRY(pieces_write(out, s->tokenizer, "history_pieces", s->history, s->history_count));
     }
     fputs(",\"history_tokens\":", out);
     json_write_integers(out, s->history, s->history_count);
@@ -257,6 +260,10 @@ status sample_write(FILE *out, const struct sample *s)
     json_write_floats(out, s->logp, s->reply_count);
     fputs(",\"token_entropy\":", out);
     json_write_floats(out, s->token_entropy, s->reply_count);
+    if (s->credit) fputs(",\"credit\":", out);
+    if (s->credit) json_write_floats(out, s->credit, s->reply_count);
+    if (s->ratio) fputs(",\"ratio\":", out);
+    if (s->ratio) json_write_floats(out, s->ratio, s->reply_count);
     for (int i = 0; i < s->statistics->table->count; i++)
         if (s->statistics->table->rows[i].per != PER_SPEAKER)
             statistic_write(out, s->statistics, i);

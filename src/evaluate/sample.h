@@ -30,6 +30,7 @@ struct sample {
     int64_t cut_count;
     const int32_t *reply;
     const float *logp, *token_entropy; /* [reply_count] */
+    const float *credit, *ratio;       /* [reply_count] of struct experience_turn; NULL */
     bool ended, interrupted;
     const struct statistics *statistics;
     int64_t visible_count;

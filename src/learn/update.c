@@ -7,6 +7,7 @@
 #include "src/learn/credit.h"
 #include "src/learn/schedule.h"
 #include "src/learn/span_turns.h"
+#include "src/learn/token_record.h"
 #include "src/reward/blocks.h"
 #include "src/reward/returns.h"
 #include "src/reward/token_credit.h"
@@ -420,6 +421,7 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
 {
     memset(out, 0, sizeof *out);
     struct slice slice;
+    struct token_record record = {0};
     struct batch_item *all = NULL;
     int64_t all_count = 0;
     double divisors[TERM_MAX];
@@ -440,6 +442,10 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
     if (!s) s = milliseconds_sum(l, experiences, count, out->milliseconds);
     if (!s) s = slice_credit(&l->settings, &slice, all, all_count);
     if (!s) {
+        int64_t parts;
+        const struct learn_turn *turns = policy_turns(l, &slice, &parts);
+        token_record_begin(&record, experiences, count, turns,
+                           l->settings.reencode ? slice.span_count : NULL);
         struct learn_batch batch = policy_batch(l, &slice, out);
         struct learn_batch critic_batch = batch;
         critic_batch.turns = slice.spans.turns;
@@ -448,6 +454,8 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
         critic_batch.all_turns = larger(out->spans, 1);
         s = epochs_run(l, &batch, &critic_batch, step, out);
     }
+    if (!s) s = token_record_end(&record, l);
+    token_record_free(&record);
     free(all);
     slice_free(&slice);
     return s;

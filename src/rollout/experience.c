@@ -263,6 +263,8 @@ void experience_turn_free(struct experience_turn *turn)
     statistics_free(&turn->statistics);
     free(turn->spans);
     free(turn->marks);
+    free(turn->credit);
+    free(turn->ratio);
 }
 
 void experience_destroy(struct experience *experience)

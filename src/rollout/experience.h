@@ -71,6 +71,10 @@ struct experience_turn {
      * block_mark of each token [reply]. */
     bool answered, unbalanced;
     uint8_t *marks;
+    /* For samples [reply]: NULL, unless whoever learns from the turn made room for what the update
+     * says: each token's advantage, and its probability afterwards over that of who sampled it.
+     * Not in messages. */
+    float *credit, *ratio;
 };
 
 struct experience {

@@ -154,7 +154,7 @@ for line in sys.stdin:
 END
 expect_status 0 run/mpirun -np 3 "$regard" "${short[@]}" --set reward.sources=command \
     --set reward.command="python3 $work/parts.py" --run "$work/parts3"
-first_reward() { sed -n '1s/.*"reward":\([^,]*\),.*/\1/p' "$work/$1/metrics.jsonl"; }
+first_reward() { sed -n '1s/^{"step":1,"reward":\([^,]*\),.*/\1/p' "$work/$1/metrics.jsonl"; }
 expect_same "the rewards of replies" "$(first_reward parts1)" "$(first_reward parts2)"
 cut=$(parameters_hash "$(newest "$work/parts2")")
 expect_same "parameters" "$cut" "$(parameters_hash "$(newest "$work/parts3")")"

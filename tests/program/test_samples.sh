@@ -18,11 +18,11 @@ expect_status 0 "$regard" score "${small[@]}" --model "$model" --data "$train" \
     --out "$work/train.jsonl"
 
 python3 - "$work" "$train" <<'END' || fail "samples"
-import json, sys
+import json, math, sys
 work, train = sys.argv[1:]
 read = lambda path: [json.loads(line) for line in open(path)]
 terms = ["coverage", "focus", "rep_hist", "rep_self"]
-every = ["turn", "messages", "reply", "pieces", "history_tokens", "salient", "visible",
+every = ["turn", "messages", "reply", "pieces", "history_pieces", "history_tokens", "salient", "visible",
          "reply_tokens", "ended", "logp", "token_entropy", "attention_entropy",
          "attention_entropy_floored", "salient_mass", "special_mass", "turn_mass", "top_position",
          "top_weight", "reward"] + terms
@@ -40,8 +40,19 @@ evaluated, scored, again = (read(f"{work}/{n}.jsonl") for n in ["eval", "scored"
 trained = read(train)
 check(evaluated, ["line", "gold"])
 check(scored, ["id", "reward_scaled"])
-check(trained, ["dialogue", "candidate", "reward_scaled"])
+check(trained, ["dialogue", "candidate", "reward_scaled", "credit", "ratio"])
 assert read(f"{work}/train.jsonl")[0]["reply_tokens"] == trained[0]["reply_tokens"]
+# What the update made of a token's probability is what the model that it left says; a token's credit
+# is its reply's here (credit.form: uniform).
+moved = 0
+for before, after in zip(trained, read(f"{work}/train.jsonl"), strict=True):
+    assert len(before["history_pieces"]) == len(before["history_tokens"])
+    said = [math.exp(b - a) for a, b in zip(before["logp"], after["logp"])]
+    assert all(abs(r - s) < 1e-5 for r, s in zip(before["ratio"], said, strict=True)), (before["ratio"], said)
+    moved += sum(abs(r - 1) > 1e-4 for r in before["ratio"])
+    assert len(set(before["credit"])) == 1 and len(before["credit"]) == len(before["logp"])
+assert moved > 0, "no token moved"
+assert len({s["credit"][0] for s in trained}) > 4, "credits do not differ"
 assert len(evaluated) == len(scored) == len(again)
 for a, b, c in zip(evaluated, scored, again):
     # Terms do not depend on the temperature, nor on who reads the tokens.

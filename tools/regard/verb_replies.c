@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define RECORD                                                                                     \
-    "  turn, id, messages [{role, content}], reply, pieces (a text a token of the reply),\n"       \
+    "  turn, id, messages [{role, content}], reply, pieces and history_pieces (a text a token),\n" \
     "  history_tokens, salient and visible (a 0 or 1 each), reply_tokens, ended; of "              \
     "decoder-only\n"                                                                               \
     "  models marker (1: of the template) and cuts (where a history's parts are shared); with\n"   \
@@ -29,7 +29,8 @@
     "  from a checkpoint reward_scaled.  Texts are left out without a tokenizer.\n"                \
     "  Of decoder-only models also first_mass, history_mass and reply_mass a token, which add to " \
     "1\n"                                                                                          \
-    "  with special_mass.\n"
+    "  with special_mass.  A run's samples/ have credit (each token's advantage) and ratio (its\n" \
+    "  probability after the update over that before) too.\n"
 
 const char score_formats[] =
     "--data, a JSON line each:\n"
