@@ -276,6 +276,7 @@ status run_folder_report(struct run_folder *folder, int64_t step, double seconds
 void run_folder_link(struct run_folder *folder, int64_t newest)
 {
     const char *run = folder->options->folder;
+    if (folder->save) return;
     status s = checkpoint_link(run, CHECKPOINT_NEWEST, newest);
     if (!s) s = checkpoint_link(run, CHECKPOINT_BEST, folder->evaluations.best_saved);
     if (s && !folder->unlinked) log_line(LOG_WARNING, "%s", status_message(s));

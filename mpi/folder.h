@@ -36,7 +36,10 @@ struct run_folder {
     struct metrics *metrics;   /* rank 0 */
     struct tensorboard *board; /* rank 0 */
     struct progress progress;
-    bool unlinked; /* a warning that links are not possible was given */
+    bool unlinked;           /* a warning that links are not possible was given */
+    char reference_hash[65]; /* of the reference's parameters, once they were hashed; or empty */
+    struct run_save *save;   /* a checkpoint that is being written (run_checkpoint.h); NULL: none */
+    bool save_waited;        /* that one waited for the one before was said */
 };
 
 /* Refuses a folder in use, finds the checkpoint to go on from (collective), checks that
@@ -52,7 +55,8 @@ status run_folder_record(struct run_folder *folder, int64_t step, const struct m
 status run_folder_report(struct run_folder *folder, int64_t step, double seconds, double tokens,
                          const char *times, const struct metric *list, int64_t count);
 /* Rank 0: checkpoints/newest is the step, checkpoints/best the best that was saved; a file system
- * without symbolic links costs a warning. */
+ * without symbolic links costs a warning.  While a checkpoint is being written nothing is done: it
+ * links when it is there. */
 void run_folder_link(struct run_folder *folder, int64_t newest);
 /* Takes note of an evaluation at a step. */
 void evaluations_add(struct run_evaluations *e, int64_t step, double metric);

@@ -1,14 +1,21 @@
 /* See run_checkpoint.h; the protocol is src/checkpoint/checkpoint.h's. */
 #include "mpi/run_checkpoint.h"
 
-#include "kernels/sleep.h"
-#include "mpi/reward_words.h"
+#include "mpi/learner_vectors.h"
+#include "mpi/run_snapshot.h"
 #include "mpi/run_state.h"
 #include "mpi/setup.h"
 #include "src/base/file.h"
+#include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/base/timeline.h"
 #include "src/checkpoint/adapter_folder.h"
+#include "src/checkpoint/model_folder.h"
+#include "src/model/adapted.h"
 
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,72 +25,35 @@ bool run_checkpoint_due(const struct config *config, int64_t step, bool last)
     return last || (every > 0 && step % every == 0);
 }
 
-static float *download(struct queue *queue, const float *values, int64_t count, status *s)
-{
-    float *host = memory_allocate((size_t)count * sizeof *host);
-    queue->op->download(queue, host, values, (size_t)count * sizeof *host);
-    *s = queue->op->synchronize(queue);
-    return host;
-}
+/* ---- one save ---- */
 
-/* A flat vector of the optimizer state.  Of moments a learner has its slice alone, from `begin` on.
- */
-struct learner_vector {
-    const char *name;
-    float *values; /* of what is saved: elements [begin, end) of the optimizer's */
-    float *whole;  /* NULL: a learner needs its slice alone; else what is loaded, all of it */
-    const struct optimizer *of;
+/* What a learner tells the others of its writing. */
+struct written {
+    int64_t ended;
+    struct checkpoint_file file; /* hashed by itself; an empty name says that it failed */
 };
 
-enum { VECTORS_MAX = 6 };
+struct run_save {
+    /* Set before a thread begins, and then read alone. */
+    struct run_folder *folder;
+    const struct learner_exchange *exchange;
+    char path[CHECKPOINT_PATH_MAX];
+    int64_t step, best;             /* the best that was saved before it */
+    bool publishing;                /* rank 0: all learners have written */
+    struct checkpoint_file *slices; /* then: of all of them */
+    int64_t slice_count;
+    /* The thread's until it has ended. */
+    struct run_snapshot *snapshot;
+    struct checkpoint_file mine;
+    status error;
+    pthread_t thread;
+    bool threaded;
+    atomic_bool ended;
+};
 
-/* Of reference.every: where the reference now stands. */
-static int64_t reference_vector(const struct learner *learner, int64_t count,
-                                struct learner_vector out[VECTORS_MAX])
+static bool first(const struct run_save *save)
 {
-    if (!learner->settings.reference_every) return count;
-    const struct optimizer *like = learner->policy_optimizer; /* as many, in the same slices */
-    float *values = model_trained(learner->reference)->values;
-    out[count] = (struct learner_vector){"reference.values", values + like->begin, values, like};
-    return count + 1;
-}
-
-static int64_t vectors_of(const struct learner *learner, struct learner_vector out[VECTORS_MAX])
-{
-    const struct optimizer *policy = learner->policy_optimizer, *critic = learner->critic_optimizer;
-    out[0] = (struct learner_vector){"policy.m", policy->m, NULL, policy};
-    out[1] = (struct learner_vector){"policy.v", policy->v, NULL, policy};
-    if (!critic) return reference_vector(learner, 2, out);
-    float *values = learner->critic_parameters->values;
-    out[2] = (struct learner_vector){"critic.values", values + critic->begin, values, critic};
-    out[3] = (struct learner_vector){"critic.m", critic->m, NULL, critic};
-    out[4] = (struct learner_vector){"critic.v", critic->v, NULL, critic};
-    return reference_vector(learner, 5, out);
-}
-
-/* This learner's slice of every vector. */
-static status slice_write(struct learner *learner, const char *path)
-{
-    struct learner_vector vectors[VECTORS_MAX];
-    struct checkpoint_vector parts[VECTORS_MAX];
-    float *hosts[VECTORS_MAX] = {NULL};
-    const int64_t count = vectors_of(learner, vectors);
-    status s = NULL;
-    for (int64_t i = 0; !s && i < count; i++) {
-        const struct optimizer *of = vectors[i].of;
-        const int64_t size = of->end - of->begin;
-        hosts[i] = download(learner->queue, vectors[i].values, size, &s);
-        parts[i] = (struct checkpoint_vector){.name = vectors[i].name,
-                                              .values = hosts[i],
-                                              .count = size,
-                                              .total = of->size,
-                                              .offset = of->begin};
-    }
-    if (!s)
-        s = checkpoint_write_slice(path, learner->exchange.rank, learner->exchange.count, parts,
-                                   count);
-    for (int64_t i = 0; i < count; i++) free(hosts[i]);
-    return s;
+    return save->exchange->rank == 0;
 }
 
 /* RUN/base, once: a new model, which no other folder holds, under adapters that name it. */
@@ -96,25 +66,6 @@ static status base_keep(const struct run_folder *folder, struct model *policy)
     if (model_is_checkpoint(path)) return NULL;
     TRY(directory_create(path));
     return model_save_imported(base, true, NULL, path);
-}
-
-/* Rank 0's files: model.h5, state.h5, tokenizer, idf table. */
-static status state_write(struct run_folder *folder, struct learner *learner,
-                          const struct language *language, const char *path, int64_t step,
-                          struct past_weights *past)
-{
-    status s = NULL;
-    const struct parameters *parameters = learner->policy_parameters;
-    float *values = download(learner->queue, parameters->values, parameters->size, &s);
-    if (!s) s = base_keep(folder, learner->policy);
-    if (!s) s = model_write_trained(learner->policy, values, path);
-    if (!s && model_shape(learner->policy)->valued)
-        s = reward_words_save(&folder->options->config, path);
-    free(values);
-    struct run_state state = {.folder = folder, .learner = learner, .past = past, .step = step};
-    if (!s) s = run_state_save(&state, path);
-    if (!s && queue_is_sleep(learner->queue)) s = model_folder_mark_stub(path);
-    return s ? s : language_save(language, path);
 }
 
 /* What lies in the folder must be what the learners say they wrote. */
@@ -133,49 +84,249 @@ static status slices_compare(const char *path, const struct checkpoint_file *fil
     return NULL;
 }
 
+/* Hashes what this learner wrote. */
+static status slice_hash(struct run_save *save)
+{
+    char name[CHECKPOINT_NAME_MAX];
+    checkpoint_slice_name(save->exchange->rank, save->exchange->count, name);
+    return checkpoint_file_entry(save->path, name, &save->mine);
+}
+
+/* From the snapshot, which is whole; a piece's memory goes when it is written. */
+static status pieces_write(struct run_save *save)
+{
+    for (int piece = 0; piece < SNAPSHOT_PIECES; piece++)
+        TRY(run_snapshot_write(save->snapshot, piece, save->path));
+    return slice_hash(save);
+}
+
+/* Piece by piece, so that memory holds one at a time. */
+static status pieces_take_write(struct run_save *save)
+{
+    for (int piece = 0; piece < SNAPSHOT_PIECES; piece++) {
+        TRY(run_snapshot_take(save->snapshot, piece));
+        TRY(run_snapshot_write(save->snapshot, piece, save->path));
+    }
+    return slice_hash(save);
+}
+
+static status links_make(const struct run_save *save)
+{
+    const char *run = save->folder->options->folder;
+    TRY(checkpoint_link(run, CHECKPOINT_NEWEST, save->step));
+    return checkpoint_link(run, CHECKPOINT_BEST, save->best);
+}
+
+static status publish(struct run_save *save)
+{
+    const struct run_folder *folder = save->folder;
+    const char *run = folder->options->folder;
+    struct checkpoint_file *files = NULL;
+    int64_t count = 0;
+    status s = checkpoint_list_files(save->path, &files, &count);
+    if (!s) s = slices_compare(save->path, files, count, save->slices, save->slice_count);
+    if (!s) s = metrics_sync(folder->metrics);
+    if (!s) s = checkpoint_publish(run, save->step, folder->attempt, files, count);
+    free(files);
+    if (s) return s;
+    status_free(links_make(save)); /* run_folder_link says what is wrong with links */
+    return checkpoint_prune(run, folder->options->config.checkpoint.keep, save->best);
+}
+
+/* ---- its thread ---- */
+
+static void *thread_run(void *data)
+{
+    struct run_save *save = data;
+    timeline_open("checkpoint");
+    timeline_begin(TIME_SAVE);
+    save->error = save->publishing ? publish(save) : pieces_write(save);
+    timeline_end();
+    timeline_close();
+    atomic_store(&save->ended, true);
+    return NULL;
+}
+
+/* Signals are for the thread that learns. */
+static void thread_begin(struct run_save *save)
+{
+    sigset_t all, before;
+    atomic_store(&save->ended, false);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int refused = pthread_create(&save->thread, NULL, thread_run, save);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    save->threaded = !refused;
+    if (!refused) return;
+    save->error = ERROR(STATUS_INTERNAL,
+                        "checkpoint %s: no thread to write it: %s; set checkpoint.background "
+                        "to false",
+                        save->path, strerror(refused));
+    atomic_store(&save->ended, true);
+}
+
+static void thread_wait(struct run_save *save)
+{
+    if (save->threaded) pthread_join(save->thread, NULL);
+    save->threaded = false;
+}
+
+/* ---- from its beginning to its end ---- */
+
+/* The save is over, with the error, if there is one. */
+static status save_end(struct run_save *save, status s)
+{
+    struct run_folder *folder = save->folder;
+    folder->save = NULL;
+    if (first(save) && s) checkpoint_abandon(folder->options->folder, save->step, folder->attempt);
+    if (first(save) && !s) run_folder_link(folder, save->step);
+    run_snapshot_destroy(save->snapshot);
+    free(save->slices);
+    free(save);
+    return s;
+}
+
+/* Every learner's outcome, once all have written: NULL, or on each of them an error. */
+static status outcome(struct run_save *save, const struct written *all)
+{
+    status s = save->error;
+    save->error = NULL;
+    for (int64_t i = 0; !s && i < save->exchange->count; i++)
+        if (!all[i].file.name[0])
+            s = ERROR(STATUS_INTERNAL, "checkpoint %s: learner %lld could not write", save->path,
+                      (long long)i);
+    return s;
+}
+
+/* Learners tell each other how far they are; when all have written, rank 0 goes on to publish. */
+static status writing_agree(struct run_save *save)
+{
+    struct written mine;
+    void *gathered;
+    size_t bytes;
+    bool ended = true;
+    memset(&mine, 0, sizeof mine);
+    mine.ended = atomic_load(&save->ended);
+    if (mine.ended && !save->error) mine.file = save->mine;
+    TRY(save->exchange->gather(save->exchange->context, &mine, sizeof mine, &gathered, &bytes));
+    const struct written *all = gathered;
+    for (int64_t i = 0; i < save->exchange->count; i++) ended = ended && all[i].ended;
+    if (!ended) {
+        free(gathered);
+        return NULL;
+    }
+    thread_wait(save);
+    status s = outcome(save, all);
+    if (s || !first(save)) {
+        free(gathered);
+        return save_end(save, s);
+    }
+    save->slice_count = save->exchange->count;
+    save->slices = memory_allocate((size_t)save->slice_count * sizeof *save->slices);
+    for (int64_t i = 0; i < save->slice_count; i++) save->slices[i] = all[i].file;
+    free(gathered);
+    save->publishing = true;
+    return NULL;
+}
+
+/* Rank 0, when its thread is done with publishing. */
+static status publishing_end(struct run_save *save)
+{
+    thread_wait(save);
+    status s = save->error;
+    save->error = NULL;
+    return save_end(save, s);
+}
+
+status run_checkpoint_poll(struct run_folder *folder)
+{
+    struct run_save *save = folder->save;
+    if (!save) return NULL;
+    if (save->publishing) return atomic_load(&save->ended) ? publishing_end(save) : NULL;
+    TRY(writing_agree(save));
+    if (folder->save && save->publishing) thread_begin(save);
+    return NULL;
+}
+
+status run_checkpoint_finish(struct run_folder *folder)
+{
+    struct run_save *save = folder->save;
+    if (!save) return NULL;
+    thread_wait(save);
+    if (!save->publishing) {
+        TRY(writing_agree(save));
+        if (!folder->save) return NULL;
+        save->error = publish(save);
+    }
+    return publishing_end(save);
+}
+
+void run_checkpoint_break(struct run_folder *folder)
+{
+    struct run_save *save = folder->save;
+    if (!save) return;
+    thread_wait(save);
+    const bool alone = save->exchange->count == 1 && save->mine.name[0];
+    if (!save->error && !save->publishing && alone) {
+        save->slices = memory_allocate(sizeof *save->slices);
+        *save->slices = save->mine;
+        save->slice_count = 1;
+        save->error = publish(save);
+    } else if (!save->error && !save->publishing)
+        save->error = ERROR(STATUS_INTERNAL, "not published, since the run ends by an error");
+    status s = publishing_end(save);
+    if (s) log_line(LOG_WARNING, "the checkpoint being written: %s", status_message(s));
+    status_free(s);
+}
+
+/* Rank 0 says once that saves come faster than they are written. */
+static void waiting_tell(struct run_folder *folder, int64_t step)
+{
+    if (!folder->save || folder->save_waited || folder->world->rank != 0) return;
+    folder->save_waited = true;
+    log_line(
+        LOG_WARNING,
+        "the checkpoint of update %lld waits for that of update %lld to be written; where this "
+        "costs too much, raise checkpoint.every (said once)",
+        (long long)step, (long long)folder->save->step);
+}
+
+/* The folder that all learners write into; the save begins. */
+static status save_begin(struct run_save *save, struct learner *learner)
+{
+    struct run_folder *folder = save->folder;
+    const char *run = folder->options->folder;
+    checkpoint_temporary(run, save->step, save->path);
+    if (first(save)) save->error = checkpoint_begin(run, save->step, &folder->attempt);
+    if (save->exchange->count > 1) TRY(learners_barrier(folder->world));
+    evaluations_saved(&folder->evaluations, save->step);
+    save->best = folder->evaluations.best_saved;
+    if (!save->error && first(save)) save->error = base_keep(folder, learner->policy);
+    return NULL;
+}
+
 status run_checkpoint_save(struct run_folder *folder, struct learner *learner,
                            const struct language *language, int64_t step, struct past_weights *past)
 {
-    struct world *world = folder->world;
-    const char *run = folder->options->folder;
-    char path[CHECKPOINT_PATH_MAX];
-    checkpoint_temporary(run, step, path);
-    status s = NULL;
-    const bool first = learner->exchange.rank == 0;
-    if (first) s = checkpoint_begin(run, step, &folder->attempt);
-    if (learner->exchange.count > 1) TRY(learners_barrier(world));
-    evaluations_saved(&folder->evaluations, step);
-    if (!s && first) s = state_write(folder, learner, language, path, step, past);
-    if (!s) s = slice_write(learner, path);
-    /* What every learner wrote, hashed by itself; an empty name says that it failed. */
-    struct checkpoint_file mine;
-    memset(&mine, 0, sizeof mine);
-    char name[CHECKPOINT_NAME_MAX];
-    checkpoint_slice_name(learner->exchange.rank, learner->exchange.count, name);
-    if (!s) s = checkpoint_file_entry(path, name, &mine);
-    void *all;
-    size_t bytes;
-    TRY(learner->exchange.gather(learner->exchange.context, &mine, sizeof mine, &all, &bytes));
-    const struct checkpoint_file *slices = all;
-    for (size_t i = 0; !s && i < bytes / sizeof *slices; i++)
-        if (!slices[i].name[0])
-            s = ERROR(STATUS_INTERNAL, "checkpoint %s: learner %zu could not write", path, i);
-    if (!s && first) {
-        struct checkpoint_file *files = NULL;
-        int64_t count = 0;
-        s = checkpoint_list_files(path, &files, &count);
-        if (!s) s = slices_compare(path, files, count, slices, (int64_t)(bytes / sizeof *slices));
-        if (!s) s = metrics_sync(folder->metrics);
-        if (!s) s = checkpoint_publish(run, step, folder->attempt, files, count);
-        free(files);
-        if (!s) run_folder_link(folder, step);
-        if (!s)
-            s = checkpoint_prune(run, folder->options->config.checkpoint.keep,
-                                 folder->evaluations.best_saved);
-    }
-    free(all);
-    if (s && first) checkpoint_abandon(run, step, folder->attempt);
-    return s;
+    const struct run_snapshot_source source = {
+        .folder = folder, .learner = learner, .language = language, .step = step, .past = past};
+    const bool background = folder->options->config.checkpoint.background;
+    TRY(run_checkpoint_poll(folder));
+    waiting_tell(folder, step);
+    TRY(run_checkpoint_finish(folder));
+    struct run_save *save = memory_allocate(sizeof *save);
+    *save = (struct run_save){.folder = folder, .exchange = &learner->exchange, .step = step};
+    folder->save = save;
+    save->snapshot = run_snapshot_create(&source);
+    TRY(save_begin(save, learner));
+    for (int piece = 0; background && !save->error && piece < SNAPSHOT_PIECES; piece++)
+        save->error = run_snapshot_take(save->snapshot, piece);
+    if (!save->error && !background) save->error = pieces_take_write(save);
+    if (!save->error && background)
+        thread_begin(save);
+    else
+        atomic_store(&save->ended, true);
+    return background ? NULL : run_checkpoint_finish(folder); /* all learners alike */
 }
 
 /* What this learner needs of a saved vector, whoever wrote which part of it. */
@@ -216,8 +367,8 @@ status run_checkpoint_load(struct run_folder *folder, struct learner *learner,
     const char *path = folder->checkpoint;
     struct run_state state = {
         .folder = folder, .learner = learner, .past = past, .step = folder->start};
-    struct learner_vector vectors[VECTORS_MAX];
-    const int64_t count = vectors_of(learner, vectors);
+    struct learner_vector vectors[LEARNER_VECTORS_MAX];
+    const int64_t count = learner_vectors(learner, vectors);
     TRY(model_folder_computed(path, learner->queue));
     TRY(policy_load(learner, path, folder->start));
     TRY(run_state_load(&state, path));

@@ -187,6 +187,15 @@ static status save(struct run *run, const struct run_kind *kind, int64_t done)
     return s;
 }
 
+/* What is being written is published. */
+static status save_finish(struct run *run)
+{
+    timeline_begin(TIME_SAVE);
+    status s = run_checkpoint_finish(&run->folder);
+    timeline_end();
+    return s;
+}
+
 /* Rank 0: an update's metrics, with where the ranks' time went at their end. */
 static status update_report(struct run *run, int64_t step, double seconds, double tokens,
                             struct metric_list *metrics)
@@ -258,6 +267,7 @@ static status round_run(struct run *run, const struct run_kind *kind, int64_t st
     TRY(audit(run, kind, done, &against));
     if (saved) TRY(save(run, kind, done));
     if (kind->evaluates(run, done)) TRY(evaluation(run, kind, done, saved));
+    TRY(run_checkpoint_poll(&run->folder));
     /* After the last update there is nothing to end. */
     TRY(stop_agree(run, kind, done, against && done < run->updates, stop));
     return *stop && !saved ? save(run, kind, done) : NULL;
@@ -273,10 +283,11 @@ static status updates(struct run *run, const struct run_kind *kind, int64_t *don
     TRY(evaluation_first(run, kind, saved));
     TRY(stop_agree(run, kind, *done, false, stop));
     if (*stop && !saved) TRY(save(run, kind, *done));
-    if (*stop || *done >= run->updates) return NULL;
+    if (*stop || *done >= run->updates) return save_finish(run);
     if (kind->begin) TRY(kind->begin(run));
     if (run->profile) profile_clear(run->profile);
     while (*done < run->updates && !*stop) TRY(round_run(run, kind, (*done)++, stop));
+    TRY(save_finish(run));
     if (run->profile) profile_print(run->profile, "where the time of rank 0 went", stderr);
     return kind->finish ? kind->finish(run, *done) : NULL;
 }
@@ -366,6 +377,7 @@ status run_loop(struct run *run, const struct run_options *options, const struct
             s = updates(run, kind, &done, &stop);
             if (!s) s = times_log(run, kind, done);
             if (!s) s = memory_log(run, kind, done);
+            if (s) run_checkpoint_break(&run->folder);
             if (s) world_break(world); /* others wait for this rank */
             if (!s) end_log(run, kind, done, stop);
         }

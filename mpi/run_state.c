@@ -156,9 +156,13 @@ static status evaluation_number_set(void *run, int64_t index, const void *values
 static status reference_get(const void *run, int64_t index, struct state_value *out)
 {
     (void)index;
-    struct model *reference = saved(run)->learner->reference;
-    if (reference) TRY(parameters_hash(model_trained(reference), out->room.text));
-    return text_get(out->room.text, out);
+    const struct learner *learner = saved(run)->learner;
+    char *known = saved(run)->folder->reference_hash;
+    if (!learner->reference) return text_get("", out);
+    /* One that stands still is hashed once. */
+    if (!known[0] || learner->settings.reference_every)
+        TRY(parameters_hash(model_trained(learner->reference), known));
+    return text_get(known, out);
 }
 
 static status reference_set(void *run, int64_t index, const void *values, int64_t count)
@@ -169,6 +173,7 @@ static status reference_set(void *run, int64_t index, const void *values, int64_
     /* One that moved is a vector of the checkpoint. */
     if (!reference || ((struct run_state *)run)->learner->settings.reference_every) return NULL;
     TRY(parameters_hash(model_trained(reference), hex));
+    memcpy(((struct run_state *)run)->folder->reference_hash, hex, sizeof hex);
     const struct config *config = &((struct run_state *)run)->folder->options->config;
     if (strcmp(values, hex) != 0)
         FAIL(STATUS_INPUT, "%s is not what this run began with: the reference differs",
@@ -336,11 +341,11 @@ static int64_t rows_make(struct run_state *state, struct state_row rows[ROWS_MAX
     return count + older_rows(state, rows + count);
 }
 
-status run_state_save(struct run_state *state, const char *folder)
+status run_state_keep(struct run_state *state, struct state_kept **out)
 {
     struct state_row rows[ROWS_MAX];
     const int64_t count = rows_make(state, rows);
-    return state_save(folder, rows, count, state);
+    return state_keep(rows, count, state, out);
 }
 
 status run_state_load(struct run_state *state, const char *folder)

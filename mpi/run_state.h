@@ -5,6 +5,7 @@
 
 #include "mpi/folder.h"
 #include "mpi/past_weights.h"
+#include "src/checkpoint/state.h"
 #include "src/learn/learner.h"
 
 /* reward and statistics are filled in by the functions below. */
@@ -19,7 +20,8 @@ struct run_state {
     struct running_statistics *statistics;
 };
 
-status run_state_save(struct run_state *state, const char *folder);
+/* Of rows as they are now: state_kept_write puts them into a folder. */
+status run_state_keep(struct run_state *state, struct state_kept **out);
 status run_state_load(struct run_state *state, const char *folder);
 
 /* The running statistics alone, of any checkpoint: for tools that scale rewards. */

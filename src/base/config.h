@@ -71,6 +71,7 @@ struct config {
     } log;
     struct {
         int64_t every, keep;
+        bool background;
     } checkpoint;
     struct {
         int64_t every, dialogues; /* eval.dialogues: of the held-out set, 0 all */

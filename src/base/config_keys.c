@@ -134,6 +134,8 @@ const struct config_key config_keys[] = {
             "updates between checkpoints; 0: only at the end"),
     INTEGER("checkpoint.keep", checkpoint.keep, 1, MANY, "3", RESUME_FREE,
             "newest checkpoints kept, beside the best"),
+    SWITCH("checkpoint.background", checkpoint.background, "true", RESUME_FREE,
+           "write them while training goes on, from a copy in memory; false: training waits"),
     INTEGER("eval.every", eval.every, 0, MANY, "10", RESUME_UNLESS_PATIENCE,
             "updates between evaluations; 0: never"),
     INTEGER("eval.dialogues", eval.dialogues, 0, MANY, "32", RESUME_UNLESS_PATIENCE,

@@ -3,7 +3,9 @@
  */
 #include "src/base/log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +18,7 @@ enum { LINE_MAX_BYTES = 2048, FOOT_MAX_BYTES = 512 };
 static enum log_level log_least = LOG_INFO;
 static int log_rank = 0;
 static char foot[FOOT_MAX_BYTES];
+static pthread_mutex_t alone = PTHREAD_MUTEX_INITIALIZER; /* whoever uses foot */
 
 void log_setup(enum log_level least, int rank)
 {
@@ -35,8 +38,10 @@ void log_line(enum log_level level, const char *format, ...)
     va_end(arguments);
     for (char *c = line; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f) *c = ' '; /* as in status.c */
+    pthread_mutex_lock(&alone);
     snprintf(whole, sizeof whole, "%s%s\n%s", foot[0] ? LINE_CLEAR : "", line, foot);
     fputs(whole, stderr);
+    pthread_mutex_unlock(&alone);
 }
 
 int log_terminal(void)
@@ -53,9 +58,12 @@ void log_foot(const char *text)
     const int columns = log_terminal();
     char whole[FOOT_MAX_BYTES + 16];
     const int most = columns < FOOT_MAX_BYTES ? columns - 1 : FOOT_MAX_BYTES - 1;
-    if (columns < 2 || (!*text && !foot[0])) return;
+    if (columns < 2) return;
+    pthread_mutex_lock(&alone);
+    const bool shown = *text || foot[0];
     if (*text) snprintf(foot, sizeof foot, "%.*s", most, text);
     snprintf(whole, sizeof whole, "%s%s", *text ? LINE_CLEAR : "\n", *text ? foot : "");
     if (!*text) foot[0] = 0;
-    fputs(whole, stderr);
+    if (shown) fputs(whole, stderr);
+    pthread_mutex_unlock(&alone);
 }

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 static memory_handler *handler; /* set once, by main, before there are threads */
@@ -58,6 +59,19 @@ void memory_stream_close_at(FILE *stream, const char *file, int line)
 {
     memory_stream_flush_at(stream, file, line);
     fclose(stream);
+}
+
+void *memory_pages_at(size_t size, const char *file, int line)
+{
+    void *memory =
+        mmap(NULL, size ? size : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) memory_exhausted_at(size, file, line);
+    return memory;
+}
+
+void memory_pages_release(void *memory, size_t size)
+{
+    if (memory) munmap(memory, size ? size : 1);
 }
 
 int64_t memory_peak(void)

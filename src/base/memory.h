@@ -43,6 +43,12 @@ void memory_stream_flush_at(FILE *stream, const char *file, int line);
 void memory_stream_close_at(FILE *stream, const char *file, int line);
 _Noreturn void memory_exhausted_at(size_t size, const char *file, int line);
 
+/* Pages of their own for something large: zeroed by nobody but the system, and the system's again
+ * once they are released, with the size that was asked for.  NULL is released as nothing. */
+#define memory_pages(size) memory_pages_at((size), __FILE__, __LINE__)
+void memory_pages_release(void *memory, size_t size);
+void *memory_pages_at(size_t size, const char *file, int line);
+
 /* The most bytes of memory that this process has held at once so far (its peak resident set). */
 int64_t memory_peak(void);
 

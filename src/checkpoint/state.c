@@ -1,6 +1,7 @@
 /* See state.h. */
 #include "src/checkpoint/state.h"
 
+#include "src/base/memory.h"
 #include "src/checkpoint/store.h"
 
 #include <stdlib.h>
@@ -22,7 +23,19 @@ static enum store_type stored_as(enum state_type type)
     }
 }
 
-static status row_write(struct store *store, const struct state_row *row, const void *run)
+struct kept_row {
+    char name[CHECKPOINT_NAME_MAX];
+    enum store_type type;
+    int64_t count;
+    void *values; /* NULL where there are none */
+};
+
+struct state_kept {
+    int64_t count;
+    struct kept_row rows[];
+};
+
+static status row_keep(const struct state_row *row, const void *run, struct kept_row *kept)
 {
     struct state_value value;
     memset(&value, 0, sizeof value);
@@ -30,20 +43,55 @@ static status row_write(struct store *store, const struct state_row *row, const 
     if (!s && row->count >= 0 && value.count != row->count)
         s = ERROR(STATUS_INTERNAL, "row %s has %lld elements, not %lld", row->name,
                   (long long)value.count, (long long)row->count);
-    if (!s)
-        s = store_write(store, row->name, (int)stored_as(row->type), value.values, 1, &value.count);
-    free(value.owned);
+    if (s) {
+        free(value.owned);
+        return s;
+    }
+    memcpy(kept->name, row->name, sizeof kept->name);
+    kept->type = stored_as(row->type);
+    kept->count = value.count;
+    kept->values = value.owned;
+    if (value.owned || !value.count) return NULL;
+    const size_t bytes = (size_t)value.count * store_type_size((int)kept->type);
+    kept->values = memory_allocate(bytes);
+    memcpy(kept->values, value.values, bytes);
+    return NULL;
+}
+
+status state_keep(const struct state_row *rows, int64_t count, const void *run,
+                  struct state_kept **out)
+{
+    struct state_kept *kept =
+        memory_allocate(sizeof *kept + (size_t)count * sizeof(struct kept_row));
+    status s = NULL;
+    kept->count = count;
+    for (int64_t i = 0; i < count && !s; i++) s = row_keep(&rows[i], run, &kept->rows[i]);
+    if (s) {
+        state_kept_free(kept);
+        kept = NULL;
+    }
+    *out = kept;
     return s;
 }
 
-status state_save(const char *folder, const struct state_row *rows, int64_t count, const void *run)
+status state_kept_write(const struct state_kept *kept, const char *folder)
 {
     const int64_t format = STATE_FORMAT, one = 1;
     struct store *store;
     TRY(store_create_in(folder, file, &store));
     status s = store_write(store, format_name, STORE_INTEGERS, &format, 1, &one);
-    for (int64_t i = 0; i < count && !s; i++) s = row_write(store, &rows[i], run);
+    for (int64_t i = 0; i < kept->count && !s; i++) {
+        const struct kept_row *row = &kept->rows[i];
+        s = store_write(store, row->name, (int)row->type, row->values, 1, &row->count);
+    }
     return store_close_after(store, s);
+}
+
+void state_kept_free(struct state_kept *kept)
+{
+    if (!kept) return;
+    for (int64_t i = 0; i < kept->count; i++) free(kept->rows[i].values);
+    free(kept);
 }
 
 static status format_check(struct store *store, const char *folder)

@@ -40,8 +40,13 @@ struct state_row {
     status (*set)(void *run, int64_t index, const void *values, int64_t count); /* NULL: not here */
 };
 
-/* Writes the rows, flushed and fsynced. */
-status state_save(const char *folder, const struct state_row *rows, int64_t count, const void *run);
+/* The rows as they are now, in memory of their own; freed with state_kept_free. */
+struct state_kept;
+status state_keep(const struct state_row *rows, int64_t count, const void *run,
+                  struct state_kept **out);
+/* Writes them, flushed and fsynced. */
+status state_kept_write(const struct state_kept *kept, const char *folder);
+void state_kept_free(struct state_kept *kept);
 /* Gives the rows back in their order.  The folder is verified; a state of another format, a row
  * that is missing or of another type or count is one clear error. */
 status state_load(const char *folder, const struct state_row *rows, int64_t count, void *run);

@@ -8,12 +8,26 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <hdf5.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { STORE_PATH = 1200 };
+
+/* Debian's HDF5 is not thread-safe.  Every function of store.h holds this while it is in HDF5. */
+static pthread_mutex_t hdf5 = PTHREAD_MUTEX_INITIALIZER;
+
+static void enter(void)
+{
+    pthread_mutex_lock(&hdf5);
+}
+
+static void leave(void)
+{
+    pthread_mutex_unlock(&hdf5);
+}
 
 struct store {
     hid_t file;
@@ -49,6 +63,13 @@ static hid_t type_in_memory(int type)
     }
 }
 
+size_t store_type_size(int type)
+{
+    static const size_t sizes[] = {
+        [STORE_BYTES] = 1, [STORE_FLOATS] = 4, [STORE_DOUBLES] = 8, [STORE_INTEGERS] = 8};
+    return sizes[type];
+}
+
 /* The system's reason, where HDF5 ran into one: errno is cleared before its calls. */
 static status failed(const struct store *store, const char *what, const char *name)
 {
@@ -72,27 +93,33 @@ static hid_t access_list(void)
     return list;
 }
 
+static status file_begin_in(struct store *store)
+{
+    H5dont_atexit(); /* its clean-up crashes where a file could not be closed, on a full disk */
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    errno = 0;
+    const hid_t list = access_list();
+    store->file = store->writing ? H5Fcreate(store->path, H5F_ACC_TRUNC, H5P_DEFAULT, list)
+                                 : H5Fopen(store->path, H5F_ACC_RDONLY, list);
+    if (list >= 0) H5Pclose(list);
+    return store->file < 0 ? failed(store, store->writing ? "create" : "open", "the file") : NULL;
+}
+
 static status store_begin(const char *path, bool writing, struct store **out)
 {
     *out = NULL;
     if (!writing && !file_exists(path)) FAIL(STATUS_INPUT, "%s is missing", path);
-    H5dont_atexit(); /* its clean-up crashes where a file could not be closed, on a full disk */
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    errno = 0;
     struct store *store = memory_allocate(sizeof *store);
     store->writing = writing;
     snprintf(store->path, sizeof store->path, "%s", path);
-    const hid_t list = access_list();
-    store->file = writing ? H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list)
-                          : H5Fopen(path, H5F_ACC_RDONLY, list);
-    if (list >= 0) H5Pclose(list);
-    if (store->file < 0) {
-        status s = failed(store, writing ? "create" : "open", "the file");
+    enter();
+    status s = file_begin_in(store);
+    leave();
+    if (s)
         free(store);
-        return s;
-    }
-    *out = store;
-    return NULL;
+    else
+        *out = store;
+    return s;
 }
 
 status store_create(const char *path, struct store **out)
@@ -122,11 +149,13 @@ status store_open_in(const char *folder, const char *name, struct store **out)
 status store_close(struct store *store)
 {
     if (!store) return NULL;
+    enter();
     status s = NULL;
     errno = 0;
     if (store->writing && H5Fflush(store->file, H5F_SCOPE_GLOBAL) < 0)
         s = failed(store, "flush", "the file");
     if (H5Fclose(store->file) < 0 && !s) s = failed(store, "close", "the file");
+    leave();
     if (store->writing && !s) {
         int descriptor = open(store->path, O_RDWR | O_CLOEXEC);
         if (descriptor < 0 || fsync(descriptor) != 0)
@@ -142,8 +171,8 @@ status store_close_after(struct store *store, status s)
     return status_first(s, store_close(store));
 }
 
-status store_write(struct store *store, const char *name, int type, const void *values, int rank,
-                   const int64_t *shape)
+static status dataset_write(struct store *store, const char *name, int type, const void *values,
+                            int rank, const int64_t *shape)
 {
     hsize_t dims[2] = {0, 0};
     int64_t count = 1;
@@ -171,7 +200,17 @@ status store_write(struct store *store, const char *name, int type, const void *
     return good ? NULL : failed(store, "write", name);
 }
 
-status store_shape(struct store *store, const char *name, int type, int *rank, int64_t shape[2])
+status store_write(struct store *store, const char *name, int type, const void *values, int rank,
+                   const int64_t *shape)
+{
+    enter();
+    status s = dataset_write(store, name, type, values, rank, shape);
+    leave();
+    return s;
+}
+
+static status dataset_shape(struct store *store, const char *name, int type, int *rank,
+                            int64_t shape[2])
 {
     hid_t set = H5Dopen2(store->file, name, H5P_DEFAULT);
     if (set < 0) FAIL(STATUS_INPUT, "%s: %s is missing", store->path, name);
@@ -192,11 +231,19 @@ status store_shape(struct store *store, const char *name, int type, int *rank, i
     return NULL;
 }
 
-status store_read(struct store *store, const char *name, int type, void *values)
+status store_shape(struct store *store, const char *name, int type, int *rank, int64_t shape[2])
+{
+    enter();
+    status s = dataset_shape(store, name, type, rank, shape);
+    leave();
+    return s;
+}
+
+static status dataset_read(struct store *store, const char *name, int type, void *values)
 {
     int rank;
     int64_t shape[2];
-    TRY(store_shape(store, name, type, &rank, shape));
+    TRY(dataset_shape(store, name, type, &rank, shape));
     if (shape[0] * shape[1] == 0) return NULL;
     errno = 0;
     heartbeat_note();
@@ -207,17 +254,23 @@ status store_read(struct store *store, const char *name, int type, void *values)
     return good ? NULL : failed(store, "read", name);
 }
 
+status store_read(struct store *store, const char *name, int type, void *values)
+{
+    enter();
+    status s = dataset_read(store, name, type, values);
+    leave();
+    return s;
+}
+
 status store_read_all(struct store *store, const char *name, int type, void **values,
                       int64_t *count)
 {
-    static const size_t sizes[] = {
-        [STORE_BYTES] = 1, [STORE_FLOATS] = 4, [STORE_DOUBLES] = 8, [STORE_INTEGERS] = 8};
     int rank;
     int64_t shape[2];
     *values = NULL;
     TRY(store_shape(store, name, type, &rank, shape));
     *count = shape[0] * shape[1];
-    *values = memory_allocate((size_t)*count * sizes[type] + 1);
+    *values = memory_allocate((size_t)*count * store_type_size(type) + 1);
     status s = store_read(store, name, type, *values);
     if (s) {
         free(*values);
@@ -228,17 +281,24 @@ status store_read_all(struct store *store, const char *name, int type, void **va
 
 bool store_has(struct store *store, const char *name)
 {
-    return H5Lexists(store->file, name, H5P_DEFAULT) > 0;
+    enter();
+    const bool found = H5Lexists(store->file, name, H5P_DEFAULT) > 0;
+    leave();
+    return found;
 }
 
 int64_t store_count(struct store *store)
 {
     H5G_info_t info;
-    return H5Gget_info(store->file, &info) < 0 ? -1 : (int64_t)info.nlinks;
+    enter();
+    const int64_t count = H5Gget_info(store->file, &info) < 0 ? -1 : (int64_t)info.nlinks;
+    leave();
+    return count;
 }
 
 status store_write_mark(struct store *store, const char *dataset, const char *name, int64_t value)
 {
+    enter();
     errno = 0;
     hid_t space = H5Screate(H5S_SCALAR), mark = -1;
     bool good = space >= 0;
@@ -248,21 +308,28 @@ status store_write_mark(struct store *store, const char *dataset, const char *na
     good = good && mark >= 0 && H5Awrite(mark, H5T_NATIVE_INT64, &value) >= 0;
     if (mark >= 0) H5Aclose(mark);
     if (space >= 0) H5Sclose(space);
-    return good ? NULL : failed(store, "write attribute", name);
+    status s = good ? NULL : failed(store, "write attribute", name);
+    leave();
+    return s;
 }
 
 status store_read_mark(struct store *store, const char *dataset, const char *name, int64_t *value)
 {
+    enter();
     errno = 0;
     hid_t mark = H5Aopen_by_name(store->file, dataset, name, H5P_DEFAULT, H5P_DEFAULT);
     bool good = mark >= 0 && H5Aread(mark, H5T_NATIVE_INT64, value) >= 0;
     if (mark >= 0) H5Aclose(mark);
-    return good ? NULL : failed(store, "read attribute", name);
+    status s = good ? NULL : failed(store, "read attribute", name);
+    leave();
+    return s;
 }
 
 void store_library_version(char out[LIBRARY_VERSION_TEXT])
 {
     unsigned major = 0, minor = 0, release = 0;
+    enter();
     H5get_libversion(&major, &minor, &release);
+    leave();
     snprintf(out, LIBRARY_VERSION_TEXT, "HDF5 %u.%u.%u", major, minor, release);
 }

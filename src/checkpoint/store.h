@@ -1,6 +1,7 @@
 /* HDF5 files as src/checkpoint uses them: flat datasets of four types, attributes of
  * integers and text.  The only code that calls HDF5 is store.c; its own error printing is
- * off and every call is checked.  Not for hostile files: verify hashes first. */
+ * off and every call is checked.  Any thread may call, each with a store of its own: one at a time
+ * is in HDF5, and a second one waits.  Not for hostile files: verify hashes first. */
 #ifndef REGARD_CHECKPOINT_STORE_H
 #define REGARD_CHECKPOINT_STORE_H
 
@@ -8,9 +9,11 @@
 #include "src/base/version.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum store_type { STORE_BYTES, STORE_FLOATS, STORE_DOUBLES, STORE_INTEGERS };
+size_t store_type_size(int type); /* bytes an element */
 
 struct store;
 

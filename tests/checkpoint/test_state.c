@@ -54,6 +54,16 @@ static void refused(status s, const char *why)
     status_free(s);
 }
 
+static status state_save(const char *to, const struct state_row *rows, int64_t count,
+                         const void *run)
+{
+    struct state_kept *kept;
+    TRY(state_keep(rows, count, run, &kept));
+    status s = state_kept_write(kept, to);
+    state_kept_free(kept);
+    return s;
+}
+
 static status steps_get(const void *run, int64_t index, struct state_value *out)
 {
     (void)index;
