@@ -131,6 +131,7 @@ static status models_plan(void *context, const struct world *world, struct queue
     if (!s) {
         struct model *base = model_base(value_model_trunk(planned.model));
         t->s.run.parameter_count = value_model_parameters(planned.model)->size;
+        run_plan_snapshot(&t->s.run, planned.s.run.learner, 0);
         t->s.run.frozen_count = base ? model_parameters(base)->size : 0;
     }
     models_close(&planned);

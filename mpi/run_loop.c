@@ -6,6 +6,7 @@
 #include "mpi/agreement.h"
 #include "mpi/data.h"
 #include "mpi/run_checkpoint.h"
+#include "mpi/run_snapshot.h"
 #include "mpi/setup.h"
 #include "mpi/signals.h"
 #include "src/base/clock.h"
@@ -90,6 +91,12 @@ status run_close(struct run *run)
     profile_end(run->profile);
     if (run->queue) run->queue->op->destroy(run->queue);
     return NULL;
+}
+
+void run_plan_snapshot(struct run *run, const struct learner *learner, int64_t past)
+{
+    const int64_t bytes = learner ? run_snapshot_bytes(learner, past) : 0;
+    if (bytes > run->snapshot_bytes) run->snapshot_bytes = bytes;
 }
 
 /* All ranks agree on going on, after so many updates.  against: on rank 0, an audit wants an end.
@@ -353,7 +360,12 @@ static status dry_run(struct run *run, const struct run_kind *kind)
 {
     if (run->world->rank != 0) return NULL;
     TRY(config_print(run->config, stdout));
-    return kind->describe(run, stdout);
+    TRY(kind->describe(run, stdout));
+    if (run->config->checkpoint.background)
+        printf("# while a checkpoint is written a learner holds at most %.1f MB more on the host "
+               "(checkpoint.background)\n",
+               (double)run->snapshot_bytes * 1e-6);
+    return NULL;
 }
 
 status run_loop(struct run *run, const struct run_options *options, const struct run_kind *kind)

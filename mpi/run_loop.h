@@ -32,6 +32,7 @@ struct run {
     struct exchange exchange;
     int64_t parameter_count; /* that are trained */
     int64_t frozen_count;    /* of the base under adapters */
+    int64_t snapshot_bytes; /* planned: host memory of a learner's copy for a checkpoint, at most */
     struct learner *learner; /* NULL on a rank that does not learn */
 };
 
@@ -88,5 +89,8 @@ status run_open_queue(struct run *run);
 status run_open_data(struct run *run);
 status run_open_language(struct run *run, const struct dataset *data);
 status run_close(struct run *run);
+/* For a plan: what a learner that is there in it (NULL: none) will copy for a checkpoint; past:
+ * with so many older versions. */
+void run_plan_snapshot(struct run *run, const struct learner *learner, int64_t past);
 
 #endif

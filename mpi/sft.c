@@ -111,6 +111,7 @@ static status tuner_plan(void *context, const struct world *world, struct queue 
     planned.held_out = t->held_out;
     if (!s) s = tuner_reserve(&planned);
     if (!s) t->s.run.parameter_count = model_trained(planned.policy)->size;
+    if (!s) run_plan_snapshot(&t->s.run, planned.s.run.learner, 0);
     if (!s) t->s.run.frozen_count = planned.base ? model_parameters(planned.base)->size : 0;
     tuner_models_close(&planned);
     return s;

@@ -233,6 +233,7 @@ static status models_plan(void *context, const struct world *world, struct queue
     if (!s) s = models_reserve(&planned);
     if (!s) t->run.parameter_count = planned.run.parameter_count;
     if (!s) t->run.frozen_count = planned.run.frozen_count;
+    if (!s) run_plan_snapshot(&t->run, planned.run.learner, t->run.config->pipeline.lag);
     models_close(&planned);
     return s;
 }
