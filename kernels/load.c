@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 static const char module_name[] = "regard_cuda.so";
+/* Where an installed program has it, from the program's folder. */
+static const char installed_name[] = REGARD_MODULE_INSTALLED "/regard_cuda.so";
 static const char driver_name[] = "libcuda.so.1";
 
 typedef status queue_create_function(int device, const struct queue_options *options,
@@ -25,7 +27,8 @@ static bool library_loads(const char *name)
     return library;
 }
 
-/* The module beside the program, or the one that the environment names. */
+/* The module beside the program, else where it is installed, or the one that the environment names.
+ */
 static status module_path(char path[PATH_MAX])
 {
     const char *chosen = getenv("REGARD_CUDA_MODULE");
@@ -34,11 +37,13 @@ static status module_path(char path[PATH_MAX])
             FAIL(STATUS_INPUT, "REGARD_CUDA_MODULE is too long");
         return NULL;
     }
-    const ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - sizeof module_name - 1);
+    const ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - sizeof installed_name - 1);
     if (length < 0) FAIL(STATUS_INTERNAL, "/proc/self/exe cannot be read");
     path[length] = 0;
     char *slash = strrchr(path, '/');
-    strcpy(slash ? slash + 1 : path, module_name);
+    char *name = slash ? slash + 1 : path;
+    strcpy(name, module_name);
+    if (access(path, R_OK)) strcpy(name, installed_name);
     return NULL;
 }
 

@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-static const char *resume_words(enum key_resume resume)
+const char *config_key_resume_words(const struct config_key *key)
 {
-    switch (resume) {
+    switch (key->resume) {
     case RESUME_CHANGE:
         return "; may change on resume by --change";
     case RESUME_UNLESS_SCHEDULE:
@@ -18,9 +18,8 @@ static const char *resume_words(enum key_resume resume)
     }
 }
 
-static void key_help(FILE *out, const struct config_key *key)
+void config_key_type_print(const struct config_key *key, FILE *out)
 {
-    fprintf(out, "  %-26s ", key->name);
     if (key->type == KEY_INTEGER)
         fprintf(out, "integer %.17g..%.17g", key->least, key->most);
     else if (key->type == KEY_NUMBER)
@@ -35,7 +34,14 @@ static void key_help(FILE *out, const struct config_key *key)
         fputs(key->type == KEY_CHOICE ? key->choices : "text", out);
     fprintf(out, " [%s", *key->default_text ? key->default_text : "\"\"");
     if (key->single_turn) fprintf(out, "; in task: single_turn %s", key->single_turn);
-    fprintf(out, "]\n      %s%s\n", key->help, resume_words(key->resume));
+    fputc(']', out);
+}
+
+static void key_help(FILE *out, const struct config_key *key)
+{
+    fprintf(out, "  %-26s ", key->name);
+    config_key_type_print(key, out);
+    fprintf(out, "\n      %s%s\n", key->help, config_key_resume_words(key));
 }
 
 /* A topic is a key, a section, or "general": the keys without a section. */

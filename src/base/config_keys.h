@@ -43,6 +43,9 @@ extern const int config_section_count;
 
 const struct config_key *config_key_find(const char *name); /* NULL: none */
 bool config_section_exists(const char *name);
+/* For people: "integer 1..100 [4]", "a|b|c [a]"; and what a resume allows. */
+void config_key_type_print(const struct config_key *key, FILE *out);
+const char *config_key_resume_words(const struct config_key *key);
 /* "name:weight,name": weights that are left out are 1.  An unknown name, one that is there twice
  * and a weight that is no number within the key's bounds are errors that begin with `where`. */
 status config_weights_parse(const struct config_key *key, const char *where, const char *text,

@@ -49,8 +49,11 @@ const struct option *option_find(const char *name); /* NULL: none */
 
 void version_print(void);
 void verb_help_print(const struct verb *verb);
-/* topic: a verb, a section of the settings or a key; NULL: verbs and topics. */
+/* topic: a verb, a section of the settings, a key or a form of the manual; NULL: verbs and topics.
+ */
 status help_print(const char *topic);
+/* man: the manual page; bash, zsh: the shell's completion.  false: it is none of these. */
+bool manual_print(const char *topic);
 
 /* STATUS_USAGE for a wrong line; *verb is NULL when it names none, or when help or the version
  * was printed. */

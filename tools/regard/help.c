@@ -29,6 +29,7 @@ static void verbs_print(void)
     for (int i = 0; i < verb_count; i++) printf("  %-12s %s\n", verbs[i].name, verbs[i].help);
     printf("\nregard VERB --help lists a verb's options, regard --help TOPIC a topic's settings\n"
            "(--config FILE, --set key=value), regard --help keys all of them; regard --version.\n"
+           "regard --help man prints the manual page, bash and zsh these shells' completion.\n"
            "Topics:\n\n");
     config_help_topics(stdout);
 }
@@ -68,6 +69,7 @@ status help_print(const char *topic)
         config_help(stdout, NULL);
         return NULL;
     }
+    if (manual_print(topic)) return NULL;
     const struct verb *verb = verb_find(topic);
     if (verb) verb_help_print(verb);
     if (verb && config_section_exists(topic)) printf("Settings:\n");
