@@ -174,7 +174,7 @@ status store_close_after(struct store *store, status s)
 static status dataset_write(struct store *store, const char *name, int type, const void *values,
                             int rank, const int64_t *shape)
 {
-    hsize_t dims[2] = {0, 0};
+    hsize_t dims[STORE_RANK_MAX] = {0};
     int64_t count = 1;
     errno = 0;
     heartbeat_note();
@@ -210,15 +210,15 @@ status store_write(struct store *store, const char *name, int type, const void *
 }
 
 static status dataset_shape(struct store *store, const char *name, int type, int *rank,
-                            int64_t shape[2])
+                            int64_t shape[STORE_RANK_MAX])
 {
     hid_t set = H5Dopen2(store->file, name, H5P_DEFAULT);
     if (set < 0) FAIL(STATUS_INPUT, "%s: %s is missing", store->path, name);
     hid_t space = H5Dget_space(set), stored = H5Dget_type(set);
-    hsize_t dims[2] = {0, 0};
+    hsize_t dims[STORE_RANK_MAX] = {0};
     bool right = stored >= 0 && H5Tequal(stored, type_in_file(type)) > 0;
     int dimensions = space >= 0 ? H5Sget_simple_extent_ndims(space) : -1;
-    bool good = dimensions >= 1 && dimensions <= 2 &&
+    bool good = dimensions >= 1 && dimensions <= STORE_RANK_MAX &&
                 H5Sget_simple_extent_dims(space, dims, NULL) == dimensions;
     if (stored >= 0) H5Tclose(stored);
     if (space >= 0) H5Sclose(space);
@@ -226,12 +226,12 @@ static status dataset_shape(struct store *store, const char *name, int type, int
     if (!right) FAIL(STATUS_INPUT, "%s: %s has another type than expected", store->path, name);
     if (!good) return failed(store, "tell the shape of", name);
     *rank = dimensions;
-    shape[0] = (int64_t)dims[0];
-    shape[1] = dimensions == 2 ? (int64_t)dims[1] : 1;
+    for (int i = 0; i < STORE_RANK_MAX; i++) shape[i] = i < dimensions ? (int64_t)dims[i] : 1;
     return NULL;
 }
 
-status store_shape(struct store *store, const char *name, int type, int *rank, int64_t shape[2])
+status store_shape(struct store *store, const char *name, int type, int *rank,
+                   int64_t shape[STORE_RANK_MAX])
 {
     enter();
     status s = dataset_shape(store, name, type, rank, shape);
@@ -239,12 +239,19 @@ status store_shape(struct store *store, const char *name, int type, int *rank, i
     return s;
 }
 
+static int64_t elements(const int64_t shape[STORE_RANK_MAX])
+{
+    int64_t count = 1;
+    for (int i = 0; i < STORE_RANK_MAX; i++) count *= shape[i];
+    return count;
+}
+
 static status dataset_read(struct store *store, const char *name, int type, void *values)
 {
     int rank;
-    int64_t shape[2];
+    int64_t shape[STORE_RANK_MAX];
     TRY(dataset_shape(store, name, type, &rank, shape));
-    if (shape[0] * shape[1] == 0) return NULL;
+    if (elements(shape) == 0) return NULL;
     errno = 0;
     heartbeat_note();
     hid_t set = H5Dopen2(store->file, name, H5P_DEFAULT);
@@ -266,10 +273,10 @@ status store_read_all(struct store *store, const char *name, int type, void **va
                       int64_t *count)
 {
     int rank;
-    int64_t shape[2];
+    int64_t shape[STORE_RANK_MAX];
     *values = NULL;
     TRY(store_shape(store, name, type, &rank, shape));
-    *count = shape[0] * shape[1];
+    *count = elements(shape);
     *values = memory_allocate((size_t)*count * store_type_size(type) + 1);
     status s = store_read(store, name, type, *values);
     if (s) {

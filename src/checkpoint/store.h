@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { STORE_RANK_MAX = 4 };
 enum store_type { STORE_BYTES, STORE_FLOATS, STORE_DOUBLES, STORE_INTEGERS };
 size_t store_type_size(int type); /* bytes an element */
 
@@ -26,11 +27,12 @@ status store_open_in(const char *folder, const char *name, struct store **out);
 status store_close(struct store *store);
 /* Closes, and returns s or, where that is NULL, what closing says. */
 status store_close_after(struct store *store, status s);
-/* Contiguous; rank 1 or 2. */
+/* Contiguous; rank 1 to STORE_RANK_MAX. */
 status store_write(struct store *store, const char *name, int type, const void *values, int rank,
                    const int64_t *shape);
-/* Shape of a dataset (rank at most 2); one of another type is refused. */
-status store_shape(struct store *store, const char *name, int type, int *rank, int64_t shape[2]);
+/* Shape of a dataset, 1 behind its rank; one of another type is refused. */
+status store_shape(struct store *store, const char *name, int type, int *rank,
+                   int64_t shape[STORE_RANK_MAX]);
 /* values has room for what store_shape told. */
 status store_read(struct store *store, const char *name, int type, void *values);
 /* All elements of a dataset, allocated, with a NUL after their bytes; the caller frees. */

@@ -169,7 +169,7 @@ static status read_parameters(struct store *store, const struct parameters *para
     for (int64_t i = 0; i < parameters->count; i++) {
         const struct parameter *p = &parameters->list[i];
         int rank;
-        int64_t shape[2];
+        int64_t shape[STORE_RANK_MAX];
         TRY(store_shape(store, p->name, STORE_FLOATS, &rank, shape));
         if (rank != p->rank || shape[0] != p->shape[0] || (rank == 2 && shape[1] != p->shape[1]))
             FAIL(STATUS_INPUT, "%s/model.h5: %s has another shape than the model", folder, p->name);
@@ -218,7 +218,7 @@ static status add_slice(struct store *store, const char *name, const char *path,
                         float **values, int64_t *total, int64_t *end)
 {
     int rank;
-    int64_t shape[2], offset, whole;
+    int64_t shape[STORE_RANK_MAX], offset, whole;
     TRY(store_shape(store, name, STORE_FLOATS, &rank, shape));
     TRY(store_read_mark(store, name, "offset", &offset));
     TRY(store_read_mark(store, name, "total", &whole));

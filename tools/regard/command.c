@@ -29,6 +29,7 @@ static const struct option options[] = {
     {"--role", "ROLE", "whose turns are learned: assistant or user; short for --set sft.role=ROLE"},
     {"--spm", "FILE", "a SentencePiece model"},
     {"--samples", "FILE", "write every reply beside the gold one, as JSON Lines"},
+    {"--maps", "FILE", "write every head's whole attention as HDF5"},
     {"--fit", "TARGET",
      "learn a checker of it: rouge_l, chrf, slots, verifier, or a field of labelled replies"},
     {"--compare", "BEFORE AFTER",
@@ -219,6 +220,7 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
                {"--run", &c->run},
                {"--spm", &c->spm},
                {"--samples", &c->samples},
+               {"--maps", &c->maps},
                {"--fit", &c->fit},
                {"--shape", &c->shape}};
     /* With it every path made of a folder and a name fits where paths are kept. */

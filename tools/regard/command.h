@@ -14,8 +14,8 @@ enum { REPORT_RUNS_MAX = 64 };
 
 struct command {
     const char *verb, *subverb;
-    const char *config_path, *model, *data, *out, *run, *spm, *samples, *shape, *fit, *before,
-        *after, *what;
+    const char *config_path, *model, *data, *out, *run, *spm, *samples, *maps, *shape, *fit,
+        *before, *after, *what;
     const char *resume; /* NULL, "" or "auto" */
     const char *watch;  /* NULL, "" or seconds */
     const char *runs[REPORT_RUNS_MAX];

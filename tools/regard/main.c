@@ -27,7 +27,7 @@ const struct verb verbs[] = {
     {"update", "one PPO update from replies, log-probabilities and advantages",
      "--model --data --out", "--config --set --profile", .run = verb_update},
     {"score", "token log-probabilities and reward terms of given replies", "--model --data --out",
-     "--config --set --profile", .run = verb_score, .more = score_formats},
+     "--config --set --maps --profile", .run = verb_score, .more = score_formats},
     {"generate", "replies to histories", "--model --data --out", "--config --set --best --profile",
      .run = verb_generate, .more = generate_formats},
     {"eval", "a model on a held-out set; --compare BEFORE AFTER prints two tables side by side", "",

@@ -8,6 +8,7 @@
 #include "src/rollout/judge.h"
 #include "src/source/judgement.h"
 #include "src/task/history_walk.h"
+#include "tools/regard/maps_file.h"
 #include "tools/regard/reward_model.h"
 
 #include <stdlib.h>
@@ -43,7 +44,16 @@ const char score_formats[] =
     "  what generate, eval --samples or a run's samples/ hold\n"
     "--out, a JSON line a reply:\n" RECORD "With a reward model (regard reward) as --model: the "
     "line itself, or of a dialogue's reply line, "
-    "turn,\n  messages and reply, with \"model\", the reply's score.\n";
+    "turn,\n  messages and reply, with \"model\", the reply's score.\n"
+    "--maps, an HDF5 file with the whole attention of every reply, line N of --out being N:\n"
+    "  map_N [layers, heads, reply tokens, keys], float32, of the last attention.layers layers,\n"
+    "    of which its attribute first_layer is the first, from 0; history_N and reply_N: token "
+    "ids.\n"
+    "    Keys are the history's tokens, of decoder-only models then the reply's but its last. A "
+    "row\n"
+    "    is what the token was drawn by and adds up to 1. N has six digits and counts from 1; a "
+    "reply\n"
+    "    without tokens has none. One reply is in memory at a time, 2 GB of maps at most.\n";
 
 const char generate_formats[] =
     "--data, a JSON line each:\n"
@@ -178,8 +188,9 @@ static bool is_best(const struct block *block, const struct session *session, in
     return true;
 }
 
+/* maps: NULL, or where those of scored replies go. */
 static status block_write(struct block *block, struct session *session, bool score, bool best,
-                          FILE *out)
+                          FILE *out, struct maps_file *maps)
 {
     const int64_t rows = block->row_count;
     struct reply *replies = memory_allocate((size_t)rows * sizeof *replies);
@@ -198,6 +209,9 @@ static status block_write(struct block *block, struct session *session, bool sco
     for (int64_t r = 0; !s && r < rows; r++)
         if (!best || is_best(block, session, r, replies, terms))
             s = reply_write(block, session, score, r, &replies[r], terms[r], out);
+    for (int64_t r = 0; !s && maps && r < rows; r++)
+        s = maps_file_add(maps, session->generator, &session->settings, block->prompts,
+                          &block->rows[r], &block->given[r]);
     for (int64_t r = 0; r < rows; r++) reply_free(&replies[r]);
     free(terms);
     free(replies);
@@ -338,18 +352,22 @@ static status replies_run(struct command *command, bool score)
             max_rows = data->dialogues[d].message_count;
     struct block block;
     struct file_writer writer = {NULL};
+    struct maps_file maps = {NULL};
     block_create(&block, BLOCK_ROWS + max_rows);
     s = session_check_tokens(&session, data);
     if (!s && (score || command->best)) s = sources_check(session.sources, data);
     if (!s && command->best) s = best_check(&command->config, data);
     if (!s) s = file_begin(&writer, command->out);
+    if (!s && command->maps) s = maps_file_begin(&maps, command->maps);
     for (int64_t d = 0; !s && d < data->count; d++) {
         s = score ? score_dialogue(&session, &data->dialogues[d], &block)
                   : generate_dialogue(&session, &data->dialogues[d], &block);
         if (s) s = status_context(s, "%s", data->path);
         if (!s && (block.row_count >= BLOCK_ROWS || d + 1 == data->count))
-            s = block_write(&block, &session, score, command->best > 0, writer.stream);
+            s = block_write(&block, &session, score, command->best > 0, writer.stream,
+                            command->maps ? &maps : NULL);
     }
+    s = maps_file_end(&maps, s);
     if (!s) s = file_commit(&writer);
     file_abandon(&writer);
     block_destroy(&block);
@@ -360,6 +378,13 @@ static status replies_run(struct command *command, bool score)
 
 status verb_score(struct command *command)
 {
+    const struct config *config = &command->config;
+    if (command->maps && model_folder_is_value(command->model))
+        FAIL(STATUS_INPUT, "--maps: %s is a reward model; maps are of models that generate",
+             command->model);
+    if (command->maps && config->cot.history == COT_REENCODE)
+        FAIL(STATUS_INPUT, "--maps reads a reply at once, with cot.history: reencode every block "
+                           "is read by itself; set cot.history=joint");
     if (model_folder_is_value(command->model)) return reward_model_score(command);
     return replies_run(command, true);
 }
