@@ -249,13 +249,13 @@ status run_folder_start(struct run_folder *folder, int64_t total)
     return NULL;
 }
 
-void run_folder_close(struct run_folder *folder)
+status run_folder_close(struct run_folder *folder)
 {
-    if (!folder->metrics) return; /* rank 0 alone has any */
+    if (!folder->metrics) return NULL; /* rank 0 alone has any */
     progress_end();
-    metrics_close(folder->metrics);
-    if (folder->board) tensorboard_close(folder->board);
+    status s = metrics_close(folder->metrics);
     folder->metrics = NULL;
+    return status_first(s, tensorboard_close(folder->board));
 }
 
 status run_folder_record(struct run_folder *folder, int64_t step, const struct metric *list,

@@ -48,7 +48,7 @@ status run_folder_open(struct world *world, const struct run_options *options, c
                        const struct run_inputs *inputs, struct run_folder *folder);
 /* Rank 0: resolved config, metrics, TensorBoard, progress. */
 status run_folder_start(struct run_folder *folder, int64_t total);
-void run_folder_close(struct run_folder *folder);
+status run_folder_close(struct run_folder *folder);
 /* Rank 0: measurements into metrics.jsonl and TensorBoard; a step's also to the progress line. */
 status run_folder_record(struct run_folder *folder, int64_t step, const struct metric *list,
                          int64_t count);

@@ -83,14 +83,14 @@ status run_open(struct run *run)
 
 status run_close(struct run *run)
 {
-    run_folder_close(&run->folder);
+    status s = run_folder_close(&run->folder);
     rank_times_close(run->times);
     language_close(run->language);
     if (run->data) dataset_free(run->data);
     if (run->valid) dataset_free(run->valid);
     profile_end(run->profile);
     if (run->queue) run->queue->op->destroy(run->queue);
-    return NULL;
+    return s;
 }
 
 void run_plan_snapshot(struct run *run, const struct learner *learner, int64_t past)

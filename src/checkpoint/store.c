@@ -160,7 +160,8 @@ status store_close(struct store *store)
         int descriptor = open(store->path, O_RDWR | O_CLOEXEC);
         if (descriptor < 0 || fsync(descriptor) != 0)
             s = ERROR(STATUS_INTERNAL, "%s: fsync: %s", store->path, strerror(errno));
-        if (descriptor >= 0) close(descriptor);
+        if (descriptor >= 0 && close(descriptor) != 0 && !s)
+            s = ERROR(STATUS_INTERNAL, "%s: close: %s", store->path, strerror(errno));
     }
     free(store);
     return s;

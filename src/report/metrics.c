@@ -130,9 +130,12 @@ status metrics_sync(struct metrics *metrics)
     return NULL;
 }
 
-void metrics_close(struct metrics *metrics)
+status metrics_close(struct metrics *metrics)
 {
-    if (!metrics) return;
-    fclose(metrics->stream);
+    if (!metrics) return NULL;
+    status s = metrics_sync(metrics);
+    if (fclose(metrics->stream) != 0 && !s)
+        s = ERROR(STATUS_INPUT, "cannot write %s: %s", metrics->path, strerror(errno));
     free(metrics);
+    return s;
 }

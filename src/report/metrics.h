@@ -26,6 +26,6 @@ status metrics_write(struct metrics *metrics, int64_t step, const struct metric 
 status metrics_find(const char *run, int64_t step, const char *name, bool *found, double *value);
 /* Until here it is on the disk: before a checkpoint counts on it. */
 status metrics_sync(struct metrics *metrics);
-void metrics_close(struct metrics *metrics);
+status metrics_close(struct metrics *metrics); /* synced; frees it in any case */
 
 #endif

@@ -70,10 +70,7 @@ status tensorboard_open(struct tensorboard **out, const char *folder)
         event.file_version = version;
         s = event_write(board, &event);
     }
-    if (s) {
-        tensorboard_close(board);
-        return s;
-    }
+    if (s) return status_first(s, tensorboard_close(board));
     *out = board;
     return NULL;
 }
@@ -106,11 +103,14 @@ status tensorboard_write(struct tensorboard *board, int64_t step, const struct m
     return s;
 }
 
-void tensorboard_close(struct tensorboard *board)
+status tensorboard_close(struct tensorboard *board)
 {
-    if (!board) return;
-    if (board->stream) fclose(board->stream);
+    if (!board) return NULL;
+    status s = NULL;
+    if (board->stream && fclose(board->stream) != 0)
+        s = ERROR(STATUS_INPUT, "cannot write %s: %s", board->path, strerror(errno));
     free(board);
+    return s;
 }
 
 const char *tensorboard_path(const struct tensorboard *board)

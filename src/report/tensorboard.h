@@ -13,7 +13,7 @@ struct tensorboard;
 status tensorboard_open(struct tensorboard **out, const char *folder);
 status tensorboard_write(struct tensorboard *board, int64_t step, const struct metric *list,
                          int64_t count);
-void tensorboard_close(struct tensorboard *board);
+status tensorboard_close(struct tensorboard *board); /* frees it in any case */
 const char *tensorboard_path(const struct tensorboard *board);
 
 /* TFRecord's mask, so that a CRC of data that holds CRCs stays a good one. */

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_put("metrics.jsonl", data, size);
     fuzz_ended(metrics_find(fuzz_folder(), 3, "reward", &found, &value));
     status s = metrics_open(&metrics, fuzz_folder(), 3);
-    if (!s) metrics_close(metrics);
+    if (!s) s = metrics_close(metrics);
     fuzz_ended(s);
     return 0;
 }

@@ -50,7 +50,7 @@ static void metrics_of_steps_after_the_resumed_one_are_cut_off(void **state)
         struct metric list[] = {{"loss", 0.5 * (double)step, NULL}, {"bad", NAN, NULL}};
         assert_null(metrics_write(metrics, step, list, 2));
     }
-    metrics_close(metrics);
+    assert_null(metrics_close(metrics));
     char path[256];
     snprintf(path, sizeof path, "%s/metrics.jsonl", (char *)*state);
     FILE *stream = fopen(path, "ab"); /* killed in the middle of a line */
@@ -59,7 +59,7 @@ static void metrics_of_steps_after_the_resumed_one_are_cut_off(void **state)
     assert_null(metrics_open(&metrics, *state, 2));
     struct metric again = {"loss", 7, "\"c0ffee\""};
     assert_null(metrics_write(metrics, 3, &again, 1));
-    metrics_close(metrics);
+    assert_null(metrics_close(metrics));
     expect_file(*state, "metrics.jsonl",
                 "{\"step\":1,\"loss\":0.5,\"bad\":null}\n{\"step\":2,\"loss\":1.0,\"bad\":null}\n"
                 "{\"step\":3,\"loss\":\"c0ffee\"}\n");
@@ -85,7 +85,7 @@ static void tensorboard_frames_hold_events_and_good_checksums(void **state)
     size_t size, at = 0;
     assert_null(file_read(tensorboard_path(board), &data, &size));
     assert_non_null(strstr(tensorboard_path(board), "/events.out.tfevents."));
-    tensorboard_close(board);
+    assert_null(tensorboard_close(board));
     for (int record = 0; record < 2; record++) {
         assert_true(at + 16 <= size);
         size_t length = little_endian(data + at, 8);
