@@ -213,6 +213,8 @@ static status train_step(struct run *run, int64_t step, struct metric_list *metr
     const int64_t ahead = roles_both(&run->world->roles) ? 0 : run->config->pipeline.lag;
     if (step + ahead < run->updates) {
         TRY(batch_weights(t, step + ahead, step));
+        /* MPI moves messages only while it is called, and learners ask for this batch's now. */
+        if (run->world->roles.is_actor) TRY(outbox_empty(outbox_of(t, step)));
         if (run->world->roles.is_actor) TRY(batch_generate(t, step + ahead, t->version));
     }
     if (!run->world->roles.is_learner) return NULL;

@@ -39,3 +39,19 @@ expect_said "device: sleep computes nothing: it is for timing train, sft and rew
 rm "$newest/timed_stub.txt"
 expect_status 1 "$regard" generate --model "$newest" --data synthetic:1:2 --out "$work/replies"
 expect_said "timed_stub.txt is missing"
+
+# At lag 1 a batch goes to the learner before the next one is generated: the learner never waits for that.
+expect_status 0 ranks 2 "$regard" train --config configs/scaling.yaml --set sleep.launch=1e-4 \
+    --set sleep.flops=1e12 --set train.updates=5 --set log.every=1 --run "$work/ahead"
+awk '
+    function of(kind, rank, list) {
+        if (!match($0, "\"" kind "\":\\[[^]]*")) return 0
+        split(substr($0, RSTART + length(kind) + 4, RLENGTH), list, ",")
+        return list[rank + 1] + 0
+    }
+    /"seconds":/ {
+        if (of("generate", 1) < 0.2) { print "generated without owing: " $0; exit 1 }
+        if (lines++ && of("wait_experience", 0) < of("generate", 1) / 2) prompt++
+    }
+    END { if (!prompt) { print "experience always came late"; exit 1 } }' "$work/ahead/metrics.jsonl" >"$work/err" ||
+    fail "who waited for whom at lag 1"
