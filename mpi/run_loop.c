@@ -117,15 +117,22 @@ static status stop_agree(struct run *run, const struct run_kind *kind, int64_t d
     return world_maximum(run->world, own, stop);
 }
 
-/* "train 40: held out: eval_reward 0.41, eval_coverage 0.57, ..." */
+static bool is_error(const char *name)
+{
+    const size_t length = strlen(name), end = strlen("_error");
+    return length > end && !strcmp(name + length - end, "_error");
+}
+
+/* "train 40: held out: eval_reward 0.41, eval_coverage 0.57, ..."; errors are in metrics.jsonl. */
 static void evaluation_log(const struct run_kind *kind, int64_t step,
                            const struct metric_list *metrics)
 {
     char line[4096];
     size_t used = 0;
     for (int64_t i = 0; i < metrics->count && used < sizeof line; i++)
-        used += (size_t)snprintf(line + used, sizeof line - used, "%s%s %.4g", i ? ", " : "",
-                                 metrics->list[i].name, metrics->list[i].value);
+        if (!is_error(metrics->list[i].name))
+            used += (size_t)snprintf(line + used, sizeof line - used, "%s%s %.4g", i ? ", " : "",
+                                     metrics->list[i].name, metrics->list[i].value);
     if (used) log_line(LOG_INFO, "%s %lld: held out: %s", kind->name, (long long)step, line);
 }
 

@@ -4,6 +4,7 @@
 #include "src/base/file.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/evaluate/evaluation_error.h"
 #include "src/evaluate/sample.h"
 #include "src/learn/schedule.h"
 #include "src/reward/terms.h"
@@ -235,23 +236,31 @@ void trainer_measure_rates(const struct trainer *t, int64_t step, struct metric_
                         "critic_learning_rate");
 }
 
+/* A metric and, where it is a mean over enough dialogues, its standard error. */
+static void evaluation_measure(struct trainer *t, const struct evaluation *evaluation,
+                               struct metric_list *metrics)
+{
+    if (!t->overlong_logged) evaluation_warn(evaluation, t->run.valid);
+    t->overlong_logged = true;
+    for (int64_t m = 0; m < evaluation_count(&t->evaluation); m++) {
+        const char *name = evaluation_name(&t->evaluation, m);
+        const double error = evaluation_error(evaluation, &t->evaluation, m);
+        if (!isfinite(evaluation->value[m])) continue;
+        metric_list_add(metrics, evaluation->value[m], "eval_%s", name);
+        if (isfinite(error)) metric_list_add(metrics, error, "eval_%s_error", name);
+    }
+    if (t->evaluation.sampling.reward.block && isfinite(evaluation->reasoning_ms))
+        metric_list_add(metrics, evaluation->reasoning_ms, "eval_reasoning_ms");
+}
+
 status trainer_evaluate(struct trainer *t, struct metric_list *metrics, bool *stopped)
 {
     struct evaluation evaluation;
     const struct config *config = t->run.config;
     status s = evaluate(&t->evaluators, &t->evaluation, t->run.language, t->run.valid,
                         config->eval.dialogues, NULL, signals_stop_asked, &evaluation);
-    evaluation_free(&evaluation); /* its values stay */
-    if (s) return s;
-    *stopped = evaluation.stopped;
-    if (*stopped) return NULL;
-    if (!t->overlong_logged) evaluation_warn(&evaluation, t->run.valid);
-    t->overlong_logged = true;
-    for (int64_t m = 0; m < evaluation_count(&t->evaluation); m++)
-        if (isfinite(evaluation.value[m]))
-            metric_list_add(metrics, evaluation.value[m], "eval_%s",
-                            evaluation_name(&t->evaluation, m));
-    if (t->evaluation.sampling.reward.block && isfinite(evaluation.reasoning_ms))
-        metric_list_add(metrics, evaluation.reasoning_ms, "eval_reasoning_ms");
-    return NULL;
+    *stopped = !s && evaluation.stopped;
+    if (!s && !*stopped) evaluation_measure(t, &evaluation, metrics);
+    evaluation_free(&evaluation);
+    return s;
 }

@@ -146,6 +146,29 @@ static void columns_write(FILE *out, const struct run_record *run)
     fputc('}', out);
 }
 
+static void ranks_write(FILE *out, const struct run_record *run)
+{
+    const char *kind;
+    json_t *seconds, *one;
+    size_t rank;
+    bool any = false;
+    fputs(",\"ranks\":{", out);
+    json_object_foreach(run->by_rank, kind, seconds)
+    {
+        if (any) fputc(',', out);
+        any = true;
+        page_text(out, kind);
+        fputs(":[", out);
+        json_array_foreach(seconds, rank, one)
+        {
+            if (rank) fputc(',', out);
+            number_write(out, json_real_value(one));
+        }
+        fputc(']', out);
+    }
+    fputc('}', out);
+}
+
 /* For every metric that could be chosen. */
 static void parting_write(FILE *out, const struct run_record *run)
 {
@@ -176,6 +199,7 @@ static void run_write(FILE *out, const struct run_record *run)
     settings_write(out, "settings", &run->settings);
     parting_write(out, run);
     columns_write(out, run);
+    ranks_write(out, run);
     fputc('}', out);
 }
 

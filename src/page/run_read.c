@@ -54,6 +54,34 @@ static struct run_column *column_take(struct reading *r, const char *name)
     return column;
 }
 
+/* "time_by_rank": each kind's seconds of each rank, added up; a run that went on with other ranks
+ * has the most of them. */
+static void ranks_add(struct run_record *run, const json_t *kinds)
+{
+    const char *kind;
+    json_t *seconds, *one;
+    size_t rank;
+    if (!json_is_object(kinds)) return;
+    if (!run->by_rank) run->by_rank = json_object();
+    json_object_foreach((json_t *)kinds, kind, seconds)
+    {
+        json_t *sums = json_object_get(run->by_rank, kind);
+        if (!sums) {
+            sums = json_array();
+            json_object_set_new(run->by_rank, kind, sums);
+        }
+        json_array_foreach(seconds, rank, one)
+        {
+            const double before = json_number_value(json_array_get(sums, rank));
+            json_t *sum = json_real(before + json_number_value(one));
+            if (rank < json_array_size(sums))
+                json_array_set_new(sums, rank, sum);
+            else
+                json_array_append_new(sums, sum);
+        }
+    }
+}
+
 /* Lines of one step (of training, of an evaluation, of an audit) are one row. */
 static status line_take(struct reading *r, const json_t *line, const char *where)
 {
@@ -69,6 +97,7 @@ static status line_take(struct reading *r, const json_t *line, const char *where
     }
     const char *name;
     json_t *value;
+    ranks_add(run, json_object_get(line, "time_by_rank"));
     json_object_foreach((json_t *)line, name, value)
     {
         if (!strcmp(name, "step") || !json_is_number(value)) continue;

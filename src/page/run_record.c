@@ -41,6 +41,7 @@ void run_record_free(struct run_record *run)
     }
     for (int64_t i = 0; i < run->note_count; i++) free(run->notes[i]);
     free(run->notes);
+    json_decref(run->by_rank);
     free(run->column);
     free(run->step);
     free(run->about);

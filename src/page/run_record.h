@@ -4,6 +4,7 @@
 #ifndef REGARD_PAGE_RUN_RECORD_H
 #define REGARD_PAGE_RUN_RECORD_H
 
+#include "src/base/json.h"
 #include "src/page/settings.h"
 
 #include <stdbool.h>
@@ -24,7 +25,8 @@ struct run_record {
     int64_t lines; /* that a row of training is the mean of: 1 where nothing was thinned */
     double *step;  /* [rows], rising */
     struct run_column *column;
-    char **notes; /* what was left out, and why; [note_count] */
+    json_t *by_rank; /* {"learn": [seconds of each rank, all lines together]}; NULL: none said so */
+    char **notes;    /* what was left out, and why; [note_count] */
     int64_t note_count;
 };
 

@@ -138,6 +138,20 @@ static void audits_and_terms(void **state)
     run_record_free(run);
 }
 
+static void seconds_of_ranks_add_up(void **state)
+{
+    (void)state;
+    struct run_record *run =
+        run_of("{\"step\":1,\"time_by_rank\":{\"learn\":[1,2]}}\n"
+               "{\"step\":2,\"time_by_rank\":{\"learn\":[3,0.5],\"send\":[1,1]}}\n",
+               10);
+    const json_t *learn = json_object_get(run->by_rank, "learn");
+    assert_true(json_real_value(json_array_get(learn, 0)) == 4);
+    assert_true(json_real_value(json_array_get(learn, 1)) == 2.5);
+    assert_int_equal(json_array_size(json_object_get(run->by_rank, "send")), 2);
+    run_record_free(run);
+}
+
 static void settings_of_any_version_are_read(void **state)
 {
     (void)state;
@@ -182,6 +196,7 @@ int main(void)
         cmocka_unit_test(parts_where_reward_rose_and_quality_fell),
         cmocka_unit_test(a_fall_within_two_errors_is_none),
         cmocka_unit_test(audits_and_terms),
+        cmocka_unit_test(seconds_of_ranks_add_up),
         cmocka_unit_test(settings_of_any_version_are_read),
         cmocka_unit_test(names_tell_runs_apart),
     };

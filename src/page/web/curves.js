@@ -251,11 +251,11 @@
   const isTerm = (name) => Report.runs.some((run) => Report.column(run, name + '_scaled'));
   const groups = [
     ['Reward and its terms', (name) => name === 'reward' || isTerm(name), true],
-    ['Policy', (name) => /^(kl|kl_behaviour|loss|clip_fraction|gradient_norm|token_entropy|ratio_.*|learning_rate|skipped|advantage_.*|lag_.*|mismatch.*)$/.test(name), true],
+    ['Policy', (name) => /^(kl|kl_behaviour|loss|clip_fraction|gradient_norm|token_entropy|ratio_.*|learning_rate|skipped|advantage_.*|lag_.*|staleness|mismatch.*)$/.test(name), true],
     ['Critic', (name) => /^(critic_|explained_variance)/.test(name)],
     ['Scaled terms and shares within groups', (name) => /_scaled$|^within_share_/.test(name)],
     ['Attention', (name) => /^(attention_|sink_mass|mass_|speaker_|first_mass|history_mass|reply_mass|salient_|special_)/.test(name)],
-    ['Cost', (name) => /(_ms|_computed|_pairs)$|^(seconds|tokens_per_second)$/.test(name)],
+    ['Cost', (name) => /(_ms|_computed|_pairs|_seconds)$|^(seconds|tokens_per_second|bytes_.*)$/.test(name)],
     ['Replies and what else was measured', () => true, true],
   ];
   const elsewhere = (name) => /^(eval_|valid_|audit_|time_)/.test(name);

@@ -66,6 +66,7 @@
     }).element) : [make('p', { class: 'note' }, 'Nothing was held out: data.valid and eval.every, or audit.every, would.')]));
   };
 
+  const percent = (share) => `${(100 * share).toFixed(1)}%`;
   const timeName = (name) => name.replace(/^time_/, '').replace(/_/g, ' ');
   // Shares of a row's kinds of time.
   const timeShares = (run, kinds) => run.steps.flatMap((x, i) => {
@@ -90,15 +91,31 @@
         const rows = timeShares(run, kinds);
         return make('tr', {}, make('th', { scope: 'row' }, run.name), ...kinds.map((kind, k) => {
           const all = rows.reduce((sum, row) => sum + row.sum, 0);
-          return make('td', { class: 'number' }, `${number(100 * rows.reduce((sum, row) => sum + row.shares[k] * row.sum, 0) / all, 3)}%`);
+          return make('td', { class: 'number' }, percent(rows.reduce((sum, row) => sum + row.shares[k] * row.sum, 0) / all));
         }));
       }));
+    // Where ranks differ: each one's own shares.
+    const ranksOf = (run) => {
+      const names = Object.keys(run.ranks);
+      const count = Math.max(0, ...names.map((name) => run.ranks[name].length));
+      if (count < 2) return null;
+      const rows = [...Array(count).keys()].map((rank) => {
+        const seconds = names.map((name) => run.ranks[name][rank] || 0);
+        const sum = seconds.reduce((a, b) => a + b, 0);
+        return make('tr', {}, make('th', { scope: 'row' }, `rank ${rank}`),
+          ...seconds.map((one) => make('td', { class: 'number' }, sum > 0 ? percent(one / sum) : '-')),
+          make('td', { class: 'number' }, `${number(sum, 3)} s`));
+      });
+      return make('details', {}, make('summary', {}, `${run.name}, rank by rank`),
+        Report.table(`Shares of each rank's time, ${run.name}`, ['', ...names.map(timeName), 'together'].map((name) => make('th', { scope: 'col', class: 'number' }, name)), rows, 'high'));
+    };
     const stacks = with_.map((run) => new Report.Card(`shares of time: ${run.name}`, () => kinds.map((kind, k) => ({
       run, label: timeName(kind), colour: kindColour(k), points: timeShares(run, kinds).map((row) => ({ x: row.x, y: row.shares[k], e: 0 })),
     })), { stacked: true, percent: true, most: 1, goes: false }).element);
     Report.fill('time-parts',
       with_.length ? legend() : make('p', { class: 'note' }, 'These runs did not write where their time went (time_... in metrics.jsonl); what they wrote is how long updates took.'),
       with_.length ? table() : null,
+      ...runs.map(ranksOf),
       make('div', { class: 'cards' }, ...stacks, ...speeds));
   };
 
