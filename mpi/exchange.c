@@ -138,7 +138,8 @@ static status values_gather(struct exchange *exchange, float *values, int64_t si
     const int learners = exchange->world->roles.learners;
     slices_count(exchange, TRAFFIC_PARAMETERS, size);
     if (!exchange->learners)
-        return learners_gather_values(exchange->world, &exchange->staging, values, size);
+        return learners_gather_values(exchange->world, &exchange->staging, values, size,
+                                      exchange->watched ? &exchange->watch : NULL);
     struct collective_range *ranges = memory_allocate((size_t)learners * sizeof *ranges);
     const int count = ranges_cut(0, size, size, learners, ranges);
     status s = gpu_group_broadcast(exchange->learners, values, ranges, count, gather_name);
@@ -148,10 +149,20 @@ static status values_gather(struct exchange *exchange, float *values, int64_t si
 
 static status gather_values(void *context, float *values, int64_t size)
 {
+    struct exchange *exchange = context;
     timeline_begin(TIME_EXCHANGE);
-    status s = values_gather(context, values, size);
+    status s = values_gather(exchange, values, size);
     timeline_end();
+    exchange->watched = false;
     return s;
+}
+
+static void values_ready(void *context, const float *values, int64_t begin, int64_t end)
+{
+    struct exchange *exchange = context;
+    if (!exchange->watch.ready) return;
+    exchange->watched = true;
+    exchange->watch.ready(exchange->watch.context, values, begin, end);
 }
 
 static status gather_bytes(void *context, const void *mine, size_t bytes, void **all, size_t *total)
@@ -182,5 +193,7 @@ struct learner_exchange exchange_of_learner(struct exchange *exchange)
                                         .reduce_finish = reduce_finish,
                                         .gather_values = gather_values,
                                         .gather = gather_bytes};
+    out.context = exchange;
+    out.values_ready = values_ready;
     return out;
 }

@@ -13,6 +13,8 @@ struct exchange {
     struct gpu_group *learners, *weights; /* NULL: MPI */
     bool weights_direct;                  /* MPI takes the devices' memory of all ranks */
     struct staging staging;               /* of a learner without `learners` */
+    struct values_watch watch;            /* of the policy's last step; set by the caller */
+    bool watched;                         /* the gather that comes is of that step */
     /* The reduction under way. */
     float *gradient;
     int64_t size, left; /* everything from `left` on was handed over */

@@ -17,23 +17,59 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Learner 0 and the actors, between their GPUs or through the host. */
+/* Learner 0 and the actors, between their GPUs. */
 static status weights_send(struct trainer *t, int64_t version, float *values)
 {
-    struct world *world = t->run.world;
-    const struct ops *op = t->run.queue->op;
-    const int64_t size = t->run.parameter_count;
-    const bool by_host = !exchange_takes_weights(&t->run.exchange);
-    float *to = world->roles.is_actor ? model_trained(t->actor_model)->values : NULL;
-    if (by_host && values) {
-        op->download(t->run.queue, t->wire, values, (size_t)size * sizeof *values);
-        TRY(op->synchronize(t->run.queue));
+    float *to = t->actor_model ? model_trained(t->actor_model)->values : NULL;
+    TRY(weights_exchange(t->run.world, t->wire, t->wire_count, version));
+    TRY(exchange_weights(&t->run.exchange, values ? values : to, t->run.parameter_count));
+    return to ? model_refresh_update(t->actor_model, version) : NULL;
+}
+
+static size_t statistics_bytes(const struct trainer *t)
+{
+    return (size_t)running_size(&t->settings.reward) * sizeof(double);
+}
+
+static status statistics_take(struct trainer *t, const void *from)
+{
+    double statistics[RUNNING_MAX];
+    memcpy(statistics, from, statistics_bytes(t));
+    return running_load(&t->settings.reward, &t->rollout.statistics, statistics);
+}
+
+/* Learner 0: a version is there, and what is left of it leaves. */
+static status version_publish(struct trainer *t, int64_t version, const float *values)
+{
+    double statistics[RUNNING_MAX];
+    if (!t->stream || !trainer_wants(t, version)) return NULL;
+    running_save(&t->settings.reward, &t->run.learner->statistics, statistics);
+    timeline_begin(TIME_SEND);
+    status s = weight_stream_publish(t->stream, version, values, statistics);
+    timeline_end();
+    return s;
+}
+
+/* An actor: the version that is due, from what has come meanwhile. */
+static status version_take(struct trainer *t, int64_t version)
+{
+    struct queue *q = t->run.queue;
+    const float *values;
+    const void *statistics;
+    timeline_begin(TIME_WAIT_WEIGHTS);
+    status s = weight_stream_take(t->stream, version, &values, &statistics);
+    timeline_end();
+    TRY(s);
+    if (q->on_host)
+        model_take_values(t->actor_model, values, version);
+    else {
+        q->op->upload(q, model_trained(t->actor_model)->values, values,
+                      (size_t)t->run.parameter_count * sizeof *values);
+        TRY(model_refresh_update(t->actor_model, version));
     }
-    TRY(weights_exchange(world, t->wire, t->wire_count, version));
-    if (!by_host) TRY(exchange_weights(&t->run.exchange, values ? values : to, size));
-    if (!to) return NULL;
-    if (by_host) op->upload(t->run.queue, to, t->wire, (size_t)size * sizeof *to);
-    return model_refresh_update(t->actor_model, version);
+    TRY(statistics_take(t, statistics));
+    weight_stream_taken(t->stream);
+    return NULL;
 }
 
 /* The newest weights. */
@@ -43,18 +79,17 @@ static float *policy_values(const struct trainer *t)
 }
 
 /* X(v): weights on a learner's device to the actors, with the running statistics.  The values of
- * pure actors are NULL. */
+ * pure actors are NULL.  What goes through the host learner 0 published when it had it. */
 static status weights_pass(struct trainer *t, int64_t version, float *values)
 {
     struct world *world = t->run.world;
-    float *statistics_wire = t->wire + t->wire_count - 2 * running_size(&t->settings.reward);
-    double statistics[RUNNING_MAX];
-    const size_t bytes = (size_t)running_size(&t->settings.reward) * sizeof *statistics;
     world->step = version;
     t->version = version;
+    if (t->stream) return world->roles.is_actor ? version_take(t, version) : NULL;
     if (values) {
+        double statistics[RUNNING_MAX];
         running_save(&t->settings.reward, &t->run.learner->statistics, statistics);
-        memcpy(statistics_wire, statistics, bytes);
+        memcpy(t->wire, statistics, statistics_bytes(t));
     }
     if (roles_both(&world->roles))
         model_take_values(t->actor_model, values, version); /* every learner has the same */
@@ -64,9 +99,7 @@ static status weights_pass(struct trainer *t, int64_t version, float *values)
         timeline_end();
         TRY(s);
     }
-    if (!world->roles.is_actor) return NULL;
-    memcpy(statistics, statistics_wire, bytes);
-    return running_load(&t->settings.reward, &t->rollout.statistics, statistics);
+    return world->roles.is_actor ? statistics_take(t, t->wire) : NULL;
 }
 
 /* The messages of a batch, whose place is that of the batch `lag` before it. */
@@ -143,7 +176,7 @@ static status batch_learn(struct trainer *t, int64_t batch, struct metric_list *
     const struct config *config = t->run.config;
     const int64_t count = inbox_count(t->inbox), every = config->eval.every;
     struct experience **slots = memory_allocate((size_t)count * sizeof *slots);
-    t->run.world->step = batch;
+    t->run.world->step = t->learned = batch;
     status s = version_check(t->policy, batch);
     if (!s) s = inbox_receive(t->inbox, slots);
     if (!s && t->past.lag) past_weights_keep(&t->past, batch, policy_values(t));
@@ -152,6 +185,7 @@ static status batch_learn(struct trainer *t, int64_t batch, struct metric_list *
     if (!s && sampled) trainer_record_tokens(t, slots, count);
     if (!s)
         s = ppo_update(t->run.learner, slots, count, config->rollout.dialogues, batch, &metrics);
+    if (!s && t->run.world->rank == 0) s = version_publish(t, batch + 1, policy_values(t));
     if (!s) {
         if ((metrics.policy.skipped || metrics.critic.skipped) && t->run.world->rank == 0)
             log_line(LOG_WARNING, "update %lld: a gradient was not finite, the step was skipped",
@@ -199,6 +233,8 @@ static status train_begin(struct run *run)
     struct trainer *t = (struct trainer *)run;
     const int64_t start = run->folder.start, lag = run->config->pipeline.lag;
     if (roles_both(&run->world->roles)) return NULL;
+    for (int64_t v = t->first_version; run->world->rank == 0 && v <= start; v++)
+        TRY(version_publish(t, v, v < start ? past_weights_of(&t->past, v) : policy_values(t)));
     for (int64_t batch = start; batch < start + lag && batch < run->updates; batch++) {
         TRY(batch_weights(t, batch, start));
         if (run->world->roles.is_actor) TRY(batch_generate(t, batch, t->version));
@@ -281,7 +317,7 @@ static status train_finish(struct run *run, int64_t done)
          batch++)
         TRY(batch_drop(t));
     for (int i = 0; i < PIPELINE_LAG_MAX; i++) TRY(outbox_empty(&t->outboxes[i]));
-    return NULL;
+    return t->stream ? weight_stream_end(t->stream) : NULL;
 }
 
 /* The judge of audits is a source like any other: of weight 0 where none is given. */

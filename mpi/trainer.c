@@ -336,6 +336,36 @@ status trainer_open(struct run *run)
     return NULL;
 }
 
+bool trainer_wants(const struct trainer *t, int64_t version)
+{
+    return version == t->first_version || version + t->run.config->pipeline.lag < t->run.updates;
+}
+
+static struct weight_stream_settings stream_settings_of(const struct trainer *t)
+{
+    return (struct weight_stream_settings){.size = t->run.parameter_count,
+                                           .other = running_size(&t->settings.reward) *
+                                                    (int64_t)sizeof(double),
+                                           .slots = t->run.config->pipeline.lag + 1,
+                                           .first = t->first_version,
+                                           .host = -1};
+}
+
+/* What an update's last step has finished goes to the actors. */
+static void policy_ready(void *context, const float *values, int64_t begin, int64_t end)
+{
+    const struct trainer *t = context;
+    if (trainer_wants(t, t->learned + 1)) weight_stream_ready(t->stream, values, begin, end);
+}
+
+static status stream_open(struct trainer *t)
+{
+    const struct weight_stream_settings settings = stream_settings_of(t);
+    TRY(weight_stream_open(t->run.world, t->run.queue, &settings, &t->stream));
+    if (t->run.world->rank == 0) t->run.exchange.watch = (struct values_watch){policy_ready, t};
+    return NULL;
+}
+
 status trainer_connect(struct run *run)
 {
     struct trainer *t = (struct trainer *)run;
@@ -344,10 +374,12 @@ status trainer_connect(struct run *run)
                  reference_source(run->config));
     const struct roles *roles = &run->world->roles;
     TRY(exchange_connect(&run->exchange, run->parameter_count));
+    const int64_t lag = run->config->pipeline.lag, start = run->folder.start;
     const bool takes_part = roles->is_actor || run->world->rank == 0;
-    const bool by_host =
-        takes_part && !roles_both(roles) && !exchange_takes_weights(&run->exchange);
-    t->wire_count = 2 * running_size(&t->settings.reward) + (by_host ? run->parameter_count : 0);
+    t->first_version = start > lag ? start - lag : 0;
+    t->wire_count = 2 * running_size(&t->settings.reward);
+    if (takes_part && !roles_both(roles) && !exchange_takes_weights(&run->exchange))
+        TRY(stream_open(t));
     log_line(LOG_DEBUG, "%lld weights and %lld other floats go to the actors after an update",
              (long long)run->parameter_count, (long long)(2 * running_size(&t->settings.reward)));
     return run->queue->op->host_allocate(run->queue, (size_t)t->wire_count * sizeof *t->wire,
@@ -364,6 +396,7 @@ status trainer_close(struct run *run)
         experience_outbox_destroy(t->outboxes[i]); /* there after an error alone */
     models_close(t);
     sources_close(t->sources);
+    weight_stream_close(t->stream);
     if (t->wire) run->queue->op->host_release(run->queue, t->wire);
     return status_first(s, run_close(run));
 }
@@ -382,6 +415,11 @@ status trainer_describe(struct run *run, FILE *out)
     if (run->frozen_count)
         fprintf(out, "# adapters: %lld parameters are trained, %lld of the base stand still\n",
                 (long long)run->parameter_count, (long long)run->frozen_count);
+    if (run->queue->on_host && world->roles.learners < world->size) {
+        const struct weight_stream_settings stream = stream_settings_of((struct trainer *)run);
+        fprintf(out, "# weights on their way to the actors: %.1f MB of each host's memory\n",
+                (double)weight_stream_bytes(&stream) * 1e-6);
+    }
     fprintf(out, "# parameters: %lld; updates: %lld of %lld dialogues x %lld candidates\n",
             (long long)run->parameter_count, (long long)run->updates,
             (long long)run->config->rollout.dialogues, (long long)run->config->rollout.candidates);

@@ -7,6 +7,7 @@
 #include "mpi/past_weights.h"
 #include "mpi/run_checkpoint.h"
 #include "mpi/run_loop.h"
+#include "mpi/weight_stream.h"
 #include "src/evaluate/evaluate.h"
 #include "src/learn/update.h"
 #include "src/rollout/dialogues.h"
@@ -33,11 +34,17 @@ struct trainer {
     /* Messages in flight, NULL: none.  Of batch b: b mod the larger of pipeline.lag and 1. */
     struct experience_outbox *outboxes[PIPELINE_LAG_MAX];
     int64_t version; /* of the weights passed last */
-    /* What goes to the actors: weights, where they go through the host, with the running
-     * statistics behind them.  Pinned. */
+    /* What goes to the actors: by `stream` where weights go through the host, with the running
+     * statistics; else these alone, in `wire`, which is pinned. */
+    struct weight_stream *stream;
     float *wire;
     int64_t wire_count;
+    int64_t first_version; /* that this job's actors sample with */
+    int64_t learned;       /* the batch that is learned, or was last */
 };
+
+/* Whether actors will sample with this version, from first_version on. */
+bool trainer_wants(const struct trainer *t, int64_t version);
 
 /* The functions of a run_kind; struct run is a struct trainer's first member. */
 status trainer_open(struct run *run);

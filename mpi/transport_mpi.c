@@ -7,6 +7,7 @@
 #include "src/base/heartbeat.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/base/progress.h"
 #include "src/base/timeline.h"
 
 #ifdef OPEN_MPI
@@ -42,6 +43,7 @@ void transport_wait_begin(struct transport_wait *wait)
 /* A few tests without sleep, since most answers are there already; then longer and longer. */
 void transport_wait_more(const struct world *world, struct transport_wait *wait, const char *what)
 {
+    progress_poll();
     if (++wait->tests < 50) return;
     watchdog_wait(world->groups->watchdog, what);
     const struct timespec pause = {0, wait->sleep_us * 1000};
@@ -97,6 +99,39 @@ static status split(struct world *world, bool member, MPI_Comm *out)
         "communicator"));
     if (*out != MPI_COMM_NULL) MPI_Comm_set_errhandler(*out, MPI_ERRORS_RETURN);
     return NULL;
+}
+
+status transport_hosts(struct world *world, int host, struct transport_hosts *out)
+{
+    static const char what[] = "communicators of the hosts";
+    const MPI_Comm all = world->groups->weights;
+    MPI_Request request;
+    *out = (struct transport_hosts){.host = MPI_COMM_NULL, .heads = MPI_COMM_NULL};
+    /* Splitting blocks, so it begins when all are known to be there. */
+    TRY(transport_check(MPI_Ibarrier(all, &request), what));
+    TRY(transport_wait_all(world, &request, 1, what));
+    blocking_begin(world->patience);
+    status s =
+        transport_check(host < 0 ? MPI_Comm_split_type(all, MPI_COMM_TYPE_SHARED, world->rank,
+                                                       MPI_INFO_NULL, &out->host)
+                                 : MPI_Comm_split(all, host, world->rank, &out->host),
+                        what);
+    if (!s) s = rank_in(out->host, &out->rank, &out->size);
+    if (!s)
+        s = transport_check(
+            MPI_Comm_split(all, out->rank ? MPI_UNDEFINED : 0, world->rank, &out->heads), what);
+    if (!s && !out->rank) s = transport_check(MPI_Comm_size(out->heads, &out->hosts), what);
+    blocking_end();
+    if (s) return s;
+    MPI_Comm_set_errhandler(out->host, MPI_ERRORS_RETURN);
+    if (!out->rank) MPI_Comm_set_errhandler(out->heads, MPI_ERRORS_RETURN);
+    return NULL;
+}
+
+void transport_hosts_free(struct transport_hosts *hosts)
+{
+    if (hosts->heads != MPI_COMM_NULL) MPI_Comm_free(&hosts->heads);
+    if (hosts->host != MPI_COMM_NULL) MPI_Comm_free(&hosts->host);
 }
 
 static status start(int *argc, char ***argv)

@@ -46,4 +46,15 @@ status transport_broadcast(struct world *world, MPI_Comm comm, void *data, size_
                            const char *what);
 void transport_self_free(struct world *world);
 
+/* Learner 0 and the actors, host by host: the ranks of this host, of which the lowest is its head;
+ * the heads of all hosts, of which learner 0 is the first. */
+struct transport_hosts {
+    MPI_Comm host, heads; /* heads: MPI_COMM_NULL on other ranks */
+    int rank, size;       /* in `host` */
+    int hosts;            /* on a head */
+};
+/* Collective over them.  host: the number of this rank's, -1: as MPI finds them. */
+status transport_hosts(struct world *world, int host, struct transport_hosts *out);
+void transport_hosts_free(struct transport_hosts *hosts);
+
 #endif

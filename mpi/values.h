@@ -16,6 +16,12 @@ struct staging {
     float *theirs;   /* device, a chunk */
 };
 
+/* Who wants to know which of the values are whole. */
+struct values_watch {
+    void (*ready)(void *context, const float *values, int64_t begin, int64_t end);
+    void *context;
+};
+
 /* No memory is taken where the learner is alone. */
 status staging_open(struct staging *staging, const struct world *world, struct queue *queue);
 void staging_close(struct staging *staging);
@@ -24,8 +30,8 @@ void staging_close(struct staging *staging);
  * ((g0 + g1) + (g2 + g3)) + ..., in the learner that owns it (slice_floats).  The rest of the
  * gradient holds nothing afterwards.  size (1 - 1/L) floats leave each learner. */
 status learners_reduce(struct world *world, struct staging *staging, float *gradient, int64_t size);
-/* The same way back: values [size] are whole on all learners. */
+/* The same way back: values [size] are whole on all learners.  watch, NULL: nobody: is told of what comes. */
 status learners_gather_values(struct world *world, struct staging *staging, float *values,
-                              int64_t size);
+                              int64_t size, const struct values_watch *watch);
 
 #endif

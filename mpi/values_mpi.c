@@ -163,7 +163,7 @@ static status pieces_swap(struct world *world, struct staging *staging, struct s
 
 /* The slices of the partner's side for those of mine, chunk by chunk. */
 static status level_swap(struct world *world, struct staging *staging, float *values, int64_t size,
-                         int bit, bool reducing)
+                         int bit, bool reducing, const struct values_watch *watch)
 {
     const int learners = world->roles.learners, me = world->roles.learner, partner = me ^ bit;
     const int mask = 2 * bit - 1, mine = me & mask, other = partner & mask;
@@ -185,6 +185,8 @@ static status level_swap(struct world *world, struct staging *staging, float *va
         side_take(&leaves, &out);
         side_take(&comes, &in);
         if (out.floats || in.floats) s = pieces_swap(world, staging, swap, reducing);
+        for (int i = 0; !s && watch && i < in.ranges; i++)
+            watch->ready(watch->context, values, in.at[i], in.at[i] + in.count[i]);
     } while (!s && (out.floats || in.floats));
     piece_free(&out);
     piece_free(&in);
@@ -196,16 +198,16 @@ status learners_reduce(struct world *world, struct staging *staging, float *grad
     if (world->roles.learners == 1) return NULL;
     TRY(staging->queue->op->synchronize(staging->queue));
     for (int bit = 1; bit < world->roles.learners; bit <<= 1)
-        TRY(level_swap(world, staging, gradient, size, bit, true));
+        TRY(level_swap(world, staging, gradient, size, bit, true, NULL));
     return NULL;
 }
 
 status learners_gather_values(struct world *world, struct staging *staging, float *values,
-                              int64_t size)
+                              int64_t size, const struct values_watch *watch)
 {
     if (world->roles.learners == 1) return NULL;
     TRY(staging->queue->op->synchronize(staging->queue));
     for (int bit = world->roles.learners / 2; bit > 0; bit >>= 1)
-        TRY(level_swap(world, staging, values, size, bit, false));
+        TRY(level_swap(world, staging, values, size, bit, false, watch));
     return NULL;
 }

@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -354,37 +353,4 @@ status sha256_file(const char *path, char hex[SHA256_HEX])
     TRY(sha256_end(hash, hex));
     if (failed) FAIL(STATUS_INPUT, "cannot read %s", path);
     return NULL;
-}
-
-/* CRC32C, eight bytes at a time; the tables are filled once and constant from then on. */
-static uint32_t crc_tables[8][256];
-static pthread_once_t crc_once = PTHREAD_ONCE_INIT;
-
-static void crc_fill(void)
-{
-    for (uint32_t i = 0; i < 256; i++) {
-        uint32_t value = i;
-        for (int bit = 0; bit < 8; bit++) value = (value >> 1) ^ (0x82F63B78u & (0u - (value & 1)));
-        crc_tables[0][i] = value;
-    }
-    for (int table = 1; table < 8; table++)
-        for (int i = 0; i < 256; i++)
-            crc_tables[table][i] =
-                (crc_tables[table - 1][i] >> 8) ^ crc_tables[0][crc_tables[table - 1][i] & 255];
-}
-
-uint32_t crc32c(uint32_t seed, const void *data, size_t size)
-{
-    pthread_once(&crc_once, crc_fill);
-    const unsigned char *bytes = data;
-    uint32_t crc = ~seed;
-    for (; size >= 8; size -= 8, bytes += 8) {
-        uint32_t low = crc ^ ((uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 |
-                              (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24);
-        crc = crc_tables[7][low & 255] ^ crc_tables[6][low >> 8 & 255] ^
-              crc_tables[5][low >> 16 & 255] ^ crc_tables[4][low >> 24] ^ crc_tables[3][bytes[4]] ^
-              crc_tables[2][bytes[5]] ^ crc_tables[1][bytes[6]] ^ crc_tables[0][bytes[7]];
-    }
-    for (; size; size--, bytes++) crc = crc >> 8 ^ crc_tables[0][(crc ^ *bytes) & 255];
-    return ~crc;
 }

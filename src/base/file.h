@@ -52,5 +52,7 @@ status sha256_end(struct sha256 *hash, char hex[SHA256_HEX]); /* frees hash */
 status sha256_file(const char *path, char hex[SHA256_HEX]);
 
 uint32_t crc32c(uint32_t seed, const void *data, size_t size); /* seed 0 to begin */
+/* The same, as where the processor has no instruction for it. */
+uint32_t crc32c_by_tables(uint32_t seed, const void *data, size_t size);
 
 #endif

@@ -22,6 +22,9 @@ struct learner_exchange {
      * binary tree, by NCCL in NCCL's order; the rest of the gradient holds nothing.  An error of
      * reduce_ready is returned here. */
     status (*reduce_finish)(void *context);
+    /* NULL: nobody asks.  An update's last step is about to be taken and gathered: what is final of
+     * the values goes on its way, from begin to end each time; first this learner's slice. */
+    void (*values_ready)(void *context, const float *values, int64_t begin, int64_t end);
     /* Every learner's slice of values [size] to every learner. */
     status (*gather_values)(void *context, float *values, int64_t size);
     /* All learners' bytes in rank order; the caller frees *all. */

@@ -32,6 +32,7 @@ struct learner {
     struct optimizer_share share;                             /* of every vector */
     struct optimizer *policy_optimizer, *critic_optimizer;
     struct gradient_tree *policy_tree, *critic_tree;
+    bool last_step;                   /* of an update, by the policy */
     struct model_watermark watermark; /* of the backward passes to come; step.c sets it */
     struct running_statistics statistics;
     struct audit audit;

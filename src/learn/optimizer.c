@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { PARTS_LEAST = 64 };
+enum { PARTS_LEAST = 64, PART_FLOATS = 1 << 20 };
 
 int64_t optimizer_parts(int64_t microbatches)
 {
@@ -101,7 +101,13 @@ status optimizer_step(struct optimizer *o, float *values, const float *gradient,
                              .decay = o->decay,
                              .step = ++o->step,
                              .gradient_scale = clip ? (float)(o->clip_norm / norm) : 1};
-    o->queue->op->adamw(o->queue, values + o->begin, o->m, o->v, gradient + o->begin,
-                        o->end - o->begin, &settings);
+    const int64_t part = o->ready ? PART_FLOATS : o->end - o->begin;
+    for (int64_t begin = o->begin; begin < o->end; begin += part) {
+        const int64_t own = begin - o->begin, left = o->end - begin;
+        const int64_t count = left < part ? left : part;
+        o->queue->op->adamw(o->queue, values + begin, o->m + own, o->v + own, gradient + begin,
+                            count, &settings);
+        if (o->ready) o->ready(o->ready_context, values, begin, begin + count);
+    }
     return NULL;
 }

@@ -23,6 +23,9 @@ struct optimizer {
     int64_t step; /* steps done */
     float beta1, beta2, eps, decay;
     double clip_norm; /* 0: no clipping */
+    /* NULL: nobody asks.  Called behind each part of a step, floats [begin, end) of the values. */
+    void (*ready)(void *context, const float *values, int64_t begin, int64_t end);
+    void *ready_context;
 };
 
 /* The parts of a norm in a run of so many microbatches, of which the learners are a divisor. */

@@ -4,6 +4,7 @@
 #include "src/learn/step.h"
 
 #include "src/base/memory.h"
+#include "src/base/progress.h"
 #include "src/learn/pack.h"
 
 #include <math.h>
@@ -63,6 +64,9 @@ static status gradient_apply(struct learner *l, const float *gradient, struct op
     TRY(norm_gather(l, optimizer, gradient, &out->gradient_norm));
     out->skipped = !isfinite(out->gradient_norm);
     if (out->skipped) return NULL;
+    const bool last = l->last_step && optimizer == l->policy_optimizer;
+    optimizer->ready = last ? l->exchange.values_ready : NULL;
+    optimizer->ready_context = l->exchange.context;
     TRY(optimizer_step(optimizer, parameters->values, gradient, out->gradient_norm, lr));
     return l->exchange.gather_values(l->exchange.context, parameters->values, parameters->size);
 }
@@ -118,7 +122,10 @@ status learner_step(struct learner *l, const struct loss *loss, const struct lea
     struct partial *partials = memory_allocate((size_t)mine * sizeof *partials);
     float *gradient = NULL;
     status s = NULL;
-    for (int64_t i = 0; !s && i < mine; i++) s = microbatch_run(l, loss, batch, i, &partials[i]);
+    for (int64_t i = 0; !s && i < mine; i++) {
+        s = microbatch_run(l, loss, batch, i, &partials[i]);
+        progress_poll();
+    }
     if (!s) s = gradient_tree_result(loss->of_critic ? l->critic_tree : l->policy_tree, &gradient);
     if (!s) s = partials_gather(l, partials, out);
     if (!s) s = l->exchange.reduce_finish(l->exchange.context);

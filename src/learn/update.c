@@ -352,6 +352,7 @@ static status epochs_run(struct learner *l, struct learn_batch *batch,
     const bool nothing = out->groups_dropped && !out->learned_turns;
     for (int64_t epoch = 0; epoch < s->epochs; epoch++) {
         if (!nothing && !(l->critic && step < s->critic_warmup)) {
+            l->last_step = epoch + 1 == s->epochs;
             TRY(learner_step(l, &loss_ppo, batch, policy_lr, &out->policy));
             if (!epoch) out->first_ratio_deviation = out->policy.ratio_deviation;
             batch->begun = true;

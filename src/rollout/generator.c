@@ -9,6 +9,7 @@
 #include "src/base/heartbeat.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/base/progress.h"
 #include "src/rollout/marker.h"
 #include "src/rollout/reencode.h"
 
@@ -474,6 +475,7 @@ static status steps_run(struct generator *g, struct chunk *chunk)
     const size_t bytes = (size_t)(chunk->all * g->limits.steps) * sizeof(int32_t);
     int64_t polls = 0;
     for (int64_t step = 1; step <= chunk->steps && chunk->active_count; step++) {
+        progress_poll();
         TRY(forced_set(g, chunk, step - 1));
         cuts_set(g, chunk, step - 1);
         TRY(step_run(g, chunk));

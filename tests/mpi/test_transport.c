@@ -98,7 +98,7 @@ static void check_values(struct world *world, struct queue *queue, bool direct, 
     for (int64_t i = begin; i < end; i++) CHECK(g[i] == tree_at(world->roles.learners, i));
     for (int64_t i = 0; i < size; i++)
         if (i < begin || i >= end) g[i] = -1;
-    GOOD(learners_gather_values(world, &staging, g, size));
+    GOOD(learners_gather_values(world, &staging, g, size, NULL));
     for (int64_t i = 0; i < size; i++) CHECK(g[i] == tree_at(world->roles.learners, i));
     free(g);
     staging_close(&staging);
