@@ -1,10 +1,14 @@
 /* Weights in buckets under mpirun -np 5: on one host, on hosts of two ranks and of one; by ranges
  * in any order, by none, and by a publisher or takers that are late.  The program starts itself
- * again as the ranks. */
+ * again as the ranks. mpirun -np N test_weight_stream time MB instead measures how long so many MB
+ * take from learner 0 until the last of N - 1 actors has checked them, beside a copy in one rank's
+ * memory and MPI's broadcast (docs/measurements.md). */
 #include "mpi/transport_mpi.h"
 #include "mpi/weight_stream.h"
+#include "src/base/clock.h"
 #include "tests/mpi/rank_checks.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -125,17 +129,89 @@ static void damage_is_refused(struct world *world, struct queue *queue)
     free(values);
 }
 
+enum { ROUNDS = 9 };
+
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* From learner 0's begin to the latest end; clocks are one host's. */
+static double seconds_between(struct world *world, double begin, double end)
+{
+    int64_t latest, earliest;
+    GOOD(world_maximum(world, (int64_t)(end * 1e9), &latest));
+    GOOD(world_maximum(world, world->rank == 0 ? (int64_t)(begin * 1e9) : 0, &earliest));
+    return (double)(latest - earliest) * 1e-9;
+}
+
+static void time_tell(struct world *world, const char *name, double times[ROUNDS], double copy)
+{
+    qsort(times, ROUNDS, sizeof *times, by_size);
+    if (world->rank == 0)
+        printf("%-10s %7.1f ms (%.1f to %.1f), %.2f copies\n", name, times[ROUNDS / 2] * 1e3,
+               times[0] * 1e3, times[ROUNDS - 1] * 1e3, times[ROUNDS / 2] / copy);
+}
+
+static void time_measure(struct world *world, struct queue *queue, int64_t size)
+{
+    const struct weight_stream_settings settings = {
+        .size = size, .other = OTHER, .slots = 1, .host = -1};
+    struct weight_stream *stream;
+    float *values = malloc((size_t)size * sizeof *values);
+    float *others = malloc((size_t)size * sizeof *values);
+    char other[OTHER] = "";
+    double copies[ROUNDS], streams[ROUNDS], broadcasts[ROUNDS];
+    memset(values, world->rank, (size_t)size * sizeof *values);
+    memset(others, world->rank, (size_t)size * sizeof *values);
+    GOOD(weight_stream_open(world, queue, &settings, &stream));
+    for (int i = -1; i < ROUNDS; i++) { /* the first is a warm-up */
+        const int at = i < 0 ? 0 : i;
+        GOOD(world_barrier(world, "test"));
+        double begin = seconds_now();
+        if (world->rank == 0) memcpy(others, values, (size_t)size * sizeof *values);
+        copies[at] = seconds_between(world, begin, world->rank == 0 ? seconds_now() : 0);
+        GOOD(world_barrier(world, "test"));
+        begin = seconds_now();
+        if (world->rank == 0)
+            GOOD(weight_stream_publish(stream, i + 1, values, other));
+        else {
+            const float *got;
+            const void *with;
+            GOOD(weight_stream_take(stream, i + 1, &got, &with));
+        }
+        streams[at] = seconds_between(world, begin, seconds_now());
+        if (world->rank > 0) weight_stream_taken(stream);
+        GOOD(world_barrier(world, "test"));
+        begin = seconds_now();
+        GOOD(actors_broadcast(world, values, (size_t)size * sizeof *values, "test"));
+        broadcasts[at] = seconds_between(world, begin, seconds_now());
+    }
+    qsort(copies, ROUNDS, sizeof *copies, by_size);
+    const double copy = copies[ROUNDS / 2];
+    time_tell(world, "copy", copies, copy);
+    time_tell(world, "stream", streams, copy);
+    time_tell(world, "broadcast", broadcasts, copy);
+    GOOD(weight_stream_end(stream));
+    weight_stream_close(stream);
+    free(values);
+    free(others);
+}
+
 static int rank_main(int argc, char **argv)
 {
+    const int64_t megabytes = argc > 2 ? strtoll(argv[2], NULL, 10) : 0;
     struct world *world = NULL;
     struct queue *queue;
     GOOD(world_create(&argc, &argv, &world));
     GOOD(world_roles(world, 1, 60));
     GOOD(cpu_queue_create(1, "auto", &queue));
-    for (int hosts = 0; hosts < 3; hosts++)
+    if (megabytes > 0) time_measure(world, queue, megabytes * 1000000 / (int64_t)sizeof(float));
+    for (int hosts = 0; megabytes == 0 && hosts < 3; hosts++)
         for (int64_t slots = 1; slots < 4; slots++)
             versions_pass(world, queue, hosts, slots, hosts == 2 ? (int)slots : 0);
-    damage_is_refused(world, queue);
+    if (megabytes == 0) damage_is_refused(world, queue);
     queue->op->destroy(queue);
     world_destroy(world);
     return 0;
