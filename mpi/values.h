@@ -30,7 +30,8 @@ void staging_close(struct staging *staging);
  * ((g0 + g1) + (g2 + g3)) + ..., in the learner that owns it (slice_floats).  The rest of the
  * gradient holds nothing afterwards.  size (1 - 1/L) floats leave each learner. */
 status learners_reduce(struct world *world, struct staging *staging, float *gradient, int64_t size);
-/* The same way back: values [size] are whole on all learners.  watch, NULL: nobody: is told of what comes. */
+/* The same way back: values [size] are whole on all learners.  watch, NULL: nobody: is told of what
+ * comes. */
 status learners_gather_values(struct world *world, struct staging *staging, float *values,
                               int64_t size, const struct values_watch *watch);
 
