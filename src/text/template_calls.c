@@ -184,7 +184,7 @@ bool template_test(struct template_run *run, json_t *value, const struct templat
 json_t *template_function(struct template_run *run, const struct template_call *call)
 {
     if (!strcmp(call->name, "raise_exception"))
-        return template_fail(run, "%s", argument(call, 0) ? argument(call, 0) : "refused");
+        return template_fail(run, "it raises \"%s\"", argument(call, 0) ? argument(call, 0) : "");
     if (!strcmp(call->name, "strftime_now")) {
         const char *format = argument(call, 0);
         if (format && !strcmp(format, "%d %b %Y")) return template_text(run, "26 Jul 2024", 11);
