@@ -96,7 +96,7 @@
     scales: {
       x: axis({ type: 'linear', min: card.from, max: card.to, ticks: { maxTicksLimit: 7, precision: 0 } }),
       y: axis({
-        stacked: card.stacked, min: card.stacked ? 0 : undefined, max: card.most,
+        stacked: card.stacked, min: card.stacked ? 0 : undefined, max: card.most, suggestedMin: card.low, suggestedMax: card.high,
         ticks: { maxTicksLimit: 6, callback: (value, i, ticks) => (card.percent ? `${Math.round(100 * value)}%` : tickText(value, ticks)) },
       }),
     },
@@ -147,6 +147,11 @@
         this.from -= 1;
         this.to += 1;
       }
+      // Whiskers lie within the axis too.
+      const ends = series.flatMap((one) => one.points.filter((point) => point.e)
+        .flatMap((point) => [point.y - 1.96 * point.e, point.y + 1.96 * point.e]));
+      this.low = ends.length ? Math.min(...ends) : undefined;
+      this.high = ends.length ? Math.max(...ends) : undefined;
       this.canvas.setAttribute('aria-label', this.describe(series));
       this.drawn = true;
       if (!window.Chart) return;

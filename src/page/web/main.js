@@ -39,12 +39,13 @@
     Report.fill('run-table', Report.table('Runs', head.map((name) => make('th', { scope: 'col' }, name)), runs.map((run) => {
       const trained = ['reward', 'loss'].find((name) => Report.column(run, name));
       const parting = partingOf(run);
+      const quality = qualityOf(run) || (Report.column(run, 'audit_judge') ? 'audit_judge' : null);
       const last = run.steps.length ? run.steps[run.steps.length - 1] : 0;
       return make('tr', {},
         make('th', { scope: 'row' }, Report.swatch(run), ' ', run.name), make('td', { class: 'tight' }, run.kind || '?'), make('td', { class: 'tight' }, run.control || 'none'),
         make('td', { class: 'tight' }, `${last} of ${updates(run) || '?'}`),
         make('td', { class: 'tight' }, trained ? `${trained} ${change(run, trained)}` : '-'),
-        make('td', { class: 'tight' }, qualityOf(run) ? `${qualityOf(run)} ${change(run, qualityOf(run))}` : '-'),
+        make('td', { class: 'tight' }, quality ? `${quality} ${change(run, quality)}` : '-'),
         make('td', { class: 'tight' }, parting ? `at step ${parting.x}, ${parting.how}` : 'not seen'));
     })));
     const notes = runs.flatMap((run) => run.notes.map((note) => make('li', {}, `${run.name}: ${note}`)));
@@ -55,15 +56,19 @@
 
   const drawHeldOut = () => {
     const names = Report.names().filter(held);
-    const first = (name) => (qualities().includes(name) ? 1 : 2);
+    const first = (name) => (qualities().includes(name) ? 1 : name.startsWith('audit_') ? 2 : 3);
     names.sort((a, b) => first(a) - first(b));
+    const isBin = (name) => /^valid_bin_/.test(name);
+    const card = (name) => new Report.Card(name, Report.seriesOf(name, false), { marks: () => Report.partingMarks(name) }).element;
     Report.fill('parting', make('p', { class: 'note' },
       'Reward and quality part (dashed, “part”) at the first audit that said so; in a run without audits at the first evaluation by which the mean '
       + 'reward of training since the evaluation before is higher than it was before the second evaluation, while the held-out metric chosen above is worse than at the first'
       + ' (where it has errors, by more than two of the difference). Whiskers: 95% intervals, of metrics that were written with errors.'));
-    Report.fill('held-out-curves', ...(names.length ? names.map((name) => new Report.Card(name, Report.seriesOf(name, false), {
-      marks: () => Report.partingMarks(name),
-    }).element) : [make('p', { class: 'note' }, 'Nothing was held out: data.valid and eval.every, or audit.every, would.')]));
+    Report.fill('held-out-curves', ...(names.length ? names.filter((name) => !isBin(name)).map(card)
+      : [make('p', { class: 'note' }, 'Nothing was held out: data.valid and eval.every, or audit.every, would.')]));
+    const bins = names.filter(isBin);
+    Report.fill('calibration', bins.length ? make('details', {}, make('summary', {}, `Calibration, bin by bin (${bins.length})`),
+      make('div', { class: 'cards' }, ...bins.map(card))) : null);
   };
 
   const percent = (share) => `${(100 * share).toFixed(1)}%`;

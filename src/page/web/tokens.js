@@ -36,13 +36,16 @@
 
   const historyView = (history, marks) => {
     const pieces = history.pieces || history.ids.map((id) => `⟨${id}⟩`);
-    return pieces.map((piece, i) => {
+    const seen = (i) => history.visible[i] !== '0';
+    return pieces.flatMap((piece, i) => {
       const special = piece === '';
+      // Where markers stand behind words another message begins.
+      const turns = i > 0 && !seen(i) && seen(i - 1) && pieces.slice(i).some((one, k) => one !== '' && seen(i + k));
       const text = special ? '·' : shownText(piece);
       const classes = ['token', history.salient[i] === '1' ? 'salient' : '', history.visible[i] === '0' ? 'unseen' : '', special ? 'special' : ''];
       const made = make('span', { class: classes.join(' ').trim(), 'data-position': i }, text);
       marks.push(made);
-      return made;
+      return turns ? [make('br'), made] : [made];
     });
   };
 
@@ -92,7 +95,7 @@
       });
       facts.replaceChildren(
         make('div', {}, `token ${i + 1} of ${buttons.length} `, make('b', {}, `“${reply.pieces[i] || '·'}”`), ': ',
-          measures.map((name) => `${Report.measureName(name)} ${number(reply.tokens[name][i], 3)}`).join(', ')),
+          measures.map((name) => `${Report.measureName(name)} ${number(reply.tokens[name][i])}`).join(', ')),
         ...list.map((one) => {
           const bar = make('span', { class: 'bar', 'aria-hidden': 'true' });
           bar.style.width = `${(8 * one.weight).toFixed(2)}rem`;

@@ -8,8 +8,9 @@ const Report = { starts: [] };
   // What a run is a control by: a control of attention, or rewards that say nothing.
   const controlOf = (settings) => {
     if (settings.control && settings.control !== 'none') return settings.control;
-    const sources = settings['reward.sources'] || '';
-    return /^((constant|random):[^,]*,?)+$/.test(sources) ? `reward ${sources.replace(/:[^,]*/g, '')}` : '';
+    const given = (settings['reward.sources'] || '').split(',').map((one) => one.split(':'))
+      .filter(([, weight]) => Number(weight) !== 0).map(([name]) => name);
+    return given.every((name) => ['constant', 'random'].includes(name)) ? `reward ${given.join(', ')}` : '';
   };
   Report.page = parts('page')[0];
   Report.runs = parts('run');
