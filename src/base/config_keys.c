@@ -517,18 +517,33 @@ const struct config_section config_sections[] = {
 
 const int config_section_count = (int)(sizeof config_sections / sizeof config_sections[0]);
 
+const struct key_table config_table = {.keys = config_keys,
+                                       .count = sizeof config_keys / sizeof *config_keys,
+                                       .size = sizeof(struct config),
+                                       .listed = "`regard --help` lists them"};
+
+const struct config_key *keys_find(const struct key_table *table, const char *name)
+{
+    for (int i = 0; i < table->count; i++)
+        if (!strcmp(table->keys[i].name, name)) return &table->keys[i];
+    return NULL;
+}
+
+bool keys_section_exists(const struct key_table *table, const char *name)
+{
+    const size_t length = strlen(name);
+    for (int i = 0; i < table->count; i++)
+        if (!strncmp(table->keys[i].name, name, length) && table->keys[i].name[length] == '.')
+            return true;
+    return false;
+}
+
 const struct config_key *config_key_find(const char *name)
 {
-    for (int i = 0; i < config_key_count; i++)
-        if (!strcmp(config_keys[i].name, name)) return &config_keys[i];
-    return NULL;
+    return keys_find(&config_table, name);
 }
 
 bool config_section_exists(const char *name)
 {
-    const size_t length = strlen(name);
-    for (int i = 0; i < config_key_count; i++)
-        if (!strncmp(config_keys[i].name, name, length) && config_keys[i].name[length] == '.')
-            return true;
-    return false;
+    return keys_section_exists(&config_table, name);
 }

@@ -46,6 +46,24 @@ bool config_section_exists(const char *name);
 /* For people: "integer 1..100 [4]", "a|b|c [a]"; and what a resume allows. */
 void config_key_type_print(const struct config_key *key, FILE *out);
 const char *config_key_resume_words(const struct config_key *key);
+
+/* Keys of another file than a configuration's, read by the same reader: `count` rows at `keys`,
+ * whose members lie in a struct of `size` bytes.  None follows the task. */
+struct key_table {
+    const struct config_key *keys;
+    int count;
+    size_t size;
+    const char *listed; /* where a reader finds them all: "see configs/cluster-example.yaml" */
+};
+extern const struct key_table config_table;
+const struct config_key *keys_find(const struct key_table *table, const char *name); /* or NULL */
+bool keys_section_exists(const struct key_table *table, const char *name);
+/* `into` has the table's defaults already where it is read over them. */
+void keys_defaults(const struct key_table *table, void *into);
+status keys_read(const struct key_table *table, void *into, const char *path);
+/* The same of a text; name and line begin its errors. */
+status keys_read_text(const struct key_table *table, void *into, const char *name, const char *text,
+                      size_t size);
 /* "name:weight,name": weights that are left out are 1.  An unknown name, one that is there twice
  * and a weight that is no number within the key's bounds are errors that begin with `where`. */
 status config_weights_parse(const struct config_key *key, const char *where, const char *text,

@@ -5,6 +5,7 @@
 #include "src/base/config_keys.h"
 #include "src/base/file.h"
 #include "src/base/memory.h"
+#include "src/base/suggest.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,12 +17,17 @@
 
 enum { NAME_MAX_BYTES = 128, SECTION_MAX = 64 };
 
-static status unknown_key(const char *where, const char *name)
+static status unknown_key(const struct key_table *table, const char *where, const char *name)
 {
     char meant[256];
-    if (config_suggest(name, meant))
+    if (table->keys == config_keys && config_suggest(name, meant))
         FAIL(STATUS_INPUT, "%s: unknown key %s; did you mean %s?", where, name, meant);
-    FAIL(STATUS_INPUT, "%s: unknown key %s (`regard --help` lists them)", where, name);
+    struct nearest nearest = nearest_begin(name);
+    for (int i = 0; table->keys != config_keys && i < table->count; i++)
+        nearest_offer(&nearest, table->keys[i].name);
+    if (nearest.best)
+        FAIL(STATUS_INPUT, "%s: unknown key %s; did you mean %s?", where, name, nearest.best);
+    FAIL(STATUS_INPUT, "%s: unknown key %s (%s)", where, name, table->listed);
 }
 
 static status number_parse(const struct config_key *key, const char *where, const char *text,
@@ -74,22 +80,22 @@ static int choice_index(const char *choices, const char *text)
     }
 }
 
-static void list_apply(struct config *config, const struct config_key *key, const double *values,
+static void list_apply(void *into, const struct config_key *key, const double *values,
                        int64_t count)
 {
-    char *member = (char *)config + key->offset;
+    char *member = (char *)into + key->offset;
     memset(member, 0, key->size);
     memcpy(member, values, (size_t)count * sizeof *values);
-    *(int64_t *)(void *)((char *)config + key->count_offset) = count;
+    *(int64_t *)(void *)((char *)into + key->count_offset) = count;
 }
 
-static status scalar_apply(struct config *config, const struct config_key *key, const char *where,
+static status scalar_apply(void *into, const struct config_key *key, const char *where,
                            const char *text, bool plain)
 {
     static const char *const yes[] = {"true", "True", "TRUE", "yes", "on", NULL};
     static const char *const no[] = {"false", "False", "FALSE", "no", "off", NULL};
     static const char *const null[] = {"~", "null", "Null", "NULL", NULL};
-    char *member = (char *)config + key->offset;
+    char *member = (char *)into + key->offset;
     switch (key->type) {
     case KEY_INTEGER:
         TRY(integer_parse(key, where, text, plain, (int64_t *)(void *)member));
@@ -127,16 +133,17 @@ static status scalar_apply(struct config *config, const struct config_key *key, 
     case KEY_LIST: { /* one value is a list of one */
         double value;
         TRY(number_parse(key, where, text, plain, &value));
-        list_apply(config, key, &value, 1);
+        list_apply(into, key, &value, 1);
         break;
     }
     }
     return NULL;
 }
 
-static void mark_given(struct config *config, const struct config_key *key)
+/* Keys whose default follows the task are the configuration's alone. */
+static void mark_given(void *into, const struct config_key *key)
 {
-    if (key->single_turn) config->given[key - config_keys] = true;
+    if (key->single_turn) ((struct config *)into)->given[key - config_keys] = true;
 }
 
 /* Values that follow the task until they are given. */
@@ -160,7 +167,8 @@ bool config_follows_task(const struct config *config, const struct config_key *k
 /* One YAML text being read, by the event API. */
 struct reader {
     yaml_parser_t parser;
-    struct config *config;
+    const struct key_table *table;
+    void *into;
     const char *file; /* or "--set key=value", which has no lines */
     bool lines;
     bool seen[CONFIG_KEY_MAX];
@@ -236,7 +244,7 @@ static status read_list(struct reader *reader, const struct config_key *key)
         TRY(s);
         if (type == YAML_SEQUENCE_END_EVENT) break;
     }
-    list_apply(reader->config, key, values, count);
+    list_apply(reader->into, key, values, count);
     return NULL;
 }
 
@@ -249,7 +257,7 @@ static status read_value(struct reader *reader, const struct config_key *key,
     if (event->type == YAML_SCALAR_EVENT) {
         const char *text;
         TRY(scalar_text(reader, event, &text));
-        TRY(scalar_apply(reader->config, key, where, text,
+        TRY(scalar_apply(reader->into, key, where, text,
                          event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE));
     } else if (event->type == YAML_SEQUENCE_START_EVENT && key->type == KEY_LIST)
         TRY(read_list(reader, key));
@@ -257,7 +265,7 @@ static status read_value(struct reader *reader, const struct config_key *key,
         FAIL(STATUS_INPUT, "%s: %s must be %s, not a %s", where, key->name,
              key->type == KEY_LIST ? "a list of numbers" : "one value",
              event->type == YAML_SEQUENCE_START_EVENT ? "list" : "map");
-    mark_given(reader->config, key);
+    mark_given(reader->into, key);
     return NULL;
 }
 
@@ -270,17 +278,17 @@ static status read_entry(struct reader *reader, const char *name, yaml_mark_t ma
     yaml_event_t event;
     TRY(next_event(reader, &event));
     status s = NULL;
-    const struct config_key *key = config_key_find(name);
+    const struct config_key *key = keys_find(reader->table, name);
     if (key) {
-        int index = (int)(key - config_keys);
+        int index = (int)(key - reader->table->keys);
         if (reader->seen[index])
             s = ERROR(STATUS_INPUT, "%s: duplicate key %s (first on line %d)", where, name,
                       reader->seen_line[index]);
         reader->seen[index] = true;
         reader->seen_line[index] = (int)mark.line + 1;
         if (!s) s = read_value(reader, key, &event);
-    } else if (!config_section_exists(name))
-        s = unknown_key(where, name);
+    } else if (!keys_section_exists(reader->table, name))
+        s = unknown_key(reader->table, where, name);
     else if (event.type == YAML_MAPPING_START_EVENT) {
         for (int i = 0; i < reader->section_count && !s; i++)
             if (!strcmp(reader->sections[i], name))
@@ -373,45 +381,57 @@ static status read_document(struct reader *reader)
     return read_end(reader);
 }
 
-static struct reader *reader_open(const char *file, const char *text, size_t size,
-                                  const struct config *config)
+static struct reader *reader_open(const struct key_table *table, const char *file, const char *text,
+                                  size_t size, const void *values)
 {
     struct reader *reader = memory_allocate(sizeof *reader);
-    assert(config_key_count <= CONFIG_KEY_MAX);
+    assert(table->count <= CONFIG_KEY_MAX);
     reader->file = file;
-    reader->config = memory_allocate(sizeof *config);
-    *reader->config = *config;
+    reader->table = table;
+    reader->into = memory_allocate(table->size);
+    memcpy(reader->into, values, table->size);
     if (!yaml_parser_initialize(&reader->parser)) memory_exhausted(sizeof reader->parser);
     yaml_parser_set_input_string(&reader->parser, (const unsigned char *)text, size);
     return reader;
 }
 
-/* On success the copy becomes the configuration. */
-static status reader_close(struct reader *reader, status s, struct config *config)
+/* On success the copy becomes what was read into. */
+static status reader_close(struct reader *reader, status s, void *values)
 {
-    if (!s) s = defaults_follow_task(reader->config);
-    if (!s) *config = *reader->config;
+    if (!s && reader->table->keys == config_keys) s = defaults_follow_task(reader->into);
+    if (!s) memcpy(values, reader->into, reader->table->size);
     yaml_parser_delete(&reader->parser);
-    free(reader->config);
+    free(reader->into);
     free(reader);
+    return s;
+}
+
+status keys_read_text(const struct key_table *table, void *into, const char *name, const char *text,
+                      size_t size)
+{
+    struct reader *reader = reader_open(table, name, text, size, into);
+    reader->lines = true;
+    return reader_close(reader, read_document(reader), into);
+}
+
+status keys_read(const struct key_table *table, void *into, const char *path)
+{
+    char *text;
+    size_t size;
+    TRY(file_read(path, &text, &size));
+    status s = keys_read_text(table, into, path, text, size);
+    free(text);
     return s;
 }
 
 status config_read_text(struct config *config, const char *name, const char *text, size_t size)
 {
-    struct reader *reader = reader_open(name, text, size, config);
-    reader->lines = true;
-    return reader_close(reader, read_document(reader), config);
+    return keys_read_text(&config_table, config, name, text, size);
 }
 
 status config_read(struct config *config, const char *path)
 {
-    char *text;
-    size_t size;
-    TRY(file_read(path, &text, &size));
-    status s = config_read_text(config, path, text, size);
-    free(text);
-    return s;
+    return keys_read(&config_table, config, path);
 }
 
 static status read_assigned(struct reader *reader, const struct config_key *key)
@@ -419,8 +439,8 @@ static status read_assigned(struct reader *reader, const struct config_key *key)
     yaml_event_t event;
     TRY(first_event(reader, &event));
     if (event.type == YAML_NO_EVENT) { /* "key=" */
-        TRY(scalar_apply(reader->config, key, reader->file, "", true));
-        mark_given(reader->config, key);
+        TRY(scalar_apply(reader->into, key, reader->file, "", true));
+        mark_given(reader->into, key);
         return NULL;
     }
     status s = read_value(reader, key, &event);
@@ -440,21 +460,27 @@ status config_set(struct config *config, const char *assignment)
     memcpy(name, assignment, (size_t)(equals - assignment));
     name[equals - assignment] = 0;
     const struct config_key *key = config_key_find(name);
-    if (!key) return unknown_key(where, name);
-    struct reader *reader = reader_open(where, equals + 1, strlen(equals + 1), config);
+    if (!key) return unknown_key(&config_table, where, name);
+    struct reader *reader =
+        reader_open(&config_table, where, equals + 1, strlen(equals + 1), config);
     return reader_close(reader, read_assigned(reader, key), config);
+}
+
+void keys_defaults(const struct key_table *table, void *into)
+{
+    memset(into, 0, table->size);
+    for (int i = 0; i < table->count; i++) {
+        const struct config_key *key = &table->keys[i];
+        struct reader *reader =
+            reader_open(table, "default", key->default_text, strlen(key->default_text), into);
+        status s = reader_close(reader, read_assigned(reader, key), into);
+        assert(!s); /* a default of our own table that cannot be read */
+        status_free(s);
+    }
 }
 
 void config_defaults(struct config *config)
 {
-    memset(config, 0, sizeof *config);
-    for (int i = 0; i < config_key_count; i++) {
-        const struct config_key *key = &config_keys[i];
-        struct reader *reader =
-            reader_open("default", key->default_text, strlen(key->default_text), config);
-        status s = reader_close(reader, read_assigned(reader, key), config);
-        assert(!s); /* a default of our own table that cannot be read */
-        status_free(s);
-    }
+    keys_defaults(&config_table, config);
     memset(config->given, 0, sizeof config->given);
 }
