@@ -3,6 +3,7 @@
 #include "kernels/plan.h"
 
 #include "kernels/memory_kinds.h"
+#include "kernels/sleep.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -195,7 +196,7 @@ status plan_queue_create(struct queue *like, struct queue **out)
 
 bool queue_is_plan(const struct queue *q)
 {
-    return q->op->allocate == plan_allocate;
+    return q->op->allocate == plan_allocate || queue_is_estimate(q);
 }
 
 void plan_bytes(struct queue *q, size_t bytes[MEMORY_KINDS])

@@ -9,6 +9,7 @@
 /* like: the queue whose memory is to be planned, whose element, weights and graphs it has; not
  * used after the plan's own end. */
 status plan_queue_create(struct queue *like, struct queue **out);
+/* Whether models on it have no values: this queue, and sleep.h's estimates. */
 bool queue_is_plan(const struct queue *q);
 /* What the plan came to, by kind, with what the back end takes for itself. */
 void plan_bytes(struct queue *plan, size_t bytes[MEMORY_KINDS]);

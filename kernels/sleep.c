@@ -23,6 +23,9 @@ struct sleep_queue {
     double worked; /* seconds */
     double late;   /* seconds that the host was woken too late and has not made up for */
     double marks[QUEUE_MARKS];
+    bool still; /* an estimate's: nobody sleeps */
+    double sliced;
+    const struct estimate_watch *watch;
 };
 
 struct packed_matrix {
@@ -51,14 +54,16 @@ static void owe(struct queue *q, struct cost cost)
 {
     struct sleep_queue *device = sleep_of(q);
     const double seconds = cost_seconds(cost, &device->rates);
+    device->worked += seconds;
+    if (device->still) return;
     const double now = seconds_now() - device->late;
     device->until = (device->until > now ? device->until : now) + seconds;
-    device->worked += seconds;
 }
 
 static void wait_until(struct queue *q, double until)
 {
     struct sleep_queue *device = sleep_of(q);
+    if (device->still) return;
     const double now = seconds_now();
     if (now - device->late >= until) return;
     if (now < until) {
@@ -182,7 +187,7 @@ static void slept_download(struct queue *q, void *host_to, const void *from, siz
 static void slept_copy(struct queue *q, void *to, const void *from, size_t bytes)
 {
     owed_copy(q, to, from, bytes);
-    if (bytes) memmove(to, from, bytes);
+    if (bytes && !(sleep_of(q)->still && bytes > ESTIMATE_COPIES)) memmove(to, from, bytes);
 }
 
 /* Whole pages are given back to the system, which has zeros for whoever asks again. */
@@ -310,7 +315,79 @@ status sleep_queue_create(const struct cost_rates *rates, size_t real_bytes, str
 
 bool queue_is_sleep(const struct queue *q)
 {
-    return q->op->allocate == slept_allocate;
+    return q->op->allocate == slept_allocate && !((const struct sleep_queue *)q)->still;
+}
+
+/* An estimate's table: the stub's, but for these. */
+
+static size_t estimate_matrix_bytes(const struct queue *q, int64_t n, int64_t k,
+                                    bool with_input_gradient)
+{
+    (void)with_input_gradient;
+    return (size_t)(n * k) * q->real_bytes;
+}
+
+static void estimate_square_sum(struct queue *q, double *sum, const float *x, int64_t count)
+{
+    const double before = sleep_of(q)->worked;
+    owed_square_sum(q, sum, x, count);
+    sleep_of(q)->sliced += sleep_of(q)->worked - before;
+}
+
+static void estimate_adamw(struct queue *q, float *w, float *first, float *second,
+                           const float *gradient, int64_t count, const struct adamw *settings)
+{
+    const double before = sleep_of(q)->worked;
+    owed_adamw(q, w, first, second, gradient, count, settings);
+    sleep_of(q)->sliced += sleep_of(q)->worked - before;
+}
+
+static void estimate_sample(struct queue *q, const struct sampling *s)
+{
+    const struct estimate_watch *watch = sleep_of(q)->watch;
+    slept_sample(q, s);
+    for (int64_t i = 0; watch && i < s->rows; i++) {
+        const int32_t token =
+            watch->token(watch->context, s->counter + 3 * reply_entry(&s->at, i), s->step[i]);
+        if (token < 0) continue;
+        s->token[i] = token;
+        if (s->token_record) s->token_record[token_entry(&s->at, s->step, i)] = token;
+    }
+    if (watch) watch->sampled(watch->context, s->rows, s->step[0], sleep_of(q)->worked);
+}
+
+static const struct ops *estimate_table(void)
+{
+    static struct ops table;
+    table = *sleep_table();
+    table.matrix_bytes = estimate_matrix_bytes;
+    table.square_sum = estimate_square_sum;
+    table.adamw = estimate_adamw;
+    table.sample = estimate_sample;
+    return &table;
+}
+
+status estimate_queue_create(const struct cost_rates *rates, size_t real_bytes, struct queue **out)
+{
+    TRY(sleep_queue_create(rates, real_bytes, out));
+    (*out)->op = estimate_table();
+    sleep_of(*out)->still = true;
+    return NULL;
+}
+
+bool queue_is_estimate(const struct queue *q)
+{
+    return q->op->allocate == slept_allocate && ((const struct sleep_queue *)q)->still;
+}
+
+double estimate_queue_sliced(const struct queue *q)
+{
+    return ((const struct sleep_queue *)q)->sliced;
+}
+
+void estimate_queue_watch(struct queue *q, const struct estimate_watch *watch)
+{
+    sleep_of(q)->watch = watch;
 }
 
 double sleep_queue_worked(const struct queue *q)

@@ -21,4 +21,27 @@ bool queue_is_sleep(const struct queue *q);
 /* Seconds that the device has worked so far. */
 double sleep_queue_worked(const struct queue *q);
 
+/* The same device, on which nobody sleeps: its seconds are added up (sleep_queue_worked) in the
+ * time that the calls take here, and nothing else takes any.  Models on it have no values
+ * (queue_is_plan); copies of more than ESTIMATE_COPIES bytes on the device are not carried out,
+ * since lengths and indices are shorter; matrices are as large as CUDA's. */
+enum { ESTIMATE_COPIES = 1 << 16 };
+status estimate_queue_create(const struct cost_rates *rates, size_t real_bytes, struct queue **out);
+bool queue_is_estimate(const struct queue *q);
+/* Of its seconds, those of operations that a learner does on its slice of the parameters alone:
+ * the optimizer's. */
+double estimate_queue_sliced(const struct queue *q);
+
+/* What `sample` asks and tells. */
+struct estimate_watch {
+    /* What a reply's token `step` is, counted from 0; below 0: any that does not end it. */
+    int32_t (*token)(void *context, const uint32_t counter[3], int32_t step);
+    /* A step is done: its rows, which one it is of their replies (that of the first row), the
+     * device's seconds so far. */
+    void (*sampled)(void *context, int64_t rows, int32_t step, double seconds);
+    void *context;
+};
+/* Stays the caller's; NULL: nobody. */
+void estimate_queue_watch(struct queue *q, const struct estimate_watch *watch);
+
 #endif

@@ -354,10 +354,6 @@ status train_run(struct world *world, const struct run_options *options)
                                          .finish = train_finish,
                                          .close = trainer_close};
     const struct config config = config_with_judge(&options->config);
-    struct trainer t = {.run = {.config = &config, .world = world, .updates = config.train.updates},
-                        .settings = rollout_settings_of(&config),
-                        .evaluation = evaluate_settings_of(&config),
-                        .version = -1};
-    t.user_settings = rollout_settings_of_user(&t.settings);
+    struct trainer t = trainer_of(&config, world);
     return run_loop(&t.run, options, &kind);
 }

@@ -212,8 +212,7 @@ static status models_fit(const struct trainer *t)
     return language_fits(t->run.language, model_shape(any)->vocabulary);
 }
 
-/* What a rank will hold, on a counting queue: a plan_function. */
-static status models_plan(void *context, const struct world *world, struct queue *plan)
+status trainer_plan(void *context, const struct world *world, struct queue *plan)
 {
     struct trainer *t = context;
     struct world of = *world;
@@ -278,7 +277,7 @@ static status overlong_drop(struct run *run)
     return reward_source_drop_overlong(config, run->valid, INT64_MAX, warn);
 }
 
-static status data_check(struct run *run)
+status trainer_check_data(struct run *run)
 {
     const struct config *config = run->config;
     for (int64_t d = 0; d < run->data->count; d++)
@@ -317,21 +316,42 @@ static status trainer_open_sources(struct trainer *t)
     return NULL;
 }
 
+status trainer_open_models(struct trainer *t, const struct learner_exchange *exchange)
+{
+    TRY(models_open(t, exchange));
+    TRY(models_fit(t));
+    TRY(trainer_open_sources(t));
+    if (plan_wanted(t->run.queue)) TRY(models_reserve(t));
+    return evaluators_prepare(t->run.config, t->run.config->data.valid, &t->evaluators);
+}
+
+void trainer_close_models(struct trainer *t)
+{
+    models_close(t);
+    sources_close(t->sources);
+}
+
+struct trainer trainer_of(const struct config *config, struct world *world)
+{
+    struct trainer t = {.run = {.config = config, .world = world, .updates = config->train.updates},
+                        .settings = rollout_settings_of(config),
+                        .evaluation = evaluate_settings_of(config),
+                        .version = -1};
+    t.user_settings = rollout_settings_of_user(&t.settings);
+    return t;
+}
+
 status trainer_open(struct run *run)
 {
     struct trainer *t = (struct trainer *)run;
     TRY(run_open(run));
-    TRY(data_check(run));
+    TRY(trainer_check_data(run));
     if (run->folder.options->dry)
-        return plan_check(run->queue, run->world, models_plan, t); /* nothing is allocated */
-    TRY(plan_reserve(run->queue, run->world, models_plan, t));
+        return plan_check(run->queue, run->world, trainer_plan, t); /* nothing is allocated */
+    TRY(plan_reserve(run->queue, run->world, trainer_plan, t));
     const struct learner_exchange exchange = exchange_of_learner(&run->exchange);
-    TRY(models_open(t, &exchange));
-    TRY(models_fit(t));
+    TRY(trainer_open_models(t, &exchange));
     if (run->world->roles.is_learner) inbox_open(t);
-    TRY(trainer_open_sources(t));
-    if (plan_wanted(run->queue)) TRY(models_reserve(t));
-    TRY(evaluators_prepare(run->config, run->config->data.valid, &t->evaluators));
     plan_log_use(run->queue, "update", run->folder.start);
     return NULL;
 }
@@ -394,8 +414,7 @@ status trainer_close(struct run *run)
     inbox_destroy(t->inbox);
     for (int i = 0; i < PIPELINE_LAG_MAX; i++)
         experience_outbox_destroy(t->outboxes[i]); /* there after an error alone */
-    models_close(t);
-    sources_close(t->sources);
+    trainer_close_models(t);
     weight_stream_close(t->stream);
     if (t->wire) run->queue->op->host_release(run->queue, t->wire);
     return status_first(s, run_close(run));
@@ -411,7 +430,7 @@ status trainer_describe(struct run *run, FILE *out)
     }
     fprintf(out, "# the reference is %s%s\n", reference_name(run->config),
             reference_source(run->config));
-    TRY(plan_print(run->queue, world, models_plan, run, out));
+    TRY(plan_print(run->queue, world, trainer_plan, run, out));
     if (run->frozen_count)
         fprintf(out, "# adapters: %lld parameters are trained, %lld of the base stand still\n",
                 (long long)run->parameter_count, (long long)run->frozen_count);

@@ -46,6 +46,17 @@ struct trainer {
 /* Whether actors will sample with this version, from first_version on. */
 bool trainer_wants(const struct trainer *t, int64_t version);
 
+/* By the settings; nothing is opened.  config and world stay the caller's. */
+struct trainer trainer_of(const struct config *config, struct world *world);
+/* Opening's parts, for whoever does a rank's work without a run's folder (rehearsal.h): data that
+ * are there are checked; models, sources and evaluators by the world's roles. */
+status trainer_check_data(struct run *run);
+status trainer_open_models(struct trainer *t, const struct learner_exchange *exchange);
+void trainer_close_models(struct trainer *t);
+/* What a rank will hold, on a counting queue: a plan_function, whose context is a trainer with data
+ * and language. */
+status trainer_plan(void *trainer, const struct world *world, struct queue *plan);
+
 /* The functions of a run_kind; struct run is a struct trainer's first member. */
 status trainer_open(struct run *run);
 status trainer_describe(struct run *run, FILE *out);

@@ -2,6 +2,7 @@
  * gives is what another device might have given. */
 #include "kernels/sleep.h"
 
+#include "kernels/plan.h"
 #include "src/base/clock.h"
 #include "tests/kernels/kernel_test.h"
 
@@ -129,10 +130,67 @@ static void sampling(void **state)
     other->op->destroy(other);
 }
 
+/* An estimate adds up what the stub would sleep, and tokens are whose it is told. */
+struct told {
+    int64_t rows;
+    int32_t step;
+    double seconds;
+};
+
+static int32_t told_token(void *context, const uint32_t counter[3], int32_t step)
+{
+    (void)context;
+    return counter[0] == 7 && step == 2 ? 1 : -1;
+}
+
+static void told_sampled(void *context, int64_t count, int32_t step, double seconds)
+{
+    *(struct told *)context = (struct told){count, step, seconds};
+}
+
+static void estimates(void **state)
+{
+    (void)state;
+    struct queue *q;
+    struct told told = {0};
+    const struct estimate_watch watch = {told_token, told_sampled, &told};
+    const double begun = seconds_now();
+    assert_null(estimate_queue_create(&rates, 2, &q));
+    assert_true(queue_is_estimate(q) && !queue_is_sleep(q) && queue_is_plan(q));
+    float *x = memory_of(q, 4000);
+    for (int i = 0; i < 10000; i++) q->op->add(q, x, x, x, 1000);
+    const double sum = 10000 * (1e-3 + 12e-6);
+    assert_true(fabs(sleep_queue_worked(q) - sum) < 1e-6);
+    assert_true(estimate_queue_sliced(q) == 0);
+    const struct adamw settings = {.lr = 1};
+    q->op->adamw(q, x, x, x, x, 1000, &settings); /* 28,000 bytes */
+    assert_true(fabs(estimate_queue_sliced(q) - (1e-3 + 28e-6)) < 1e-9);
+    assert_null(q->op->synchronize(q));
+    assert_true(seconds_now() - begun < sum / 2); /* nobody slept */
+    const uint32_t counter[] = {7, 0, 0, 8, 0, 0};
+    const int32_t steps[] = {2, 2};
+    int32_t token[2] = {0}, again[2] = {0};
+    struct sampling s = {
+        .rows = 2, .vocabulary = 1000, .counter = counter, .step = steps, .token = token};
+    estimate_queue_watch(q, &watch);
+    q->op->sample(q, &s);
+    assert_int_equal(token[0], 1);
+    assert_true(told.rows == 2 && told.step == 2);
+    assert_true(told.seconds == sleep_queue_worked(q));
+    estimate_queue_watch(q, NULL);
+    s.token = again;
+    q->op->sample(q, &s);
+    assert_int_equal(again[1], token[1]); /* the stub's own */
+    assert_int_not_equal(again[0], 1);
+    q->op->release(q, x);
+    q->op->destroy(q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(waiting),
+        cmocka_unit_test(estimates),
         cmocka_unit_test(memory),
         cmocka_unit_test(sampling),
     };

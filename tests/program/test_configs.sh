@@ -7,6 +7,7 @@ expect_status 0 "$regard" sft --config $tiny --set sft.updates=1 --set eval.ever
 printf '{"messages":[{"role":"user","content":"Is it open on %d?"},{"role":"assistant","content":"Yes."}]}\n' \
     $(seq 40) >"$work/data.jsonl"
 for config in configs/*.yaml; do
+    [[ $config != */cluster-example.yaml ]] || continue # of plan
     given=()
     ! grep -q '^  d_model:' "$config" && given+=(--set model.path="$work/model")
     ! grep -q '^  path: runs/' "$config" || given+=(--set tokenizer.path=bytes)

@@ -32,8 +32,9 @@ src/evaluate   : src/base src/text src/data src/task kernels src/model src/captu
 src/probe      : src/base src/text src/data src/task kernels src/model src/capture src/fit src/reward src/source src/rollout src/report src/evaluate
 src/pairs      : src/base src/text src/data src/task kernels src/model src/capture src/fit src/reward src/source src/rollout src/report src/evaluate src/probe
 src/checkpoint : src/base kernels src/model
-mpi            : src/base src/text src/data src/task kernels src/model src/capture src/fit src/reward src/source src/rollout src/report src/learn src/evaluate src/probe src/checkpoint
-tools/regard   : src/base src/text src/data src/task kernels src/model src/capture src/fit src/reward src/source src/rollout src/report src/learn src/evaluate src/probe src/pairs src/checkpoint src/page mpi
+src/plan       : src/base
+mpi            : src/base src/text src/data src/task kernels src/model src/capture src/fit src/reward src/source src/rollout src/report src/learn src/evaluate src/probe src/checkpoint src/plan
+tools/regard   : src/base src/text src/data src/task kernels src/model src/capture src/fit src/reward src/source src/rollout src/report src/learn src/evaluate src/probe src/pairs src/checkpoint src/page mpi src/plan
 '
 layer='s#(^| )(src/[a-z_]+|kernels/cpu|kernels/cuda|kernels|mpi|tools/regard)/[^ ]*#\1\2#g'
 crossed=$(includes | awk '$2 ~ "/"' | awk -v layer_of="$allowed" '

@@ -38,6 +38,9 @@ static const struct option options[] = {
      "of a random model and its batches: tiny, small (6 + 6 layers of 512), large (24 + 24 of "
      "1024); decoder-only: causal (30 layers of 576), tiny-causal"},
     {"--profile", NULL, "say at the end where the time went, operation by operation (CPU)"},
+    {"--cluster", "FILE", "a cluster: hosts, devices, links (configs/cluster-example.yaml)"},
+    {"--bench", "FILE", "what `regard bench` printed, for the device's rates"},
+    {"--json", NULL, "as JSON"},
     {"--rounds", "N", "how often what takes long is measured; the median is printed"},
     {"--watch", "[=SECONDS]",
      "write the page again when the runs wrote something, looking every 5 seconds"},
@@ -75,9 +78,13 @@ static status option_needed(const struct command *c, const struct verb *verb)
 {
     const struct {
         const char *option, *value;
-    } all[] = {{"--model", c->model}, {"--data", c->data},
-               {"--out", c->out},     {"--run", c->run},
-               {"DIR", c->what},      {"RUN", c->run_count ? c->runs[0] : NULL}};
+    } all[] = {{"--model", c->model},
+               {"--data", c->data},
+               {"--out", c->out},
+               {"--run", c->run},
+               {"--cluster", c->cluster},
+               {"DIR", c->what},
+               {"RUN", c->run_count ? c->runs[0] : NULL}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (listed(verb->needs, all[i].option) && !all[i].value)
             USAGE("%s needs %s; see regard %s --help", verb->name, all[i].option, verb->name);
@@ -150,7 +157,8 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
     } flags[] = {{"--dry-run", &c->dry_run},
                  {"--merge", &c->merge},
                  {"--keep-system", &c->keep_system},
-                 {"--profile", &c->profile}};
+                 {"--profile", &c->profile},
+                 {"--json", &c->json}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         if (strcmp(bare, flags[i].option) != 0) continue;
         if (value) USAGE("%s takes no value; see regard %s --help", bare, verb->name);
@@ -222,7 +230,9 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
                {"--samples", &c->samples},
                {"--maps", &c->maps},
                {"--fit", &c->fit},
-               {"--shape", &c->shape}};
+               {"--shape", &c->shape},
+               {"--cluster", &c->cluster},
+               {"--bench", &c->bench}};
     /* With it every path made of a folder and a name fits where paths are kept. */
     if (strlen(value) > VALUE_MAX_BYTES)
         FAIL(STATUS_INPUT, "%s %.60s...: %zu bytes are too long for a name, %d are allowed", bare,

@@ -15,14 +15,14 @@ enum { REPORT_RUNS_MAX = 64 };
 struct command {
     const char *verb, *subverb;
     const char *config_path, *model, *data, *out, *run, *spm, *samples, *maps, *shape, *fit,
-        *before, *after, *what;
+        *before, *after, *what, *cluster, *bench;
     const char *resume; /* NULL, "" or "auto" */
     const char *watch;  /* NULL, "" or seconds */
     const char *runs[REPORT_RUNS_MAX];
     int64_t run_count;
     int64_t rounds; /* 0: not given */
     int64_t best;   /* 0: not given */
-    bool dry_run, merge, keep_system, profile;
+    bool json, dry_run, merge, keep_system, profile;
     char role[64];                 /* --role ROLE: short for --set sft.role=ROLE */
     struct config config;          /* defaults, --config, then --set in order */
     struct config_changes changes; /* --change */
@@ -65,7 +65,7 @@ void error_print(status s);
 /* Ends of verbs' help (struct verb's more). */
 extern const char reward_formats[], tokenizer_usage[], import_data_formats[], score_formats[],
     generate_formats[], eval_formats[], probe_formats[], split_formats[], pairs_formats[],
-    report_formats[];
+    plan_formats[], report_formats[];
 
 status verb_tokenizer(struct command *command);
 status verb_sft(struct command *command);
@@ -84,6 +84,7 @@ status verb_export(struct command *command);
 status verb_inspect(struct command *command);
 status verb_report(struct command *command);
 status verb_bench(struct command *command);
+status verb_plan(struct command *command);
 
 /* An opened model with its words, for inference. */
 struct session {

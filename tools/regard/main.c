@@ -53,6 +53,8 @@ const struct verb verbs[] = {
      "what runs wrote as one page: settings, curves, where reward and quality part, samples", "RUN",
      "--out --watch", .run = verb_report, .what = "a run's folder; several stand side by side",
      .more = report_formats},
+    {"plan", "what a run would do on a cluster: throughput, memory, the best roles, lag, saves",
+     "--cluster", "--config --set --bench --json", .run = verb_plan, .more = plan_formats},
     {"bench", "figures as JSON: kernels, generate, decode, update, ... or all", "",
      "WHAT --shape --rounds --profile --config --set --model", verb_bench,
      .what =

@@ -1,0 +1,241 @@
+/* See model.h. */
+#include "src/plan/model.h"
+
+#include "src/base/memory.h"
+#include "src/base/philox.h"
+#include "src/base/slices.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Draws of what actors do with a batch, of which each takes one at random: more would change no
+ * figure that a plan is read for. */
+enum {
+    POOL = 2048,
+    POLL_EVERY = 2 /* src/rollout/generator.c: steps between looks at who ended */
+};
+
+/* Steps of replies decoded together, of which the lengths are drawn; a row is decoded until the
+ * first look after its end. */
+static double chunk_steps(const struct prices *p, const struct lengths *l, int64_t rows,
+                          const uint32_t key[2], uint32_t counter[4], int64_t *tokens,
+                          int64_t *ends)
+{
+    double seconds = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        counter[3]++;
+        int64_t length = lengths_at(l, key, counter);
+        *tokens += length;
+        length = (length + POLL_EVERY - 1) / POLL_EVERY * POLL_EVERY;
+        ends[length < p->steps ? length : p->steps]++;
+    }
+    int64_t active = rows;
+    for (int64_t t = 0; t < p->steps && active; t++) {
+        active -= ends[t];
+        ends[t] = 0;
+        if (active) seconds += prices_step(p, (double)active, t);
+    }
+    ends[p->steps] = 0;
+    return seconds;
+}
+
+double plan_generate(const struct prices *p, const struct lengths *l, int64_t seed,
+                     int64_t dialogues, uint32_t stream, int64_t *tokens)
+{
+    uint32_t key[2], counter[4] = {stream, 0, 0, 0}, random[4];
+    int64_t *ends = memory_allocate((size_t)(p->steps + 1) * sizeof *ends);
+    double seconds = 0;
+    philox_key((uint64_t)seed, RANDOM_SIMULATOR, key);
+    *tokens = 0;
+    for (int64_t turn = 0; turn < p->turns && turn < PRICE_TURNS; turn++) {
+        int64_t going = 0;
+        counter[1] = (uint32_t)turn;
+        for (int64_t d = 0; d < dialogues; d++) {
+            uint32_t own[4] = {stream, (uint32_t)d, 1, 0}; /* the same dialogue at every turn */
+            philox4x32(own, key, random);
+            going += (double)philox_uniform(random[0]) < p->goes_on[turn];
+        }
+        for (int64_t rows = going * p->candidates; rows > 0; rows -= p->batch) {
+            const int64_t chunk = rows < p->batch ? rows : p->batch;
+            seconds += prices_fixed(p, (double)chunk) +
+                       chunk_steps(p, l, chunk, key, counter, tokens, ends);
+        }
+    }
+    free(ends);
+    return seconds;
+}
+
+/* Levels of a tree over so many. */
+static double levels(int64_t count)
+{
+    return count > 1 ? ceil(log2((double)count)) : 0;
+}
+
+double plan_exchange(const struct cluster *c, int64_t learners, double bytes)
+{
+    double seconds = 0;
+    for (int64_t bit = 1; bit < learners; bit <<= 1) {
+        const struct cluster_link *link = cluster_link(c, 2 * bit);
+        bytes /= 2;
+        seconds += link->latency + bytes / link->bandwidth;
+    }
+    return seconds;
+}
+
+/* The draws of `pool` for actors with so many dialogues. */
+struct pool {
+    int64_t dialogues;
+    double *seconds; /* [POOL] */
+    double mean, longest;
+};
+
+static void pool_fill(const struct prices *p, const struct lengths *l, int64_t seed,
+                      int64_t dialogues, int64_t wanted, struct pool *pool)
+{
+    const int64_t count = wanted < POOL ? wanted : POOL;
+    *pool = (struct pool){.dialogues = dialogues};
+    pool->seconds = memory_allocate(POOL * sizeof *pool->seconds);
+    for (int64_t i = 0; i < POOL; i++) {
+        int64_t tokens;
+        pool->seconds[i] = i < count ? plan_generate(p, l, seed, dialogues, (uint32_t)i, &tokens)
+                                     : pool->seconds[i % count];
+        pool->mean += pool->seconds[i] / POOL;
+        if (pool->seconds[i] > pool->longest) pool->longest = pool->seconds[i];
+    }
+}
+
+/* A word of its own for a place in a table. */
+static uint32_t word_at(int64_t seed, uint32_t what, int64_t row, int64_t column)
+{
+    uint32_t key[2], out[4];
+    const uint32_t counter[4] = {what, (uint32_t)row, (uint32_t)column, (uint32_t)(column >> 32)};
+    philox_key((uint64_t)seed, RANDOM_ORDER, key);
+    philox4x32(counter, key, out);
+    return out[0];
+}
+
+static int64_t slice_count(int64_t part, int64_t total, int64_t parts)
+{
+    return slice_first(part + 1, total, parts) - slice_first(part, total, parts);
+}
+
+/* [batches, actors]. */
+static double *generate_draw(const struct prices *p, const struct lengths *l,
+                             const struct plan_run *run, int64_t actors, int64_t batches,
+                             struct plan_outcome *out)
+{
+    double *seconds = memory_allocate((size_t)(batches * actors) * sizeof *seconds);
+    struct pool pools[2]; /* slices of a batch differ by one at most */
+    const int64_t least = run->dialogues / actors;
+    for (int i = 0; i < 2; i++) pool_fill(p, l, run->seed, least + i, batches * actors, &pools[i]);
+    for (int64_t b = 0; b < batches; b++) {
+        double longest = 0;
+        for (int64_t a = 0; a < actors; a++) {
+            const struct pool *pool = &pools[slice_count(a, run->dialogues, actors) - least];
+            const double one = pool->seconds[word_at(run->seed, 0, b, a) % POOL];
+            seconds[b * actors + a] = one;
+            out->generate += one / (double)(batches * actors);
+            if (one > longest) longest = one;
+        }
+        out->generate_longest += longest / (double)batches;
+    }
+    for (int i = 0; i < 2; i++) free(pools[i].seconds);
+    return seconds;
+}
+
+/* [batches, learners]: a learner's passes, by the tokens of its dialogues' replies. */
+static double *learn_draw(const struct prices *p, const struct lengths *l,
+                          const struct plan_run *run, int64_t batches, struct plan_outcome *out)
+{
+    enum { DIALOGUES = 1024 };
+    double *seconds = memory_allocate((size_t)(batches * run->learners) * sizeof *seconds);
+    double tokens[DIALOGUES], mean = 0;
+    for (int64_t i = 0; i < DIALOGUES; i++) {
+        uint32_t key[2];
+        philox_key((uint64_t)run->seed, RANDOM_OTHER_REPLY, key);
+        tokens[i] = 0;
+        for (int64_t turn = 0; turn < p->turns && turn < PRICE_TURNS; turn++)
+            for (int64_t k = 0; k < p->candidates; k++) {
+                const uint32_t counter[4] = {(uint32_t)i, (uint32_t)turn, (uint32_t)k, 0};
+                const double going = (double)philox_uniform(word_at(run->seed, 1, i, 0));
+                if (going < p->goes_on[turn]) tokens[i] += (double)lengths_at(l, key, counter);
+            }
+        mean += tokens[i] / DIALOGUES;
+    }
+    const double usual = p->history_tokens + mean;
+    for (int64_t b = 0; b < batches; b++)
+        for (int64_t n = 0; n < run->learners; n++) {
+            const int64_t own = slice_count(n, run->dialogues, run->learners);
+            const int64_t most = run->microbatches / run->learners;
+            const int64_t microbatches = most < own ? most : own;
+            double sum = 0;
+            for (int64_t d = 0; d < own; d++)
+                sum += p->history_tokens +
+                       tokens[word_at(run->seed, 2, b, n * run->dialogues + d) % DIALOGUES];
+            double one = 0;
+            if (own)
+                one = (double)microbatches * prices_pass(p, (double)own / (double)microbatches) *
+                      sum / (usual * (double)own);
+            seconds[b * run->learners + n] = one;
+            out->learn += one / (double)(batches * run->learners);
+        }
+    out->tokens_s = mean * (double)run->dialogues; /* a step, until the step is known */
+    return seconds;
+}
+
+/* What a checkpoint holds: policy, its moments, the critic and its, and the versions of lag. */
+static double checkpoint_bytes(const struct prices *p, const struct plan_run *run)
+{
+    return 4 * (3 * (double)(p->parameters + p->critic_parameters) +
+                (double)run->lag * (double)p->parameters);
+}
+
+void plan_predict(const struct cluster *c, const struct prices *p, const struct lengths *l,
+                  const struct plan_run *run, struct plan_outcome *out)
+{
+    const int both = run->learners == run->size;
+    const int64_t actors = both ? run->size : run->size - run->learners;
+    const double weights = 4 * (double)p->parameters;
+    const double learned = 4 * (double)(p->parameters + p->critic_parameters);
+    const double learners = (double)run->learners, epochs = (double)p->epochs;
+    const struct cluster_link *all = cluster_link(c, run->size);
+    const struct cluster_link *among = cluster_link(c, run->learners);
+    *out = (struct plan_outcome){.checkpoint_bytes = checkpoint_bytes(p, run)};
+    out->checkpoint_seconds = out->checkpoint_bytes / c->files.bandwidth;
+    out->weights = both ? 0 : levels(actors + 1) * all->latency + weights / all->bandwidth;
+    out->exchange = epochs * 2 * plan_exchange(c, run->learners, learned);
+    const double message = p->message * (double)run->dialogues / (double)actors;
+    struct schedule s = {.learners = run->learners,
+                         .actors = actors,
+                         .both = both,
+                         .ranks_a_host = c->ranks,
+                         .cores = c->cores,
+                         .lag = run->lag,
+                         .steps = run->updates,
+                         .refresh = p->refresh,
+                         .apply = p->apply + p->sliced / learners,
+                         .weights = out->weights,
+                         .gather = levels(run->learners) * among->latency,
+                         .exchange = out->exchange,
+                         .agree = levels(run->size) * all->latency,
+                         .send = all->latency + message / all->bandwidth,
+                         .save_every = run->save_every,
+                         .evaluate_every = run->evaluate_every,
+                         .save = out->checkpoint_seconds,
+                         .evaluate = p->evaluate,
+                         .skip = run->lag + 2};
+    s.steps += s.skip;
+    double *generate = generate_draw(p, l, run, actors, s.steps + run->lag, out);
+    double *learn = learn_draw(p, l, run, s.steps, out);
+    s.generate = generate;
+    s.learn = learn;
+    schedule_run(&s, &out->times);
+    out->dialogues_s = (double)run->dialogues / out->times.step;
+    out->tokens_s /= out->times.step;
+    out->bytes =
+        (struct plan_bytes){.weights = both ? 0 : weights * (double)actors,
+                            .experience = run->size > 1 ? p->message * (double)run->dialogues : 0,
+                            .learners = epochs * 2 * learned * (learners - 1)};
+    free(generate);
+    free(learn);
+}
