@@ -8,10 +8,10 @@ number() { # number FILE SECTION KEY: in what --json printed
 }
 
 # The same code on the same device: what the stub worked in a run, and what was reckoned.
-rates=(--set sleep.flops=1e9 --set sleep.bandwidth=1e9 --set sleep.launch=1e-5)
+rates=(--set sleep.flops=1e10 --set sleep.bandwidth=1e10 --set sleep.launch=1e-6)
 cat >"$work/one.yaml" <<'END'
 ranks: 1
-device: {flops: 1e9, bandwidth: 1e9, launch: 1e-5}
+device: {flops: 1e10, bandwidth: 1e10, launch: 1e-6}
 END
 for family in t5 llama; do
     settings=(--config $tiny --set model.family=$family --set precision=fp32)
@@ -34,7 +34,7 @@ expect_same "a second plan" "$(grep -v planned_in_s "$work/llama.json")" \
 # A run's replies and a run's times: of full length, and about what the stub's rates give.
 cat >"$work/from.yaml" <<END
 ranks: 1
-device: {flops: 1e9, bandwidth: 1e9, launch: 1e-5}
+device: {flops: 1e10, bandwidth: 1e10, launch: 1e-6}
 replies: {from: $work/llama}
 from_run: $work/llama
 END
@@ -74,7 +74,7 @@ expect_line "has no samples with replies"
 printf '{}\n' >"$work/bench.json"
 expect_status 1 "$regard" plan --config $tiny --cluster "$work/one.yaml" --bench "$work/bench.json"
 expect_line "bench.json: no peaks with matmul_gflops and copy_gb_s"
-printf '{"peaks": {"matmul_gflops": 1.0, "copy_gb_s": 1.0}}\n' >"$work/bench.json"
+printf '{"peaks": {"matmul_gflops": 10.0, "copy_gb_s": 10.0}}\n' >"$work/bench.json"
 expect_status 0 "$regard" plan --config $tiny --set model.family=llama --set precision=fp32 \
-    --cluster <(printf 'ranks: 1\ndevice: {launch: 1e-5}\n') --bench "$work/bench.json" --json
+    --cluster <(printf 'ranks: 1\ndevice: {launch: 1e-6}\n') --bench "$work/bench.json" --json
 expect_same "rates of bench" "$step" "$(number "$work/out" configured step_s)"
