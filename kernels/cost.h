@@ -175,6 +175,8 @@ static inline double segment_rows(const int32_t *begin, int64_t segments)
     X(ppo_loss, cost_each((double)t->tokens, 20, 40), (q, t), const struct ppo_tokens *t)          \
     X(square_sum, cost_each((double)count, 2, 4), (q, sum, x, count), double *sum, const float *x, \
       int64_t count)                                                                               \
+    X(hash, cost_each((double)count, 4, 4), (q, sum, x, first, count), uint64_t *sum,              \
+      const float *x, int64_t first, int64_t count)                                                \
     X(adamw, cost_each((double)count, 14, 28), (q, w, first, second, gradient, count, settings),   \
       float *w, float *first, float *second, const float *gradient, int64_t count,                 \
       const struct adamw *settings)

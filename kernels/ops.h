@@ -401,6 +401,8 @@ struct adamw {
     float gradient_scale; /* multiplies the gradient: the clip */
 };
 
+#define HASH_STEP UINT64_C(0x9E3779B97F4A7C15)
+
 struct ops {
     const char *name;
 
@@ -569,6 +571,11 @@ struct ops {
     void (*ppo_loss)(struct queue *q, const struct ppo_tokens *p);
     /* sum[0] = sum of x^2 in float64, one fixed order */
     void (*square_sum)(struct queue *q, double *sum, const float *x, int64_t count);
+    /* sum[0] = the sum modulo 2^64, over i, of (the bits of x[i] ^ low half of key) * (high half of
+     * key | 1), key = (first + i + 1) * HASH_STEP.  Any order gives it, and sums of parts with
+     * their own first add up to that of the whole.  Another value of any one bit gives another sum,
+     * since the factors are odd. */
+    void (*hash)(struct queue *q, uint64_t *sum, const float *x, int64_t first, int64_t count);
     void (*adamw)(struct queue *q, float *w, float *m, float *v, const float *gradient,
                   int64_t count, const struct adamw *settings);
 };

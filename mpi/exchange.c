@@ -1,6 +1,7 @@
 /* See exchange.h. */
 #include "mpi/exchange.h"
 
+#include "mpi/replicas.h"
 #include "src/base/memory.h"
 #include "src/base/slices.h"
 #include "src/base/timeline.h"
@@ -179,6 +180,12 @@ static status gather_bytes(void *context, const void *mine, size_t bytes, void *
     return NULL;
 }
 
+static status compare(void *context, const char *what, uint64_t hash)
+{
+    struct exchange *exchange = context;
+    return replicas_compare(exchange->world, what, hash);
+}
+
 struct learner_exchange exchange_of_learner(struct exchange *exchange)
 {
     struct world *world = exchange->world;
@@ -192,6 +199,7 @@ struct learner_exchange exchange_of_learner(struct exchange *exchange)
                                         .reduce_ready = reduce_ready,
                                         .reduce_finish = reduce_finish,
                                         .gather_values = gather_values,
+                                        .compare = compare,
                                         .gather = gather_bytes};
     out.context = exchange;
     out.values_ready = values_ready;

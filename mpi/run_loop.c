@@ -21,7 +21,7 @@
 #include <string.h>
 
 /* Why a run ends early.  Where ranks differ, the greatest holds. */
-enum run_stop { STOP_NOT, STOP_PATIENCE, STOP_AUDIT, STOP_SIGNAL };
+enum run_stop { STOP_NOT, STOP_PATIENCE, STOP_AUDIT, STOP_SKIPS, STOP_SIGNAL };
 
 status run_open_queue(struct run *run)
 {
@@ -107,10 +107,14 @@ static status stop_agree(struct run *run, const struct run_kind *kind, int64_t d
     const struct run_watch watch = kind->watch(run);
     const bool over = run->world->rank == 0 && watch.patience > 0 &&
                       run->folder.evaluations.worse >= watch.patience;
+    const int64_t skips = run->config->guard.max_skips;
+    const bool skipped =
+        run->learner && skips > 0 && done < run->updates && run->learner->skips.in_row >= skips;
     run->world->step = done;
     bool asked = false;
     TRY(world_stop_requested(run->world, &asked));
     const int64_t own = asked     ? STOP_SIGNAL
+                        : skipped ? STOP_SKIPS
                         : against ? STOP_AUDIT
                         : over    ? STOP_PATIENCE
                                   : STOP_NOT;
@@ -196,7 +200,8 @@ static status evaluation_first(struct run *run, const struct run_kind *kind, boo
 static status save(struct run *run, const struct run_kind *kind, int64_t done)
 {
     timeline_begin(TIME_SAVE);
-    status s = kind->save(run, done);
+    status s = run->learner ? weights_watch_check_all(&run->learner->watch) : NULL;
+    if (!s) s = kind->save(run, done);
     timeline_end();
     return s;
 }
@@ -234,6 +239,28 @@ static status update_report(struct run *run, int64_t step, double seconds, doubl
     return s;
 }
 
+/* What errors of this rank's weights say, and whether learners compare theirs. */
+static void update_name(struct run *run, int64_t done)
+{
+    const int64_t every = run->config->guard.replica_check;
+    rank_name(run->world, done, run->here);
+    if (!run->learner) return;
+    run->learner->watch.who = run->here;
+    run->learner->comparing = every > 0 && done % every == 0;
+}
+
+/* "policy_hash":"9f86d081884c7d65"; hash holds the text until it is written. */
+static status policy_hash_measure(struct run *run, int64_t done, char hash[20],
+                                  struct metric_list *metrics)
+{
+    char text[17];
+    if (!progress_due(&run->folder.progress, done)) return NULL;
+    TRY(learner_policy_hash(run->learner, text));
+    snprintf(hash, 20, "\"%s\"", text);
+    metric_list_add_json(metrics, "policy_hash", hash);
+    return NULL;
+}
+
 static status update(struct run *run, const struct run_kind *kind, int64_t step)
 {
     const double begun = seconds_now();
@@ -242,10 +269,13 @@ static status update(struct run *run, const struct run_kind *kind, int64_t step)
     struct metric_list metrics = {.count = 0};
     int64_t tokens = 0;
     run->world->step = step;
+    update_name(run, step + 1);
     TRY(kind->step(run, step, &metrics, &tokens));
     const double seconds = seconds_now() - begun;
     if (run->world->roles.is_learner) TRY(rank_times_report(run->times, step));
     if (run->world->rank == 0) {
+        char hash[20];
+        TRY(policy_hash_measure(run, step + 1, hash, &metrics));
         const struct metric_list *change = &run->folder.change;
         for (int64_t i = 0; step == run->folder.start && i < change->count; i++)
             metric_list_add(&metrics, change->list[i].value, "%s", change->list[i].name);
@@ -401,6 +431,13 @@ status run_loop(struct run *run, const struct run_options *options, const struct
             if (!s) end_log(run, kind, done, stop);
         }
         if (!s && stop == STOP_SIGNAL) s = run_stopped();
+        if (!s && stop == STOP_SKIPS)
+            s = ERROR(STATUS_SKIPS,
+                      "ended by guard.max_skips: %lld updates in a row were skipped, since "
+                      "gradients or rewards were not finite or too great; the checkpoint has the "
+                      "weights of before; lower the learning rate (--change), or look at what "
+                      "gives reward",
+                      (long long)run->config->guard.max_skips);
         if (!s && stop == STOP_AUDIT)
             s = ERROR(STATUS_AUDIT, "ended by audit.action: stop, after a checkpoint; --resume "
                                     "goes on all the same");

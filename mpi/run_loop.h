@@ -11,6 +11,7 @@
 #include "mpi/folder.h"
 #include "mpi/plan.h"
 #include "mpi/rank_times.h"
+#include "mpi/replicas.h"
 #include "src/learn/learner.h"
 #include "src/report/metric_list.h"
 #include "src/rollout/language.h"
@@ -33,7 +34,8 @@ struct run {
     int64_t parameter_count; /* that are trained */
     int64_t frozen_count;    /* of the base under adapters */
     int64_t snapshot_bytes; /* planned: host memory of a learner's copy for a checkpoint, at most */
-    struct learner *learner; /* NULL on a rank that does not learn */
+    struct learner *learner;  /* NULL on a rank that does not learn */
+    char here[RANK_NAME_MAX]; /* "rank 1 (hosta), update 12": for errors of this rank's weights */
 };
 
 /* A held-out evaluation that decides when a run stops.  The metric's name is the one in

@@ -105,6 +105,27 @@ static status critic_steps_set(void *run, int64_t index, const void *values, int
     return NULL;
 }
 
+/* A checkpoint without them is of a run that counted none. */
+static status skips_get(const void *run, int64_t index, struct state_value *out)
+{
+    (void)index;
+    const struct skips *skips = &saved(run)->learner->skips;
+    out->room.integers[0] = skips->total;
+    out->room.integers[1] = skips->in_row;
+    out->values = out->room.integers;
+    out->count = 2;
+    return NULL;
+}
+
+static status skips_set(void *run, int64_t index, const void *values, int64_t count)
+{
+    (void)index, (void)count;
+    struct skips *skips = &((struct run_state *)run)->learner->skips;
+    skips->total = ((const int64_t *)values)[0];
+    skips->in_row = ((const int64_t *)values)[1];
+    return NULL;
+}
+
 /* ---- evaluations: integers and numbers of struct run_evaluations ---- */
 
 enum { EVALUATED, BEST, WORSE, BEST_SAVED, EVALUATION_INTEGERS };
@@ -287,6 +308,7 @@ static const struct state_row table[] = {
     {"inputs", STATE_TEXT, -1, false, 0, inputs_get, NULL},
     {"policy.steps", STATE_INTEGERS, 1, false, 0, policy_steps_get, policy_steps_set},
     {"critic.steps", STATE_INTEGERS, 1, false, 0, critic_steps_get, critic_steps_set},
+    {"skips", STATE_INTEGERS, 2, true, 0, skips_get, skips_set},
     {"evaluated", STATE_INTEGERS, 1, false, EVALUATED, evaluation_integer_get,
      evaluation_integer_set},
     {"best", STATE_INTEGERS, 1, false, BEST, evaluation_integer_get, evaluation_integer_set},

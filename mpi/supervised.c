@@ -76,7 +76,9 @@ status supervised_step(struct run *run, int64_t step, struct metric_list *metric
     if (s->loss->of_pairs) metric_list_add(metrics, done.accuracy, "accuracy");
     if (run->learner->aligner) metric_list_add(metrics, done.alignment, "alignment");
     metric_list_add(metrics, done.gradient_norm, "gradient_norm");
+    learner_count_skip(run->learner, done.skipped);
     metric_list_add(metrics, done.skipped, "skipped");
+    metric_list_add(metrics, (double)run->learner->skips.total, "skipped_total");
     metric_list_add(metrics, done.tokens_computed, "learn_tokens_computed");
     metric_list_add(metrics, done.tokens_pairs, "learn_tokens_pairs");
     metric_list_add(metrics, learning_rate(s, step), "learning_rate");

@@ -8,6 +8,7 @@
  * batches ahead.  Learner 0 keeps the last lag versions: a run that goes on from a checkpoint
  * generates what was in flight again.
  * Ranks that have both roles do not generate ahead: step b is X(b - lag), generate b, update. */
+#include "mpi/replicas.h"
 #include "mpi/run.h"
 #include "mpi/trainer.h"
 #include "mpi/weights.h"
@@ -85,7 +86,11 @@ static status weights_pass(struct trainer *t, int64_t version, float *values)
     struct world *world = t->run.world;
     world->step = version;
     t->version = version;
-    if (t->stream) return world->roles.is_actor ? version_take(t, version) : NULL;
+    if (t->stream) {
+        if (!world->roles.is_actor) return NULL;
+        TRY(version_take(t, version));
+        return weights_watch_take(&t->watch, 0);
+    }
     if (values) {
         double statistics[RUNNING_MAX];
         running_save(&t->settings.reward, &t->run.learner->statistics, statistics);
@@ -98,6 +103,7 @@ static status weights_pass(struct trainer *t, int64_t version, float *values)
         status s = weights_send(t, version, values);
         timeline_end();
         TRY(s);
+        if (world->roles.is_actor) TRY(weights_watch_take(&t->watch, 0));
     }
     return world->roles.is_actor ? statistics_take(t, t->wire) : NULL;
 }
@@ -143,6 +149,11 @@ static status slice_generate(struct trainer *t, int64_t batch, int64_t version)
     timeline_begin(TIME_GENERATE);
     status s = rollout_dialogues(&t->rollout, ids, slice.count, version, made);
     timeline_end();
+    /* Nothing that other weights made is learned from. */
+    rank_name(t->run.world, batch + 1, t->run.here);
+    t->watch.who = t->run.here;
+    if (!s) s = weights_watch_check_all(&t->watch);
+    if (!s) s = weights_watch_begin(&t->watch);
     /* Sends go on while the next batches are generated: a learner takes this one only after the
      * exchanges of weights that come before it. */
     struct experience_outbox **outbox = outbox_of(t, batch);
@@ -169,6 +180,20 @@ static status batch_generate(struct trainer *t, int64_t batch, int64_t version)
     return t->run.world->roles.is_learner ? NULL : rank_times_report(t->run.times, batch);
 }
 
+static void skip_log(const struct trainer *t, int64_t update, const struct update_metrics *m)
+{
+    if (m->broken)
+        log_line(LOG_WARNING,
+                 "update %lld was skipped: of %lld replies a log-probability, value or reward is "
+                 "not finite, or a reward beyond guard.reward_max (%g)",
+                 (long long)update, (long long)m->broken, t->run.config->guard.reward_max);
+    else
+        log_line(LOG_WARNING,
+                 "update %lld: a gradient was not finite, or longer than guard.gradient_norm_max "
+                 "(%g): the step was skipped",
+                 (long long)update, t->run.config->guard.gradient_norm_max);
+}
+
 /* Learner: one update from a batch. */
 static status batch_learn(struct trainer *t, int64_t batch, struct metric_list *list,
                           int64_t *tokens)
@@ -187,9 +212,7 @@ static status batch_learn(struct trainer *t, int64_t batch, struct metric_list *
         s = ppo_update(t->run.learner, slots, count, config->rollout.dialogues, batch, &metrics);
     if (!s && t->run.world->rank == 0) s = version_publish(t, batch + 1, policy_values(t));
     if (!s) {
-        if ((metrics.policy.skipped || metrics.critic.skipped) && t->run.world->rank == 0)
-            log_line(LOG_WARNING, "update %lld: a gradient was not finite, the step was skipped",
-                     (long long)batch + 1);
+        if (metrics.skipped && t->run.world->rank == 0) skip_log(t, batch + 1, &metrics);
         t->audit = metrics.audit;
         trainer_measure(t, batch, &metrics, list);
         trainer_measure_rates(t, batch, list);

@@ -120,7 +120,8 @@ void trainer_measure(const struct trainer *t, int64_t step, const struct update_
     metric_list_add(metrics, m->reward_within_share, "within_share_reward");
     metric_list_add(metrics, m->policy.gradient_norm, "gradient_norm");
     metric_list_add(metrics, m->policy.clip_fraction, "clip_fraction");
-    metric_list_add(metrics, m->policy.skipped || m->critic.skipped, "skipped");
+    metric_list_add(metrics, m->skipped, "skipped");
+    metric_list_add(metrics, (double)t->run.learner->skips.total, "skipped_total");
     metric_list_add(metrics, m->first_ratio_deviation, "ratio_deviation_first");
     lag_measure(t, step, m, metrics);
     metric_list_add(metrics, (double)m->rollout.computed, "rollout_tokens_computed");

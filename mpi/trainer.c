@@ -76,11 +76,24 @@ static const char *reference_source(const struct config *config)
                                            : "";
 }
 
+static status actor_watch(struct trainer *t)
+{
+    const struct parameters *policy = model_trained(t->actor_model);
+    if (t->run.world->roles.is_learner) return NULL; /* whose weights are watched */
+    TRY(weights_watch_open(t->run.queue, t->run.config->guard.replica_check > 0, &t->watch));
+    weights_watch_add(&t->watch, "policy", policy->values, policy->size);
+    if (!model_base(t->actor_model)) return NULL;
+    const struct parameters *base = model_parameters(t->base);
+    weights_watch_add(&t->watch, "adapters' base", base->values, base->size);
+    return NULL;
+}
+
 /* Models and what works on them, here and on the counting queue of a plan. */
 static status actor_models(struct trainer *t)
 {
     const struct config *config = t->run.config;
     TRY(policy_open(t, false, &t->actor_model));
+    TRY(actor_watch(t));
     t->rollout = (struct rollout){.settings = &t->settings,
                                   .user_settings = &t->user_settings,
                                   .history = &t->run.language->history,
@@ -176,6 +189,7 @@ static status models_reserve(struct trainer *t)
 static void models_close(struct trainer *t)
 {
     past_weights_close(&t->past);
+    weights_watch_close(&t->watch);
     generator_destroy(t->evaluators.generator);
     evaluators_close(&t->evaluators);
     reward_reader_destroy(t->reward_reader);

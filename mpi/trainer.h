@@ -34,6 +34,9 @@ struct trainer {
     /* Messages in flight, NULL: none.  Of batch b: b mod the larger of pipeline.lag and 1. */
     struct experience_outbox *outboxes[PIPELINE_LAG_MAX];
     int64_t version; /* of the weights passed last */
+    /* An actor's that does not learn, from when it took them to when its replies are made: the
+     * policy is first. */
+    struct weights_watch watch;
     /* What goes to the actors: by `stream` where weights go through the host, with the running
      * statistics; else these alone, in `wire`, which is pinned. */
     struct weight_stream *stream;

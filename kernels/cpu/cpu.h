@@ -127,6 +127,7 @@ void cpu_softmax_loss_backward(struct queue *q, real *dlogits, const float *logi
 void cpu_sample(struct queue *q, const struct sampling *s);
 void cpu_ppo_loss(struct queue *q, const struct ppo_tokens *p);
 void cpu_square_sum(struct queue *q, double *sum, const float *x, int64_t count);
+void cpu_hash(struct queue *q, uint64_t *sum, const float *x, int64_t first, int64_t count);
 void cpu_adamw(struct queue *q, float *w, float *m, float *v, const float *gradient, int64_t count,
                const struct adamw *settings);
 

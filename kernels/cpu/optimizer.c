@@ -1,12 +1,14 @@
-/* The gradient's norm and AdamW. */
+/* The gradient's norm, the hash of a vector and AdamW. */
 #include "kernels/cpu/cpu.h"
 #include "src/base/heartbeat.h"
 
 #include <math.h>
+#include <string.h>
 
 enum {
     chunk = 4096, /* floats summed by one thread; chunk and lanes define the sum's bits */
     lanes = 16,
+    hash_chunk = 1 << 14,
     thread_work = 1 << 15
 };
 
@@ -36,6 +38,32 @@ void cpu_square_sum(struct queue *q, double *sum, const float *x, int64_t count)
     }
     double total = 0;
     for (int64_t c = 0; c < chunks; c++) total += sums[c];
+    *sum = total;
+}
+
+/* Of x[0, count), the first of which is element `first` of its vector. */
+static uint64_t chunk_hash(const float *x, int64_t first, int64_t count)
+{
+    uint64_t sum = 0, key = (uint64_t)first * HASH_STEP;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        key += HASH_STEP;
+        sum += (uint64_t)(bits ^ (uint32_t)key) * (uint32_t)(key >> 32 | 1);
+    }
+    return sum;
+}
+
+void cpu_hash(struct queue *q, uint64_t *sum, const float *x, int64_t first, int64_t count)
+{
+    const int64_t chunks = (count + hash_chunk - 1) / hash_chunk;
+    const int threads = count < thread_work ? 1 : q->threads;
+    uint64_t total = 0;
+#pragma omp parallel for num_threads(threads) if (threads > 1) reduction(+ : total)
+    for (int64_t c = 0; c < chunks; c++) {
+        const int64_t at = c * hash_chunk, left = count - at;
+        total += chunk_hash(x + at, first + at, left < hash_chunk ? left : hash_chunk);
+    }
     *sum = total;
 }
 

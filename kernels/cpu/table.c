@@ -69,6 +69,7 @@ static const struct ops cpu_ops = {
     .sample = cpu_sample,
     .ppo_loss = cpu_ppo_loss,
     .square_sum = cpu_square_sum,
+    .hash = cpu_hash,
     .adamw = cpu_adamw,
 };
 

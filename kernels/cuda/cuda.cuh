@@ -161,7 +161,8 @@ static __device__ inline void mistake_raise(int *mistake, int kind)
                                                 of(cache_append) of(advance) of(mean_rows)         \
                                                     of(mean_rows_backward) of(softmax_loss)        \
                                                         of(softmax_loss_backward) of(sample)       \
-                                                            of(ppo_loss) of(square_sum) of(adamw)
+                                                            of(ppo_loss) of(square_sum) of(hash)   \
+                                                                of(adamw)
 #define CUDA_DECLARE(name) std::remove_pointer_t<decltype(ops::name)> cuda_##name;
 CUDA_OPERATIONS(CUDA_DECLARE)
 #undef CUDA_DECLARE

@@ -235,6 +235,8 @@ struct config {
     struct {
         int64_t patience; /* 0: off */
         char metric[64];
+        int64_t replica_check, max_skips;     /* 0: never */
+        double gradient_norm_max, reward_max; /* 0: none */
     } guard;
     struct {
         double seconds; /* no wait is longer */

@@ -452,6 +452,15 @@ const struct config_key config_keys[] = {
             "falling evaluations before the run stops; 0: off"),
     TEXT("guard.metric", guard.metric, "rouge_l", RESUME_CHANGE,
          "the held-out metric watched, a row of eval's table"),
+    INTEGER("guard.replica_check", guard.replica_check, 0, MANY, "1", RESUME_FREE,
+            "updates after which learners compare their weights by hash; then every rank also sees "
+            "after each step, and before each use, that its own have not changed; 0: off"),
+    INTEGER("guard.max_skips", guard.max_skips, 0, MANY, "10", RESUME_FREE,
+            "updates in a row with a step that was skipped, which end the run; 0: any number"),
+    NUMBER("guard.gradient_norm_max", guard.gradient_norm_max, 0, 1e30, "0", RESUME_CHANGE,
+           "a longer gradient skips its step, as one that is not finite does; 0: none is too long"),
+    NUMBER("guard.reward_max", guard.reward_max, 0, 1e30, "0", RESUME_CHANGE,
+           "an update with a reply whose reward is greater, up or down, is skipped; 0: none is"),
     NUMBER(
         "watchdog.seconds", watchdog.seconds, 1, 1e9, "60", RESUME_FREE,
         "a rank that is silent, or makes no progress, for so long ends the run, named; slow ones "
@@ -510,7 +519,7 @@ const struct config_section config_sections[] = {
     {"learn", "microbatches and passes of an update"},
     {"roles", "which ranks learn"},
     {"pipeline", "how old the sampling weights may be"},
-    {"guard", "early stop by a held-out metric"},
+    {"guard", "early stop by a held-out metric; numbers that go wrong"},
     {"watchdog", "who is missing or hung is named, and the run ends"},
     {"sleep", "device: sleep, a timed stub that schedules are measured with: nothing is computed"},
 };

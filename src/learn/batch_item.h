@@ -28,6 +28,7 @@ struct batch_item {
     bool unbalanced; /* task: reasoning: a tag of sub-blocks has no partner */
     bool answer;     /* task: reasoning: the span is the answer's block */
     int32_t depth;   /* the sub-blocks that it lies in */
+    bool broken;     /* a number of it is not finite, or its reward beyond guard.reward_max */
     /* set by credit.c */
     double scaled;  /* the reward that the return is made of, before kl_reward */
     double target;  /* the critic's */

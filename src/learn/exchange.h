@@ -27,6 +27,9 @@ struct learner_exchange {
     void (*values_ready)(void *context, const float *values, int64_t begin, int64_t end);
     /* Every learner's slice of values [size] to every learner. */
     status (*gather_values)(void *context, float *values, int64_t size);
+    /* All learners hold the same hash of their weights of `what`, or learner 0 gets an error that
+     * names those that hold another.  NULL: there are no others. */
+    status (*compare)(void *context, const char *what, uint64_t hash);
     /* All learners' bytes in rank order; the caller frees *all. */
     status (*gather)(void *context, const void *mine, size_t bytes, void **all, size_t *total);
 };

@@ -34,6 +34,34 @@ static status learner_end(struct learner *l, status s, struct learner **out)
     return NULL;
 }
 
+static status watch_open(struct learner *l)
+{
+    l->watched_critic = l->watched_base = -1;
+    TRY(weights_watch_open(l->queue, l->settings.replica_check > 0, &l->watch));
+    const struct parameters *policy = l->policy_parameters;
+    l->watched_policy = weights_watch_add(&l->watch, "policy", policy->values, policy->size);
+    if (!model_base(l->policy)) return NULL;
+    const struct parameters *base = model_parameters(model_base(l->policy));
+    l->watched_base = weights_watch_add(&l->watch, "adapters' base", base->values, base->size);
+    return NULL;
+}
+
+void learner_count_skip(struct learner *l, bool skipped)
+{
+    l->skips.total += skipped;
+    l->skips.in_row = skipped ? l->skips.in_row + 1 : 0;
+}
+
+status learner_policy_hash(struct learner *l, char text[17])
+{
+    const struct watched *policy = &l->watch.list[l->watched_policy];
+    uint64_t hash = policy->hash;
+    if (!l->watch.on || !policy->known)
+        TRY(fingerprint_of(l->watch.fingerprint, policy->values, 0, policy->size, &hash));
+    fingerprint_text(hash, text);
+    return NULL;
+}
+
 /* What a learner of any kind has: the optimizer and gradients of `policy`. */
 static status learner_begin(const struct learn_settings *settings,
                             const struct learner_exchange *exchange, struct model *policy,
@@ -51,6 +79,7 @@ static status learner_begin(const struct learn_settings *settings,
         .share = {exchange->rank, exchange->count, optimizer_parts(settings->microbatches)},
         .tokens = {.queue = model_queue(policy)}};
     const int64_t size = l->policy_parameters->size;
+    TRY(watch_open(l));
     TRY(optimizer_create(l->queue, size, &l->share, settings->clip_norm, &l->policy_optimizer));
     return gradient_tree_create(l->queue, size, learner_microbatches(l), &l->policy_tree);
 }
@@ -62,6 +91,8 @@ static status critic_open(struct learner *l)
                            : value_model_create(l->queue, model_shape(policy), true, &l->critic));
     TRY(value_model_start_from(l->critic, policy));
     l->critic_parameters = value_model_parameters(l->critic);
+    l->watched_critic = weights_watch_add(&l->watch, "critic", l->critic_parameters->values,
+                                          l->critic_parameters->size);
     const int64_t size = l->critic_parameters->size;
     TRY(optimizer_create(l->queue, size, &l->share, l->settings.clip_norm, &l->critic_optimizer));
     return gradient_tree_create(l->queue, size, learner_microbatches(l), &l->critic_tree);
@@ -94,6 +125,7 @@ void learner_free(struct learner *l)
 {
     if (!l) return;
     token_arrays_release(&l->tokens);
+    weights_watch_close(&l->watch);
     if (l->policy_run) model_run_destroy(l->policy_run);
     if (l->reference_run) model_run_destroy(l->reference_run);
     if (l->policy_optimizer) optimizer_free(l->policy_optimizer);

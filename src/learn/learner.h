@@ -14,6 +14,7 @@
 #include "src/learn/token_arrays.h"
 #include "src/model/run.h"
 #include "src/model/value_model.h"
+#include "src/model/weights_watch.h"
 #include "src/reward/running.h"
 
 struct aligner;
@@ -38,7 +39,21 @@ struct learner {
     struct audit audit;
     const struct statistic_table *table; /* of its experience; of the policy's family unless set */
     struct token_arrays tokens;
+    /* guard.replica_check: policy, critic and what stands still under adapters, from the end of a
+     * step to the next one. */
+    struct weights_watch watch;
+    bool comparing; /* with the other learners', at each step of this update */
+    int watched_policy, watched_critic, watched_base; /* places; -1: there is none */
+    struct skips {
+        int64_t total;  /* updates of the run in which a step was skipped */
+        int64_t in_row; /* the last ones */
+    } skips;
 };
+
+/* After an update, with whether a step of it was skipped. */
+void learner_count_skip(struct learner *learner, bool skipped);
+/* The hash of what is trained, as it is now. */
+status learner_policy_hash(struct learner *learner, char text[17]);
 
 /* Tokens that a pass of this batch computes; that pairs of a history and a reply, each by itself,
  * would have cost.  In a causal model the last token of a history is the first one's input. */

@@ -68,6 +68,9 @@ struct learn_settings learn_settings_of(const struct config *config)
         .reply_tokens = config->learn.reply_tokens,
         .history_tokens = config->learn.history_tokens,
         .recompute = config->learn.recompute,
+        .replica_check = config->guard.replica_check,
+        .gradient_norm_max = config->guard.gradient_norm_max,
+        .reward_max = config->guard.reward_max,
         .reencode = config->task == TASK_REASONING && config->cot.history == COT_REENCODE,
     };
 }

@@ -51,6 +51,9 @@ struct learn_settings {
     int64_t captured_layers; /* that statistics of heads are read of, unless of all: */
     int statistics;          /* what is asked of statistics_of */
     bool recompute;
+    /* guard: updates, 0: never; 0: whatever they are */
+    int64_t replica_check;
+    double gradient_norm_max, reward_max;
     bool reencode; /* the policy reads what the critic reads: every span's own history */
 };
 

@@ -61,14 +61,23 @@ static status norm_gather(struct learner *l, struct optimizer *optimizer, const 
 static status gradient_apply(struct learner *l, const float *gradient, struct optimizer *optimizer,
                              struct parameters *parameters, double lr, struct step_metrics *out)
 {
+    const double most = l->settings.gradient_norm_max;
+    const int watched = parameters == l->policy_parameters ? l->watched_policy : l->watched_critic;
     TRY(norm_gather(l, optimizer, gradient, &out->gradient_norm));
-    out->skipped = !isfinite(out->gradient_norm);
+    out->skipped = !isfinite(out->gradient_norm) || (most > 0 && out->gradient_norm > most);
     if (out->skipped) return NULL;
+    TRY(weights_watch_check(&l->watch, watched));
+    if (l->watched_base >= 0) TRY(weights_watch_check(&l->watch, l->watched_base));
     const bool last = l->last_step && optimizer == l->policy_optimizer;
     optimizer->ready = last ? l->exchange.values_ready : NULL;
     optimizer->ready_context = l->exchange.context;
     TRY(optimizer_step(optimizer, parameters->values, gradient, out->gradient_norm, lr));
-    return l->exchange.gather_values(l->exchange.context, parameters->values, parameters->size);
+    TRY(l->exchange.gather_values(l->exchange.context, parameters->values, parameters->size));
+    TRY(weights_watch_take(&l->watch, watched));
+    const struct watched *taken = &l->watch.list[watched];
+    return l->comparing && l->exchange.compare
+               ? l->exchange.compare(l->exchange.context, taken->name, taken->hash)
+               : NULL;
 }
 
 /* Called by the last backward pass of the step: what is final of the last leaf is final of the sum,
@@ -119,6 +128,7 @@ status learner_step(struct learner *l, const struct loss *loss, const struct lea
 {
     memset(out, 0, sizeof *out);
     const int64_t mine = learner_microbatches(l);
+    TRY(weights_watch_begin(&l->watch));
     struct partial *partials = memory_allocate((size_t)mine * sizeof *partials);
     float *gradient = NULL;
     status s = NULL;

@@ -14,7 +14,8 @@ struct step_metrics {
     double ratio_deviation; /* largest |logp_new - logp_old| */
     double tokens_computed; /* by the passes; ... */
     double tokens_pairs;    /* ... that every history and reply by itself would have cost */
-    bool skipped;           /* the gradient was not finite: nothing was changed */
+    bool skipped;           /* the gradient was not finite, or longer than
+                               guard.gradient_norm_max: nothing was changed */
 };
 
 /* All learners together: every microbatch of this learner is a leaf of the gradient's sum. */

@@ -14,6 +14,7 @@
 #include "src/rollout/experience_spans.h"
 #include "src/rollout/speakers.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,6 +78,15 @@ static struct batch_item item_of_reply(const struct experience *experience,
     return item;
 }
 
+/* What no advantage may be made of, whichever learner has it. */
+static bool item_broken(const struct learn_settings *settings, const struct batch_item *item)
+{
+    const double most = settings->reward_max;
+    const double reward = reward_combine(&settings->reward, item->terms, NULL, item->reply_tokens);
+    return !isfinite(reward) || !isfinite(item->kl_sum) || !isfinite(item->token_entropy) ||
+           !isfinite(item->value) || (most > 0 && fabs(reward) > most);
+}
+
 /* The reward of a span of the reply; value: the critic's before it. */
 static struct batch_item item_of_span(const struct learner *l, const struct batch_item *reply,
                                       const struct experience_turn *turn, int64_t span_index,
@@ -92,6 +102,7 @@ static struct batch_item item_of_span(const struct learner *l, const struct batc
     memcpy(item.terms, span.terms, sizeof item.terms);
     if (learn->logp_ref && l->settings.kl_in == KL_IN_REWARD)
         item.kl_reward = span_kl(&l->settings.reward, turn, &span, learn);
+    item.broken = item_broken(&l->settings, &item);
     return item;
 }
 
@@ -358,7 +369,15 @@ static status epochs_run(struct learner *l, struct learn_batch *batch,
             batch->begun = true;
         }
         if (l->critic) TRY(learner_step(l, &loss_critic, critic_batch, critic_lr, &out->critic));
+        out->skipped |= out->policy.skipped || out->critic.skipped;
     }
+    return NULL;
+}
+
+/* Update `step` is done: the weights' version is another, whether they changed or not. */
+static status versions_advance(struct learner *l, int64_t step)
+{
+    const struct learn_settings *s = &l->settings;
     TRY(model_refresh_update(l->policy, step + 1));
     if (s->reference_every && (step + 1) % s->reference_every == 0)
         TRY(learner_move_reference(l, step + 1));
@@ -417,23 +436,47 @@ static status milliseconds_sum(struct learner *l, struct experience *const *expe
     return NULL;
 }
 
+/* The batch of a whole update, of all learners' items. */
+struct gathered {
+    struct batch_item *items;
+    int64_t count;
+    double divisors[TERM_MAX];
+};
+
+static int64_t broken_count(const struct gathered *all)
+{
+    int64_t broken = 0;
+    for (int64_t i = 0; i < all->count; i++) broken += all->items[i].broken;
+    return broken;
+}
+
+/* What is credited, and the audit's window: nothing of it for a batch with a broken item. */
+static status gathered_credit(struct learner *l, struct gathered *all, int64_t step,
+                              struct update_metrics *out)
+{
+    const int64_t every = l->settings.audit_every;
+    out->broken = broken_count(all);
+    out->skipped = out->broken > 0;
+    for (int t = 0; t < TERM_MAX; t++) all->divisors[t] = 1;
+    if (out->skipped) return NULL;
+    TRY(credit_assign(&l->settings, &l->statistics, all->items, all->count, all->divisors));
+    return every ? audit_add(&l->audit, &l->settings.reward, l->settings.audit_judge, all->items,
+                             all->count, all->divisors, (step + 1) % every == 0, &out->audit)
+                 : NULL;
+}
+
 status ppo_update(struct learner *l, struct experience *const *experiences, int64_t count,
                   int64_t dialogues, int64_t step, struct update_metrics *out)
 {
     memset(out, 0, sizeof *out);
     struct slice slice;
     struct token_record record = {0};
-    struct batch_item *all = NULL;
-    int64_t all_count = 0;
-    double divisors[TERM_MAX];
+    struct gathered all = {.items = NULL};
     slice_open(l, experiences, count, dialogues, &slice);
     status s = slice_read(l, experiences, count, &slice);
-    if (!s) s = items_gather(l, &slice, &all, &all_count);
-    if (!s) s = credit_assign(&l->settings, &l->statistics, all, all_count, divisors);
-    if (!s && l->settings.audit_every)
-        s = audit_add(&l->audit, &l->settings.reward, l->settings.audit_judge, all, all_count,
-                      divisors, (step + 1) % l->settings.audit_every == 0, &out->audit);
-    if (!s) s = update_metrics_fill(&l->settings.reward, all, all_count, divisors, out);
+    if (!s) s = items_gather(l, &slice, &all.items, &all.count);
+    if (!s) s = gathered_credit(l, &all, step, out);
+    if (!s) s = update_metrics_fill(&l->settings.reward, all.items, all.count, all.divisors, out);
     const struct statistic_sizes sizes = {.layers = l->settings.captured_layers,
                                           .heads = model_shape(l->policy)->heads};
     if (!s)
@@ -441,7 +484,7 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
                                    &out->statistics);
     if (!s) s = rollout_tokens_sum(l, experiences, count, &out->rollout);
     if (!s) s = milliseconds_sum(l, experiences, count, out->milliseconds);
-    if (!s) s = slice_credit(&l->settings, &slice, all, all_count);
+    if (!s) s = slice_credit(&l->settings, &slice, all.items, all.count);
     if (!s) {
         int64_t parts;
         const struct learn_turn *turns = policy_turns(l, &slice, &parts);
@@ -453,11 +496,13 @@ status ppo_update(struct learner *l, struct experience *const *experiences, int6
         critic_batch.turn_count = slice.spans.count;
         critic_batch.begin = slice.span_begin;
         critic_batch.all_turns = larger(out->spans, 1);
-        s = epochs_run(l, &batch, &critic_batch, step, out);
+        if (!out->skipped) s = epochs_run(l, &batch, &critic_batch, step, out);
     }
+    if (!s) s = versions_advance(l, step);
     if (!s) s = token_record_end(&record, l);
     token_record_free(&record);
-    free(all);
+    learner_count_skip(l, out->skipped);
+    free(all.items);
     slice_free(&slice);
     return s;
 }

@@ -13,8 +13,12 @@ enum { BLOCK_DEPTHS_LOGGED = 3 };
 /* Means over the batch's replies, unless said. */
 struct update_metrics {
     struct step_metrics policy, critic; /* the last epoch's */
-    double first_ratio_deviation;       /* of the first epoch: 0 when sampler and trainer agree */
-    double reward, reward_scaled;       /* raw, and as the advantages have it */
+    bool skipped;                       /* a step of it, or all: nothing was changed */
+    int64_t broken; /* spans of replies for which all of it was, without a step: batch_item.h */
+    /* The mismatch of sampler and trainer: the largest |log-probability of the one - of the other|
+     * in the first epoch, before anything changed.  0 at pipeline.lag 0. */
+    double first_ratio_deviation;
+    double reward, reward_scaled;             /* raw, and as the advantages have it */
     double terms[TERM_MAX], scaled[TERM_MAX]; /* one a term of the reward settings */
     double
         milliseconds[TERM_MAX]; /* of given terms: what their sources took, all actors together */

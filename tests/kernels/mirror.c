@@ -694,6 +694,15 @@ static void mirror_square_sum(struct queue *q, double *sum, const float *x, int6
     mirror_end(&call);
 }
 
+static void mirror_hash(struct queue *q, uint64_t *sum, const float *x, int64_t first,
+                        int64_t count)
+{
+    struct mirror_call call = mirror_begin(q);
+    call.inner->op->hash(call.inner, mirror_argument(&call, sum, 1, 8, false, true),
+                         mirror_in(&call, x, count), first, count);
+    mirror_end(&call);
+}
+
 static void mirror_adamw(struct queue *q, float *w, float *m, float *v, const float *gradient,
                          int64_t count, const struct adamw *settings)
 {
@@ -755,6 +764,7 @@ static const struct ops mirror_ops = {
     .sample = mirror_sample,
     .ppo_loss = mirror_ppo_loss,
     .square_sum = mirror_square_sum,
+    .hash = mirror_hash,
     .adamw = mirror_adamw,
 };
 

@@ -40,6 +40,67 @@ static void square_sum_shows_a_gradient_that_is_not_finite(void **state)
     queues_free(&all);
 }
 
+/* The formula of kernels/ops.h, word by word, its parts added in another order. */
+static void hash_is_the_sum_that_is_documented_in_every_queue(void **state)
+{
+    (void)state;
+    struct queues all = queues_new();
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        const int64_t count = sizes[s], first = (int64_t)1 << 33;
+        float *x = random_new(count, 1, 3);
+        uint64_t want = 0;
+        for (int64_t i = count - 1; i >= 0; i--) {
+            uint32_t bits;
+            memcpy(&bits, &x[i], sizeof bits);
+            const uint64_t key = (uint64_t)(first + i + 1) * UINT64_C(0x9E3779B97F4A7C15);
+            want += (uint64_t)(bits ^ (uint32_t)key) * ((uint32_t)(key >> 32) | 1u);
+        }
+        for (int qi = 0; qi < all.count; qi++) {
+            uint64_t *sum = guarded_new(sizeof *sum);
+            all.q[qi]->op->hash(all.q[qi], sum, x, first, count);
+            if (*sum != want)
+                fail_msg("%s: %016llx, should be %016llx", all.name[qi], (unsigned long long)*sum,
+                         (unsigned long long)want);
+            guarded_free(sum, all.name[qi]);
+        }
+        guarded_free(x, "x");
+    }
+    queues_free(&all);
+}
+
+static uint64_t hash_of(struct queue *q, const float *x, int64_t first, int64_t count)
+{
+    uint64_t sum;
+    q->op->hash(q, &sum, x, first, count);
+    return sum;
+}
+
+static void hash_adds_up_and_shows_every_flipped_bit(void **state)
+{
+    (void)state;
+    enum { count = 40000, cut = 12336 };
+    struct queues all = queues_new();
+    struct queue *q = all.q[0];
+    float *x = random_new(count, 5, 1);
+    const uint64_t whole = hash_of(q, x, 0, count);
+    assert_true(whole == hash_of(q, x, 0, cut) + hash_of(q, x + cut, cut, count - cut));
+    for (int bit = 0; bit < 32; bit++)
+        for (int64_t i = bit; i < count; i += 7777) {
+            uint32_t was, is;
+            memcpy(&was, &x[i], sizeof was);
+            is = was ^ 1u << bit;
+            memcpy(&x[i], &is, sizeof is);
+            assert_true(hash_of(q, x, 0, count) != whole);
+            memcpy(&x[i], &was, sizeof was);
+        }
+    const float a = x[3]; /* the place counts */
+    x[3] = x[4];
+    x[4] = a;
+    assert_true(hash_of(q, x, 0, count) != whole);
+    guarded_free(x, "x");
+    queues_free(&all);
+}
+
 static void adamw_follows_the_formula_for_three_steps(void **state)
 {
     (void)state;
@@ -103,6 +164,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(square_sum_equals_float64_in_every_queue),
         cmocka_unit_test(square_sum_shows_a_gradient_that_is_not_finite),
+        cmocka_unit_test(hash_is_the_sum_that_is_documented_in_every_queue),
+        cmocka_unit_test(hash_adds_up_and_shows_every_flipped_bit),
         cmocka_unit_test(adamw_follows_the_formula_for_three_steps),
     };
     return cmocka_run_group_tests_name("adamw", tests, NULL, NULL);
