@@ -51,7 +51,8 @@ awk '
     }
     /"seconds":/ {
         if (of("generate", 1) < 0.2) { print "generated without owing: " $0; exit 1 }
-        if (lines++ && of("wait_experience", 0) < of("generate", 1) / 2) prompt++
+        # Nothing is generated beside the last update, of which actors have nothing to send late.
+        if (lines++ && lines < 5 && of("wait_experience", 0) < of("generate", 1) / 2) prompt++
     }
     END { if (!prompt) { print "experience always came late"; exit 1 } }' "$work/ahead/metrics.jsonl" >"$work/err" ||
     fail "who waited for whom at lag 1"
