@@ -7,6 +7,7 @@
 #include "src/base/file.h"
 #include "src/base/memory.h"
 #include "src/base/progress.h"
+#include "src/base/traffic.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -472,6 +473,7 @@ status weight_stream_take(struct weight_stream *s, int64_t version, const float 
     }
     TRY(await(s, slot->complete));
     TRY(head_check(s, slot));
+    traffic_add(TRAFFIC_WEIGHTS, s->settings.size * (int64_t)sizeof(float) + s->settings.other);
     *values = slot->values;
     *other = slot->other;
     return NULL;
