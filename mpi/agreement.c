@@ -78,12 +78,11 @@ static status identity_check(const struct identity *mine, const struct identity 
 static bool key_is_free(const char *name)
 {
     static const char *const names[] = {
-        "threads",         "instructions",      "data.train",
-        "data.valid",      "tokenizer.path",    "salience.keywords",
-        "model.user_path", "model.path",        "model.reference_path",
-        "adapter.path",    "reward.plugin",     "reward.fit",
-        "reward.model",    "rm.align.teacher",  "eval.encoder",
-        "eval.on_topic",   "eval.on_topic_data"};
+        "threads",           "instructions",    "sleep.flops",   "sleep.bandwidth",
+        "sleep.launch",      "data.train",      "data.valid",    "tokenizer.path",
+        "salience.keywords", "model.user_path", "model.path",    "model.reference_path",
+        "adapter.path",      "reward.plugin",   "reward.fit",    "reward.model",
+        "rm.align.teacher",  "eval.encoder",    "eval.on_topic", "eval.on_topic_data"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(names[i], name)) return true;
     return false;

@@ -135,43 +135,58 @@ static status version_check(const struct model *model, int64_t due)
          (long long)version.update, (long long)version.step, (long long)due);
 }
 
-/* Actor: its slice of a batch, each dialogue to its owner. */
-static status slice_generate(struct trainer *t, int64_t batch, int64_t version)
+/* Dialogues of a batch, each to its owner.  *begun: the batch's outbox is there. */
+static status part_generate(struct trainer *t, int64_t batch, int64_t version,
+                            const struct slice *part, bool *begun)
 {
     struct world *world = t->run.world;
     const int64_t dialogues = t->run.config->rollout.dialogues;
-    const struct slice slice = roles_generated(&world->roles, dialogues);
-    if (!slice.count) return NULL;
-    TRY(version_check(t->actor_model, version));
-    int64_t *ids = memory_allocate((size_t)slice.count * sizeof *ids);
-    struct experience **made = memory_allocate((size_t)slice.count * sizeof *made);
-    for (int64_t i = 0; i < slice.count; i++) ids[i] = batch * dialogues + slice.first + i;
+    int64_t *ids = memory_allocate((size_t)part->count * sizeof *ids);
+    struct experience **made = memory_allocate((size_t)part->count * sizeof *made);
+    for (int64_t i = 0; i < part->count; i++) ids[i] = batch * dialogues + part->first + i;
     timeline_begin(TIME_GENERATE);
-    status s = rollout_dialogues(&t->rollout, ids, slice.count, version, made);
+    status s = rollout_dialogues(&t->rollout, ids, part->count, version, made);
     timeline_end();
     /* Nothing that other weights made is learned from. */
     rank_name(t->run.world, batch + 1, t->run.here);
     t->watch.who = t->run.here;
     if (!s) s = weights_watch_check_all(&t->watch);
     if (!s) s = weights_watch_begin(&t->watch);
-    /* Sends go on while the next batches are generated: a learner takes this one only after the
-     * exchanges of weights that come before it. */
+    /* Sends go on while the next parts and batches are generated: a learner takes this batch only
+     * after the exchanges of weights that come before it. */
     struct experience_outbox **outbox = outbox_of(t, batch);
-    if (!s) s = outbox_empty(outbox);
-    if (!s) *outbox = experience_outbox_create(world);
-    for (int64_t i = 0; !s && i < slice.count; i++) {
+    if (!s && !*begun) s = outbox_empty(outbox);
+    if (!s && !*begun) *outbox = experience_outbox_create(world);
+    *begun = true;
+    for (int64_t i = 0; !s && i < part->count; i++) {
         if (world->size == 1) {
             s = inbox_put(t->inbox, made[i], 0);
             made[i] = NULL;
         } else
             s = experience_outbox_add(*outbox, made[i],
-                                      roles_owner(&world->roles, slice.first + i, dialogues));
+                                      roles_owner(&world->roles, part->first + i, dialogues));
     }
-    for (int64_t i = 0; i < slice.count; i++)
+    for (int64_t i = 0; i < part->count; i++)
         if (made[i]) experience_destroy(made[i]);
     free(made);
     free(ids);
     return s;
+}
+
+/* Actor: its slice of a batch, whole or, with rollout.steal, in parts that others may take and with
+ * parts of theirs. */
+static status slice_generate(struct trainer *t, int64_t batch, int64_t version)
+{
+    const struct world *world = t->run.world;
+    struct slice part = roles_generated(&world->roles, t->run.config->rollout.dialogues);
+    bool begun = false;
+    TRY(version_check(t->actor_model, version));
+    if (!t->stealing) return part.count ? part_generate(t, batch, version, &part, &begun) : NULL;
+    for (;;) {
+        TRY(stealing_next(t->stealing, batch, &part));
+        if (!part.count) return NULL;
+        TRY(part_generate(t, batch, version, &part, &begun));
+    }
 }
 
 static status batch_generate(struct trainer *t, int64_t batch, int64_t version)

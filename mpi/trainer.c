@@ -400,6 +400,17 @@ static status stream_open(struct trainer *t)
     return NULL;
 }
 
+/* Parts are as large as the generator's passes: smaller ones would cost time where ranks are even.
+ */
+static status stealing_start(struct trainer *t)
+{
+    const struct config *config = t->run.config;
+    const int64_t together = config->infer.batch / config->rollout.candidates;
+    const int64_t part = together > 1 ? together : 1;
+    if (!config->rollout.steal) return NULL;
+    return stealing_open(t->run.world, config->rollout.dialogues, part, &t->stealing);
+}
+
 status trainer_connect(struct run *run)
 {
     struct trainer *t = (struct trainer *)run;
@@ -409,6 +420,7 @@ status trainer_connect(struct run *run)
     const struct roles *roles = &run->world->roles;
     TRY(exchange_connect(&run->exchange, run->parameter_count));
     const int64_t lag = run->config->pipeline.lag, start = run->folder.start;
+    TRY(stealing_start(t));
     const bool takes_part = roles->is_actor || run->world->rank == 0;
     t->first_version = start > lag ? start - lag : 0;
     t->wire_count = 2 * running_size(&t->settings.reward);
@@ -425,6 +437,7 @@ status trainer_close(struct run *run)
     struct trainer *t = (struct trainer *)run;
     /* The queue's memory goes before the queue. */
     status s = exchange_close(&run->exchange);
+    stealing_close(t->stealing);
     inbox_destroy(t->inbox);
     for (int i = 0; i < PIPELINE_LAG_MAX; i++)
         experience_outbox_destroy(t->outboxes[i]); /* there after an error alone */

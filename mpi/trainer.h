@@ -7,6 +7,7 @@
 #include "mpi/past_weights.h"
 #include "mpi/run_checkpoint.h"
 #include "mpi/run_loop.h"
+#include "mpi/stealing.h"
 #include "mpi/weight_stream.h"
 #include "src/evaluate/evaluate.h"
 #include "src/learn/update.h"
@@ -31,6 +32,7 @@ struct trainer {
     /* actor */
     struct model *actor_model, *scorer_model, *user_model;
     struct rollout rollout;
+    struct stealing *stealing; /* NULL: actors keep their slices */
     /* Messages in flight, NULL: none.  Of batch b: b mod the larger of pipeline.lag and 1. */
     struct experience_outbox *outboxes[PIPELINE_LAG_MAX];
     int64_t version; /* of the weights passed last */

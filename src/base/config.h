@@ -124,6 +124,7 @@ struct config {
     } rm;
     struct {
         int64_t dialogues, turns, candidates, max_new_tokens, top_k, cache_tokens;
+        bool steal;
         double temperature, top_p;
         int continue_with, user; /* keys rollout.continue, rollout.user */
         double interrupt;        /* probability; 0: nobody is */

@@ -236,6 +236,9 @@ const struct config_key config_keys[] = {
            "places, equal weights, or no attention and its probability as a soft label"),
     INTEGER("rollout.dialogues", rollout.dialogues, 1, 1048576, "4", RESUME_SAME,
             "dialogues a batch (B)"),
+    SWITCH(
+        "rollout.steal", rollout.steal, "true", RESUME_FREE,
+        "idle actors take what others have not begun of their slices, infer.batch rows at a time"),
     INTEGER("rollout.turns", rollout.turns, 1, 1024, "3", RESUME_SAME,
             "most turns of a dialogue (T)"),
     INTEGER("rollout.candidates", rollout.candidates, 1, 4096, "8", RESUME_SAME,

@@ -111,6 +111,7 @@ on_ranks "more learners than two ranks" 2 '.*roles.learners: 4 .* at most the 2 
     --config "$tiny" --set roles.learners=4 --run r
 on_ranks "a bad line, on two ranks" 2 '.*absent.jsonl: No such file' train --config "$tiny" \
     --set data.train=absent.jsonl --run r
+set_to "a number for a switch" '--set .*rollout.steal must be true or false, not "2"' rollout.steal=2
 set_to "no switch" '--set .*checkpoint.background must be true or false, not "later"' checkpoint.background=later
 set_to "an audit of too few" 'audit.every x rollout.dialogues is 4' audit.every=1
 set_to "a judge without audits" 'audit.judge does nothing without audit.every' audit.judge=gold
