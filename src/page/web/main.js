@@ -50,7 +50,7 @@
     })));
     const notes = runs.flatMap((run) => run.notes.map((note) => make('li', {}, `${run.name}: ${note}`)));
     Report.fill('notes', notes.length ? make('ul', { class: 'notes' }, ...notes) : null);
-    const about = runs.filter((run) => run.about).map((run) => make('pre', {}, run.about));
+    const about = runs.filter((run) => run.about).flatMap((run) => [make('h3', {}, run.name), make('pre', {}, run.about)]);
     Report.fill('about', about.length ? make('details', {}, make('summary', {}, 'How the runs were started'), ...about) : null);
   };
 
@@ -168,11 +168,10 @@
     Report.at('follow-label').hidden = false;
     follow.checked = Report.state.follow !== false;
     follow.addEventListener('change', () => keep({ follow: follow.checked }));
-    const busy = () => document.querySelector('#samples:hover, #samples :focus-visible') !== null;
+    const busy = () => document.querySelector('#samples:hover, #samples:focus-within') !== null;
     setInterval(() => {
       if (!follow.checked || busy()) return;
-      keep({ scroll: window.scrollY });
-      location.reload();
+      location.reload(); // the browser keeps the place
     }, 1000 * Math.max(1, page.watch));
   };
 
@@ -197,10 +196,6 @@
   drawHeldOut();
   drawTime();
   Report.starts.forEach((start) => start());
-  if (Report.state.scroll) {
-    window.scrollTo({ top: Report.state.scroll, behavior: 'instant' });
-    keep({ scroll: 0 });
-  }
   startFollowing();
   Report.ready = true;
 })();
