@@ -13,8 +13,7 @@ struct trial {
     char path[1200], text[64];
 };
 
-/* The folder, or the nearest above it that is there. */
-static void nearest_folder(const char *folder, char *out, size_t size)
+void folder_nearest(const char *folder, char *out, size_t size)
 {
     snprintf(out, size, "%s", folder);
     while (!directory_exists(out)) {
@@ -31,7 +30,7 @@ static status trial_write(const char *folder, struct trial *trial)
 {
     char parent[1024];
     if (strlen(folder) >= sizeof parent) FAIL(STATUS_INPUT, "--run %s: path too long", folder);
-    nearest_folder(folder, parent, sizeof parent);
+    folder_nearest(folder, parent, sizeof parent);
     snprintf(trial->text, sizeof trial->text, "%ld-%lld", (long)getpid(), (long long)time(NULL));
     snprintf(trial->path, sizeof trial->path, "%s/.regard-trial-%s", parent, trial->text);
     return status_context(file_write(trial->path, trial->text, strlen(trial->text)), "--run %s",

@@ -9,4 +9,7 @@
  * error names the host that does not see it. */
 status folder_trial(struct world *world, const char *folder);
 
+/* The folder, or the nearest above it that is there. */
+void folder_nearest(const char *folder, char *out, size_t size);
+
 #endif

@@ -10,6 +10,7 @@ enum {
     STATUS_USAGE = 2,     /* wrong command line */
     STATUS_AUDIT = 3,     /* training ended by audit.action: stop, after a checkpoint */
     STATUS_SKIPS = 4,     /* training ended by guard.max_skips, after a checkpoint */
+    STATUS_DOCTOR = 5,    /* doctor found a problem */
     STATUS_INTERNAL = 70, /* a bug of ours, or a system that failed us */
     STATUS_STOPPED = 75   /* ended by a signal after a checkpoint: requeue */
 };

@@ -65,7 +65,7 @@ void error_print(status s);
 /* Ends of verbs' help (struct verb's more). */
 extern const char reward_formats[], tokenizer_usage[], import_data_formats[], score_formats[],
     generate_formats[], eval_formats[], probe_formats[], split_formats[], pairs_formats[],
-    plan_formats[], report_formats[];
+    plan_formats[], doctor_formats[], report_formats[];
 
 status verb_tokenizer(struct command *command);
 status verb_sft(struct command *command);
@@ -78,6 +78,7 @@ status verb_eval(struct command *command);
 status verb_probe(struct command *command);
 status verb_pairs(struct command *command);
 status verb_split(struct command *command);
+status verb_doctor(struct command *command);
 status verb_import(struct command *command);
 status verb_import_data(struct command *command);
 status verb_export(struct command *command);

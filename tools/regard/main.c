@@ -41,6 +41,8 @@ const struct verb verbs[] = {
      "--data --out", "--keep-system", .run = verb_import_data, .more = import_data_formats},
     {"pairs", "preferences between a model's replies, made by a rule", "--model --data --out",
      "--config --set --profile", .run = verb_pairs, .more = pairs_formats},
+    {"doctor", "what this machine and this launch offer, and what is wrong, before a run", "",
+     "--run --config --set --json", .run = verb_doctor, .more = doctor_formats},
     {"split", "the lines of a data set into train.jsonl, valid.jsonl and test.jsonl",
      "--data --out", "--config --set", .run = verb_split, .more = split_formats},
     {"import", "a Hugging Face folder to a model folder", "--model --out", "--config --set",
@@ -131,8 +133,8 @@ int main(int argc, char **argv)
     const struct verb *verb = NULL;
     status s = command_parse(argc, argv, &command, &verb);
     /* These run even for a wrong line: under mpirun one rank then speaks for all. */
-    const bool on_ranks =
-        verb && (verb->run == verb_train || verb->run == verb_sft || verb->run == verb_reward);
+    const bool on_ranks = verb && (verb->run == verb_train || verb->run == verb_sft ||
+                                   verb->run == verb_reward || verb->run == verb_doctor);
     const bool inspects = verb && verb->run == verb_inspect;
     if (!s && !on_ranks) s = run_resolve(inspects ? &command.what : &command.model);
     if (on_ranks || (verb && !s)) {

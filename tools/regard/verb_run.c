@@ -1,5 +1,6 @@
 /* sft, train and reward: the verbs that run on many ranks. */
 #include "mpi/agreement.h"
+#include "mpi/doctor.h"
 #include "mpi/model_paths.h"
 #include "mpi/run.h"
 #include "mpi/signals.h"
@@ -73,6 +74,7 @@ static status ranks_run(struct command *command, enum config_scope scope, const 
     if (!s) s = model_paths_resolve(world, &options);
     if (!s) s = world_roles(world, options.config.roles.learners, options.config.watchdog.seconds);
     if (!s && kept && world->rank == 0) unused_warn(&options.config);
+    if (!s) s = doctor_warn(world, &options.config, options.folder);
     if (!s) s = run(world, &options);
     /* The same error everywhere, unless the world is broken: rank 0 speaks for all, and before
      * MPI_Finalize lets any of them go, since mpirun stops listening when the first one has failed.

@@ -1,0 +1,154 @@
+/* See doctor_facts.h. */
+#include "mpi/doctor_facts.h"
+
+#include "kernels/collective.h"
+#include "mpi/setup.h"
+#include "mpi/transport_mpi.h"
+#include "src/base/file.h"
+#include "src/base/memory.h"
+
+#include <dirent.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+/* The number behind `key` in a text file ("" : its first); -1: none, or "max". */
+static int64_t number_in(const char *path, const char *key)
+{
+    char line[256];
+    int64_t value = -1;
+    FILE *file = fopen(path, "r");
+    if (!file) return -1;
+    while (fgets(line, sizeof line, file))
+        if (!strncmp(line, key, strlen(key))) {
+            char *end;
+            const char *at = line + strlen(key);
+            const long long read = strtoll(at, &end, 10);
+            if (end != at) value = read;
+            break;
+        }
+    fclose(file);
+    return value;
+}
+
+/* Version 2 of control groups, else 1; "no limit" is a huge number there. */
+static int64_t memory_limit(int64_t memory)
+{
+    int64_t limit = number_in("/sys/fs/cgroup/memory.max", "");
+    if (limit < 0) limit = number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes", "");
+    return limit > 0 && limit < memory ? limit : -1;
+}
+
+static int64_t quota_percent(void)
+{
+    long long quota, period;
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
+    if (!file) return -1;
+    const bool limited = fscanf(file, "%lld %lld", &quota, &period) == 2 && period > 0;
+    fclose(file);
+    return limited ? 100 * quota / period : -1;
+}
+
+static int64_t limit_of(int resource)
+{
+    struct rlimit limit;
+    if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return -1;
+    return (int64_t)limit.rlim_cur;
+}
+
+static int64_t entries_in(const char *folder)
+{
+    int64_t count = 0;
+    DIR *directory = opendir(folder);
+    if (!directory) return 0;
+    for (const struct dirent *entry; (entry = readdir(directory));)
+        count += entry->d_name[0] != '.';
+    closedir(directory);
+    return count;
+}
+
+static void cores_read(struct doctor_facts *facts)
+{
+    cpu_set_t *set = CPU_ALLOC(DOCTOR_CORES);
+    const size_t size = CPU_ALLOC_SIZE(DOCTOR_CORES);
+    CPU_ZERO_S(size, set);
+    facts->cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (sched_getaffinity(0, size, set) == 0)
+        for (int i = 0; i < DOCTOR_CORES; i++) {
+            facts->mask[i] = CPU_ISSET_S(i, size, set) != 0;
+            facts->bound += facts->mask[i];
+        }
+    CPU_FREE(set);
+    facts->quota_percent = quota_percent();
+}
+
+static void gpu_read(const struct world *world, const struct config *config,
+                     struct doctor_facts *facts)
+{
+    struct queue *queue;
+    status s = queue_open(config, world->local_rank, world->size, &queue);
+    if (s) {
+        snprintf(facts->device, sizeof facts->device, "none: %.80s", status_message(s));
+        status_free(s);
+        return;
+    }
+    const struct collectives *calls = collectives_of(queue);
+    facts->gpu = !queue->on_host;
+    facts->nccl = calls != NULL;
+    if (calls) status_free(calls->device_name(queue, facts->device));
+    queue->op->destroy(queue);
+}
+
+status doctor_facts_read(const struct world *world, const struct config *config, bool gpus,
+                         struct doctor_facts *facts)
+{
+    char hex[SHA256_HEX];
+    struct statvfs shared;
+    int level;
+    memset(facts, 0, sizeof *facts);
+    snprintf(facts->host, sizeof facts->host, "%s", world_host(world, world->rank));
+    snprintf(facts->version, sizeof facts->version, "%s", version_text);
+    transport_library_version(facts->mpi);
+    if (gpus) {
+        TRY(sha256_file("/proc/self/exe", hex));
+        snprintf(facts->program, sizeof facts->program, "%s", hex);
+    }
+    cores_read(facts);
+    const char *threads = getenv("OMP_NUM_THREADS");
+    facts->threads = config->threads;
+    facts->omp_threads = threads ? atoi(threads) : 0;
+    facts->memory = 1024 * number_in("/proc/meminfo", "MemTotal:");
+    facts->available = 1024 * number_in("/proc/meminfo", "MemAvailable:");
+    facts->limit = memory_limit(facts->memory);
+    facts->memlock = limit_of(RLIMIT_MEMLOCK);
+    facts->files = limit_of(RLIMIT_NOFILE);
+    facts->stack = limit_of(RLIMIT_STACK);
+    if (statvfs("/dev/shm", &shared) == 0) {
+        facts->shared = (int64_t)shared.f_blocks * (int64_t)shared.f_frsize;
+        facts->shared_free = (int64_t)shared.f_bavail * (int64_t)shared.f_frsize;
+    }
+    facts->infiniband = entries_in("/sys/class/infiniband");
+    MPI_Query_thread(&level);
+    facts->thread_level = level;
+    facts->watched = world->size == 1 || watchdog_has_thread(world->groups->watchdog);
+    facts->reads_devices = transport_reads_devices();
+    facts->driver = file_exists("/proc/driver/nvidia/version");
+    if (gpus) gpu_read(world, config, facts);
+    return NULL;
+}
+
+status doctor_facts_gather(struct world *world, const struct doctor_facts *mine,
+                           struct doctor_facts **all)
+{
+    MPI_Request request;
+    *all = memory_allocate((size_t)world->size * sizeof **all);
+    status s =
+        transport_check(MPI_Iallgather(mine, (int)sizeof *mine, MPI_BYTE, *all, (int)sizeof *mine,
+                                       MPI_BYTE, world->groups->world, &request),
+                        "what ranks say of themselves");
+    if (!s) s = transport_wait_all(world, &request, 1, "what ranks say of themselves");
+    return s;
+}
