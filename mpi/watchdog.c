@@ -20,8 +20,7 @@
 
 enum { WATCHERS_MOST = 3, NOTE_TAG = 1 };
 
-static const double waits_lately = 1; /* longer ago than that this rank waits no more */
-static const double quiet_lasts = 5;  /* for the one that reports to end all ranks */
+static const double quiet_lasts = 5; /* for the one that reports to end all ranks */
 /* srun -K1 lets ranks live for KillWait, half a minute, after it asked them to end, since one is
  * dead. */
 static const double silence_at_end = 6;
@@ -110,8 +109,10 @@ static void requests_open(struct watchdog *dog)
 
 /* ---- telling and hearing ---- */
 
-/* What this rank says of itself, at `now`. */
-static void self_look(struct watchdog *dog, double now)
+/* What this rank says of itself, at `now`.  It waits while it has asked for what it waits for
+ * within half the patience, and nothing has got on since: a rank that has to share its core may be
+ * long between two tests. */
+static void self_look(struct watchdog *dog, double now, double patience)
 {
     struct watch_peer *self = &dog->peers[dog->rank];
     const int64_t notes = heartbeat_count();
@@ -119,13 +120,14 @@ static void self_look(struct watchdog *dog, double now)
         dog->notes = notes;
         dog->progressed = now;
     }
-    const bool waited = self->waiting;
     pthread_mutex_lock(&dog->lock);
-    self->waiting = now < dog->waited + waits_lately && notes == dog->waited_notes;
+    const bool asked = notes == dog->waited_notes;
+    self->waiting = asked && now < dog->waited + patience / 2;
     snprintf(self->what, sizeof self->what, "%s",
              self->waiting ? dog->waits_for : heartbeat_what());
+    /* It has come; since then the rank is at work. */
+    if (asked && !self->waiting && dog->waited > dog->progressed) dog->progressed = dog->waited;
     pthread_mutex_unlock(&dog->lock);
-    if (waited && !self->waiting) dog->progressed = now; /* what it waited for has come */
     self->idle = now - dog->progressed;
     self->step = __atomic_load_n(dog->step, __ATOMIC_RELAXED);
     dog->heard[dog->rank] = now;
@@ -236,7 +238,7 @@ static void tick(struct watchdog *dog)
         for (int r = 0; r < dog->size; r++) dog->heard[r] += gap;
         dog->progressed += gap;
     }
-    self_look(dog, now);
+    self_look(dog, now, patience);
     const double beat = between(patience / 10, 0.05, 1 + dog->size / 4096.0);
     if (now > dog->told + beat) tell(dog, now, false);
     judge(dog, now, patience);

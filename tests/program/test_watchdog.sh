@@ -41,6 +41,7 @@ host=$(hostname)
 start generate FAULT_RANK=2 FAULT_AT=generate FAULT_COUNT=7
 start update FAULT_RANK=1 FAULT_AT=update FAULT_COUNT=20
 start evaluation FAULT_RANK=0 FAULT_AT=generate FAULT_COUNT=2
+train+=(--set checkpoint.background=false)
 start save FAULT_RANK=1 FAULT_AT=save FAULT_COUNT=2
 # Alive, but it gets nowhere; slow, for longer than anyone's patience in a batch, but it gets on.
 start hung FAULT_RANK=2 FAULT_AT=generate FAULT_COUNT=7 FAULT_HOW=hang
