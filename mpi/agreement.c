@@ -13,7 +13,7 @@ enum { HOST_MAX = 64 };
 struct identity {
     char host[HOST_MAX], version[128], program[SHA256_HEX + 7]; /* of the executable file */
     char verb[16], run[1024];
-    int64_t resume, dry;
+    int64_t resume, dry, trace;
     struct config_changes changes;
 };
 
@@ -35,6 +35,7 @@ static status identity_of(const struct run_options *options, const char *verb, s
     snprintf(out->run, sizeof out->run, "%s", options->folder);
     out->resume = options->resume;
     out->dry = options->dry;
+    out->trace = options->trace;
     out->changes = options->changes;
     return NULL;
 }
@@ -69,6 +70,9 @@ static status identity_check(const struct identity *mine, const struct identity 
     if (mine->dry != first->dry)
         return differs(mine, first, "--dry-run", mine->dry ? "given" : "not given",
                        first->dry ? "given" : "not given");
+    if (mine->trace != first->trace)
+        return differs(mine, first, "--trace", mine->trace ? "given" : "not given",
+                       first->trace ? "given" : "not given");
     if (memcmp(&mine->changes, &first->changes, sizeof mine->changes) != 0)
         return differs(mine, first, "--change", "one list of keys", "another");
     return NULL;

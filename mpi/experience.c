@@ -17,9 +17,9 @@ status experience_receive(struct world *world, const struct experience_format *f
     timeline_begin(TIME_WAIT_EXPERIENCE);
     status s =
         world_receive(world, EXPERIENCE_TAG, "the exchange of experience", &message, &size, sender);
+    if (!s && *sender != world->rank) traffic_add(TRAFFIC_EXPERIENCE, (int64_t)size);
     timeline_end();
     TRY(s);
-    if (*sender != world->rank) traffic_add(TRAFFIC_EXPERIENCE, (int64_t)size);
     char name[32];
     snprintf(name, sizeof name, "rank %d", *sender);
     s = experience_unpack(message, size, format, name, out);

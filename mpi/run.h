@@ -14,6 +14,7 @@ struct run_options {
     enum run_resume resume;
     bool dry;                      /* --dry-run: check, print, do nothing */
     bool profile;                  /* --profile: rank 0 says where its updates' time went */
+    bool trace;                    /* --trace: RUN/trace.json, of all ranks */
     struct config_changes changes; /* --change: of a resumed run's settings */
     const char *line;              /* the command line */
     const char *version;           /* of the program, for the manifest and the log */

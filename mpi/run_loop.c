@@ -13,6 +13,7 @@
 #include "src/base/heartbeat.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/base/trace.h"
 #include "src/report/times.h"
 #include "src/text/tokenizer.h"
 
@@ -270,6 +271,7 @@ static status update(struct run *run, const struct run_kind *kind, int64_t step)
     int64_t tokens = 0;
     run->world->step = step;
     update_name(run, step + 1);
+    trace_step(step + 1);
     TRY(kind->step(run, step, &metrics, &tokens));
     const double seconds = seconds_now() - begun;
     if (run->world->roles.is_learner) TRY(rank_times_report(run->times, step));
@@ -321,6 +323,10 @@ static status updates(struct run *run, const struct run_kind *kind, int64_t *don
 {
     const bool saved = run->folder.checkpoint[0] != 0;
     heartbeat_doing("the loop over updates");
+    if (run->traced) {
+        TRY(clock_compare(run->world, &run->clock));
+        trace_open();
+    }
     timeline_open("main");
     run->times = rank_times_open(run->world);
     *done = run->folder.start;
@@ -411,6 +417,7 @@ status run_loop(struct run *run, const struct run_options *options, const struct
     int64_t done = 0, stop = STOP_NOT;
     struct run_inputs inputs;
     run->profiled = options->profile && !options->dry;
+    run->traced = options->trace && !options->dry;
     status s = agree_on_inputs(world, options, &inputs);
     if (!s) s = run_folder_open(world, options, kind->name, &inputs, &run->folder);
     heartbeat_doing("the opening of models and data");
@@ -425,6 +432,7 @@ status run_loop(struct run *run, const struct run_options *options, const struct
         if (!s) {
             s = updates(run, kind, &done, &stop);
             if (!s) s = times_log(run, kind, done);
+            if (!s && run->traced) s = trace_file_write(world, &run->clock, options->folder);
             if (!s) s = memory_log(run, kind, done);
             if (s) run_checkpoint_break(&run->folder);
             if (s) world_break(world); /* others wait for this rank */
@@ -443,6 +451,7 @@ status run_loop(struct run *run, const struct run_options *options, const struct
                                     "goes on all the same");
     }
     timeline_close();
+    trace_close();
     if (world_is_broken(world)) return s; /* what is open ends with the process */
     return status_first(s, kind->close(run));
 }

@@ -12,6 +12,7 @@
 #include "mpi/plan.h"
 #include "mpi/rank_times.h"
 #include "mpi/replicas.h"
+#include "mpi/trace_file.h"
 #include "src/learn/learner.h"
 #include "src/report/metric_list.h"
 #include "src/rollout/language.h"
@@ -27,6 +28,8 @@ struct run {
     struct queue *queue;
     bool profiled;                /* --profile */
     struct profile *profile;      /* rank 0's then, else NULL */
+    bool traced;                  /* --trace */
+    struct clock_offset clock;    /* when the trace began */
     struct rank_times *times;     /* while updates are made */
     struct dataset *data, *valid; /* valid NULL: none */
     struct language *language;

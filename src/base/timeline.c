@@ -4,6 +4,8 @@
 #include "src/base/clock.h"
 #include "src/base/heartbeat.h"
 #include "src/base/memory.h"
+#include "src/base/trace.h"
+#include "src/base/traffic.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,8 @@ struct track {
     int depth; /* of what is begun; what lies deeper than DEPTH_MAX counts for its outer */
     enum time_kind open[DEPTH_MAX];
     const char *before[DEPTH_MAX]; /* heartbeat_what, outside of it */
+    double begun[DEPTH_MAX];
+    int64_t bytes[DEPTH_MAX]; /* that had come by then */
 };
 
 static _Thread_local struct track *own;
@@ -70,8 +74,10 @@ static double count(struct track *track)
 void timeline_begin(enum time_kind kind)
 {
     if (!own) return;
-    count(own);
+    const double now = count(own);
     if (own->depth < DEPTH_MAX) {
+        own->begun[own->depth] = now;
+        own->bytes[own->depth] = traffic_whole();
         own->open[own->depth] = kind;
         own->before[own->depth] = heartbeat_doing(time_kind_name(kind));
     }
@@ -81,9 +87,12 @@ void timeline_begin(enum time_kind kind)
 void timeline_end(void)
 {
     if (!own || !own->depth) return;
-    count(own);
-    own->depth--;
-    if (own->depth < DEPTH_MAX) heartbeat_doing(own->before[own->depth]);
+    const double now = count(own);
+    const int d = --own->depth;
+    if (d >= DEPTH_MAX) return;
+    heartbeat_doing(own->before[d]);
+    if (trace_is_on())
+        trace_add(own->name, own->open[d], own->begun[d], now, traffic_whole() - own->bytes[d]);
 }
 
 void timeline_take(double seconds[TIME_KINDS])

@@ -3,7 +3,7 @@
 
 #include <stdatomic.h>
 
-static _Atomic int64_t came[TRAFFIC_KINDS];
+static _Atomic int64_t came[TRAFFIC_KINDS], whole;
 
 const char *traffic_kind_name(enum traffic_kind kind)
 {
@@ -15,6 +15,12 @@ const char *traffic_kind_name(enum traffic_kind kind)
 void traffic_add(enum traffic_kind kind, int64_t bytes)
 {
     atomic_fetch_add_explicit(&came[kind], bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&whole, bytes, memory_order_relaxed);
+}
+
+int64_t traffic_whole(void)
+{
+    return atomic_load_explicit(&whole, memory_order_relaxed);
 }
 
 void traffic_take(int64_t bytes[TRAFFIC_KINDS])

@@ -17,6 +17,8 @@ enum traffic_kind {
 const char *traffic_kind_name(enum traffic_kind kind);
 void traffic_add(enum traffic_kind kind, int64_t bytes);
 /* What came since the last call. */
+/* All that has come so far. */
+int64_t traffic_whole(void);
 void traffic_take(int64_t bytes[TRAFFIC_KINDS]);
 
 #endif

@@ -38,6 +38,7 @@ static const struct option options[] = {
      "of a random model and its batches: tiny, small (6 + 6 layers of 512), large (24 + 24 of "
      "1024); decoder-only: causal (30 layers of 576), tiny-causal"},
     {"--profile", NULL, "say at the end where the time went, operation by operation (CPU)"},
+    {"--trace", NULL, "write every rank's spans of time, RUN/trace.json, for ui.perfetto.dev"},
     {"--cluster", "FILE", "a cluster: hosts, devices, links (configs/cluster-example.yaml)"},
     {"--bench", "FILE", "what `regard bench` printed, for the device's rates"},
     {"--json", NULL, "as JSON"},
@@ -154,11 +155,9 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
     const struct {
         const char *option;
         bool *to;
-    } flags[] = {{"--dry-run", &c->dry_run},
-                 {"--merge", &c->merge},
-                 {"--keep-system", &c->keep_system},
-                 {"--profile", &c->profile},
-                 {"--json", &c->json}};
+    } flags[] = {{"--dry-run", &c->dry_run},         {"--merge", &c->merge},
+                 {"--keep-system", &c->keep_system}, {"--trace", &c->trace},
+                 {"--profile", &c->profile},         {"--json", &c->json}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         if (strcmp(bare, flags[i].option) != 0) continue;
         if (value) USAGE("%s takes no value; see regard %s --help", bare, verb->name);

@@ -22,7 +22,7 @@ struct command {
     int64_t run_count;
     int64_t rounds; /* 0: not given */
     int64_t best;   /* 0: not given */
-    bool json, dry_run, merge, keep_system, profile;
+    bool json, dry_run, merge, keep_system, profile, trace;
     char role[64];                 /* --role ROLE: short for --set sft.role=ROLE */
     struct config config;          /* defaults, --config, then --set in order */
     struct config_changes changes; /* --change */

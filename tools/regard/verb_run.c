@@ -60,6 +60,7 @@ static status ranks_run(struct command *command, enum config_scope scope, const 
     options.line = command->line;
     options.dry = command->dry_run;
     options.profile = command->profile;
+    options.trace = command->trace;
     options.version = version_text;
     options.resume = !command->resume     ? RUN_FRESH
                      : command->resume[0] ? RUN_RESUME_AUTO
