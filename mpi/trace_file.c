@@ -7,6 +7,7 @@
 #include "src/base/json.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/base/timeline.h"
 #include "src/base/trace.h"
 
 #include <stdlib.h>

@@ -52,7 +52,7 @@ static int track_find(const char *name)
     return t;
 }
 
-void trace_add(const char *track, enum time_kind kind, double begin, double end, int64_t bytes)
+void trace_add(const char *track, int kind, double begin, double end, int64_t bytes)
 {
     pthread_mutex_lock(&lock);
     if (ring)
@@ -61,7 +61,7 @@ void trace_add(const char *track, enum time_kind kind, double begin, double end,
                                 .end = end,
                                 .step = atomic_load_explicit(&at_step, memory_order_relaxed),
                                 .bytes = bytes,
-                                .kind = (int32_t)kind,
+                                .kind = kind,
                                 .track = track_find(track)};
     pthread_mutex_unlock(&lock);
 }

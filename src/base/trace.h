@@ -4,7 +4,8 @@
 #ifndef REGARD_BASE_TRACE_H
 #define REGARD_BASE_TRACE_H
 
-#include "src/base/timeline.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 enum { TRACE_SPANS = 1 << 16, TRACE_TRACKS = 8, TRACE_NAME = 16 };
 
@@ -21,7 +22,7 @@ void trace_close(void);
 bool trace_is_on(void);
 void trace_step(int64_t step);
 /* track: a name of up to TRACE_NAME - 1 bytes; those beyond TRACE_TRACKS names are one. */
-void trace_add(const char *track, enum time_kind kind, double begin, double end, int64_t bytes);
+void trace_add(const char *track, int kind, double begin, double end, int64_t bytes);
 
 /* What is kept, by the order in which spans ended, with the tracks' names; the caller frees *spans.
  * *lost: older ones that are not kept. */

@@ -1,4 +1,5 @@
 /* Spans that are kept: bounded, the newest, by the order in which they ended, of all threads. */
+#include "src/base/timeline.h"
 #include "src/base/trace.h"
 
 #include <pthread.h>
