@@ -60,6 +60,24 @@ for text in ["no config.yaml", "metrics.jsonl:8", "step-000040.jsonl:2"]:
 assert runs[2]["settings"] == {} and 7 not in runs[2]["steps"] and len(page["samples"][2][1]["replies"]) == 47
 END
 
+# Nonsense in every file is noted, and what can be made of it is there.
+mkdir -p "$work/junk/samples"
+head -c 3000 "$regard" >"$work/junk/metrics.jsonl"
+head -c 3000 "$regard" >"$work/junk/config.yaml"
+head -c 3000 "$regard" >"$work/junk/samples/step-000001.jsonl"
+cat >"$work/junk/samples/step-000002.jsonl" <<'END'
+{"history_tokens":[1],"reply_tokens":[1],"messages":3,"salient":{},"top_position":[1,[2,"x"]],"pieces":[1],"history_pieces":[2],"logp":[null]}
+{"history_tokens":[],"reply_tokens":[],"messages":[1,{"role":1}]}
+END
+expect_status 0 "$regard" report "$work/junk"
+python3 - "$work/junk/report.html" <<'END' || fail "a page of nonsense"
+import sys
+from parts import parts
+page = parts(sys.argv[1])
+assert any("config.yaml" in note for note in page["notes"][0]) and any("step-000001.jsonl:1" in note for note in page["notes"][0])
+assert [len(step["replies"]) for step in page["samples"][0]] == [2], page["samples"]
+END
+
 # A run that has just begun has settings alone.
 mkdir "$work/begun"
 cp "$work/run-1/config.yaml" "$work/begun"

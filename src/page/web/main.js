@@ -188,6 +188,7 @@
     drawRuns();
     Report.redraw();
   });
+  document.documentElement.toggleAttribute('data-no-charts', !page.charts);
   if (!page.charts) {
     Report.at('legend').after(make('p', { class: 'note' }, 'This page was written by a program that was built without Chart.js: it has no curves.'));
   }
