@@ -4,6 +4,7 @@
 #include "mpi/weight_stream.h"
 
 #include "mpi/host_memory.h"
+#include "src/base/block_sum.h"
 #include "src/base/file.h"
 #include "src/base/memory.h"
 #include "src/base/progress.h"
@@ -24,9 +25,8 @@ static const char what[] = "the stream of weights";
 
 /* Before a bucket's floats.  version -1: no version follows. */
 struct bucket_head {
-    int64_t version;
-    int32_t bucket;
-    uint32_t checksum; /* CRC32C of the floats */
+    int64_t version, bucket;
+    uint64_t checksum; /* block_sum of the floats */
 };
 
 struct slot_head {
@@ -40,6 +40,7 @@ struct slot {
     struct slot_head *head; /* `other` bytes behind it */
     char *other;
     struct bucket_head *heads; /* [buckets] */
+    _Atomic int64_t *checked;  /* [buckets] as `arrived`, once a rank of the host found it whole */
     _Atomic int64_t *arrived;  /* [buckets] */
     float *values;             /* [size] */
 };
@@ -100,8 +101,8 @@ static size_t slot_bytes(const struct weight_stream_settings *s)
 {
     const size_t buckets = (size_t)buckets_of(s);
     return LINE + lines(sizeof(struct slot_head) + (size_t)s->other) +
-           lines(buckets * sizeof(struct bucket_head)) + lines(buckets * sizeof(_Atomic int64_t)) +
-           lines((size_t)s->size * sizeof(float));
+           lines(buckets * sizeof(struct bucket_head)) +
+           2 * lines(buckets * sizeof(_Atomic int64_t)) + lines((size_t)s->size * sizeof(float));
 }
 
 int64_t weight_stream_bytes(const struct weight_stream_settings *settings)
@@ -121,6 +122,8 @@ static struct slot slot_at(char *at, const struct weight_stream_settings *s)
     at += lines(buckets * sizeof *slot.heads);
     slot.arrived = (_Atomic int64_t *)at;
     at += lines(buckets * sizeof *slot.arrived);
+    slot.checked = (_Atomic int64_t *)at;
+    at += lines(buckets * sizeof *slot.checked);
     slot.values = (float *)at;
     return slot;
 }
@@ -346,25 +349,34 @@ static status version_begin(struct weight_stream *s)
     return NULL;
 }
 
-/* Floats [begin, end) of one bucket. */
+/* Floats [begin, end) of one bucket, to its place; the checksum where that is all of it. */
+static status floats_fill(const struct weight_stream *s, const struct slot *slot,
+                          const float *values, int64_t begin, int64_t end, uint64_t *checksum)
+{
+    const size_t bytes = (size_t)(end - begin) * sizeof *values;
+    if (s->queue->on_host) {
+        *checksum = block_sum_copy(slot->values + begin, values + begin, bytes);
+        return NULL;
+    }
+    s->queue->op->download(s->queue, slot->values + begin, values + begin, bytes);
+    TRY(s->queue->op->synchronize(s->queue));
+    *checksum = block_sum(slot->values + begin, bytes);
+    return NULL;
+}
+
 static status bucket_fill(struct weight_stream *s, int64_t bucket, const float *values,
                           int64_t begin, int64_t end)
 {
     struct slot *slot = slot_of(s, s->version);
-    const size_t bytes = (size_t)(end - begin) * sizeof *values;
-    if (s->queue->on_host)
-        memcpy(slot->values + begin, values + begin, bytes);
-    else {
-        s->queue->op->download(s->queue, slot->values + begin, values + begin, bytes);
-        TRY(s->queue->op->synchronize(s->queue));
-    }
+    const int64_t size = bucket_size(s, bucket);
+    uint64_t checksum;
+    TRY(floats_fill(s, slot, values, begin, end, &checksum));
     s->filled[bucket] += end - begin;
-    if (s->filled[bucket] < bucket_size(s, bucket)) return NULL;
+    if (s->filled[bucket] < size) return NULL;
+    if (end - begin < size)
+        checksum = block_sum(slot->values + bucket * BUCKET, (size_t)size * sizeof *values);
     slot->heads[bucket] =
-        (struct bucket_head){.version = s->version,
-                             .bucket = (int32_t)bucket,
-                             .checksum = crc32c(0, slot->values + bucket * BUCKET,
-                                                (size_t)bucket_size(s, bucket) * sizeof *values)};
+        (struct bucket_head){.version = s->version, .bucket = bucket, .checksum = checksum};
     atomic_store_explicit(&slot->arrived[bucket], s->version + 1, memory_order_release);
     weight_stream_poll(s);
     return error_take(s);
@@ -431,16 +443,21 @@ static status await(struct weight_stream *s, const _Atomic int64_t *mark)
     return NULL;
 }
 
-static status bucket_check(const struct weight_stream *s, const struct slot *slot, int64_t bucket)
+/* Unless another rank of this host has. */
+static status bucket_check(struct weight_stream *s, const struct slot *slot, int64_t bucket)
 {
     const struct bucket_head *head = &slot->heads[bucket];
     const size_t bytes = (size_t)bucket_size(s, bucket) * sizeof *slot->values;
-    if (head->version == s->version && head->bucket == bucket &&
-        head->checksum == crc32c(0, slot->values + bucket * BUCKET, bytes))
-        return NULL;
-    FAIL(STATUS_INTERNAL,
-         "rank %d: weights of update %lld from rank 0: bucket %lld of %lld is damaged",
-         s->world->rank, (long long)s->version, (long long)bucket + 1, (long long)s->buckets);
+    const int64_t mark = s->version + 1;
+    if (atomic_load_explicit(&slot->checked[bucket], memory_order_acquire) == mark) return NULL;
+    TRY(await(s, &slot->arrived[bucket]));
+    if (head->version != s->version || head->bucket != bucket ||
+        head->checksum != block_sum(slot->values + bucket * BUCKET, bytes))
+        FAIL(STATUS_INTERNAL,
+             "rank %d: weights of update %lld from rank 0: bucket %lld of %lld is damaged",
+             s->world->rank, (long long)s->version, (long long)bucket + 1, (long long)s->buckets);
+    atomic_store_explicit(&slot->checked[bucket], mark, memory_order_release);
+    return NULL;
 }
 
 static status head_check(const struct weight_stream *s, const struct slot *slot)
@@ -467,10 +484,10 @@ status weight_stream_take(struct weight_stream *s, int64_t version, const float 
     const struct slot *slot = slot_of(s, s->version);
     s->link.begun = true;
     TRY(error_take(s));
-    for (int64_t b = 0; b < s->buckets; b++) {
-        TRY(await(s, &slot->arrived[b]));
+    /* A share of the buckets as they come, then what others have not checked by then. */
+    for (int64_t b = s->hosts.rank; b < s->buckets; b += s->hosts.size)
         TRY(bucket_check(s, slot, b));
-    }
+    for (int64_t b = 0; b < s->buckets; b++) TRY(bucket_check(s, slot, b));
     TRY(await(s, slot->complete));
     TRY(head_check(s, slot));
     traffic_add(TRAFFIC_WEIGHTS, s->settings.size * (int64_t)sizeof(float) + s->settings.other);

@@ -4,9 +4,9 @@
  * learner 0 waits for nobody, and an actor finds the version that is due there.  Between hosts the
  * buckets go by MPI, to one rank of each host, while both sides do other things (poll).
  *
- * Every bucket has a CRC32C, which each actor checks; behind the buckets comes a header with
- * version, count and what goes with the weights.  What is damaged or of another version is refused
- * with rank, version and bucket. */
+ * Every bucket has a checksum, which an actor of each host checks; behind the buckets comes a
+ * header with version, count and what goes with the weights.  What is damaged or of another version
+ * is refused with rank, version and bucket. */
 #ifndef REGARD_MPI_WEIGHT_STREAM_H
 #define REGARD_MPI_WEIGHT_STREAM_H
 

@@ -1,4 +1,5 @@
 /* Philox, checksums, durable files, JSON and memory against published or obvious answers. */
+#include "src/base/block_sum.h"
 #include "src/base/file.h"
 #include "src/base/json.h"
 #include "src/base/memory.h"
@@ -238,9 +239,54 @@ static void a_stream_into_memory_holds_what_was_printed(void **unused)
     free(text);
 }
 
+/* The definition, word by word. */
+static uint64_t block_sum_by_hand(const unsigned char *bytes, size_t size)
+{
+    uint32_t sums[64] = {0};
+    uint64_t h = size;
+    for (size_t at = 0; at < size / 256 * 256 + 256; at += 4) {
+        uint32_t word = 0;
+        for (size_t i = 0; i < 4; i++)
+            if (at + i < size) word |= (uint32_t)bytes[at + i] << 8 * i;
+        sums[at / 4 % 64] = sums[at / 4 % 64] * 0x9e3779b1u + word;
+    }
+    for (int i = 0; i < 64; i++) {
+        h = (h ^ sums[i]) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 32;
+    }
+    return h;
+}
+
+static void block_sums_are_the_same_however_made_and_see_every_bit(void **state)
+{
+    (void)state;
+    enum { MOST = 40000 };
+    unsigned char *bytes = test_malloc(MOST), *copy = test_malloc(MOST);
+    for (size_t i = 0; i < MOST; i++) bytes[i] = (unsigned char)(i * 2654435761u >> 13);
+    for (size_t size = 0; size + 3 < MOST; size += size < 20 ? 1 : 1237) {
+        const uint64_t want = block_sum_by_hand(bytes + 3, size);
+        memset(copy, 0, MOST);
+        assert_true(block_sum(bytes + 3, size) == want);
+        assert_true(block_sum_plain(bytes + 3, size) == want);
+        assert_true(block_sum_copy(copy, bytes + 3, size) == want);
+        assert_memory_equal(copy, bytes + 3, size);
+        assert_int_equal(copy[size], 0);
+        if (size) assert_true(block_sum(bytes + 3, size - 1) != want);
+    }
+    const uint64_t whole = block_sum(bytes, 3000);
+    for (size_t bit = 0; bit < 3000 * 8; bit++) {
+        bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        assert_true(block_sum(bytes, 3000) != whole);
+        bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
+    }
+    test_free(bytes);
+    test_free(copy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(block_sums_are_the_same_however_made_and_see_every_bit),
         cmocka_unit_test(philox_gives_the_known_answers_of_random123),
         cmocka_unit_test(checksums_give_the_published_answers),
         cmocka_unit_test(a_file_appears_whole_or_not_at_all),

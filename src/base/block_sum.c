@@ -1,0 +1,109 @@
+/* See block_sum.h. */
+#include "src/base/block_sum.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+typedef uint32_t words __attribute__((vector_size(32)));
+
+enum {
+    VECTORS = 8,
+    BLOCK = VECTORS * sizeof(words),
+    PIECE = 64 * BLOCK /* of a core's first cache */
+};
+
+struct sums {
+    words of[VECTORS];
+};
+
+/* Whole blocks. */
+static inline __attribute__((always_inline)) void
+blocks_add(struct sums *sums, const unsigned char *bytes, size_t blocks)
+{
+    words a = sums->of[0], b = sums->of[1], c = sums->of[2], d = sums->of[3];
+    words e = sums->of[4], f = sums->of[5], g = sums->of[6], h = sums->of[7];
+    for (; blocks; blocks--, bytes += BLOCK) {
+        words w[VECTORS];
+        memcpy(w, bytes, sizeof w);
+        a = a * 0x9e3779b1u + w[0], b = b * 0x9e3779b1u + w[1];
+        c = c * 0x9e3779b1u + w[2], d = d * 0x9e3779b1u + w[3];
+        e = e * 0x9e3779b1u + w[4], f = f * 0x9e3779b1u + w[5];
+        g = g * 0x9e3779b1u + w[6], h = h * 0x9e3779b1u + w[7];
+    }
+    *sums = (struct sums){{a, b, c, d, e, f, g, h}};
+}
+
+static void add_plain(struct sums *sums, const unsigned char *bytes, size_t blocks)
+{
+    blocks_add(sums, bytes, blocks);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static void add_wide(struct sums *sums, const unsigned char *bytes,
+                                                     size_t blocks)
+{
+    blocks_add(sums, bytes, blocks);
+}
+
+static bool has_wide(void)
+{
+    return __builtin_cpu_supports("avx2");
+}
+#else
+#define add_wide add_plain
+static bool has_wide(void)
+{
+    return false;
+}
+#endif
+
+/* The last bytes, with zeros behind them, and how many there were in all. */
+static uint64_t sums_end(struct sums *sums, const unsigned char *rest, size_t size)
+{
+    unsigned char last[BLOCK] = {0};
+    uint32_t all[BLOCK / sizeof(uint32_t)];
+    if (size % BLOCK) memcpy(last, rest, size % BLOCK);
+    add_plain(sums, last, 1);
+    memcpy(all, sums->of, sizeof all);
+    uint64_t h = size;
+    for (size_t i = 0; i < BLOCK / sizeof(uint32_t); i++) {
+        h = (h ^ all[i]) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 32;
+    }
+    return h;
+}
+
+static uint64_t sum(void *to, const void *from, size_t size, bool wide)
+{
+    struct sums sums;
+    memset(&sums, 0, sizeof sums);
+    const unsigned char *bytes = from;
+    const size_t whole = size / BLOCK * BLOCK;
+    size_t at = 0;
+    while (at < whole) {
+        const size_t part = whole - at < PIECE ? whole - at : PIECE;
+        if (to) memcpy((unsigned char *)to + at, bytes + at, part);
+        if (wide)
+            add_wide(&sums, bytes + at, part / BLOCK);
+        else
+            add_plain(&sums, bytes + at, part / BLOCK);
+        at += part;
+    }
+    if (to && size > whole) memcpy((unsigned char *)to + whole, bytes + whole, size - whole);
+    return sums_end(&sums, bytes + whole, size);
+}
+
+uint64_t block_sum(const void *data, size_t size)
+{
+    return sum(NULL, data, size, has_wide());
+}
+
+uint64_t block_sum_plain(const void *data, size_t size)
+{
+    return sum(NULL, data, size, false);
+}
+
+uint64_t block_sum_copy(void *to, const void *from, size_t size)
+{
+    return sum(to, from, size, has_wide());
+}

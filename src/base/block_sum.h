@@ -1,0 +1,17 @@
+/* A checksum as fast as memory, for large blocks that stay in a machine or cross a network that
+ * checks too: 64 sums of 32-bit words, each h = h * m + word with an odd m, folded into 64 bits.  A
+ * change of one bit, of one word, or of words of different sums is always seen, any other but for
+ * one in 2^32. */
+#ifndef REGARD_BASE_BLOCK_SUM_H
+#define REGARD_BASE_BLOCK_SUM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+uint64_t block_sum(const void *data, size_t size);
+/* The same without wide instructions. */
+uint64_t block_sum_plain(const void *data, size_t size);
+/* Copies, and gives block_sum(from, size). */
+uint64_t block_sum_copy(void *to, const void *from, size_t size);
+
+#endif
