@@ -169,6 +169,18 @@ static void hear(struct watchdog *dog, double now)
     }
 }
 
+/* A first note to and from everyone it goes to: Open MPI's connect() over TCP blocks, for two
+ * minutes where the other host is cut off, so that connections are made before. */
+static void meet(struct watchdog *dog)
+{
+    tell(dog, seconds_now(), false);
+    for (int r = 0; r < dog->size; r++)
+        while (dog->peers[r].known && r != dog->rank && dog->heard[r] == 0) {
+            hear(dog, seconds_now());
+            nanosleep(&(const struct timespec){0, 100000}, NULL);
+        }
+}
+
 /* ---- judging ---- */
 
 /* By this thread, since the one that waits or works may be stuck itself. */
@@ -336,12 +348,13 @@ status watchdog_open(MPI_Comm comm, const int64_t *step, double patience, struct
     dog->ticked = dog->progressed = seconds_now();
     for (int r = 0; r < dog->size; r++) {
         dog->peers[r].host = dog->hosts + (size_t)r * WATCH_NAME_BYTES;
-        dog->heard[r] = dog->ticked;
         snprintf(dog->peers[r].what, WATCH_NAME_BYTES, "start");
     }
     if (dog->size == 1) return NULL;
     watchers_choose(dog);
     requests_open(dog);
+    meet(dog);
+    for (int r = 0; r < dog->size; r++) dog->heard[r] = dog->ticked;
     MPI_Query_thread(&level);
     dog->has_thread = level >= MPI_THREAD_MULTIPLE && !(wish && !strcmp(wish, "polling"));
     if (dog->has_thread) return thread_start(dog);
