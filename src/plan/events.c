@@ -310,7 +310,12 @@ static void rank_run(struct engine *e, int64_t rank)
         const int64_t batch = r->step + ahead, done = r->step + 1;
         switch (at) {
         case AT_WEIGHTS:
-            if (s->both || !weights_come(e, rank)) break;
+            if (s->both || !weights_come(e, rank) || (s->streamed && !actor)) break;
+            if (s->streamed) { /* since the last agreement they are on their way */
+                spend(e, rank, TIME_WAIT_WEIGHTS, s->weights);
+                goes_on(e, rank, r->now + s->weights);
+                return;
+            }
             meet(e, rank, MEET_WEIGHTS);
             return;
         case AT_REFRESH:

@@ -27,11 +27,12 @@ struct schedule {
     double refresh; /* an actor's, once new weights are there */
     double apply;   /* a learner's, once gradients are summed */
     /* Seconds that ranks spend together, from the last one's arrival on. */
-    double weights;                     /* X: learner 0 and the actors */
-    double gather;                      /* learners', before an update */
-    double exchange;                    /* gradients and parameters between learners */
-    double agree;                       /* of all */
-    double send;                        /* of experience on its way, while the actor goes on */
+    double weights;  /* X: learner 0 and the actors; streamed: an actor's, until all have come */
+    int streamed;    /* learner 0 sends them while it updates, and waits for nobody */
+    double gather;   /* learners', before an update */
+    double exchange; /* gradients and parameters between learners */
+    double agree;    /* of all */
+    double send;     /* of experience on its way, while the actor goes on */
     int64_t save_every, evaluate_every; /* steps; 0: never */
     double save;                        /* of all learners */
     double evaluate;                    /* of rank 0 */

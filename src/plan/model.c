@@ -10,9 +10,12 @@
 
 /* Draws of what actors do with a batch, of which each takes one at random: more would change no
  * figure that a plan is read for. */
+enum { POOL = 2048 };
+
 enum {
-    POOL = 2048,
-    POLL_EVERY = 2 /* src/rollout/generator.c: steps between looks at who ended */
+    POLL_EVERY = 2, /* src/rollout/generator.c: steps between looks at who ended */
+    AGREEMENTS = 2, /* of all ranks after a step: mpi/run_loop.c */
+    GATHERS = 8     /* collectives of learners before an update: src/learn/update.c, sizes first */
 };
 
 /* Steps of replies decoded together, of which the lengths are drawn; a row is decoded until the
@@ -190,6 +193,27 @@ static double checkpoint_bytes(const struct prices *p, const struct plan_run *ru
                 (double)run->lag * (double)p->parameters);
 }
 
+/* What rank 0, which has most, copies before it goes on. */
+static double snapshot_bytes(const struct prices *p, const struct plan_run *run)
+{
+    const double learned = (double)(p->parameters + p->critic_parameters);
+    return 4 *
+           (learned * (1 + 2 / (double)run->learners) + (double)run->lag * (double)p->parameters);
+}
+
+/* Until actors have new weights, from the end of an update on: a broadcast; or what is left of a
+ * stream that began when the first learner's slice had come (`gathered` seconds before the end),
+ * in a host a copy. */
+static double weights_seconds(const struct cluster *c, const struct prices *p,
+                              const struct plan_run *run, int64_t actors, double gathered)
+{
+    const struct cluster_link *all = cluster_link(c, run->size);
+    const double whole = 4 * (double)p->parameters / all->bandwidth;
+    if (!run->streamed) return levels(actors + 1) * all->latency + whole;
+    const double left = run->size > c->ranks ? fmax(0, whole - gathered - p->apply) : whole;
+    return all->latency + left;
+}
+
 void plan_predict(const struct cluster *c, const struct prices *p, const struct lengths *l,
                   const struct plan_run *run, struct plan_outcome *out)
 {
@@ -202,8 +226,10 @@ void plan_predict(const struct cluster *c, const struct prices *p, const struct 
     const struct cluster_link *among = cluster_link(c, run->learners);
     *out = (struct plan_outcome){.checkpoint_bytes = checkpoint_bytes(p, run)};
     out->checkpoint_seconds = out->checkpoint_bytes / c->files.bandwidth;
-    out->weights = both ? 0 : levels(actors + 1) * all->latency + weights / all->bandwidth;
+    out->save =
+        run->background ? snapshot_bytes(p, run) / c->inside.bandwidth : out->checkpoint_seconds;
     out->exchange = epochs * 2 * plan_exchange(c, run->learners, learned);
+    if (!both) out->weights = weights_seconds(c, p, run, actors, out->exchange / epochs / 2);
     const double message = p->message * (double)run->dialogues / (double)actors;
     struct schedule s = {.learners = run->learners,
                          .actors = actors,
@@ -215,13 +241,14 @@ void plan_predict(const struct cluster *c, const struct prices *p, const struct 
                          .refresh = p->refresh,
                          .apply = p->apply + p->sliced / learners,
                          .weights = out->weights,
-                         .gather = levels(run->learners) * among->latency,
+                         .streamed = run->streamed,
+                         .gather = GATHERS * levels(run->learners) * among->latency,
                          .exchange = out->exchange,
-                         .agree = levels(run->size) * all->latency,
+                         .agree = AGREEMENTS * levels(run->size) * all->latency,
                          .send = all->latency + message / all->bandwidth,
                          .save_every = run->save_every,
                          .evaluate_every = run->evaluate_every,
-                         .save = out->checkpoint_seconds,
+                         .save = out->save,
                          .evaluate = p->evaluate,
                          .skip = run->lag + 2};
     s.steps += s.skip;

@@ -15,6 +15,8 @@ struct plan_run {
     int64_t save_every, evaluate_every; /* updates; 0: never */
     int64_t updates;                    /* that are simulated */
     int64_t seed;
+    bool streamed;   /* weights go by mpi/weight_stream.c, as without NCCL */
+    bool background; /* checkpoints are copied, and written behind the run's back */
 };
 
 /* Bytes a step, of all ranks together. */
@@ -26,7 +28,8 @@ struct plan_outcome {
     struct schedule_result times;
     double dialogues_s, tokens_s; /* reply tokens */
     struct plan_bytes bytes;
-    double checkpoint_bytes, checkpoint_seconds;
+    double checkpoint_bytes, checkpoint_seconds; /* to write */
+    double save;                                 /* that the learners spend on it */
     /* Seconds of the parts, before anybody waits: mean and longest of a batch. */
     double generate, generate_longest, learn, weights, exchange;
 };

@@ -77,6 +77,12 @@ static void side_by_side(void **state)
         assert_true(near(r.step, 3.75));
         assert_true(near(r.actor[TIME_WAIT_SLOWEST], 1.25));
         assert_true(near(r.learner[TIME_WAIT_EXPERIENCE], 0));
+        struct schedule streamed = s; /* learner 0 sends while it learns */
+        streamed.streamed = 1;
+        const struct schedule_result free = run(streamed, (double[]){3}, (double[]){2});
+        assert_true(near(free.step, 3.75) && near(free.actor[TIME_WAIT_WEIGHTS], 0.5));
+        assert_true(near(free.learner[TIME_SEND], 0));
+        assert_true(near(run(streamed, (double[]){2}, (double[]){3}).step, 3.25));
         const struct schedule_result slow = run(s, (double[]){7}, (double[]){3});
         assert_true(near(slow.step, 7.75));
     }

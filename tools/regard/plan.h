@@ -47,6 +47,8 @@ struct plan_case {
 };
 
 struct cost_rates plan_rates(const struct cluster *cluster);
+/* Whether weights go to actors by the host: no GPUs that NCCL connects. */
+bool plan_streams(const struct plan_case *plan);
 size_t plan_real_bytes(const struct plan_case *plan);
 status plan_take_bench(struct plan_case *plan, const char *path);
 status plan_lengths(struct plan_case *plan);

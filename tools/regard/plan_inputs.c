@@ -16,6 +16,12 @@ struct cost_rates plan_rates(const struct cluster *cluster)
                                cluster->device.launch};
 }
 
+bool plan_streams(const struct plan_case *p)
+{
+    return p->cluster.cores > 0 || p->config.device == DEVICE_SLEEP ||
+           p->config.device == DEVICE_CPU;
+}
+
 size_t plan_real_bytes(const struct plan_case *p)
 {
     const bool narrow = p->config.precision == PRECISION_BF16 ||
@@ -171,7 +177,8 @@ static status calibrate_by(struct plan_case *p, const struct config *config,
                                  .dialogues = config->rollout.dialogues,
                                  .microbatches = config->learn.microbatches,
                                  .updates = 8,
-                                 .seed = config->seed};
+                                 .seed = config->seed,
+                                 .streamed = plan_streams(p)};
     plan_predict(&p->cluster, &prices, &lengths, &run, &modelled);
     const double learners = (double)run.learners;
     const double actors = (double)(run.learners == run.size ? run.size : run.size - run.learners);

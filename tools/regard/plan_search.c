@@ -4,6 +4,7 @@
 #include "src/plan/interval.h"
 #include "tools/regard/plan.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,8 +135,9 @@ static void interval_find(struct plan_case *p)
                                 .mtbf = mtbf,
                                 .young = interval_young(cost, mtbf),
                                 .daly = interval_daly(cost, mtbf)};
-    i->steps = (int64_t)(i->daly / p->best_outcome.times.step + 0.5);
-    if (i->steps < 1) i->steps = 1;
+    /* One is written before the next begins. */
+    const double least = p->best_outcome.checkpoint_seconds;
+    i->steps = (int64_t)ceil(fmax(i->daly, least) / p->best_outcome.times.step);
     i->lost = interval_lost((double)i->steps * p->best_outcome.times.step, cost, mtbf,
                             p->cluster.failures.restart);
 }
@@ -160,7 +162,9 @@ status plan_search(struct plan_case *p)
                                  .dialogues = c->rollout.dialogues,
                                  .microbatches = c->learn.microbatches,
                                  .updates = updates_of(p),
-                                 .seed = c->seed};
+                                 .seed = c->seed,
+                                 .streamed = plan_streams(p),
+                                 .background = c->checkpoint.background};
     p->asked_runs = allowed(p, &p->asked);
     if (p->asked_runs) predict(p, &p->asked, &p->asked_outcome);
     p->best = p->asked;
