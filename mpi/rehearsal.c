@@ -6,12 +6,12 @@
 #include "src/base/memory.h"
 #include "src/rollout/experience_tokens.h"
 
-#include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Dialogues that are learned from, in groups of powers of two up to all of them. */
-enum { DIALOGUES = 16 };
+enum { DIALOGUES = PRICE_DIALOGUES };
 
 /* A world of one rank that does all. */
 static struct world alone(void)
@@ -229,7 +229,6 @@ static status dialogues_count(const struct trainer *t, struct experience *const 
                               int64_t count, struct prices *out)
 {
     const bool causal = model_shape_is_causal(model_shape(t->actor_model));
-    struct experience_tokens tokens = {0};
     for (int64_t e = 0; e < count; e++) {
         void *message;
         size_t size;
@@ -237,17 +236,20 @@ static status dialogues_count(const struct trainer *t, struct experience *const 
         TRY(experience_pack(made[e], &message, &size));
         free(message);
         out->message += (double)size / (double)count;
+        struct experience_tokens tokens = {0};
+        double replies = 0;
         experience_tokens_add(made[e], causal, &tokens);
         for (int64_t k = 0; k < made[e]->turn_count; k++) {
             const struct experience_turn *turn = &made[e]->turns[k];
-            out->reply_tokens += (double)turn->reply_length / (double)count;
+            replies += (double)turn->reply_length;
             if (turn->turn + 1 > last) last = turn->turn + 1;
         }
         for (int32_t turn = 0; turn < last && turn < PRICE_TURNS; turn++)
             out->goes_on[turn] += 1 / (double)count;
+        out->history[e] = fmax(0, (double)tokens.computed - replies);
+        out->history_tokens += out->history[e] / (double)count;
+        out->reply_tokens += replies / (double)count;
     }
-    out->history_tokens = (double)tokens.computed / (double)count - out->reply_tokens;
-    if (out->history_tokens < 0) out->history_tokens = 0;
     return NULL;
 }
 

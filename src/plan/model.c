@@ -42,14 +42,34 @@ static double chunk_steps(const struct prices *p, const struct lengths *l, int64
     return seconds;
 }
 
+/* A word of its own for a place in a table. */
+static uint32_t word_at(int64_t seed, uint32_t what, int64_t row, int64_t column)
+{
+    uint32_t key[2], out[4];
+    const uint32_t counter[4] = {what, (uint32_t)row, (uint32_t)column, (uint32_t)(column >> 32)};
+    philox_key((uint64_t)seed, RANDOM_ORDER, key);
+    philox4x32(counter, key, out);
+    return out[0];
+}
+
+/* A dialogue's tokens of history: one of those that were looked at. */
+static double history_drawn(const struct prices *p, int64_t seed, uint32_t what, int64_t row,
+                            int64_t column)
+{
+    return p->history[word_at(seed, what, row, column) % PRICE_DIALOGUES];
+}
+
 double plan_generate(const struct prices *p, const struct lengths *l, int64_t seed,
                      int64_t dialogues, uint32_t stream, int64_t *tokens)
 {
     uint32_t key[2], counter[4] = {stream, 0, 0, 0}, random[4];
     int64_t *ends = memory_allocate((size_t)(p->steps + 1) * sizeof *ends);
-    double seconds = 0;
+    double seconds = 0, histories = 0;
     philox_key((uint64_t)seed, RANDOM_SIMULATOR, key);
     *tokens = 0;
+    for (int64_t d = 0; d < dialogues; d++)
+        histories += history_drawn(p, seed, 3, stream, d) / (double)dialogues;
+    const double reading = p->history_tokens > 0 ? histories / p->history_tokens : 1;
     for (int64_t turn = 0; turn < p->turns && turn < PRICE_TURNS; turn++) {
         int64_t going = 0;
         counter[1] = (uint32_t)turn;
@@ -60,7 +80,7 @@ double plan_generate(const struct prices *p, const struct lengths *l, int64_t se
         }
         for (int64_t rows = going * p->candidates; rows > 0; rows -= p->batch) {
             const int64_t chunk = rows < p->batch ? rows : p->batch;
-            seconds += prices_fixed(p, (double)chunk) +
+            seconds += prices_fixed(p, (double)chunk) * reading +
                        chunk_steps(p, l, chunk, key, counter, tokens, ends);
         }
     }
@@ -105,16 +125,6 @@ static void pool_fill(const struct prices *p, const struct lengths *l, int64_t s
         pool->mean += pool->seconds[i] / POOL;
         if (pool->seconds[i] > pool->longest) pool->longest = pool->seconds[i];
     }
-}
-
-/* A word of its own for a place in a table. */
-static uint32_t word_at(int64_t seed, uint32_t what, int64_t row, int64_t column)
-{
-    uint32_t key[2], out[4];
-    const uint32_t counter[4] = {what, (uint32_t)row, (uint32_t)column, (uint32_t)(column >> 32)};
-    philox_key((uint64_t)seed, RANDOM_ORDER, key);
-    philox4x32(counter, key, out);
-    return out[0];
 }
 
 static int64_t slice_count(int64_t part, int64_t total, int64_t parts)
@@ -173,7 +183,7 @@ static double *learn_draw(const struct prices *p, const struct lengths *l,
             const int64_t microbatches = most < own ? most : own;
             double sum = 0;
             for (int64_t d = 0; d < own; d++)
-                sum += p->history_tokens +
+                sum += history_drawn(p, run->seed, 4, b, n * run->dialogues + d) +
                        tokens[word_at(run->seed, 2, b, n * run->dialogues + d) % DIALOGUES];
             double one = 0;
             if (own)

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-enum { PRICE_SIZES = 16, PRICE_TURNS = 64 };
+enum { PRICE_SIZES = 16, PRICE_TURNS = 64, PRICE_DIALOGUES = 16 };
 
 /* Replies that are decoded together. */
 struct step_price {
@@ -32,7 +32,8 @@ struct prices {
     double refresh;  /* an actor's matrices after new weights */
     double evaluate; /* held-out metrics; 0: none */
     double message;  /* bytes of a dialogue's experience */
-    double reply_tokens, history_tokens; /* of a dialogue that were learned from */
+    double reply_tokens, history_tokens; /* of a dialogue that were learned from, on average */
+    double history[PRICE_DIALOGUES];     /* of some dialogues */
 };
 
 void prices_free(struct prices *prices);
