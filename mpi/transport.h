@@ -17,9 +17,9 @@ struct world_groups; /* communicators, transport_mpi.c's */
 struct world {
     int rank, size;
     struct roles roles;
-    int local_rank;  /* among the ranks of this host */
-    double patience; /* watchdog.seconds */
-    int64_t step;    /* set by the caller; the watchdog names it */
+    int local_rank;       /* among the ranks of this host */
+    double patience;      /* watchdog.seconds */
+    _Atomic int64_t step; /* set by the caller; the watchdog's thread names it */
     struct world_groups *groups;
 };
 

@@ -12,19 +12,23 @@
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { WATCHERS_MOST = 3, NOTE_TAG = 1 };
+enum {
+    WATCHERS_MOST = 3,
+    NOTE_TAG = 1,
+    abort_lasts = 30 /* seconds: MPI_Abort may hang like any other call */
+};
 
 static const double quiet_lasts = 5; /* for the one that reports to end all ranks */
 /* srun -K1 lets ranks live for KillWait, half a minute, after it asked them to end, since one is
  * dead. */
-static const double silence_at_end = 6;
-static const double abort_lasts = 30; /* MPI_Abort, which may hang like any other call */
+static const double silence_at_end = 6; /* at least; see silence_least */
 
 struct note {
     int64_t step;
@@ -37,7 +41,7 @@ struct watchdog {
     MPI_Comm comm;
     int rank, size;
     int watchers[WATCHERS_MOST], watcher_count, place; /* place: mine among them, or their count */
-    const int64_t *step;
+    const _Atomic int64_t *step;
     char *hosts;              /* [size][WATCH_NAME_BYTES] */
     struct watch_peer *peers; /* [size] */
     double *heard;            /* [size], seconds_now */
@@ -61,6 +65,18 @@ struct watchdog {
 static double between(double value, double least, double most)
 {
     return value < least ? least : value > most ? most : value;
+}
+
+/* Between two looks of a rank, and between two notes of its: seconds.  A note leaves at the first
+ * look after its time, and is heard at the receiver's next. */
+static double look_every(double patience)
+{
+    return between(patience / 20, 0.02, 1);
+}
+
+static double note_every(const struct watchdog *dog, double patience)
+{
+    return between(patience / 10, 0.05, 1 + dog->size / 4096.0);
 }
 
 static bool is_watcher(const struct watchdog *dog, int rank)
@@ -129,7 +145,7 @@ static void self_look(struct watchdog *dog, double now, double patience)
     if (asked && !self->waiting && dog->waited > dog->progressed) dog->progressed = dog->waited;
     pthread_mutex_unlock(&dog->lock);
     self->idle = now - dog->progressed;
-    self->step = __atomic_load_n(dog->step, __ATOMIC_RELAXED);
+    self->step = atomic_load_explicit(dog->step, memory_order_relaxed);
     dog->heard[dog->rank] = now;
 }
 
@@ -183,13 +199,35 @@ static void meet(struct watchdog *dog)
 
 /* ---- judging ---- */
 
+/* One line was said already. */
+static void end_at_once(int number)
+{
+    (void)number;
+    _exit(STATUS_INTERNAL);
+}
+
+/* A timer of its own: a process has one alarm, and transport_mpi.c's may be taken back meanwhile.
+ */
+static void abort_bound(void)
+{
+    const struct itimerspec wait = {.it_value = {.tv_sec = abort_lasts}};
+    struct sigevent event;
+    timer_t timer;
+    memset(&event, 0, sizeof event);
+    event.sigev_notify = SIGEV_SIGNAL;
+    event.sigev_signo = SIGALRM;
+    signal(SIGALRM, end_at_once);
+    if (timer_create(CLOCK_MONOTONIC, &event, &timer) || timer_settime(timer, 0, &wait, NULL))
+        alarm(abort_lasts);
+}
+
 /* By this thread, since the one that waits or works may be stuck itself. */
 static void end_all(struct watchdog *dog, double now, const char *why)
 {
     char line[WATCH_LINE_BYTES + 16];
     const int length = snprintf(line, sizeof line, "regard: %s\n", why);
     tell(dog, now, true);
-    alarm((unsigned)abort_lasts);
+    abort_bound();
     (void)!write(STDERR_FILENO, line, (size_t)length);
     nanosleep(&(const struct timespec){0, 200000000}, NULL); /* for mpirun to read the line */
     MPI_Abort(MPI_COMM_WORLD, STATUS_INTERNAL);
@@ -221,11 +259,19 @@ static bool is_ending(const struct watchdog *dog)
     return dog->has_thread && signals_terminated();
 }
 
+/* After SIGTERM: longer than the longest time between two notes of a healthy rank, which in a very
+ * large job is several seconds. */
+static double silence_least(const struct watchdog *dog, double patience)
+{
+    const double longest = note_every(dog, patience) + 2 * look_every(patience);
+    return fmin(patience, fmax(silence_at_end, 2 * longest));
+}
+
 static void judge(struct watchdog *dog, double now, double patience)
 {
     char line[WATCH_LINE_BYTES];
     const bool watches = dog->place < dog->watcher_count;
-    const double silence = is_ending(dog) ? fmin(patience, silence_at_end) : patience;
+    const double silence = is_ending(dog) ? silence_least(dog, patience) : patience;
     /* Ranks that are no watchers come last, and one by one. */
     const double late = watches ? 1.5 * dog->place : 4.5 + between(0.05 * dog->rank, 0, 5);
     for (int r = 0; r < dog->size; r++) dog->peers[r].silent = now - dog->heard[r];
@@ -251,8 +297,7 @@ static void tick(struct watchdog *dog)
         dog->progressed += gap;
     }
     self_look(dog, now, patience);
-    const double beat = between(patience / 10, 0.05, 1 + dog->size / 4096.0);
-    if (now > dog->told + beat) tell(dog, now, false);
+    if (now > dog->told + note_every(dog, patience)) tell(dog, now, false);
     judge(dog, now, patience);
 }
 
@@ -263,7 +308,7 @@ static void *thread_run(void *context)
     struct watchdog *dog = context;
     pthread_mutex_lock(&dog->lock);
     while (!dog->stopping) {
-        const double pause = between(dog->patience / 20, 0.02, 1);
+        const double pause = look_every(dog->patience);
         struct timespec until;
         pthread_mutex_unlock(&dog->lock);
         tick(dog);
@@ -301,7 +346,7 @@ static void tick_sometimes(void *context)
 {
     struct watchdog *dog = context;
     if (!pthread_equal(pthread_self(), dog->main)) return;
-    if (seconds_now() > dog->ticked + between(dog->patience / 20, 0.02, 1)) tick(dog);
+    if (seconds_now() > dog->ticked + look_every(dog->patience)) tick(dog);
 }
 
 void watchdog_wait(struct watchdog *dog, const char *what)
@@ -323,7 +368,8 @@ void watchdog_patience(struct watchdog *dog, double patience)
     pthread_mutex_unlock(&dog->lock);
 }
 
-status watchdog_open(MPI_Comm comm, const int64_t *step, double patience, struct watchdog **out)
+status watchdog_open(MPI_Comm comm, const _Atomic int64_t *step, double patience,
+                     struct watchdog **out)
 {
     struct watchdog *dog = memory_allocate(sizeof *dog);
     int level = 0;
@@ -362,6 +408,23 @@ status watchdog_open(MPI_Comm comm, const int64_t *step, double patience, struct
     return NULL;
 }
 
+/* MPI may still read a note that has not left: its memory is given up then, with the process. */
+static void requests_close(struct watchdog *dog)
+{
+    bool left = true;
+    MPI_Cancel(&dog->coming);
+    MPI_Wait(&dog->coming, MPI_STATUS_IGNORE);
+    MPI_Request_free(&dog->coming);
+    for (int r = 0; r < dog->size; r++) {
+        int there = 1;
+        if (dog->leaving[r] == MPI_REQUEST_NULL) continue;
+        if (dog->under_way[r]) MPI_Test(&dog->leaving[r], &there, MPI_STATUS_IGNORE);
+        left = left && there;
+        MPI_Request_free(&dog->leaving[r]);
+    }
+    if (left) free(dog->out);
+}
+
 void watchdog_close(struct watchdog *dog)
 {
     if (!dog) return;
@@ -374,13 +437,10 @@ void watchdog_close(struct watchdog *dog)
         pthread_cond_destroy(&dog->ends);
     }
     heartbeat_on_note(NULL, NULL);
-    if (dog->size > 1) {
-        MPI_Cancel(&dog->coming);
-        MPI_Wait(&dog->coming, MPI_STATUS_IGNORE);
-        MPI_Request_free(&dog->coming);
-        for (int r = 0; r < dog->size; r++)
-            if (dog->leaving[r] != MPI_REQUEST_NULL) MPI_Request_free(&dog->leaving[r]);
-    }
+    if (dog->size > 1)
+        requests_close(dog);
+    else
+        free(dog->out);
     if (dog->comm != MPI_COMM_NULL) MPI_Comm_free(&dog->comm);
     pthread_mutex_destroy(&dog->lock);
     free(dog->hosts);
@@ -389,7 +449,6 @@ void watchdog_close(struct watchdog *dog)
     free(dog->named);
     free(dog->leaving);
     free(dog->under_way);
-    free(dog->out);
     free(dog);
 }
 

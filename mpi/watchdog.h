@@ -23,7 +23,8 @@ struct watchdog;
 
 /* Collective over comm, which it duplicates: learns the hosts' names.  *step is read from then on.
  * A single rank is not watched.  patience in seconds. */
-status watchdog_open(MPI_Comm comm, const int64_t *step, double patience, struct watchdog **out);
+status watchdog_open(MPI_Comm comm, const _Atomic int64_t *step, double patience,
+                     struct watchdog **out);
 void watchdog_patience(struct watchdog *dog, double patience);
 /* Before the ranks leave MPI, when all are known to be there.  NULL is allowed. */
 void watchdog_close(struct watchdog *dog);

@@ -1,5 +1,4 @@
-/* See heartbeat.h.  Any thread may note and ask; the counter and the text are all that is shared.
- */
+/* See heartbeat.h.  Any thread may note and ask: all that is shared is atomic. */
 #include "src/base/heartbeat.h"
 
 #include <stdatomic.h>
@@ -10,13 +9,15 @@ static _Atomic int64_t notes;
 static _Atomic(const char *) doing = "start";
 static atomic_flag claimed = ATOMIC_FLAG_INIT; /* by the thread that speaks */
 static _Thread_local bool speaks;
-static void (*note_call)(void *);
-static void *note_context;
+typedef void note_function(void *context);
+static _Atomic(note_function *) note_call;
+static _Atomic(void *) note_context;
 
 void heartbeat_note(void)
 {
     atomic_fetch_add_explicit(&notes, 1, memory_order_relaxed);
-    if (note_call) note_call(note_context);
+    note_function *call = atomic_load_explicit(&note_call, memory_order_acquire);
+    if (call) call(atomic_load_explicit(&note_context, memory_order_relaxed));
 }
 
 int64_t heartbeat_count(void)
@@ -39,6 +40,7 @@ const char *heartbeat_what(void)
 
 void heartbeat_on_note(void (*call)(void *context), void *context)
 {
-    note_context = context;
-    note_call = call;
+    /* A thread that still finds the call of before finds its context too. */
+    if (call) atomic_store_explicit(&note_context, context, memory_order_relaxed);
+    atomic_store_explicit(&note_call, call, memory_order_release);
 }
