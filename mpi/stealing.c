@@ -78,12 +78,14 @@ static void *answer(void *context)
     const struct timespec pause = {0, pause_ns};
     MPI_Request request;
     int64_t batch;
+    bool active = true;
     MPI_Recv_init(&batch, 1, MPI_INT64_T, MPI_ANY_SOURCE, TAG_ASK, s->comm, &request);
     MPI_Start(&request);
     while (!atomic_load(&s->stopping)) {
         MPI_Status about;
         int there = 0;
-        if (MPI_Test(&request, &there, &about) != MPI_SUCCESS) break;
+        active = MPI_Test(&request, &there, &about) == MPI_SUCCESS;
+        if (!active) break;
         if (!there) {
             nanosleep(&pause, NULL);
             continue;
@@ -94,8 +96,10 @@ static void *answer(void *context)
         MPI_Send(text, 2, MPI_INT64_T, about.MPI_SOURCE, TAG_ANSWER, s->comm);
         MPI_Start(&request);
     }
-    MPI_Cancel(&request);
-    MPI_Wait(&request, MPI_STATUS_IGNORE);
+    if (active) { /* only such a one may be cancelled */
+        MPI_Cancel(&request);
+        MPI_Wait(&request, MPI_STATUS_IGNORE);
+    }
     MPI_Request_free(&request);
     return NULL;
 }
@@ -129,6 +133,7 @@ status stealing_open(struct world *world, int64_t dialogues, int64_t part, struc
     }
     struct stealing *s = memory_allocate(sizeof *s);
     *s = (struct stealing){.world = world,
+                           .comm = MPI_COMM_NULL,
                            .part = part,
                            .slice = roles_generated(&world->roles, dialogues),
                            .asked_batch = -1};

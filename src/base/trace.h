@@ -1,5 +1,5 @@
 /* Spans of the timeline (timeline.h), kept for a trace: the newest TRACE_SPANS of a process,
- * whichever threads they are of.  Off until trace_open; then a span costs a lock and 48 bytes of
+ * whichever threads they are of.  Off until trace_open; then a span costs a lock and 40 bytes of
  * what was asked for at once. */
 #ifndef REGARD_BASE_TRACE_H
 #define REGARD_BASE_TRACE_H

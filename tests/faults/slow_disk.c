@@ -1,6 +1,6 @@
 /* Preloaded into a run (tests/program/test_background.sh): a slow or broken disk under the
- * checkpoints that are being written.  fsync of a file in RUN/checkpoints/step-N.tmp/ FAULT_SLOW
- * takes so many milliseconds more FAULT_BROKEN  and fails with EIO where its name ends so */
+ * checkpoints that are being written.  fsync of a file in RUN/checkpoints/step-N.tmp/ takes
+ * FAULT_SLOW milliseconds more, and fails with EIO where the file's name ends in FAULT_BROKEN. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
