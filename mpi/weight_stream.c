@@ -8,6 +8,7 @@
 #include "src/base/file.h"
 #include "src/base/memory.h"
 #include "src/base/progress.h"
+#include "src/base/timeline.h"
 #include "src/base/traffic.h"
 
 #include <stdatomic.h>
@@ -396,7 +397,10 @@ static status range_fill(struct weight_stream *s, const float *values, int64_t b
 
 void weight_stream_ready(struct weight_stream *s, const float *values, int64_t begin, int64_t end)
 {
-    if (!s->error) s->error = range_fill(s, values, begin, end);
+    if (s->error) return;
+    timeline_begin(TIME_SEND);
+    s->error = range_fill(s, values, begin, end);
+    timeline_end();
 }
 
 static uint32_t head_checksum(struct slot_head head)
