@@ -14,7 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STORE_PATH = 1200 };
+enum {
+    STORE_PATH = 1200,
+    PIECE = 1 << 24 /* bytes written or read at a time: seconds of a slow disk */
+};
 
 /* Debian's HDF5 is not thread-safe.  Every function of store.h holds this while it is in HDF5. */
 static pthread_mutex_t hdf5 = PTHREAD_MUTEX_INITIALIZER;
@@ -146,23 +149,50 @@ status store_open_in(const char *folder, const char *name, struct store **out)
     return store_begin(path, false, out);
 }
 
+/* Brings the file to the disk piece by piece, so that its fsync finds little left.  Where the file
+ * system does not know how, fsync does it all. */
+static status sync_pieces(const struct store *store, int descriptor)
+{
+    const unsigned how =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    const off_t size = lseek(descriptor, 0, SEEK_END);
+    for (off_t at = 0; at < size; at += PIECE) {
+        heartbeat_note();
+        if (sync_file_range(descriptor, at, PIECE, how) == 0) continue;
+        /* What failed for good is told once: fsync would not tell it again. */
+        if (errno == EIO || errno == ENOSPC || errno == EDQUOT)
+            FAIL(STATUS_INTERNAL, "%s: fsync: %s", store->path, strerror(errno));
+        break;
+    }
+    heartbeat_note();
+    return NULL;
+}
+
+static status file_sync(const struct store *store)
+{
+    const int descriptor = open(store->path, O_RDWR | O_CLOEXEC);
+    status s = descriptor < 0 ? NULL : sync_pieces(store, descriptor);
+    if (!s && (descriptor < 0 || fsync(descriptor) != 0))
+        s = ERROR(STATUS_INTERNAL, "%s: fsync: %s", store->path, strerror(errno));
+    if (descriptor >= 0 && close(descriptor) != 0 && !s)
+        s = ERROR(STATUS_INTERNAL, "%s: close: %s", store->path, strerror(errno));
+    heartbeat_note();
+    return s;
+}
+
 status store_close(struct store *store)
 {
     if (!store) return NULL;
     enter();
     status s = NULL;
     errno = 0;
+    heartbeat_note();
     if (store->writing && H5Fflush(store->file, H5F_SCOPE_GLOBAL) < 0)
         s = failed(store, "flush", "the file");
+    heartbeat_note();
     if (H5Fclose(store->file) < 0 && !s) s = failed(store, "close", "the file");
     leave();
-    if (store->writing && !s) {
-        int descriptor = open(store->path, O_RDWR | O_CLOEXEC);
-        if (descriptor < 0 || fsync(descriptor) != 0)
-            s = ERROR(STATUS_INTERNAL, "%s: fsync: %s", store->path, strerror(errno));
-        if (descriptor >= 0 && close(descriptor) != 0 && !s)
-            s = ERROR(STATUS_INTERNAL, "%s: close: %s", store->path, strerror(errno));
-    }
+    if (store->writing && !s) s = file_sync(store);
     free(store);
     return s;
 }
@@ -172,18 +202,57 @@ status store_close_after(struct store *store, status s)
     return status_first(s, store_close(store));
 }
 
+/* The next part of a dataset, at most `most` elements from the element `done` on, in the order in
+ * which they lie in memory, as a block of its dimensions; gives how many it is. */
+static hsize_t piece_next(int rank, const hsize_t dims[STORE_RANK_MAX], hsize_t done, hsize_t most,
+                          hsize_t start[STORE_RANK_MAX], hsize_t count[STORE_RANK_MAX])
+{
+    hsize_t elements = 1;
+    bool whole = true; /* all of the dimensions behind this one */
+    for (int i = rank - 1; i >= 0; i--) {
+        start[i] = done % dims[i];
+        done /= dims[i];
+        const hsize_t left = dims[i] - start[i], fit = most / elements;
+        count[i] = !whole ? 1 : left < fit ? left : fit;
+        whole = whole && count[i] == dims[i];
+        elements *= count[i];
+    }
+    return elements;
+}
+
+/* All of a dataset to or from memory, whose elements are of `size` bytes; each piece is progress.
+ * One of `from`, `to` is NULL. */
+static bool pieces_move(hid_t set, hid_t type, size_t size, const char *from, char *to)
+{
+    hsize_t dims[STORE_RANK_MAX] = {0}, start[STORE_RANK_MAX], count[STORE_RANK_MAX], total = 1;
+    hid_t space = H5Dget_space(set);
+    const int rank = space < 0 ? -1 : H5Sget_simple_extent_dims(space, dims, NULL);
+    bool good = rank >= 1;
+    for (int i = 0; i < rank; i++) total *= dims[i];
+    for (hsize_t done = 0, elements; good && done < total; done += elements) {
+        heartbeat_note();
+        elements = piece_next(rank, dims, done, PIECE / size, start, count);
+        hid_t memory = H5Screate_simple(1, &elements, NULL);
+        good = memory >= 0 &&
+               H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0;
+        if (good && from)
+            good = H5Dwrite(set, type, memory, space, H5P_DEFAULT, from + done * size) >= 0;
+        else if (good)
+            good = H5Dread(set, type, memory, space, H5P_DEFAULT, to + done * size) >= 0;
+        if (memory >= 0) H5Sclose(memory);
+    }
+    heartbeat_note();
+    if (space >= 0) H5Sclose(space);
+    return good;
+}
+
 static status dataset_write(struct store *store, const char *name, int type, const void *values,
                             int rank, const int64_t *shape)
 {
     hsize_t dims[STORE_RANK_MAX] = {0};
-    int64_t count = 1;
     errno = 0;
-    heartbeat_note();
     if (strchr(name, '/')) FAIL(STATUS_INTERNAL, "%s: a dataset called %s", store->path, name);
-    for (int i = 0; i < rank; i++) {
-        dims[i] = (hsize_t)shape[i];
-        count *= shape[i];
-    }
+    for (int i = 0; i < rank; i++) dims[i] = (hsize_t)shape[i];
     hid_t space = H5Screate_simple(rank, dims, NULL);
     hid_t list = H5Pcreate(H5P_DATASET_CREATE);
     hid_t set = -1;
@@ -192,9 +261,8 @@ static status dataset_write(struct store *store, const char *name, int type, con
     if (good)
         set = H5Dcreate2(store->file, name, type_in_file(type), space, H5P_DEFAULT, list,
                          H5P_DEFAULT);
-    good = good && set >= 0;
-    if (good && count > 0)
-        good = H5Dwrite(set, type_in_memory(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
+    good = good && set >= 0 &&
+           pieces_move(set, type_in_memory(type), store_type_size(type), values, NULL);
     if (set >= 0 && H5Dclose(set) < 0) good = false;
     if (list >= 0) H5Pclose(list);
     if (space >= 0) H5Sclose(space);
@@ -254,10 +322,9 @@ static status dataset_read(struct store *store, const char *name, int type, void
     TRY(dataset_shape(store, name, type, &rank, shape));
     if (elements(shape) == 0) return NULL;
     errno = 0;
-    heartbeat_note();
     hid_t set = H5Dopen2(store->file, name, H5P_DEFAULT);
-    bool good =
-        set >= 0 && H5Dread(set, type_in_memory(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
+    const bool good =
+        set >= 0 && pieces_move(set, type_in_memory(type), store_type_size(type), NULL, values);
     if (set >= 0) H5Dclose(set);
     return good ? NULL : failed(store, "read", name);
 }

@@ -1,4 +1,4 @@
-/* Datasets of up to four dimensions come back as they were. */
+/* Datasets of up to four dimensions come back as they were, large ones in pieces too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "src/base/heartbeat.h"
+#include "src/base/memory.h"
 #include "src/checkpoint/store.h"
 
 #include <stdio.h>
@@ -43,8 +45,55 @@ static void four_dimensions(void **state)
     unlink(path);
 }
 
+static void fill(unsigned char *values, size_t size, uint32_t seed)
+{
+    for (size_t i = 0; i < size; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        values[i] = (unsigned char)(seed >> 24);
+    }
+}
+
+/* A piece is 16 MiB.  One that ends in a row, whole rows, rows that are longer than a piece; each
+ * is progress that the watchdog sees. */
+static void large_ones_go_in_pieces(void **state)
+{
+    (void)state;
+    enum { SIZE = 3 << 24 };
+    static const int64_t shapes[][STORE_RANK_MAX] = {
+        {SIZE, 1, 1, 1}, {3, 1 << 20, 4, 4}, {7, 1, SIZE / 7 / 3, 3}, {1, 2, 5, SIZE / 10}};
+    static const int ranks[] = {1, 4, 4, 4};
+    char path[] = "/tmp/regard-store-XXXXXX";
+    unsigned char *written = memory_allocate(SIZE), *got = memory_allocate(SIZE);
+    const int descriptor = mkstemp(path);
+    assert_true(descriptor >= 0);
+    close(descriptor);
+    for (int i = 0; i < 4; i++) {
+        const size_t size = (size_t)(shapes[i][0] * shapes[i][1] * shapes[i][2] * shapes[i][3]);
+        struct store *store;
+        fill(written, size, (uint32_t)i);
+        memset(got, 0, size);
+        assert_null(store_create(path, &store));
+        int64_t notes = heartbeat_count();
+        assert_null(store_write(store, "values", STORE_BYTES, written, ranks[i], shapes[i]));
+        assert_true(heartbeat_count() >= notes + 3);
+        notes = heartbeat_count();
+        assert_null(store_close(store));
+        assert_true(heartbeat_count() >= notes + 3);
+        assert_null(store_open(path, &store));
+        notes = heartbeat_count();
+        assert_null(store_read(store, "values", STORE_BYTES, got));
+        assert_true(heartbeat_count() >= notes + 3);
+        assert_null(store_close(store));
+        assert_true(memcmp(got, written, size) == 0);
+    }
+    unlink(path);
+    free(written);
+    free(got);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(four_dimensions)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(four_dimensions),
+                                       cmocka_unit_test(large_ones_go_in_pieces)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
