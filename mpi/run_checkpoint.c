@@ -5,6 +5,7 @@
 #include "mpi/run_snapshot.h"
 #include "mpi/run_state.h"
 #include "mpi/setup.h"
+#include "mpi/transport_mpi.h"
 #include "src/base/file.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
@@ -165,8 +166,14 @@ static void thread_begin(struct run_save *save)
     atomic_store(&save->ended, true);
 }
 
+/* Meanwhile what is on its way to other ranks moves on, and the watchdog knows why this one waits.
+ */
 static void thread_wait(struct run_save *save)
 {
+    struct transport_wait wait;
+    transport_wait_begin(&wait);
+    while (save->threaded && !atomic_load(&save->ended))
+        transport_wait_more(save->folder->world, &wait, "its disk, to write a checkpoint");
     if (save->threaded) pthread_join(save->thread, NULL);
     save->threaded = false;
 }
@@ -256,24 +263,34 @@ status run_checkpoint_finish(struct run_folder *folder)
     if (!save->publishing) {
         TRY(writing_agree(save));
         if (!folder->save) return NULL;
-        save->error = publish(save);
+        if (folder->options->config.checkpoint.background)
+            thread_begin(save);
+        else
+            save->error = publish(save);
     }
     return publishing_end(save);
 }
 
-void run_checkpoint_break(struct run_folder *folder)
+void run_checkpoint_break(struct run_folder *folder, const char *why)
 {
     struct run_save *save = folder->save;
     if (!save) return;
+    if (save->exchange->count > 1 && !save->publishing) {
+        log_line(LOG_WARNING,
+                 "the checkpoint of update %lld, which was being written, is not published, since "
+                 "the run ends by an error",
+                 (long long)save->step);
+        return; /* to its thread, until the process ends */
+    }
+    log_line(LOG_WARNING, "ends by an error once the checkpoint of update %lld is published: %s",
+             (long long)save->step, why);
     thread_wait(save);
-    const bool alone = save->exchange->count == 1 && save->mine.name[0];
-    if (!save->error && !save->publishing && alone) {
+    if (!save->error && !save->publishing) {
         save->slices = memory_allocate(sizeof *save->slices);
         *save->slices = save->mine;
         save->slice_count = 1;
         save->error = publish(save);
-    } else if (!save->error && !save->publishing)
-        save->error = ERROR(STATUS_INTERNAL, "not published, since the run ends by an error");
+    }
     status s = publishing_end(save);
     if (s) log_line(LOG_WARNING, "the checkpoint being written: %s", status_message(s));
     status_free(s);

@@ -26,9 +26,10 @@ status run_checkpoint_save(struct run_folder *folder, struct learner *learner,
 status run_checkpoint_poll(struct run_folder *folder);
 /* Likewise: waits until it is published. */
 status run_checkpoint_finish(struct run_folder *folder);
-/* By any rank, before it ends for an error, and not collective: no thread is left.  The save of a
- * learner that is alone is published all the same, another one's is dropped. */
-void run_checkpoint_break(struct run_folder *folder);
+/* By any rank, before it ends for an error, why, and not collective.  The save of a learner that is
+ * alone is published all the same, and so is one that all have written: the error is logged, and
+ * waited for that.  Another one is left as it is, its thread with it, for the process to end. */
+void run_checkpoint_break(struct run_folder *folder, const char *why);
 /* Policy values, optimizer, critic and statistics from folder->checkpoint, and of `past`, where it
  * is not NULL, the versions that were saved. */
 status run_checkpoint_load(struct run_folder *folder, struct learner *learner,

@@ -434,7 +434,7 @@ status run_loop(struct run *run, const struct run_options *options, const struct
             if (!s) s = times_log(run, kind, done);
             if (!s && run->traced) s = trace_file_write(world, &run->clock, options->folder);
             if (!s) s = memory_log(run, kind, done);
-            if (s) run_checkpoint_break(&run->folder);
+            if (s) run_checkpoint_break(&run->folder, status_message(s));
             if (s) world_break(world); /* others wait for this rank */
             if (!s) end_log(run, kind, done, stop);
         }

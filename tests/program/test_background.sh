@@ -93,3 +93,31 @@ done
 expect_status 70 ranks 4 "${disk[@]}" FAULT_BROKEN=learner-0001-of-0002.h5 "${train[@]}" --set roles.learners=2 --run "$work/broken"
 expect_said "learner-0001-of-0002.h5: fsync: Input/output error"
 ! ls -d "$work"/broken/checkpoints/step-* 2>/dev/null || fail "something of it was left"
+
+# An error while a checkpoint is written.  A learner that is alone says it, and then waits for its
+# disk; of several none waits for what will not be published.
+cat >"$work/fails.c" <<'EOF'
+#include <regard_reward.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+const int32_t regard_reward_version = REGARD_REWARD_VERSION;
+int regard_reward(const struct regard_reply *replies, int64_t count, struct regard_answer *answers,
+                  char error[REGARD_ERROR_SIZE])
+{
+    for (int64_t i = 0; i < count; i++) answers[i].reward = (double)(replies[i].token_count % 3);
+    if (access(getenv("FAIL_WHEN"), F_OK)) return 0;
+    snprintf(error, REGARD_ERROR_SIZE, "a checkpoint is being written");
+    return 1;
+}
+EOF
+cc -std=gnu11 -O1 -Wall -Wextra -Werror -shared -fPIC -I include -o "$work/fails.so" "$work/fails.c"
+train+=(--set reward.sources=plugin:1 --set "reward.plugin=$work/fails.so")
+first=checkpoints/step-000003
+expect_status 1 "${disk[@]}" FAULT_SLOW=$slow FAIL_WHEN="$work/error/$first.tmp" "${train[@]}" --run "$work/error"
+expect_said "ends by an error once the checkpoint of update 3 is published: "
+[ -d "$work/error/$first" ] || fail "the checkpoint of a learner that is alone is lost"
+expect_status 1 ranks 2 timeout 50 "${disk[@]}" FAULT_SLOW=90000 FAIL_WHEN="$work/errors/$first.tmp" \
+    "${train[@]}" --set roles.learners=2 --run "$work/errors"
+expect_said "the checkpoint of update 3, which was being written, is not published"
+[ ! -d "$work/errors/$first" ] || fail "a checkpoint that not all had written was published"
