@@ -16,6 +16,10 @@ struct sums {
     words of[VECTORS];
 };
 
+/* One to one.  The shift takes high bits down: a product alone would leave them where they are, and
+ * two signs that flipped would cancel. */
+#define MIXED(h) (((h) ^ ((h) >> 15)) * 0x9e3779b1u)
+
 /* Whole blocks. */
 static inline __attribute__((always_inline)) void
 blocks_add(struct sums *sums, const unsigned char *bytes, size_t blocks)
@@ -25,10 +29,8 @@ blocks_add(struct sums *sums, const unsigned char *bytes, size_t blocks)
     for (; blocks; blocks--, bytes += BLOCK) {
         words w[VECTORS];
         memcpy(w, bytes, sizeof w);
-        a = a * 0x9e3779b1u + w[0], b = b * 0x9e3779b1u + w[1];
-        c = c * 0x9e3779b1u + w[2], d = d * 0x9e3779b1u + w[3];
-        e = e * 0x9e3779b1u + w[4], f = f * 0x9e3779b1u + w[5];
-        g = g * 0x9e3779b1u + w[6], h = h * 0x9e3779b1u + w[7];
+        a = MIXED(a) + w[0], b = MIXED(b) + w[1], c = MIXED(c) + w[2], d = MIXED(d) + w[3];
+        e = MIXED(e) + w[4], f = MIXED(f) + w[5], g = MIXED(g) + w[6], h = MIXED(h) + w[7];
     }
     *sums = (struct sums){{a, b, c, d, e, f, g, h}};
 }

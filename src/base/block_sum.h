@@ -1,7 +1,8 @@
 /* A checksum as fast as memory, for large blocks that stay in a machine or cross a network that
- * checks too: 64 sums of 32-bit words, each h = h * m + word with an odd m, folded into 64 bits.  A
- * change of one bit, of one word, or of words of different sums is always seen, any other but for
- * one in 2^32. */
+ * checks too: 64 sums of 32-bit words, each h = (h ^ h >> 15) * m + word with an odd m, folded into
+ * 64 bits.  A change of one word is always seen.  Changes of several words could cancel, which they
+ * do by chance, about once in 2^32; that they are of the same bit, or exchange two words, does not
+ * help them to. */
 #ifndef REGARD_BASE_BLOCK_SUM_H
 #define REGARD_BASE_BLOCK_SUM_H
 

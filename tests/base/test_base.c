@@ -248,7 +248,8 @@ static uint64_t block_sum_by_hand(const unsigned char *bytes, size_t size)
         uint32_t word = 0;
         for (size_t i = 0; i < 4; i++)
             if (at + i < size) word |= (uint32_t)bytes[at + i] << 8 * i;
-        sums[at / 4 % 64] = sums[at / 4 % 64] * 0x9e3779b1u + word;
+        uint32_t *sum = &sums[at / 4 % 64];
+        *sum = (*sum ^ *sum >> 15) * 0x9e3779b1u + word;
     }
     for (int i = 0; i < 64; i++) {
         h = (h ^ sums[i]) * 0x9e3779b97f4a7c15u;
@@ -283,9 +284,51 @@ static void block_sums_are_the_same_however_made_and_see_every_bit(void **state)
     test_free(copy);
 }
 
+static void expect_seen(const uint32_t *words, size_t count, uint64_t whole)
+{
+    assert_true(block_sum(words, count * sizeof *words) != whole);
+}
+
+/* Damage of one kind, in zeros and in floats: two words of one sum in which the same bit flips,
+ * that change oppositely or that change places, and a bit that flips in all words from one on. */
+static void block_sums_see_changes_of_one_kind(void **state)
+{
+    (void)state;
+    enum { SUMS = 64, BLOCKS = 80, WORDS = SUMS * BLOCKS };
+    uint32_t *w = test_malloc(WORDS * sizeof *w);
+    for (int zeros = 0; zeros < 2; zeros++) {
+        for (uint32_t i = 0; i < WORDS; i++) {
+            const float value = zeros ? 0 : sinf((float)i) * 0.02f;
+            memcpy(&w[i], &value, sizeof value);
+        }
+        const uint64_t whole = block_sum(w, WORDS * sizeof *w);
+        for (size_t pair = 0; pair < 32 * BLOCKS * BLOCKS; pair++) {
+            const uint32_t bit = (uint32_t)1 << pair % 32;
+            const size_t a = 5 + SUMS * (pair / 32 % BLOCKS), b = 5 + SUMS * (pair / 32 / BLOCKS);
+            const uint32_t first = w[a], second = w[b];
+            if (a >= b || a / SUMS % 5 != 0) continue;
+            w[a] = first ^ bit, w[b] = second ^ bit;
+            expect_seen(w, WORDS, whole);
+            w[a] = first + bit, w[b] = second - bit;
+            expect_seen(w, WORDS, whole);
+            w[a] = second, w[b] = first;
+            if (first != second) expect_seen(w, WORDS, whole);
+            w[a] = first, w[b] = second;
+        }
+        for (size_t bit = 0; bit < 32; bit++)
+            for (size_t from = 0; from < WORDS; from += 611) {
+                for (size_t i = from; i < WORDS; i++) w[i] ^= (uint32_t)1 << bit;
+                expect_seen(w, WORDS, whole);
+                for (size_t i = from; i < WORDS; i++) w[i] ^= (uint32_t)1 << bit;
+            }
+    }
+    test_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(block_sums_see_changes_of_one_kind),
         cmocka_unit_test(block_sums_are_the_same_however_made_and_see_every_bit),
         cmocka_unit_test(philox_gives_the_known_answers_of_random123),
         cmocka_unit_test(checksums_give_the_published_answers),
