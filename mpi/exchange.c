@@ -24,17 +24,19 @@ status exchange_connect(struct exchange *exchange, int64_t size)
 {
     struct world *world = exchange->world;
     struct queue *queue = exchange->queue;
-    TRY(gpu_group_open(world, queue, GPU_LEARNERS, size, &exchange->learners));
+    /* What one rank alone meets is known to all before the next step, which waits for all. */
+    TRY(world_agree(world, gpu_group_open(world, queue, GPU_LEARNERS, size, &exchange->learners)));
     /* Where all ranks have both roles, each has the weights already. */
     if (world->roles.learners < world->size) {
         const bool device = !queue->on_host;
         int64_t cannot;
-        TRY(gpu_group_open(world, queue, GPU_WEIGHTS, size, &exchange->weights));
+        TRY(world_agree(world,
+                        gpu_group_open(world, queue, GPU_WEIGHTS, size, &exchange->weights)));
         TRY(world_maximum(world, !(device && transport_reads_devices()), &cannot));
         exchange->weights_direct = !cannot;
     }
-    if (!world->roles.is_learner || exchange->learners) return NULL;
-    return staging_open(&exchange->staging, world, queue);
+    const bool stages = world->roles.is_learner && !exchange->learners;
+    return world_agree(world, stages ? staging_open(&exchange->staging, world, queue) : NULL);
 }
 
 status exchange_close(struct exchange *exchange)

@@ -24,7 +24,8 @@ struct exchange {
 
 /* What is there without the others: before learner_create. */
 void exchange_open(struct exchange *exchange, struct world *world, struct queue *queue);
-/* All ranks together, once their models, of `size` floats, are there. */
+/* All ranks together, once their models, of `size` floats, are there; an error is the same on all.
+ */
 status exchange_connect(struct exchange *exchange, int64_t size);
 /* After the last call, by all ranks alike. */
 status exchange_close(struct exchange *exchange);

@@ -428,7 +428,7 @@ status run_loop(struct run *run, const struct run_options *options, const struct
         /* A resume that is refused has written nothing. */
         s = world_agree(world, kind->resume(run));
         if (!s) s = world_agree(world, run_folder_start(&run->folder, run->updates));
-        if (!s) s = world_agree(world, kind->connect(run));
+        if (!s) s = kind->connect(run);
         if (!s) {
             s = updates(run, kind, &done, &stop);
             if (!s) s = times_log(run, kind, done);

@@ -58,7 +58,8 @@ struct run_kind {
     status (*describe)(struct run *run, FILE *out);
     /* Reads folder.checkpoint, where there is one. */
     status (*resume)(struct run *run);
-    /* Connects ranks, once it is sure that the run begins. */
+    /* Connects ranks, once it is sure that the run begins.  An error is the same on all ranks: what
+     * one rank meets is agreed on before the next thing that all do together. */
     status (*connect)(struct run *run);
     /* Before the first step, where there is one to do; NULL: nothing. */
     status (*begin)(struct run *run);

@@ -411,25 +411,31 @@ static status stealing_start(struct trainer *t)
     return stealing_open(t->run.world, config->rollout.dialogues, part, &t->stealing);
 }
 
+/* The way of weights and statistics to the actors. */
+static status weights_connect(struct trainer *t)
+{
+    const struct roles *roles = &t->run.world->roles;
+    const bool takes_part = roles->is_actor || t->run.world->rank == 0;
+    if (takes_part && !roles_both(roles) && !exchange_takes_weights(&t->run.exchange))
+        TRY(stream_open(t));
+    return t->run.queue->op->host_allocate(t->run.queue, (size_t)t->wire_count * sizeof *t->wire,
+                                           (void **)&t->wire);
+}
+
 status trainer_connect(struct run *run)
 {
     struct trainer *t = (struct trainer *)run;
     if (run->world->rank == 0)
         log_line(LOG_INFO, "the reference is %s%s", reference_name(run->config),
                  reference_source(run->config));
-    const struct roles *roles = &run->world->roles;
     TRY(exchange_connect(&run->exchange, run->parameter_count));
+    TRY(world_agree(run->world, stealing_start(t)));
     const int64_t lag = run->config->pipeline.lag, start = run->folder.start;
-    TRY(stealing_start(t));
-    const bool takes_part = roles->is_actor || run->world->rank == 0;
     t->first_version = start > lag ? start - lag : 0;
     t->wire_count = 2 * running_size(&t->settings.reward);
-    if (takes_part && !roles_both(roles) && !exchange_takes_weights(&run->exchange))
-        TRY(stream_open(t));
     log_line(LOG_DEBUG, "%lld weights and %lld other floats go to the actors after an update",
-             (long long)run->parameter_count, (long long)(2 * running_size(&t->settings.reward)));
-    return run->queue->op->host_allocate(run->queue, (size_t)t->wire_count * sizeof *t->wire,
-                                         (void **)&t->wire);
+             (long long)run->parameter_count, (long long)t->wire_count);
+    return world_agree(run->world, weights_connect(t));
 }
 
 status trainer_close(struct run *run)
