@@ -10,8 +10,8 @@
  * Ranks that have both roles do not generate ahead: step b is X(b - lag), generate b, update. */
 #include "mpi/replicas.h"
 #include "mpi/run.h"
+#include "mpi/running_exchange.h"
 #include "mpi/trainer.h"
-#include "mpi/weights.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
 
@@ -19,10 +19,10 @@
 #include <string.h>
 
 /* Learner 0 and the actors, between their GPUs. */
-static status weights_send(struct trainer *t, int64_t version, float *values)
+static status weights_send(struct trainer *t, int64_t version, float *values, double *statistics)
 {
     float *to = t->actor_model ? model_trained(t->actor_model)->values : NULL;
-    TRY(weights_exchange(t->run.world, t->wire, t->wire_count, version));
+    TRY(running_exchange(t->run.world, statistics, running_size(&t->settings.reward), version));
     TRY(exchange_weights(&t->run.exchange, values ? values : to, t->run.parameter_count));
     return to ? model_refresh_update(t->actor_model, version) : NULL;
 }
@@ -91,21 +91,18 @@ static status weights_pass(struct trainer *t, int64_t version, float *values)
         TRY(version_take(t, version));
         return weights_watch_take(&t->watch, 0);
     }
-    if (values) {
-        double statistics[RUNNING_MAX];
-        running_save(&t->settings.reward, &t->run.learner->statistics, statistics);
-        memcpy(t->wire, statistics, statistics_bytes(t));
-    }
+    double statistics[RUNNING_MAX] = {0};
+    if (values) running_save(&t->settings.reward, &t->run.learner->statistics, statistics);
     if (roles_both(&world->roles))
         model_take_values(t->actor_model, values, version); /* every learner has the same */
     else if (world->roles.is_actor || world->rank == 0) {
         timeline_begin(world->rank == 0 ? TIME_SEND : TIME_WAIT_WEIGHTS);
-        status s = weights_send(t, version, values);
+        status s = weights_send(t, version, values, statistics);
         timeline_end();
         TRY(s);
         if (world->roles.is_actor) TRY(weights_watch_take(&t->watch, 0));
     }
-    return world->roles.is_actor ? statistics_take(t, t->wire) : NULL;
+    return world->roles.is_actor ? statistics_take(t, statistics) : NULL;
 }
 
 /* The messages of a batch, whose place is that of the batch `lag` before it. */

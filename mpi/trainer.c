@@ -411,31 +411,24 @@ static status stealing_start(struct trainer *t)
     return stealing_open(t->run.world, config->rollout.dialogues, part, &t->stealing);
 }
 
-/* The way of weights and statistics to the actors. */
-static status weights_connect(struct trainer *t)
-{
-    const struct roles *roles = &t->run.world->roles;
-    const bool takes_part = roles->is_actor || t->run.world->rank == 0;
-    if (takes_part && !roles_both(roles) && !exchange_takes_weights(&t->run.exchange))
-        TRY(stream_open(t));
-    return t->run.queue->op->host_allocate(t->run.queue, (size_t)t->wire_count * sizeof *t->wire,
-                                           (void **)&t->wire);
-}
-
 status trainer_connect(struct run *run)
 {
     struct trainer *t = (struct trainer *)run;
     if (run->world->rank == 0)
         log_line(LOG_INFO, "the reference is %s%s", reference_name(run->config),
                  reference_source(run->config));
+    const struct roles *roles = &run->world->roles;
     TRY(exchange_connect(&run->exchange, run->parameter_count));
     TRY(world_agree(run->world, stealing_start(t)));
     const int64_t lag = run->config->pipeline.lag, start = run->folder.start;
+    const bool takes_part = roles->is_actor || run->world->rank == 0;
     t->first_version = start > lag ? start - lag : 0;
-    t->wire_count = 2 * running_size(&t->settings.reward);
-    log_line(LOG_DEBUG, "%lld weights and %lld other floats go to the actors after an update",
-             (long long)run->parameter_count, (long long)t->wire_count);
-    return world_agree(run->world, weights_connect(t));
+    log_line(LOG_DEBUG, "%lld weights and %lld running statistics go to the actors after an update",
+             (long long)run->parameter_count, (long long)running_size(&t->settings.reward));
+    status s = NULL;
+    if (takes_part && !roles_both(roles) && !exchange_takes_weights(&run->exchange))
+        s = stream_open(t);
+    return world_agree(run->world, s);
 }
 
 status trainer_close(struct run *run)
@@ -449,7 +442,6 @@ status trainer_close(struct run *run)
         experience_outbox_destroy(t->outboxes[i]); /* there after an error alone */
     trainer_close_models(t);
     weight_stream_close(t->stream);
-    if (t->wire) run->queue->op->host_release(run->queue, t->wire);
     return status_first(s, run_close(run));
 }
 

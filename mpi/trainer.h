@@ -39,13 +39,9 @@ struct trainer {
     /* An actor's that does not learn, from when it took them to when its replies are made: the
      * policy is first. */
     struct weights_watch watch;
-    /* What goes to the actors: by `stream` where weights go through the host, with the running
-     * statistics; else these alone, in `wire`, which is pinned. */
-    struct weight_stream *stream;
-    float *wire;
-    int64_t wire_count;
-    int64_t first_version; /* that this job's actors sample with */
-    int64_t learned;       /* the batch that is learned, or was last */
+    struct weight_stream *stream; /* NULL: weights do not go through the host */
+    int64_t first_version;        /* that this job's actors sample with */
+    int64_t learned;              /* the batch that is learned, or was last */
 };
 
 /* Whether actors will sample with this version, from first_version on. */

@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 enum traffic_kind {
-    TRAFFIC_WEIGHTS,    /* learner 0's, to actors, by memory that a host shares too */
+    TRAFFIC_WEIGHTS, /* learner 0's with running statistics, to actors, also by memory that a host
+                        shares */
     TRAFFIC_EXPERIENCE, /* dialogues, to the learners that own them */
     TRAFFIC_GRADIENTS,  /* between learners, until each has the sum of its slice */
     TRAFFIC_PARAMETERS, /* every learner's slice, to the others */

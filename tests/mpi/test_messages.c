@@ -1,6 +1,6 @@
 /* Damaged, repeated, stale and foreign messages between ranks: the real senders and receivers
- * (experience.c, inbox.c, weights.c) over the transport's double.  Each must be refused with its
- * sender in the one line, and nothing but what was sent may ever be handed on. */
+ * (experience.c, inbox.c, running_exchange.c) over the transport's double.  Each must be refused
+ * with its sender in the one line, and nothing but what was sent may ever be handed on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 
 #include "mpi/experience.h"
 #include "mpi/inbox.h"
-#include "mpi/weights.h"
+#include "mpi/running_exchange.h"
 #include "src/base/config.h"
 #include "src/base/file.h"
 #include "src/base/slices.h"
@@ -552,17 +552,17 @@ static void slices_tile_and_each_place_has_its_owner(void **unused)
         }
 }
 
-/* ---- weights ---- */
+/* ---- running statistics ---- */
 
-enum { WEIGHTS = 300, EXCHANGES = 3 };
+enum { STATISTICS = 300, EXCHANGES = 3 };
 
-static void weights_make(float *values, int64_t version)
+static void statistics_make(double *values, int64_t version)
 {
-    for (int i = 0; i < WEIGHTS; i++) values[i] = (float)(i + 1) * (float)(version + 1) * 0.25f;
+    for (int i = 0; i < STATISTICS; i++) values[i] = (double)(i + 1) * (double)(version + 1) * 0.25;
 }
 
 /* target: a broadcast to rank 3, counted from 0: header, values, header, values ... */
-static void weights_tamper(struct net *net, struct net_message *message, void *context)
+static void statistics_tamper(struct net *net, struct net_message *message, void *context)
 {
     struct fault *fault = context;
     if (message->to != 3 || fault->target < 0) return;
@@ -572,24 +572,24 @@ static void weights_tamper(struct net *net, struct net_message *message, void *c
 }
 
 /* The first error of rank 3; the other actors must have none and learner 0's values. */
-static status weights_run(struct fault *fault, int64_t stale_at)
+static status statistics_run(struct fault *fault, int64_t stale_at)
 {
     struct net *net = net_create(RANKS, LEARNERS);
-    net->tamper = weights_tamper;
+    net->tamper = statistics_tamper;
     net->context = fault;
     status s = NULL;
     for (int64_t version = 0; !s && version < EXCHANGES; version++) {
-        float sent[WEIGHTS], got[WEIGHTS];
-        weights_make(sent, version);
+        double sent[STATISTICS], got[STATISTICS];
+        statistics_make(sent, version);
         const bool stale = version == stale_at;
         fault->hits += stale;
         assert_null(
-            weights_exchange(&net->ranks[0], sent, WEIGHTS, stale ? fault->version : version));
+            running_exchange(&net->ranks[0], sent, STATISTICS, stale ? fault->version : version));
         memset(got, 0xff, sizeof got);
-        assert_null(weights_exchange(&net->ranks[1], got, WEIGHTS, version)); /* takes no part */
+        assert_null(running_exchange(&net->ranks[1], got, STATISTICS, version)); /* takes no part */
         for (int r = LEARNERS; !s && r < RANKS; r++) {
             memset(got, 0xff, sizeof got);
-            status one = weights_exchange(&net->ranks[r], got, WEIGHTS, version);
+            status one = running_exchange(&net->ranks[r], got, STATISTICS, version);
             if (r == 3)
                 s = one;
             else if (!stale)
@@ -602,11 +602,11 @@ static status weights_run(struct fault *fault, int64_t stale_at)
     return s;
 }
 
-static void expect_weights_refused(struct fault *fault, int64_t stale_at, const char *words)
+static void expect_statistics_refused(struct fault *fault, int64_t stale_at, const char *words)
 {
-    status s = weights_run(fault, stale_at);
+    status s = statistics_run(fault, stale_at);
     assert_int_equal(fault->hits, 1);
-    if (!s) fail_msg("bad weights were accepted (trial %d)", (int)fault->state);
+    if (!s) fail_msg("bad statistics were accepted (trial %d)", (int)fault->state);
     const char *said = status_message(s);
     if (strncmp(said, "rank 3: ", 8) || !strstr(said, "rank 0") || !strstr(said, words) ||
         strstr(said, "nothing came") || strchr(said, '\n'))
@@ -614,26 +614,26 @@ static void expect_weights_refused(struct fault *fault, int64_t stale_at, const 
     status_free(s);
 }
 
-static void no_flipped_cut_or_repeated_weights_are_accepted(void **unused)
+static void no_flipped_cut_or_repeated_statistics_are_accepted(void **unused)
 {
     (void)unused;
     struct fault none = {.kind = NONE, .target = -1};
-    assert_null(weights_run(&none, -1));
+    assert_null(statistics_run(&none, -1));
     for (uint64_t trial = 0; trial < TRIALS; trial++) {
         const int64_t target = (int64_t)trial % (2 * EXCHANGES);
-        expect_weights_refused(&(struct fault){.kind = FLIP, .target = target, .state = trial}, -1,
-                               "");
-        expect_weights_refused(&(struct fault){.kind = CUT, .target = target, .state = trial}, -1,
-                               "");
+        expect_statistics_refused(&(struct fault){.kind = FLIP, .target = target, .state = trial},
+                                  -1, "");
+        expect_statistics_refused(&(struct fault){.kind = CUT, .target = target, .state = trial},
+                                  -1, "");
         /* A repeated header or repeated values; the last values are followed by nothing. */
-        expect_weights_refused(&(struct fault){.kind = REPEAT,
-                                               .target = (int64_t)trial % (2 * EXCHANGES - 1),
-                                               .state = trial},
-                               -1, "");
+        expect_statistics_refused(&(struct fault){.kind = REPEAT,
+                                                  .target = (int64_t)trial % (2 * EXCHANGES - 1),
+                                                  .state = trial},
+                                  -1, "");
     }
 }
 
-static void no_weights_of_another_update_are_accepted(void **unused)
+static void no_statistics_of_another_update_are_accepted(void **unused)
 {
     (void)unused;
     for (uint64_t trial = 0; trial < TRIALS; trial++) {
@@ -643,7 +643,7 @@ static void no_weights_of_another_update_are_accepted(void **unused)
         while (fault.version == at);
         char words[64];
         snprintf(words, sizeof words, "of update %d, %d was due", (int)fault.version, (int)at);
-        expect_weights_refused(&fault, at, words);
+        expect_statistics_refused(&fault, at, words);
     }
 }
 
@@ -652,30 +652,32 @@ static void a_whole_exchange_that_comes_again_is_refused(void **unused)
 {
     (void)unused;
     struct net *net = net_create(RANKS, LEARNERS);
-    float sent[WEIGHTS], got[WEIGHTS];
-    weights_make(sent, 5);
-    assert_null(weights_exchange(&net->ranks[0], sent, WEIGHTS, 5));
-    assert_null(weights_exchange(&net->ranks[0], sent, WEIGHTS, 5));
-    assert_null(weights_exchange(&net->ranks[2], got, WEIGHTS, 5));
-    status s = weights_exchange(&net->ranks[2], got, WEIGHTS, 6);
+    double sent[STATISTICS], got[STATISTICS];
+    statistics_make(sent, 5);
+    assert_null(running_exchange(&net->ranks[0], sent, STATISTICS, 5));
+    assert_null(running_exchange(&net->ranks[0], sent, STATISTICS, 5));
+    assert_null(running_exchange(&net->ranks[2], got, STATISTICS, 5));
+    status s = running_exchange(&net->ranks[2], got, STATISTICS, 6);
     assert_non_null(s);
-    assert_string_equal(status_message(s), "rank 2: rank 0 sent weights of update 5, 6 was due");
+    assert_string_equal(status_message(s),
+                        "rank 2: rank 0 sent running statistics of update 5, 6 was due");
     status_free(s);
     net_destroy(net);
 }
 
-static void weights_of_another_size_are_refused_before_their_values(void **unused)
+static void statistics_of_another_size_are_refused_before_their_values(void **unused)
 {
     (void)unused;
     struct net *net = net_create(RANKS, LEARNERS);
-    float sent[WEIGHTS], got[WEIGHTS];
-    weights_make(sent, 5);
+    double sent[STATISTICS], got[STATISTICS];
+    statistics_make(sent, 5);
     memset(got, 0, sizeof got);
-    assert_null(weights_exchange(&net->ranks[0], sent, WEIGHTS, 5));
-    status s = weights_exchange(&net->ranks[4], got, WEIGHTS - 1, 5);
+    assert_null(running_exchange(&net->ranks[0], sent, STATISTICS, 5));
+    status s = running_exchange(&net->ranks[4], got, STATISTICS - 1, 5);
     assert_non_null(s);
-    assert_string_equal(status_message(s), "rank 4: rank 0 sent 300 weights, this model has 299");
-    for (int i = 0; i < WEIGHTS; i++) assert_true(got[i] == 0);
+    assert_string_equal(status_message(s),
+                        "rank 4: rank 0 sent 300 running statistics, this run has 299");
+    for (int i = 0; i < STATISTICS; i++) assert_true(got[i] == 0);
     status_free(s);
     net_destroy(net);
 }
@@ -696,10 +698,10 @@ int main(void)
         cmocka_unit_test(turns_that_no_rollout_makes_are_refused),
         cmocka_unit_test(terms_that_the_message_does_not_give_are_refused),
         cmocka_unit_test(dialogues_that_are_not_due_are_refused),
-        cmocka_unit_test(no_flipped_cut_or_repeated_weights_are_accepted),
-        cmocka_unit_test(no_weights_of_another_update_are_accepted),
+        cmocka_unit_test(no_flipped_cut_or_repeated_statistics_are_accepted),
+        cmocka_unit_test(no_statistics_of_another_update_are_accepted),
         cmocka_unit_test(a_whole_exchange_that_comes_again_is_refused),
-        cmocka_unit_test(weights_of_another_size_are_refused_before_their_values),
+        cmocka_unit_test(statistics_of_another_size_are_refused_before_their_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

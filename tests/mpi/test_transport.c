@@ -3,10 +3,10 @@
  * line: of a damaged message. */
 #include "mpi/experience.h"
 #include "mpi/inbox.h"
+#include "mpi/running_exchange.h"
 #include "mpi/signals.h"
 #include "mpi/transport_mpi.h"
 #include "mpi/values.h"
-#include "mpi/weights.h"
 #include "src/base/slices.h"
 #include "tests/mpi/rank_checks.h"
 
@@ -118,14 +118,14 @@ static void check_sum(struct world *world, int learners)
     GOOD(learners_barrier(world));
 }
 
-static void check_weights(struct world *world)
+static void check_running(struct world *world)
 {
-    float values[100];
-    for (int i = 0; i < 100; i++) values[i] = world->rank == 0 ? (float)i : -1.0f;
-    GOOD(weights_exchange(world, values, 100, 7));
-    if (world->roles.is_actor || world->rank == 0) CHECK(values[99] == 99.0f);
+    double values[100];
+    for (int i = 0; i < 100; i++) values[i] = world->rank == 0 ? (double)i : -1.0;
+    GOOD(running_exchange(world, values, 100, 7));
+    if (world->roles.is_actor || world->rank == 0) CHECK(values[99] == 99.0);
     /* An actor that is due another version refuses. */
-    status s = weights_exchange(world, values, 100, world->rank == 0 ? 8 : 9);
+    status s = running_exchange(world, values, 100, world->rank == 0 ? 8 : 9);
     if (world->roles.is_actor && world->rank != 0)
         CHECK(s && strstr(status_message(s), "of update 8"));
     else
@@ -200,7 +200,7 @@ static int rank_main(int argc, char **argv)
     for (int learners = 1; learners <= world->size; learners *= 2) {
         check_sum(world, learners);
         check_gather(world);
-        check_weights(world);
+        check_running(world);
         check_experience(world);
     }
     status s = world_roles(world, 3, 20);
