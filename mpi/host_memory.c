@@ -1,13 +1,11 @@
 /* See host_memory.h. */
 #include "mpi/host_memory.h"
 
-#include "src/base/log.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static const char what[] = "the sharing of memory on a host";
@@ -50,31 +48,33 @@ static status errors_meet(struct world *world, MPI_Comm host, int *error)
     return transport_wait_all(world, &request, 1, what);
 }
 
-status host_memory_open(struct world *world, MPI_Comm host, size_t bytes, void **out)
+status host_memory_open(struct world *world, MPI_Comm host, size_t bytes, void **out, int *error)
 {
     char name[64] = "";
-    int rank, error = 0;
+    int rank;
     *out = NULL;
+    *error = 0;
     TRY(transport_check(MPI_Comm_rank(host, &rank), what));
     if (rank == 0) {
         snprintf(name, sizeof name, "/regard-%ld-%d", (long)getpid(), world->rank);
-        error = pages_make(name, bytes, out);
+        *error = pages_make(name, bytes, out);
     }
     TRY(transport_broadcast(world, host, name, sizeof name, 0, what));
-    status s = errors_meet(world, host, &error);
-    if (!s && !error && rank) error = pages_find(name, bytes, out);
-    if (!s) s = errors_meet(world, host, &error);
+    status s = errors_meet(world, host, error);
+    if (!s && !*error && rank) *error = pages_find(name, bytes, out);
+    if (!s) s = errors_meet(world, host, error);
     if (rank == 0) shm_unlink(name);
-    if ((s || error) && *out) {
+    if ((s || *error) && *out) {
         host_memory_close(*out, bytes);
         *out = NULL;
     }
-    if (!s && error && rank == 0)
-        log_line(LOG_INFO,
-                 "/dev/shm of this host has no %.0f MB for weights (%s): its ranks get them one "
-                 "by one",
-                 (double)bytes * 1e-6, strerror(error));
     return s;
+}
+
+int64_t host_memory_free(void)
+{
+    struct statvfs about;
+    return statvfs("/dev/shm", &about) ? 0 : (int64_t)about.f_bavail * (int64_t)about.f_frsize;
 }
 
 void host_memory_close(void *memory, size_t bytes)

@@ -2,6 +2,7 @@
 #include "mpi/trainer.h"
 
 #include "mpi/evaluators.h"
+#include "mpi/host_memory.h"
 #include "mpi/plan.h"
 #include "mpi/reward_source.h"
 #include "mpi/setup.h"
@@ -461,8 +462,13 @@ status trainer_describe(struct run *run, FILE *out)
                 (long long)run->parameter_count, (long long)run->frozen_count);
     if (run->queue->on_host && world->roles.learners < world->size) {
         const struct weight_stream_settings stream = stream_settings_of((struct trainer *)run);
-        fprintf(out, "# weights on their way to the actors: %.1f MB of each host's memory\n",
-                (double)weight_stream_bytes(&stream) * 1e-6);
+        const int64_t bytes = weight_stream_bytes(&stream), room = host_memory_free();
+        fprintf(
+            out,
+            "# weights on their way to the actors: %.1f MB of each host's /dev/shm (%.1f MB are "
+            "free here%s)\n",
+            (double)bytes * 1e-6, (double)room * 1e-6,
+            bytes > room ? ": too few, each rank would hold as much by itself" : "");
     }
     fprintf(out, "# parameters: %lld; updates: %lld of %lld dialogues x %lld candidates\n",
             (long long)run->parameter_count, (long long)run->updates,

@@ -6,6 +6,7 @@
 #include "mpi/host_memory.h"
 #include "src/base/block_sum.h"
 #include "src/base/file.h"
+#include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/base/progress.h"
 #include "src/base/timeline.h"
@@ -14,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     BUCKET = 1 << 18, /* floats, 1 MiB: checked while it is in a core's cache */
@@ -139,21 +141,38 @@ static struct slot *slot_of(const struct weight_stream *s, int64_t version)
     return &s->slots[version % s->settings.slots];
 }
 
+/* By one of the ranks whose host has no room to share. */
+static void shortage_tell(const struct weight_stream *s, int error)
+{
+    const double bytes = (double)weight_stream_bytes(&s->settings);
+    char host[256] = "this host";
+    gethostname(host, sizeof host - 1);
+    log_line(
+        LOG_WARNING,
+        "/dev/shm of %s has no %.1f MB for weights on their way (%s; %.1f MB are free): each rank "
+        "of every host holds %.1f MB by itself instead, %.1f MB on this host; mount it larger "
+        "(mount -o remount,size=...; a container: --shm-size) or lower pipeline.lag",
+        host, bytes * 1e-6, strerror(error), (double)host_memory_free() * 1e-6, bytes * 1e-6,
+        (double)s->hosts.size * bytes * 1e-6);
+}
+
 /* Who shares: the ranks of a host, or each rank by itself. */
 static status memory_open(struct weight_stream *s)
 {
+    int error;
     TRY(transport_hosts(s->world, s->settings.host, &s->hosts));
     s->bytes = (size_t)s->hosts.size * LINE + (size_t)weight_stream_bytes(&s->settings);
-    TRY(host_memory_open(s->world, s->hosts.host, s->bytes, &s->memory));
+    TRY(host_memory_open(s->world, s->hosts.host, s->bytes, &s->memory, &error));
     s->shared = s->memory != NULL;
     /* On all hosts or none: who is a head follows from it. */
-    int none = s->shared ? 0 : 1;
+    int lacks = s->shared ? 0 : s->world->rank + 1;
     MPI_Request request;
-    TRY(transport_check(MPI_Iallreduce(MPI_IN_PLACE, &none, 1, MPI_INT, MPI_MAX,
+    TRY(transport_check(MPI_Iallreduce(MPI_IN_PLACE, &lacks, 1, MPI_INT, MPI_MAX,
                                        s->world->groups->weights, &request),
                         what));
     TRY(transport_wait_all(s->world, &request, 1, what));
-    if (!none) return NULL;
+    if (!lacks) return NULL;
+    if (lacks == s->world->rank + 1) shortage_tell(s, error);
     if (s->shared) host_memory_close(s->memory, s->bytes);
     s->shared = false;
     transport_hosts_free(&s->hosts);

@@ -27,14 +27,3 @@ uneven off rollout.steal=false
 [ ${#taken[@]} = 0 ] || fail "something moved without rollout.steal"
 uneven whole infer.batch=16
 [ ${#taken[@]} = 0 ] || fail "slices of one part were asked for"
-
-# An actor that gets no thread to answer with says so, and all end; nobody waits for it.  (The preload does
-# not live beside a sanitizer.)
-if [ -z "$sanitized" ]; then
-    mpicc -std=gnu11 -O1 -Wall -Wextra -Werror -D_GNU_SOURCE -shared -fPIC -o "$work/thread.so" \
-        tests/faults/thread.c -ldl
-    expect_status 70 timeout 30 run/mpirun -np 3 -x LD_PRELOAD="$work/thread.so" -x FAULT_RANK=2 "$regard" train \
-        --config $tiny --set threads=1 --set device=sleep --set eval.every=0 --set rollout.dialogues=16 \
-        --set rollout.candidates=2 --set infer.batch=4 --run "$work/refused"
-    expect_said_once "regard: rank 2: rollout.steal: no thread to answer with"
-fi
