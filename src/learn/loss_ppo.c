@@ -155,7 +155,9 @@ static status packed_learn(struct learner *l, const struct learn_batch *batch,
     TRY(token_arrays_begin(&l->tokens, packed->tokens));
     tokens_fill(l, batch, turns, n);
     TRY(model_forward(l->policy_run, &packed->batch, learner_keep(l), 0));
-    token_arrays_upload(&l->tokens, TOKEN_BEHAVIOUR, TOKEN_LOG_RATIO);
+    /* Untruncated, the ratio is to the policy that sampled. */
+    token_arrays_upload(&l->tokens, settings->lag_truncated ? TOKEN_BEHAVIOUR : TOKEN_OLD,
+                        TOKEN_LOG_RATIO);
     struct surrogate surrogate = {
         .queue = l->queue,
         .tokens = &l->tokens,
