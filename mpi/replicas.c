@@ -2,6 +2,7 @@
 #include "mpi/replicas.h"
 
 #include "src/base/memory.h"
+#include "src/model/fingerprint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,50 +14,65 @@ void rank_name(const struct world *world, int64_t update, char out[RANK_NAME_MAX
              world_host(world, world->rank), (long long)update);
 }
 
-/* The hash that most have, of several the first. */
-static uint64_t most_common(const uint64_t *hashes, int count)
+/* Which learner has the hash that more than half of them have; -1: no hash is so common.  The vote
+ * of Boyer and Moore: whoever outnumbers all others together is left when unequal pairs are struck
+ * out.
+ */
+static int majority(const uint64_t *hashes, int count)
 {
-    int most = 0, common = 0;
+    int left = 0, leader = 0, same = 0;
     for (int i = 0; i < count; i++) {
-        int same = 0;
-        for (int k = 0; k < count; k++) same += hashes[k] == hashes[i];
-        if (same > most) {
-            most = same;
-            common = i;
-        }
+        if (left == 0) leader = i;
+        left += hashes[i] == hashes[leader] ? 1 : -1;
     }
-    return hashes[common];
+    for (int i = 0; i < count; i++) same += hashes[i] == hashes[leader];
+    return 2 * same > count ? leader : -1;
 }
 
-/* "rank 1 (hosta), 3 (hostb)": whose hash is another; false: nobody's is. */
-static bool others_name(const struct world *world, const uint64_t *hashes, int count, char *names,
-                        size_t size)
+static bool all_same(const uint64_t *hashes, int count)
 {
-    const uint64_t common = most_common(hashes, count);
+    for (int i = 1; i < count; i++)
+        if (hashes[i] != hashes[0]) return false;
+    return true;
+}
+
+/* "rank 1 (hosta), 3 (hostb)": whose hash is not most learners'; where there is no such hash, all,
+ * with theirs: "rank 0 (hosta) 0123456789abcdef, 1 ...". */
+static void others_name(const struct world *world, const uint64_t *hashes, int count, int most,
+                        char *names, size_t size)
+{
     size_t used = 0;
-    for (int r = 0; r < count; r++)
-        if (hashes[r] != common && used < size)
-            used += (size_t)snprintf(names + used, size - used, "%s%d (%s)", used ? ", " : "rank ",
-                                     r, world_host(world, r));
-    return used > 0;
+    for (int r = 0; r < count && used < size; r++) {
+        char hash[18] = "";
+        if (most >= 0 && hashes[r] == hashes[most]) continue;
+        if (most < 0) {
+            hash[0] = ' ';
+            fingerprint_text(hashes[r], hash + 1);
+        }
+        used += (size_t)snprintf(names + used, size - used, "%s%d (%s)%s", used ? ", " : "rank ", r,
+                                 world_host(world, r), hash);
+    }
 }
 
 status replicas_compare(struct world *world, const char *what, uint64_t hash)
 {
-    char names[400], *all;
+    char names[800], *all;
     size_t *sizes;
     const int learners = world->roles.learners;
     TRY(learners_allgather_bytes(world, &hash, sizeof hash, &all, &sizes));
     uint64_t *hashes = memory_allocate((size_t)learners * sizeof *hashes);
     memcpy(hashes, all, (size_t)learners * sizeof *hashes);
-    const bool differ = others_name(world, hashes, learners, names, sizeof names);
+    const bool same = all_same(hashes, learners);
+    const int most = majority(hashes, learners);
+    others_name(world, hashes, same ? 0 : learners, most, names, sizeof names);
     free(hashes);
     free(sizes);
     free(all);
-    if (!differ || world->rank != 0) return NULL;
+    if (same || world->rank != 0) return NULL;
     FAIL(STATUS_INTERNAL,
-         "update %lld: other weights of the %s than the other learners hold: %s "
-         "(guard.replica_check): broken memory, or an exchange that lost something; --resume goes "
-         "on from the newest checkpoint, which does not have them",
-         (long long)world->step + 1, what, names);
+         "update %lld: %s of the %s%s: %s (guard.replica_check): broken memory, or an exchange "
+         "that lost something; --resume goes on from the newest checkpoint, which does not have "
+         "them",
+         (long long)world->step + 1, most < 0 ? "learners hold different weights" : "other weights",
+         what, most < 0 ? ", and no hash is that of most" : " than the other learners hold", names);
 }

@@ -319,6 +319,15 @@ static status round_run(struct run *run, const struct run_kind *kind, int64_t st
     return *stop && !saved ? save(run, kind, done) : NULL;
 }
 
+/* A run that guard.max_skips ended goes on when it is resumed: whoever does so has changed
+ * something, or takes the risk of as many skips again. */
+static void skips_begin(struct run *run)
+{
+    const int64_t most = run->config->guard.max_skips;
+    if (run->learner && most > 0 && run->learner->skips.in_row >= most)
+        run->learner->skips.in_row = 0;
+}
+
 static status updates(struct run *run, const struct run_kind *kind, int64_t *done, int64_t *stop)
 {
     const bool saved = run->folder.checkpoint[0] != 0;
@@ -330,6 +339,7 @@ static status updates(struct run *run, const struct run_kind *kind, int64_t *don
     timeline_open("main");
     run->times = rank_times_open(run->world);
     *done = run->folder.start;
+    skips_begin(run);
     TRY(evaluation_first(run, kind, saved));
     TRY(stop_agree(run, kind, *done, false, stop));
     if (*stop && !saved) TRY(save(run, kind, *done));
@@ -443,8 +453,8 @@ status run_loop(struct run *run, const struct run_options *options, const struct
             s = ERROR(STATUS_SKIPS,
                       "ended by guard.max_skips: %lld updates in a row were skipped, since "
                       "gradients or rewards were not finite or too great; the checkpoint has the "
-                      "weights of before; lower the learning rate (--change), or look at what "
-                      "gives reward",
+                      "weights of before; look at what gives reward, lower the learning rate or "
+                      "raise a guard's bound (--change), then --resume, which counts from zero",
                       (long long)run->config->guard.max_skips);
         if (!s && stop == STOP_AUDIT)
             s = ERROR(STATUS_AUDIT, "ended by audit.action: stop, after a checkpoint; --resume "

@@ -43,6 +43,14 @@ if [ -z "$sanitized" ]; then
     flipped 2 lost 18 --set roles.learners=4
     expect_said "update 2: other weights of the policy than the other learners hold: rank 2 ($(hostname)) ("
     expect_good
+    # Of two nobody can say which is right: both are named, with what they hold.
+    flipped 1 lost 17 --set roles.learners=2
+    expect_said "update 3: learners hold different weights of the policy, and no hash is that of most: rank 0 ($(hostname)) "
+    mapfile -t hashes < <(grep -oE "$(hostname)\) [0-9a-f]{16}" "$work/err" | grep -oE '[0-9a-f]{16}$')
+    [ ${#hashes[@]} = 2 ] || fail "not two learners' hashes: ${hashes[*]}"
+    [ "${hashes[0]}" != "${hashes[1]}" ] || fail "both hashes are ${hashes[0]}"
+    expect_said ", 1 ($(hostname)) ${hashes[1]} (guard.replica_check)"
+    expect_good
     # An actor's weights come to it when it begins, and with updates 1 and 2.
     export FAULT_BYTES=$((4 * $("$regard" train --config $tiny --dry-run --run "$work/dry" |
         sed -n 's/^# parameters: \([0-9]*\);.*/\1/p')))
@@ -81,7 +89,18 @@ expect_status 0 "$regard" train "${settings[@]}" "${skip[@]}" --set train.update
 expect_status 4 "$regard" train "${settings[@]}" "${skip[@]}" --run "$work/resumed" --resume
 expect_equal_metrics "$work/one/metrics.jsonl" "$work/resumed/metrics.jsonl"
 expect_same "parameters" "$(parameters_hash "$(newest "$work/one")")" "$(parameters_hash "$(newest "$work/resumed")")"
-# Without an end it goes on, and so it does when the bound is taken away.
+# After the end it goes on: to as many skips again, or further where what was wrong is changed.
+expect_status 4 ranks 3 "$regard" train "${settings[@]}" "${skip[@]}" --set roles.learners=2 --set train.updates=9 \
+    --run "$work/three" --resume
+expect_said "ended by guard.max_skips: 3 updates in a row were skipped"
+expect_same "the last step" step-000006 "$(basename "$(newest "$work/three")")"
+expect_same "total" 6.0 "$(value "$work/three" 6 skipped_total)"
+expect_status 0 "$regard" train "${settings[@]}" --set guard.max_skips=3 --change guard.gradient_norm_max=0 \
+    --set train.updates=4 --run "$work/one" --resume
+expect_same "skipped" 0.0 "$(value "$work/one" 4 skipped)"
+expect_same "total" 3.0 "$(value "$work/one" 4 skipped_total)"
+[ "$(policy_hash "$work/one" 4)" != "$(policy_hash "$work/one" 1)" ] || fail "nothing was learned after the change"
+# Without an end it goes on.
 expect_status 0 "$regard" train "${settings[@]}" --set guard.gradient_norm_max=1e-6 --set guard.max_skips=0 \
     --set train.updates=4 --run "$work/endless"
 expect_same "total" 4.0 "$(value "$work/endless" 4 skipped_total)"

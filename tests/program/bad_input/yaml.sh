@@ -38,6 +38,16 @@ yaml "an endless number" 'bad.yaml:2: policy.lr must be a number, not "1e999"' '
 yaml "a rate of the timed stub without it" 'sleep.flops does nothing without device: sleep' 'sleep:\n  flops: 1e9\n'
 yaml "a guard that cannot be kept" 'bad.yaml:2: guard.max_skips must be between .* not -1' 'guard:\n  max_skips: -1\n'
 yaml "no number for a bound of rewards" 'bad.yaml:2: guard.reward_max must be a number' 'guard:\n  reward_max: much\n'
+yaml "no number of checks" 'bad.yaml:2: guard.replica_check must be between .* not -1' 'guard:\n  replica_check: -1\n'
+yaml "a gradient shorter than nothing" 'bad.yaml:2: guard.gradient_norm_max must be between .* not -1' \
+    'guard:\n  gradient_norm_max: -1\n'
+yaml "a watchdog without patience" 'bad.yaml:2: watchdog.seconds must be between 1 and .* not 0' 'watchdog:\n  seconds: 0\n'
+yaml "a memory of the timed stub that does not move" 'bad.yaml:2: sleep.bandwidth must be between .* not 0' \
+    'sleep:\n  bandwidth: 0\n'
+yaml "a launch that takes too long" 'bad.yaml:2: sleep.launch must be between .* not 2' 'sleep:\n  launch: 2\n'
+yaml "a launch of the timed stub without it" 'sleep.launch does nothing without device: sleep' 'sleep:\n  launch: 1e-3\n'
+yaml "a lag too great" 'bad.yaml:2: pipeline.lag must be between 0 and 4, not 5' 'pipeline:\n  lag: 5\n'
+yaml "a cap of zero" 'bad.yaml:2: ppo.lag_cap must be between .* not 0' 'ppo:\n  lag_cap: 0\n'
 yaml "above a bound" 'bad.yaml:2: rollout.top_p must be between .* not 7' 'rollout:\n  top_p: 7\n'
 yaml "below a bound" 'bad.yaml:2: rollout.candidates must be between .* not -1' \
     'rollout:\n  candidates: -1\n'
