@@ -14,10 +14,8 @@ void rank_name(const struct world *world, int64_t update, char out[RANK_NAME_MAX
              world_host(world, world->rank), (long long)update);
 }
 
-/* Which learner has the hash that more than half of them have; -1: no hash is so common.  The vote
- * of Boyer and Moore: whoever outnumbers all others together is left when unequal pairs are struck
- * out.
- */
+/* Which learner has the hash that more than half of them have; -1: no hash is so common.  Boyer and
+ * Moore's vote: unequal pairs struck out, such a hash alone can be left. */
 static int majority(const uint64_t *hashes, int count)
 {
     int left = 0, leader = 0, same = 0;
@@ -52,6 +50,7 @@ static void others_name(const struct world *world, const uint64_t *hashes, int c
         used += (size_t)snprintf(names + used, size - used, "%s%d (%s)%s", used ? ", " : "rank ", r,
                                  world_host(world, r), hash);
     }
+    if (used >= size) strcpy(names + size - 4, "..."); /* more than one line holds */
 }
 
 status replicas_compare(struct world *world, const char *what, uint64_t hash)
