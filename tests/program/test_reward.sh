@@ -75,6 +75,15 @@ expect_status 0 "$regard" reward --config $tiny --set data.train="$work/train.js
 accuracy=$(sed -n 's/.*"valid_accuracy":\([0-9.]*\).*/\1/p' "$work/learned/metrics.jsonl" | tail -1)
 awk -v a="$accuracy" 'BEGIN { exit !(a >= 0.95) }' || fail "held-out accuracy is $accuracy"
 
+# What it prefers is what the data chose: told by `score`, which reads replies one by one and knows of no pair.
+line='{"messages":[{"role":"user","content":\1},{"role":"assistant","content":'
+head -20 "$work/valid.jsonl" | sed -E "s/^\{\"prompt\":(\"[^\"]*\"),\"chosen\":(\"[^\"]*\"),\"rejected\":(\"[^\"]*\")\}/$line\2}]}\n$line\3}]}/" \
+    >"$work/replies.jsonl"
+expect_status 0 "$regard" score --model "$work/learned" --data "$work/replies.jsonl" --out "$work/scored.jsonl"
+grep -oE '"model":[-0-9.e]+' "$work/scored.jsonl" | cut -d: -f2 | paste - - |
+    awk '{ right += $1 > $2 } END { print right " of " NR " chosen replies have the greater score"; exit !(NR == 20 && right >= 18) }' ||
+    fail "it does not prefer what the data chose"
+
 # One kind of folder in the other's place.
 expect_status 1 "$regard" generate --model "$work/t5" --data synthetic:1:1 --out "$work/none"
 expect_said "t5/checkpoints" "is a reward model's folder" "a language model's is wanted"
