@@ -34,22 +34,87 @@ static int64_t number_in(const char *path, const char *key)
     return value;
 }
 
-/* Version 2 of control groups, else 1; "no limit" is a huge number there. */
+/* Control groups: a job's limits lie in the folder that /proc/self/cgroup names, or above it. */
+enum { GROUP_BYTES = 1024 };
+static const char group_root[] = "/sys/fs/cgroup";
+
+/* This process's folder: of a controller of version 1, or of version 2 (""). */
+static bool group_folder(const char *controller, char out[GROUP_BYTES])
+{
+    char line[GROUP_BYTES / 2], wanted[32], listed[GROUP_BYTES];
+    bool found = false;
+    FILE *file = fopen("/proc/self/cgroup", "r");
+    if (!file) return false;
+    snprintf(wanted, sizeof wanted, ",%s,", controller);
+    while (!found && fgets(line, sizeof line, file)) { /* NUMBER:CONTROLLERS:PATH */
+        line[strcspn(line, "\n")] = 0;
+        char *list = strchr(line, ':'), *path = list ? strchr(list + 1, ':') : NULL;
+        if (!path) continue;
+        *path++ = 0;
+        snprintf(listed, sizeof listed, ",%s,", list + 1);
+        found = strstr(listed, wanted) != NULL;
+        if (found)
+            snprintf(out, GROUP_BYTES, "%s%s%s%s", group_root, *controller ? "/" : "", controller,
+                     path);
+    }
+    fclose(file);
+    return found;
+}
+
+/* The least of what `value` says of a folder and those above it; -1: none has a limit. */
+static int64_t group_least(const char *controller, int64_t (*value)(const char *folder))
+{
+    char folder[GROUP_BYTES];
+    int64_t least = -1;
+    if (!group_folder(controller, folder)) return -1;
+    while (strlen(folder) >= sizeof group_root - 1) {
+        const int64_t limit = value(folder);
+        if (limit >= 0 && (least < 0 || limit < least)) least = limit;
+        *strrchr(folder, '/') = 0;
+    }
+    return least;
+}
+
+static int64_t group_number(const char *folder, const char *name)
+{
+    char path[GROUP_BYTES + 32];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return number_in(path, "");
+}
+
+static int64_t group_memory(const char *folder)
+{
+    const int64_t limit = group_number(folder, "memory.max");
+    return limit >= 0 ? limit : group_number(folder, "memory.limit_in_bytes");
+}
+
+/* Of version 1 "no limit" is a huge number. */
 static int64_t memory_limit(int64_t memory)
 {
-    int64_t limit = number_in("/sys/fs/cgroup/memory.max", "");
-    if (limit < 0) limit = number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes", "");
+    int64_t limit = group_least("", group_memory);
+    if (limit < 0) limit = group_least("memory", group_memory);
     return limit > 0 && limit < memory ? limit : -1;
+}
+
+/* Percent of a core. */
+static int64_t group_quota(const char *folder)
+{
+    char path[GROUP_BYTES + 32];
+    long long quota = group_number(folder, "cpu.cfs_quota_us");
+    long long period = group_number(folder, "cpu.cfs_period_us");
+    snprintf(path, sizeof path, "%s/cpu.max", folder);
+    FILE *file = fopen(path, "r");
+    if (file) {
+        if (fscanf(file, "%lld %lld", &quota, &period) != 2) quota = -1; /* "max" */
+        fclose(file);
+    }
+    return quota > 0 && period > 0 ? 100 * quota / period : -1;
 }
 
 static int64_t quota_percent(void)
 {
-    long long quota, period;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (!file) return -1;
-    const bool limited = fscanf(file, "%lld %lld", &quota, &period) == 2 && period > 0;
-    fclose(file);
-    return limited ? 100 * quota / period : -1;
+    const int64_t percent = group_least("", group_quota);
+    return percent >= 0 ? percent : group_least("cpu", group_quota);
 }
 
 static int64_t limit_of(int resource)

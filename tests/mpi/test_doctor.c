@@ -117,6 +117,44 @@ FACTS_TEST(test_gpu_shared, DOCTOR_WARNING, "GPUs", "rank 3 (hostb) shares 0000:
 FACTS_TEST(test_unwatched, DOCTOR_WARNING, "watchdog", "rank 1 (hosta): no thread",
            ranks[1].watched = 0)
 
+/* Of 1,000 hosts of one rank each, two are ill in ways of their own and all have little memory:
+ * each is told, eight at most of a kind, and all are counted. */
+static void test_many_hosts(void **state)
+{
+    (void)state;
+    enum { HOSTS = 1000 };
+    struct doctor_facts *ranks = calloc(HOSTS, sizeof *ranks), *well = all_well();
+    struct doctor_report report = {.count = 0};
+    int memory = 0, of_memory = 0;
+    for (int r = 0; r < HOSTS; r++) {
+        ranks[r] = well[0];
+        snprintf(ranks[r].host, sizeof ranks[r].host, "host%d", r);
+        ranks[r].files = 1 << 20;
+        ranks[r].available = 1 << 20;
+    }
+    ranks[900].threads = 9;
+    ranks[950].watched = 0;
+    doctor_judge_launch(ranks, HOSTS, &report);
+    doctor_judge_hosts(ranks, HOSTS, &report);
+    doctor_add(&report, DOCTOR_PROBLEM, "folder", "look", "it is gone");
+    free(ranks);
+    free(well);
+    bool cores = false, watchdog = false;
+    for (int i = 0; i < report.count; i++) {
+        const struct doctor_finding *f = &report.list[i];
+        cores |= f->level == DOCTOR_WARNING && strstr(f->value, "host900: 1 ranks run 9 threads");
+        watchdog |= f->level == DOCTOR_WARNING && strstr(f->value, "rank 950 (host950): no thread");
+        if (strcmp(f->what, "memory") != 0) continue;
+        memory += 1 + f->more;
+        of_memory++;
+    }
+    assert_true(cores && watchdog);
+    assert_int_equal(memory, HOSTS);
+    assert_int_equal(of_memory, DOCTOR_ALIKE);
+    assert_string_equal(report.list[report.count - 1].value, "it is gone");
+    assert_int_equal(doctor_worst(&report), DOCTOR_PROBLEM);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,7 +165,7 @@ int main(void)
         cmocka_unit_test(test_memory),       cmocka_unit_test(test_shared_memory),
         cmocka_unit_test(test_files),        cmocka_unit_test(test_memlock),
         cmocka_unit_test(test_gpu_unused),   cmocka_unit_test(test_gpu_shared),
-        cmocka_unit_test(test_unwatched),
+        cmocka_unit_test(test_unwatched),    cmocka_unit_test(test_many_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,6 +55,16 @@ expect_said "doctor does not know --nothing"
     echo "not root: no full disk, no hosts"
     exit 0
 }
+# A job's limits lie in a control group below the top.
+for try in /sys/fs/cgroup:cpu.max /sys/fs/cgroup/cpu:cpu.cfs_quota_us; do
+    group=${try%:*}/regard-doctor-$$
+    mkdir "$group" 2>/dev/null || continue
+    if [ -e "$group/${try#*:}" ] && echo 50000 2>/dev/null >"$group/${try#*:}"; then
+        expect_status 0 bash -c 'echo $$ >"$1/cgroup.procs"; exec "$2" doctor --set threads=2' - "$group" "$regard"
+        found warning cores "1 ranks run 2 threads on 1 cores .the control group's quota.: start fewer"
+    fi
+    for i in $(seq 50); do rmdir "$group" 2>/dev/null && break || sleep 0.1; done
+done
 mkdir "$work/small"
 if mount -t tmpfs -o size=24m tmpfs "$work/small" 2>/dev/null; then
     expect_status 5 "$regard" doctor --run "$work/small/run"

@@ -1,6 +1,5 @@
 /* The manual page and the shells' completion, made from the tables of verbs, options and keys:
- * regard
- * --help man, bash and zsh print them. */
+ * regard --help man, bash and zsh print them. */
 #include "src/base/config_keys.h"
 #include "src/base/memory.h"
 #include "src/base/version.h"
@@ -110,13 +109,15 @@ static void man_print(void)
 {
     printf(".TH REGARD 1 \"\" \"");
     roff(version_text);
-    printf("\" \"User Commands\"\n.ad l\n.nh\n.SH NAME\nregard \\- reinforcement fine\\-tuning with a reward "
+    printf("\" \"User Commands\"\n.ad l\n.nh\n.SH NAME\nregard \\- reinforcement fine\\-tuning "
+           "with a reward "
            "read off attention\n.SH SYNOPSIS\n.B regard\n.I VERB\n[options]\n.br\n"
            ".B mpirun \\-np\n.I N\n.B regard\n.I VERB\n[options]\n.SH DESCRIPTION\n");
     roff("regard fine-tunes language models by reinforcement, with a reward read off the model's "
          "own "
          "attention, and by other rewards under the same engine. train, sft and reward run on as "
-         "many ranks as mpirun or srun start; all other verbs are one process. Settings are YAML "
+         "many ranks as mpirun or srun start, doctor looks at them; all other verbs are one "
+         "process. Settings are YAML "
          "(--config), and --set key=value overrides one.\n");
     printf(".SH VERBS\n");
     for (int i = 0; i < verb_count; i++) roff_verb(&verbs[i]);
@@ -133,10 +134,13 @@ static void man_print(void)
     printf(".SH \"EXIT STATUS\"\n"
            ".TP\n.B 0\ndone\n.TP\n.B %d\nbad input, settings or files\n"
            ".TP\n.B %d\na wrong command line\n.TP\n.B %d\nended by audit.action: stop, after a "
-           "checkpoint\n.TP\n.B %d\na fault of this program, or a system that failed it\n"
+           "checkpoint\n.TP\n.B %d\nended by guard.max_skips, after a checkpoint\n"
+           ".TP\n.B %d\ndoctor found a problem\n.TP\n.B %d\na fault of this program, or a system "
+           "that failed it\n"
            ".TP\n.B %d\nstopped by a signal, after a checkpoint: start it again with "
            "\\-\\-resume\n",
-           STATUS_INPUT, STATUS_USAGE, STATUS_AUDIT, STATUS_INTERNAL, STATUS_STOPPED);
+           STATUS_INPUT, STATUS_USAGE, STATUS_AUDIT, STATUS_SKIPS, STATUS_DOCTOR, STATUS_INTERNAL,
+           STATUS_STOPPED);
     printf(".SH ENVIRONMENT\n.TP\n.B REGARD_LOG\ndebug, info, warning or error: the least that is "
            "said\n.TP\n.B REGARD_CUDA_MODULE\nthe CUDA module to load in place of the one beside "
            "the program\n.TP\n.B HDF5_USE_FILE_LOCKING\nof checkpoints; off where it is not set\n");

@@ -9,7 +9,9 @@
 const char doctor_formats[] =
     "Start it as a run will be started: alone, or under run/mpirun or srun with as many ranks.\n"
     "A line a finding: ok, warning or problem, what, its value and what to do. --json: a list of\n"
-    "objects with level, what, value and advice. Status 5 where there is a problem.\n";
+    "objects with level, what, value, advice and more, how many alike are left out behind it "
+    "(eight\n"
+    "are told). Status 5 where there is a problem.\n";
 
 static status settings_judge(const struct command *command, struct doctor_report *report)
 {
