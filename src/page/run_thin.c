@@ -31,6 +31,23 @@ static double rows_mean(const double *value, int64_t begin, int64_t end)
     return count ? sum / (double)count : (double)NAN;
 }
 
+static double rows_most(const double *value, int64_t begin, int64_t end)
+{
+    double most = NAN;
+    for (int64_t i = begin; i < end; i++) most = fmax(most, value[i]); /* of NaN the other */
+    return most;
+}
+
+/* Alarms are kept, of ranks' numbers and held-out metrics the last; all else is a mean. */
+static double rows_as_one(const char *name, const double *value, int64_t begin, int64_t end)
+{
+    if (!strcmp(name, "audit_alarm")) return rows_most(value, begin, end);
+    if (run_metric_is_held_out(name) || !strncmp(name, "changed_", 8) ||
+        !strcmp(name, "time_slowest"))
+        return rows_last(value, begin, end);
+    return rows_mean(value, begin, end);
+}
+
 void run_thin(struct run_record *run, int64_t most)
 {
     if (run->rows <= most) return;
@@ -39,10 +56,8 @@ void run_thin(struct run_record *run, int64_t most)
     for (int64_t begin = 0; begin < run->rows; begin += lines, rows++) {
         const int64_t end = begin + lines < run->rows ? begin + lines : run->rows;
         for (int64_t c = 0; c < run->columns; c++) {
-            const char *name = run->column[c].name;
             double *value = run->column[c].value;
-            const bool last = run_metric_is_held_out(name) || !strncmp(name, "changed_", 8);
-            value[rows] = last ? rows_last(value, begin, end) : rows_mean(value, begin, end);
+            value[rows] = rows_as_one(run->column[c].name, value, begin, end);
         }
         run->step[rows] = run->step[end - 1];
     }

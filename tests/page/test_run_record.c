@@ -75,16 +75,21 @@ static void lines_that_are_none_are_noted(void **state)
 static void thinned_rows_are_means_and_last_evaluations(void **state)
 {
     (void)state;
-    struct run_record *run = run_of("{\"step\":1,\"reward\":1,\"eval_bleu\":5}\n"
-                                    "{\"step\":2,\"reward\":2}\n{\"step\":3,\"reward\":6}\n"
-                                    "{\"step\":4,\"reward\":1,\"eval_bleu\":7}\n"
-                                    "{\"step\":5,\"eval_bleu\":8}\n",
-                                    2);
+    struct run_record *run =
+        run_of("{\"step\":1,\"reward\":1,\"eval_bleu\":5}\n"
+               "{\"step\":2,\"reward\":2,\"audit_alarm\":1,\"time_slowest\":1}\n"
+               "{\"step\":3,\"reward\":6,\"audit_alarm\":0,\"time_slowest\":4}\n"
+               "{\"step\":4,\"reward\":1,\"eval_bleu\":7}\n"
+               "{\"step\":5,\"eval_bleu\":8}\n",
+               2);
     assert_int_equal(run->rows, 2);
     assert_int_equal(run->lines, 3);
     assert_true(run->step[0] == 3 && run->step[1] == 5);
     assert_true(value(run, "reward", 0) == 3 && value(run, "reward", 1) == 1);
     assert_true(value(run, "eval_bleu", 0) == 5 && value(run, "eval_bleu", 1) == 8);
+    assert_true(value(run, "audit_alarm", 0) == 1 && isnan(value(run, "audit_alarm", 1)));
+    assert_true(value(run, "time_slowest", 0) == 4);
+    assert_true(parting_by_audit(run) == 3);
     run_record_free(run);
 }
 

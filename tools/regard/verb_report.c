@@ -51,7 +51,10 @@ static status page_make(const struct command *c, const char *path, double watch)
     const long size = s ? 0 : ftell(out.stream);
     if (!s) s = file_commit(&out);
     file_abandon(&out);
-    if (!s)
+    if (!s && size < 0) /* into a pipe */
+        log_line(LOG_INFO, "report of %lld run%s: %s", (long long)c->run_count,
+                 c->run_count == 1 ? "" : "s", path);
+    else if (!s)
         log_line(LOG_INFO, "report of %lld run%s, %.1f MB: %s", (long long)c->run_count,
                  c->run_count == 1 ? "" : "s", (double)size / 1e6, path);
     for (int64_t i = 0; i < c->run_count; i++) run_record_free(runs[i]);
