@@ -5,8 +5,9 @@
 #include "src/page/run_record.h"
 
 /* Leaves at most `most` rows: so many rows that follow one another become one, at the last one's
- * step. Metrics of training are the mean of theirs; held-out metrics, audits and what a --change
- * set are the last of theirs, since a mean would hide how they swing. */
+ * step. Metrics of training are the mean of theirs; held-out metrics, audits, what a --change set
+ * and the number of a rank are the last of theirs, since a mean would hide how they swing; an alarm
+ * of any of them stays one. */
 void run_thin(struct run_record *run, int64_t most);
 /* Whether a metric is measured now and then, on held-out data or by an audit. */
 bool run_metric_is_held_out(const char *name);

@@ -54,27 +54,36 @@ static char *sequence_text(yaml_document_t *document, const yaml_node_t *node)
     return text;
 }
 
-enum { DEPTH_MAX = 8, KEY_BYTES = 256 };
+/* An alias may stand for a mapping of aliases, and so on: nodes are counted as often as they are
+ * met. */
+enum { DEPTH_MAX = 8, KEY_BYTES = 256, NODES_MAX = 20000 };
 
-static void node_add(yaml_document_t *document, const yaml_node_t *node, const char *key, int depth,
-                     struct setting_list *out)
+struct walk {
+    yaml_document_t *document;
+    struct setting_list *out;
+    int64_t nodes; /* met so far */
+};
+
+static void node_add(struct walk *walk, const yaml_node_t *node, const char *key, int depth)
 {
+    yaml_document_t *document = walk->document;
+    if (++walk->nodes > NODES_MAX) return;
     if (node->type == YAML_SCALAR_NODE) {
-        setting_add(out, key, (const char *)node->data.scalar.value);
+        setting_add(walk->out, key, (const char *)node->data.scalar.value);
     } else if (node->type == YAML_SEQUENCE_NODE) {
         char *text = sequence_text(document, node);
-        setting_add(out, key, text);
+        setting_add(walk->out, key, text);
         free(text);
     } else if (node->type == YAML_MAPPING_NODE && depth < DEPTH_MAX) {
         for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
-             pair < node->data.mapping.pairs.top; pair++) {
+             pair < node->data.mapping.pairs.top && walk->nodes <= NODES_MAX; pair++) {
             const yaml_node_t *name = yaml_document_get_node(document, pair->key);
             const yaml_node_t *value = yaml_document_get_node(document, pair->value);
             char inner[KEY_BYTES];
             if (!name || !value || name->type != YAML_SCALAR_NODE) continue;
             snprintf(inner, sizeof inner, "%s%s%s", key, *key ? "." : "",
                      (const char *)name->data.scalar.value);
-            node_add(document, value, inner, depth + 1, out);
+            node_add(walk, value, inner, depth + 1);
         }
     }
 }
@@ -92,7 +101,13 @@ status settings_read(const char *name, const char *text, size_t size, struct set
                   parser.problem ? parser.problem : "no YAML");
     } else {
         const yaml_node_t *root = yaml_document_get_root_node(&document);
-        if (root) node_add(&document, root, "", 0, out);
+        struct walk walk = {.document = &document, .out = out};
+        if (root) node_add(&walk, root, "", 0);
+        if (walk.nodes > NODES_MAX) {
+            settings_free(out);
+            s = ERROR(STATUS_INPUT, "%s: more than %d settings, its aliases counted", name,
+                      NODES_MAX);
+        }
         yaml_document_delete(&document);
     }
     yaml_parser_delete(&parser);

@@ -191,10 +191,36 @@ static void names_tell_runs_apart(void **state)
     }
 }
 
+/* Eight levels of ten aliases each are 10^8 settings in half a kilobyte. */
+static void aliases_do_not_multiply(void **state)
+{
+    (void)state;
+    char text[4096];
+    size_t used = (size_t)snprintf(text, sizeof text, "l0: &l0 {k: 1}\n");
+    for (int level = 1; level < 8; level++) {
+        used += (size_t)snprintf(text + used, sizeof text - used, "l%d: &l%d {", level, level);
+        for (int i = 0; i < 10; i++)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%sk%d: *l%d", i ? ", " : "",
+                                     i, level - 1);
+        used += (size_t)snprintf(text + used, sizeof text - used, "}\n");
+    }
+    struct setting_list settings;
+    status s = settings_read("config.yaml", text, used, &settings);
+    assert_non_null(s);
+    assert_non_null(strstr(status_message(s), "more than 20000 settings"));
+    assert_int_equal(settings.count, 0);
+    status_free(s);
+    check(settings_read("config.yaml", "a: &a {b: 1}\nc: *a\n", 19, &settings));
+    assert_int_equal(settings.count, 2);
+    assert_string_equal(settings_find(&settings, "c.b"), "1");
+    settings_free(&settings);
+}
+
 int main(void)
 {
     if (!mkdtemp(folder)) return 1;
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(aliases_do_not_multiply),
         cmocka_unit_test(lines_of_a_step_are_one_row),
         cmocka_unit_test(lines_that_are_none_are_noted),
         cmocka_unit_test(thinned_rows_are_means_and_last_evaluations),

@@ -2,6 +2,7 @@
 # times from runs, does 16,384 ranks, and refuses what it cannot read.
 set -euo pipefail
 source tests/program/common.sh
+command -v python3 >/dev/null || { echo "no python3: skipped"; exit 77; }
 
 number() { # number FILE SECTION KEY: in what --json printed
     python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]][sys.argv[3]])' "$@"

@@ -1,6 +1,7 @@
 # tools/scaling, on the timed stub: points, what they come to, what is not made again, what is refused.
 set -euo pipefail
 source tests/program/common.sh
+command -v python3 >/dev/null || { echo "no python3: skipped"; exit 77; }
 export REGARD=$regard
 out=$work/out1
 scaling=(tools/scaling --config configs/scaling.yaml --set sleep.launch=1e-6 --set sleep.flops=1e13
