@@ -45,7 +45,7 @@ const char *world_host(const struct world *world, int rank);
 
 /* Turns a local outcome into one that all ranks share: NULL when it is NULL everywhere, else
  * on every rank an error with the greatest code and the message of the lowest rank that has
- * that code.  Frees the local one.  Collective. */
+ * that code, which it names.  Frees the local one.  Collective. */
 status world_agree(struct world *world, status local);
 /* The greatest of the ranks' values.  Collective. */
 status world_maximum(struct world *world, int64_t value, int64_t *out);

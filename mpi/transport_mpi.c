@@ -335,7 +335,10 @@ status world_agree(struct world *world, status local)
     status_free(local);
     TRY(world_broadcast(world, text, sizeof text, teller));
     text[sizeof text - 1] = 0;
-    return ERROR((int)(greatest / INT_MAX), "rank %d: %s", teller, text);
+    char name[32];
+    snprintf(name, sizeof name, "rank %d: ", teller);
+    const bool named = !strncmp(text, name, strlen(name));
+    return ERROR((int)(greatest / INT_MAX), "%s%s", named ? "" : name, text);
 }
 
 status actors_broadcast(struct world *world, void *data, size_t size, const char *what)

@@ -25,6 +25,12 @@ static void check_agreement(struct world *world)
     s = world_agree(world, s);
     CHECK(status_code(s) == STATUS_INPUT && strstr(status_message(s), "no such file"));
     status_free(s);
+    /* The rank is named once, also where the error names it. */
+    char named[64];
+    snprintf(named, sizeof named, "rank %d: no such GPU", last);
+    s = world_agree(world, world->rank == last ? ERROR(STATUS_INPUT, "%s", named) : NULL);
+    CHECK(!strcmp(status_message(s), named));
+    status_free(s);
     bool stop;
     GOOD(world_stop_requested(world, &stop));
     CHECK(!stop);
