@@ -2,6 +2,7 @@
 #include "mpi/doctor_facts.h"
 
 #include "kernels/collective.h"
+#include "mpi/doctor_files.h"
 #include "mpi/setup.h"
 #include "mpi/transport_mpi.h"
 #include "src/base/file.h"
@@ -195,6 +196,8 @@ status doctor_facts_read(const struct world *world, const struct config *config,
         facts->shared = (int64_t)shared.f_blocks * (int64_t)shared.f_frsize;
         facts->shared_free = (int64_t)shared.f_bavail * (int64_t)shared.f_frsize;
     }
+    if (config->roles.learners < world->size)
+        facts->weights = (config->pipeline.lag + 1) * doctor_weights_bytes(config);
     facts->infiniband = entries_in("/sys/class/infiniband");
     MPI_Query_thread(&level);
     facts->thread_level = level;

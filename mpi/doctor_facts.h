@@ -18,12 +18,13 @@ struct doctor_facts {
     int64_t memory, available, limit; /* bytes: of the host, free there, of the group (-1: none) */
     int64_t memlock, files, stack;    /* limits; -1: none */
     int64_t shared, shared_free;      /* bytes of /dev/shm */
-    int64_t infiniband;               /* devices */
-    int64_t thread_level;             /* of MPI */
-    int64_t watched;                  /* the watchdog has a thread, or there is but one rank */
-    int64_t reads_devices;            /* MPI takes GPU memory */
-    int64_t driver, gpu;              /* NVIDIA's is there; this rank computes on a GPU */
-    char device[96];                  /* its name then */
+    int64_t weights;       /* bytes there of those on their way to actors; 0: not known */
+    int64_t infiniband;    /* devices */
+    int64_t thread_level;  /* of MPI */
+    int64_t watched;       /* the watchdog has a thread, or there is but one rank */
+    int64_t reads_devices; /* MPI takes GPU memory */
+    int64_t driver, gpu;   /* NVIDIA's is there; this rank computes on a GPU */
+    char device[96];       /* its name then */
     int64_t nccl;
 };
 

@@ -36,15 +36,22 @@ static int64_t folder_bytes(const char *folder)
     return bytes;
 }
 
-/* A checkpoint's bytes: as the newest one has, else about three values of fp32 for each of two
- * bytes of model.path (weights and two moments; a critic as many again); 0: not known. */
+/* Two bytes a parameter are what most folders have. */
+int64_t doctor_weights_bytes(const struct config *config)
+{
+    if (!config->model.path[0] || config->adapter.rank > 0) return 0;
+    return 2 * folder_bytes(config->model.path);
+}
+
+/* A checkpoint's bytes: as the newest one has, else about three values of fp32 for each parameter
+ * of model.path (weights and two moments; a critic as many again); 0: not known. */
 static int64_t checkpoint_bytes(const struct config *config, const char *folder)
 {
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/checkpoints/newest", folder);
     const int64_t newest = folder_bytes(path);
-    if (newest || !config->model.path[0] || config->adapter.rank > 0) return newest;
-    return 6 * folder_bytes(config->model.path) * (config->advantage == ADVANTAGE_GROUP ? 1 : 2);
+    if (newest) return newest;
+    return 3 * doctor_weights_bytes(config) * (config->advantage == ADVANTAGE_GROUP ? 1 : 2);
 }
 
 void doctor_judge_space(const struct config *config, const char *folder,

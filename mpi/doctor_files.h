@@ -10,6 +10,8 @@
  * rename, exclusive creation, locks and writing do there.  Collective; findings are rank 0's. */
 status doctor_files(struct world *world, const struct config *config, const char *folder,
                     struct doctor_report *report);
+/* About what is trained of model.path takes in fp32; 0: not known. */
+int64_t doctor_weights_bytes(const struct config *config);
 /* Free space against what checkpoints will take, as far as that is known. */
 void doctor_judge_space(const struct config *config, const char *folder,
                         struct doctor_report *report);

@@ -171,14 +171,22 @@ static void judge_memory(const struct doctor_facts *f, int beside, struct doctor
 
 static void judge_shared(const struct doctor_facts *f, int beside, struct doctor_report *report)
 {
-    const int64_t wanted = 16 * mebi * beside;
-    if (beside == 1) return;
-    if (f->shared_free < wanted)
+    const int64_t wanted = 16 * mebi * beside, weights = f->gpu ? 0 : f->weights;
+    if (beside == 1 && !weights) return;
+    if (beside > 1 && f->shared_free < wanted)
         doctor_add(report, DOCTOR_PROBLEM, "/dev/shm",
                    "clean it, or mount it larger (a container: --shm-size); ranks of a host talk "
                    "through it",
                    "%s: %lld MiB of %lld free", f->host, (long long)(f->shared_free / mebi),
                    (long long)(f->shared / mebi));
+    else if (weights && f->shared_free < wanted + weights)
+        doctor_add(
+            report, DOCTOR_WARNING, "/dev/shm",
+            "mount it larger (a container: --shm-size), or lower pipeline.lag; else each rank "
+            "of every host holds these weights by itself",
+            "%s: %lld MiB of %lld free; a training's weights on their way take about %lld", f->host,
+            (long long)(f->shared_free / mebi), (long long)(f->shared / mebi),
+            (long long)(weights / mebi));
     else
         doctor_add(report, DOCTOR_OK, "/dev/shm", NULL, "%s: %lld MiB of %lld free", f->host,
                    (long long)(f->shared_free / mebi), (long long)(f->shared / mebi));

@@ -104,6 +104,10 @@ FACTS_TEST(test_memory, DOCTOR_WARNING, "memory", "the control group allows 0.5"
            ranks[0].limit = 1 << 29)
 FACTS_TEST(test_shared_memory, DOCTOR_PROBLEM, "/dev/shm", "hostb: 20 MiB",
            ranks[2].shared_free = 20 << 20)
+FACTS_TEST(test_shared_weights, DOCTOR_WARNING, "/dev/shm",
+           "hostb: 2048 MiB of 8192 free; a training's weights on their way take about 4096",
+           for (int r = 0; r < RANKS; r++)(ranks[r].weights = 4LL << 30,
+                                           ranks[r].shared_free = (r < 2 ? 5LL : 2LL) << 30))
 FACTS_TEST(test_files, DOCTOR_PROBLEM, "ulimit -n", "256 open files, 272 wanted",
            ranks[0].files = 256)
 FACTS_TEST(test_memlock, DOCTOR_WARNING, "ulimit -l", "64 KiB",
@@ -158,14 +162,23 @@ static void test_many_hosts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_well),         cmocka_unit_test(test_program),
-        cmocka_unit_test(test_mpi),          cmocka_unit_test(test_cores),
-        cmocka_unit_test(test_quota),        cmocka_unit_test(test_narrow),
-        cmocka_unit_test(test_shared_cores), cmocka_unit_test(test_omp),
-        cmocka_unit_test(test_memory),       cmocka_unit_test(test_shared_memory),
-        cmocka_unit_test(test_files),        cmocka_unit_test(test_memlock),
-        cmocka_unit_test(test_gpu_unused),   cmocka_unit_test(test_gpu_shared),
-        cmocka_unit_test(test_unwatched),    cmocka_unit_test(test_many_hosts),
+        cmocka_unit_test(test_well),
+        cmocka_unit_test(test_program),
+        cmocka_unit_test(test_mpi),
+        cmocka_unit_test(test_cores),
+        cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_narrow),
+        cmocka_unit_test(test_shared_cores),
+        cmocka_unit_test(test_omp),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_shared_memory),
+        cmocka_unit_test(test_shared_weights),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_memlock),
+        cmocka_unit_test(test_gpu_unused),
+        cmocka_unit_test(test_gpu_shared),
+        cmocka_unit_test(test_unwatched),
+        cmocka_unit_test(test_many_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
