@@ -43,8 +43,13 @@ static status module_path(char path[PATH_MAX])
     char *slash = strrchr(path, '/');
     char *name = slash ? slash + 1 : path;
     strcpy(name, module_name);
-    if (access(path, R_OK)) strcpy(name, installed_name);
-    return NULL;
+    if (!access(path, R_OK)) return NULL;
+    strcpy(name, installed_name);
+    if (!access(path, R_OK)) return NULL;
+    const int folder = (int)(name - path);
+    FAIL(STATUS_INPUT,
+         "device: cuda: there is no %.*s%s, nor %s; build it where nvcc is (docs/gpu.md)", folder,
+         path, module_name, path);
 }
 
 static status cuda_queue_create(int device, const struct queue_options *options, struct queue **out)

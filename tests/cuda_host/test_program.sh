@@ -156,8 +156,8 @@ if [ "$what" = bf16 ]; then
         bound=$relative
         case $key in sink_mass | critic_*) bound=0.05 ;; esac
         for name in cpu bf16; do
-            grep '"step":1,' "$work/train-$name/metrics.jsonl" | grep -o "\"$key\":[^,}]*" \
-                >"$work/$key-$name"
+            without_clock "$work/train-$name/metrics.jsonl" | grep '"step":1,' |
+                grep -o "\"$key\":[^,}]*" >"$work/$key-$name"
         done
         same "$work/$key"-{cpu,bf16} $bound 0
     done

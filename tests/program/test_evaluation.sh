@@ -1,14 +1,17 @@
 # Evaluations in a run: one before the first update, its metrics on the console; what is due is saved
 # before them, so that one that is cut short costs no update; the run that goes on ends as one that was
-# never stopped; checkpoints/best and newest are right all the time, and serve as models.
+# never stopped (a save in the background is published after the evaluation: test_background.sh);
+# checkpoints/best and newest are right all the time, and serve as models.
 set -euo pipefail
 source tests/program/common.sh
 
-# Evaluations of some seconds, between updates of less.
-held_out=60 held_out_sft=200
-if [ "$sanitized" ]; then held_out=20 held_out_sft=60; fi
+# The run waits for the signal between its save and the evaluation (hear.c); SFT, which is stopped at
+# any time before its end, gets an evaluation of some seconds.
+held_out=20 held_out_sft=200
+if [ "$sanitized" ]; then held_out_sft=60; fi
+cc -std=gnu11 -O1 -Wall -Wextra -Werror -shared -fPIC -o "$work/hear.so" tests/faults/hear.c -ldl
 settings=(--config $tiny --set threads=1 --set train.updates=4 --set checkpoint.every=2
-    --set checkpoint.keep=1 --set eval.every=2 --set eval.dialogues=0 --set infer.batch=8)
+    --set checkpoint.keep=1 --set checkpoint.background=false --set eval.every=2 --set eval.dialogues=0 --set infer.batch=8)
 train=("$regard" train "${settings[@]}" --set data.valid=synthetic:1:$held_out:200)
 
 # linked RUN NAME: what checkpoints/NAME points to.
@@ -41,16 +44,21 @@ same_end() {
     expect_same best "$(linked "$work/whole" best)" "$(linked "$1" best)"
 }
 
-# stop_in_evaluation RUN SIGNAL RANKS: sends the signal during the evaluation after update 2.
+# stop_in_evaluation RUN SIGNAL RANKS: the evaluation after update 2 begins with this signal.
 stop_in_evaluation() {
     local run=$1 signal=$2 count=$3
-    local launcher=()
-    if [ "$count" != 0 ]; then launcher=(run/mpirun -np "$count"); fi
+    local launcher=(run/mpirun -np "$count") variable
+    local variables=("LD_PRELOAD=$work/hear.so" FAULT_STEP=step-000002 "FAULT_REACHED=$run.reached"
+        "ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0")
+    if [ "$count" != 0 ]; then
+        for variable in "${variables[@]}"; do launcher+=(-x "$variable"); done
+    else
+        launcher=(env "${variables[@]}")
+    fi
     "${launcher[@]}" "${train[@]}" --run "$run" >"$work/out" 2>"$work/err" &
     job=$!
-    for _ in $(seq 3000); do
-        if [ -d "$run/checkpoints/step-000002" ]; then break; fi
-        kill -0 "$job" 2>/dev/null || fail "the run ended before its first checkpoint"
+    until [ -e "$run.reached" ]; do
+        kill -0 "$job" 2>/dev/null || fail "the run ended before the signal"
         sleep 0.05
     done
     kill "-$signal" "$job"

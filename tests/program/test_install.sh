@@ -35,7 +35,7 @@ expect_status 0 "${installed[@]}" train --config "$share/configs/tiny.yaml" --ru
 rm -f "$prefix"/bin/regard_cuda.so "$prefix"/lib*/regard/regard_cuda.so
 expect_status 1 "${installed[@]}" bench exact --set device=cuda
 expect_said "there is no" "lib" "regard/regard_cuda.so"
-module=$(sed -nE 's/.*there is no ([^;]*);.*/\1/p' "$work/err")
+module=$(sed -nE 's/.*there is no [^;]*, nor ([^;]*);.*/\1/p' "$work/err")
 mkdir -p "$(dirname "$module")"
 : >"$module"
 expect_status 1 "${installed[@]}" bench exact --set device=cuda

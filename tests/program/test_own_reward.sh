@@ -54,6 +54,7 @@ sys.stdin = requests(sys.stdin)
 runpy.run_path("tools/examples/reward.py")
 END
 killer=("$regard" "${train[@]}" --set train.updates=$quarter --set checkpoint.every=$save
+    --set checkpoint.background=false
     --set reward.sources=command:1 --set reward.command="python3 $work/killer.py")
 expect_status 137 run/mpirun -np 3 "${killer[@]}" --run "$work/python"
 [ -e "$work/killed" ] || fail "no rank was killed"
