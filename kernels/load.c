@@ -4,6 +4,7 @@
 
 #include "kernels/sleep.h"
 #include "src/base/log.h"
+#include "src/base/timeline.h"
 
 #include <dlfcn.h>
 #include <limits.h>
@@ -19,6 +20,19 @@ static const char driver_name[] = "libcuda.so.1";
 
 typedef status queue_create_function(int device, const struct queue_options *options,
                                      struct queue **out);
+
+/* Spans of time are ranges for a profiler of CUDA, where the module was built with NVTX. */
+static void ranges_install(void *module)
+{
+    void *push = dlsym(module, "regard_cuda_range_push"),
+         *pop = dlsym(module, "regard_cuda_range_pop");
+    if (!push || !pop) return;
+    void (*begin)(const char *name);
+    void (*end)(void);
+    memcpy(&begin, &push, sizeof begin);
+    memcpy(&end, &pop, sizeof end);
+    timeline_on_span(begin, end);
+}
 
 static bool library_loads(const char *name)
 {
@@ -68,7 +82,9 @@ static status cuda_queue_create(int device, const struct queue_options *options,
     if (!symbol) FAIL(STATUS_INPUT, "device: cuda: %s is not regard's CUDA module", path);
     queue_create_function *create;
     memcpy(&create, &symbol, sizeof create); /* C has no cast from an object to a function */
-    return create(device, options, out);
+    TRY(create(device, options, out));
+    ranges_install(module);
+    return NULL;
 }
 
 /* A device's name without its number, which goes to *number. */

@@ -20,10 +20,13 @@ struct track {
     enum time_kind open[DEPTH_MAX];
     const char *before[DEPTH_MAX]; /* heartbeat_what, outside of it */
     double begun[DEPTH_MAX];
-    int64_t bytes[DEPTH_MAX]; /* that had come by then */
+    int64_t bytes[DEPTH_MAX];       /* that had come by then */
+    void (*after[DEPTH_MAX])(void); /* span_end, where span_begin was called */
 };
 
 static _Thread_local struct track *own;
+static void (*span_begin)(const char *name);
+static void (*span_end)(void);
 
 const char *time_kind_name(enum time_kind kind)
 {
@@ -71,6 +74,12 @@ static double count(struct track *track)
     return now;
 }
 
+void timeline_on_span(void (*begin)(const char *name), void (*end)(void))
+{
+    span_begin = begin;
+    span_end = end;
+}
+
 void timeline_begin(enum time_kind kind)
 {
     if (!own) return;
@@ -80,6 +89,8 @@ void timeline_begin(enum time_kind kind)
         own->bytes[own->depth] = traffic_whole();
         own->open[own->depth] = kind;
         own->before[own->depth] = heartbeat_doing(time_kind_name(kind));
+        own->after[own->depth] = span_end;
+        if (span_begin) span_begin(time_kind_name(kind));
     }
     own->depth++;
 }
@@ -91,6 +102,7 @@ void timeline_end(void)
     const int d = --own->depth;
     if (d >= DEPTH_MAX) return;
     heartbeat_doing(own->before[d]);
+    if (own->after[d]) own->after[d]();
     if (trace_is_on())
         trace_add(own->name, own->open[d], own->begun[d], now, traffic_whole() - own->bytes[d]);
 }

@@ -46,6 +46,11 @@ void timeline_close(void);
 void timeline_begin(enum time_kind kind);
 void timeline_end(void);
 
+/* From now on `begin` is called with a kind's name where one begins on a thread that has a track,
+ * and `end` where it ends, on the same thread: a profiler's ranges.  Set before there are more
+ * threads; what is begun already ends without. */
+void timeline_on_span(void (*begin)(const char *name), void (*end)(void));
+
 /* The seconds by kind of this thread's track since it was opened or last taken; zeros where it has
  * none.  What is begun goes on. */
 void timeline_take(double seconds[TIME_KINDS]);

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -119,6 +120,35 @@ static void begins_deeper_than_it_remembers_count_for_the_outer(void **unused)
     timeline_close();
 }
 
+static char spans[64];
+static void span_begins(const char *name)
+{
+    strcat(strcat(spans, name), "(");
+}
+static void span_ends(void)
+{
+    strcat(spans, ")");
+}
+
+static void spans_are_told_by_name_and_in_pairs(void **unused)
+{
+    (void)unused;
+    timeline_begin(TIME_SAVE); /* without a track: of nobody */
+    timeline_open("main");
+    timeline_begin(TIME_EVALUATE); /* before anybody listens */
+    timeline_on_span(span_begins, span_ends);
+    timeline_begin(TIME_LEARN);
+    timeline_begin(TIME_WAIT_SLOWEST);
+    timeline_end();
+    timeline_end();
+    timeline_begin(TIME_READ);
+    timeline_on_span(NULL, NULL); /* what is told of is told to its end */
+    timeline_end();
+    timeline_end();
+    timeline_close();
+    assert_string_equal(spans, "learn(wait_slowest())read()");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +156,7 @@ int main(void)
         cmocka_unit_test(what_is_begun_goes_on_after_it_is_taken),
         cmocka_unit_test(a_thread_has_a_track_of_its_own_or_none),
         cmocka_unit_test(begins_deeper_than_it_remembers_count_for_the_outer),
+        cmocka_unit_test(spans_are_told_by_name_and_in_pairs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
