@@ -60,7 +60,7 @@ static const struct call {
     {SYS_symlinkat, -1, LINK, AT_BELOW, 1},   {SYS_ftruncate, -1, TRUNCATE, AT_FILE, 0},
     {SYS_truncate, -1, TRUNCATE, AT_PATH, 0}, {SYS_unlink, -1, REMOVE, AT_PATH, 0},
     {SYS_unlinkat, -1, REMOVE, AT_BELOW, 0},  {SYS_rmdir, -1, REMOVE, AT_PATH, 0},
-    {SYS_close, -1, CLOSE, AT_FILE, 0},
+    {SYS_close, -1, CLOSE, AT_FILE, 0},       {SYS_sync_file_range, -1, SYNC, AT_FILE, 0},
 };
 enum { CALLS = sizeof calls / sizeof *calls };
 
