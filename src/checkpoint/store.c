@@ -27,8 +27,10 @@ static void enter(void)
     pthread_mutex_lock(&hdf5);
 }
 
+/* HDF5 keeps an error's texts for each thread, and those of a thread that ends stay behind. */
 static void leave(void)
 {
+    H5Eclear2(H5E_DEFAULT);
     pthread_mutex_unlock(&hdf5);
 }
 

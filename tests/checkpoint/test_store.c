@@ -1,4 +1,5 @@
-/* Datasets of up to four dimensions come back as they were, large ones in pieces too. */
+/* Datasets of up to four dimensions come back as they were, large ones in pieces too; errors leave
+ * nothing behind. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,9 +11,12 @@
 #include "src/base/memory.h"
 #include "src/checkpoint/store.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static void four_dimensions(void **state)
@@ -91,9 +95,48 @@ static void large_ones_go_in_pieces(void **state)
     free(got);
 }
 
+/* A dataset and its file, to a disk that has no room for either. */
+static void *write_in_vain(void *path)
+{
+    enum { COUNT = 1 << 18 };
+    float *values = memory_allocate(COUNT * sizeof *values);
+    const int64_t shape = COUNT;
+    struct store *store;
+    status s = store_create(path, &store);
+    if (!s) s = store_write(store, "values", STORE_FLOATS, values, 1, &shape);
+    s = store_close_after(store, s);
+    free(values);
+    return s;
+}
+
+/* HDF5 has a thread's errors in memory of the thread: LeakSanitizer sees whether they stay. */
+static void errors_end_with_their_thread(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/regard-store-XXXXXX";
+    struct rlimit before, small;
+    pthread_t thread;
+    void *error = NULL;
+    const int descriptor = mkstemp(path);
+    assert_true(descriptor >= 0);
+    close(descriptor);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = (struct rlimit){.rlim_cur = 4096, .rlim_max = before.rlim_max};
+    assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    assert_int_equal(pthread_create(&thread, NULL, write_in_vain, path), 0);
+    assert_int_equal(pthread_join(thread, &error), 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    unlink(path);
+    assert_non_null(error);
+    assert_non_null(strstr(status_message(error), "File too large"));
+    status_free(error);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(four_dimensions),
-                                       cmocka_unit_test(large_ones_go_in_pieces)};
+                                       cmocka_unit_test(large_ones_go_in_pieces),
+                                       cmocka_unit_test(errors_end_with_their_thread)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
