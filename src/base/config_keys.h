@@ -61,9 +61,6 @@ bool keys_section_exists(const struct key_table *table, const char *name);
 /* `into` has the table's defaults already where it is read over them. */
 void keys_defaults(const struct key_table *table, void *into);
 status keys_read(const struct key_table *table, void *into, const char *path);
-/* The same of a text; name and line begin its errors. */
-status keys_read_text(const struct key_table *table, void *into, const char *name, const char *text,
-                      size_t size);
 /* "name:weight,name": weights that are left out are 1.  An unknown name, one that is there twice
  * and a weight that is no number within the key's bounds are errors that begin with `where`. */
 status config_weights_parse(const struct config_key *key, const char *where, const char *text,

@@ -406,8 +406,9 @@ static status reader_close(struct reader *reader, status s, void *values)
     return s;
 }
 
-status keys_read_text(const struct key_table *table, void *into, const char *name, const char *text,
-                      size_t size)
+/* name and line begin its errors. */
+static status keys_read_text(const struct key_table *table, void *into, const char *name,
+                             const char *text, size_t size)
 {
     struct reader *reader = reader_open(table, name, text, size, into);
     reader->lines = true;

@@ -4,7 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-bool run_metric_is_held_out(const char *name)
+/* Whether a metric is measured now and then, on held-out data or by an audit. */
+static bool is_held_out(const char *name)
 {
     static const char *const prefixes[] = {"eval_", "valid_", "audit_"};
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
@@ -42,8 +43,7 @@ static double rows_most(const double *value, int64_t begin, int64_t end)
 static double rows_as_one(const char *name, const double *value, int64_t begin, int64_t end)
 {
     if (!strcmp(name, "audit_alarm")) return rows_most(value, begin, end);
-    if (run_metric_is_held_out(name) || !strncmp(name, "changed_", 8) ||
-        !strcmp(name, "time_slowest"))
+    if (is_held_out(name) || !strncmp(name, "changed_", 8) || !strcmp(name, "time_slowest"))
         return rows_last(value, begin, end);
     return rows_mean(value, begin, end);
 }

@@ -9,7 +9,5 @@
  * and the number of a rank are the last of theirs, since a mean would hide how they swing; an alarm
  * of any of them stays one. */
 void run_thin(struct run_record *run, int64_t most);
-/* Whether a metric is measured now and then, on held-out data or by an audit. */
-bool run_metric_is_held_out(const char *name);
 
 #endif

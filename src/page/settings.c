@@ -21,13 +21,6 @@ void settings_free(struct setting_list *settings)
     *settings = (struct setting_list){0};
 }
 
-const char *settings_find(const struct setting_list *settings, const char *key)
-{
-    for (int64_t i = 0; i < settings->count; i++)
-        if (!strcmp(settings->list[i].key, key)) return settings->list[i].value;
-    return NULL;
-}
-
 static void setting_add(struct setting_list *settings, const char *key, const char *value)
 {
     const size_t n = (size_t)settings->count + 1;

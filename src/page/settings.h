@@ -22,7 +22,5 @@ status settings_read(const char *name, const char *text, size_t size, struct set
 /* Those of this program's defaults. */
 status settings_default(struct setting_list *out);
 void settings_free(struct setting_list *settings);
-/* NULL: it has no such key. */
-const char *settings_find(const struct setting_list *settings, const char *key);
 
 #endif

@@ -22,7 +22,7 @@ static double of_list(const struct lengths *l, double u)
     return l->list[i];
 }
 
-int64_t lengths_draw(const struct lengths *l, const uint32_t random[4])
+static int64_t draw(const struct lengths *l, const uint32_t random[4])
 {
     double value = (double)l->most;
     if (l->median > 0) { /* Box and Muller (1958) */
@@ -39,5 +39,5 @@ int64_t lengths_at(const struct lengths *l, const uint32_t key[2], const uint32_
 {
     uint32_t random[4];
     philox4x32(counter, key, random);
-    return lengths_draw(l, random);
+    return draw(l, random);
 }

@@ -13,9 +13,7 @@ struct lengths {
     int64_t count;
 };
 
-/* 1 <= result <= most. */
-int64_t lengths_draw(const struct lengths *lengths, const uint32_t random[4]);
-/* The same by a stream's place: two words of a key, four of a counter. */
+/* 1 <= result <= most, by a stream's place: two words of a key, four of a counter. */
 int64_t lengths_at(const struct lengths *lengths, const uint32_t key[2], const uint32_t counter[4]);
 
 #endif

@@ -196,24 +196,30 @@ static const char *const forms[][6] = {
 };
 enum { FORMS = sizeof forms / sizeof *forms };
 
+/* What the last step left in the policy's tree. */
+static void expect_gradient_by_hand(struct fixture *f)
+{
+    struct parameters *p = model_parameters(f->policy);
+    float *gradients;
+    CHECK(gradient_tree_result(f->learner->policy_tree, &gradients));
+    float *host = host_of(f->q, gradients, p->size);
+    check_gradient(p, host, loss_by_hand, f);
+    free(host);
+}
+
 static void every_form_steps_along_the_gradient_of_its_loss(void **state)
 {
     (void)state;
     for (int kind = 0; kind < FORMS; kind++) {
         struct fixture f;
         struct step_metrics metrics;
-        float *gradients;
         open_fixture(&f, 0.15f, forms[kind]);
         const double want = loss_by_hand(&f);
         CHECK(learner_step(f.learner, &loss_ppo, &f.batch, 0, &metrics));
         /* fp32 log-probabilities near 3: 1e-6 of their differences. */
         if (!(fabs(metrics.loss - want) < 1e-5))
             fail_msg("form %d: the loss is %.8g, by hand %.8g", kind, metrics.loss, want);
-        CHECK(gradient_tree_result(f.learner->policy_tree, &gradients));
-        struct parameters *p = model_parameters(f.policy);
-        float *host = host_of(f.q, gradients, p->size);
-        check_gradient(p, host, loss_by_hand, &f);
-        free(host);
+        expect_gradient_by_hand(&f);
         close_fixture(&f);
     }
 }
@@ -246,7 +252,6 @@ static void later_epochs_are_held_against_the_first(void **state)
                                           "ppo.clip=0.01", NULL};
     struct fixture f;
     struct step_metrics first, second;
-    float *gradients;
     double sum = 0, squares = 0, most = 0, cut = 0;
     open_fixture(&f, 0.3f, options);
     const double n = (double)f.batch.all_tokens;
@@ -273,11 +278,7 @@ static void later_epochs_are_held_against_the_first(void **state)
         assert_true(fabs(steps[k]->truncated * n - cut) < 1e-9 && cut > 1 && cut < n);
         assert_true(fabs(steps[k]->importance_most - most) < 1e-12);
     }
-    CHECK(gradient_tree_result(f.learner->policy_tree, &gradients));
-    struct parameters *p = model_parameters(f.policy);
-    float *host = host_of(f.q, gradients, p->size);
-    check_gradient(p, host, loss_by_hand, &f);
-    free(host);
+    expect_gradient_by_hand(&f);
     close_fixture(&f);
 }
 
