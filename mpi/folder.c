@@ -121,16 +121,16 @@ static status folder_find(struct run_folder *folder)
     char config_path[1200];
     snprintf(config_path, sizeof config_path, "%s/config.yaml", options->folder);
     if (options->resume == RUN_FRESH) {
-        if (file_exists(config_path))
-            FAIL(STATUS_INPUT, "--run %s holds a run already; add --resume or name another folder",
-                 options->folder);
-        return NULL;
+        int64_t *steps, count;
+        if (!file_exists(config_path)) return NULL;
+        TRY(checkpoint_steps(options->folder, &steps, &count));
+        free(steps);
+        FAIL(STATUS_INPUT, "--run %s holds a run already%s or name another folder", options->folder,
+             count ? "; add --resume"
+                   : ", one without a checkpoint; add --resume=auto, which starts it over,");
     }
     folder->start = -1;
-    char checkpoints[1200];
-    snprintf(checkpoints, sizeof checkpoints, "%s/checkpoints", options->folder);
-    if (directory_exists(checkpoints))
-        TRY(checkpoint_newest(options->folder, options->dry, folder->checkpoint, &folder->start));
+    TRY(checkpoint_newest(options->folder, options->dry, folder->checkpoint, &folder->start));
     if (folder->start < 0 && options->resume == RUN_RESUME)
         FAIL(STATUS_INPUT,
              "--resume: %s holds no checkpoint; start without it, or with --resume=auto",

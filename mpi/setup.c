@@ -3,6 +3,7 @@
 
 #include "kernels/plan.h"
 #include "src/base/config.h"
+#include "src/base/log.h"
 #include "src/checkpoint/adapter_folder.h"
 #include "src/checkpoint/value_folder.h"
 
@@ -90,6 +91,17 @@ status run_model_open(const struct config *config, struct queue *queue, bool wit
         *out = NULL;
     }
     return s;
+}
+
+void run_model_warn(const struct config *config, const struct world *world,
+                    const struct model *model)
+{
+    const int64_t wanted = config->model.d_model, width = model_shape(model)->width;
+    if (world->rank != 0 || !config->model.path[0] || !wanted || wanted == width) return;
+    log_line(LOG_WARNING,
+             "model.d_model: %lld and the other sizes of model are of new models; the one of "
+             "model.path has a width of %lld and stays as it is",
+             (long long)wanted, (long long)width);
 }
 
 bool run_has_adapters(const struct config *config)

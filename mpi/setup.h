@@ -22,6 +22,9 @@ status queue_open(const struct config *config, int local_rank, int ranks, struct
 /* A model for a run: model.path's, whose adapters are merged, or a new one from the shape keys. */
 status run_model_open(const struct config *config, struct queue *queue, bool with_gradients,
                       const struct language *language, struct model **out);
+/* A warning of rank 0 where the keys name another width than the model of model.path has. */
+void run_model_warn(const struct config *config, const struct world *world,
+                    const struct model *model);
 /* Whether a run trains adapters: adapter.rank or adapter.path say so. */
 bool run_has_adapters(const struct config *config);
 /* Adapters on a base: adapter.path's, or new ones.  base_folder: where it was opened; "": it is a

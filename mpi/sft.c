@@ -58,6 +58,7 @@ static status tuner_models(struct tuner *t, const struct learner_exchange *excha
         TRY(run_adapted_open(t->s.run.config, t->base, t->s.run.config->model.path, true,
                              &t->policy));
     TRY(language_fits(t->s.run.language, model_shape(t->policy)->vocabulary));
+    run_model_warn(config, t->s.run.world, t->policy);
     TRY(summary_settings_fit(t->s.run.config, model_shape(t->policy)));
     struct cot_settings cot = rollout_settings_of(t->s.run.config).cot;
     TRY(cot_settings_fit(&cot, model_shape(t->policy), t->s.run.language->tokenizer));

@@ -224,7 +224,9 @@ static status models_fit(const struct trainer *t)
              "history.max_tokens %lld and rollout.max_new_tokens %lld are more than the %lld "
              "tokens of the model's longest sequence; lower one",
              (long long)history, (long long)reply, (long long)max);
-    return language_fits(t->run.language, model_shape(any)->vocabulary);
+    TRY(language_fits(t->run.language, model_shape(any)->vocabulary));
+    run_model_warn(t->run.config, t->run.world, any);
+    return NULL;
 }
 
 status trainer_plan(void *context, const struct world *world, struct queue *plan)

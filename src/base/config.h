@@ -246,7 +246,7 @@ struct config {
         double flops, bandwidth; /* per second; bandwidth in bytes */
         double launch;           /* seconds of an operation */
     } sleep;                     /* the device that `device: sleep` takes the time of */
-    /* Not a key: of the keys whose default follows the task, which were given. */
+    /* Not a key: which keys were given, in the order of their table. */
     bool given[CONFIG_KEY_MAX];
 };
 

@@ -153,7 +153,9 @@ static status check_audit(const struct config *config)
     const char *key = config->audit.judge != defaults.audit.judge     ? "audit.judge"
                       : config->audit.action != defaults.audit.action ? "audit.action"
                                                                       : NULL;
-    if (config->audit.every == 0 && key)
+    /* audit.every: 0, where it is said, switches off what a file asks for. */
+    const bool off = config->given[config_key_find("audit.every") - config_keys];
+    if (config->audit.every == 0 && key && !off)
         FAIL(STATUS_INPUT,
              "%s does nothing without audit.every, the updates between audits; give that, or leave "
              "it out",

@@ -140,12 +140,6 @@ static status scalar_apply(void *into, const struct config_key *key, const char 
     return NULL;
 }
 
-/* Keys whose default follows the task are the configuration's alone. */
-static void mark_given(void *into, const struct config_key *key)
-{
-    if (key->single_turn) ((struct config *)into)->given[key - config_keys] = true;
-}
-
 /* Values that follow the task until they are given. */
 static status defaults_follow_task(struct config *config)
 {
@@ -176,6 +170,13 @@ struct reader {
     char sections[SECTION_MAX][NAME_MAX_BYTES];
     int section_line[SECTION_MAX], section_count;
 };
+
+/* Of the configuration; other tables have none that asks. */
+static void mark_given(const struct reader *reader, const struct config_key *key)
+{
+    if (reader->table == &config_table)
+        ((struct config *)reader->into)->given[key - config_keys] = true;
+}
 
 static const char *where_text(const struct reader *reader, yaml_mark_t mark, char out[1200])
 {
@@ -265,7 +266,7 @@ static status read_value(struct reader *reader, const struct config_key *key,
         FAIL(STATUS_INPUT, "%s: %s must be %s, not a %s", where, key->name,
              key->type == KEY_LIST ? "a list of numbers" : "one value",
              event->type == YAML_SEQUENCE_START_EVENT ? "list" : "map");
-    mark_given(reader->into, key);
+    mark_given(reader, key);
     return NULL;
 }
 
@@ -441,7 +442,7 @@ static status read_assigned(struct reader *reader, const struct config_key *key)
     TRY(first_event(reader, &event));
     if (event.type == YAML_NO_EVENT) { /* "key=" */
         TRY(scalar_apply(reader->into, key, reader->file, "", true));
-        mark_given(reader->into, key);
+        mark_given(reader, key);
         return NULL;
     }
     status s = read_value(reader, key, &event);

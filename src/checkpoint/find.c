@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +29,8 @@ static status list_steps(const char *run, const char *ending, int64_t **steps, i
     snprintf(parent, sizeof parent, "%s/checkpoints", run);
     *count = 0;
     *steps = memory_allocate(sizeof **steps);
-    if (!directory_exists(parent)) return NULL;
     DIR *directory = opendir(parent);
+    if (!directory && (errno == ENOENT || errno == ENOTDIR)) return NULL;
     if (!directory) {
         free(*steps);
         FAIL(STATUS_INPUT, "cannot list %s: %s", parent, strerror(errno));
@@ -52,8 +53,35 @@ status checkpoint_steps(const char *run, int64_t **steps, int64_t *count)
     return list_steps(run, "", steps, count);
 }
 
+/* An error where a checkpoint's files cannot be opened: permissions or a file system that fails say
+ * nothing of their contents. */
+static status check_readable(const char *folder)
+{
+    DIR *directory = opendir(folder);
+    if (!directory) FAIL(STATUS_INPUT, "cannot list %s: %s", folder, strerror(errno));
+    status s = NULL;
+    for (struct dirent *e; !s && (e = readdir(directory));) {
+        const int descriptor = openat(dirfd(directory), e->d_name, O_RDONLY | O_CLOEXEC);
+        if (descriptor >= 0)
+            close(descriptor);
+        else if (errno != ENOENT)
+            s = ERROR(
+                STATUS_INPUT,
+                "cannot open %s/%s: %s; nothing is known of this checkpoint, so it is not set "
+                "aside: make it readable, or move its folder away",
+                folder, e->d_name, strerror(errno));
+    }
+    closedir(directory);
+    return s;
+}
+
 static status set_aside(const char *folder, bool look_only, status why)
 {
+    status unreadable = check_readable(folder);
+    if (unreadable) {
+        status_free(why);
+        return unreadable;
+    }
     char bad[LONG_PATH];
     snprintf(bad, sizeof bad, "%s.bad", folder);
     log_line(LOG_WARNING, "%s; %s as %s", status_message(why),

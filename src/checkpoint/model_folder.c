@@ -122,7 +122,16 @@ status model_folder_computed(const char *folder, const struct queue *queue)
 
 status model_folder_verify(const char *folder, const struct queue *queue)
 {
-    if (!directory_exists(folder)) FAIL(STATUS_INPUT, "%s: no such model folder", folder);
+    if (!directory_exists(folder))
+        FAIL(STATUS_INPUT,
+             "%s: no such model folder; what is wanted is a folder on this machine: regard "
+             "downloads "
+             "nothing",
+             folder);
+    if (!holds(folder, "config.json") && !holds(folder, "adapter_config.json") &&
+        !holds(folder, "model.h5") && !model_is_checkpoint(folder))
+        FAIL(STATUS_INPUT, "%s is no model folder: there is neither a config.json nor a checkpoint",
+             folder);
     if (!model_is_checkpoint(folder) || queue_is_plan(queue)) return NULL;
     TRY(model_folder_computed(folder, queue));
     return checkpoint_verify(folder, NULL);

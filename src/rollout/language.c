@@ -117,7 +117,9 @@ status language_open(const struct language_settings *settings, const char *model
     if (!strcmp(folder, "bytes"))
         language->tokenizer = tokenizer_bytes(settings->extra_ids ? settings->extra_ids : 125);
     else if (folder[0]) {
-        s = tokenizer_open(folder, &language->tokenizer);
+        if (!settings->tokenizer[0] && !directory_exists(folder))
+            s = ERROR(STATUS_INPUT, "%s: no such model folder", folder);
+        if (!s) s = tokenizer_open(folder, &language->tokenizer);
         if (!s && !language->tokenizer && settings->tokenizer[0])
             s = ERROR(STATUS_INPUT, "tokenizer.path: %s %s", folder,
                       directory_exists(folder) ? "holds no tokenizer" : "is no folder");

@@ -58,8 +58,9 @@ status tokenizer_read_object(const char *path, json_t **out)
     FAIL(STATUS_INPUT, "%s: not a JSON object", path);
 }
 
-/* Whether tokenizer_class, where there is one, names ByT5's tokenizer or T5's. */
-static status class_read(const json_t *config, const char *path, bool *bytes)
+/* Whether tokenizer_class, where there is one, names ByT5's tokenizer or T5's.  has_spiece: a
+ * SentencePiece model lies there; a tokenizer.json does not. */
+static status class_read(const json_t *config, const char *path, bool has_spiece, bool *bytes)
 {
     /* Transformers 5 writes TokenizersBackend for any tokenizer with a tokenizer.json. */
     static const char *const spm[] = {"T5Tokenizer",      "T5TokenizerFast",   "MT5Tokenizer",
@@ -71,6 +72,11 @@ static status class_read(const json_t *config, const char *path, bool *bytes)
     *bytes = !strcmp(json_string_value(name), "ByT5Tokenizer");
     bool known = *bytes;
     for (int i = 0; spm[i]; i++) known = known || !strcmp(json_string_value(name), spm[i]);
+    if (!known && !has_spiece)
+        FAIL(STATUS_INPUT,
+             "%s: tokenizer_class %s is read from a tokenizer.json, and there is none beside it; "
+             "copy it there too (Transformers' AutoTokenizer writes one with save_pretrained)",
+             path, json_string_value(name));
     if (!known)
         FAIL(STATUS_INPUT,
              "%s: tokenizer_class %s is not supported (T5Tokenizer and ByT5Tokenizer are)", path,
@@ -209,7 +215,7 @@ static status open_by_config(const char *folder, const json_t *config, const cha
         if (*out) return NULL;
     }
     if (config) {
-        TRY(class_read(config, path, &bytes));
+        TRY(class_read(config, path, has_file(folder, "spiece.model"), &bytes));
         TRY(extra_ids_of(config, path, bytes ? BYTES_EXTRA_IDS : PIECES_EXTRA_IDS, &extra_ids));
     }
     if (bytes) {

@@ -240,6 +240,11 @@ static void contradictions_are_refused(void **unused)
         expect_error(config_check(&config, CONFIG_TRAIN), "");
         assert_null(config_check(&config, CONFIG_RESUME));
     }
+    /* A switch that is said to be off makes idle what a file asks for. */
+    struct config off = good;
+    assert_null(config_set(&off, "audit.judge=gold"));
+    assert_null(config_set(&off, "audit.every=0"));
+    assert_null(config_check(&off, CONFIG_TRAIN));
     struct config contradiction = good;
     assert_null(config_set(&contradiction, "learn.microbatches=3"));
     expect_error(config_check(&contradiction, CONFIG_RESUME), "power of two");

@@ -149,6 +149,31 @@ static void a_broken_one_is_set_aside_and_when_none_is_left_that_is_an_error(voi
     }
 }
 
+/* A file that cannot be opened is not a damaged one. */
+static void what_cannot_be_opened_is_not_set_aside(void **state)
+{
+    (void)state;
+    char folder[CHECKPOINT_PATH_MAX], path[CHECKPOINT_PATH_MAX + 64];
+    int64_t step;
+    write_step(5, 2);
+    write_step(10, 2);
+    checkpoint_folder(run, 10, folder);
+    snprintf(path, sizeof path, "%s/model.h5", folder);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink("model.h5", path),
+                     0); /* a link to itself, which root cannot open either */
+    status s = checkpoint_newest(run, false, folder, &step);
+    assert_non_null(s);
+    assert_non_null(strstr(status_message(s), "step-000010/model.h5: Too many levels"));
+    status_free(s);
+    assert_true(file_exists(path) || access(path, F_OK) != 0);
+    checkpoint_folder(run, 10, folder);
+    assert_true(directory_exists(folder));
+    assert_int_equal(unlink(path), 0); /* one that is gone is */
+    GOOD(checkpoint_newest(run, false, folder, &step));
+    assert_int_equal(step, 5);
+}
+
 static void flip(const char *path, size_t bit)
 {
     FILE *file = fopen(path, "r+b");
@@ -326,6 +351,7 @@ int main(void)
         TEST(slices_of_any_learner_count_give_the_whole_vector),
         TEST(a_half_written_folder_is_ignored),
         TEST(a_broken_one_is_set_aside_and_when_none_is_left_that_is_an_error),
+        TEST(what_cannot_be_opened_is_not_set_aside),
         TEST(no_flipped_bit_and_no_cut_file_verifies),
         TEST(a_part_that_the_manifest_does_not_list_is_refused),
         TEST(a_foreign_file_is_ignored),

@@ -65,6 +65,33 @@ const struct verb verbs[] = {
 };
 const int verb_count = sizeof verbs / sizeof *verbs;
 
+/* How many ranks were launched with this one, and which it is, as Open MPI's mpirun, PMI's and
+ * Slurm's say. */
+static long launched_number(const char *const names[])
+{
+    for (int i = 0; names[i]; i++)
+        if (getenv(names[i])) return strtol(getenv(names[i]), NULL, 10);
+    return -1;
+}
+
+/* A verb that knows no ranks would be run whole by each of them. */
+static status one_rank_check(const struct verb *verb)
+{
+    static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", NULL};
+    static const char *const ranks[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", NULL};
+    const long rank = launched_number(ranks);
+    long size = launched_number(sizes);
+    if (size < 0 && rank >= 0 && getenv("SLURM_STEP_NUM_TASKS"))
+        size = strtol(getenv("SLURM_STEP_NUM_TASKS"), NULL, 10);
+    if (size <= 1) return NULL;
+    if (rank > 0) FAIL(STATUS_USAGE, "%s", ""); /* rank 0 speaks for all */
+    FAIL(
+        STATUS_USAGE,
+        "%s works in one process and was launched as %ld: start it without mpirun or srun, or with "
+        "one rank (--set threads=N takes more processors)",
+        verb->name, size);
+}
+
 static enum log_level log_level_wanted(void)
 {
     const char *level = getenv("REGARD_LOG");
@@ -135,6 +162,7 @@ int main(int argc, char **argv)
     /* These run even for a wrong line: under mpirun one rank then speaks for all. */
     const bool on_ranks = verb && (verb->run == verb_train || verb->run == verb_sft ||
                                    verb->run == verb_reward || verb->run == verb_doctor);
+    if (verb && !on_ranks && !s) s = one_rank_check(verb);
     const bool inspects = verb && verb->run == verb_inspect;
     if (!s && !on_ranks) s = run_resolve(inspects ? &command.what : &command.model);
     if (on_ranks || (verb && !s)) {

@@ -29,6 +29,9 @@ rehash() {
 }
 renew
 refuses "no folder" 1 'absent: no such model folder' inspect absent
+refuses "a name on a hub" 1 'org/model: no such model folder.*downloads nothing' inspect org/model
+mkdir bare
+refuses "a folder without a model" 1 'bare is no model folder' inspect bare
 refuses "a file for a folder" 1 'c/model.h5: no such model folder' inspect c/model.h5
 
 # Without the hashes put right.

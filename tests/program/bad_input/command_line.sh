@@ -98,19 +98,22 @@ refuses "more learners than ranks, sft" 1 'roles.learners.*4.*1 rank' sft --conf
     --set roles.learners=4 --run r
 
 # Under mpirun, which adds lines of its own: one rank speaks for all.
-on_ranks() { # NAME RANKS PATTERN ARGUMENTS...
+wanted=1
+on_ranks() { # NAME RANKS PATTERN ARGUMENTS...: ends with $wanted
     local got=0 before
     cases=$((cases + 1))
     before=$(state)
     "$root/run/mpirun" -np "$2" "$regard" "${@:4}" >"$work/stdout" 2>"$work/mpirun" || got=$?
     grep '^regard' "$work/mpirun" >"$work/err" || true
-    judge "$1" 1 "$got" "$3" || true
+    judge "$1" "$wanted" "$got" "$3" || true
     unchanged "$1" "$before"
 }
 on_ranks "more learners than two ranks" 2 '.*roles.learners: 4 .* at most the 2 ranks' train \
     --config "$tiny" --set roles.learners=4 --run r
 on_ranks "a bad line, on two ranks" 2 '.*absent.jsonl: No such file' train --config "$tiny" \
     --set data.train=absent.jsonl --run r
+wanted=2 on_ranks "a verb of one process, on two ranks" 2 'inspect works in one process and was launched as 2' \
+    inspect "$checkpoint"
 set_to "a number for a switch" '--set .*rollout.steal must be true or false, not "2"' rollout.steal=2
 set_to "no switch" '--set .*checkpoint.background must be true or false, not "later"' checkpoint.background=later
 set_to "an audit of too few" 'audit.every x rollout.dialogues is 4' audit.every=1

@@ -39,9 +39,9 @@ config "an epsilon of text" ': layer_norm_epsilon is not a number' \
 config "too few distances" ': relative_attention_max_distance 16 must be above half' \
     's/"d_ff"/"relative_attention_max_distance": 16, &/'
 rm m/config.json
-refuses "no config.json" 1 'cannot read m/config.json: No such file' import --model m --out out
+refuses "no config.json" 1 'm is no model folder: there is neither a config.json' import --model m --out out
 mkdir m/config.json
-refuses "config.json is a folder" 1 'cannot read m/config.json: it is a directory' \
+refuses "config.json is a folder" 1 'm is no model folder: there is neither a config.json' \
     import --model m --out out
 rmdir m/config.json
 

@@ -5,6 +5,10 @@ again=(--config "$made/run/config.yaml")
 renew_run() { rm -rf run && cp -r "$made/run" run; }
 renew_run
 refuses "a run is there" 1 '--run run holds a run already' train "${again[@]}" --run run
+mkdir started
+cp run/config.yaml started
+refuses "a run without a checkpoint is there" 1 '.*started holds a run already, one without a checkpoint; add --resume=auto' \
+    train "${again[@]}" --run started
 echo >file
 refuses "the run is a file" 1 'cannot create the folder file: File exists' train --config "$tiny" --run file
 refuses "the run is under a file" 1 'cannot create the folder file: File exists' train --config "$tiny" --run file/run
