@@ -38,6 +38,7 @@ struct run_save {
     /* Set before a thread begins, and then read alone. */
     struct run_folder *folder;
     const struct learner_exchange *exchange;
+    struct learner *learner;
     char path[CHECKPOINT_PATH_MAX];
     int64_t step, best;             /* the best that was saved before it */
     bool publishing;                /* rank 0: all learners have written */
@@ -93,9 +94,10 @@ static status slice_hash(struct run_save *save)
     return checkpoint_file_entry(save->path, name, &save->mine);
 }
 
-/* From the snapshot, which is whole; a piece's memory goes when it is written. */
+/* Of a snapshot that all pieces were taken of; a piece's memory goes when it is written. */
 static status pieces_write(struct run_save *save)
 {
+    run_snapshot_settle(save->snapshot);
     for (int piece = 0; piece < SNAPSHOT_PIECES; piece++)
         TRY(run_snapshot_write(save->snapshot, piece, save->path));
     return slice_hash(save);
@@ -178,6 +180,16 @@ static void thread_wait(struct run_save *save)
     save->threaded = false;
 }
 
+/* The thread that learns is about to change what the snapshot is copied from. */
+static void copies_wait(void *context)
+{
+    struct run_save *save = context;
+    timeline_begin(TIME_SAVE);
+    run_snapshot_settle(save->snapshot);
+    timeline_end();
+    save->learner->before_change = NULL;
+}
+
 /* ---- from its beginning to its end ---- */
 
 /* The save is over, with the error, if there is one. */
@@ -185,6 +197,7 @@ static status save_end(struct run_save *save, status s)
 {
     struct run_folder *folder = save->folder;
     folder->save = NULL;
+    save->learner->before_change = NULL;
     if (first(save) && s) checkpoint_abandon(folder->options->folder, save->step, folder->attempt);
     if (first(save) && !s) run_folder_link(folder, save->step);
     run_snapshot_destroy(save->snapshot);
@@ -309,7 +322,7 @@ static void waiting_tell(struct run_folder *folder, int64_t step)
 }
 
 /* The folder that all learners write into; the save begins. */
-static status save_begin(struct run_save *save, struct learner *learner)
+static status save_begin(struct run_save *save)
 {
     struct run_folder *folder = save->folder;
     const char *run = folder->options->folder;
@@ -318,30 +331,37 @@ static status save_begin(struct run_save *save, struct learner *learner)
     if (save->exchange->count > 1) TRY(learners_barrier(folder->world));
     evaluations_saved(&folder->evaluations, save->step);
     save->best = folder->evaluations.best_saved;
-    if (!save->error && first(save)) save->error = base_keep(folder, learner->policy);
+    if (!save->error && first(save)) save->error = base_keep(folder, save->learner->policy);
     return NULL;
 }
 
 status run_checkpoint_save(struct run_folder *folder, struct learner *learner,
                            const struct language *language, int64_t step, struct past_weights *past)
 {
-    const struct run_snapshot_source source = {
-        .folder = folder, .learner = learner, .language = language, .step = step, .past = past};
     const bool background = folder->options->config.checkpoint.background;
+    const struct run_snapshot_source source = {.folder = folder,
+                                               .learner = learner,
+                                               .language = language,
+                                               .step = step,
+                                               .past = past,
+                                               .apart = background};
     TRY(run_checkpoint_poll(folder));
     waiting_tell(folder, step);
     TRY(run_checkpoint_finish(folder));
     struct run_save *save = memory_allocate(sizeof *save);
-    *save = (struct run_save){.folder = folder, .exchange = &learner->exchange, .step = step};
+    *save = (struct run_save){
+        .folder = folder, .exchange = &learner->exchange, .learner = learner, .step = step};
     folder->save = save;
     save->snapshot = run_snapshot_create(&source);
-    TRY(save_begin(save, learner));
+    TRY(save_begin(save));
     for (int piece = 0; background && !save->error && piece < SNAPSHOT_PIECES; piece++)
         save->error = run_snapshot_take(save->snapshot, piece);
     if (!save->error && !background) save->error = pieces_take_write(save);
-    if (!save->error && background)
+    if (!save->error && background) {
+        learner->before_change = copies_wait;
+        learner->change_context = save;
         thread_begin(save);
-    else
+    } else
         atomic_store(&save->ended, true);
     return background ? NULL : run_checkpoint_finish(folder); /* all learners alike */
 }

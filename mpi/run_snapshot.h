@@ -1,6 +1,9 @@
-/* A learner's part of a checkpoint: taken from the learner into memory of its own and written from
- * there, piece by piece.  Taking wants the thread that learns; writing touches nothing that
- * learning changes, so that another thread may do it meanwhile. */
+/* A learner's part of a checkpoint: taken from the learner and written, piece by piece.  Taking
+ * wants the thread that learns.  Where training goes on meanwhile, what a checkpoint holds is
+ * copied into memory of its own: what changes at any time (counters, statistics, older versions)
+ * and what lies on a device when it is taken; policy, critic, reference and moments on the host,
+ * which stand still until an optimizer's next step, by run_snapshot_settle, before they are written
+ * and before they change.  Writing then touches nothing that learning changes. */
 #ifndef REGARD_MPI_RUN_SNAPSHOT_H
 #define REGARD_MPI_RUN_SNAPSHOT_H
 
@@ -23,12 +26,16 @@ struct run_snapshot_source {
     const struct language *language;
     int64_t step;              /* updates done */
     struct past_weights *past; /* the versions before; NULL: none */
+    bool apart;                /* training goes on while it is written */
 };
 
 struct run_snapshot;
 
 struct run_snapshot *run_snapshot_create(const struct run_snapshot_source *source);
 status run_snapshot_take(struct run_snapshot *snapshot, enum run_snapshot_piece piece);
+/* After all pieces are taken, and on any threads: when it returns the learner may change anything.
+ */
+void run_snapshot_settle(struct run_snapshot *snapshot);
 /* Into the folder `path`; the piece's memory is given back, whatever comes of it. */
 status run_snapshot_write(struct run_snapshot *snapshot, enum run_snapshot_piece piece,
                           const char *path);

@@ -173,17 +173,11 @@ static status evaluation_number_set(void *run, int64_t index, const void *values
 
 /* ---- models ---- */
 
-/* The reference's hash; empty: there is none. */
+/* The reference's hash, as far as it is known; empty: there is none. */
 static status reference_get(const void *run, int64_t index, struct state_value *out)
 {
     (void)index;
-    const struct learner *learner = saved(run)->learner;
-    char *known = saved(run)->folder->reference_hash;
-    if (!learner->reference) return text_get("", out);
-    /* One that stands still is hashed once. */
-    if (!known[0] || learner->settings.reference_every)
-        TRY(parameters_hash(model_trained(learner->reference), known));
-    return text_get(known, out);
+    return text_get(saved(run)->learner->reference ? saved(run)->folder->reference_hash : "", out);
 }
 
 static status reference_set(void *run, int64_t index, const void *values, int64_t count)
@@ -319,7 +313,7 @@ static const struct state_row table[] = {
      evaluation_integer_set},
     {"best_saved_metric", STATE_DOUBLES, 1, false, BEST_SAVED_METRIC, evaluation_number_get,
      evaluation_number_set},
-    {"reference", STATE_TEXT, -1, false, 0, reference_get, reference_set},
+    {RUN_STATE_REFERENCE, STATE_TEXT, -1, false, 0, reference_get, reference_set},
     {"returns.center", STATE_DOUBLES, 3, true, 0, center_get, center_set},
     {"audit", STATE_DOUBLES, -1, true, 0, audit_get, audit_set},
     {"lagging", STATE_FLOATS, -1, false, 0, lagging_get, lagging_set},

@@ -20,7 +20,11 @@ struct run_state {
     struct running_statistics *statistics;
 };
 
-/* Of rows as they are now: state_kept_write puts them into a folder. */
+/* The row that holds the reference's hash. */
+#define RUN_STATE_REFERENCE "reference"
+
+/* Of rows as they are now, the reference's hash as it was last taken: state_kept_write puts them
+ * into a folder. */
 status run_state_keep(struct run_state *state, struct state_kept **out);
 status run_state_load(struct run_state *state, const char *folder);
 

@@ -4,6 +4,7 @@
 #include "src/base/memory.h"
 #include "src/checkpoint/store.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,6 +73,16 @@ status state_keep(const struct state_row *rows, int64_t count, const void *run,
     }
     *out = kept;
     return s;
+}
+
+void state_kept_text(struct state_kept *kept, const char *name, const char *text)
+{
+    int64_t i = 0;
+    while (i < kept->count && strcmp(kept->rows[i].name, name) != 0) i++;
+    assert(i < kept->count && kept->rows[i].type == STORE_BYTES);
+    free(kept->rows[i].values);
+    kept->rows[i].values = memory_text(text);
+    kept->rows[i].count = (int64_t)strlen(text);
 }
 
 status state_kept_write(const struct state_kept *kept, const char *folder)

@@ -44,6 +44,8 @@ struct state_row {
 struct state_kept;
 status state_keep(const struct state_row *rows, int64_t count, const void *run,
                   struct state_kept **out);
+/* Another text for a row of texts: one that takes long to say, and is wanted when it is written. */
+void state_kept_text(struct state_kept *kept, const char *name, const char *text);
 /* Writes them, flushed and fsynced. */
 status state_kept_write(const struct state_kept *kept, const char *folder);
 void state_kept_free(struct state_kept *kept);

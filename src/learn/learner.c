@@ -52,6 +52,11 @@ void learner_count_skip(struct learner *l, bool skipped)
     l->skips.in_row = skipped ? l->skips.in_row + 1 : 0;
 }
 
+void learner_before_change(const struct learner *l)
+{
+    if (l->before_change) l->before_change(l->change_context);
+}
+
 status learner_policy_hash(struct learner *l, char text[17])
 {
     const struct watched *policy = &l->watch.list[l->watched_policy];
@@ -200,6 +205,7 @@ status learner_move_reference(struct learner *l, int64_t updates)
     if (to->size != from->size)
         FAIL(STATUS_INTERNAL, "the reference has %lld parameters, the policy %lld",
              (long long)to->size, (long long)from->size);
+    learner_before_change(l);
     l->queue->op->copy(l->queue, to->values, from->values, (size_t)from->size * sizeof(float));
     return model_refresh_update(l->reference, updates);
 }

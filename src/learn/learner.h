@@ -33,6 +33,10 @@ struct learner {
     struct optimizer_share share;                             /* of every vector */
     struct optimizer *policy_optimizer, *critic_optimizer;
     struct gradient_tree *policy_tree, *critic_tree;
+    /* NULL: nobody else reads them.  Called before values of the policy, the critic or the
+     * reference or their moments change: when it returns they may. */
+    void (*before_change)(void *context);
+    void *change_context;
     bool last_step;                   /* of an update, by the policy */
     struct model_watermark watermark; /* of the backward passes to come; step.c sets it */
     struct running_statistics statistics;
@@ -52,6 +56,8 @@ struct learner {
 
 /* After an update, with whether a step of it was skipped. */
 void learner_count_skip(struct learner *learner, bool skipped);
+/* Whoever still reads what this learner is about to change is done with it. */
+void learner_before_change(const struct learner *learner);
 /* The hash of what is trained, as it is now. */
 status learner_policy_hash(struct learner *learner, char text[17]);
 

@@ -71,6 +71,7 @@ static status gradient_apply(struct learner *l, const float *gradient, struct op
     const bool last = l->last_step && optimizer == l->policy_optimizer;
     optimizer->ready = last ? l->exchange.values_ready : NULL;
     optimizer->ready_context = l->exchange.context;
+    learner_before_change(l);
     TRY(optimizer_step(optimizer, parameters->values, gradient, out->gradient_norm, lr));
     TRY(l->exchange.gather_values(l->exchange.context, parameters->values, parameters->size));
     TRY(weights_watch_take(&l->watch, watched));

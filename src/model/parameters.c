@@ -50,14 +50,8 @@ status parameters_upload(struct parameters *p, const float *host)
 }
 
 /* For each parameter: name with its NUL, rank and sizes as 64-bit little-endian, values. */
-status parameters_hash(const struct parameters *p, char hex[65])
+status parameters_hash_values(const struct parameters *p, const float *host, char hex[65])
 {
-    float *host = memory_allocate((size_t)p->size * sizeof(float) + 1);
-    status s = parameters_download(p, host);
-    if (s) {
-        free(host);
-        return s;
-    }
     struct sha256 *hash = sha256_begin();
     for (int64_t i = 0; i < p->count; i++) {
         const struct parameter *one = &p->list[i];
@@ -66,6 +60,15 @@ status parameters_hash(const struct parameters *p, char hex[65])
         sha256_add(hash, sizes, sizeof sizes);
         sha256_add(hash, host + one->offset, (size_t)one->count * sizeof(float));
     }
-    free(host);
     return sha256_end(hash, hex);
+}
+
+status parameters_hash(const struct parameters *p, char hex[65])
+{
+    if (p->queue->on_host) return parameters_hash_values(p, p->values, hex);
+    float *host = memory_allocate((size_t)p->size * sizeof(float) + 1);
+    status s = parameters_download(p, host);
+    if (!s) s = parameters_hash_values(p, host, hex);
+    free(host);
+    return s;
 }

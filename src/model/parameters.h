@@ -33,6 +33,8 @@ void parameters_align(struct parameters *p);
 const struct parameter *parameters_find(const struct parameters *p, const char *name);
 /* SHA-256 over names, shapes and float32 bytes in the table's order: `parameters sha256`. */
 status parameters_hash(const struct parameters *p, char hex[65]);
+/* The same, of values that lie on the host, [size]; any thread may call. */
+status parameters_hash_values(const struct parameters *p, const float *host, char hex[65]);
 /* The whole buffer to and from host memory. */
 status parameters_download(const struct parameters *p, float *host);
 status parameters_upload(struct parameters *p, const float *host);

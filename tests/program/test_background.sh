@@ -41,6 +41,22 @@ for background in false true; do
 done
 expect_same_run "$work/ranks-false" "$work/ranks-true"
 
+# A step that comes before the checkpoint's thread has copied anything copies by itself what it changes:
+# the policy, the critic, moments, a reference that moves.
+moving=(--set kl.coef=1 --set reference.every=1)
+late=(--set roles.learners=2 --set pipeline.lag=1 "${moving[@]}")
+expect_status 0 "${train[@]}" "${moving[@]}" --set checkpoint.background=false --run "$work/moving"
+expect_status 0 "${disk[@]}" FAULT_LATE=200 "${train[@]}" "${moving[@]}" --run "$work/late"
+expect_same_run "$work/moving" "$work/late"
+expect_status 0 ranks 4 "${disk[@]}" FAULT_LATE=200 "${train[@]}" "${late[@]}" --run "$work/ranks-late"
+expect_status 0 ranks 4 "${train[@]}" "${late[@]}" --set checkpoint.background=false --run "$work/ranks-moving"
+expect_same_run "$work/ranks-moving" "$work/ranks-late"
+# There the reference is the policy, and state.h5 has its hash.
+for run in moving late ranks-late; do
+    hash=$("$regard" inspect "$work/$run/checkpoints/$last" | sed -n 's/^parameters sha256 //p')
+    grep -aq "$hash" "$work/$run/checkpoints/$last/state.h5" || fail "not the reference's hash in $run"
+done
+
 # A disk that is slower than training: saves wait for each other, which is said once.
 expect_status 0 "${disk[@]}" FAULT_SLOW=40 "${train[@]}" --set checkpoint.every=1 --set train.updates=4 --run "$work/each"
 [ "$(grep -c "$waiting" "$work/err")" = 1 ] || fail "waiting was not said once"
