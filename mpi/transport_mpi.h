@@ -31,8 +31,7 @@ status transport_check(int code, const char *what);
 /* Waiting: begin, and after every test that said "not yet" more, which sleeps.  The watchdog ends a
  * wait that is in vain, and all ranks with it. */
 struct transport_wait {
-    int64_t tests;
-    long sleep_us;
+    double begun; /* seconds_now */
 };
 void transport_wait_begin(struct transport_wait *wait);
 void transport_wait_more(const struct world *world, struct transport_wait *wait, const char *what);

@@ -7,6 +7,7 @@
 #include "mpi/signals.h"
 #include "mpi/transport_mpi.h"
 #include "mpi/values.h"
+#include "src/base/clock.h"
 #include "src/base/slices.h"
 #include "tests/mpi/rank_checks.h"
 
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static void check_agreement(struct world *world)
@@ -198,6 +200,27 @@ static void check_prefix(struct world *world)
     }
 }
 
+static double processor_seconds(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + 1e-9 * (double)used.tv_nsec;
+}
+
+/* Ranks wait for the last, which comes a second late: a twelfth of a core is much, and what a rank
+ * that only tests would take on a machine with ten others at work. */
+static void check_waiting(struct world *world)
+{
+    const struct timespec late = {1, 0};
+    GOOD(world_barrier(world, "test"));
+    const double begun = seconds_now(), used = processor_seconds();
+    if (world->rank == world->size - 1) nanosleep(&late, NULL);
+    GOOD(world_barrier(world, "a rank that is late"));
+    const double share = (processor_seconds() - used) / (seconds_now() - begun);
+    if (world->rank == 0) printf("waiting takes %.1f%% of a core\n", 100 * share);
+    CHECK(share < 1.0 / 12);
+}
+
 static int rank_main(int argc, char **argv)
 {
     struct world *world = NULL;
@@ -213,6 +236,7 @@ static int rank_main(int argc, char **argv)
     CHECK(status_code(s) == STATUS_INPUT);
     status_free(s);
     check_bytes(world);
+    check_waiting(world);
     check_prefix(world);
     check_agreement(world);
     world_destroy(world);
