@@ -59,7 +59,7 @@ interrupt "$work/killed" 3 KILL rank
 [ "$status" != 0 ] || fail "a killed rank, and mpirun is content"
 cp -r "$work/killed" "$work/other"
 cp -r "$work/killed" "$work/used"
-expect_status 0 ranks 3 "${train[@]}" --run "$work/killed" --resume
+expect_status 0 ranks 3 "$regard" train --run "$work/killed" --resume # with the run's own settings
 expect_same_end "$work/whole" "$work/killed"
 
 expect_status 0 ranks 4 "${train[@]}" --set roles.learners=2 --set threads=2 \

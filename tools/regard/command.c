@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct option options[] = {
     {"--config", "FILE", "settings as YAML"},
@@ -20,7 +21,8 @@ static const struct option options[] = {
     {"--out", "PATH", "what is written; -: a file goes to standard output"},
     {"--run", "DIR", "the run's folder: settings, metrics, checkpoints"},
     {"--resume", "[=auto]",
-     "go on from the newest checkpoint; =auto: or start where there is none"},
+     "go on from the newest checkpoint; =auto: or start where there is none.  Without --config the "
+     "run's own settings are taken"},
     {"--dry-run", NULL, "check everything, print settings, roles and memory, write nothing"},
     {"--merge", NULL, "export: the whole model with its adapters added to its weights"},
     {"--keep-system", NULL, "a system message stays one, for models with a chat format"},
@@ -285,6 +287,19 @@ static status verb_unknown(const char *name)
     USAGE("unknown verb %s; see regard --help", name);
 }
 
+/* --resume without --config: the settings that the run has had. */
+static status resumed_settings(struct command *c)
+{
+    char path[1200], *text;
+    size_t size;
+    snprintf(path, sizeof path, "%s/config.yaml", c->run);
+    if (!file_exists(path)) return NULL;
+    TRY(file_read(path, &text, &size));
+    status s = config_read_saved(&c->config, path, text, size);
+    free(text);
+    return s;
+}
+
 status command_parse(int argc, char **argv, struct command *c, const struct verb **out)
 {
     *c = (struct command){.verb = NULL};
@@ -321,7 +336,10 @@ status command_parse(int argc, char **argv, struct command *c, const struct verb
     }
     TRY(option_needed(c, verb));
     config_defaults(&c->config);
-    if (c->config_path) TRY(config_read(&c->config, c->config_path));
+    if (c->config_path)
+        TRY(config_read(&c->config, c->config_path));
+    else if (c->resume)
+        TRY(resumed_settings(c));
     for (int i = 0; i < sets.count; i++) TRY(config_set(&c->config, sets.items[i]));
     for (int i = 0; i < changes.count; i++)
         TRY(config_change(&c->config, &c->changes, changes.items[i]));
@@ -330,13 +348,15 @@ status command_parse(int argc, char **argv, struct command *c, const struct verb
 
 status output_free(const char *path)
 {
-    const char *const names[] = {"config.json", "model.safetensors", "manifest.json", "model.h5"};
+    const char *const names[] = {
+        "config.json",         "model.safetensors",         "manifest.json",  "model.h5",
+        "adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "checkpoints"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char file[1200];
-        snprintf(file, sizeof file, "%s/%s", path, names[i]);
-        if (file_exists(file))
-            FAIL(STATUS_INPUT, "--out %s holds a model already (%s); name another folder", path,
-                 names[i]);
+        char there[1200];
+        snprintf(there, sizeof there, "%s/%s", path, names[i]);
+        if (access(there, F_OK) == 0)
+            FAIL(STATUS_INPUT, "--out %s holds %s already (%s); name another folder", path,
+                 strcmp(names[i], "checkpoints") != 0 ? "a model" : "a run", names[i]);
     }
     return NULL;
 }

@@ -19,6 +19,11 @@ refuses "an empty folder to go on with" 1 '--resume: empty holds no checkpoint' 
     --run empty --resume
 
 export REGARD_LOG=error
+refuses "a model into a run's folder" 1 '--out run holds a run already' export --model "$checkpoint" --out run
+mkdir peft
+echo '{}' >peft/adapter_config.json
+refuses "a model beside adapters" 1 '--out peft holds a model already .adapter_config.json' export \
+    --model "$checkpoint" --out peft
 # other NAME PATTERN ARGUMENTS...: resume refused
 other() { refuses "$1" 1 "$2" "${@:3}" --run run --resume; }
 other "another seed" '.*step-000002: key seed differs' train "${again[@]}" --set seed=2
