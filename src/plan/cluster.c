@@ -36,6 +36,15 @@ static const struct config_key keys[] = {
     NUMBER("device.bandwidth", device.bandwidth, 1e3, 1e18, "3e12", "bytes a second, its memory"),
     NUMBER("device.launch", device.launch, 0, 1, "4e-6", "seconds of an operation's launch"),
     NUMBER("device.memory", device.memory, 1e6, 1e15, "8e10", "bytes"),
+    NUMBER("device.slowest", device.slowest, 1, 1e6, "1", "times as long the last rank's takes"),
+    LIST("sharing.compute", sharing.compute, sharing.compute_count, 1e-6, 1,
+         "speed of each of 1, 2, ... ranks of a host that compute at once; []: by cores"),
+    LIST("sharing.memory", sharing.memory, sharing.memory_count, 1e-6, 1,
+         "the same of copying, as the optimizer's steps do"),
+    LIST("sharing.sums", sharing.sums, sharing.sums_count, 1e-6, 1,
+         "the same of sums between learners, held against two, which inside.bandwidth is of"),
+    NUMBER("copy.bandwidth", copy.bandwidth, 1e3, 1e18, "2e10",
+           "bytes a second that a rank copies in its host's memory"),
     NUMBER("inside.bandwidth", inside.bandwidth, 1e3, 1e18, "2e11", "bytes a second in a host"),
     NUMBER("inside.latency", inside.latency, 0, 10, "1e-5", "seconds"),
     NUMBER("between.bandwidth", between.bandwidth, 1e3, 1e18, "2.5e10", "of two hosts"),
@@ -62,6 +71,11 @@ static status check(const struct cluster *c, const char *path)
     const int ways = (c->replies.tokens > 0) + (c->replies.median > 0) +
                      (c->replies.list_count > 0) + (c->replies.from[0] != 0);
     double sum = 0;
+    if (c->cores == 0 && c->sharing.compute_count)
+        FAIL(STATUS_INPUT,
+             "%s: sharing.compute is of ranks that compute on cores, and cores is 0: every rank "
+             "has a device of its own; give cores, or take it out",
+             path);
     if (ways > 1)
         FAIL(STATUS_INPUT,
              "%s: replies has more than one of tokens, median, list and from; leave one", path);
@@ -76,9 +90,14 @@ static status check(const struct cluster *c, const char *path)
     return NULL;
 }
 
-status cluster_read(struct cluster *cluster, const char *path)
+void cluster_defaults(struct cluster *cluster)
 {
     keys_defaults(&table, cluster);
+}
+
+status cluster_read(struct cluster *cluster, const char *path)
+{
+    cluster_defaults(cluster);
     TRY(keys_read(&table, cluster, path));
     return check(cluster, path);
 }

@@ -20,7 +20,15 @@ struct cluster {
     struct {
         double flops, bandwidth, launch; /* operations and bytes a second; seconds of a launch */
         double memory;                   /* bytes */
+        double slowest;                  /* times as long the last rank's takes */
     } device;
+    struct { /* speed of each of 1, 2, ... ranks of a host that do so at once; empty: by cores */
+        double compute[CLUSTER_LIST_MAX], memory[CLUSTER_LIST_MAX], sums[CLUSTER_LIST_MAX];
+        int64_t compute_count, memory_count, sums_count;
+    } sharing;
+    struct {
+        double bandwidth; /* bytes a second that a rank copies in its host's memory */
+    } copy;
     struct cluster_link inside, between; /* two ranks of one host; of two */
     struct {
         double bandwidth; /* bytes a second of all learners' writes together, hashed and synced */
@@ -41,6 +49,7 @@ struct cluster {
 
 /* Defaults, then the file; one clear line where it contradicts itself. */
 status cluster_read(struct cluster *cluster, const char *path);
+void cluster_defaults(struct cluster *cluster);
 /* Ranks of all hosts. */
 int64_t cluster_size(const struct cluster *cluster);
 /* The way between ranks of which `spread` consecutive ones take part. */

@@ -18,6 +18,8 @@ enum {
     GATHERS = 8     /* collectives of learners before an update: src/learn/update.c, sizes first */
 };
 
+static const double STEALING_LOOK = 5e-4; /* mpi/stealing.c looks for questions every millisecond */
+
 /* Steps of replies decoded together, of which the lengths are drawn; a row is decoded until the
  * first look after its end. */
 static double chunk_steps(const struct prices *p, const struct lengths *l, int64_t rows,
@@ -94,13 +96,18 @@ static double levels(int64_t count)
     return count > 1 ? ceil(log2((double)count)) : 0;
 }
 
-double plan_exchange(const struct cluster *c, int64_t learners, double bytes)
+double plan_exchange(const struct cluster *c, int64_t learners, double bytes, double *copy)
 {
     double seconds = 0;
+    *copy = 0;
     for (int64_t bit = 1; bit < learners; bit <<= 1) {
         const struct cluster_link *link = cluster_link(c, 2 * bit);
         bytes /= 2;
-        seconds += link->latency + bytes / link->bandwidth;
+        seconds += link->latency;
+        if (link == &c->inside)
+            *copy += bytes / link->bandwidth;
+        else
+            seconds += bytes / link->bandwidth;
     }
     return seconds;
 }
@@ -132,27 +139,36 @@ static int64_t slice_count(int64_t part, int64_t total, int64_t parts)
     return slice_first(part + 1, total, parts) - slice_first(part, total, parts);
 }
 
-/* [batches, actors]. */
+/* [batches, actors, parts] for the schedule. */
 static double *generate_draw(const struct prices *p, const struct lengths *l,
-                             const struct plan_run *run, int64_t actors, int64_t batches,
+                             const struct plan_run *run, const struct schedule *s,
                              struct plan_outcome *out)
 {
-    double *seconds = memory_allocate((size_t)(batches * actors) * sizeof *seconds);
-    struct pool pools[2]; /* slices of a batch differ by one at most */
-    const int64_t least = run->dialogues / actors;
-    for (int i = 0; i < 2; i++) pool_fill(p, l, run->seed, least + i, batches * actors, &pools[i]);
+    const int64_t actors = s->actors, parts = schedule_parts(s), batches = s->steps + s->lag;
+    double *seconds = memory_allocate((size_t)(batches * actors * parts) * sizeof *seconds);
+    struct pool pools[3]; /* of a whole part; slices of a batch differ by one at most */
+    const int64_t least = run->dialogues / actors, part = s->part ? s->part : least + 2;
+    for (int i = 0; i < 2; i++)
+        pool_fill(p, l, run->seed, (least + i) % part, batches * actors, &pools[i]);
+    pool_fill(p, l, run->seed, s->part, batches * actors * parts, &pools[2]);
     for (int64_t b = 0; b < batches; b++) {
         double longest = 0;
         for (int64_t a = 0; a < actors; a++) {
-            const struct pool *pool = &pools[slice_count(a, run->dialogues, actors) - least];
-            const double one = pool->seconds[word_at(run->seed, 0, b, a) % POOL];
-            seconds[b * actors + a] = one;
-            out->generate += one / (double)(batches * actors);
-            if (one > longest) longest = one;
+            const int64_t own = slice_count(a, run->dialogues, actors);
+            double *at = seconds + (b * actors + a) * parts, sum = 0;
+            for (int64_t i = 0; i < parts; i++) {
+                const bool rest = i == parts - 1;
+                if (rest ? own % part == 0 : i >= own / part) continue;
+                const struct pool *pool = &pools[rest ? own - least : 2];
+                at[i] = pool->seconds[word_at(run->seed, 0, b, a * parts + i) % POOL];
+                sum += at[i];
+            }
+            out->generate += sum / (double)(batches * actors);
+            if (sum > longest) longest = sum;
         }
         out->generate_longest += longest / (double)batches;
     }
-    for (int i = 0; i < 2; i++) free(pools[i].seconds);
+    for (int i = 0; i < 3; i++) free(pools[i].seconds);
     return seconds;
 }
 
@@ -211,6 +227,13 @@ static double snapshot_bytes(const struct prices *p, const struct plan_run *run)
            (learned * (1 + 2 / (double)run->learners) + (double)run->lag * (double)p->parameters);
 }
 
+/* Dialogues that are generated together, where work moves between actors (mpi/stealing.c). */
+static int64_t stolen_part(const struct prices *p, const struct plan_run *run, int64_t actors)
+{
+    const int64_t part = p->batch > p->candidates ? p->batch / p->candidates : 1;
+    return run->steals && actors > 1 && part * actors < run->dialogues ? part : 0;
+}
+
 /* Until actors have new weights, from the end of an update on: a broadcast; or what is left of a
  * stream that began when the first learner's slice had come (`gathered` seconds before the end),
  * in a host a copy. */
@@ -218,10 +241,11 @@ static double weights_seconds(const struct cluster *c, const struct prices *p,
                               const struct plan_run *run, int64_t actors, double gathered)
 {
     const struct cluster_link *all = cluster_link(c, run->size);
-    const double whole = 4 * (double)p->parameters / all->bandwidth;
+    const double bytes = 4 * (double)p->parameters;
+    if (run->streamed && run->size <= c->ranks) return all->latency + bytes / c->copy.bandwidth;
+    const double whole = bytes / all->bandwidth;
     if (!run->streamed) return levels(actors + 1) * all->latency + whole;
-    const double left = run->size > c->ranks ? fmax(0, whole - gathered - p->apply) : whole;
-    return all->latency + left;
+    return all->latency + fmax(0, whole - gathered - p->apply);
 }
 
 void plan_predict(const struct cluster *c, const struct prices *p, const struct lengths *l,
@@ -237,24 +261,37 @@ void plan_predict(const struct cluster *c, const struct prices *p, const struct 
     *out = (struct plan_outcome){.checkpoint_bytes = checkpoint_bytes(p, run)};
     out->checkpoint_seconds = out->checkpoint_bytes / c->files.bandwidth;
     out->save =
-        run->background ? snapshot_bytes(p, run) / c->inside.bandwidth : out->checkpoint_seconds;
-    out->exchange = epochs * 2 * plan_exchange(c, run->learners, learned);
+        run->background ? snapshot_bytes(p, run) / c->copy.bandwidth : out->checkpoint_seconds;
+    double copy;
+    const double exchange = epochs * 2 * plan_exchange(c, run->learners, learned, &copy);
+    copy *= epochs * 2;
+    out->exchange = exchange + copy;
     if (!both) out->weights = weights_seconds(c, p, run, actors, out->exchange / epochs / 2);
     const double message = p->message * (double)run->dialogues / (double)actors;
+    const bool ahead = run->streamed && !both && run->lag > 1; /* as in events.h */
     struct schedule s = {.learners = run->learners,
                          .actors = actors,
                          .both = both,
                          .ranks_a_host = c->ranks,
-                         .cores = c->cores,
+                         .device = {c->cores, c->sharing.compute, c->sharing.compute_count},
+                         .memory = {c->cores, c->sharing.memory, c->sharing.memory_count},
+                         .sums = {c->cores, c->sharing.sums, c->sharing.sums_count},
+                         .dialogues = run->dialogues,
+                         .part = stolen_part(p, run, actors),
+                         .ask = all->latency + STEALING_LOOK,
+                         .slowest = c->device.slowest,
                          .lag = run->lag,
                          .steps = run->updates,
                          .refresh = p->refresh,
-                         .apply = p->apply + p->sliced / learners,
+                         .apply = p->apply,
+                         .step = p->sliced / learners,
                          .weights = out->weights,
                          .streamed = run->streamed,
                          .gather = GATHERS * levels(run->learners) * among->latency,
-                         .exchange = out->exchange,
-                         .agree = AGREEMENTS * levels(run->size) * all->latency,
+                         .exchange = exchange,
+                         .copy = copy,
+                         .agree =
+                             AGREEMENTS * levels(ahead ? run->learners : run->size) * all->latency,
                          .send = all->latency + message / all->bandwidth,
                          .save_every = run->save_every,
                          .evaluate_every = run->evaluate_every,
@@ -262,7 +299,7 @@ void plan_predict(const struct cluster *c, const struct prices *p, const struct 
                          .evaluate = p->evaluate,
                          .skip = run->lag + 2};
     s.steps += s.skip;
-    double *generate = generate_draw(p, l, run, actors, s.steps + run->lag, out);
+    double *generate = generate_draw(p, l, run, &s, out);
     double *learn = learn_draw(p, l, run, s.steps, out);
     s.generate = generate;
     s.learn = learn;

@@ -15,6 +15,7 @@ struct plan_run {
     int64_t save_every, evaluate_every; /* updates; 0: never */
     int64_t updates;                    /* that are simulated */
     int64_t seed;
+    bool steals;     /* rollout.steal: actors' parts are of prices.batch rows */
     bool streamed;   /* weights go by mpi/weight_stream.c, as without NCCL */
     bool background; /* checkpoints are copied, and written behind the run's back */
 };
@@ -38,8 +39,9 @@ struct plan_outcome {
  * their replies. */
 double plan_generate(const struct prices *prices, const struct lengths *lengths, int64_t seed,
                      int64_t dialogues, uint32_t stream, int64_t *tokens);
-/* Seconds of a sum over learners in mpi/values_mpi.c's tree, or of the gather after it. */
-double plan_exchange(const struct cluster *cluster, int64_t learners, double bytes);
+/* Seconds of a sum over learners in mpi/values_mpi.c's tree, or of the gather after it: of waiting
+ * for messages, and in *copy of a learner's work in its host's memory if it did so alone. */
+double plan_exchange(const struct cluster *cluster, int64_t learners, double bytes, double *copy);
 void plan_predict(const struct cluster *cluster, const struct prices *prices,
                   const struct lengths *lengths, const struct plan_run *run,
                   struct plan_outcome *out);

@@ -178,6 +178,7 @@ static status calibrate_by(struct plan_case *p, const struct config *config,
                                  .microbatches = config->learn.microbatches,
                                  .updates = 8,
                                  .seed = config->seed,
+                                 .steals = config->rollout.steal,
                                  .streamed = plan_streams(p)};
     plan_predict(&p->cluster, &prices, &lengths, &run, &modelled);
     const double learners = (double)run.learners;

@@ -163,6 +163,7 @@ status plan_search(struct plan_case *p)
                                  .microbatches = c->learn.microbatches,
                                  .updates = updates_of(p),
                                  .seed = c->seed,
+                                 .steals = c->rollout.steal,
                                  .streamed = plan_streams(p),
                                  .background = c->checkpoint.background};
     p->asked_runs = allowed(p, &p->asked);
