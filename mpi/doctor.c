@@ -34,16 +34,18 @@ static status roles_give(struct world *world, const struct config *config,
 }
 
 status doctor_examine(struct world *world, const struct config *config, const char *folder,
-                      struct doctor_report *report)
+                      struct doctor_cluster *cluster, struct doctor_report *report)
 {
     struct doctor_facts *all;
+    double rate = 0;
     TRY(facts_of_all(world, config, true, &all));
     doctor_judge_launch(all, world->size, report);
     doctor_judge_hosts(all, world->size, report);
     status s = roles_give(world, config, report);
     if (!s) s = doctor_network(world, all, report);
     if (!s) s = doctor_reduce(world, report);
-    if (!s && folder[0]) s = doctor_files(world, config, folder, report);
+    if (!s && folder[0]) s = doctor_files(world, config, folder, &rate, report);
+    if (!s && cluster) s = doctor_cluster_measure(world, config, all, rate, cluster, report);
     if (!s) s = doctor_signals(world, report);
     free(all);
     return s;

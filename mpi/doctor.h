@@ -2,14 +2,13 @@
 #ifndef REGARD_MPI_DOCTOR_H
 #define REGARD_MPI_DOCTOR_H
 
-#include "mpi/doctor_report.h"
-#include "mpi/transport.h"
-#include "src/base/config.h"
+#include "mpi/doctor_cluster.h"
 
-/* All of it; folder: a run's, "": none.  Collective, after signals_install; the report is whole on
- * rank 0. */
+/* All of it; folder: a run's, "": none.  cluster, NULL: not wanted: what `regard plan` wants to
+ * know is measured too, which takes seconds.  Collective, after signals_install; report and cluster
+ * are whole on rank 0. */
 status doctor_examine(struct world *world, const struct config *config, const char *folder,
-                      struct doctor_report *report);
+                      struct doctor_cluster *cluster, struct doctor_report *report);
 /* What takes no time, at a run's start: rank 0 logs what is wrong.  Collective. */
 status doctor_warn(struct world *world, const struct config *config, const char *folder);
 

@@ -117,7 +117,7 @@ static status syncs_measure(const char *path, struct doctor_report *report)
     return NULL;
 }
 
-static status rate_measure(const char *path, struct doctor_report *report)
+static status rate_measure(const char *path, double *out, struct doctor_report *report)
 {
     const int file = open(path, O_WRONLY | O_TRUNC);
     char *block = memory_allocate(BLOCK);
@@ -139,6 +139,7 @@ static status rate_measure(const char *path, struct doctor_report *report)
     if (file >= 0) close(file);
     free(block);
     if (s) return s;
+    *out = rate;
     const bool slow = rate < 50e6;
     doctor_add(report, slow ? DOCTOR_WARNING : DOCTOR_OK, "write",
                slow ? "checkpoints will be slow here" : NULL, "%.0f MB/s, fsync included, %lld MiB",
@@ -184,7 +185,7 @@ static status way_check(const char *folder)
     return NULL;
 }
 
-static status files_try(const char *folder, struct doctor_report *report)
+static status files_try(const char *folder, double *rate, struct doctor_report *report)
 {
     char nearest[PATH_BYTES - 64], path[PATH_BYTES];
     TRY(way_check(folder));
@@ -192,13 +193,13 @@ static status files_try(const char *folder, struct doctor_report *report)
     snprintf(path, sizeof path, "%s/.regard-doctor-%ld", nearest, (long)getpid());
     status s = syncs_measure(path, report);
     if (!s) s = rules_try(path, report);
-    if (!s) s = rate_measure(path, report);
+    if (!s) s = rate_measure(path, rate, report);
     unlink(path);
     return s;
 }
 
 status doctor_files(struct world *world, const struct config *config, const char *folder,
-                    struct doctor_report *report)
+                    double *rate, struct doctor_report *report)
 {
     status s = folder_trial(world, folder);
     if (world->rank != 0) {
@@ -208,7 +209,7 @@ status doctor_files(struct world *world, const struct config *config, const char
     if (!s) {
         doctor_add(report, DOCTOR_OK, "folder", NULL, "%s: every rank sees what rank 0 writes",
                    folder);
-        s = files_try(folder, report);
+        s = files_try(folder, rate, report);
     }
     if (s)
         doctor_add(report, DOCTOR_PROBLEM, "folder", "give --run a folder that can be written",

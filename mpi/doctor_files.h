@@ -7,9 +7,10 @@
 #include "src/base/config.h"
 
 /* Whether the folder (or the nearest above it) can be written, is seen by all hosts, what fsync,
- * rename, exclusive creation, locks and writing do there.  Collective; findings are rank 0's. */
+ * rename, exclusive creation, locks and writing do there.  *rate: bytes a
+ * second, fsync included, where it was measured.  Collective; findings are rank 0's. */
 status doctor_files(struct world *world, const struct config *config, const char *folder,
-                    struct doctor_report *report);
+                    double *rate, struct doctor_report *report);
 /* About what is trained of model.path takes in fp32; 0: not known. */
 int64_t doctor_weights_bytes(const struct config *config);
 /* Free space against what checkpoints will take, as far as that is known. */

@@ -32,6 +32,23 @@ python3 -c 'import json, sys
 for f in json.load(sys.stdin): assert f["level"] in ("ok", "warning", "problem") and f["what"] and f["value"], f
 ' <"$work/out" || fail "no JSON"
 
+# What plan reads: of cores, of the timed stub, alone; to standard output, and nowhere.
+expect_status 0 run/mpirun -np 2 "$regard" doctor --config $tiny --set roles.learners=2 --run "$work/run" --out "$work/cluster.yaml"
+found ok cluster "2 ranks that compute at once have [01].[0-9]+ of .*a sum of learners in a host: "
+for line in 'ranks: 2' 'cores: [12]' '  compute: \[1, [01]' '  memory: \[1, [01]' '  sums: \[1, 1' 'inside:' '# between: ' 'files:'; do
+    grep -qE "^$line" "$work/cluster.yaml" || fail "no $line: $(cat "$work/cluster.yaml")"
+done
+expect_status 0 "$regard" plan --config $tiny --set roles.learners=2 --cluster "$work/cluster.yaml"
+grep -q '^2 ranks on 1 hosts' "$work/out" || fail "not these ranks"
+expect_status 0 "$regard" doctor --config $tiny --set device=sleep --set sleep.flops=123e9 --out -
+for line in 'cores: 0' '  flops: 1.23e\+11' '  memory: \[1\]' '# inside: ' '# files: '; do
+    grep -qE "^$line" "$work/out" || fail "no $line: $(cat "$work/out")"
+done
+grep -q '^ok .*cluster' "$work/err" || fail "no page on standard error"
+expect_status 1 run/mpirun -np 2 "$regard" doctor --out "$work/none/cluster.yaml"
+expect_said "cannot write $work/none/cluster.yaml"
+rm "$work/cluster.yaml"
+
 # Planted.
 if [ "$(nproc)" -gt 1 ]; then
     expect_status 0 taskset -c 0 env OMP_NUM_THREADS=640 "$regard" doctor --set threads=2
