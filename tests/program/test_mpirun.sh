@@ -26,6 +26,18 @@ expect_same "status after SIGTERM" 75 $status
 expect_said_once "regard: stopped by a signal after a checkpoint; go on with --resume"
 expect_no_other_lines
 
+# One that comes before there are ranks is not lost: they get it, or end by it where they have just begun.
+for delay in 0.05 0.15; do
+    run/mpirun -np 2 "${train[@]}" --set train.updates=400 --run "$work/early" >"$work/out" 2>"$work/err" &
+    job=$!
+    sleep $delay
+    kill -TERM $job
+    status=0
+    wait $job || status=$?
+    [ $status = 75 ] || [ $status = 138 ] || fail "status $status after an early SIGTERM"
+    rm -rf "$work/early"
+done
+
 # Errors of the user's.
 expect_status 1 run/mpirun -np 2 "${train[@]}" --set data.train=/nowhere --run "$work/refused"
 expect_line "/nowhere"

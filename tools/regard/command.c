@@ -44,6 +44,7 @@ static const struct option options[] = {
     {"--cluster", "FILE", "a cluster: hosts, devices, links (configs/cluster-example.yaml)"},
     {"--bench", "FILE", "what `regard bench` printed, for the device's rates"},
     {"--json", NULL, "as JSON"},
+    {"--text", NULL, "what was said, as plain text in place of JSON Lines"},
     {"--rounds", "N", "how often what takes long is measured; the median is printed"},
     {"--watch", "[=SECONDS]",
      "write the page again when the runs wrote something, looking every 5 seconds"},
@@ -157,9 +158,10 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
     const struct {
         const char *option;
         bool *to;
-    } flags[] = {{"--dry-run", &c->dry_run},         {"--merge", &c->merge},
-                 {"--keep-system", &c->keep_system}, {"--trace", &c->trace},
-                 {"--profile", &c->profile},         {"--json", &c->json}};
+    } flags[] = {
+        {"--dry-run", &c->dry_run}, {"--merge", &c->merge},     {"--keep-system", &c->keep_system},
+        {"--trace", &c->trace},     {"--profile", &c->profile}, {"--json", &c->json},
+        {"--text", &c->text}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         if (strcmp(bare, flags[i].option) != 0) continue;
         if (value) USAGE("%s takes no value; see regard %s --help", bare, verb->name);

@@ -22,7 +22,7 @@ struct command {
     int64_t run_count;
     int64_t rounds; /* 0: not given */
     int64_t best;   /* 0: not given */
-    bool json, dry_run, merge, keep_system, profile, trace;
+    bool json, text, dry_run, merge, keep_system, profile, trace;
     char role[64];                 /* --role ROLE: short for --set sft.role=ROLE */
     struct config config;          /* defaults, --config, then --set in order */
     struct config_changes changes; /* --change */
@@ -65,7 +65,7 @@ void error_print(status s);
 /* Ends of verbs' help (struct verb's more). */
 extern const char reward_formats[], tokenizer_usage[], import_data_formats[], score_formats[],
     generate_formats[], eval_formats[], probe_formats[], split_formats[], pairs_formats[],
-    plan_formats[], doctor_formats[], report_formats[];
+    plan_formats[], doctor_formats[], report_formats[], chat_formats[];
 
 status verb_tokenizer(struct command *command);
 status verb_sft(struct command *command);
@@ -74,6 +74,7 @@ status verb_reward(struct command *command);
 status verb_update(struct command *command);
 status verb_score(struct command *command);
 status verb_generate(struct command *command);
+status verb_chat(struct command *command);
 status verb_eval(struct command *command);
 status verb_probe(struct command *command);
 status verb_pairs(struct command *command);

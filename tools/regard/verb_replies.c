@@ -64,7 +64,8 @@ const char generate_formats[] =
     "them.\n"
     "With --best N one line a history, the reply with the highest reward of N (reward.sources "
     "says\n"
-    "whose; the first of equals):\n" RECORD;
+    "whose; the first of equals):\n" RECORD
+    "With --text the messages and the replies alone, as a person reads them.\n";
 
 /* Lines gathered before the model runs: bounds the memory, fills the batch. */
 enum { BLOCK_ROWS = 256 };
@@ -168,6 +169,31 @@ static status reply_write(const struct block *block, const struct session *sessi
     return sample_write(out, &sample);
 }
 
+/* --text: the reply, behind what was said where `begin`. */
+static status reply_text(const struct block *block, const struct session *session, int64_t row,
+                         bool begin, const struct reply *reply, FILE *out)
+{
+    const struct tokenizer *tokenizer = session->language->tokenizer;
+    const struct dialogue *source = block->source[row];
+    const struct prompt *prompt = &block->prompts[block->rows[row].prompt];
+    char *text;
+    if (begin) {
+        fprintf(out, "== %lld\n", (long long)source->line);
+        for (int64_t m = 0; m < source->message_count; m++)
+            fprintf(out, "%s: %s\n", role_name(source->messages[m].role),
+                    source->messages[m].content);
+        if (source->has_tokens) {
+            TRY(tokenizer_decode(tokenizer, prompt->tokens, prompt->count, false, &text));
+            fprintf(out, "%s\n", text);
+            free(text);
+        }
+    }
+    TRY(tokenizer_decode(tokenizer, reply->tokens, reply->count, true, &text));
+    fprintf(out, "reply: %s%s\n", text, reply->ended ? "" : " ...");
+    free(text);
+    return NULL;
+}
+
 /* Whether a row's reward is the highest of its prompt's, the first of equals: scaled where the
  * checkpoint says by what. */
 static bool is_best(const struct block *block, const struct session *session, int64_t row,
@@ -189,9 +215,11 @@ static bool is_best(const struct block *block, const struct session *session, in
 }
 
 /* maps: NULL, or where those of scored replies go. */
-static status block_write(struct block *block, struct session *session, bool score, bool best,
-                          FILE *out, struct maps_file *maps)
+static status block_write(struct block *block, struct session *session,
+                          const struct command *command, bool score, FILE *out,
+                          struct maps_file *maps)
 {
+    const bool best = command->best > 0;
     const int64_t rows = block->row_count;
     struct reply *replies = memory_allocate((size_t)rows * sizeof *replies);
     double(*terms)[TERM_MAX] = memory_allocate((size_t)rows * sizeof *terms);
@@ -208,7 +236,9 @@ static status block_write(struct block *block, struct session *session, bool sco
                         &block->prompts[block->rows[r].prompt], &replies[r], terms[r]);
     for (int64_t r = 0; !s && r < rows; r++)
         if (!best || is_best(block, session, r, replies, terms))
-            s = reply_write(block, session, score, r, &replies[r], terms[r], out);
+            s = command->text ? reply_text(block, session, r, best || !block->rows[r].counter[2],
+                                           &replies[r], out)
+                              : reply_write(block, session, score, r, &replies[r], terms[r], out);
     for (int64_t r = 0; !s && maps && r < rows; r++)
         s = maps_file_add(maps, session->generator, &session->settings, block->prompts,
                           &block->rows[r], &block->given[r]);
@@ -356,6 +386,9 @@ static status replies_run(struct command *command, bool score)
     block_create(&block, BLOCK_ROWS + max_rows);
     s = session_check_tokens(&session, data);
     if (!s && (score || command->best)) s = sources_check(session.sources, data);
+    if (!s && command->text && !session.language->tokenizer)
+        s = ERROR(STATUS_INPUT, "--text: %s holds no tokenizer; set tokenizer.path",
+                  command->model);
     if (!s && command->best) s = best_check(&command->config, data);
     if (!s) s = file_begin(&writer, command->out);
     if (!s && command->maps) s = maps_file_begin(&maps, command->maps);
@@ -364,7 +397,7 @@ static status replies_run(struct command *command, bool score)
                   : generate_dialogue(&session, &data->dialogues[d], &block);
         if (s) s = status_context(s, "%s", data->path);
         if (!s && (block.row_count >= BLOCK_ROWS || d + 1 == data->count))
-            s = block_write(&block, &session, score, command->best > 0, writer.stream,
+            s = block_write(&block, &session, command, score, writer.stream,
                             command->maps ? &maps : NULL);
     }
     s = maps_file_end(&maps, s);
