@@ -41,6 +41,7 @@ struct run_save {
     struct learner *learner;
     char path[CHECKPOINT_PATH_MAX];
     int64_t step, best;             /* the best that was saved before it */
+    bool alone;                     /* one learner, in the background: its thread publishes too */
     bool publishing;                /* rank 0: all learners have written */
     struct checkpoint_file *slices; /* then: of all of them */
     int64_t slice_count;
@@ -86,10 +87,11 @@ static status slices_compare(const char *path, const struct checkpoint_file *fil
     return NULL;
 }
 
-/* Hashes what this learner wrote. */
+/* Hashes what this learner wrote, for learner 0, who sees whether the same lies in the folder. */
 static status slice_hash(struct run_save *save)
 {
     char name[CHECKPOINT_NAME_MAX];
+    if (save->alone) return NULL;
     checkpoint_slice_name(save->exchange->rank, save->exchange->count, name);
     return checkpoint_file_entry(save->path, name, &save->mine);
 }
@@ -138,12 +140,21 @@ static status publish(struct run_save *save)
 
 /* ---- its thread ---- */
 
+/* Of a learner alone, which has nobody to agree with and no other's slice to compare. */
+static status pieces_publish(struct run_save *save)
+{
+    TRY(pieces_write(save));
+    return publish(save);
+}
+
 static void *thread_run(void *data)
 {
     struct run_save *save = data;
     timeline_open("checkpoint");
     timeline_begin(TIME_SAVE);
-    save->error = save->publishing ? publish(save) : pieces_write(save);
+    save->error = save->alone        ? pieces_publish(save)
+                  : save->publishing ? publish(save)
+                                     : pieces_write(save);
     timeline_end();
     timeline_close();
     atomic_store(&save->ended, true);
@@ -262,7 +273,8 @@ status run_checkpoint_poll(struct run_folder *folder)
 {
     struct run_save *save = folder->save;
     if (!save) return NULL;
-    if (save->publishing) return atomic_load(&save->ended) ? publishing_end(save) : NULL;
+    if (save->alone || save->publishing)
+        return atomic_load(&save->ended) ? publishing_end(save) : NULL;
     TRY(writing_agree(save));
     if (folder->save && save->publishing) thread_begin(save);
     return NULL;
@@ -273,7 +285,7 @@ status run_checkpoint_finish(struct run_folder *folder)
     struct run_save *save = folder->save;
     if (!save) return NULL;
     thread_wait(save);
-    if (!save->publishing) {
+    if (!save->alone && !save->publishing) {
         TRY(writing_agree(save));
         if (!folder->save) return NULL;
         if (folder->options->config.checkpoint.background)
@@ -288,7 +300,7 @@ void run_checkpoint_break(struct run_folder *folder, const char *why)
 {
     struct run_save *save = folder->save;
     if (!save) return;
-    if (save->exchange->count > 1 && !save->publishing) {
+    if (!save->alone && !save->publishing) {
         log_line(LOG_WARNING,
                  "the checkpoint of update %lld, which was being written, is not published, since "
                  "the run ends by an error",
@@ -297,13 +309,6 @@ void run_checkpoint_break(struct run_folder *folder, const char *why)
     }
     log_line(LOG_WARNING, "ends by an error once the checkpoint of update %lld is published: %s",
              (long long)save->step, why);
-    thread_wait(save);
-    if (!save->error && !save->publishing) {
-        save->slices = memory_allocate(sizeof *save->slices);
-        *save->slices = save->mine;
-        save->slice_count = 1;
-        save->error = publish(save);
-    }
     status s = publishing_end(save);
     if (s) log_line(LOG_WARNING, "the checkpoint being written: %s", status_message(s));
     status_free(s);
@@ -349,8 +354,11 @@ status run_checkpoint_save(struct run_folder *folder, struct learner *learner,
     waiting_tell(folder, step);
     TRY(run_checkpoint_finish(folder));
     struct run_save *save = memory_allocate(sizeof *save);
-    *save = (struct run_save){
-        .folder = folder, .exchange = &learner->exchange, .learner = learner, .step = step};
+    *save = (struct run_save){.folder = folder,
+                              .exchange = &learner->exchange,
+                              .learner = learner,
+                              .alone = background && learner->exchange.count == 1,
+                              .step = step};
     folder->save = save;
     save->snapshot = run_snapshot_create(&source);
     TRY(save_begin(save));

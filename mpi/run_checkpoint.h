@@ -2,10 +2,10 @@
  *
  * With checkpoint.background a save takes a snapshot and returns; a thread of each learner copies
  * into memory what the next optimizer's step will change, then writes and hashes its files while
- * training goes on.  A step that comes before all is copied copies the rest with it.  Once all have
- * written (learners say so to each other at the end of every update) a thread of rank 0 publishes.
- * The next save, and the run's end, wait for what is not there yet.  Without it a save returns when
- * its checkpoint is published. */
+ * training goes on.  A step that comes before all is copied copies the rest with it.  A learner
+ * that is alone publishes there too; of several, once all have written (learners say so to each
+ * other at the end of every update) a thread of rank 0 publishes. The next save, and the run's end,
+ * wait for what is not there yet.  Without it a save returns when its checkpoint is published. */
 #ifndef REGARD_MPI_RUN_CHECKPOINT_H
 #define REGARD_MPI_RUN_CHECKPOINT_H
 

@@ -58,7 +58,7 @@ for run in moving late ranks-late; do
 done
 
 # A disk that is slower than training: saves wait for each other, which is said once.
-expect_status 0 "${disk[@]}" FAULT_SLOW=40 "${train[@]}" --set checkpoint.every=1 --set train.updates=4 --run "$work/each"
+expect_status 0 "${disk[@]}" FAULT_SLOW=$((slow / 3)) "${train[@]}" --set checkpoint.every=1 --set train.updates=4 --run "$work/each"
 [ "$(grep -c "$waiting" "$work/err")" = 1 ] || fail "waiting was not said once"
 [ "$(ls -d "$work"/each/checkpoints/step-?????? | wc -l)" = 4 ] || fail "not every checkpoint is there"
 
