@@ -19,6 +19,7 @@
 struct sleep_queue {
     struct queue base;
     struct cost_rates rates;
+    double pace;   /* what the rates' seconds are multiplied by */
     double until;  /* when the device will have done all that is queued, on the clock */
     double worked; /* seconds */
     double late;   /* seconds that the host was woken too late and has not made up for */
@@ -53,7 +54,7 @@ static struct matrix_size matrix_size(const struct queue *q, const struct packed
 static void owe(struct queue *q, struct cost cost)
 {
     struct sleep_queue *device = sleep_of(q);
-    const double seconds = cost_seconds(cost, &device->rates);
+    const double seconds = cost_seconds(cost, &device->rates) * device->pace;
     device->worked += seconds;
     if (device->still) return;
     const double now = seconds_now() - device->late;
@@ -309,6 +310,7 @@ status sleep_queue_create(const struct cost_rates *rates, size_t real_bytes, str
                                   .exact = true,
                                   .on_host = true};
     device->rates = *rates;
+    device->pace = 1;
     *out = &device->base;
     return NULL;
 }
@@ -393,4 +395,20 @@ void estimate_queue_watch(struct queue *q, const struct estimate_watch *watch)
 double sleep_queue_worked(const struct queue *q)
 {
     return ((const struct sleep_queue *)q)->worked;
+}
+
+void sleep_queue_pace(struct queue *q, double pace)
+{
+    sleep_of(q)->pace = pace;
+}
+
+double sleep_jitter(double sigma, uint64_t seed, const uint32_t counter[4])
+{
+    const double two_pi = 6.283185307179586;
+    uint32_t key[2], word[4];
+    philox_key(seed, RANDOM_JITTER, key);
+    philox4x32(counter, key, word);
+    /* Box and Muller's; 1 - u is above 0. */
+    const double length = sqrt(-2 * log(1 - (double)philox_uniform(word[0])));
+    return exp(sigma * length * cos(two_pi * (double)philox_uniform(word[1])) - sigma * sigma / 2);
 }

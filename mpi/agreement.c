@@ -86,7 +86,8 @@ static bool key_is_free(const char *name)
         "sleep.launch",      "data.train",      "data.valid",    "tokenizer.path",
         "salience.keywords", "model.user_path", "model.path",    "model.reference_path",
         "adapter.path",      "reward.plugin",   "reward.fit",    "reward.model",
-        "rm.align.teacher",  "eval.encoder",    "eval.on_topic", "eval.on_topic_data"};
+        "rm.align.teacher",  "eval.encoder",    "eval.on_topic", "eval.on_topic_data",
+        "sleep.jitter"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(names[i], name)) return true;
     return false;

@@ -8,6 +8,7 @@
  * batches ahead.  Learner 0 keeps the last lag versions: a run that goes on from a checkpoint
  * generates what was in flight again.
  * Ranks that have both roles do not generate ahead: step b is X(b - lag), generate b, update. */
+#include "kernels/sleep.h"
 #include "mpi/replicas.h"
 #include "mpi/run.h"
 #include "mpi/running_exchange.h"
@@ -170,6 +171,17 @@ static status part_generate(struct trainer *t, int64_t batch, int64_t version,
     return s;
 }
 
+/* sleep.jitter: this rank's time for a batch, as an actor or a learner. */
+static void batch_pace(const struct trainer *t, int64_t batch, bool learns)
+{
+    const struct config *config = t->run.config;
+    const uint32_t counter[4] = {(uint32_t)t->run.world->rank, (uint32_t)batch,
+                                 (uint32_t)(batch >> 32), learns};
+    if (config->sleep.jitter > 0 && queue_is_sleep(t->run.queue))
+        sleep_queue_pace(t->run.queue,
+                         sleep_jitter(config->sleep.jitter, (uint64_t)config->seed, counter));
+}
+
 /* Actor: its slice of a batch, whole or, with rollout.steal, in parts that others may take and with
  * parts of theirs. */
 static status slice_generate(struct trainer *t, int64_t batch, int64_t version)
@@ -178,6 +190,7 @@ static status slice_generate(struct trainer *t, int64_t batch, int64_t version)
     struct slice part = roles_generated(&world->roles, t->run.config->rollout.dialogues);
     bool begun = false;
     TRY(version_check(t->actor_model, version));
+    batch_pace(t, batch, false);
     if (!t->stealing) return part.count ? part_generate(t, batch, version, &part, &begun) : NULL;
     for (;;) {
         TRY(stealing_next(t->stealing, batch, &part));
@@ -216,6 +229,7 @@ static status batch_learn(struct trainer *t, int64_t batch, struct metric_list *
     t->run.world->step = t->learned = batch;
     status s = version_check(t->policy, batch);
     if (!s) s = inbox_receive(t->inbox, slots);
+    batch_pace(t, batch, true);
     if (!s && t->past.lag) past_weights_keep(&t->past, batch, policy_values(t));
     struct update_metrics metrics;
     const bool sampled = every > 0 && (batch + 1) % every == 0;

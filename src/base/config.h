@@ -245,6 +245,7 @@ struct config {
     struct {
         double flops, bandwidth; /* per second; bandwidth in bytes */
         double launch;           /* seconds of an operation */
+        double jitter;           /* of a batch: the sigma of a log-normal factor */
     } sleep;                     /* the device that `device: sleep` takes the time of */
     /* Not a key: which keys were given, in the order of their table. */
     bool given[CONFIG_KEY_MAX];

@@ -258,6 +258,7 @@ static status device_check(const struct config *config, enum config_scope scope)
     const char *key = config->sleep.flops != defaults.sleep.flops           ? "sleep.flops"
                       : config->sleep.bandwidth != defaults.sleep.bandwidth ? "sleep.bandwidth"
                       : config->sleep.launch != defaults.sleep.launch       ? "sleep.launch"
+                      : config->sleep.jitter != defaults.sleep.jitter       ? "sleep.jitter"
                                                                             : NULL;
     if (config->device == DEVICE_SLEEP && scope == CONFIG_INFERENCE)
         FAIL(STATUS_INPUT, "device: sleep computes nothing: it is for timing train, sft and reward "

@@ -474,6 +474,9 @@ const struct config_key config_keys[] = {
            "bytes a second of its memory"),
     NUMBER("sleep.launch", sleep.launch, 0, 1, "4e-6", RESUME_FREE,
            "seconds that each of its operations takes to begin"),
+    NUMBER("sleep.jitter", sleep.jitter, 0, 2, "0", RESUME_FREE,
+           "a rank's time for a batch is times a log-normal factor of this sigma and mean 1, drawn "
+           "by seed, rank and batch"),
 };
 
 const int config_key_count = (int)(sizeof config_keys / sizeof config_keys[0]);

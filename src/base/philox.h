@@ -24,7 +24,8 @@ enum random_purpose {
     RANDOM_EVALUATION,
     RANDOM_OTHER_REPLY,
     RANDOM_PAIR_ORDER,
-    RANDOM_ALIGN
+    RANDOM_ALIGN,
+    RANDOM_JITTER
 };
 
 void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);

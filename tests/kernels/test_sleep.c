@@ -130,6 +130,44 @@ static void sampling(void **state)
     other->op->destroy(other);
 }
 
+/* A pace multiplies what is queued from then on. */
+static void pace(void **state)
+{
+    (void)state;
+    struct queue *q = queue_new();
+    float *x = memory_of(q, 4000);
+    q->op->add(q, x, x, x, 1000);
+    sleep_queue_pace(q, 2.5);
+    q->op->add(q, x, x, x, 1000);
+    assert_true(fabs(sleep_queue_worked(q) - 3.5 * (1e-3 + 12e-6)) < 1e-9);
+    q->op->release(q, x);
+    q->op->destroy(q);
+}
+
+/* The factors' mean is 1, and their logarithms' moments are those of the normal distribution. */
+static void jitter(void **state)
+{
+    (void)state;
+    enum { count = 20000 };
+    const double sigma = 0.4;
+    double sum = 0, logs = 0, squares = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const double factor = sleep_jitter(sigma, 1, (const uint32_t[4]){3, i, 0, 1});
+        sum += factor;
+        logs += log(factor);
+        squares += log(factor) * log(factor);
+    }
+    const double mean = logs / count;
+    assert_true(fabs(sum / count - 1) < 4 * 0.42 / sqrt(count));
+    assert_true(fabs(mean + sigma * sigma / 2) < 4 * sigma / sqrt(count));
+    assert_true(fabs(sqrt(squares / count - mean * mean) - sigma) < 4 * sigma / sqrt(2 * count));
+    const uint32_t counter[4] = {1, 2, 0, 0}, other[4] = {2, 2, 0, 0};
+    assert_true(sleep_jitter(sigma, 1, counter) == sleep_jitter(sigma, 1, counter));
+    assert_true(sleep_jitter(sigma, 1, counter) != sleep_jitter(sigma, 2, counter));
+    assert_true(sleep_jitter(sigma, 1, counter) != sleep_jitter(sigma, 1, other));
+    assert_true(sleep_jitter(0, 1, counter) == 1);
+}
+
 /* An estimate adds up what the stub would sleep, and tokens are whose it is told. */
 struct told {
     int64_t rows;
@@ -189,10 +227,8 @@ static void estimates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(waiting),
-        cmocka_unit_test(estimates),
-        cmocka_unit_test(memory),
-        cmocka_unit_test(sampling),
+        cmocka_unit_test(waiting),   cmocka_unit_test(pace),   cmocka_unit_test(jitter),
+        cmocka_unit_test(estimates), cmocka_unit_test(memory), cmocka_unit_test(sampling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

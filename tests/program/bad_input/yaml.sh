@@ -46,6 +46,9 @@ yaml "a memory of the timed stub that does not move" 'bad.yaml:2: sleep.bandwidt
     'sleep:\n  bandwidth: 0\n'
 yaml "a launch that takes too long" 'bad.yaml:2: sleep.launch must be between .* not 2' 'sleep:\n  launch: 2\n'
 yaml "a launch of the timed stub without it" 'sleep.launch does nothing without device: sleep' 'sleep:\n  launch: 1e-3\n'
+yaml "a jitter of the timed stub beyond all bounds" 'bad.yaml:2: sleep.jitter must be between 0 and 2, not 3' \
+    'sleep:\n  jitter: 3\n'
+yaml "a jitter of the timed stub without it" 'sleep.jitter does nothing without device: sleep' 'sleep:\n  jitter: 0.5\n'
 yaml "a lag too great" 'bad.yaml:2: pipeline.lag must be between 0 and 4, not 5' 'pipeline:\n  lag: 5\n'
 yaml "a cap of zero" 'bad.yaml:2: ppo.lag_cap must be between .* not 0' 'ppo:\n  lag_cap: 0\n'
 yaml "above a bound" 'bad.yaml:2: rollout.top_p must be between .* not 7' 'rollout:\n  top_p: 7\n'
