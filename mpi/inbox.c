@@ -18,6 +18,7 @@ struct inbox {
     struct world *world;
     struct inbox_rules rules;
     int64_t batch;      /* that is due */
+    int64_t received;   /* dialogues, by messages */
     struct slice slice; /* this learner's of a batch */
     struct slot *slots; /* [lag + 1, count]; batch b has row b mod (lag + 1) */
 };
@@ -140,6 +141,7 @@ status inbox_receive(struct inbox *inbox, struct experience **slots)
         struct experience *next;
         int sender;
         status s = experience_receive(inbox->world, &inbox->rules.format, &next, &sender);
+        inbox->received++;
         if (!s) s = inbox_put(inbox, next, sender);
         if (s)
             return status_context(s, "learner %d, batch %lld", inbox->world->roles.learner,
@@ -148,5 +150,16 @@ status inbox_receive(struct inbox *inbox, struct experience **slots)
     for (int64_t i = 0; i < inbox->slice.count; i++) slots[i] = row[i].experience;
     memset(row, 0, (size_t)inbox->slice.count * sizeof *row);
     inbox->batch++;
+    return NULL;
+}
+
+status inbox_drain(struct inbox *inbox, int64_t sent)
+{
+    for (; inbox->received < sent; inbox->received++) {
+        struct experience *dropped;
+        int sender;
+        TRY(experience_receive(inbox->world, &inbox->rules.format, &dropped, &sender));
+        experience_destroy(dropped);
+    }
     return NULL;
 }

@@ -27,6 +27,9 @@ status inbox_put(struct inbox *inbox, struct experience *experience, int sender)
 /* Waits for the batch that is due: slots[inbox_count] in order, the caller's to destroy, NULL
  * after an error.  Then the next batch is due. */
 status inbox_receive(struct inbox *inbox, struct experience **slots);
+/* At a run's end: takes and drops what is on its way still; sent: the dialogues that actors have
+ * sent to this learner in all. */
+status inbox_drain(struct inbox *inbox, int64_t sent);
 int64_t inbox_count(const struct inbox *inbox); /* dialogues of this learner's slice */
 
 #endif

@@ -104,6 +104,12 @@ status world_send_finish(struct world *world, struct sending *sending, const cha
     return NULL;
 }
 
+void transport_progress(const struct world *world)
+{
+    int there;
+    MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, world->groups->messages, &there, MPI_STATUS_IGNORE);
+}
+
 /* Waits for a message with the tag to be there and tells its sender. */
 static status probe(struct world *world, int tag, const char *what, int *sender)
 {

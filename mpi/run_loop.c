@@ -100,6 +100,15 @@ void run_plan_snapshot(struct run *run, const struct learner *learner, int64_t p
     if (bytes > run->snapshot_bytes) run->snapshot_bytes = bytes;
 }
 
+/* Where actors are ahead: learners agree, actors look whether they were told. */
+static status stop_ahead(struct run *run, int64_t own, int64_t *stop)
+{
+    bool asked = false;
+    if (!run->learner) return run_end_heard(run->end, &asked, stop);
+    if (run->world->rank == 0) TRY(run_end_asked(run->end, &asked));
+    return run_end_agree(run->end, asked ? STOP_SIGNAL : own, stop);
+}
+
 /* All ranks agree on going on, after so many updates.  against: on rank 0, an audit wants an end.
  */
 static status stop_agree(struct run *run, const struct run_kind *kind, int64_t done, bool against,
@@ -112,14 +121,12 @@ static status stop_agree(struct run *run, const struct run_kind *kind, int64_t d
     const bool skipped =
         run->learner && skips > 0 && done < run->updates && run->learner->skips.in_row >= skips;
     run->world->step = done;
-    bool asked = false;
-    TRY(world_stop_requested(run->world, &asked));
-    const int64_t own = asked     ? STOP_SIGNAL
-                        : skipped ? STOP_SKIPS
-                        : against ? STOP_AUDIT
-                        : over    ? STOP_PATIENCE
-                                  : STOP_NOT;
-    return world_maximum(run->world, own, stop);
+    const int64_t own = signals_stop_asked() ? STOP_SIGNAL
+                        : skipped            ? STOP_SKIPS
+                        : against            ? STOP_AUDIT
+                        : over               ? STOP_PATIENCE
+                                             : STOP_NOT;
+    return run->end ? stop_ahead(run, own, stop) : world_maximum(run->world, own, stop);
 }
 
 static bool is_error(const char *name)
@@ -328,6 +335,16 @@ static void skips_begin(struct run *run)
         run->learner->skips.in_row = 0;
 }
 
+/* An actor that was ahead to the end. */
+static status end_await(struct run *run, int64_t *stop)
+{
+    bool heard;
+    timeline_begin(TIME_WAIT_SLOWEST);
+    status s = run_end_wait(run->end, NULL, NULL, "the learners' last update", &heard, stop);
+    timeline_end();
+    return s;
+}
+
 static status updates(struct run *run, const struct run_kind *kind, int64_t *done, int64_t *stop)
 {
     const bool saved = run->folder.checkpoint[0] != 0;
@@ -347,9 +364,11 @@ static status updates(struct run *run, const struct run_kind *kind, int64_t *don
     if (kind->begin) TRY(kind->begin(run));
     if (run->profile) profile_clear(run->profile);
     while (*done < run->updates && !*stop) TRY(round_run(run, kind, (*done)++, stop));
+    if (run->end && run->world->rank == 0) TRY(run_end_tell(run->end, *stop));
+    if (run->end && !run->learner) TRY(end_await(run, stop));
     TRY(save_finish(run));
     if (run->profile) profile_print(run->profile, "where the time of rank 0 went", stderr);
-    return kind->finish ? kind->finish(run, *done) : NULL;
+    return kind->finish ? kind->finish(run) : NULL;
 }
 
 /* Where the time of the whole run went. */

@@ -12,6 +12,7 @@
 #include "mpi/plan.h"
 #include "mpi/rank_times.h"
 #include "mpi/replicas.h"
+#include "mpi/run_end.h"
 #include "mpi/trace_file.h"
 #include "src/learn/learner.h"
 #include "src/report/metric_list.h"
@@ -34,6 +35,7 @@ struct run {
     struct dataset *data, *valid; /* valid NULL: none */
     struct language *language;
     struct exchange exchange;
+    struct run_end *end;     /* NULL: all ranks agree after every update whether to go on */
     int64_t parameter_count; /* that are trained */
     int64_t frozen_count;    /* of the base under adapters */
     int64_t snapshot_bytes; /* planned: host memory of a learner's copy for a checkpoint, at most */
@@ -78,9 +80,9 @@ struct run_kind {
     struct run_watch (*watch)(const struct run *run);
     /* Learners: a checkpoint after so many updates. */
     status (*save)(struct run *run, int64_t step);
-    /* Once, after the last step, of which `done` have been made then; before the last of the run
-     * after a stop.  NULL: nothing.  What was sent ahead is taken. */
-    status (*finish)(struct run *run, int64_t done);
+    /* Once, after the last step; before the last of the run after a stop.  NULL: nothing.  What was
+     * sent ahead is taken. */
+    status (*finish)(struct run *run);
     /* Whatever of it was opened. */
     status (*close)(struct run *run);
 };

@@ -15,6 +15,7 @@
 #include "mpi/trainer.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/base/progress.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -106,11 +107,10 @@ static status weights_pass(struct trainer *t, int64_t version, float *values)
     return world->roles.is_actor ? statistics_take(t, statistics) : NULL;
 }
 
-/* The messages of a batch, whose place is that of the batch `lag` before it. */
 static struct experience_outbox **outbox_of(struct trainer *t, int64_t batch)
 {
     const int64_t lag = t->run.config->pipeline.lag;
-    return &t->outboxes[lag > 1 ? batch % lag : 0];
+    return &t->outboxes[lag > 1 ? batch % (lag + 1) : 0];
 }
 
 /* Waits for its messages to have left. */
@@ -160,9 +160,11 @@ static status part_generate(struct trainer *t, int64_t batch, int64_t version,
         if (world->size == 1) {
             s = inbox_put(t->inbox, made[i], 0);
             made[i] = NULL;
-        } else
-            s = experience_outbox_add(*outbox, made[i],
-                                      roles_owner(&world->roles, part->first + i, dialogues));
+        } else {
+            const int owner = roles_owner(&world->roles, part->first + i, dialogues);
+            t->sent[owner]++;
+            s = experience_outbox_add(*outbox, made[i], owner);
+        }
     }
     for (int64_t i = 0; i < part->count; i++)
         if (made[i]) experience_destroy(made[i]);
@@ -276,12 +278,35 @@ static status batch_weights(struct trainer *t, int64_t batch, int64_t newest)
                         version < newest ? past_weights_of(&t->past, version) : policy_values(t));
 }
 
+/* What an actor that is ahead moves on while it generates: learners ask for its messages then. */
+static void actor_poll(void *context)
+{
+    struct trainer *t = context;
+    weight_stream_poll(t->stream);
+    transport_progress(t->run.world);
+}
+
+/* From lag 2 on, and where weights wait for nobody, neither does any rank in an agreement. */
+static status ahead_begin(struct trainer *t)
+{
+    struct run *run = &t->run;
+    int64_t meets;
+    if (run->config->pipeline.lag < 2) return NULL;
+    TRY(world_maximum(run->world, exchange_takes_weights(&run->exchange), &meets));
+    if (meets) return NULL;
+    TRY(run_end_open(run->world, &run->end));
+    if (run->world->roles.is_actor) progress_set(actor_poll, t);
+    return NULL;
+}
+
 /* Batches of which the weights are there. */
 static status train_begin(struct run *run)
 {
     struct trainer *t = (struct trainer *)run;
     const int64_t start = run->folder.start, lag = run->config->pipeline.lag;
+    t->sent = memory_allocate((size_t)run->world->roles.learners * sizeof *t->sent);
     if (roles_both(&run->world->roles)) return NULL;
+    TRY(ahead_begin(t));
     for (int64_t v = t->first_version; run->world->rank == 0 && v <= start; v++)
         TRY(version_publish(t, v, v < start ? past_weights_of(&t->past, v) : policy_values(t)));
     for (int64_t batch = start; batch < start + lag && batch < run->updates; batch++) {
@@ -291,17 +316,44 @@ static status train_begin(struct run *run)
     return NULL;
 }
 
+static bool weights_there(void *context)
+{
+    return weight_stream_there(context);
+}
+
+/* An actor that is ahead: waits for a batch's weights, or until it is told that none come. */
+static status weights_await(struct trainer *t, int64_t batch, bool *over)
+{
+    const int64_t lag = t->run.config->pipeline.lag;
+    int64_t why;
+    if (t->version == batch - lag) return run_end_heard(t->run.end, over, &why);
+    timeline_begin(TIME_WAIT_WEIGHTS);
+    status s =
+        run_end_wait(t->run.end, weights_there, t->stream, "the stream of weights", over, &why);
+    timeline_end();
+    return s;
+}
+
+/* An actor's part of a step; `end` of the run is looked for before every batch. */
+static status batch_ahead(struct trainer *t, int64_t step, int64_t batch)
+{
+    bool over = false;
+    if (t->run.end) TRY(weights_await(t, batch, &over));
+    if (over) return NULL;
+    TRY(batch_weights(t, batch, step));
+    /* MPI moves messages only while it is called, and learners ask for this batch's now. */
+    if (!t->run.end) TRY(outbox_empty(outbox_of(t, step)));
+    return batch_generate(t, batch, t->version);
+}
+
 static status train_step(struct run *run, int64_t step, struct metric_list *metrics,
                          int64_t *tokens)
 {
     struct trainer *t = (struct trainer *)run;
     const int64_t ahead = roles_both(&run->world->roles) ? 0 : run->config->pipeline.lag;
-    if (step + ahead < run->updates) {
-        TRY(batch_weights(t, step + ahead, step));
-        /* MPI moves messages only while it is called, and learners ask for this batch's now. */
-        if (run->world->roles.is_actor) TRY(outbox_empty(outbox_of(t, step)));
-        if (run->world->roles.is_actor) TRY(batch_generate(t, step + ahead, t->version));
-    }
+    if (step + ahead < run->updates)
+        TRY(run->world->roles.is_actor ? batch_ahead(t, step, step + ahead)
+                                       : batch_weights(t, step + ahead, step));
     if (!run->world->roles.is_learner) return NULL;
     timeline_begin(TIME_LEARN);
     status s = batch_learn(t, step, metrics, tokens);
@@ -346,26 +398,17 @@ static status train_save(struct run *run, int64_t step)
                                past ? &t->past : NULL);
 }
 
-/* At a stop: a batch was generated ahead already; its messages are taken and dropped. */
-static status batch_drop(struct trainer *t)
-{
-    const int64_t count = inbox_count(t->inbox);
-    struct experience **slots = memory_allocate((size_t)count * sizeof *slots);
-    status s = inbox_receive(t->inbox, slots);
-    for (int64_t i = 0; i < count; i++) experience_destroy(slots[i]);
-    free(slots);
-    return s;
-}
-
-static status train_finish(struct run *run, int64_t done)
+/* What was generated for updates that were not made is taken and dropped. */
+static status train_finish(struct run *run)
 {
     struct trainer *t = (struct trainer *)run;
     const struct roles *roles = &run->world->roles;
-    const int64_t ahead = roles_both(roles) ? 0 : run->config->pipeline.lag;
-    for (int64_t batch = done; roles->is_learner && batch < done + ahead && batch < run->updates;
-         batch++)
-        TRY(batch_drop(t));
-    for (int i = 0; i < PIPELINE_LAG_MAX; i++) TRY(outbox_empty(&t->outboxes[i]));
+    if (!roles_both(roles)) {
+        TRY(world_sum(run->world, t->sent, roles->learners));
+        if (roles->is_learner) TRY(inbox_drain(t->inbox, t->sent[roles->learner]));
+    }
+    for (int i = 0; i <= PIPELINE_LAG_MAX; i++) TRY(outbox_empty(&t->outboxes[i]));
+    if (run->end) TRY(run_end_finish(run->end));
     return t->stream ? weight_stream_end(t->stream) : NULL;
 }
 

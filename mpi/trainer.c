@@ -441,8 +441,10 @@ status trainer_close(struct run *run)
     status s = exchange_close(&run->exchange);
     stealing_close(t->stealing);
     inbox_destroy(t->inbox);
-    for (int i = 0; i < PIPELINE_LAG_MAX; i++)
+    for (int i = 0; i <= PIPELINE_LAG_MAX; i++)
         experience_outbox_destroy(t->outboxes[i]); /* there after an error alone */
+    free(t->sent);
+    run_end_close(run->end);
     trainer_close_models(t);
     weight_stream_close(t->stream);
     return status_first(s, run_close(run));

@@ -33,8 +33,10 @@ struct trainer {
     struct model *actor_model, *scorer_model, *user_model;
     struct rollout rollout;
     struct stealing *stealing; /* NULL: actors keep their slices */
-    /* Messages in flight, NULL: none.  Of batch b: b mod the larger of pipeline.lag and 1. */
-    struct experience_outbox *outboxes[PIPELINE_LAG_MAX];
+    /* Messages in flight, NULL: none.  Of batch b, from lag 2 on: b mod (lag + 1), since the
+     * messages of the batch before those that are in flight have come. */
+    struct experience_outbox *outboxes[PIPELINE_LAG_MAX + 1];
+    int64_t *sent;   /* [learners] dialogues */
     int64_t version; /* of the weights passed last */
     /* An actor's that does not learn, from when it took them to when its replies are made: the
      * policy is first. */

@@ -50,6 +50,9 @@ status world_agree(struct world *world, status local);
 /* The greatest of the ranks' values.  Collective. */
 status world_maximum(struct world *world, int64_t value, int64_t *out);
 
+/* The sums of the ranks' values [count], on all.  Collective. */
+status world_sum(struct world *world, int64_t *values, int64_t count);
+
 status world_barrier(struct world *world, const char *what);
 /* data [size] from root to all; size known on every rank. */
 status world_broadcast(struct world *world, void *data, size_t size, int root);
@@ -72,6 +75,9 @@ status world_send_finish(struct world *world, struct sending *sending, const cha
 /* The next one from any rank; the caller frees *data.  *sender is known even when it is bad. */
 status world_receive(struct world *world, int tag, const char *what, void **data, size_t *size,
                      int *sender);
+
+/* Moves on what is under way: MPI does so only while it is called. */
+void transport_progress(const struct world *world);
 
 /* Whether MPI takes pointers to a GPU's memory (CUDA-aware; Debian's is not). */
 bool transport_reads_devices(void);

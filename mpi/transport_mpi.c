@@ -302,6 +302,15 @@ status world_maximum(struct world *world, int64_t value, int64_t *out)
     return transport_wait_slowest(world, &request, "agreement");
 }
 
+status world_sum(struct world *world, int64_t *values, int64_t count)
+{
+    MPI_Request request;
+    TRY(transport_check(MPI_Iallreduce(MPI_IN_PLACE, values, (int)count, MPI_INT64_T, MPI_SUM,
+                                       world->groups->world, &request),
+                        "sum"));
+    return transport_wait_slowest(world, &request, "a sum over all ranks");
+}
+
 status transport_broadcast(struct world *world, MPI_Comm comm, void *data, size_t size, int root,
                            const char *what)
 {

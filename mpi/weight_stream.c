@@ -499,6 +499,14 @@ static status head_check(const struct weight_stream *s, const struct slot *slot)
     return NULL;
 }
 
+bool weight_stream_there(struct weight_stream *s)
+{
+    s->link.begun = true;
+    weight_stream_poll(s);
+    const _Atomic int64_t *complete = slot_of(s, s->version)->complete;
+    return s->error || atomic_load_explicit(complete, memory_order_acquire) == s->version + 1;
+}
+
 status weight_stream_take(struct weight_stream *s, int64_t version, const float **values,
                           const void **other)
 {

@@ -41,6 +41,8 @@ void weight_stream_ready(struct weight_stream *stream, const float *values, int6
 status weight_stream_publish(struct weight_stream *stream, int64_t version, const float *values,
                              const void *other);
 
+/* An actor: whether all of the next version is there, or an error, which the next call tells. */
+bool weight_stream_there(struct weight_stream *stream);
 /* An actor: waits for the next version, which is `version`, on the host until weight_stream_taken.
  */
 status weight_stream_take(struct weight_stream *stream, int64_t version, const float **values,

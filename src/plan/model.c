@@ -14,7 +14,7 @@ enum { POOL = 2048 };
 
 enum {
     POLL_EVERY = 2, /* src/rollout/generator.c: steps between looks at who ended */
-    AGREEMENTS = 2, /* of all ranks after a step: mpi/run_loop.c */
+    AGREEMENTS = 1, /* of all ranks after a step: mpi/run_loop.c */
     GATHERS = 8     /* collectives of learners before an update: src/learn/update.c, sizes first */
 };
 
