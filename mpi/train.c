@@ -7,6 +7,9 @@
  * X; the first ones, up to batch lag, are all generated with version 0.  So actors are up to lag
  * batches ahead.  Learner 0 keeps the last lag versions: a run that goes on from a checkpoint
  * generates what was in flight again.
+ * Behind a step all ranks agree whether to go on.  From lag 2 on, where weights are streamed,
+ * learners alone do (run_end.h): an actor waits for nothing but weights, a learner for nothing but
+ * its batch and other learners, so that batches which are there make up for a slow one.
  * Ranks that have both roles do not generate ahead: step b is X(b - lag), generate b, update. */
 #include "kernels/sleep.h"
 #include "mpi/replicas.h"

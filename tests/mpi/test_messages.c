@@ -231,6 +231,35 @@ static status experience_run(struct fault *fault)
     return s;
 }
 
+/* A run that ends after batch 0: of batch 1 one dialogue has been taken in with it, whichever it
+ * is, the others are still on their way. */
+static void what_is_left_at_the_end_is_dropped(void **unused)
+{
+    (void)unused;
+    for (uint64_t trial = 0; trial < TRIALS; trial++) {
+        struct fault none = {.kind = NONE, .target = -1, .state = trial};
+        struct net *net = net_create(RANKS, LEARNERS);
+        struct inbox *inbox[LEARNERS];
+        for (int64_t batch = 0; batch < 2; batch++) batch_send(net, batch, &none);
+        for (int l = 0; l < LEARNERS; l++) {
+            /* The last message comes first. */
+            struct net_message **last = &net->queue[l], *first = net->queue[l], *moved;
+            while ((*last)->next) last = &(*last)->next;
+            moved = *last;
+            *last = NULL;
+            moved->next = first;
+            net->queue[l] = moved;
+            inbox[l] = inbox_create(&net->ranks[l], &rules, 0);
+            assert_null(batch_take(inbox[l], l, 0));
+            assert_non_null(net->queue[l]);
+            assert_null(inbox_drain(inbox[l], 2 * inbox_count(inbox[l])));
+            assert_null(net->queue[l]);
+            inbox_destroy(inbox[l]);
+        }
+        net_destroy(net);
+    }
+}
+
 static int sender_of(int64_t id)
 {
     return LEARNERS + (int)slice_owner(id % DIALOGUES, DIALOGUES, RANKS - LEARNERS);
@@ -690,6 +719,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slices_tile_and_each_place_has_its_owner),
         cmocka_unit_test(batches_arrive_whole_in_any_order),
+        cmocka_unit_test(what_is_left_at_the_end_is_dropped),
         cmocka_unit_test(no_flipped_experience_is_accepted),
         cmocka_unit_test(no_cut_experience_is_accepted),
         cmocka_unit_test(no_repeated_experience_is_accepted),

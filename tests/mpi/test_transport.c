@@ -50,6 +50,9 @@ static void check_bytes(struct world *world)
     int64_t greatest;
     GOOD(world_maximum(world, 10 - world->rank, &greatest));
     CHECK(greatest == 10);
+    int64_t sums[2] = {world->rank, 1};
+    GOOD(world_sum(world, sums, 2));
+    CHECK(sums[0] == world->size * (world->size - 1) / 2 && sums[1] == world->size);
 }
 
 /* Every learner's bytes, of another length each, in their order. */
