@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -150,6 +151,37 @@ status directory_remove(const char *path)
     return s;
 }
 
+/* Temporary files that are there, for file_abandon_all: a slot's owner alone changes its name. */
+enum { TEMPORARIES = 16 };
+static struct {
+    atomic_int state; /* 0: free, 1: taken, 2: its name is whole */
+    char name[1088];
+} temporaries[TEMPORARIES];
+
+static void temporary_note(const char *name)
+{
+    for (int i = 0; i < TEMPORARIES; i++) {
+        int expected = 0;
+        if (!atomic_compare_exchange_strong(&temporaries[i].state, &expected, 1)) continue;
+        strcpy(temporaries[i].name, name);
+        atomic_store(&temporaries[i].state, 2);
+        return;
+    }
+}
+
+static void temporary_forget(const char *name)
+{
+    for (int i = 0; i < TEMPORARIES; i++)
+        if (atomic_load(&temporaries[i].state) == 2 && !strcmp(temporaries[i].name, name))
+            atomic_store(&temporaries[i].state, 0);
+}
+
+void file_abandon_all(void)
+{
+    for (int i = 0; i < TEMPORARIES; i++)
+        if (atomic_load(&temporaries[i].state) == 2) unlink(temporaries[i].name);
+}
+
 status file_begin(struct file_writer *writer, const char *path)
 {
     *writer = (struct file_writer){0};
@@ -171,6 +203,7 @@ status file_begin(struct file_writer *writer, const char *path)
         snprintf(writer->temporary, sizeof writer->temporary, "%s.tmp.%ld", path, (long)getpid());
     writer->stream = fopen(writer->temporary[0] ? writer->temporary : path, "wb");
     if (!writer->stream) FAIL(STATUS_INPUT, "cannot write %s: %s", path, strerror(errno));
+    if (writer->temporary[0]) temporary_note(writer->temporary);
     return NULL;
 }
 
@@ -201,10 +234,9 @@ status file_commit(struct file_writer *writer)
         failed = true;
         reason = errno;
     }
-    if (failed) {
-        if (renamed) unlink(writer->temporary);
-        FAIL(STATUS_INPUT, "cannot write %s: %s", writer->path, strerror(reason));
-    }
+    if (failed && renamed) unlink(writer->temporary);
+    if (renamed) temporary_forget(writer->temporary);
+    if (failed) FAIL(STATUS_INPUT, "cannot write %s: %s", writer->path, strerror(reason));
     return renamed ? parent_sync(writer->path) : NULL;
 }
 
@@ -213,7 +245,9 @@ void file_abandon(struct file_writer *writer)
     if (!writer->stream) return;
     if (writer->stream != stdout) fclose(writer->stream);
     writer->stream = NULL;
-    if (writer->temporary[0]) unlink(writer->temporary);
+    if (!writer->temporary[0]) return;
+    unlink(writer->temporary);
+    temporary_forget(writer->temporary);
 }
 
 size_t text_bom(const char *text, size_t size)

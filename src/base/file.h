@@ -33,6 +33,9 @@ struct file_writer {
 status file_begin(struct file_writer *writer, const char *path); /* the folder must exist */
 status file_commit(struct file_writer *writer);
 void file_abandon(struct file_writer *writer); /* no effect after commit */
+/* For a signal's handler that ends the process: what is begun and neither committed nor abandoned
+ * leaves nothing, of the first 16 files at least. */
+void file_abandon_all(void);
 
 /* A folder of files that appear only when folder_commit succeeds: at once where there was no such
  * folder, else file by file, over those of the same names. */

@@ -510,6 +510,7 @@ static void replies_fill(struct generator *g, const struct chunk *chunk,
         received_reply(&g->received, r, prompts[chunk->prompt[r]].count, &replies[r]);
         model_decoder_retain(g->decoder, r, tokens, count);
     }
+    progress_add(chunk->replies);
 }
 
 /* Places and inputs of a chunk, and its histories' encoder pass. */

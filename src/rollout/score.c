@@ -2,6 +2,7 @@
 #include "src/rollout/generator.h"
 
 #include "src/base/memory.h"
+#include "src/base/progress.h"
 #include "src/rollout/reencode.h"
 
 #include <stdlib.h>
@@ -233,8 +234,10 @@ status score_replies(struct generator *g, const struct rollout_settings *setting
         int64_t count = 0;
         while (at + count < row_count && count < settings->batch && given[at + count].count > 0)
             count++;
+        progress_poll();
         if (count)
             TRY(chunk_score(g, settings, prompts, rows + at, count, given + at, replies + at));
+        progress_add(count);
         at += count;
         if (at < row_count && given[at].count == 0) {
             empty_fill(g, settings, &prompts[rows[at].prompt], given[at].ended, &replies[at]);

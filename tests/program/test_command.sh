@@ -146,6 +146,7 @@ expect_status 0 "$regard" score --model "$model" --data "$work/ours.jsonl" --out
 head -6 "$work/d.jsonl" >"$work/e.jsonl"
 expect_status 0 "$regard" eval --model "$model" --data "$work/e.jsonl" --out "$work/e.json" \
     --samples "$work/replies.jsonl" --set rollout.max_new_tokens=4
+grep -q '^rouge_l  *[0-9.]*$' "$work/out" || fail "eval printed no metrics: $(cat "$work/out")"
 awk -F '[:,}]' 'FNR == NR { if ($1 ~ /"replies"/) n = $2; if ($1 ~ /"reward"/) mean = $2; next }
     { for (i = 1; i < NF; i++) if ($i == "\"reward\"") { sum += $(i + 1); rows++ } }
     END { d = sum - mean * n; exit !(rows && rows == n && d * d < 1e-18) }' \

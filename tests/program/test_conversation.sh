@@ -40,3 +40,17 @@ expect_same "after a refused message" "$first" "$(cat "$work/out")"
 plain=(--set rollout.temperature=1 --set rollout.max_new_tokens=12)
 chat 'Hello' '/again' '/again'
 [ "$(sort -u "$work/out" | wc -l)" -gt 1 ] || fail "/again draws the same: $(cat "$work/out")"
+
+# A verb that is stopped leaves nothing half-written.
+"$regard" generate --model "$model" --data synthetic:1:2000 --set rollout.candidates=8 \
+    --out "$work/replies.jsonl" >"$work/out" 2>"$work/err" &
+job=$!
+until [ -e "$work/replies.jsonl.tmp.$job" ]; do
+    kill -0 $job 2>/dev/null || fail "generate ended"
+    sleep 0.01
+done
+kill -TERM $job
+status=0
+wait $job || status=$?
+expect_same "status after SIGTERM" 143 $status
+[ -z "$(ls "$work" | grep '^replies')" ] || fail "left behind: $(ls "$work" | grep '^replies')"

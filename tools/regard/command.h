@@ -100,6 +100,8 @@ struct session {
     struct reward_reader *reward_reader;   /* of the source model; NULL: none */
     struct running_statistics *statistics; /* the checkpoint's, or empty ones */
     struct special_ids special;            /* of token lines that name none; ids owned */
+    int64_t expected;   /* replies that will be sampled or read; 0: nobody said */
+    double begun, told; /* when it was opened, and last said how far it is; of clock.h */
 };
 status session_open(const struct command *command, bool with_gradients, struct session *session);
 void session_close(struct session *session);

@@ -92,6 +92,13 @@ status evaluation_file_write(const char *path, const struct evaluate_settings *s
     return s;
 }
 
+void evaluation_print(const struct evaluate_settings *settings, const struct evaluation *evaluation)
+{
+    for (int64_t m = 0; m < evaluation_count(settings); m++)
+        if (isfinite(evaluation->value[m]))
+            printf("%-23s %12.4f\n", evaluation_name(settings, m), evaluation->value[m]);
+}
+
 struct table {
     const char *path;
     json_t *json;

@@ -8,6 +8,9 @@
 status evaluation_file_write(const char *path, const struct evaluate_settings *settings,
                              const struct evaluators *by, const struct evaluation *evaluation,
                              const struct dataset *data);
+/* A line a metric that was measured. */
+void evaluation_print(const struct evaluate_settings *settings,
+                      const struct evaluation *evaluation);
 /* A line a metric: both values, their difference and its standard error over resamples of the
  * dialogues, the same ones for both files; no error where a metric is of all replies together, or
  * of fewer than BOOTSTRAP_DIALOGUES dialogues, or where the files are not of the same dialogues.

@@ -139,6 +139,14 @@ static void blocked_too_long(int number)
     _exit(STATUS_INTERNAL);
 }
 
+/* A verb of one process is stopped: half a file is of no use. */
+static void stopped(int number)
+{
+    file_abandon_all();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
 /* A run in a folder's place: the checkpoint that is meant. */
 static status run_resolve(const char **named)
 {
@@ -167,6 +175,10 @@ int main(int argc, char **argv)
     if (verb && !on_ranks && !s) s = one_rank_check(verb);
     const bool inspects = verb && verb->run == verb_inspect;
     if (!s && !on_ranks) s = run_resolve(inspects ? &command.what : &command.model);
+    if (!on_ranks) {
+        signal(SIGINT, stopped);
+        signal(SIGTERM, stopped);
+    }
     if (on_ranks || (verb && !s)) {
         command.refused = s;
         s = verb->run(&command);

@@ -2,17 +2,22 @@
 #include "mpi/reward_source.h"
 #include "mpi/run_state.h"
 #include "mpi/setup.h"
+#include "src/base/clock.h"
 #include "src/base/cut_turns.h"
 #include "src/base/file.h"
+#include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/base/progress.h"
 #include "src/checkpoint/checkpoint.h"
 #include "src/checkpoint/model_folder.h"
 #include "src/model/slots.h"
+#include "src/report/progress.h"
 #include "src/reward/running.h"
 #include "src/reward/terms.h"
 #include "src/source/source.h"
 #include "tools/regard/command.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +64,23 @@ static void special_open(struct session *session)
         (struct special_ids){.pad = causal ? -1 : shape->pad, .ids = ids, .count = count};
 }
 
+/* A line every ten seconds of how far a long work is. */
+static void session_tell(void *context)
+{
+    enum { SECONDS_BETWEEN = 10 };
+    struct session *session = context;
+    const double now = seconds_now(), since = now - session->begun;
+    const int64_t done = progress_replies();
+    char left[32], all[64] = "";
+    if (now - session->told < SECONDS_BETWEEN) return;
+    session->told = now;
+    if (session->expected > 0 && done > 0) {
+        progress_duration(left, since / (double)done * (double)(session->expected - done));
+        snprintf(all, sizeof all, " of %lld, %s left", (long long)session->expected, left);
+    }
+    log_line(LOG_INFO, "%lld replies%s", (long long)done, all);
+}
+
 status session_open(const struct command *command, bool with_gradients, struct session *session)
 {
     const struct config *config = &command->config;
@@ -103,14 +125,17 @@ status session_open(const struct command *command, bool with_gradients, struct s
         profile_end(session->profile);
         session->profile = NULL;
         session_close(session);
-    } else if (session->profile) {
-        profile_clear(session->profile);
+        return s;
     }
-    return s;
+    if (session->profile) profile_clear(session->profile);
+    session->begun = session->told = seconds_now();
+    progress_set(session_tell, session);
+    return NULL;
 }
 
 void session_close(struct session *session)
 {
+    progress_set(NULL, NULL);
     if (session->profile) profile_print(session->profile, "where the time went", stderr);
     sources_close(session->sources);
     reward_reader_destroy(session->reward_reader);

@@ -1,5 +1,6 @@
 /* chat: a conversation with a model, line by line. */
 #include "src/base/memory.h"
+#include "src/base/progress.h"
 #include "src/checkpoint/model_folder.h"
 #include "src/text/history.h"
 #include "tools/regard/command.h"
@@ -105,6 +106,7 @@ static status chat_run(struct session *session)
     size_t room = 0;
     bool end = false;
     status s = NULL;
+    progress_set(NULL, NULL); /* a person waits for the reply itself */
     chat_begin(&chat);
     while (!s && !end) {
         if (person) printf("> ");

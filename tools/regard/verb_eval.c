@@ -10,10 +10,12 @@
 #include "tools/regard/reward_model.h"
 
 #include <math.h>
+#include <string.h>
 
 const char eval_formats[] =
     "--data: dialogues, a JSON line each, or a set that is made (synthetic:SEED:COUNT).\n"
-    "--out: a JSON object, a number a metric, and by_dialogue: sum and count of each metric that "
+    "The metrics are printed; --out (-: in their place): a JSON object, a number a metric, and "
+    "by_dialogue: sum and count of each metric that "
     "is a\n"
     "mean, a row a dialogue, which --compare takes its errors from where both files are of the "
     "same lines\n(lines_sha256) and of 5 dialogues or more.\n"
@@ -90,6 +92,7 @@ status verb_eval(struct command *command)
         if (!s && by.on_topic) consistency_say(&settings, &evaluation);
         if (!s && samples.stream) s = file_commit(&samples);
         if (!s) s = evaluation_file_write(command->out, &settings, &by, &evaluation, data);
+        if (!s && strcmp(command->out, "-") != 0) evaluation_print(&settings, &evaluation);
         evaluation_free(&evaluation);
         file_abandon(&samples);
         evaluators_close(&by);

@@ -384,6 +384,7 @@ static status replies_run(struct command *command, bool score)
     struct file_writer writer = {NULL};
     struct maps_file maps = {NULL};
     block_create(&block, BLOCK_ROWS + max_rows);
+    if (!score) session.expected = data->count * session.settings.candidates;
     s = session_check_tokens(&session, data);
     if (!s && (score || command->best)) s = sources_check(session.sources, data);
     if (!s && command->text && !session.language->tokenizer)
