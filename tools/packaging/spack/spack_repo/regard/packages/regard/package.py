@@ -1,7 +1,7 @@
-# Spack's recipe of regard (Spack 1.0 or later), in a repository of its own; from the tree's top:
-#
-#     spack repo add tools/packaging/spack/spack_repo/regard
-#     spack dev-build --source-path . regard@0.1.0
+# Spack's recipe of regard (Spack 1.0 or later), in a repository of its own; tools/packaging/README.md
+# says how it is used, and what it was tried with.
+import pathlib
+
 from spack_repo.builtin.build_systems.cmake import CMakePackage, generator
 from spack_repo.builtin.build_systems.cuda import CudaPackage
 
@@ -12,8 +12,10 @@ class Regard(CMakePackage, CudaPackage):
     """Reinforcement fine-tuning of language models with a reward read off the
     model's own attention, for clusters with MPI."""
 
-    # There is no release to download yet: spack dev-build takes the tree.
-    version("0.1.0")
+    # There is no release to download yet: the source is the clone that this recipe stands in.
+    git = pathlib.Path(__file__).resolve().parents[7].as_uri()
+
+    version("main", branch="main")
 
     variant("nccl", default=True, when="+cuda", description="exchange between GPUs by NCCL")
 
