@@ -14,7 +14,7 @@ start() {
 }
 
 expect_no_other_lines() {
-    ! grep -qvE '^regard(\[0\] info)?: ' "$work/err" || fail "others speak too: $(cat "$work/err")"
+    ! grep -qvE '^regard(\[0\] (info|warning))?: ' "$work/err" || fail "others speak too: $(cat "$work/err")"
 }
 
 # A good end that was asked for.
@@ -43,14 +43,18 @@ expect_status 1 run/mpirun -np 2 "${train[@]}" --set data.train=/nowhere --run "
 expect_line "/nowhere"
 expect_status 2 run/mpirun -np 2 "$regard" train --config $tiny
 expect_line "train needs --run"
+# A guard's end.
+expect_status 4 run/mpirun -np 2 "${train[@]}" --set guard.gradient_norm_max=1e-9 \
+    --set guard.max_skips=2 --run "$work/guarded"
+expect_no_other_lines
 
 # mpirun's own, and those of ranks that say nothing.
 got=0
 run/mpirun -np 2 "$work/absent" >"$work/out" 2>"$work/err" || got=$?
 [ $got != 0 ] || fail "a program that is not there was started"
 expect_said "mpirun was unable to launch" "$work/absent"
-expect_status 3 run/mpirun -np 1 sh -c 'printf "half a " >&2; sleep 0.2; echo line >&2; exit 3'
-expect_said "half a line" "Exit code:    3"
+expect_status 9 run/mpirun -np 1 sh -c 'printf "half a " >&2; sleep 0.2; echo line >&2; exit 9'
+expect_said "half a line" "Exit code:    9"
 
 # An mpirun that hangs when its ranks are gone: here since it was stopped.
 export REGARD_MPIRUN_GRACE=2
