@@ -107,7 +107,12 @@ done
 printf '#!/bin/sh\nhost=$1\nshift\nexec ip netns exec "$host" unshare --uts sh -c "hostname $host; exec $*"\n' >"$work/agent"
 chmod +x "$work/agent"
 expect_status 0 "$work/agent" doctora run/mpirun --mca plm_rsh_agent "$work/agent" --mca btl tcp,self \
-    --mca pml ob1 --hostfile "$work/hosts" -np 2 "$regard" doctor --run "$work/run"
+    --mca pml ob1 --hostfile "$work/hosts" -np 2 "$regard" doctor --run "$work/run" --out "$work/cluster.yaml"
 found ok ranks "2 on 2 hosts, 1 a host"
 found '(ok|warning)' network "latency .*ranks 0 .doctora. and 1 .doctorb."
 found ok clocks "doctorb is at most"
+for line in 'hosts: 2' 'ranks: 1' '# inside: ' 'between:' '  bandwidth: [0-9.e+]+' '  latency: [0-9.e-]+'; do
+    grep -qE "^$line" "$work/cluster.yaml" || fail "no $line: $(cat "$work/cluster.yaml")"
+done
+expect_status 0 "$regard" plan --config $tiny --set roles.learners=2 --cluster "$work/cluster.yaml"
+grep -q '^2 ranks on 2 hosts' "$work/out" || fail "not these hosts"
