@@ -43,8 +43,8 @@ struct slot {
     struct slot_head *head; /* `other` bytes behind it */
     char *other;
     struct bucket_head *heads; /* [buckets] */
-    _Atomic int64_t *checked;  /* [buckets] as `arrived`, once a rank of the host found it whole */
     _Atomic int64_t *arrived;  /* [buckets] */
+    _Atomic int64_t *checked;  /* [buckets] by a rank of this host: see claimed() and whole() */
     float *values;             /* [size] */
 };
 
@@ -75,7 +75,7 @@ struct weight_stream {
     int64_t *filled; /* learner 0: [buckets] floats of that version that are there */
     bool begun;      /* learner 0: its slot is free */
     struct link link;
-    status error; /* of ready and poll */
+    status error; /* of weight_stream_ready and poll */
 };
 
 static bool sends(const struct weight_stream *s)
@@ -182,48 +182,6 @@ static status memory_open(struct weight_stream *s)
     return NULL;
 }
 
-static void poll(void *context)
-{
-    weight_stream_poll(context);
-}
-
-status weight_stream_open(struct world *world, struct queue *queue,
-                          const struct weight_stream_settings *settings, struct weight_stream **out)
-{
-    struct weight_stream *s = memory_allocate(sizeof *s);
-    *out = s;
-    s->world = world;
-    s->queue = queue;
-    s->settings = *settings;
-    s->buckets = buckets_of(settings);
-    s->version = s->link.version = settings->first;
-    s->hosts = (struct transport_hosts){.host = MPI_COMM_NULL, .heads = MPI_COMM_NULL};
-    TRY(memory_open(s));
-    s->taken = s->memory;
-    s->slots = memory_allocate((size_t)settings->slots * sizeof *s->slots);
-    char *at = (char *)s->memory + (size_t)s->hosts.size * LINE;
-    for (int64_t i = 0; i < settings->slots; i++)
-        s->slots[i] = slot_at(at + (size_t)i * slot_bytes(settings), settings);
-    if (links(s)) progress_set(poll, s);
-    if (sends(s)) s->filled = memory_allocate((size_t)s->buckets * sizeof *s->filled);
-    return NULL;
-}
-
-void weight_stream_close(struct weight_stream *s)
-{
-    if (!s) return;
-    progress_set(NULL, NULL);
-    if (s->shared)
-        host_memory_close(s->memory, s->bytes);
-    else
-        free(s->memory);
-    if (!world_is_broken(s->world)) transport_hosts_free(&s->hosts);
-    status_free(s->error);
-    free(s->slots);
-    free(s->filled);
-    free(s);
-}
-
 /* ---- between hosts ---- */
 
 static int64_t bucket_size(const struct weight_stream *s, int64_t bucket)
@@ -323,10 +281,49 @@ static status link_move(struct weight_stream *s)
     }
 }
 
-void weight_stream_poll(struct weight_stream *s)
+/* What is under way between hosts.  Cheap; an error waits for who takes it next. */
+static void poll(void *stream)
 {
+    struct weight_stream *s = stream;
     if (!links(s) || s->error || !s->link.begun || s->link.ended) return;
     s->error = link_move(s);
+}
+
+status weight_stream_open(struct world *world, struct queue *queue,
+                          const struct weight_stream_settings *settings, struct weight_stream **out)
+{
+    struct weight_stream *s = memory_allocate(sizeof *s);
+    *out = s;
+    s->world = world;
+    s->queue = queue;
+    s->settings = *settings;
+    s->buckets = buckets_of(settings);
+    s->version = s->link.version = settings->first;
+    s->hosts = (struct transport_hosts){.host = MPI_COMM_NULL, .heads = MPI_COMM_NULL};
+    TRY(memory_open(s));
+    s->taken = s->memory;
+    s->slots = memory_allocate((size_t)settings->slots * sizeof *s->slots);
+    char *at = (char *)s->memory + (size_t)s->hosts.size * LINE;
+    for (int64_t i = 0; i < settings->slots; i++)
+        s->slots[i] = slot_at(at + (size_t)i * slot_bytes(settings), settings);
+    if (links(s)) progress_set(poll, s);
+    if (sends(s)) s->filled = memory_allocate((size_t)s->buckets * sizeof *s->filled);
+    return NULL;
+}
+
+void weight_stream_close(struct weight_stream *s)
+{
+    if (!s) return;
+    progress_set(NULL, NULL);
+    if (s->shared)
+        host_memory_close(s->memory, s->bytes);
+    else
+        free(s->memory);
+    if (!world_is_broken(s->world)) transport_hosts_free(&s->hosts);
+    status_free(s->error);
+    free(s->slots);
+    free(s->filled);
+    free(s);
 }
 
 static status error_take(struct weight_stream *s)
@@ -339,7 +336,7 @@ static status error_take(struct weight_stream *s)
 /* Moves on, and waits a little: between tests of something that others bring about. */
 static status wait_more(struct weight_stream *s, struct transport_wait *wait)
 {
-    weight_stream_poll(s);
+    poll(s);
     TRY(error_take(s));
     if (links(s) || s->hosts.size > 1) {
         transport_wait_more(s->world, wait, what);
@@ -398,7 +395,7 @@ static status bucket_fill(struct weight_stream *s, int64_t bucket, const float *
     slot->heads[bucket] =
         (struct bucket_head){.version = s->version, .bucket = bucket, .checksum = checksum};
     atomic_store_explicit(&slot->arrived[bucket], s->version + 1, memory_order_release);
-    weight_stream_poll(s);
+    poll(s);
     return error_take(s);
 }
 
@@ -451,7 +448,7 @@ status weight_stream_publish(struct weight_stream *s, int64_t version, const flo
     memset(s->filled, 0, (size_t)s->buckets * sizeof *s->filled);
     s->version++;
     s->begun = false;
-    weight_stream_poll(s);
+    poll(s);
     return error_take(s);
 }
 
@@ -466,20 +463,69 @@ static status await(struct weight_stream *s, const _Atomic int64_t *mark)
     return NULL;
 }
 
-/* Unless another rank of this host has. */
+/* What slot.checked says of a bucket of the version that is due: a rank is at it, then it is as
+ * learner 0 sent it.  Less: it is of a version before. */
+static int64_t claimed(const struct weight_stream *s)
+{
+    return 2 * (s->version + 1);
+}
+
+static int64_t whole(const struct weight_stream *s)
+{
+    return claimed(s) + 1;
+}
+
 static status bucket_check(struct weight_stream *s, const struct slot *slot, int64_t bucket)
 {
     const struct bucket_head *head = &slot->heads[bucket];
     const size_t bytes = (size_t)bucket_size(s, bucket) * sizeof *slot->values;
-    const int64_t mark = s->version + 1;
-    if (atomic_load_explicit(&slot->checked[bucket], memory_order_acquire) == mark) return NULL;
-    TRY(await(s, &slot->arrived[bucket]));
     if (head->version != s->version || head->bucket != bucket ||
         head->checksum != block_sum(slot->values + bucket * BUCKET, bytes))
         FAIL(STATUS_INTERNAL,
              "rank %d: weights of update %lld from rank 0: bucket %lld of %lld is damaged",
              s->world->rank, (long long)s->version, (long long)bucket + 1, (long long)s->buckets);
-    atomic_store_explicit(&slot->checked[bucket], mark, memory_order_release);
+    atomic_store_explicit(&slot->checked[bucket], whole(s), memory_order_release);
+    return NULL;
+}
+
+/* Checks the buckets from *first on that are there and that no rank of this host is at; *first: the
+ * first one that is left.  *found: whether there was any. */
+static status arrived_check(struct weight_stream *s, const struct slot *slot, int64_t *first,
+                            bool *found)
+{
+    *found = false;
+    for (int64_t b = *first; b < s->buckets; b++) {
+        int64_t was = atomic_load_explicit(&slot->checked[b], memory_order_relaxed);
+        if (was < claimed(s) &&
+            atomic_load_explicit(&slot->arrived[b], memory_order_acquire) == s->version + 1 &&
+            atomic_compare_exchange_strong(&slot->checked[b], &was, claimed(s))) {
+            TRY(bucket_check(s, slot, b));
+            *found = true;
+            was = whole(s);
+        }
+        if (b == *first && was >= claimed(s)) ++*first;
+    }
+    return NULL;
+}
+
+/* As they come, each by one rank of this host.  One that another began and has not found to be
+ * whole by the end is checked here too: nobody waits for a rank that stands still. */
+static status buckets_check(struct weight_stream *s, const struct slot *slot)
+{
+    struct transport_wait wait;
+    int64_t first = 0;
+    transport_wait_begin(&wait);
+    while (first < s->buckets) {
+        bool found;
+        TRY(arrived_check(s, slot, &first, &found));
+        if (found)
+            transport_wait_begin(&wait);
+        else if (first < s->buckets)
+            TRY(wait_more(s, &wait));
+    }
+    for (int64_t b = 0; b < s->buckets; b++)
+        if (atomic_load_explicit(&slot->checked[b], memory_order_acquire) < whole(s))
+            TRY(bucket_check(s, slot, b));
     return NULL;
 }
 
@@ -515,10 +561,7 @@ status weight_stream_take(struct weight_stream *s, int64_t version, const float 
     const struct slot *slot = slot_of(s, s->version);
     s->link.begun = true;
     TRY(error_take(s));
-    /* A share of the buckets as they come, then what others have not checked by then. */
-    for (int64_t b = s->hosts.rank; b < s->buckets; b += s->hosts.size)
-        TRY(bucket_check(s, slot, b));
-    for (int64_t b = 0; b < s->buckets; b++) TRY(bucket_check(s, slot, b));
+    TRY(buckets_check(s, slot));
     TRY(await(s, slot->complete));
     TRY(head_check(s, slot));
     traffic_add(TRAFFIC_WEIGHTS, s->settings.size * (int64_t)sizeof(float) + s->settings.other);
@@ -530,7 +573,7 @@ status weight_stream_take(struct weight_stream *s, int64_t version, const float 
 void weight_stream_taken(struct weight_stream *s)
 {
     atomic_store_explicit(taken_by(s, s->hosts.rank), ++s->version, memory_order_release);
-    weight_stream_poll(s);
+    poll(s);
 }
 
 /* An actor that is head of a host receives what was published and is not wanted any more. */

@@ -2,11 +2,12 @@
  * leaves when the update has finished it, while the actors generate.  A host has one copy of a
  * version in memory that its ranks share, and as many versions have room as can be on their way:
  * learner 0 waits for nobody, and an actor finds the version that is due there.  Between hosts the
- * buckets go by MPI, to one rank of each host, while both sides do other things (poll).
+ * buckets go by MPI, to one rank of each host, while both sides do other things
+ * (src/base/progress.h).
  *
- * Every bucket has a checksum, which an actor of each host checks; behind the buckets comes a
- * header with version, count and what goes with the weights.  What is damaged or of another version
- * is refused with rank, version and bucket. */
+ * Every bucket has a checksum, which one actor of each host checks, whichever finds it there first;
+ * behind the buckets comes a header with version, count and what goes with the weights.  What is
+ * damaged or of another version is refused with rank, version and bucket. */
 #ifndef REGARD_MPI_WEIGHT_STREAM_H
 #define REGARD_MPI_WEIGHT_STREAM_H
 
@@ -49,8 +50,6 @@ status weight_stream_take(struct weight_stream *stream, int64_t version, const f
                           const void **other);
 void weight_stream_taken(struct weight_stream *stream);
 
-/* Moves on what is under way between hosts; cheap, and an error waits for the next call above. */
-void weight_stream_poll(struct weight_stream *stream);
 /* Everybody: after the last version.  Waits for what is under way. */
 status weight_stream_end(struct weight_stream *stream);
 

@@ -3,13 +3,18 @@
 
 #include <stdbool.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 typedef uint32_t words __attribute__((vector_size(32)));
 
 enum {
     VECTORS = 8,
     BLOCK = VECTORS * sizeof(words),
-    PIECE = 64 * BLOCK /* of a core's first cache */
+    PIECE = 64 * BLOCK, /* of a core's first cache */
+    LINE = 64,          /* bytes of a cache */
+    AHEAD = 2048        /* bytes that are fetched before they are read */
 };
 
 struct sums {
@@ -75,37 +80,65 @@ static uint64_t sums_end(struct sums *sums, const unsigned char *rest, size_t si
     return h;
 }
 
-static uint64_t sum(void *to, const void *from, size_t size, bool wide)
+static uint64_t sum(const void *from, size_t size, bool wide)
 {
     struct sums sums;
     memset(&sums, 0, sizeof sums);
     const unsigned char *bytes = from;
     const size_t whole = size / BLOCK * BLOCK;
-    size_t at = 0;
-    while (at < whole) {
-        const size_t part = whole - at < PIECE ? whole - at : PIECE;
-        if (to) memcpy((unsigned char *)to + at, bytes + at, part);
-        if (wide)
-            add_wide(&sums, bytes + at, part / BLOCK);
-        else
-            add_plain(&sums, bytes + at, part / BLOCK);
-        at += part;
-    }
-    if (to && size > whole) memcpy((unsigned char *)to + whole, bytes + whole, size - whole);
+    (wide ? add_wide : add_plain)(&sums, bytes, whole / BLOCK);
     return sums_end(&sums, bytes + whole, size);
 }
 
 uint64_t block_sum(const void *data, size_t size)
 {
-    return sum(NULL, data, size, has_wide());
+    return sum(data, size, has_wide());
 }
 
 uint64_t block_sum_plain(const void *data, size_t size)
 {
-    return sum(NULL, data, size, false);
+    return sum(data, size, false);
 }
+
+#if defined(__x86_64__)
+/* Stores go past the caches: the lines that they fill need not be read first, and other cores see
+ * them after the fence.  `to` is aligned to a vector. */
+__attribute__((target("avx2"))) static void copy_wide(struct sums *sums, unsigned char *to,
+                                                      const unsigned char *bytes, size_t blocks)
+{
+    words h[VECTORS];
+    memcpy(h, sums->of, sizeof h);
+    for (; blocks; blocks--, bytes += BLOCK, to += BLOCK) {
+        words w[VECTORS];
+        memcpy(w, bytes, sizeof w);
+#pragma GCC unroll 4
+        for (size_t line = 0; line < BLOCK; line += LINE) __builtin_prefetch(bytes + AHEAD + line);
+#pragma GCC unroll 8
+        for (size_t i = 0; i < VECTORS; i++) {
+            _mm256_stream_si256((__m256i *)(void *)(to + i * sizeof *w), (__m256i)w[i]);
+            h[i] = MIXED(h[i]) + w[i];
+        }
+    }
+    _mm_sfence();
+    memcpy(sums->of, h, sizeof h);
+}
+
+static uint64_t copy_past_caches(unsigned char *to, const unsigned char *from, size_t size)
+{
+    struct sums sums;
+    memset(&sums, 0, sizeof sums);
+    const size_t whole = size / BLOCK * BLOCK;
+    copy_wide(&sums, to, from, whole / BLOCK);
+    memcpy(to + whole, from + whole, size - whole);
+    return sums_end(&sums, from + whole, size);
+}
+#endif
 
 uint64_t block_sum_copy(void *to, const void *from, size_t size)
 {
-    return sum(to, from, size, has_wide());
+#if defined(__x86_64__)
+    if (has_wide() && (uintptr_t)to % sizeof(words) == 0) return copy_past_caches(to, from, size);
+#endif
+    memcpy(to, from, size);
+    return block_sum(to, size);
 }

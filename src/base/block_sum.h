@@ -12,7 +12,8 @@
 uint64_t block_sum(const void *data, size_t size);
 /* The same without wide instructions. */
 uint64_t block_sum_plain(const void *data, size_t size);
-/* Copies, and gives block_sum(from, size). */
+/* Copies, and gives block_sum(from, size), in one pass.  Where `to` is aligned to 32 bytes the copy
+ * goes past the caches to memory: it is for another core. */
 uint64_t block_sum_copy(void *to, const void *from, size_t size);
 
 #endif

@@ -1,8 +1,9 @@
 /* Weights in buckets under mpirun -np 5: on one host, on hosts of two ranks and of one; by ranges
  * in any order, by none, and by a publisher or takers that are late.  The program starts itself
  * again as the ranks. mpirun -np N test_weight_stream time MB instead measures how long so many MB
- * take from learner 0 until the last of N - 1 actors has checked them, beside a copy in one rank's
- * memory and MPI's broadcast (docs/measurements.md). */
+ * take from learner 0 until the last of N - 1 actors has checked them, and until learner 0 is free
+ * again, beside memcpy in one rank's memory, all of it touched before, in turn with them, and MPI's
+ * broadcast (docs/measurements.md). */
 #include "mpi/transport_mpi.h"
 #include "mpi/weight_stream.h"
 #include "src/base/clock.h"
@@ -167,9 +168,8 @@ static void time_measure(struct world *world, struct queue *queue, int64_t size,
     float *values = malloc((size_t)size * sizeof *values);
     float *others = malloc((size_t)size * sizeof *values);
     char other[OTHER] = "";
-    double copies[ROUNDS], streams[ROUNDS], broadcasts[ROUNDS];
-    memset(values, world->rank, (size_t)size * sizeof *values);
-    memset(others, world->rank, (size_t)size * sizeof *values);
+    double copies[ROUNDS], streams[ROUNDS], learners[ROUNDS], broadcasts[ROUNDS];
+    for (int64_t i = 0; i < size; i++) values[i] = others[i] = value_at(world->rank, i);
     GOOD(weight_stream_open(world, queue, &settings, &stream));
     for (int i = -1; i < ROUNDS; i++) { /* the first is a warm-up */
         const int at = i < 0 ? 0 : i;
@@ -186,7 +186,9 @@ static void time_measure(struct world *world, struct queue *queue, int64_t size,
             const void *with;
             GOOD(weight_stream_take(stream, i + 1, &got, &with));
         }
-        streams[at] = seconds_between(world, begin, seconds_now());
+        const double end = seconds_now();
+        streams[at] = seconds_between(world, begin, end);
+        learners[at] = end - begin;
         if (world->rank > 0) weight_stream_taken(stream);
         if (i < 0 || i >= broadcast_rounds) continue;
         GOOD(world_barrier(world, "test"));
@@ -198,6 +200,7 @@ static void time_measure(struct world *world, struct queue *queue, int64_t size,
     const double copy = copies[ROUNDS / 2];
     time_tell(world, "copy", copies, ROUNDS, copy);
     time_tell(world, "stream", streams, ROUNDS, copy);
+    time_tell(world, "learner", learners, ROUNDS, copy);
     time_tell(world, "broadcast", broadcasts, broadcast_rounds, copy);
     GOOD(weight_stream_end(stream));
     weight_stream_close(stream);
