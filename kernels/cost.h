@@ -71,6 +71,8 @@ static inline double segment_rows(const int32_t *begin, int64_t segments)
       cost_each((double)matrix_size(q, w).n *(double)matrix_size(q, w).k, 0, 4 + COST_R),          \
       (q, w, values, rounding), struct packed_matrix *w, const float *values,                      \
       const struct rounding *rounding)                                                             \
+    X(matrix_hash, cost_each((double)matrix_size(q, w).n *(double)matrix_size(q, w).k, 0, COST_R), \
+      (q, sum, w), uint64_t *sum, const struct packed_matrix *w)                                   \
     X(matmul, cost_product(q, m, matrix_size(q, w), q->real_bytes, accumulate),                    \
       (q, y, x, w, m, accumulate), real *y, const real *x, const struct packed_matrix *w,          \
       int64_t m, bool accumulate)                                                                  \

@@ -451,6 +451,9 @@ struct ops {
     /* rounding NULL: to nearest.  Where `real` is fp32 nothing is rounded. */
     void (*matrix_pack)(struct queue *q, struct packed_matrix *w, const float *values,
                         const struct rounding *rounding);
+    /* sum[0] = a number that another value of any one bit of the packed memory changes.  The layout
+     * and the number are the queue's own. */
+    void (*matrix_hash)(struct queue *q, uint64_t *sum, const struct packed_matrix *w);
     /* y[m,n] (+)= x[m,k] W^T */
     void (*matmul)(struct queue *q, real *y, const real *x, const struct packed_matrix *w,
                    int64_t m, bool accumulate);

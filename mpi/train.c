@@ -78,6 +78,25 @@ static status version_take(struct trainer *t, int64_t version)
     return NULL;
 }
 
+/* An actor has new weights, packed. */
+static status weights_taken(struct trainer *t)
+{
+    if (t->run.config->guard.replica_check == 0) return NULL;
+    TRY(weights_watch_take(&t->watch, 0));
+    return matrices_watch_take(t->policy_matrices);
+}
+
+/* They are what it took. */
+static status weights_check(struct trainer *t)
+{
+    if (t->run.config->guard.replica_check == 0) return NULL;
+    t->watch.who = t->run.here;
+    TRY(weights_watch_check_all(&t->watch));
+    TRY(matrices_watch_check(t->policy_matrices, t->run.here, "policy"));
+    TRY(matrices_watch_check(t->base_matrices, t->run.here, "adapters' base"));
+    return weights_watch_begin(&t->watch);
+}
+
 /* The newest weights. */
 static float *policy_values(const struct trainer *t)
 {
@@ -94,7 +113,7 @@ static status weights_pass(struct trainer *t, int64_t version, float *values)
     if (t->stream) {
         if (!world->roles.is_actor) return NULL;
         TRY(version_take(t, version));
-        return weights_watch_take(&t->watch, 0);
+        return weights_taken(t);
     }
     double statistics[RUNNING_MAX] = {0};
     if (values) running_save(&t->settings.reward, &t->run.learner->statistics, statistics);
@@ -105,9 +124,10 @@ static status weights_pass(struct trainer *t, int64_t version, float *values)
         status s = weights_send(t, version, values, statistics);
         timeline_end();
         TRY(s);
-        if (world->roles.is_actor) TRY(weights_watch_take(&t->watch, 0));
     }
-    return world->roles.is_actor ? statistics_take(t, statistics) : NULL;
+    if (!world->roles.is_actor) return NULL;
+    TRY(weights_taken(t));
+    return statistics_take(t, statistics);
 }
 
 static struct experience_outbox **outbox_of(struct trainer *t, int64_t batch)
@@ -150,9 +170,7 @@ static status part_generate(struct trainer *t, int64_t batch, int64_t version,
     timeline_end();
     /* Nothing that other weights made is learned from. */
     rank_name(t->run.world, batch + 1, t->run.here);
-    t->watch.who = t->run.here;
-    if (!s) s = weights_watch_check_all(&t->watch);
-    if (!s) s = weights_watch_begin(&t->watch);
+    if (!s) s = weights_check(t);
     /* Sends go on while the next parts and batches are generated: a learner takes this batch only
      * after the exchanges of weights that come before it. */
     struct experience_outbox **outbox = outbox_of(t, batch);

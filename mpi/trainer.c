@@ -80,13 +80,14 @@ static const char *reference_source(const struct config *config)
 static status actor_watch(struct trainer *t)
 {
     const struct parameters *policy = model_trained(t->actor_model);
-    if (t->run.world->roles.is_learner) return NULL; /* whose weights are watched */
-    TRY(weights_watch_open(t->run.queue, t->run.config->guard.replica_check > 0, &t->watch));
+    if (t->run.config->guard.replica_check == 0) return NULL;
+    TRY(weights_watch_open(t->run.queue, true, &t->watch));
+    TRY(matrices_watch_open(t->actor_model, &t->policy_matrices));
     weights_watch_add(&t->watch, "policy", policy->values, policy->size);
     if (!model_base(t->actor_model)) return NULL;
     const struct parameters *base = model_parameters(t->base);
     weights_watch_add(&t->watch, "adapters' base", base->values, base->size);
-    return NULL;
+    return matrices_watch_open(t->base, &t->base_matrices);
 }
 
 /* Models and what works on them, here and on the counting queue of a plan. */
@@ -191,6 +192,8 @@ static void models_close(struct trainer *t)
 {
     past_weights_close(&t->past);
     weights_watch_close(&t->watch);
+    matrices_watch_close(t->policy_matrices);
+    matrices_watch_close(t->base_matrices);
     generator_destroy(t->evaluators.generator);
     evaluators_close(&t->evaluators);
     reward_reader_destroy(t->reward_reader);

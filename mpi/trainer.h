@@ -11,6 +11,7 @@
 #include "mpi/weight_stream.h"
 #include "src/evaluate/evaluate.h"
 #include "src/learn/update.h"
+#include "src/model/matrices_watch.h"
 #include "src/rollout/dialogues.h"
 #include "src/rollout/reward_reader.h"
 
@@ -38,9 +39,10 @@ struct trainer {
     struct experience_outbox *outboxes[PIPELINE_LAG_MAX + 1];
     int64_t *sent;   /* [learners] dialogues */
     int64_t version; /* of the weights passed last */
-    /* An actor's that does not learn, from when it took them to when its replies are made: the
-     * policy is first. */
+    /* An actor's weights, from when it took them to when its replies are made: the policy's
+     * parameters are first.  NULL: nobody looks. */
     struct weights_watch watch;
+    struct matrices_watch *policy_matrices, *base_matrices;
     struct weight_stream *stream; /* NULL: weights do not go through the host */
     int64_t first_version;        /* that this job's actors sample with */
     int64_t learned;              /* the batch that is learned, or was last */

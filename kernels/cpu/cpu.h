@@ -56,6 +56,7 @@ status cpu_matrix_create(struct queue *q, int64_t n, int64_t k, bool with_input_
 void cpu_matrix_destroy(struct queue *q, struct packed_matrix *w);
 void cpu_matrix_pack(struct queue *q, struct packed_matrix *w, const float *values,
                      const struct rounding *rounding);
+void cpu_matrix_hash(struct queue *q, uint64_t *sum, const struct packed_matrix *w);
 void cpu_matmul(struct queue *q, real *y, const real *x, const struct packed_matrix *w, int64_t m,
                 bool accumulate);
 void cpu_matmul_relu(struct queue *q, real *y, const real *x, const struct packed_matrix *w,

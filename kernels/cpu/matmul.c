@@ -8,6 +8,7 @@
 #include "kernels/cpu/cpu.h"
 
 #include "kernels/cpu/matmul_tiles.h"
+#include "src/base/block_sum.h"
 #include "src/base/heartbeat.h"
 
 #include <omp.h>
@@ -323,6 +324,15 @@ void cpu_matrix_pack(struct queue *q, struct packed_matrix *w, const float *valu
     heartbeat_note();
     panels_pack(q, &w->forward, values, w->k, 1);
     if (w->input_gradient.values) panels_pack(q, &w->input_gradient, values, 1, w->k);
+}
+
+void cpu_matrix_hash(struct queue *q, uint64_t *sum, const struct packed_matrix *w)
+{
+    const struct cpu_queue *cpu = cpu_queue_of(q);
+    sum[0] = block_sum(w->forward.values, panels_bytes(cpu, w->n, w->k));
+    if (w->input_gradient.values)
+        sum[0] =
+            sum[0] * HASH_STEP + block_sum(w->input_gradient.values, panels_bytes(cpu, w->k, w->n));
 }
 
 void cpu_matmul(struct queue *q, real *y_, const real *x_, const struct packed_matrix *w, int64_t m,

@@ -31,6 +31,7 @@ static const struct ops cpu_ops = {
     .matrix_create = cpu_matrix_create,
     .matrix_destroy = cpu_matrix_destroy,
     .matrix_pack = cpu_matrix_pack,
+    .matrix_hash = cpu_matrix_hash,
     .matmul = cpu_matmul,
     .matmul_relu = cpu_matmul_relu,
     .matmul_float = cpu_matmul_float,

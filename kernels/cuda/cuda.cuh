@@ -149,20 +149,21 @@ static __device__ inline void mistake_raise(int *mistake, int kind)
         of(matrix_bytes) of(host_allocate) of(host_release) of(mark) of(mark_wait) of(graph_begin) \
             of(graph_end) of(graph_launch) of(graph_is_current) of(graph_destroy) of(upload) of(   \
                 download) of(copy) of(zero) of(synchronize) of(destroy) of(matrix_create)          \
-                of(matrix_destroy) of(matrix_pack) of(matmul) of(matmul_relu) of(matmul_float) of( \
-                    matmul_input_gradient) of(matmul_weight_gradient) of(narrow) of(embedding)     \
-                    of(embedding_backward) of(rmsnorm) of(rmsnorm_backward) of(add) of(scale)      \
-                        of(relu_backward) of(gated_activation) of(gated_activation_backward)       \
-                            of(bias_add) of(bias_backward) of(head_norm) of(head_norm_backward)    \
-                                of(rope) of(relative_bias) of(relative_bias_backward)              \
-                                    of(attention) of(attention_backward) of(attention_alignment)   \
-                                        of(attention_summary) of(attention_received)               \
-                                            of(head_statistics_sampled) of(head_row_entropy)       \
-                                                of(cache_append) of(advance) of(mean_rows)         \
-                                                    of(mean_rows_backward) of(softmax_loss)        \
-                                                        of(softmax_loss_backward) of(sample)       \
-                                                            of(ppo_loss) of(square_sum) of(hash)   \
-                                                                of(adamw)
+                of(matrix_destroy) of(matrix_pack) of(matrix_hash) of(matmul) of(matmul_relu) of(  \
+                    matmul_float) of(matmul_input_gradient) of(matmul_weight_gradient) of(narrow)  \
+                    of(embedding) of(embedding_backward) of(rmsnorm) of(rmsnorm_backward) of(add)  \
+                        of(scale) of(relu_backward) of(gated_activation)                           \
+                            of(gated_activation_backward) of(bias_add) of(bias_backward)           \
+                                of(head_norm) of(head_norm_backward) of(rope) of(relative_bias)    \
+                                    of(relative_bias_backward) of(attention)                       \
+                                        of(attention_backward) of(attention_alignment)             \
+                                            of(attention_summary) of(attention_received)           \
+                                                of(head_statistics_sampled) of(head_row_entropy)   \
+                                                    of(cache_append) of(advance) of(mean_rows)     \
+                                                        of(mean_rows_backward) of(softmax_loss)    \
+                                                            of(softmax_loss_backward) of(sample)   \
+                                                                of(ppo_loss) of(square_sum)        \
+                                                                    of(hash) of(adamw)
 #define CUDA_DECLARE(name) std::remove_pointer_t<decltype(ops::name)> cuda_##name;
 CUDA_OPERATIONS(CUDA_DECLARE)
 #undef CUDA_DECLARE

@@ -28,16 +28,18 @@ static __global__ void __launch_bounds__(threads)
     if (threadIdx.x == 0) sum[0] = total;
 }
 
-/* The formula: kernels/ops.h.  sum[0] is 0 before; additions of integers in any order. */
+/* The formula, of floats' bits: kernels/ops.h.  sum[0] is 0 before; additions of integers in any
+ * order. */
+template <typename bits>
 static __global__ void __launch_bounds__(threads)
-    hash_kernel(unsigned long long *__restrict__ sum, const float *__restrict__ x, int64_t first,
+    hash_kernel(unsigned long long *__restrict__ sum, const bits *__restrict__ x, int64_t first,
                 int64_t count)
 {
     const int64_t begin = (int64_t)blockIdx.x * chunk, end = min(begin + chunk, count);
     unsigned long long own = 0;
     for (int64_t i = begin + threadIdx.x; i < end; i += threads) {
         const uint64_t key = (uint64_t)(first + i + 1) * HASH_STEP;
-        own += (uint64_t)(__float_as_uint(x[i]) ^ (uint32_t)key) * (uint32_t)(key >> 32 | 1);
+        own += (uint64_t)((uint32_t)x[i] ^ (uint32_t)key) * (uint32_t)(key >> 32 | 1);
     }
     own = block_sum(own);
     if (threadIdx.x == 0) atomicAdd(sum, own);
@@ -69,12 +71,28 @@ void cuda_square_sum(struct queue *q, double *sum, const float *x, int64_t count
     cuda_launch(q, square_sum_total_kernel, 1, threads, 0, sum, partial, chunks);
 }
 
-void cuda_hash(struct queue *q, uint64_t *sum, const float *x, int64_t first, int64_t count)
+template <typename bits>
+static void bits_hash(struct queue *q, uint64_t *sum, const bits *x, int64_t first, int64_t count)
 {
     const int64_t chunks = cuda_divide_up(count, chunk);
     cuda_zero(q, sum, sizeof *sum);
     if (chunks > 0)
-        cuda_launch(q, hash_kernel, chunks, threads, 0, (unsigned long long *)sum, x, first, count);
+        cuda_launch(q, hash_kernel<bits>, chunks, threads, 0, (unsigned long long *)sum, x, first,
+                    count);
+}
+
+void cuda_hash(struct queue *q, uint64_t *sum, const float *x, int64_t first, int64_t count)
+{
+    bits_hash(q, sum, (const uint32_t *)x, first, count);
+}
+
+void cuda_matrix_hash(struct queue *q, uint64_t *sum, const struct packed_matrix *w)
+{
+    const int64_t count = w->n * w->k;
+    if (q->real_bytes == sizeof(float))
+        bits_hash(q, sum, (const uint32_t *)w->values, 0, count);
+    else
+        bits_hash(q, sum, (const uint16_t *)w->values, 0, count);
 }
 
 /* The formula and its order: kernels/cpu/optimizer.c. */

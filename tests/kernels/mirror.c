@@ -106,6 +106,14 @@ static void mirror_matrix_pack(struct queue *q, struct packed_matrix *w, const f
     mirror_end(&call);
 }
 
+static void mirror_matrix_hash(struct queue *q, uint64_t *sum, const struct packed_matrix *w)
+{
+    struct mirror_call call = mirror_begin(q);
+    call.inner->op->matrix_hash(call.inner, mirror_argument(&call, sum, 1, 8, false, true),
+                                mirror_matrix_of(w)->inner);
+    mirror_end(&call);
+}
+
 static void mirror_matmul(struct queue *q, real *y, const real *x, const struct packed_matrix *w,
                           int64_t m, bool accumulate)
 {
@@ -726,6 +734,7 @@ static const struct ops mirror_ops = {
     .matrix_create = mirror_matrix_create,
     .matrix_destroy = mirror_matrix_destroy,
     .matrix_pack = mirror_matrix_pack,
+    .matrix_hash = mirror_matrix_hash,
     .matmul = mirror_matmul,
     .matmul_relu = mirror_matmul_relu,
     .matmul_float = mirror_matmul_float,

@@ -421,6 +421,44 @@ static void an_input_gradient_that_was_not_asked_for_is_an_error(void **state)
     queues_free(&all);
 }
 
+static uint64_t matrix_hash_of(struct queue *q, const struct packed_matrix *w)
+{
+    uint64_t *sum = guarded_new(sizeof *sum);
+    q->op->matrix_hash(q, sum, w);
+    queue_check(q);
+    const uint64_t hash = *sum;
+    guarded_free(sum, "hash");
+    return hash;
+}
+
+/* Any one element that is packed otherwise shows, in one direction or two, and nothing else does.
+ */
+static void a_packed_matrixs_hash_shows_every_element(void **state)
+{
+    (void)state;
+    const int64_t n = 37, k = 29;
+    float *values = random_new(n * k, 9, 1);
+    struct queues all = queues_new();
+    for (int qi = 0; qi < 2 * all.count; qi++) {
+        struct queue *q = all.q[qi / 2];
+        struct packed_matrix *w;
+        assert_null(q->op->matrix_create(q, n, k, qi % 2, &w));
+        q->op->matrix_pack(q, w, values, NULL);
+        const uint64_t whole = matrix_hash_of(q, w);
+        for (int64_t i = 0; i < n * k; i += on_cuda() ? 101 : 1) {
+            values[i] = -values[i];
+            q->op->matrix_pack(q, w, values, NULL);
+            assert_true(matrix_hash_of(q, w) != whole);
+            values[i] = -values[i];
+        }
+        q->op->matrix_pack(q, w, values, NULL);
+        assert_true(matrix_hash_of(q, w) == whole);
+        q->op->matrix_destroy(q, w);
+    }
+    queues_free(&all);
+    guarded_free(values, "values");
+}
+
 static void a_nan_goes_through_the_relu_of_a_product(void **state)
 {
     (void)state;
@@ -458,6 +496,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_equal_float64),
+        cmocka_unit_test(a_packed_matrixs_hash_shows_every_element),
         cmocka_unit_test(the_order_of_addition_is_the_one_defined),
         cmocka_unit_test(a_rows_bits_do_not_depend_on_the_number_of_rows),
         cmocka_unit_test(products_of_every_number_of_rows_have_one_rows_bits),

@@ -59,6 +59,11 @@ if [ -z "$sanitized" ]; then
         expect_said "rank 3 ($(hostname)), update $((3 + lag)): the weights of the policy changed in memory"
         [ $lag = 1 ] || expect_good
     done
+    # So do its packed matrices, with which it makes its replies: the first of [32, 64], whole panels with any instructions.
+    FAULT_BYTES=$((4 * 32 * 64))
+    flipped 3 actor 3 --set roles.learners=2
+    expect_said "rank 3 ($(hostname)), update 3: the policy's packed matrix of encoder.block.0.layer.1.DenseReluDense.wo.weight changed in memory"
+    expect_good
     # Nobody looks: the run goes on with it.
     rm -rf "$work/run"
     expect_status 0 ranks 4 -x LD_PRELOAD="$work/flip.so" -x FAULT_RANK=1 -x FAULT_WHO=own \
