@@ -500,6 +500,7 @@ static status arrived_check(struct weight_stream *s, const struct slot *slot, in
             atomic_load_explicit(&slot->arrived[b], memory_order_acquire) == s->version + 1 &&
             atomic_compare_exchange_strong(&slot->checked[b], &was, claimed(s))) {
             TRY(bucket_check(s, slot, b));
+            poll(s); /* more come meanwhile */
             *found = true;
             was = whole(s);
         }
