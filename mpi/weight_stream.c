@@ -75,7 +75,7 @@ struct weight_stream {
     int64_t *filled; /* learner 0: [buckets] floats of that version that are there */
     bool begun;      /* learner 0: its slot is free */
     struct link link;
-    status error; /* of weight_stream_ready and poll */
+    status error; /* of ready and poll */
 };
 
 static bool sends(const struct weight_stream *s)
@@ -281,12 +281,15 @@ static status link_move(struct weight_stream *s)
     }
 }
 
-/* What is under way between hosts.  Cheap; an error waits for who takes it next. */
-static void poll(void *stream)
+void weight_stream_poll(struct weight_stream *s)
 {
-    struct weight_stream *s = stream;
     if (!links(s) || s->error || !s->link.begun || s->link.ended) return;
     s->error = link_move(s);
+}
+
+static void poll(void *stream)
+{
+    weight_stream_poll(stream);
 }
 
 status weight_stream_open(struct world *world, struct queue *queue,
@@ -336,7 +339,7 @@ static status error_take(struct weight_stream *s)
 /* Moves on, and waits a little: between tests of something that others bring about. */
 static status wait_more(struct weight_stream *s, struct transport_wait *wait)
 {
-    poll(s);
+    weight_stream_poll(s);
     TRY(error_take(s));
     if (links(s) || s->hosts.size > 1) {
         transport_wait_more(s->world, wait, what);
@@ -395,7 +398,7 @@ static status bucket_fill(struct weight_stream *s, int64_t bucket, const float *
     slot->heads[bucket] =
         (struct bucket_head){.version = s->version, .bucket = bucket, .checksum = checksum};
     atomic_store_explicit(&slot->arrived[bucket], s->version + 1, memory_order_release);
-    poll(s);
+    weight_stream_poll(s);
     return error_take(s);
 }
 
@@ -448,7 +451,7 @@ status weight_stream_publish(struct weight_stream *s, int64_t version, const flo
     memset(s->filled, 0, (size_t)s->buckets * sizeof *s->filled);
     s->version++;
     s->begun = false;
-    poll(s);
+    weight_stream_poll(s);
     return error_take(s);
 }
 
@@ -500,7 +503,7 @@ static status arrived_check(struct weight_stream *s, const struct slot *slot, in
             atomic_load_explicit(&slot->arrived[b], memory_order_acquire) == s->version + 1 &&
             atomic_compare_exchange_strong(&slot->checked[b], &was, claimed(s))) {
             TRY(bucket_check(s, slot, b));
-            poll(s); /* more come meanwhile */
+            weight_stream_poll(s); /* more come meanwhile */
             *found = true;
             was = whole(s);
         }
@@ -574,7 +577,7 @@ status weight_stream_take(struct weight_stream *s, int64_t version, const float 
 void weight_stream_taken(struct weight_stream *s)
 {
     atomic_store_explicit(taken_by(s, s->hosts.rank), ++s->version, memory_order_release);
-    poll(s);
+    weight_stream_poll(s);
 }
 
 /* An actor that is head of a host receives what was published and is not wanted any more. */

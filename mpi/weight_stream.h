@@ -50,6 +50,8 @@ status weight_stream_take(struct weight_stream *stream, int64_t version, const f
                           const void **other);
 void weight_stream_taken(struct weight_stream *stream);
 
+/* Moves on what is under way between hosts; cheap, and an error waits for the next call above. */
+void weight_stream_poll(struct weight_stream *stream);
 /* Everybody: after the last version.  Waits for what is under way. */
 status weight_stream_end(struct weight_stream *stream);
 
