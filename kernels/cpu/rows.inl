@@ -4,6 +4,11 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+typedef float octet __attribute__((vector_size(32)));
+typedef int32_t octet_index __attribute__((vector_size(32)));
+typedef float quad __attribute__((vector_size(16)));
+typedef int32_t quad_index __attribute__((vector_size(16)));
+
 /* One block of `height` rows and `width` vectors; both are constants where it is called. */
 INLINE void product_block(float *c, int64_t c_stride, const float *a, int64_t a_row,
                           int64_t a_depth, const float *b, int64_t b_stride, int64_t depth,
@@ -30,6 +35,36 @@ INLINE void product_block(float *c, int64_t c_stride, const float *a, int64_t a_
     product_block(c + i * c_stride + j, c_stride, a + i * a_row, a_row, a_depth, b + j, b_stride,  \
                   depth, accumulate, height, width)
 
+/* The same, one vector of another type wide. */
+#define PRODUCT_BLOCK(vector)                                                                      \
+    INLINE void product_block_##vector(float *c, int64_t c_stride, const float *a, int64_t a_row,  \
+                                       int64_t a_depth, const float *b, int64_t b_stride,          \
+                                       int64_t depth, bool accumulate, const int height)           \
+    {                                                                                              \
+        vector sum[4] = {0}, right;                                                                \
+        for (int i = 0; i < height && accumulate; i++)                                             \
+            memcpy(&sum[i], c + i * c_stride, sizeof sum[i]);                                      \
+        for (int64_t k = 0; k < depth; k++) {                                                      \
+            memcpy(&right, b + k * b_stride, sizeof right);                                        \
+            for (int i = 0; i < height; i++) sum[i] += a[i * a_row + k * a_depth] * right;         \
+        }                                                                                          \
+        for (int i = 0; i < height; i++) memcpy(c + i * c_stride, &sum[i], sizeof sum[i]);         \
+    }
+PRODUCT_BLOCK(octet)
+PRODUCT_BLOCK(quad)
+
+#define PRODUCT_NARROW_ROWS(vector, height)                                                        \
+    for (; i + (height) <= rows; i += (height))                                                    \
+    product_block_##vector(c + i * c_stride + j, c_stride, a + i * a_row, a_row, a_depth, b + j,   \
+                           b_stride, depth, accumulate, height)
+/* Where heads are narrower than a vector, all columns are such. */
+#define PRODUCT_NARROW(vector)                                                                     \
+    for (; j + (int64_t)(sizeof(vector) / sizeof *c) <= cols; j += sizeof(vector) / sizeof *c) {   \
+        int64_t i = 0;                                                                             \
+        PRODUCT_NARROW_ROWS(vector, 4);                                                            \
+        PRODUCT_NARROW_ROWS(vector, 1);                                                            \
+    }
+
 static void product(float *c, int64_t c_stride, const float *a, int64_t a_row, int64_t a_depth,
                     const float *b, int64_t b_stride, int64_t rows, int64_t cols, int64_t depth,
                     bool accumulate)
@@ -51,6 +86,8 @@ static void product(float *c, int64_t c_stride, const float *a, int64_t a_row, i
         PRODUCT_ROWS(4, 1);
         PRODUCT_ROWS(1, 1);
     }
+    PRODUCT_NARROW(octet)
+    PRODUCT_NARROW(quad)
     for (int64_t i = 0; j < cols && i < rows; i++) {
         float sum[VECTOR_LANES] = {0};
         if (accumulate)
@@ -67,9 +104,6 @@ static void product(float *c, int64_t c_stride, const float *a, int64_t a_row, i
 #define UNROLLED _Pragma("GCC unroll 8")
 
 /* An 8 x 8 block: pairs of rows, then pairs of pairs, then the two halves. */
-typedef float octet __attribute__((vector_size(32)));
-typedef int32_t octet_index __attribute__((vector_size(32)));
-
 INLINE void transpose_octets(float *to, int64_t to_stride, const float *from, int64_t from_stride)
 {
     const octet_index low = {0, 8, 1, 9, 4, 12, 5, 13}, high = {2, 10, 3, 11, 6, 14, 7, 15};
@@ -95,9 +129,6 @@ INLINE void transpose_octets(float *to, int64_t to_stride, const float *from, in
     UNROLLED for (int n = 0; n < 8; n++) memcpy(to + n * to_stride, &y[n], sizeof y[n]);
 }
 #endif
-
-typedef float quad __attribute__((vector_size(16)));
-typedef int32_t quad_index __attribute__((vector_size(16)));
 
 static void transpose(float *to, int64_t to_stride, const float *from, int64_t from_stride,
                       int64_t rows, int64_t cols)
