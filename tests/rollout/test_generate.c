@@ -125,14 +125,17 @@ static void generating_and_scoring_agree(struct fixture *f, struct generator *ge
                                          const struct config *config)
 {
     struct reply want[ROWS], saw[ROWS];
-    generate(f, generator, config, 8, want);
-    check_varied(want);
     const bool cuda = f->q->op->graph_begin;
+    const int64_t first = cuda ? batches_cuda[1] : batches[3];
+    generate(f, generator, config, first, want);
+    check_varied(want);
     for (int b = 0; b < (cuda ? 2 : 5); b++) {
         const int64_t batch = cuda ? batches_cuda[b] : batches[b];
-        generate(f, generator, config, batch, saw);
-        check_equal(saw, want);
-        replies_free(saw);
+        if (batch != first) {
+            generate(f, generator, config, batch, saw);
+            check_equal(saw, want);
+            replies_free(saw);
+        }
         score(f, generator, config, batch, want, saw);
         check_equal(saw, want);
         replies_free(saw);
