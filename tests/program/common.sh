@@ -61,6 +61,13 @@ expect_equal_metrics() {
     diff "$work/metrics.a" "$work/metrics.b" || fail "$2 is not $1"
 }
 
+# $disk stands before FAULT_... and a command: a disk that is slow or broken under checkpoints that are
+# being written (tests/faults/slow_disk.c).  A run that is to be killed on its way is so never over before.
+slow_disk() {
+    cc -std=gnu11 -O1 -Wall -Wextra -Werror -shared -fPIC -o "$work/slow_disk.so" tests/faults/slow_disk.c -ldl
+    disk=(env LD_PRELOAD="$work/slow_disk.so" ASAN_OPTIONS="$ASAN_OPTIONS:verify_asan_link_order=0")
+}
+
 # One line on stderr, with every text in it.
 expect_line() {
     local lines

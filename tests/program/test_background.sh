@@ -9,13 +9,10 @@ last=step-000012
 settings=(--config $tiny --set threads=1 --set train.updates=$updates --set checkpoint.every=3
     --set checkpoint.keep=9 --set eval.every=3 --set eval.dialogues=2)
 train=("$regard" train "${settings[@]}")
-slow=700
-if [ "$sanitized" ]; then slow=3000; fi
+slow=500
+if [ "$sanitized" ]; then slow=1200; fi
 waiting='waits for that of update'
-cc -std=gnu11 -O1 -Wall -Wextra -Werror -shared -fPIC -o "$work/slow_disk.so" tests/faults/slow_disk.c -ldl
-
-# Before FAULT_... and a command; see slow_disk.c.
-disk=(env LD_PRELOAD="$work/slow_disk.so" ASAN_OPTIONS="$ASAN_OPTIONS:verify_asan_link_order=0")
+slow_disk
 
 # What lies in a run's checkpoints, but for state.h5 and the manifest with its hash: that holds the key
 # itself.

@@ -1,9 +1,10 @@
 # A run folder has one writer, the newest job: an older one that still lives (a node that was cut
 # off and came back) may not save any more, and what the newer one wrote stays.
 source "$(dirname "$0")/common.sh" "$1"
-train=("$regard" train --config $tiny --set eval.every=0 --run "$work/run")
+train=("$regard" train --config $tiny --set eval.every=0
+    --set checkpoint.every=60 --run "$work/run")
 
-"${train[@]}" --set train.updates=40 >"$work/old.out" 2>"$work/old.err" &
+"${train[@]}" --set train.updates=60 >"$work/old.out" 2>"$work/old.err" &
 old=$!
 until [ -s "$work/run/metrics.jsonl" ]; do
     kill -0 $old 2>/dev/null || fail "the first job ended: $(cat "$work/old.err")"

@@ -24,9 +24,10 @@ for metric in blocks return_blocks_correlation answer_missing eval_exact_strict 
 done
 
 # Killed after a checkpoint, it goes on on other ranks and ends as one that was not.
-long=("${settings[@]}" --set train.updates=8)
+long=("${settings[@]}" --set train.updates=5)
+slow_disk
 expect_status 0 "$regard" train "${long[@]}" --run "$work/whole"
-"$regard" train "${long[@]}" --run "$work/killed" >"$work/out" 2>"$work/err" &
+"${disk[@]}" FAULT_SLOW=150 "$regard" train "${long[@]}" --run "$work/killed" >"$work/out" 2>"$work/err" &
 job=$!
 for _ in $(seq 2400); do
     if [ -d "$work/killed/checkpoints/step-000001" ]; then break; fi
@@ -35,7 +36,7 @@ for _ in $(seq 2400); do
 done
 kill -KILL $job
 { wait $job; } 2>/dev/null || true
-[ ! -d "$work/killed/checkpoints/step-000008" ] || fail "the run was over before it was killed"
+[ ! -d "$work/killed/checkpoints/step-000005" ] || fail "the run was over before it was killed"
 expect_status 0 run/mpirun -np 2 "$regard" train "${long[@]}" --run "$work/killed" --resume
 expect_same "killed" "$(parameters_hash "$(newest "$work/whole")")" \
     "$(parameters_hash "$(newest "$work/killed")")"

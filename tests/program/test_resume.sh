@@ -2,14 +2,13 @@
 set -euo pipefail
 source tests/program/common.sh
 
-# Many updates: the kill comes in the middle of them.
-updates=40
-if [ "$sanitized" ]; then updates=16; fi
+updates=16
 last=step-0000$updates
 before_last=step-0000$((updates - 1))
 settings=(--config $tiny --set threads=1 --set train.updates=$updates --set checkpoint.every=3
     --set eval.every=4 --set eval.dialogues=2)
 train=("$regard" train "${settings[@]}")
+slow_disk
 
 # Waits for a checkpoint of the run $1, begun in the background.
 wait_for_checkpoint() {
@@ -29,11 +28,11 @@ last_rank() {
     done | tail -1
 }
 
-# Begins the run $1 on $2 ranks, sends signal $3 to run/mpirun or to the last rank ($4: rank);
+# Begins the run $1 on $2 ranks, whose disk is slow, sends signal $3 to run/mpirun or to the last rank ($4: rank);
 # sets $status.
 interrupt() {
     local run=$1 count=$2 signal=$3 whom=${4:-launcher} target
-    run/mpirun -np "$count" "${train[@]}" --run "$run" >"$work/out" 2>"$work/err" &
+    run/mpirun -np "$count" "${disk[@]}" FAULT_SLOW=150 "${train[@]}" --run "$run" >"$work/out" 2>"$work/err" &
     job=$!
     wait_for_checkpoint "$run"
     target=$job
