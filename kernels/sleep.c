@@ -401,14 +401,3 @@ void sleep_queue_pace(struct queue *q, double pace)
 {
     sleep_of(q)->pace = pace;
 }
-
-double sleep_jitter(double sigma, uint64_t seed, const uint32_t counter[4])
-{
-    const double two_pi = 6.283185307179586;
-    uint32_t key[2], word[4];
-    philox_key(seed, RANDOM_JITTER, key);
-    philox4x32(counter, key, word);
-    /* Box and Muller's; 1 - u is above 0. */
-    const double length = sqrt(-2 * log(1 - (double)philox_uniform(word[0])));
-    return exp(sigma * length * cos(two_pi * (double)philox_uniform(word[1])) - sigma * sigma / 2);
-}

@@ -22,8 +22,6 @@ bool queue_is_sleep(const struct queue *q);
 double sleep_queue_worked(const struct queue *q);
 /* What is queued from here on takes `pace` times as long. */
 void sleep_queue_pace(struct queue *q, double pace);
-/* A log-normal number of mean 1, exp(sigma z - sigma^2 / 2): the same for the same counter. */
-double sleep_jitter(double sigma, uint64_t seed, const uint32_t counter[4]);
 
 /* The same device, on which nobody sleeps: its seconds are added up (sleep_queue_worked) in the
  * time that the calls take here, and nothing else takes any.  Models on it have no values

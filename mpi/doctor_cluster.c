@@ -225,6 +225,7 @@ status doctor_cluster_measure(struct world *world, const struct config *config,
             out->cluster.device.flops = config->sleep.flops;
             out->cluster.device.bandwidth = config->sleep.bandwidth;
             out->cluster.device.launch = config->sleep.launch;
+            out->cluster.device.jitter = config->sleep.jitter;
         }
         if (out->cores || out->sleeps)
             out->cluster.device.memory = (double)ranks[0].memory / (double)out->cluster.ranks;
@@ -263,8 +264,11 @@ void doctor_cluster_print(const struct doctor_cluster *found, FILE *out)
             "hosts: %lld\nranks: %lld\ncores: %.4g\n",
             (long long)c->hosts, (long long)c->ranks, found->cores ? c->cores : 0);
     if (found->cores || found->sleeps)
-        fprintf(out, "device:\n  flops: %.4g\n  bandwidth: %.4g\n  launch: %.4g\n  memory: %.4g\n",
-                c->device.flops, c->device.bandwidth, c->device.launch, c->device.memory);
+        fprintf(out,
+                "device:\n  flops: %.4g\n  bandwidth: %.4g\n  launch: %.4g\n  memory: %.4g\n  "
+                "jitter: %.4g\n",
+                c->device.flops, c->device.bandwidth, c->device.launch, c->device.memory,
+                c->device.jitter);
     else
         fprintf(out,
                 "# device: a GPU's rates are `regard bench kernels update`'s (plan --bench)\n");

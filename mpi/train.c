@@ -18,6 +18,7 @@
 #include "mpi/trainer.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
+#include "src/base/philox.h"
 #include "src/base/progress.h"
 
 #include <stdlib.h>
@@ -202,7 +203,7 @@ static void batch_pace(const struct trainer *t, int64_t batch, bool learns)
                                  (uint32_t)(batch >> 32), learns};
     if (config->sleep.jitter > 0 && queue_is_sleep(t->run.queue))
         sleep_queue_pace(t->run.queue,
-                         sleep_jitter(config->sleep.jitter, (uint64_t)config->seed, counter));
+                         philox_jitter(config->sleep.jitter, (uint64_t)config->seed, counter));
 }
 
 /* Actor: its slice of a batch, whole or, with rollout.steal, in parts that others may take and with

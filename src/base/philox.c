@@ -2,6 +2,8 @@
  * 1, 2, 3"); equal to Random123's known answers. */
 #include "src/base/philox.h"
 
+#include <math.h>
+
 void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
@@ -22,4 +24,15 @@ void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4
     out[1] = c1;
     out[2] = c2;
     out[3] = c3;
+}
+
+double philox_jitter(double sigma, uint64_t seed, const uint32_t counter[4])
+{
+    const double two_pi = 6.283185307179586;
+    uint32_t key[2], word[4];
+    philox_key(seed, RANDOM_JITTER, key);
+    philox4x32(counter, key, word);
+    /* Box and Muller's; 1 - u is above 0. */
+    const double length = sqrt(-2 * log(1 - (double)philox_uniform(word[0])));
+    return exp(sigma * length * cos(two_pi * (double)philox_uniform(word[1])) - sigma * sigma / 2);
 }

@@ -40,5 +40,8 @@ static inline float philox_uniform(uint32_t word)
 {
     return (float)(word >> 8) * 0x1p-24f;
 }
+/* A log-normal number of mean 1, exp(sigma z - sigma^2 / 2): a rank's jitter of a batch, where
+ * counter = (rank, batch's two words, 1 of learning or 0). */
+double philox_jitter(double sigma, uint64_t seed, const uint32_t counter[4]);
 
 #endif

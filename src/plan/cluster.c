@@ -37,6 +37,8 @@ static const struct config_key keys[] = {
     NUMBER("device.launch", device.launch, 0, 1, "4e-6", "seconds of an operation's launch"),
     NUMBER("device.memory", device.memory, 1e6, 1e15, "8e10", "bytes"),
     NUMBER("device.slowest", device.slowest, 1, 1e6, "1", "times as long the last rank's takes"),
+    NUMBER("device.jitter", device.jitter, 0, 2, "0",
+           "sigma of a log-normal factor of mean 1 of a rank's time for each batch"),
     LIST("sharing.compute", sharing.compute, sharing.compute_count, 1e-6, 1,
          "speed of each of 1, 2, ... ranks of a host that compute at once; []: by cores"),
     LIST("sharing.memory", sharing.memory, sharing.memory_count, 1e-6, 1,

@@ -21,6 +21,7 @@ struct cluster {
         double flops, bandwidth, launch; /* operations and bytes a second; seconds of a launch */
         double memory;                   /* bytes */
         double slowest;                  /* times as long the last rank's takes */
+        double jitter;                   /* sigma of what a batch takes: log-normal, of mean 1 */
     } device;
     struct { /* speed of each of 1, 2, ... ranks of a host that do so at once; empty: by cores */
         double compute[CLUSTER_LIST_MAX], memory[CLUSTER_LIST_MAX], sums[CLUSTER_LIST_MAX];

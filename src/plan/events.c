@@ -5,6 +5,7 @@
 #include "src/plan/events.h"
 
 #include "src/base/memory.h"
+#include "src/base/philox.h"
 #include "src/base/slices.h"
 
 #include <math.h>
@@ -231,6 +232,13 @@ static bool work(struct engine *e, int64_t rank, enum time_kind kind, const stru
     r->kind = kind;
     host_plan(e, h);
     return false;
+}
+
+/* A batch's factor for a rank's time. */
+static double pace_of(const struct engine *e, int64_t rank, int64_t batch, bool learns)
+{
+    const uint32_t counter[4] = {(uint32_t)rank, (uint32_t)batch, (uint32_t)(batch >> 32), learns};
+    return e->s->jitter > 0 ? philox_jitter(e->s->jitter, e->s->seed, counter) : 1;
 }
 
 /* Those of a host whose work is done go on. */
@@ -468,7 +476,9 @@ static void rank_run(struct engine *e, int64_t rank)
             part_answer(e, rank, batch);
             break;
         case AT_GENERATE:
-            if (r->dialogues && !work(e, rank, TIME_GENERATE, &s->device, r->seconds)) return;
+            if (r->dialogues && !work(e, rank, TIME_GENERATE, &s->device,
+                                      r->seconds * pace_of(e, rank, batch, false)))
+                return;
             break;
         case AT_SEND:
             part_send(e, rank, batch);
@@ -490,7 +500,8 @@ static void rank_run(struct engine *e, int64_t rank)
             return;
         case AT_LEARN:
             if (learner &&
-                !work(e, rank, TIME_LEARN, &s->device, s->learn[r->step * s->learners + rank]))
+                !work(e, rank, TIME_LEARN, &s->device,
+                      s->learn[r->step * s->learners + rank] * pace_of(e, rank, r->step, true)))
                 return;
             break;
         case AT_SUM:
@@ -501,7 +512,9 @@ static void rank_run(struct engine *e, int64_t rank)
             if (learner && !work(e, rank, TIME_EXCHANGE, &s->sums, s->copy)) return;
             break;
         case AT_APPLY:
-            if (learner && !work(e, rank, TIME_LEARN, &s->device, s->apply)) return;
+            if (learner &&
+                !work(e, rank, TIME_LEARN, &s->device, s->apply * pace_of(e, rank, r->step, true)))
+                return;
             break;
         case AT_STEP:
             if (learner && !work(e, rank, TIME_LEARN, &s->memory, s->step)) return;

@@ -43,6 +43,9 @@ struct schedule {
      * last of them one that is not whole; and [steps, learners]. */
     const double *generate, *learn;
     double slowest; /* times as long the last rank's device takes; 0: as the others' */
+    double
+        jitter; /* sigma of a factor of every rank's time for a batch, as the stub's sleep.jitter */
+    uint64_t seed;  /* of it */
     double refresh; /* an actor's, once new weights are there */
     double apply;   /* a learner's, once gradients are summed */
     double step;    /* the optimizer's of a learner's slice, bound by memory */

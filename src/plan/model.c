@@ -280,6 +280,8 @@ void plan_predict(const struct cluster *c, const struct prices *p, const struct 
                          .part = stolen_part(p, run, actors),
                          .ask = all->latency + STEALING_LOOK,
                          .slowest = c->device.slowest,
+                         .jitter = c->device.jitter,
+                         .seed = (uint64_t)run->seed,
                          .lag = run->lag,
                          .steps = run->updates,
                          .refresh = p->refresh,

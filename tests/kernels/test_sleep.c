@@ -4,6 +4,7 @@
 
 #include "kernels/plan.h"
 #include "src/base/clock.h"
+#include "src/base/philox.h"
 #include "tests/kernels/kernel_test.h"
 
 /* 1 ms an operation, 1 ms a million bytes. */
@@ -152,7 +153,7 @@ static void jitter(void **state)
     const double sigma = 0.4;
     double sum = 0, logs = 0, squares = 0;
     for (uint32_t i = 0; i < count; i++) {
-        const double factor = sleep_jitter(sigma, 1, (const uint32_t[4]){3, i, 0, 1});
+        const double factor = philox_jitter(sigma, 1, (const uint32_t[4]){3, i, 0, 1});
         sum += factor;
         logs += log(factor);
         squares += log(factor) * log(factor);
@@ -162,10 +163,10 @@ static void jitter(void **state)
     assert_true(fabs(mean + sigma * sigma / 2) < 4 * sigma / sqrt(count));
     assert_true(fabs(sqrt(squares / count - mean * mean) - sigma) < 4 * sigma / sqrt(2 * count));
     const uint32_t counter[4] = {1, 2, 0, 0}, other[4] = {2, 2, 0, 0};
-    assert_true(sleep_jitter(sigma, 1, counter) == sleep_jitter(sigma, 1, counter));
-    assert_true(sleep_jitter(sigma, 1, counter) != sleep_jitter(sigma, 2, counter));
-    assert_true(sleep_jitter(sigma, 1, counter) != sleep_jitter(sigma, 1, other));
-    assert_true(sleep_jitter(0, 1, counter) == 1);
+    assert_true(philox_jitter(sigma, 1, counter) == philox_jitter(sigma, 1, counter));
+    assert_true(philox_jitter(sigma, 1, counter) != philox_jitter(sigma, 2, counter));
+    assert_true(philox_jitter(sigma, 1, counter) != philox_jitter(sigma, 1, other));
+    assert_true(philox_jitter(0, 1, counter) == 1);
 }
 
 /* An estimate adds up what the stub would sleep, and tokens are whose it is told. */

@@ -1,6 +1,7 @@
 /* The schedule's events against schedules by hand, the interval of checkpoints, lengths, and what a
  * cluster's file may say. */
 #include "src/base/config_keys.h"
+#include "src/base/philox.h"
 #include "src/plan/cluster.h"
 #include "src/plan/events.h"
 #include "src/plan/interval.h"
@@ -237,6 +238,14 @@ static void slow_batches(void **state)
     s.lag = 4;
     schedule_run(&s, &out);
     assert_true(near(out.step, 2));
+    s.jitter = 0.5; /* a mean of 1: only the learner's work counts, but for what jitter it drew */
+    schedule_run(&s, &out);
+    double drawn = 0;
+    for (uint32_t b = 4; b < STEPS; b++)
+        drawn += 2 * philox_jitter(0.5, 0, (const uint32_t[4]){0, b, 0, 1}) / (STEPS - 4);
+    assert_true(out.step > drawn - 1e-9 && out.learner[TIME_LEARN] > drawn - 1e-9 &&
+                out.learner[TIME_LEARN] < drawn + 1e-9);
+    s.jitter = 0;
     s.streamed = 0; /* weights and an agreement of all */
     schedule_run(&s, &out);
     assert_true(near(out.step, (5 + 2 + 5 + 2) / 4.0));
