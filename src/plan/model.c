@@ -219,7 +219,8 @@ static double checkpoint_bytes(const struct prices *p, const struct plan_run *ru
                 (double)run->lag * (double)p->parameters);
 }
 
-/* What rank 0, which has most, copies before it goes on. */
+/* What rank 0, which has most, copies: of a device before it goes on, on a host beside its own work
+ * (mpi/run_snapshot.c), from whose cores that is taken. */
 static double snapshot_bytes(const struct prices *p, const struct plan_run *run)
 {
     const double learned = (double)(p->parameters + p->critic_parameters);
