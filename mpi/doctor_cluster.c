@@ -159,7 +159,7 @@ static status host_measure(struct world *world, struct queue *q, struct doctor_c
         c->sharing.compute_count = most;
         c->device.flops = calls * 2 * ROWS * (double)WIDE * WIDE;
         c->device.bandwidth = 2 * c->copy.bandwidth; /* read and written */
-        c->cores = c->sharing.compute[most - 1] * (double)most;
+        c->cores = fmax(1, c->sharing.compute[most - 1] * (double)most);
     }
     if (!s && out->cores) s = launch_measure(&copy, &c->device.launch);
     bench_close(&copy);
