@@ -6,6 +6,7 @@
 #include "mpi/host_memory.h"
 #include "src/base/block_sum.h"
 #include "src/base/file.h"
+#include "src/base/heartbeat.h"
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/base/progress.h"
@@ -513,7 +514,9 @@ static status arrived_check(struct weight_stream *s, const struct slot *slot, in
 }
 
 /* As they come, each by one rank of this host.  One that another began and has not found to be
- * whole by the end is checked here too: nobody waits for a rank that stands still. */
+ * whole by the end is checked here too: nobody waits for a rank that stands still.  Reading is
+ * faster than writing, so a rank sleeps until there are several (the wait is begun once): who
+ * looked all the time would take a core from who writes. */
 static status buckets_check(struct weight_stream *s, const struct slot *slot)
 {
     struct transport_wait wait;
@@ -523,7 +526,7 @@ static status buckets_check(struct weight_stream *s, const struct slot *slot)
         bool found;
         TRY(arrived_check(s, slot, &first, &found));
         if (found)
-            transport_wait_begin(&wait);
+            heartbeat_note();
         else if (first < s->buckets)
             TRY(wait_more(s, &wait));
     }
