@@ -265,10 +265,15 @@ status run_folder_record(struct run_folder *folder, int64_t step, const struct m
     return folder->board ? tensorboard_write(folder->board, step, list, count) : NULL;
 }
 
+bool run_folder_due(const struct run_folder *folder, int64_t step)
+{
+    return step % folder->options->config.log.metrics_every == 0 || step == folder->progress.total;
+}
+
 status run_folder_report(struct run_folder *folder, int64_t step, double seconds, double tokens,
                          const char *times, const struct metric *list, int64_t count)
 {
-    if (progress_due(&folder->progress, step)) TRY(run_folder_record(folder, step, list, count));
+    if (run_folder_due(folder, step)) TRY(run_folder_record(folder, step, list, count));
     progress_step(&folder->progress, step, seconds, tokens, times, list, count < 4 ? count : 4);
     return NULL;
 }

@@ -32,7 +32,7 @@ struct run_folder {
     struct run_inputs inputs;  /* what the run is made from */
     int64_t attempt;           /* rank 0: this job's fence, taken by run_folder_start */
     char changed[1024];        /* rank 0: what --change made otherwise, as text; or empty */
-    struct metric_list change; /* rank 0: their new numbers, for the first update's metrics */
+    struct metric_list change; /* rank 0: their new numbers, for the next line of metrics */
     struct metrics *metrics;   /* rank 0 */
     struct tensorboard *board; /* rank 0 */
     struct progress progress;
@@ -49,7 +49,10 @@ status run_folder_open(struct world *world, const struct run_options *options, c
 /* Rank 0: resolved config, metrics, TensorBoard, progress. */
 status run_folder_start(struct run_folder *folder, int64_t total);
 status run_folder_close(struct run_folder *folder);
-/* Rank 0: measurements into metrics.jsonl and TensorBoard; a step's also to the progress line. */
+/* Rank 0: whether a step has a line in metrics.jsonl: every log.metrics_every, and the last. */
+bool run_folder_due(const struct run_folder *folder, int64_t step);
+/* Rank 0: measurements into metrics.jsonl and TensorBoard; a step's, where it has a line, and to
+ * the progress line. */
 status run_folder_record(struct run_folder *folder, int64_t step, const struct metric *list,
                          int64_t count);
 status run_folder_report(struct run_folder *folder, int64_t step, double seconds, double tokens,

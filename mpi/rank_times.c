@@ -23,9 +23,12 @@ struct rank_times {
     struct report sent[SENDS];
     MPI_Request leaving[SENDS];
     int next;
-    double *seconds;              /* rank 0: [ranks, TIME_KINDS] of the last update */
-    int64_t bytes[TRAFFIC_KINDS]; /* rank 0: of the last update, over the ranks */
-    double *totals;               /* [TIME_KINDS] of this rank; rank 0: [ranks, TIME_KINDS] */
+    double *seconds;                    /* rank 0: [ranks, TIME_KINDS] of the last update */
+    int64_t bytes[TRAFFIC_KINDS];       /* rank 0: of the last update, over the ranks */
+    double *since;                      /* rank 0: as seconds, since rank_times_since */
+    int64_t since_bytes[TRAFFIC_KINDS]; /* rank 0: likewise */
+    bool taken;                         /* these were asked for: the next update begins anew */
+    double *totals;                     /* [TIME_KINDS] of this rank; rank 0: [ranks, TIME_KINDS] */
 };
 
 struct rank_times *rank_times_open(struct world *world)
@@ -35,6 +38,7 @@ struct rank_times *rank_times_open(struct world *world)
     times->world = world;
     for (int i = 0; i < SENDS; i++) times->leaving[i] = MPI_REQUEST_NULL;
     times->seconds = memory_allocate(ranks * TIME_KINDS * sizeof *times->seconds);
+    times->since = memory_allocate(ranks * TIME_KINDS * sizeof *times->since);
     times->totals = memory_allocate(ranks * TIME_KINDS * sizeof *times->totals);
     return times;
 }
@@ -43,6 +47,7 @@ void rank_times_close(struct rank_times *times)
 {
     if (!times) return;
     free(times->seconds);
+    free(times->since);
     free(times->totals);
     free(times);
 }
@@ -94,18 +99,33 @@ static status reports_receive(struct rank_times *times, int64_t step)
     return NULL;
 }
 
+static void since_add(struct rank_times *times)
+{
+    const size_t count = (size_t)times->world->size * TIME_KINDS;
+    if (times->taken) {
+        memset(times->since, 0, count * sizeof *times->since);
+        memset(times->since_bytes, 0, sizeof times->since_bytes);
+        times->taken = false;
+    }
+    for (size_t i = 0; i < count; i++) times->since[i] += times->seconds[i];
+    for (int k = 0; k < TRAFFIC_KINDS; k++) times->since_bytes[k] += times->bytes[k];
+}
+
 status rank_times_gather(struct rank_times *times, int64_t step, const double **seconds)
 {
     timeline_begin(TIME_WAIT_SLOWEST);
     status s = reports_receive(times, step);
     timeline_end();
     *seconds = times->seconds;
+    if (!s) since_add(times);
     return s;
 }
 
-const int64_t *rank_times_bytes(const struct rank_times *times)
+void rank_times_since(struct rank_times *times, const double **seconds, const int64_t **bytes)
 {
-    return times->bytes;
+    *seconds = times->since;
+    *bytes = times->since_bytes;
+    times->taken = true;
 }
 
 status rank_times_finish(struct rank_times *times, const double **seconds)

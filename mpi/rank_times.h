@@ -19,8 +19,10 @@ status rank_times_report(struct rank_times *times, int64_t step);
 /* Rank 0, once for every update in turn, after its own report: seconds [ranks, TIME_KINDS], which
  * stay until the next call. */
 status rank_times_gather(struct rank_times *times, int64_t step, const double **seconds);
-/* After it: bytes that came to ranks from others in that update, [TRAFFIC_KINDS] over all ranks. */
-const int64_t *rank_times_bytes(const struct rank_times *times);
+/* After it: what the updates came to that were gathered since this was called last: seconds [ranks,
+ * TIME_KINDS], and bytes that came to ranks from others, [TRAFFIC_KINDS] over all ranks.  Both stay
+ * until the next update is gathered. */
+void rank_times_since(struct rank_times *times, const double **seconds, const int64_t **bytes);
 /* At the end of a run, by all ranks: reports that nobody asked for are taken; on rank 0 what every
  * rank spent since rank_times_open, otherwise NULL. */
 status rank_times_finish(struct rank_times *times, const double **seconds);

@@ -223,22 +223,32 @@ static status save_finish(struct run *run)
     return s;
 }
 
+/* Of the updates since the line before: bytes that came to ranks, and where their time went.
+ * by_rank: the text of a metric, which the caller frees. */
+static void times_add(struct run *run, struct metric_list *metrics, char **by_rank)
+{
+    const int ranks = run->world->size;
+    const double *times;
+    const int64_t *bytes;
+    rank_times_since(run->times, &times, &bytes);
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        if (bytes[k])
+            metric_list_add(metrics, (double)bytes[k], "bytes_%s",
+                            traffic_kind_name((enum traffic_kind)k));
+    times_measure(times, ranks, metrics);
+    *by_rank = times_by_rank(times, ranks);
+    metric_list_add_json(metrics, "time_by_rank", *by_rank);
+}
+
 /* Rank 0: an update's metrics, with where the ranks' time went at their end. */
 static status update_report(struct run *run, int64_t step, double seconds, double tokens,
                             struct metric_list *metrics)
 {
     const int ranks = run->world->size;
     const double *times;
-    char text[512];
+    char text[512], *by_rank = NULL;
     TRY(rank_times_gather(run->times, step, &times));
-    const int64_t *bytes = rank_times_bytes(run->times);
-    for (int k = 0; k < TRAFFIC_KINDS; k++)
-        if (bytes[k])
-            metric_list_add(metrics, (double)bytes[k], "bytes_%s",
-                            traffic_kind_name((enum traffic_kind)k));
-    times_measure(times, ranks, metrics);
-    char *by_rank = times_by_rank(times, ranks);
-    metric_list_add_json(metrics, "time_by_rank", by_rank);
+    if (run_folder_due(&run->folder, step + 1)) times_add(run, metrics, &by_rank);
     times_text(times, ranks, world_host(run->world, times_slowest(times, ranks)), text,
                sizeof text);
     status s = run_folder_report(&run->folder, step + 1, seconds, tokens, text, metrics->list,
@@ -262,11 +272,21 @@ static status policy_hash_measure(struct run *run, int64_t done, char hash[20],
                                   struct metric_list *metrics)
 {
     char text[17];
-    if (!progress_due(&run->folder.progress, done)) return NULL;
+    if (!run_folder_due(&run->folder, done)) return NULL;
     TRY(learner_policy_hash(run->learner, text));
     snprintf(hash, 20, "\"%s\"", text);
     metric_list_add_json(metrics, "policy_hash", hash);
     return NULL;
+}
+
+/* What a --change set, in the first line that follows. */
+static void changes_add(struct run *run, int64_t done, struct metric_list *metrics)
+{
+    struct metric_list *change = &run->folder.change;
+    if (!run_folder_due(&run->folder, done)) return;
+    for (int64_t i = 0; i < change->count; i++)
+        metric_list_add(metrics, change->list[i].value, "%s", change->list[i].name);
+    change->count = 0;
 }
 
 static status update(struct run *run, const struct run_kind *kind, int64_t step)
@@ -285,9 +305,7 @@ static status update(struct run *run, const struct run_kind *kind, int64_t step)
     if (run->world->rank == 0) {
         char hash[20];
         TRY(policy_hash_measure(run, step + 1, hash, &metrics));
-        const struct metric_list *change = &run->folder.change;
-        for (int64_t i = 0; step == run->folder.start && i < change->count; i++)
-            metric_list_add(&metrics, change->list[i].value, "%s", change->list[i].name);
+        changes_add(run, step + 1, &metrics);
         /* What a clock says comes last: the rest is the same on every machine. */
         metric_list_add(&metrics, seconds, "seconds");
         if (stub)

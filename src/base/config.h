@@ -67,7 +67,7 @@ struct config {
         int64_t updates;
     } train;
     struct {
-        int64_t every;
+        int64_t every, metrics_every;
     } log;
     struct {
         int64_t every, keep;

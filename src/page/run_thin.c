@@ -39,12 +39,28 @@ static double rows_most(const double *value, int64_t begin, int64_t end)
     return most;
 }
 
-/* Alarms are kept, of ranks' numbers and held-out metrics the last; all else is a mean. */
+static double rows_sum(const double *value, int64_t begin, int64_t end)
+{
+    double sum = 0;
+    for (int64_t i = begin; i < end; i++)
+        if (!isnan(value[i])) sum += value[i];
+    return sum;
+}
+
+static bool is_time(const char *name)
+{
+    const char *max = strstr(name, "_max");
+    return !strncmp(name, "time_", 5) && !(max && !max[4]);
+}
+
+/* Alarms are kept, of ranks' numbers and held-out metrics the last, times added up; all else is a
+ * mean. */
 static double rows_as_one(const char *name, const double *value, int64_t begin, int64_t end)
 {
     if (!strcmp(name, "audit_alarm")) return rows_most(value, begin, end);
     if (is_held_out(name) || !strncmp(name, "changed_", 8) || !strcmp(name, "time_slowest"))
         return rows_last(value, begin, end);
+    if (is_time(name)) return rows_sum(value, begin, end);
     return rows_mean(value, begin, end);
 }
 

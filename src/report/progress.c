@@ -26,7 +26,7 @@ void progress_begin(struct progress *progress, const char *what, int64_t first, 
         .what = what, .first = first, .total = total, .every = every, .begun = seconds_now()};
 }
 
-bool progress_due(const struct progress *progress, int64_t step)
+static bool progress_due(const struct progress *progress, int64_t step)
 {
     return step % progress->every == 0 || step == progress->total;
 }

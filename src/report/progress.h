@@ -17,8 +17,6 @@ struct progress {
  * steps and for the last one; on a terminal every step shows. */
 void progress_begin(struct progress *progress, const char *what, int64_t first, int64_t total,
                     int64_t every);
-/* Whether a step is one of those that are written down. */
-bool progress_due(const struct progress *progress, int64_t step);
 /* After a step: list is shown as it is; tokens is the number of tokens of this step, 0 if none.
  * seconds: what the step took; times: where they went, in words; NULL: nothing is said of it. */
 void progress_step(struct progress *progress, int64_t step, double seconds, double tokens,

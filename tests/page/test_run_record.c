@@ -76,11 +76,11 @@ static void thinned_rows_are_means_and_last_evaluations(void **state)
 {
     (void)state;
     struct run_record *run =
-        run_of("{\"step\":1,\"reward\":1,\"eval_bleu\":5}\n"
-               "{\"step\":2,\"reward\":2,\"audit_alarm\":1,\"time_slowest\":1}\n"
+        run_of("{\"step\":1,\"reward\":1,\"eval_bleu\":5,\"time_learn\":1}\n"
+               "{\"step\":2,\"reward\":2,\"audit_alarm\":1,\"time_slowest\":1,\"time_learn\":2}\n"
                "{\"step\":3,\"reward\":6,\"audit_alarm\":0,\"time_slowest\":4}\n"
                "{\"step\":4,\"reward\":1,\"eval_bleu\":7}\n"
-               "{\"step\":5,\"eval_bleu\":8}\n",
+               "{\"step\":5,\"eval_bleu\":8,\"time_save\":3,\"time_save_max\":3}\n",
                2);
     assert_int_equal(run->rows, 2);
     assert_int_equal(run->lines, 3);
@@ -89,6 +89,9 @@ static void thinned_rows_are_means_and_last_evaluations(void **state)
     assert_true(value(run, "eval_bleu", 0) == 5 && value(run, "eval_bleu", 1) == 8);
     assert_true(value(run, "audit_alarm", 0) == 1 && isnan(value(run, "audit_alarm", 1)));
     assert_true(value(run, "time_slowest", 0) == 4);
+    /* Seconds add up, since a line leaves out a kind that took none. */
+    assert_true(value(run, "time_learn", 0) == 3 && value(run, "time_learn", 1) == 0);
+    assert_true(value(run, "time_save", 0) == 0 && value(run, "time_save", 1) == 3);
     assert_true(parting_by_audit(run) == 3);
     run_record_free(run);
 }

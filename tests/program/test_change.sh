@@ -54,7 +54,13 @@ expect_status 1 "${train[@]}" --set train.updates=1 --set model.vocabulary=400 \
     --set model.reference_path="$model" --run "$work/third"
 expect_said "model.reference_path" "ids"
 
-# Lines of the log and of the metrics every third update, and of the last.
+# Lines of the log every third update, and of the last: log.every.  Of the metrics, log.metrics_every, which says
+# in its first line what was changed.
+steps() { sed -n 's/^{"step":\([0-9]*\),.*/\1/p' "$work/few/metrics.jsonl" | tr '\n' ' '; }
 expect_status 0 "${train[@]}" --set train.updates=7 --set log.every=3 --run "$work/few"
-expect_same "steps" "3 6 7 " "$(sed -n 's/^{"step":\([0-9]*\),.*/\1/p' "$work/few/metrics.jsonl" | tr '\n' ' ')"
+expect_same "steps" "1 2 3 4 5 6 7 " "$(steps)"
 [ "$(grep -c 'train [0-9]*/7' "$work/err")" = 3 ] || fail "$(cat "$work/err")"
+expect_status 0 "${train[@]}" --set train.updates=13 --set log.metrics_every=4 --change policy.lr=0.5 --run "$work/few" --resume
+expect_same "steps" "1 2 3 4 5 6 7 8 12 13 " "$(steps)"
+expect_same "the line that tells the change" '{"step":8,' \
+    "$(grep changed_policy_lr "$work/few/metrics.jsonl" | grep -o '^{"step":[0-9]*,')"

@@ -129,23 +129,28 @@ status plan_lengths(struct plan_case *p)
 
 /* What a run measured: seconds an update of all ranks together, by kind. */
 struct measured {
-    double seconds[TIME_KINDS], reply_length;
+    double seconds[TIME_KINDS], reply_length; /* reply_length: as many times as there are updates */
     int64_t updates, ranks, lines;
+    int64_t every, step; /* log.metrics_every; of the line before */
 };
 
 static status measured_take(const json_t *line, void *context)
 {
     struct measured *m = context;
     const json_t *ranks = json_object_get(line, "time_by_rank");
-    if (!ranks || !m->lines++) return NULL; /* the first update opens and allocates */
+    if (!ranks) return NULL;
+    const int64_t step = (int64_t)json_number_value(json_object_get(line, "step"));
+    const int64_t updates = step - m->step < m->every ? step - m->step : m->every;
+    m->step = step;
+    if (!m->lines++) return NULL; /* the first update opens and allocates */
     for (int k = 0; k < TIME_KINDS; k++) {
         const json_t *each = json_object_get(ranks, time_kind_name((enum time_kind)k));
         for (size_t r = 0; r < json_array_size(each); r++)
             m->seconds[k] += json_number_value(json_array_get(each, r));
         if ((int64_t)json_array_size(each) > m->ranks) m->ranks = (int64_t)json_array_size(each);
     }
-    m->reply_length += json_number_value(json_object_get(line, "reply_length"));
-    m->updates++;
+    m->reply_length += (double)updates * json_number_value(json_object_get(line, "reply_length"));
+    m->updates += updates;
     return NULL;
 }
 
@@ -211,6 +216,7 @@ status plan_calibrate(struct plan_case *p)
     snprintf(path, sizeof path, "%s/config.yaml", run);
     TRY(config_read(&config, path));
     snprintf(path, sizeof path, "%s/metrics.jsonl", run);
+    m.every = config.log.metrics_every;
     TRY(lines_read(path, measured_take, &m));
     if (!m.updates)
         FAIL(STATUS_INPUT,

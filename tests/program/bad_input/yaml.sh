@@ -36,6 +36,7 @@ yaml "an integer beyond 64 bits" 'bad.yaml:1: seed must be between' 'seed: 99999
 yaml "NaN" 'bad.yaml:2: policy.lr must be a number, not ".nan"' 'policy:\n  lr: .nan\n'
 yaml "an endless number" 'bad.yaml:2: policy.lr must be a number, not "1e999"' 'policy:\n  lr: 1e999\n'
 yaml "a rate of the timed stub without it" 'sleep.flops does nothing without device: sleep' 'sleep:\n  flops: 1e9\n'
+yaml "no lines of metrics" 'bad.yaml:2: log.metrics_every must be between .* not 0' 'log:\n  metrics_every: 0\n'
 yaml "a guard that cannot be kept" 'bad.yaml:2: guard.max_skips must be between .* not -1' 'guard:\n  max_skips: -1\n'
 yaml "no number for a bound of rewards" 'bad.yaml:2: guard.reward_max must be a number' 'guard:\n  reward_max: much\n'
 yaml "no number of checks" 'bad.yaml:2: guard.replica_check must be between .* not -1' 'guard:\n  replica_check: -1\n'
