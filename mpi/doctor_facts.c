@@ -97,6 +97,13 @@ static int64_t memory_limit(int64_t memory)
     return limit > 0 && limit < memory ? limit : -1;
 }
 
+void doctor_memory(int64_t *memory, int64_t *available, int64_t *limit)
+{
+    *memory = 1024 * number_in("/proc/meminfo", "MemTotal:");
+    *available = 1024 * number_in("/proc/meminfo", "MemAvailable:");
+    *limit = memory_limit(*memory);
+}
+
 /* Percent of a core. */
 static int64_t group_quota(const char *folder)
 {
@@ -186,9 +193,7 @@ status doctor_facts_read(const struct world *world, const struct config *config,
     const char *threads = getenv("OMP_NUM_THREADS");
     facts->threads = config->threads;
     facts->omp_threads = threads ? atoi(threads) : 0;
-    facts->memory = 1024 * number_in("/proc/meminfo", "MemTotal:");
-    facts->available = 1024 * number_in("/proc/meminfo", "MemAvailable:");
-    facts->limit = memory_limit(facts->memory);
+    doctor_memory(&facts->memory, &facts->available, &facts->limit);
     facts->memlock = limit_of(RLIMIT_MEMLOCK);
     facts->files = limit_of(RLIMIT_NOFILE);
     facts->stack = limit_of(RLIMIT_STACK);

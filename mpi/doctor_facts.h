@@ -28,6 +28,8 @@ struct doctor_facts {
     int64_t nccl;
 };
 
+/* Bytes of this host's memory, free ones, and what the control group allows (-1: all). */
+void doctor_memory(int64_t *memory, int64_t *available, int64_t *limit);
 /* Of this rank.  gpus: look for them too, which takes a moment. */
 status doctor_facts_read(const struct world *world, const struct config *config, bool gpus,
                          struct doctor_facts *facts);

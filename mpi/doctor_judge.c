@@ -110,20 +110,21 @@ void doctor_judge_binding(const struct doctor_facts *ranks, int count, struct do
     int bound = 0, narrow = 0, first = -1, shared = -1;
     for (int r = 0; r < count; r++) {
         const struct doctor_facts *f = &ranks[r];
+        if (f->threads > f->bound && !narrow++) first = r;
         if (f->bound >= f->cores) continue;
         bound++;
-        if (f->threads > f->bound && !narrow++) first = r;
         for (int k = 0; k < r && shared < 0; k++)
             if (same_host(ranks, k, r) && ranks[k].bound < f->cores && shares_cores(&ranks[k], f) &&
                 2 * f->bound <= f->cores)
                 shared = r;
     }
     if (narrow)
-        doctor_add(report, DOCTOR_WARNING, "binding", advice,
-                   "%d of %d ranks have fewer cores than threads; rank %d (%s) is bound to %lld of "
-                   "%lld cores and runs %lld threads",
-                   narrow, count, first, ranks[first].host, (long long)ranks[first].bound,
-                   (long long)ranks[first].cores, (long long)ranks[first].threads);
+        doctor_add(
+            report, DOCTOR_WARNING, "binding", advice,
+            "%d of %d ranks have fewer cores than threads; rank %d (%s) may use %lld of %lld "
+            "cores and runs %lld threads",
+            narrow, count, first, ranks[first].host, (long long)ranks[first].bound,
+            (long long)ranks[first].cores, (long long)ranks[first].threads);
     else if (shared >= 0)
         doctor_add(report, DOCTOR_WARNING, "binding", advice,
                    "rank %d (%s) is bound to cores that another rank is bound to, while others are "

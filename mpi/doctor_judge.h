@@ -9,7 +9,7 @@
 void doctor_judge_launch(const struct doctor_facts *ranks, int count, struct doctor_report *report);
 /* Memory, limits, GPUs, what MPI can do. */
 void doctor_judge_hosts(const struct doctor_facts *ranks, int count, struct doctor_report *report);
-/* Of the launch, what a run says at its start: threads that share cores while others are free. */
+/* Of the launch, what a run says at its start: threads that share cores. */
 void doctor_judge_binding(const struct doctor_facts *ranks, int count,
                           struct doctor_report *report);
 

@@ -123,9 +123,13 @@ static void kind_report(const struct doctor_facts *ranks, const struct pair *pai
     qsort(bandwidth, (size_t)n, sizeof *bandwidth, doubles_compare);
     const bool slow = far ? bandwidth[0] < 0.2e9 : bandwidth[0] < 0.3e9;
     const bool uneven = n > 2 && bandwidth[0] < bandwidth[n / 2] / 4;
+    const bool late = latency[n / 2] > (far ? 5e-3 : 1e-3);
     doctor_add(
-        report, slow || uneven ? DOCTOR_WARNING : DOCTOR_OK, far ? "network" : "within a host",
-        uneven ? "look at these two ranks' hosts and cables"
+        report, slow || uneven || late ? DOCTOR_WARNING : DOCTOR_OK,
+        far ? "network" : "within a host",
+        uneven          ? "look at these two ranks' hosts and cables"
+        : late && !slow ? "ranks wait for a core before they answer: start fewer a host, and "
+                          "nothing beside them"
         : slow ? (far ? "choose the fast network: --mca btl_tcp_if_include, or an MPI with "
                         "InfiniBand; weights and gradients cross it in every update"
                   : host_messages_single_copy()

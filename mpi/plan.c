@@ -3,6 +3,7 @@
 
 #include "kernels/memory_kinds.h"
 #include "kernels/plan.h"
+#include "mpi/doctor_facts.h"
 #include "src/base/log.h"
 
 #include <stdlib.h>
@@ -92,11 +93,61 @@ static status table_tell(struct queue *queue, const struct world *world, plan_fu
     return NULL;
 }
 
+/* Of all ranks of this one's host. */
+static status host_count(struct queue *queue, const struct world *world, plan_function *create,
+                         void *context, size_t bytes[MEMORY_KINDS], int *ranks)
+{
+    const char *host = world_host(world, world->rank);
+    *ranks = 0;
+    memset(bytes, 0, MEMORY_KINDS * sizeof *bytes);
+    for (int rank = 0; rank < world->size; rank++) {
+        size_t one[MEMORY_KINDS];
+        if (rank != world->rank && strcmp(world_host(world, rank), host) != 0) continue;
+        TRY(plan_count(queue, world, rank, create, context, one));
+        for (int kind = 0; kind < MEMORY_KINDS; kind++) bytes[kind] += one[kind];
+        ++*ranks;
+    }
+    return NULL;
+}
+
+/* A plan is of what may be held at most, and pages are taken as they are touched: weights and
+ * moments are held in any case. */
+static status host_fits(struct queue *queue, const struct world *world, plan_function *create,
+                        void *context)
+{
+    size_t bytes[MEMORY_KINDS];
+    int64_t memory, available, limit;
+    int ranks;
+    char kinds[MEMORY_LINE];
+    if (!queue->on_host || world->local_rank != 0) return NULL;
+    doctor_memory(&memory, &available, &limit);
+    const int64_t most = limit >= 0 ? limit : memory;
+    const int64_t room = available < most ? available : most;
+    if (most <= 0) return NULL;
+    TRY(host_count(queue, world, create, context, bytes, &ranks));
+    const size_t certain = bytes[MEMORY_WEIGHTS] + bytes[MEMORY_OPTIMIZER];
+    const bool weights = bytes[MEMORY_WEIGHTS] > bytes[MEMORY_OPTIMIZER];
+    if (certain > (size_t)most)
+        FAIL(
+            STATUS_INPUT,
+            "memory: %s: the weights and moments of %d ranks are %.1f GB, and %.1f GB are all that "
+            "it %s; %s, or start fewer ranks a host",
+            world_host(world, world->rank), ranks, 1e-9 * (double)certain, 1e-9 * (double)most,
+            limit >= 0 ? "may take (its control group)" : "has",
+            memory_kind_advice(weights ? MEMORY_WEIGHTS : MEMORY_OPTIMIZER));
+    if (memory_sum(bytes) > (size_t)room)
+        log_line(LOG_WARNING,
+                 "memory: %s: %d ranks may hold %s, and %.1f MB are free; should it run out, %s",
+                 world_host(world, world->rank), ranks, memory_line(bytes, kinds),
+                 memory_mb((size_t)room), memory_kind_advice(memory_largest(bytes)));
+    return NULL;
+}
+
 status plan_reserve(struct queue *queue, const struct world *world, plan_function *create,
                     void *context)
 {
     size_t bytes[MEMORY_KINDS];
-    if (!plan_wanted(queue)) return NULL;
+    if (!plan_wanted(queue)) return host_fits(queue, world, create, context);
     if (world->rank == 0) TRY(table_tell(queue, world, create, context, NULL));
     TRY(plan_count(queue, world, world->rank, create, context, bytes));
     return queue->op->memory_reserve(queue, bytes);
@@ -106,7 +157,8 @@ status plan_check(struct queue *queue, const struct world *world, plan_function 
                   void *context)
 {
     size_t bytes[MEMORY_KINDS];
-    return plan_count(queue, world, world->rank, create, context, bytes);
+    TRY(plan_count(queue, world, world->rank, create, context, bytes));
+    return host_fits(queue, world, create, context);
 }
 
 status plan_print(struct queue *queue, const struct world *world, plan_function *create,

@@ -16,10 +16,14 @@ status plan_count(struct queue *like, const struct world *world, int rank, plan_
                   void *context, size_t bytes[MEMORY_KINDS]);
 /* Whether memory is to be planned there: not on the CPU, which takes it as it goes. */
 bool plan_wanted(const struct queue *queue);
-/* This rank's memory, from its GPU at once; rank 0 logs the table. */
+/* This rank's memory, from its GPU at once; rank 0 logs the table.  On the CPU nothing is taken,
+ * and the first rank of a host holds the plan of its ranks against the host's memory: an error
+ * where their weights and moments are more than there is, a warning where all may be more than is
+ * free.
+ */
 status plan_reserve(struct queue *queue, const struct world *world, plan_function *create,
                     void *context);
-/* Goes through this rank's plan, for what it finds wrong. */
+/* Goes through this rank's plan, for what it finds wrong; on the CPU as plan_reserve. */
 status plan_check(struct queue *queue, const struct world *world, plan_function *create,
                   void *context);
 /* "# at most, MB": a line for each rank or ranks that are alike. */

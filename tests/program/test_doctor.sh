@@ -52,7 +52,7 @@ rm "$work/cluster.yaml"
 # Planted.
 if [ "$(nproc)" -gt 1 ]; then
     expect_status 0 taskset -c 0 env OMP_NUM_THREADS=640 "$regard" doctor --set threads=2
-    found warning binding "rank 0 .* is bound to 1 of .* and runs 2 threads: give mpirun --bind-to none"
+    found warning binding "rank 0 .* may use 1 of .* cores and runs 2 threads: give mpirun --bind-to none"
     found warning OMP_NUM_THREADS "640 at rank 0"
     expect_status 0 taskset -c 0 "$regard" train --config $tiny --set threads=2 --set train.updates=1 --run "$work/bound"
     expect_said "warning: binding: 1 of 1 ranks have fewer cores than threads"
