@@ -198,6 +198,7 @@ static status about_write(const struct run_folder *folder)
                 "A run of `regard %s`.\n\n"
                 "config.yaml         the resolved configuration\n"
                 "metrics.jsonl       a JSON object an update; eval_* and valid_* are held out\n"
+                "evaluation-first.json  the first evaluation, dialogue by dialogue (train)\n"
                 "events.out.*        the same for TensorBoard: tensorboard --logdir %s\n"
                 "checkpoints/        step-NNNNNN after so many updates; each serves as --model.\n"
                 "                    best has the best held-out metric, newest is the last\n"

@@ -129,20 +129,21 @@ static status stop_agree(struct run *run, const struct run_kind *kind, int64_t d
     return run->end ? stop_ahead(run, own, stop) : world_maximum(run->world, own, stop);
 }
 
-static bool is_error(const char *name)
+static bool ends(const char *name, const char *with)
 {
-    const size_t length = strlen(name), end = strlen("_error");
-    return length > end && !strcmp(name + length - end, "_error");
+    const size_t length = strlen(name), end = strlen(with);
+    return length > end && !strcmp(name + length - end, with);
 }
 
-/* "train 40: held out: eval_reward 0.41, eval_coverage 0.57, ..."; errors are in metrics.jsonl. */
+/* "train 40: held out: eval_reward 0.41, eval_coverage 0.57, ..."; errors and changes are in
+ * metrics.jsonl. */
 static void evaluation_log(const struct run_kind *kind, int64_t step,
                            const struct metric_list *metrics)
 {
     char line[4096];
     size_t used = 0;
     for (int64_t i = 0; i < metrics->count && used < sizeof line; i++)
-        if (!is_error(metrics->list[i].name))
+        if (!ends(metrics->list[i].name, "_error") && !ends(metrics->list[i].name, "_change"))
             used += (size_t)snprintf(line + used, sizeof line - used, "%s%s %.4g", i ? ", " : "",
                                      metrics->list[i].name, metrics->list[i].value);
     if (used) log_line(LOG_INFO, "%s %lld: held out: %s", kind->name, (long long)step, line);

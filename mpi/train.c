@@ -281,6 +281,7 @@ static status train_resume(struct run *run)
     const int64_t start = run->folder.start, lag = run->config->pipeline.lag;
     if (!run->world->roles.is_learner || !run->folder.checkpoint[0]) return NULL;
     TRY(run_checkpoint_load(&run->folder, run->learner, t->past.lag ? &t->past : NULL));
+    if (run->world->rank == 0) trainer_resume_evaluations(t);
     if (!t->past.lag || start >= run->updates) return NULL;
     for (int64_t version = start > lag ? start - lag : 0; version < start; version++)
         if (!past_weights_of(&t->past, version))

@@ -5,6 +5,7 @@
 #include "src/base/log.h"
 #include "src/base/memory.h"
 #include "src/evaluate/evaluation_error.h"
+#include "src/evaluate/evaluation_write.h"
 #include "src/evaluate/sample.h"
 #include "src/learn/schedule.h"
 #include "src/reward/terms.h"
@@ -237,6 +238,51 @@ void trainer_measure_rates(const struct trainer *t, int64_t step, struct metric_
                         "critic_learning_rate");
 }
 
+static void first_path(const struct trainer *t, char path[1200])
+{
+    snprintf(path, 1200, "%s/evaluation-first.json", t->run.folder.options->folder);
+}
+
+void trainer_resume_evaluations(struct trainer *t)
+{
+    char path[1200];
+    const struct run_folder *folder = &t->run.folder;
+    first_path(t, path);
+    status s = evaluation_first_read(path, &t->evaluation, &t->first);
+    if (s)
+        log_line(LOG_WARNING, "%s; evaluations are not held against the first one",
+                 status_message(s));
+    status_free(s);
+    /* One that was made after the checkpoint is made again. */
+    if (t->first.there && t->first.step > folder->start) evaluation_first_free(&t->first);
+}
+
+/* The run's first evaluation is written down; a later one of the same dialogues is held against it:
+ * changes with their errors.  A run that is older than this file has no first one. */
+static status first_compare(struct trainer *t, const struct evaluation *evaluation,
+                            struct metric_list *metrics)
+{
+    const int64_t step = t->run.world->step;
+    char path[1200], lines[SHA256_HEX];
+    TRY(evaluation_lines(t->run.valid, evaluation->dialogues, lines));
+    if (!t->first.there && t->run.folder.evaluations.evaluated < 0) {
+        evaluation_first_take(&t->first, step, evaluation, lines);
+        first_path(t, path);
+        return evaluation_write(path, step, &t->evaluation, &t->evaluators, evaluation,
+                                t->run.valid);
+    }
+    if (!t->first.there || t->first.step >= step || strcmp(t->first.lines, lines) != 0) return NULL;
+    for (int64_t m = 0; m < evaluation_count(&t->evaluation); m++) {
+        const char *name = evaluation_name(&t->evaluation, m);
+        const struct evaluation_change change =
+            evaluation_change(&t->first, evaluation, &t->evaluation, m);
+        if (!isfinite(change.value) || !isfinite(change.error)) continue;
+        metric_list_add(metrics, change.value, "eval_%s_change", name);
+        metric_list_add(metrics, change.error, "eval_%s_change_error", name);
+    }
+    return NULL;
+}
+
 /* A metric and, where it is a mean over enough dialogues, its standard error. */
 static void evaluation_measure(struct trainer *t, const struct evaluation *evaluation,
                                struct metric_list *metrics)
@@ -261,7 +307,10 @@ status trainer_evaluate(struct trainer *t, struct metric_list *metrics, bool *st
     status s = evaluate(&t->evaluators, &t->evaluation, t->run.language, t->run.valid,
                         config->eval.dialogues, NULL, signals_stop_asked, &evaluation);
     *stopped = !s && evaluation.stopped;
-    if (!s && !*stopped) evaluation_measure(t, &evaluation, metrics);
+    if (!s && !*stopped) {
+        evaluation_measure(t, &evaluation, metrics);
+        s = first_compare(t, &evaluation, metrics);
+    }
     evaluation_free(&evaluation);
     return s;
 }

@@ -195,6 +195,7 @@ static void models_close(struct trainer *t)
     matrices_watch_close(t->policy_matrices);
     matrices_watch_close(t->base_matrices);
     generator_destroy(t->evaluators.generator);
+    evaluation_first_free(&t->first);
     evaluators_close(&t->evaluators);
     reward_reader_destroy(t->reward_reader);
     generator_destroy(t->rollout.policy);

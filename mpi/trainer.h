@@ -9,7 +9,7 @@
 #include "mpi/run_loop.h"
 #include "mpi/stealing.h"
 #include "mpi/weight_stream.h"
-#include "src/evaluate/evaluate.h"
+#include "src/evaluate/evaluation_first.h"
 #include "src/learn/update.h"
 #include "src/model/matrices_watch.h"
 #include "src/rollout/dialogues.h"
@@ -25,10 +25,11 @@ struct trainer {
     struct model *base;                  /* under the rank's adapters; NULL: there are none */
     /* learner */
     struct model *policy, *reference;
-    struct evaluators evaluators; /* rank 0 */
-    bool overlong_logged;         /* by the first evaluation */
-    struct audit_report audit;    /* rank 0: of the last update */
-    struct past_weights past;     /* of pipeline.lag, on rank 0 and where actors learn */
+    struct evaluators evaluators;  /* rank 0 */
+    struct evaluation_first first; /* rank 0: the run's first evaluation */
+    bool overlong_logged;          /* by the first evaluation */
+    struct audit_report audit;     /* rank 0: of the last update */
+    struct past_weights past;      /* of pipeline.lag, on rank 0 and where actors learn */
     struct inbox *inbox;
     /* actor */
     struct model *actor_model, *scorer_model, *user_model;
@@ -81,6 +82,8 @@ status trainer_write_samples(const struct trainer *t, int64_t step,
 void trainer_record_tokens(const struct trainer *t, struct experience *const *dialogues,
                            int64_t count);
 /* Rank 0: the held-out metrics; *stopped where a signal came before they were complete. */
+/* Rank 0, of a run that goes on: its first evaluation, from RUN/evaluation-first.json. */
+void trainer_resume_evaluations(struct trainer *t);
 status trainer_evaluate(struct trainer *t, struct metric_list *metrics, bool *stopped);
 
 #endif

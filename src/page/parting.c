@@ -40,7 +40,7 @@ bool parting_is_quality(const struct run_record *run, const char *metric)
     static const char *const others[] = {"reward",       "reply_length",   "end_rate",
                                          "reasoning_ms", "answer_missing", "reasoning_tokens",
                                          "constant",     "random"};
-    static const char *const held[] = {"_error", "_floor", "_random", "_gold"};
+    static const char *const held[] = {"_error", "_change", "_floor", "_random", "_gold"};
     if (!starts(metric, "eval_")) return false;
     const char *name = metric + strlen("eval_");
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
@@ -76,22 +76,26 @@ static double reward_mean(const struct run_record *run, const struct run_column 
 
 struct evaluated {
     double step, value, error; /* error: 0 where there is none */
+    double change_error;       /* since the first evaluation; NaN: not written */
 };
 
 static bool is_worse(const char *metric, const struct evaluated *now, const struct evaluated *first)
 {
     const double change = now->value - first->value;
     const double loss = strstr(metric, "perplexity") ? change : -change;
-    return loss > ERRORS_WIDE * hypot(now->error, first->error);
+    return loss > ERRORS_WIDE * (isfinite(now->change_error) ? now->change_error
+                                                             : hypot(now->error, first->error));
 }
 
 double parting_by_metric(const struct run_record *run, const char *metric)
 {
-    char name[NAME_BYTES];
+    char name[NAME_BYTES], change[NAME_BYTES];
     snprintf(name, sizeof name, "%.100s_error", metric);
+    snprintf(change, sizeof change, "%.100s_change_error", metric);
     const struct run_column *reward = run_column_find(run, "reward"),
                             *column = run_column_find(run, metric),
-                            *error = run_column_find(run, name);
+                            *error = run_column_find(run, name),
+                            *paired = run_column_find(run, change);
     struct evaluated first = {0}, before = {0};
     double started = NAN; /* the reward of the first interval */
     int64_t count = 0;
@@ -100,7 +104,8 @@ double parting_by_metric(const struct run_record *run, const char *metric)
         const struct evaluated now = {.step = run->step[i],
                                       .value = column->value[i],
                                       .error =
-                                          error && isfinite(error->value[i]) ? error->value[i] : 0};
+                                          error && isfinite(error->value[i]) ? error->value[i] : 0,
+                                      .change_error = paired ? paired->value[i] : (double)NAN};
         const double mean = count ? reward_mean(run, reward, before.step, now.step) : (double)NAN;
         if (!count)
             first = now;

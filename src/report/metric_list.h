@@ -4,7 +4,7 @@
 
 #include "src/report/metrics.h"
 
-enum { METRIC_LIST_MAX = 224, METRIC_NAME_MAX = 64 };
+enum { METRIC_LIST_MAX = 320, METRIC_NAME_MAX = 64 };
 
 struct metric_list { /* zeros: empty.  Not to be copied: list points to names */
     int64_t count;

@@ -132,6 +132,25 @@ static void a_fall_within_two_errors_is_none(void **state)
     run_record_free(run);
 }
 
+/* The fall is 1 and its paired error 0.2 at step 6, though the two errors give 0.57; at 4 it is
+ * 0.6. */
+static void a_paired_error_counts_before_two(void **state)
+{
+    (void)state;
+    struct run_record *run = run_of(
+        "{\"step\":0,\"eval_rouge_l\":5,\"eval_rouge_l_error\":0.4}\n"
+        "{\"step\":2,\"reward\":1}\n{\"step\":2,\"eval_rouge_l\":5,\"eval_rouge_l_error\":0.4,"
+        "\"eval_rouge_l_change\":0,\"eval_rouge_l_change_error\":0.1}\n"
+        "{\"step\":4,\"reward\":3}\n{\"step\":4,\"eval_rouge_l\":4,\"eval_rouge_l_error\":0.1,"
+        "\"eval_rouge_l_change\":-1,\"eval_rouge_l_change_error\":0.6}\n"
+        "{\"step\":6,\"reward\":2}\n{\"step\":6,\"eval_rouge_l\":4,\"eval_rouge_l_error\":0.4,"
+        "\"eval_rouge_l_change\":-1,\"eval_rouge_l_change_error\":0.2}\n",
+        10);
+    assert_true(parting_by_metric(run, "eval_rouge_l") == 6);
+    assert_false(parting_is_quality(run, "eval_rouge_l_change"));
+    run_record_free(run);
+}
+
 static void audits_and_terms(void **state)
 {
     (void)state;
@@ -237,6 +256,7 @@ int main(void)
         cmocka_unit_test(thinned_rows_are_means_and_last_evaluations),
         cmocka_unit_test(parts_where_reward_rose_and_quality_fell),
         cmocka_unit_test(a_fall_within_two_errors_is_none),
+        cmocka_unit_test(a_paired_error_counts_before_two),
         cmocka_unit_test(audits_and_terms),
         cmocka_unit_test(seconds_of_ranks_add_up),
         cmocka_unit_test(settings_of_any_version_are_read),

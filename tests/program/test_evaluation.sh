@@ -35,6 +35,22 @@ head -1 "$work/whole/metrics.jsonl" | grep -q '^{"step":0,"eval_reward":' || fai
 expect_same newest step-000004 "$(linked "$work/whole" newest)"
 expect_same best "$(best_step "$work/whole/metrics.jsonl" eval_rouge_l max)" "$(linked "$work/whole" best)"
 
+# Later evaluations have the change since the first and its error, of the same dialogues; what they are held
+# against is a file that eval --compare reads.
+python3 - "$work/whole/metrics.jsonl" <<'END' || fail "changes since the first evaluation"
+import json, sys
+rows = {r["step"]: r for r in map(json.loads, open(sys.argv[1])) if "eval_rouge_l" in r}
+assert "eval_rouge_l_change" not in rows[0], rows[0]
+for step in 2, 4:
+    row = rows[step]
+    for name in "reward", "rouge_l", "perplexity":
+        name = "eval_" + name
+        assert abs(row[name + "_change"] - (row[name] - rows[0][name])) < 1e-6 * abs(row[name]), (step, name)
+        assert 0 < row[name + "_change_error"] < 2 * (row[name + "_error"] + rows[0][name + "_error"]), (step, name)
+    assert "eval_bleu_change" not in row, row
+END
+expect_status 0 "$regard" eval --compare "$work/whole/evaluation-first.json" "$work/whole/evaluation-first.json"
+
 # same_end RUN: as the run that nobody stopped.
 same_end() {
     expect_same "parameters of $1" "$(parameters_hash "$work/whole/checkpoints/step-000004")" \

@@ -1,13 +1,9 @@
-/* What eval writes, and two of its files side by side. */
+/* What eval prints, and two of its files (src/evaluate/evaluation_write.h) side by side. */
 #ifndef REGARD_TOOLS_EVALUATION_FILE_H
 #define REGARD_TOOLS_EVALUATION_FILE_H
 
 #include "src/evaluate/evaluate.h"
 
-/* by, data: what the evaluation is made by, and of. */
-status evaluation_file_write(const char *path, const struct evaluate_settings *settings,
-                             const struct evaluators *by, const struct evaluation *evaluation,
-                             const struct dataset *data);
 /* A line a metric that was measured. */
 void evaluation_print(const struct evaluate_settings *settings,
                       const struct evaluation *evaluation);

@@ -4,7 +4,7 @@
 #include "mpi/evaluators.h"
 #include "src/base/file.h"
 #include "src/base/log.h"
-#include "src/evaluate/evaluate.h"
+#include "src/evaluate/evaluation_write.h"
 #include "tools/regard/command.h"
 #include "tools/regard/evaluation_file.h"
 #include "tools/regard/reward_model.h"
@@ -91,7 +91,7 @@ status verb_eval(struct command *command)
         if (!s && by.encoder) coherence_say(&settings, &evaluation);
         if (!s && by.on_topic) consistency_say(&settings, &evaluation);
         if (!s && samples.stream) s = file_commit(&samples);
-        if (!s) s = evaluation_file_write(command->out, &settings, &by, &evaluation, data);
+        if (!s) s = evaluation_write(command->out, -1, &settings, &by, &evaluation, data);
         if (!s && strcmp(command->out, "-") != 0) evaluation_print(&settings, &evaluation);
         evaluation_free(&evaluation);
         file_abandon(&samples);

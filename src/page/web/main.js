@@ -3,7 +3,7 @@
 (() => {
   const { make, number, keep } = Report;
   const { page, runs } = Report;
-  const held = (name) => /^(eval_|valid_|audit_)/.test(name) && !/_error$|^audit_(alarm|dialogues)$/.test(name);
+  const held = (name) => /^(eval_|valid_|audit_)/.test(name) && !/_error$|^eval_.*_change$|^audit_(alarm|dialogues)$/.test(name);
   const qualities = () => [...new Set(runs.flatMap((run) => Object.keys(run.parting)))];
   const qualityOf = (run) => {
     const chosen = Report.state.quality;
@@ -63,7 +63,8 @@
     Report.fill('parting', make('p', { class: 'note' },
       'Reward and quality part (dashed, “part”) at the first audit that said so; in a run without audits at the first evaluation by which the mean '
       + 'reward of training since the evaluation before is higher than it was before the second evaluation, while the held-out metric chosen above is worse than at the first'
-      + ' (where it has errors, by more than two of the difference). Whiskers: 95% intervals, of metrics that were written with errors.'));
+      + ' (by more than two standard errors of the change, which is of the same dialogues; in runs that did not write it, of the difference of two '
+      + 'independent evaluations; where there are no errors, by anything). Whiskers: 95% intervals, of metrics that were written with errors.'));
     Report.fill('held-out-curves', ...(names.length ? names.filter((name) => !isBin(name)).map(card)
       : [make('p', { class: 'note' }, 'Nothing was held out: data.valid and eval.every, or audit.every, would.')]));
     const bins = names.filter(isBin);
