@@ -3,6 +3,7 @@
 
 #include "kernels/memory_kinds.h"
 #include "kernels/plan.h"
+#include "kernels/sleep.h"
 #include "mpi/doctor_facts.h"
 #include "src/base/log.h"
 
@@ -119,7 +120,7 @@ static status host_fits(struct queue *queue, const struct world *world, plan_fun
     int64_t memory, available, limit;
     int ranks;
     char kinds[MEMORY_LINE];
-    if (!queue->on_host || world->local_rank != 0) return NULL;
+    if (!queue->on_host || queue_is_sleep(queue) || world->local_rank != 0) return NULL;
     doctor_memory(&memory, &available, &limit);
     const int64_t most = limit >= 0 ? limit : memory;
     const int64_t room = available < most ? available : most;

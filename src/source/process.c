@@ -22,10 +22,12 @@ enum { READ_SIZE = 1 << 16, SIGNALS = 65 };
 static const double end_seconds = 1;
 
 /* What sh runs, with the command as $0: beside it a guard that reads from LIFE, whose other end
- * this process alone holds.  When it is gone, however it went, the guard kills the whole group. */
+ * this process alone holds.  When it is gone, however it went, the guard kills the whole group.
+ * REGARD_COMMAND says that the launch in its environment is not its own. */
 enum { LIFE = 3 };
-static const char guarded[] = "{ read -r end <&3; kill -9 0; } >/dev/null 2>&1 & exec 3<&-; "
-                              "( eval \"$0\" ); code=$?; kill $!; wait 2>/dev/null; exit $code";
+static const char guarded[] =
+    "export REGARD_COMMAND=1; { read -r end <&3; kill -9 0; } >/dev/null 2>&1 & exec 3<&-; "
+    "( eval \"$0\" ); code=$?; kill $!; wait 2>/dev/null; exit $code";
 
 /* Under its number after exec too. */
 static bool file_take(int file, int number)

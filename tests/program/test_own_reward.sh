@@ -68,6 +68,13 @@ done
 expect_status 0 run/mpirun -np 3 "${killer[@]}" --run "$work/python" --resume
 expect_same "parameters" "$wanted" "$(parameters_hash "$(newest "$work/python")")"
 
+# A program may call regard, though its environment is a rank's.
+mkdir "$work/parts"
+expect_status 0 run/mpirun -np 2 "$regard" "${train[@]}" --set train.updates=1 --set reward.sources=command:1 \
+    --set reward.command="$regard split --data synthetic:1:20 --out \$(mktemp -d -p $work/parts) >&2 && exec python3 tools/examples/reward.py" \
+    --run "$work/calls"
+[ -n "$(ls "$work"/parts/*/train.jsonl)" ] || fail "split made nothing"
+
 # What a program of every rank says that is no answer ends the run before it has learned.
 expect_status 1 run/mpirun -np 2 "$regard" "${train[@]}" --set reward.sources=command:1 \
     --set reward.command="sed -u 's/.*/hello/'" --run "$work/hello"

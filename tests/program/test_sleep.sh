@@ -24,6 +24,10 @@ expect_same "metrics over ranks" "$(rest "$work/lag")" "$(rest "$work/three")"
 expect_status 0 "$regard" train --config $tiny "${slow[@]}" --set model.family=llama \
     --set adapter.rank=2 --run "$work/llama"
 
+# A stub holds nothing: one of a model that no host could hold is no matter.
+expect_status 0 "$regard" train --config $tiny "${slow[@]}" --set model.d_model=8192 --set model.d_ff=32768 \
+    --set model.encoder_layers=48 --dry-run --run "$work/large"
+
 # Resumed under the same device; refused under another, and as a model.
 newest=$(newest "$work/one")
 [ -s "$newest/timed_stub.txt" ] || fail "no mark in $newest"

@@ -21,7 +21,7 @@ ends() {
 for status in 0 1 2 3 4 5 132; do ends $status 0 no; done
 ends 75 0 "requeue 77"
 ends 75 30 "requeue 77"
-for status in 70 137 143; do
+for status in 70 137 138 143; do
     ends $status 9 "requeue 77"
     ends $status 10 no
 done

@@ -76,7 +76,8 @@ static long launched_number(const char *const names[])
     return -1;
 }
 
-/* A verb that knows no ranks would be run whole by each of them. */
+/* A verb that knows no ranks would be run whole by each of them.  REGARD_COMMAND: it is of
+ * reward.command, whose environment is a rank's. */
 static status one_rank_check(const struct verb *verb)
 {
     static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", NULL};
@@ -85,7 +86,7 @@ static status one_rank_check(const struct verb *verb)
     long size = launched_number(sizes);
     if (size < 0 && rank >= 0 && getenv("SLURM_STEP_NUM_TASKS"))
         size = strtol(getenv("SLURM_STEP_NUM_TASKS"), NULL, 10);
-    if (size <= 1) return NULL;
+    if (size <= 1 || getenv("REGARD_COMMAND")) return NULL;
     if (rank > 0) FAIL(STATUS_USAGE, "%s", ""); /* rank 0 speaks for all */
     FAIL(
         STATUS_USAGE,
@@ -176,8 +177,9 @@ int main(int argc, char **argv)
     const bool inspects = verb && verb->run == verb_inspect;
     if (!s && !on_ranks) s = run_resolve(inspects ? &command.what : &command.model);
     if (!on_ranks) {
-        signal(SIGINT, stopped);
-        signal(SIGTERM, stopped);
+        /* One that whoever started this has switched off stays so. */
+        if (signal(SIGINT, stopped) == SIG_IGN) signal(SIGINT, SIG_IGN);
+        if (signal(SIGTERM, stopped) == SIG_IGN) signal(SIGTERM, SIG_IGN);
     }
     if (on_ranks || (verb && !s)) {
         command.refused = s;
