@@ -32,9 +32,9 @@ template <class T> struct array {
     {
         CALL(cudaMalloc(&device, n * sizeof(T)));
     }
-    explicit array(const std::vector<T> &v) : array(v.size())
+    explicit array(const std::vector<T> &v) : host(v)
     {
-        host = v;
+        CALL(cudaMalloc(&device, host.size() * sizeof(T)));
         CALL(cudaMemcpy(device, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice));
     }
     array(const array &) = delete;
