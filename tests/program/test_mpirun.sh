@@ -67,3 +67,10 @@ status=0
 wait $job || status=$?
 expect_same "status without ranks" 70 $status
 expect_said "run/mpirun: mpirun still waits 2 s after its ranks here have ended: killed"
+
+# One that has lost a host, and ends with 0 as Open MPI 5's does.
+mkdir "$work/bin"
+printf '#!/bin/sh\necho "PRTE has lost communication with a remote daemon." >&2\n' >"$work/bin/mpirun"
+chmod +x "$work/bin/mpirun"
+PATH=$work/bin:$PATH expect_status 70 run/mpirun -np 2 "$regard"
+expect_said "PRTE has lost communication"
