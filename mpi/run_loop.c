@@ -245,13 +245,12 @@ static void times_add(struct run *run, struct metric_list *metrics, char **by_ra
 static status update_report(struct run *run, int64_t step, double seconds, double tokens,
                             struct metric_list *metrics)
 {
-    const int ranks = run->world->size;
+    enum { KINDS_SAID = 3 };
     const double *times;
     char text[512], *by_rank = NULL;
     TRY(rank_times_gather(run->times, step, &times));
     if (run_folder_due(&run->folder, step + 1)) times_add(run, metrics, &by_rank);
-    times_text(times, ranks, world_host(run->world, times_slowest(times, ranks)), text,
-               sizeof text);
+    times_text(times, run->world->size, KINDS_SAID, text, sizeof text);
     status s = run_folder_report(&run->folder, step + 1, seconds, tokens, text, metrics->list,
                                  metrics->count);
     free(by_rank);
@@ -395,12 +394,14 @@ static status times_log(const struct run *run, const struct run_kind *kind, int6
 {
     const int ranks = run->world->size;
     const double *times;
-    char text[512];
+    char text[512], slowest[400];
     TRY(rank_times_finish(run->times, &times));
     if (!times || done == run->folder.start) return NULL;
-    times_text(times, ranks, world_host(run->world, times_slowest(times, ranks)), text,
-               sizeof text);
-    log_line(LOG_INFO, "%s %lld: where the time went: %s", kind->name, (long long)done, text);
+    times_text(times, ranks, TIME_KINDS, text, sizeof text);
+    times_slowest_text(times, ranks, world_host(run->world, times_slowest(times, ranks)), slowest,
+                       sizeof slowest);
+    log_line(LOG_INFO, "%s %lld: where the time went: %s%s", kind->name, (long long)done, text,
+             slowest);
     return NULL;
 }
 
@@ -438,13 +439,24 @@ static void end_log(const struct run *run, const struct run_kind *kind, int64_t 
             "step %lld",
             kind->name, (long long)done, watch.metric, (long long)e->worse, sign * e->best_metric,
             (long long)e->best);
-    if (e->best_saved >= 0)
-        log_line(LOG_INFO, "%s %lld: ends; the best checkpoint is step %lld, %s %.4g (%s)",
+    if (done == 0)
+        log_line(LOG_INFO, "%s 0: ends without an update; there is no checkpoint", kind->name);
+    else if (e->best_saved >= 0)
+        log_line(LOG_INFO, "%s %lld: ends; the best checkpoint is step %lld, %s %.4g (%s)%s",
                  kind->name, (long long)done, (long long)e->best_saved, watch.metric,
-                 sign * e->best_saved_metric, "checkpoints/best");
+                 sign * e->best_saved_metric, "checkpoints/best",
+                 e->evaluated < done ? "; the newest was not evaluated" : "");
+    else if (e->best > 0)
+        log_line(LOG_INFO,
+                 "%s %lld: ends; step %lld was evaluated best, %s %.4g, but no step has both a "
+                 "checkpoint and an evaluation (checkpoint.every, eval.every); "
+                 "checkpoints/newest is step %lld",
+                 kind->name, (long long)done, (long long)e->best, watch.metric,
+                 sign * e->best_metric, (long long)done);
     else
-        log_line(LOG_INFO, "%s %lld: ends; no checkpoint was evaluated, take the newest",
-                 kind->name, (long long)done);
+        log_line(LOG_INFO,
+                 "%s %lld: ends; checkpoints/newest is step %lld, no update was evaluated",
+                 kind->name, (long long)done, (long long)done);
 }
 
 static status dry_run(struct run *run, const struct run_kind *kind)

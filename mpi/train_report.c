@@ -194,7 +194,7 @@ static void audit_say(const struct audit_report *audit, const char *judge, int64
 {
     char reward[64], judged[64], correlation[64];
     log_line(LOG_INFO,
-             "train %lld: audit of %lld dialogues, errors in brackets: reward %s, %s %s, "
+             "train %lld: audit of %lld dialogues, errors in brackets: reward_scaled %s, %s %s, "
              "correlation within a turn's replies %s",
              (long long)done, (long long)audit->dialogues,
              figure_text(&audit->part[AUDIT_REWARD], reward), judge,
@@ -202,7 +202,7 @@ static void audit_say(const struct audit_report *audit, const char *judge, int64
              figure_text(&audit->part[AUDIT_CORRELATION], correlation));
     if (audit->alarm == AUDIT_PARTED)
         log_line(LOG_WARNING,
-                 "train %lld: since the first audit the reward has changed by %s and %s by %s: "
+                 "train %lld: since the first audit reward_scaled has changed by %s and %s by %s: "
                  "the policy is climbing a reward that no longer stands for %s",
                  (long long)done, figure_text(&audit->change[AUDIT_REWARD], reward), judge,
                  figure_text(&audit->change[AUDIT_JUDGE], judged), judge);
@@ -216,7 +216,7 @@ static void audit_say(const struct audit_report *audit, const char *judge, int64
 
 void trainer_audit(const struct trainer *t, int64_t done, struct metric_list *metrics)
 {
-    static const char *const names[AUDIT_PARTS] = {"reward", "judge", "correlation"};
+    static const char *const names[AUDIT_PARTS] = {"reward_scaled", "judge", "correlation"};
     const struct audit_report *audit = &t->audit;
     const int64_t judge = t->run.learner->settings.audit_judge;
     for (int p = 0; p < AUDIT_PARTS; p++) figure_add(metrics, names[p], "", &audit->part[p]);

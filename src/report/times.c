@@ -83,14 +83,14 @@ char *times_by_rank(const double *seconds, int ranks)
     return text;
 }
 
-void times_text(const double *seconds, int ranks, const char *host, char *out, size_t size)
+void times_text(const double *seconds, int ranks, int most_kinds, char *out, size_t size)
 {
     double sums[TIME_KINDS], all = 0, most;
     bool said[TIME_KINDS] = {false};
     size_t used = 0;
     for (int k = 0; k < TIME_KINDS; k++) all += sums[k] = kind_sum(seconds, ranks, k, &most);
     if (size) *out = 0;
-    for (;;) {
+    for (int i = 0; i < most_kinds; i++) {
         int next = -1;
         for (int k = 0; k < TIME_KINDS; k++)
             if (!said[k] && sums[k] >= 0.01 * all && sums[k] > 0 &&
@@ -101,9 +101,14 @@ void times_text(const double *seconds, int ranks, const char *host, char *out, s
         used += (size_t)snprintf(out + used, size - used, "%s%s %.0f%%", used ? ", " : "",
                                  time_kind_name((enum time_kind)next), 100 * sums[next] / all);
     }
-    if (ranks == 1 || used >= size) return;
+}
+
+void times_slowest_text(const double *seconds, int ranks, const char *host, char *out, size_t size)
+{
     const int slowest = times_slowest(seconds, ranks);
     const double *its = seconds + slowest * TIME_KINDS;
-    snprintf(out + used, size - used, "; rank %d (%s) waited least, %.0f%%", slowest, host,
+    if (size) *out = 0;
+    if (ranks == 1 || 2 * waited(its) > whole(its)) return;
+    snprintf(out, size, "; rank %d (%s) waited least, %.0f%%", slowest, host,
              whole(its) > 0 ? 100 * waited(its) / whole(its) : 0);
 }

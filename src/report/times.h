@@ -18,9 +18,11 @@ void times_measure(const double *seconds, int ranks, struct metric_list *out);
 char *times_by_rank(const double *seconds, int ranks);
 /* The rank that waited least: the one that the others wait for. */
 int times_slowest(const double *seconds, int ranks);
-/* "generate 45%, learn 30%, wait_experience 20%": shares of all ranks' time, the greatest first and
- * those under 1% left out; and of several ranks "; rank 3 (HOST) waited least, 2%".  host: of that
- * rank. */
-void times_text(const double *seconds, int ranks, const char *host, char *out, size_t size);
+/* "generate 45%, learn 30%, wait_experience 20%": shares of all ranks' time, the greatest first, at
+ * most so many of them, and those under 1% left out. */
+void times_text(const double *seconds, int ranks, int most, char *out, size_t size);
+/* "; rank 3 (HOST) waited least, 2%", host being that rank's.  Empty of one rank, and where this
+ * one too waited for more than half of its time: it is not what the others wait for. */
+void times_slowest_text(const double *seconds, int ranks, const char *host, char *out, size_t size);
 
 #endif

@@ -21,7 +21,7 @@ def wait(b, script, seconds=30):
 with Browser() as b:
     b.screen(1400, 900)
     b.open(page)
-    assert b.run("document.querySelector('#follow').checked && !document.querySelector('#follow-label').hidden")
+    wait(b, "document.querySelector('#follow').checked && !document.querySelector('#follow-label').hidden")
     with open(metrics, "a") as file:
         file.write('{"step":1000,"reward":5}\n')
     wait(b, "Report.ready && Report.runs[0].steps.at(-1) === 1000")

@@ -7,12 +7,12 @@ source tests/program/common.sh
 short=(--config $tiny --set threads=1 --set train.updates=8 --set eval.every=0 --set checkpoint.every=6
     --set advantage=group --set policy.lr=3e-3 --set rollout.candidates=4 --set kl.coef=0
     --set audit.every=4 --set audit.judge=format --set 'reward.format="."')
-audits() { grep '"audit_reward":' "$1/metrics.jsonl"; }
+audits() { grep '"audit_reward_scaled":' "$1/metrics.jsonl"; }
 
 # Minus length is climbed, and replies that say anything become fewer.
 part=("${short[@]}" --set control=length)
 expect_status 0 "$regard" train "${part[@]}" --run "$work/part"
-expect_said "audit of 16 dialogues" "since the first audit the reward has changed by 0." \
+expect_said "audit of 16 dialogues, errors in brackets: reward_scaled " "since the first audit reward_scaled has changed by 0." \
     "no longer stands for format"
 [ "$(audits "$work/part" | wc -l)" = 2 ] || fail "not an audit every four updates"
 audits "$work/part" | head -1 | grep -q '"audit_alarm":0.0' || fail "the first audit alarms"

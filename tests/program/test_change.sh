@@ -9,6 +9,13 @@ expect_status 0 "${train[@]}" --set train.updates=2 --run "$work/run"
 expect_said "the reference is the model of random weights that the run began with"
 expect_same "the rate" 0.001 "$(last "$work/run" learning_rate)"
 
+expect_said "train 2: ends; checkpoints/newest is step 2, no update was evaluated"
+expect_status 0 "${train[@]}" --set train.updates=0 --run "$work/nothing"
+expect_said "train 0: ends without an update; there is no checkpoint"
+apart=(--set eval.every=2 --set eval.dialogues=2 --set train.updates=3 --set checkpoint.every=3)
+expect_status 0 "${train[@]}" "${apart[@]}" --run "$work/apart"
+expect_said "train 3: ends; step 2 was evaluated best, eval_rouge_l 0" "no step has both a checkpoint and an evaluation"
+
 # Not without being asked, and not every key; nothing is written.
 expect_status 1 "${train[@]}" --set train.updates=3 --set policy.lr=0.5 --run "$work/run" --resume
 expect_said "key policy.lr differs" "--change policy.lr=VALUE"

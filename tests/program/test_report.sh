@@ -114,3 +114,27 @@ got=0
 wait "$pid" || got=$?
 expect_same "the status of --watch that was ended" 0 "$got"
 expect_same "the last page" '"watch":0' "$(written)"
+[ "$(grep -c 'report of 1 run' "$work/err")" = 2 ] || fail "more than the first and the last page are told: $(cat "$work/err")"
+
+# --watch waits for a run that has not begun, and for one whose folder is away for a moment.
+rm "$work/watch.html"
+"$regard" report "$work/later" --watch=0.2 --out "$work/watch.html" 2>"$work/err" &
+pid=$!
+for i in $(seq 100); do ! grep -q "there is no such folder; waiting for it" "$work/err" || break; sleep 0.1; done
+cp -r "$work/run-2" "$work/later"
+for i in $(seq 100); do [ ! -s "$work/watch.html" ] || break; sleep 0.1; done
+expect_same "steps of the page of a run that began later" 41 "$(steps)"
+mv "$work/later" "$work/away"
+for i in $(seq 100); do [ "$(grep -c "waiting for it" "$work/err")" != 2 ] || break; sleep 0.1; done
+python3 - "$work/away/metrics.jsonl" <<'END'
+import sys
+whole = open(sys.argv[1]).read().rpartition("\n")[0]
+open(sys.argv[1], "w").write(whole + '\n{"step":43,"reward":1}\n')
+END
+mv "$work/away" "$work/later"
+for i in $(seq 100); do [ "$(steps)" != 43 ] || break; sleep 0.1; done
+expect_same "steps of the page of a run that was away" 43 "$(steps)"
+kill "$pid"
+got=0
+wait "$pid" || got=$?
+expect_same "the status of --watch of a run that was away" 0 "$got"

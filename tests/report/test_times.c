@@ -57,7 +57,7 @@ static void one_rank_has_no_slowest(void **unused)
     char text[200];
     times_measure(seconds, 1, &list);
     assert_string_equal(list.list[list.count - 1].name, "time_other_max");
-    times_text(seconds, 1, "here", text, sizeof text);
+    times_text(seconds, 1, TIME_KINDS, text, sizeof text);
     assert_string_equal(text, "wait_experience 62%, learn 38%");
 }
 
@@ -84,12 +84,23 @@ static void words_name_the_greatest_first_and_who_waited_least(void **unused)
 {
     (void)unused;
     char text[200], cut[20];
-    times_text(seconds, 3, "hostb", text, sizeof text);
+    times_text(seconds, 3, TIME_KINDS, text, sizeof text);
     assert_string_equal(text, "generate 38%, wait_weights 25%, wait_experience 21%, learn 12%, "
-                              "wait_slowest 4%; rank 2 (hostb) waited least, 38%");
-    times_text(seconds, 3, "hostb", cut, sizeof cut);
+                              "wait_slowest 4%");
+    times_text(seconds, 3, 2, text, sizeof text);
+    assert_string_equal(text, "generate 38%, wait_weights 25%");
+    times_slowest_text(seconds, 3, "hostb", text, sizeof text);
+    assert_string_equal(text, "; rank 2 (hostb) waited least, 38%");
+    times_slowest_text(seconds, 1, "here", text, sizeof text);
+    assert_string_equal(text, "");
+    /* One that waits for two thirds of its time is not what the other waits for. */
+    static const double idle[2 * TIME_KINDS] = {
+        [TIME_LEARN] = 1, [TIME_WAIT_SLOWEST] = 2, [TIME_KINDS + TIME_WAIT_SLOWEST] = 3};
+    times_slowest_text(idle, 2, "here", text, sizeof text);
+    assert_string_equal(text, "");
+    times_text(seconds, 3, TIME_KINDS, cut, sizeof cut);
     assert_int_equal(strlen(cut), sizeof cut - 1);
-    assert_memory_equal(cut, text, sizeof cut - 1);
+    assert_memory_equal(cut, "generate 38%, wait_weights", sizeof cut - 1);
 }
 
 int main(void)

@@ -38,25 +38,45 @@ static int64_t rows_kept(int64_t runs)
     return rows > ROWS_MAX ? ROWS_MAX : rows < ROWS_LEAST ? ROWS_LEAST : rows;
 }
 
-static status page_make(const struct command *c, const char *path, double watch)
+static status runs_read(const struct command *c, struct run_record **runs)
 {
-    struct run_record **runs = memory_allocate((size_t)c->run_count * sizeof *runs);
-    struct file_writer out = {NULL};
     status s = NULL;
     for (int64_t i = 0; !s && i < c->run_count; i++)
         s = run_record_read(c->runs[i], rows_kept(c->run_count), &runs[i]);
     if (!s) run_records_name(runs, c->run_count);
-    if (!s) s = file_begin(&out, path);
-    if (!s) s = page_write(out.stream, runs, c->run_count, watch);
-    const long size = s ? 0 : ftell(out.stream);
-    if (!s) s = file_commit(&out);
-    file_abandon(&out);
-    if (!s && size < 0) /* into a pipe */
-        log_line(LOG_INFO, "report of %lld run%s: %s", (long long)c->run_count,
-                 c->run_count == 1 ? "" : "s", path);
-    else if (!s)
-        log_line(LOG_INFO, "report of %lld run%s, %.1f MB: %s", (long long)c->run_count,
-                 c->run_count == 1 ? "" : "s", (double)size / 1e6, path);
+    return s;
+}
+
+static void page_say(const struct command *c, const char *path, long size)
+{
+    const char *several = c->run_count == 1 ? "" : "s";
+    if (size < 0) /* into a pipe */
+        log_line(LOG_INFO, "report of %lld run%s: %s", (long long)c->run_count, several, path);
+    else
+        log_line(LOG_INFO, "report of %lld run%s, %.1f MB: %s", (long long)c->run_count, several,
+                 (double)size / 1e6, path);
+}
+
+/* read: NULL, or gets what could not be read of the runs, and nothing is written then. */
+static status page_make(const struct command *c, const char *path, double watch, bool says,
+                        status *read)
+{
+    struct run_record **runs = memory_allocate((size_t)c->run_count * sizeof *runs);
+    struct file_writer out = {NULL};
+    status s = runs_read(c, runs), unread = NULL;
+    if (s && read) {
+        unread = s;
+        s = NULL;
+    }
+    if (read) *read = unread;
+    if (!s && !unread) {
+        s = file_begin(&out, path);
+        if (!s) s = page_write(out.stream, runs, c->run_count, watch);
+        const long size = s ? 0 : ftell(out.stream);
+        if (!s) s = file_commit(&out);
+        file_abandon(&out);
+        if (!s && says) page_say(c, path, size);
+    }
     for (int64_t i = 0; i < c->run_count; i++) run_record_free(runs[i]);
     free(runs);
     return s;
@@ -88,8 +108,24 @@ static bool wait_stop(const sigset_t *signals, double seconds)
     return sigtimedwait(signals, NULL, &wait) > 0;
 }
 
+/* A page while runs go on; the first one is told.  A run that is not there, yet or for a moment, is
+ * told once and looked for again. */
+static status page_follow(const struct command *c, const char *path, double seconds, bool *told,
+                          bool *away)
+{
+    status read;
+    TRY(page_make(c, path, seconds, !*told, &read));
+    if (read && !*away)
+        log_line(LOG_WARNING, "%s; waiting for it, ^C ends that", status_message(read));
+    *away = read != NULL;
+    *told = *told || !read;
+    status_free(read);
+    return NULL;
+}
+
 static status page_watch(const struct command *c, const char *path, double seconds)
 {
+    bool told = false, away = false;
     sigset_t signals, before;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
@@ -97,14 +133,14 @@ static status page_watch(const struct command *c, const char *path, double secon
     sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, &before);
     double shown = written_last(c);
-    status s = page_make(c, path, seconds);
+    status s = page_follow(c, path, seconds, &told, &away);
     while (!s && !wait_stop(&signals, seconds)) {
         const double now = written_last(c);
-        if (now == shown) continue;
+        if (now == shown && !away) continue;
         shown = now;
-        s = page_make(c, path, seconds);
+        s = page_follow(c, path, seconds, &told, &away);
     }
-    if (!s) s = page_make(c, path, 0); /* it need not load itself again */
+    if (!s) s = page_make(c, path, 0, true, NULL); /* it need not load itself again */
     sigprocmask(SIG_SETMASK, &before, NULL);
     return s;
 }
@@ -138,5 +174,6 @@ status verb_report(struct command *command)
     if (!page_has_charts())
         log_line(LOG_WARNING, "this program was built without Chart.js: the page has no curves. "
                               "Install libjs-chart.js, or set REGARD_CHART_JS, and build again");
-    return command->watch ? page_watch(command, path, seconds) : page_make(command, path, 0);
+    return command->watch ? page_watch(command, path, seconds)
+                          : page_make(command, path, 0, true, NULL);
 }

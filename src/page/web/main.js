@@ -39,7 +39,7 @@
     Report.fill('run-table', Report.table('Runs', head.map((name) => make('th', { scope: 'col' }, name)), runs.map((run) => {
       const trained = ['reward', 'loss'].find((name) => Report.column(run, name));
       const parting = partingOf(run);
-      const quality = qualityOf(run) || (Report.column(run, 'audit_judge') ? 'audit_judge' : null);
+      const quality = qualityOf(run) || ['audit_judge', 'valid_accuracy', 'valid_loss'].find((name) => Report.column(run, name));
       const last = run.steps.length ? run.steps[run.steps.length - 1] : 0;
       return make('tr', {},
         make('th', { scope: 'row' }, Report.swatch(run), ' ', run.name), make('td', { class: 'tight' }, run.kind || '?'), make('td', { class: 'tight' }, run.control || 'none'),
