@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Floats of a sum; sums and gathers in a row, of which the first waits for the last learner. */
-enum { SMALL = 1 << 10, LARGE = 1 << 20, ROUNDS = 7, SMALL_ROW = 16, LARGE_ROW = 4 };
+/* Floats of a sum; how many in a row, of which the first waits for the last learner. */
+enum { LARGE = 1 << 20, ROUNDS = 7, SMALL_ROW = 16, LARGE_ROW = 4 };
 
 static int doubles_compare(const void *a, const void *b)
 {
@@ -24,17 +24,27 @@ double doctor_median(double *values, int64_t count)
     return values[count / 2];
 }
 
+/* A row of sums and gathers of vectors; size 0: of gathers of a few bytes, two collectives each. */
 static status sums_row(struct world *world, struct staging *staging, float *values, int64_t size,
                        int row)
 {
     for (int i = 0; i < row; i++) {
-        TRY(learners_reduce(world, staging, values, size));
-        TRY(learners_gather_values(world, staging, values, size, NULL));
+        if (size) {
+            TRY(learners_reduce(world, staging, values, size));
+            TRY(learners_gather_values(world, staging, values, size, NULL));
+            continue;
+        }
+        char *all;
+        size_t *sizes;
+        TRY(learners_allgather_bytes(world, &i, sizeof i, &all, &sizes));
+        free(all);
+        free(sizes);
     }
     return NULL;
 }
 
-/* Seconds of a sum, and of a gather: the median of rounds, each as long as its slowest learner's.
+/* Seconds of a sum, of a gather or of a small collective: the median of rounds, each as long as its
+ * slowest learner's.
  */
 static status sum_time(struct world *world, struct staging *staging, float *values, int64_t size,
                        int row, double *out)
@@ -74,7 +84,7 @@ static status sums_measure(struct world *world, struct queue *q, int learners, s
         if (!s) s = q->op->synchronize(q);
     }
     s = world_agree(world, s);
-    if (!s) s = sum_time(world, &staging, values, SMALL, SMALL_ROW, &out->small);
+    if (!s) s = sum_time(world, &staging, values, 0, SMALL_ROW, &out->small);
     if (!s) s = sum_time(world, &staging, values, LARGE, LARGE_ROW, &out->large);
     if (values) q->op->release(q, values);
     staging_close(&staging);

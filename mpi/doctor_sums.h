@@ -9,7 +9,7 @@
 /* The middle one of them, which are sorted. */
 double doctor_median(double *values, int64_t count);
 /* By values_mpi.h's sums and gathers on the queue that a training has, of two, four and more
- * learners: small ones, which are waiting alone, and large ones.  inside, between: what was
+ * learners; what is waiting alone in them by collectives of a few bytes.  inside, between: what was
  * measured of the cluster's links.  Changes the roles.  Collective. */
 status doctor_sums(struct world *world, struct queue *queue, const struct doctor_facts *ranks,
                    struct cluster *cluster, bool *inside, bool *between);

@@ -15,7 +15,10 @@ enum { POOL = 2048 };
 enum {
     POLL_EVERY = 2, /* src/rollout/generator.c: steps between looks at who ended */
     AGREEMENTS = 1, /* of all ranks after a step: mpi/run_loop.c */
-    GATHERS = 8     /* collectives of learners before an update: src/learn/update.c, sizes first */
+    /* Collectives of learners, a gather is two (sizes first): before the first epoch
+     * (src/learn/update.c), and of every epoch's step (step.c, mpi/replicas.c). */
+    GATHERS = 6,
+    STEP_GATHERS = 6
 };
 
 static const double STEALING_LOOK = 5e-4; /* mpi/stealing.c looks for questions every millisecond */
@@ -270,37 +273,37 @@ void plan_predict(const struct cluster *c, const struct prices *p, const struct 
     if (!both) out->weights = weights_seconds(c, p, run, actors, out->exchange / epochs / 2);
     const double message = p->message * (double)run->dialogues / (double)actors;
     const bool ahead = run->streamed && !both && run->lag > 1; /* as in events.h */
-    struct schedule s = {.learners = run->learners,
-                         .actors = actors,
-                         .both = both,
-                         .ranks_a_host = c->ranks,
-                         .device = {c->cores, c->sharing.compute, c->sharing.compute_count},
-                         .memory = {c->cores, c->sharing.memory, c->sharing.memory_count},
-                         .sums = {c->cores, c->sharing.sums, c->sharing.sums_count},
-                         .dialogues = run->dialogues,
-                         .part = stolen_part(p, run, actors),
-                         .ask = all->latency + STEALING_LOOK,
-                         .slowest = c->device.slowest,
-                         .jitter = c->device.jitter,
-                         .seed = (uint64_t)run->seed,
-                         .lag = run->lag,
-                         .steps = run->updates,
-                         .refresh = p->refresh,
-                         .apply = p->apply,
-                         .step = p->sliced / learners,
-                         .weights = out->weights,
-                         .streamed = run->streamed,
-                         .gather = GATHERS * levels(run->learners) * among->latency,
-                         .exchange = exchange,
-                         .copy = copy,
-                         .agree =
-                             AGREEMENTS * levels(ahead ? run->learners : run->size) * all->latency,
-                         .send = all->latency + message / all->bandwidth,
-                         .save_every = run->save_every,
-                         .evaluate_every = run->evaluate_every,
-                         .save = out->save,
-                         .evaluate = p->evaluate,
-                         .skip = run->lag + 2};
+    struct schedule s = {
+        .learners = run->learners,
+        .actors = actors,
+        .both = both,
+        .ranks_a_host = c->ranks,
+        .device = {c->cores, c->sharing.compute, c->sharing.compute_count},
+        .memory = {c->cores, c->sharing.memory, c->sharing.memory_count},
+        .sums = {c->cores, c->sharing.sums, c->sharing.sums_count},
+        .dialogues = run->dialogues,
+        .part = stolen_part(p, run, actors),
+        .ask = all->latency + STEALING_LOOK,
+        .slowest = c->device.slowest,
+        .jitter = c->device.jitter,
+        .seed = (uint64_t)run->seed,
+        .lag = run->lag,
+        .steps = run->updates,
+        .refresh = p->refresh,
+        .apply = p->apply,
+        .step = p->sliced / learners,
+        .weights = out->weights,
+        .streamed = run->streamed,
+        .gather = (GATHERS + epochs * STEP_GATHERS) * levels(run->learners) * among->latency,
+        .exchange = exchange,
+        .copy = copy,
+        .agree = AGREEMENTS * levels(ahead ? run->learners : run->size) * all->latency,
+        .send = all->latency + message / all->bandwidth,
+        .save_every = run->save_every,
+        .evaluate_every = run->evaluate_every,
+        .save = out->save,
+        .evaluate = p->evaluate,
+        .skip = run->lag + 2};
     s.steps += s.skip;
     double *generate = generate_draw(p, l, run, &s, out);
     double *learn = learn_draw(p, l, run, s.steps, out);
