@@ -107,6 +107,7 @@ void doctor_judge_binding(const struct doctor_facts *ranks, int count, struct do
 {
     const char *advice = "give mpirun --bind-to none (run/mpirun does) or srun --cpu-bind=none, or "
                          "set threads to what a rank is bound to";
+    const char *free_advice = "set threads to the cores that there are at most";
     int bound = 0, narrow = 0, first = -1, shared = -1;
     for (int r = 0; r < count; r++) {
         const struct doctor_facts *f = &ranks[r];
@@ -120,7 +121,8 @@ void doctor_judge_binding(const struct doctor_facts *ranks, int count, struct do
     }
     if (narrow)
         doctor_add(
-            report, DOCTOR_WARNING, "binding", advice,
+            report, DOCTOR_WARNING, "binding",
+            ranks[first].bound < ranks[first].cores ? advice : free_advice,
             "%d of %d ranks have fewer cores than threads; rank %d (%s) may use %lld of %lld "
             "cores and runs %lld threads",
             narrow, count, first, ranks[first].host, (long long)ranks[first].bound,

@@ -112,9 +112,9 @@ static status host_count(struct queue *queue, const struct world *world, plan_fu
 }
 
 /* A plan is of what may be held at most, and pages are taken as they are touched: weights and
- * moments are held in any case. */
+ * moments are held in any case.  looks: nothing will be held here, and all is but told. */
 static status host_fits(struct queue *queue, const struct world *world, plan_function *create,
-                        void *context)
+                        void *context, bool looks)
 {
     size_t bytes[MEMORY_KINDS];
     int64_t memory, available, limit;
@@ -128,19 +128,20 @@ static status host_fits(struct queue *queue, const struct world *world, plan_fun
     TRY(host_count(queue, world, create, context, bytes, &ranks));
     const size_t certain = bytes[MEMORY_WEIGHTS] + bytes[MEMORY_OPTIMIZER];
     const bool weights = bytes[MEMORY_WEIGHTS] > bytes[MEMORY_OPTIMIZER];
-    if (certain > (size_t)most)
-        FAIL(
-            STATUS_INPUT,
-            "memory: %s: the weights and moments of %d ranks are %.1f GB, and %.1f GB are all that "
-            "it %s; %s, or start fewer ranks a host",
-            world_host(world, world->rank), ranks, 1e-9 * (double)certain, 1e-9 * (double)most,
-            limit >= 0 ? "may take (its control group)" : "has",
-            memory_kind_advice(weights ? MEMORY_WEIGHTS : MEMORY_OPTIMIZER));
+    if (certain > (size_t)most && !looks)
+        FAIL(STATUS_INPUT,
+             "memory: %s: the weights and moments of %d rank%s are %.1f GB, and %.1f GB are all "
+             "that "
+             "it %s; %s, or start fewer ranks a host",
+             world_host(world, world->rank), ranks, ranks == 1 ? "" : "s", 1e-9 * (double)certain,
+             1e-9 * (double)most, limit >= 0 ? "may take (its control group)" : "has",
+             memory_kind_advice(weights ? MEMORY_WEIGHTS : MEMORY_OPTIMIZER));
     if (memory_sum(bytes) > (size_t)room)
         log_line(LOG_WARNING,
-                 "memory: %s: %d ranks may hold %s, and %.1f MB are free; should it run out, %s",
-                 world_host(world, world->rank), ranks, memory_line(bytes, kinds),
-                 memory_mb((size_t)room), memory_kind_advice(memory_largest(bytes)));
+                 "memory: %s: %d rank%s may hold %s, and %.1f MB are free; should it run out, %s",
+                 world_host(world, world->rank), ranks, ranks == 1 ? "" : "s",
+                 memory_line(bytes, kinds), memory_mb((size_t)room),
+                 memory_kind_advice(memory_largest(bytes)));
     return NULL;
 }
 
@@ -148,7 +149,7 @@ status plan_reserve(struct queue *queue, const struct world *world, plan_functio
                     void *context)
 {
     size_t bytes[MEMORY_KINDS];
-    if (!plan_wanted(queue)) return host_fits(queue, world, create, context);
+    if (!plan_wanted(queue)) return host_fits(queue, world, create, context, false);
     if (world->rank == 0) TRY(table_tell(queue, world, create, context, NULL));
     TRY(plan_count(queue, world, world->rank, create, context, bytes));
     return queue->op->memory_reserve(queue, bytes);
@@ -159,7 +160,7 @@ status plan_check(struct queue *queue, const struct world *world, plan_function 
 {
     size_t bytes[MEMORY_KINDS];
     TRY(plan_count(queue, world, world->rank, create, context, bytes));
-    return host_fits(queue, world, create, context);
+    return host_fits(queue, world, create, context, true);
 }
 
 status plan_print(struct queue *queue, const struct world *world, plan_function *create,

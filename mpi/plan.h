@@ -23,7 +23,8 @@ bool plan_wanted(const struct queue *queue);
  */
 status plan_reserve(struct queue *queue, const struct world *world, plan_function *create,
                     void *context);
-/* Goes through this rank's plan, for what it finds wrong; on the CPU as plan_reserve. */
+/* Goes through this rank's plan, for what it finds wrong; of a host's memory it only warns, since a
+ * dry run's host need not be the run's. */
 status plan_check(struct queue *queue, const struct world *world, plan_function *create,
                   void *context);
 /* "# at most, MB": a line for each rank or ranks that are alike. */

@@ -97,7 +97,7 @@ refuses "more learners than ranks" 1 'roles.learners.*2.*1 rank' train --config 
 refuses "more learners than ranks, sft" 1 'roles.learners.*4.*1 rank' sft --config "$tiny" \
     --set roles.learners=4 --run r
 
-refuses "a model that no machine holds" 1 'memory: .*the weights and moments of 1 ranks are .* GB, and .* are all' train \
+refuses "a model that no machine holds" 1 'memory: .*the weights and moments of 1 rank are .* GB, and .* are all' train \
     --config "$tiny" --set model.d_model=16384 --set model.d_ff=65536 --set model.encoder_layers=96 --run r
 
 # Under mpirun, which adds lines of its own: one rank speaks for all.
