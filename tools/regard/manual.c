@@ -22,6 +22,8 @@ static void roff_text(const char *text, size_t size)
             fputs("\\(aq", stdout);
         else if (c == '^' || c == '~' || c == '`')
             printf("\\(%s", c == '^' ? "ha" : c == '~' ? "ti" : "ga");
+        else if (c == '|')
+            fputs("|\\:", stdout); /* a line may break here: lists of choices are longer than one */
         else
             putchar(c);
     }
@@ -109,7 +111,8 @@ static void man_print(void)
 {
     printf(".TH REGARD 1 \"\" \"");
     roff(version_text);
-    printf("\" \"User Commands\"\n.ad l\n.nh\n.SH NAME\nregard \\- reinforcement fine\\-tuning "
+    printf("\" \"User Commands\"\n.ds AD l\n.ad l\n.nh\n.SH NAME\nregard \\- reinforcement "
+           "fine\\-tuning "
            "with a reward "
            "read off attention\n.SH SYNOPSIS\n.B regard\n.I VERB\n[options]\n.br\n"
            ".B mpirun \\-np\n.I N\n.B regard\n.I VERB\n[options]\n.SH DESCRIPTION\n");
