@@ -588,6 +588,8 @@ status weight_stream_end(struct weight_stream *s)
 {
     struct transport_wait wait;
     TRY(error_take(s));
+    /* This rank's slots are free from now on: it may have left more versions than there are. */
+    atomic_store_explicit(taken_by(s, s->hosts.rank), INT64_MAX, memory_order_release);
     if (!links(s)) return NULL;
     s->link.begun = s->link.ending = true;
     transport_wait_begin(&wait);

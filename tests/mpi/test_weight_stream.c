@@ -222,7 +222,10 @@ static int rank_main(int argc, char **argv)
                      broadcasts < ROUNDS ? (int)broadcasts : ROUNDS);
     for (int hosts = 0; megabytes == 0 && hosts < 3; hosts++)
         for (int64_t slots = 1; slots < 4; slots++)
-            versions_pass(world, queue, hosts, slots, hosts == 2 ? (int)slots : 0);
+            versions_pass(world, queue, hosts, slots,
+                          hosts == 2 ? (int)slots + 2
+                          : hosts    ? (int)slots
+                                     : 0);
     if (megabytes == 0) damage_is_refused(world, queue);
     queue->op->destroy(queue);
     world_destroy(world);
