@@ -5,7 +5,8 @@
 
 enum { WORD_MAX = 128 };
 
-int edit_distance(const char *a, const char *b)
+/* How many letters are to be put in, taken out or exchanged (Levenshtein); names are short. */
+static int edit_distance(const char *a, const char *b)
 {
     int row[WORD_MAX + 1];
     const int length = (int)strlen(b);

@@ -2,9 +2,6 @@
 #ifndef REGARD_BASE_SUGGEST_H
 #define REGARD_BASE_SUGGEST_H
 
-/* How many letters are to be put in, taken out or exchanged (Levenshtein); names are short. */
-int edit_distance(const char *a, const char *b);
-
 /* The nearest of the candidates offered so far; NULL while none is near. */
 struct nearest {
     const char *word, *best;

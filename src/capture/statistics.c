@@ -93,7 +93,7 @@ static void speaker_masses(struct queue *q, const struct attention_summary *rows
 static const struct statistic standard[] = {STANDARD_ROWS("sink_mass")};
 static const struct statistic causal[] = {CAUSAL_ROWS};
 const struct statistic_table statistics_standard = TABLE(standard);
-const struct statistic_table statistics_causal = TABLE(causal);
+static const struct statistic_table statistics_causal = TABLE(causal);
 
 /* With what is asked for by name, h: of heads, u: of the summary, s: of speakers. */
 static const struct statistic standard_h[] = {STANDARD_ROWS("sink_mass"), HEAD_ROWS};

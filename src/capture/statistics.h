@@ -86,7 +86,7 @@ enum {
     STATISTIC_REPLY_MASS,                       /* the reply's own tokens so far */
     STATISTICS_CAUSAL
 };
-extern const struct statistic_table statistics_standard, statistics_causal;
+extern const struct statistic_table statistics_standard;
 /* The table of a model's family, and behind it what is asked for by name: those of every layer and
  * head (docs/reward.md); of an encoder-decoder the mass on a summary's slots. */
 enum { STATISTICS_OF_HEADS = 1, STATISTICS_OF_SUMMARY = 2, STATISTICS_OF_SPEAKERS = 4 };

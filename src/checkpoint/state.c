@@ -145,11 +145,6 @@ status state_load(const char *folder, const struct state_row *rows, int64_t coun
     return store_close_after(store, s);
 }
 
-status state_check(const char *folder)
-{
-    return state_load(folder, NULL, 0, NULL);
-}
-
 status state_read(const char *folder, const char *name, enum state_type type, void **values,
                   int64_t *count)
 {

@@ -53,8 +53,6 @@ void state_kept_free(struct state_kept *kept);
  * that is missing or of another type or count is one clear error. */
 status state_load(const char *folder, const struct state_row *rows, int64_t count, void *run);
 
-/* Whether state.h5 is there and of this format. */
-status state_check(const char *folder);
 /* One row's values; the caller frees. */
 status state_read(const char *folder, const char *name, enum state_type type, void **values,
                   int64_t *count);

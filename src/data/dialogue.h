@@ -102,7 +102,6 @@ int64_t dialogue_given_turns(const struct dialogue *dialogue); /* the user's mes
 /* A field of the line, by its name in json: text as it is, a number, true or false as JSON has it.
  * *out NULL: the line has none, or null.  A list or an object is an error that names the line. */
 status dialogue_field(const struct dialogue *dialogue, const char *name, char **out);
-const char *verify_form_name(enum verify_form form); /* "auto", "exact", ... */
 
 /* The index of the dialogue at a position of the endless prompt order: a permutation of
  * [0, count) an epoch, a pure function of (seed, epoch, index). */

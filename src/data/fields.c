@@ -10,11 +10,6 @@
 
 static const char *const form_names[VERIFY_FORMS] = {"auto", "exact", "slots", "match", "contains"};
 
-const char *verify_form_name(enum verify_form form)
-{
-    return form_names[form];
-}
-
 bool text_is_blank(const char *text)
 {
     return text[strspn(text, " \t\r\n")] == 0;

@@ -113,7 +113,8 @@ bool within_vanishes(const double *left, int64_t columns)
     return !(dot(left, left, columns) > NOTHING * NOTHING);
 }
 
-double within_correlation(const double *a, const double *b, int64_t columns)
+/* Of two vectors that are projected already; NaN where one of them is 0. */
+static double within_correlation(const double *a, const double *b, int64_t columns)
 {
     if (within_vanishes(a, columns) || within_vanishes(b, columns)) return NAN;
     return dot(a, b, columns) / sqrt(dot(a, a, columns)) / sqrt(dot(b, b, columns));

@@ -18,8 +18,6 @@ void within_project(const double *basis, int64_t count, int64_t columns, const d
                     double *out);
 /* Whether a projected vector is 0 but for rounding: there is nothing beside length in it. */
 bool within_vanishes(const double *projected, int64_t columns);
-/* Of two vectors that are projected already; NaN where one of them is 0. */
-double within_correlation(const double *a, const double *b, int64_t columns);
 /* The rank correlation of a history's values; with `without_length` length and its square are taken
  * out of the ranks first.  0 where a's ranks have nothing left and b's have; NaN where b's have
  * nothing left: constant, length and its square span all that 3 replies can differ in. */

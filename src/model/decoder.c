@@ -91,8 +91,9 @@ status decoder_place_in(struct model_decoder *decoder, struct buffer *buffer,
     return NULL;
 }
 
-int64_t decoder_grown(const struct model_decoder *decoder, int64_t now, int64_t need,
-                      bool to_bucket)
+/* `now` where steps are recorded and that is enough for `need`; else `need`, or its bucket. */
+static int64_t decoder_grown(const struct model_decoder *decoder, int64_t now, int64_t need,
+                             bool to_bucket)
 {
     return decoder->model->queue->op->graph_begin ? size_grown(now, need, to_bucket) : need;
 }

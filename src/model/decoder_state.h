@@ -43,8 +43,5 @@ int64_t decoder_capture_stride(const struct model_decoder *decoder);
  * moves. */
 status decoder_place_in(struct model_decoder *decoder, struct buffer *buffer,
                         void (*place_all)(struct model_decoder *, struct workspace *));
-/* `now` where steps are recorded and that is enough for `need`; else `need`, or its bucket. */
-int64_t decoder_grown(const struct model_decoder *decoder, int64_t now, int64_t need,
-                      bool to_bucket);
 
 #endif

@@ -37,7 +37,7 @@ static const struct {
 };
 enum { TYPE_COUNT = sizeof types / sizeof types[0] };
 
-const char *tensor_type_name(enum tensor_type type)
+static const char *tensor_type_name(enum tensor_type type)
 {
     return types[type].name;
 }

@@ -45,7 +45,6 @@ int64_t safetensors_count(const struct safetensors *file);
 const struct tensor *safetensors_at(const struct safetensors *file, int64_t index);
 const struct tensor *safetensors_find(const struct safetensors *file, const char *name); /* NULL */
 
-const char *tensor_type_name(enum tensor_type type);
 void tensor_shape_text(char *out, size_t size, const int64_t *shape, int rank); /* "[2, 3]" */
 /* All elements of an F32, BF16, F16 (exactly) or F64 (rounded) tensor; other types refused. */
 status tensor_floats(const struct tensor *tensor, float *out);

@@ -33,7 +33,8 @@ double *probe_column_add(struct probe_data *data, const char *name, enum probe_r
     return column_set(data, &data->column[data->column_count++], name, role, label_free);
 }
 
-double *probe_metric_add(struct probe_data *data, const char *name)
+/* A new metric of zeros. */
+static double *probe_metric_add(struct probe_data *data, const char *name)
 {
     return column_set(data, &data->metric[data->metric_count++], name, PROBE_SOURCE, false);
 }

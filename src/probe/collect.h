@@ -51,10 +51,9 @@ status probe_collect(struct generator *generator, const struct probe_settings *s
                      struct probe_data *out);
 void probe_data_free(struct probe_data *data);
 struct probe_replies probe_replies_of(const struct probe_data *data);
-/* A new column or metric of zeros. */
+/* A new column of zeros. */
 double *probe_column_add(struct probe_data *data, const char *name, enum probe_role role,
                          bool label_free);
-double *probe_metric_add(struct probe_data *data, const char *name);
 /* NULL: there is none. */
 const struct probe_column *probe_column_find(const struct probe_data *data, const char *name);
 const struct probe_column *probe_metric_find(const struct probe_data *data, const char *name);

@@ -14,7 +14,8 @@ void running_statistic_add(struct running_statistic *s, double value)
     s->m2 += before * (value - s->mean);
 }
 
-double running_statistic_deviation(const struct running_statistic *s)
+/* Population deviation; 0 when empty. */
+static double running_statistic_deviation(const struct running_statistic *s)
 {
     return s->count > 0 ? sqrt(s->m2 / s->count) : 0;
 }

@@ -26,8 +26,6 @@ enum { RUNNING_MAX = 6 * TERM_MAX };
 int64_t running_size(const struct reward_settings *settings);
 
 void running_statistic_add(struct running_statistic *s, double value);
-/* Population deviation; 0 when empty. */
-double running_statistic_deviation(const struct running_statistic *s);
 /* Adds a batch in the order dialogue, turn, candidate, however the items lie.  A candidate that
  * is alone in its dialogue and turn has no value for `within` and is not counted there. */
 status running_add(const struct reward_settings *settings, struct running_statistics *s,

@@ -71,8 +71,13 @@ static void part_normalize(double *row, int64_t first, int64_t count, const stru
     }
 }
 
-void block_row_join(const struct captured_rows *rows, int64_t row, const struct prompt *prompt,
-                    const uint8_t *marks, int64_t begin, double self_weight, double *out)
+/* The row of token t of a reply over prompt->count + begin entries, H(u) of the block that begins
+ * at token `begin`: of a causal model as it is; else (1 - self_weight) times what lies on V of the
+ * history and self_weight times what lies on the blocks' visible tokens, each renormalized; the
+ * first alone before any block. */
+static void block_row_join(const struct captured_rows *rows, int64_t row,
+                           const struct prompt *prompt, const uint8_t *marks, int64_t begin,
+                           double self_weight, double *out)
 {
     const float *history = rows->history + row * rows->history_stride;
     if (!rows->reply) {
@@ -90,8 +95,9 @@ void block_row_join(const struct captured_rows *rows, int64_t row, const struct 
     part_normalize(out, prompt->count, begin, prompt, marks, self_weight);
 }
 
-void block_row_add(const double *row, const struct prompt *prompt, const uint8_t *marks,
-                   int64_t begin, double *sum)
+/* Adds a row over V(H(u)), renormalized, to a sum. */
+static void block_row_add(const double *row, const struct prompt *prompt, const uint8_t *marks,
+                          int64_t begin, double *sum)
 {
     double mass = 0;
     int64_t visible = 0;

@@ -28,14 +28,4 @@ status block_rows_read(struct block_rows *b, const struct rollout_settings *sett
                        const struct captured_rows *rows, int64_t first, const struct prompt *prompt,
                        const uint32_t counter[3], struct reply *reply);
 
-/* The row of token t of a reply over prompt->count + begin entries, H(u) of the block that begins
- * at token `begin`: of a causal model as it is; else (1 - self_weight) times what lies on V of the
- * history and self_weight times what lies on the blocks' visible tokens, each renormalized; the
- * first alone before any block. */
-void block_row_join(const struct captured_rows *rows, int64_t row, const struct prompt *prompt,
-                    const uint8_t *marks, int64_t begin, double self_weight, double *out);
-/* Adds a row over V(H(u)), renormalized, to a sum. */
-void block_row_add(const double *row, const struct prompt *prompt, const uint8_t *marks,
-                   int64_t begin, double *sum);
-
 #endif

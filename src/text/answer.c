@@ -56,7 +56,8 @@ char *answer_number(const char *text, enum answer_extract form)
     return form == ANSWER_STRICT ? number_strict(text) : number_flexible(text);
 }
 
-char *answer_boxed(const char *text)
+/* What the braces of the last \boxed{} hold, which may hold braces; NULL: there is none. */
+static char *answer_boxed(const char *text)
 {
     static const char boxed[] = "\\boxed{";
     char *found = NULL;

@@ -16,8 +16,6 @@ enum answer_extract {
 
 /* The text of the number, to be freed; NULL: there is none. */
 char *answer_number(const char *text, enum answer_extract form);
-/* What the braces of the last \boxed{} hold, which may hold braces; NULL: there is none. */
-char *answer_boxed(const char *text);
 /* The answer of a reply: the number as the form says; strict where there is none, and flexible
  * where there is a \boxed{}, what is boxed.  NULL: none. */
 char *answer_extract(const char *text, enum answer_extract form);

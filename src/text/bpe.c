@@ -28,7 +28,8 @@ void bpe_free(struct bpe *bpe)
     free(bpe);
 }
 
-int32_t bpe_word_id(const struct bpe *bpe, const char *bytes, size_t size)
+/* The id of a word of the vocabulary, -1: none. */
+static int32_t bpe_word_id(const struct bpe *bpe, const char *bytes, size_t size)
 {
     for (uint64_t at = bytes_hash(bytes, size) >> 32;; at++) {
         const int32_t id = bpe->table[at & bpe->table_mask];

@@ -32,7 +32,4 @@ struct bpe {
     struct word_cache *cache;
 };
 
-/* The id of a word of the vocabulary, -1: none. */
-int32_t bpe_word_id(const struct bpe *bpe, const char *bytes, size_t size);
-
 #endif

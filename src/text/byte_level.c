@@ -12,7 +12,8 @@ static bool is_itself(int byte)
 }
 
 /* 0 to 32 are U+0100 to U+0120, 127 to 160 go on from there, 173 is the last. */
-int byte_of_character(int32_t c)
+/* The byte that a character stands for, -1: none. */
+static int byte_of_character(int32_t c)
 {
     if (c < 0x100) return is_itself(c) ? c : -1;
     if (c <= 0x120) return c - 0x100;

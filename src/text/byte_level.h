@@ -6,8 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The byte that a character stands for, -1: none. */
-int byte_of_character(int32_t character);
 /* What a token of the vocabulary (valid UTF-8) stands for, into out, which has room for size bytes;
  * returns the bytes.  *spelled false: some character stands for no byte, and the text itself is
  * taken. */

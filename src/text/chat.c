@@ -115,7 +115,9 @@ void chat_names(char *out, size_t size)
         at += (size_t)snprintf(out + at, size - at, "%s%s", i ? ", " : "", formats[i].name);
 }
 
-const char *chat_content(const struct chat_turn *turn, const char *text, size_t *size)
+/* What is said, without the white space that the format drops: *size bytes at the pointer that is
+ * returned. */
+static const char *chat_content(const struct chat_turn *turn, const char *text, size_t *size)
 {
     *size = strlen(text);
     if (!turn->trimmed) return text;
@@ -180,8 +182,11 @@ status chat_encode_template(const struct tokenizer *tokenizer, const char *text,
     return tokenizer_encode_part(tokenizer, text, strlen(text), false, place, out);
 }
 
-status chat_content_place(const struct chat_format *format, const struct tokenizer *tokenizer,
-                          enum dialogue_role role, bool opened, enum text_place *out)
+/* Where what `role` says stands: behind what the template writes before it, which is a special
+ * token or text.  opened: behind a system message that opens the first one of the user. */
+static status chat_content_place(const struct chat_format *format,
+                                 const struct tokenizer *tokenizer, enum dialogue_role role,
+                                 bool opened, enum text_place *out)
 {
     const char *before = opened ? format->turns[ROLE_SYSTEM].behind : format->turns[role].before;
     if (!*before && role == ROLE_ASSISTANT) before = format->turns[ROLE_USER].behind;

@@ -39,10 +39,6 @@ const struct chat_format *chat_at(int index); /* NULL behind the last */
 /* The names of all, "chatml, smollm2, ...". */
 void chat_names(char *out, size_t size);
 
-/* What is said, without the white space that the format drops: *size bytes at the pointer that is
- * returned. */
-const char *chat_content(const struct chat_turn *turn, const char *text, size_t *size);
-
 /* Appends the text of a dialogue in a format whose end token is its own.  system: of one that has
  * none, NULL: the format's own.  `prompt`: up to the generation prompt.  False: the format has no
  * system message, and the dialogue has one. */
@@ -59,10 +55,6 @@ status chat_end(const struct chat_format *format, const struct tokenizer *tokeni
 /* Appends a text of the template: special tokens are special. */
 status chat_encode_template(const struct tokenizer *tokenizer, const char *text,
                             enum text_place place, struct token_list *out);
-/* Where what `role` says stands: behind what the template writes before it, which is a special
- * token or text.  opened: behind a system message that opens the first one of the user. */
-status chat_content_place(const struct chat_format *format, const struct tokenizer *tokenizer,
-                          enum dialogue_role role, bool opened, enum text_place *out);
 /* What is said behind its lead, as plain text: it may spell a special token, and stays text;
  * opened: without the lead.  The byte ranges are of *said, lead and text, which the caller frees.
  */

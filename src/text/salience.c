@@ -27,7 +27,8 @@ status keywords_read(const char *path, struct keyword_set **out)
     return NULL;
 }
 
-bool keywords_hold(const struct keyword_set *set, const char *word)
+/* set may be NULL. */
+static bool keywords_hold(const struct keyword_set *set, const char *word)
 {
     return set && word_table_find(&set->words, word) != NULL;
 }

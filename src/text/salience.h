@@ -13,7 +13,6 @@
 struct keyword_set; /* lower-cased words */
 /* A file with one word a line; lines are split and lower-cased as words are. */
 status keywords_read(const char *path, struct keyword_set **out);
-bool keywords_hold(const struct keyword_set *set, const char *word); /* set may be NULL */
 void keywords_free(struct keyword_set *set);
 
 struct salience_options {

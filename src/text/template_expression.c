@@ -51,6 +51,9 @@ static bool word(struct template_expression *e, const char *text)
     return false;
 }
 
+/* The value of what stands here, up to what is no part of it. */
+static json_t *template_read(struct template_expression *e);
+
 /* "...", '...', one or several in a row. */
 static json_t *string(struct template_expression *e)
 {
@@ -326,7 +329,7 @@ static json_t *read_choice(struct template_expression *e)
     return dry ? NULL : value;
 }
 
-json_t *template_read(struct template_expression *e)
+static json_t *template_read(struct template_expression *e)
 {
     json_t *value = template_enter(e->run) ? read_choice(e) : NULL;
     template_leave(e->run);

@@ -72,8 +72,6 @@ const char *template_string(struct template_run *run, json_t *value);
 json_t *template_variable(const struct template_run *run, const char *name);
 /* The value of the expression, to whose end it was read. */
 json_t *template_evaluate(struct template_run *run, const char *text, size_t size);
-/* The same up to what is no part of it. */
-json_t *template_read(struct template_expression *e);
 
 /* value | name(...), value.name(...), value is name(...), name(...) */
 json_t *template_filter(struct template_run *run, json_t *value, const struct template_call *call);

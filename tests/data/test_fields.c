@@ -69,7 +69,6 @@ static void fields_are_kept_and_others_are_reached_by_name(void **state)
     assert_string_equal(dialogue.reject[1], "y");
     assert_null(dialogue.reject[2]);
     assert_int_equal(dialogue.verify, VERIFY_CONTAINS);
-    assert_string_equal(verify_form_name(dialogue.verify), "contains");
     assert_int_equal(strlen(dialogue.json), strlen(line) - 2); /* without the blanks around it */
     const char *fields[][2] = {{"kind", "add"}, {"level", "2"}, {"hard", "true"}, {"p", "0.25"},
                                {"none", NULL},  {"gone", NULL}, {"answer", "7"}};

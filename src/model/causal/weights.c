@@ -93,7 +93,8 @@ static double llama3_scaled(const struct causal_shape *s, double frequency)
     return kept * frequency + (1 - kept) * frequency / (double)s->rope_factor;
 }
 
-void causal_rope_frequencies(const struct causal_shape *shape, double *frequency)
+/* The frequencies [head_dim / 2] of rotary positions, in radians a position. */
+static void causal_rope_frequencies(const struct causal_shape *shape, double *frequency)
 {
     const double d = (double)shape->head_dim;
     for (int64_t i = 0; i < shape->head_dim / 2; i++) {

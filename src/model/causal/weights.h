@@ -10,7 +10,4 @@ status causal_create(struct model *model);
 void causal_release(struct model *model);
 double causal_initial_deviation(const struct model_shape *shape, const struct parameter *one);
 
-/* The frequencies [head_dim / 2] of rotary positions, in radians a position. */
-void causal_rope_frequencies(const struct causal_shape *shape, double *frequency);
-
 #endif
