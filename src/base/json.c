@@ -139,6 +139,12 @@ status json_get_text(const json_t *object, const char *where, const char *key, c
     return NULL;
 }
 
+double json_number_or_nan(const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
 void json_float_text(char out[32], float value)
 {
     if (!isfinite(value)) {

@@ -21,6 +21,8 @@ status json_read(const char *path, json_t **out);
 status json_get_integer(const json_t *object, const char *where, const char *key, int64_t *out);
 status json_get_number(const json_t *object, const char *where, const char *key, double *out);
 status json_get_text(const json_t *object, const char *where, const char *key, const char **out);
+/* NAN where there is no number of that name. */
+double json_number_or_nan(const json_t *object, const char *name);
 /* The shortest decimal that reads back as the same float (at most 9 digits), always with a
  * point or exponent; "null" for a non-finite one. */
 void json_float_text(char out[32], float value);

@@ -1,14 +1,10 @@
 /* A report as one HTML page without pictures, scripts or other files; see report.h. */
 #include "src/probe/report.h"
 
+#include "src/base/json.h"
+
 #include <math.h>
 #include <string.h>
-
-static double number(const json_t *object, const char *name)
-{
-    const json_t *value = json_object_get(object, name);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
 
 static void escaped(FILE *out, const char *text)
 {
@@ -43,9 +39,10 @@ static void cell(FILE *out, const json_t *object, const char *name)
 {
     char error[80];
     snprintf(error, sizeof error, "%s_error", name);
-    const double value = number(object, name);
+    const double value = json_number_or_nan(object, name);
     if (isfinite(value))
-        fprintf(out, "<td class=n>%.3f <small>(%.3f)</small></td>", value, number(object, error));
+        fprintf(out, "<td class=n>%.3f <small>(%.3f)</small></td>", value,
+                json_number_or_nan(object, error));
     else
         fprintf(out, "<td class=n>-</td>");
 }
@@ -103,8 +100,8 @@ static void fits_page(const json_t *report, FILE *out)
         fprintf(out, "<tr>");
         member(out, one, "sets");
         cell(out, one, "correlation");
-        fprintf(out, "<td class=n>%.3f</td><td class=n>%.3f</td>", number(one, "shuffled"),
-                number(one, "shuffled_deviation"));
+        fprintf(out, "<td class=n>%.3f</td><td class=n>%.3f</td>",
+                json_number_or_nan(one, "shuffled"), json_number_or_nan(one, "shuffled_deviation"));
         json_array_foreach(json_object_get(one, "by_labels"), k, point)
             cell(out, point, "correlation");
         fprintf(out, "</tr>\n");
@@ -141,8 +138,8 @@ static void kinds_page(const json_t *report, FILE *out)
             member(out, one, "question");
             member(out, one, "kind");
             integer(out, one, "replies");
-            fprintf(out, "<td class=n>%.2f</td><td class=n>%.2f</td></tr>\n", number(one, "source"),
-                    number(one, "target"));
+            fprintf(out, "<td class=n>%.2f</td><td class=n>%.2f</td></tr>\n",
+                    json_number_or_nan(one, "source"), json_number_or_nan(one, "target"));
         }
         fprintf(out, "</table>\n");
     }
@@ -165,7 +162,7 @@ void probe_report_page(const json_t *report, FILE *out)
     fprintf(out, "<p>%lld histories of ",
             (long long)json_integer_value(json_object_get(report, "histories")));
     escaped(out, json_string_value(json_object_get(report, "data")));
-    fprintf(out, ", %.3g replies each, by ", number(report, "candidates"));
+    fprintf(out, ", %.3g replies each, by ", json_number_or_nan(report, "candidates"));
     escaped(out, json_string_value(json_object_get(report, "model")));
     fprintf(out, "; verdicts are of ");
     escaped(out, json_string_value(json_object_get(report, "target")));

@@ -1,14 +1,10 @@
 /* A report as text; see report.h. */
 #include "src/probe/report.h"
 
+#include "src/base/json.h"
+
 #include <math.h>
 #include <string.h>
-
-static double number(const json_t *object, const char *name)
-{
-    const json_t *value = json_object_get(object, name);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
 
 static const char *text_of(const json_t *object, const char *name)
 {
@@ -25,8 +21,9 @@ static void cell(FILE *out, const json_t *object, const char *name, int width)
 {
     char error[80], text[64] = "-";
     snprintf(error, sizeof error, "%s_error", name);
-    const double value = number(object, name);
-    if (isfinite(value)) snprintf(text, sizeof text, "%.3f (%.3f)", value, number(object, error));
+    const double value = json_number_or_nan(object, name);
+    if (isfinite(value))
+        snprintf(text, sizeof text, "%.3f (%.3f)", value, json_number_or_nan(object, error));
     fprintf(out, " %*s", width, text);
 }
 
@@ -38,11 +35,11 @@ static void head_text(const json_t *report, FILE *out)
             "%lld histories of %lld dialogues of %s, %.3g %s each at temperature %g: %.1f "
             "tokens, %.1f of %.3g different, %.0f%% ended\n",
             integer(report, "histories"), integer(report, "dialogues"), text_of(report, "data"),
-            number(report, "candidates"),
+            json_number_or_nan(report, "candidates"),
             json_is_true(json_object_get(report, "labelled")) ? "labelled replies" : "replies",
-            number(report, "temperature"), number(report, "reply_length"),
-            number(report, "distinct_replies"), number(report, "candidates"),
-            100 * number(report, "end_rate"));
+            json_number_or_nan(report, "temperature"), json_number_or_nan(report, "reply_length"),
+            json_number_or_nan(report, "distinct_replies"),
+            json_number_or_nan(report, "candidates"), 100 * json_number_or_nan(report, "end_rate"));
     if (integer(report, "overlong"))
         fprintf(out, "%lld turns were left out: their prompt alone exceeds history.max_tokens\n",
                 integer(report, "overlong"));
@@ -102,8 +99,8 @@ static void fits_text(const json_t *report, FILE *out)
         fprintf(out, "%-34s", text_of(one, "sets"));
         cell(out, one, "correlation", 15);
         char null[64];
-        snprintf(null, sizeof null, "%.3f (%.3f)", number(one, "shuffled"),
-                 number(one, "shuffled_deviation"));
+        snprintf(null, sizeof null, "%.3f (%.3f)", json_number_or_nan(one, "shuffled"),
+                 json_number_or_nan(one, "shuffled_deviation"));
         fprintf(out, " %15s", null);
         json_array_foreach(json_object_get(one, "by_labels"), k, point)
             cell(out, point, "correlation", 19);
@@ -132,11 +129,11 @@ static void kinds_text(const json_t *report, FILE *out)
             cell(out, one, "gain", 15);
             fprintf(out, "  %lld histories with distinct outcomes\n", integer(one, "distinct"));
         }
-        json_array_foreach(kinds, k, one)
-            fprintf(out, "  reply %-16.16s %s%-24.24s %6lld replies: source %6.2f, %s %6.2f\n",
-                    text_of(one, "kind"), text_of(one, "question")[0] ? "to " : "",
-                    text_of(one, "question"), integer(one, "replies"), number(one, "source"),
-                    text_of(report, "target"), number(one, "target"));
+        json_array_foreach(kinds, k, one) fprintf(
+            out, "  reply %-16.16s %s%-24.24s %6lld replies: source %6.2f, %s %6.2f\n",
+            text_of(one, "kind"), text_of(one, "question")[0] ? "to " : "",
+            text_of(one, "question"), integer(one, "replies"), json_number_or_nan(one, "source"),
+            text_of(report, "target"), json_number_or_nan(one, "target"));
     }
 }
 

@@ -1,6 +1,7 @@
 /* Sentences of a report; see words.h. */
 #include "src/probe/words.h"
 
+#include "src/base/json.h"
 #include "src/base/memory.h"
 #include "src/probe/verdict.h"
 
@@ -25,12 +26,6 @@ static void say(json_t *list, const char *format, ...)
     memory_stream_close(stream);
     json_array_append_new(list, json_string(text));
     free(text);
-}
-
-static double number(const json_t *object, const char *name)
-{
-    const json_t *value = json_object_get(object, name);
-    return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
 static const char *text_of(const json_t *object, const char *name)
@@ -61,9 +56,9 @@ static void holes_say(const json_t *row, json_t *list)
     const json_t *one;
     json_array_foreach(json_object_get(row, "questions"), i, one)
     {
-        const double value = number(one, "without_length"),
-                     error = number(one, "without_length_error");
-        if (number(one, "dialogues") >= VERDICT_DIALOGUES && error > 0 && value < error)
+        const double value = json_number_or_nan(one, "without_length"),
+                     error = json_number_or_nan(one, "without_length_error");
+        if (json_number_or_nan(one, "dialogues") >= VERDICT_DIALOGUES && error > 0 && value < error)
             say(list,
                 "  but not for questions of the kind \"%s\" (%.3f, error %.3f): what it teaches "
                 "there is chance or worse.",
@@ -71,8 +66,9 @@ static void holes_say(const json_t *row, json_t *list)
     }
     json_array_foreach(json_object_get(row, "kinds"), i, one)
     {
-        const double source = number(one, "source"), target = number(one, "target");
-        const double replies = number(one, "replies");
+        const double source = json_number_or_nan(one, "source"),
+                     target = json_number_or_nan(one, "target");
+        const double replies = json_number_or_nan(one, "replies");
         const char *question = text_of(one, "question");
         /* Both have a deviation of about 1: a mean's error is about 1/sqrt(replies). */
         if (replies >= REPLIES_LEAST && source > fmax(0.2, 2 / sqrt(replies)) && target < -0.2)
@@ -89,8 +85,9 @@ static void row_say(const json_t *report, const json_t *row, json_t *list)
 {
     const char *name = text_of(row, "name"), *target = text_of(report, "target");
     const json_t *pair = target_of(report, row);
-    const double without = number(pair, "without_length"), gain = number(pair, "gain");
-    const double error = number(pair, "without_length_error");
+    const double without = json_number_or_nan(pair, "without_length"),
+                 gain = json_number_or_nan(pair, "gain");
+    const double error = json_number_or_nan(pair, "without_length_error");
     const bool hint = is(row, "verdict", "hint");
     if (is(row, "verdict", "itself"))
         say(list, "%s is %s itself, or orders replies just so: it can teach it (%s).", name, target,
@@ -104,15 +101,16 @@ static void row_say(const json_t *report, const json_t *row, json_t *list)
         say(list,
             "%s %s teach %s: correlation within histories, length taken out, %.3f (error %.3f); "
             "the best of %.3g by it is better than a random one by %.3f. Set %s%s.",
-            name, hint ? "may" : "can", target, without, error, number(report, "candidates"), gain,
-            text_of(row, "settings"),
-            number(row, "within") < 0.5 ? ", since most of its variance lies between histories"
-                                        : "");
+            name, hint ? "may" : "can", target, without, error,
+            json_number_or_nan(report, "candidates"), gain, text_of(row, "settings"),
+            json_number_or_nan(row, "within") < 0.5
+                ? ", since most of its variance lies between histories"
+                : "");
     if (is(row, "verdict", "itself") || is(row, "verdict", "teaches") || hint) holes_say(row, list);
     if (json_is_true(json_object_get(row, "label_free")) && is(row, "role", "source") &&
         (is(row, "verdict", "teaches") || hint)) {
-        const double sure = number(row, "with_logprob");
-        const double same = number(report, "distinct_replies");
+        const double sure = json_number_or_nan(row, "with_logprob");
+        const double same = json_number_or_nan(report, "distinct_replies");
         char measure[128] = "how sure the model is already";
         if (isfinite(sure))
             snprintf(measure, sizeof measure,
@@ -121,7 +119,7 @@ static void row_say(const json_t *report, const json_t *row, json_t *list)
             "  %s needs no label. Such rewards rise, and what they stand for falls after a while "
             "(arXiv 2506.17219, 2603.08660). What it measures is %s; %.1f of %.3g replies of a "
             "history differ now. Watch distinct_2 and a held-out %s, and stop when they fall.",
-            name, measure, same, number(report, "candidates"), target);
+            name, measure, same, json_number_or_nan(report, "candidates"), target);
     }
 }
 
@@ -157,12 +155,13 @@ static void fits_say(const json_t *report, json_t *list)
             "nothing is claimed of others.",
             text_of(one, "sets"), target,
             (long long)json_integer_value(json_object_get(fit, "histories")),
-            number(one, "correlation"), number(one, "correlation_error"), number(one, "shuffled"),
-            number(one, "shuffled_deviation"));
+            json_number_or_nan(one, "correlation"), json_number_or_nan(one, "correlation_error"),
+            json_number_or_nan(one, "shuffled"), json_number_or_nan(one, "shuffled_deviation"));
     }
     json_array_foreach(json_object_get(fit, "adds"), i, one)
     {
-        const double adds = number(one, "adds"), error = number(one, "adds_error");
+        const double adds = json_number_or_nan(one, "adds"),
+                     error = json_number_or_nan(one, "adds_error");
         say(list, "%s adds %.3f (error %.3f) to the other columns%s.", text_of(one, "set"), adds,
             error, fabs(adds) < 2 * error ? ": nothing that is seen" : "");
     }
