@@ -83,16 +83,18 @@ static void judge_cores(const struct doctor_facts *ranks, int count, struct doct
         const int64_t cores = f->quota_percent >= 0 && f->quota_percent < 100 * f->cores
                                   ? (f->quota_percent + 99) / 100
                                   : f->cores;
-        if (threads > cores)
-            doctor_add(report, DOCTOR_WARNING, "cores",
-                       "start fewer ranks a host, or lower threads",
-                       "%s: %d ranks run %lld threads on %lld cores%s", f->host,
-                       ranks_beside(ranks, count, r), (long long)threads, (long long)cores,
-                       cores < f->cores ? " (the control group's quota)" : "");
-        else
-            doctor_add(report, DOCTOR_OK, "cores", NULL,
-                       "%s: %d ranks run %lld threads on %lld cores", f->host,
-                       ranks_beside(ranks, count, r), (long long)threads, (long long)cores);
+        const int beside = ranks_beside(ranks, count, r);
+        const bool many = threads > cores;
+        char idle[64] = "";
+        if (threads < cores && !f->gpu)
+            snprintf(idle, sizeof idle, "; %lld idle, which more threads would use",
+                     (long long)(cores - threads));
+        doctor_add(report, many ? DOCTOR_WARNING : DOCTOR_OK, "cores",
+                   many ? "start fewer ranks a host, or lower threads" : NULL,
+                   "%s: %d rank%s %lld thread%s on %lld core%s%s%s", f->host, beside,
+                   beside == 1 ? " runs" : "s run", (long long)threads, threads == 1 ? "" : "s",
+                   (long long)cores, cores == 1 ? "" : "s",
+                   many && cores < f->cores ? " (the control group's quota)" : "", idle);
     }
 }
 
@@ -168,8 +170,8 @@ static void judge_memory(const struct doctor_facts *f, int beside, struct doctor
         snprintf(limit, sizeof limit, ", the control group allows %.1f", gib(f->limit));
     doctor_add(report, few ? DOCTOR_WARNING : DOCTOR_OK, "memory",
                few ? "free some, or start fewer ranks a host" : NULL,
-               "%s: %.1f GiB, %.1f available%s, for %d ranks", f->host, gib(f->memory),
-               gib(f->available), limit, beside);
+               "%s: %.1f GiB, %.1f available%s, for %d rank%s", f->host, gib(f->memory),
+               gib(f->available), limit, beside, beside == 1 ? "" : "s");
 }
 
 static void judge_shared(const struct doctor_facts *f, int beside, struct doctor_report *report)

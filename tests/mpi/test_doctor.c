@@ -75,6 +75,21 @@ static void test_well(void **state)
     for (int i = 0; i < report.count; i++) assert_string_equal(report.list[i].advice, "");
 }
 
+static void test_idle(void **state)
+{
+    (void)state;
+    struct doctor_facts *ranks = all_well();
+    ranks[3].threads = 1;
+    const struct doctor_report report = judged(ranks);
+    int found = 0;
+    for (int i = 0; i < report.count; i++)
+        found += !strcmp(report.list[i].what, "cores") &&
+                 !strcmp(report.list[i].value, "hostb: 2 ranks run 3 threads on 8 cores; 5 idle, "
+                                               "which more threads would use");
+    assert_int_equal(found, 1);
+    assert_int_equal(doctor_worst(&report), DOCTOR_OK);
+}
+
 #define FACTS_TEST(name, level, what, text, change)                                                \
     static void name(void **state)                                                                 \
     {                                                                                              \
@@ -94,7 +109,7 @@ FACTS_TEST(test_quota, DOCTOR_WARNING, "cores",
            "2 ranks run 4 threads on 3 cores (the control group's quota)",
            ranks[2].quota_percent = 250)
 FACTS_TEST(test_narrow, DOCTOR_WARNING, "binding",
-           "1 of 4 ranks have fewer cores than threads; rank 1 (hosta) is bound to 1 of 8",
+           "1 of 4 ranks have fewer cores than threads; rank 1 (hosta) may use 1 of 8",
            (ranks[1].bound = 1, memset(ranks[1].mask + 1, 0, 7)))
 FACTS_TEST(test_shared_cores, DOCTOR_WARNING, "binding",
            "rank 1 (hosta) is bound to cores that another",
@@ -146,7 +161,7 @@ static void test_many_hosts(void **state)
     bool cores = false, watchdog = false;
     for (int i = 0; i < report.count; i++) {
         const struct doctor_finding *f = &report.list[i];
-        cores |= f->level == DOCTOR_WARNING && strstr(f->value, "host900: 1 ranks run 9 threads");
+        cores |= f->level == DOCTOR_WARNING && strstr(f->value, "host900: 1 rank runs 9 threads");
         watchdog |= f->level == DOCTOR_WARNING && strstr(f->value, "rank 950 (host950): no thread");
         if (strcmp(f->what, "memory") != 0) continue;
         memory += 1 + f->more;
@@ -162,23 +177,15 @@ static void test_many_hosts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_well),
-        cmocka_unit_test(test_program),
-        cmocka_unit_test(test_mpi),
-        cmocka_unit_test(test_cores),
-        cmocka_unit_test(test_quota),
-        cmocka_unit_test(test_narrow),
-        cmocka_unit_test(test_shared_cores),
-        cmocka_unit_test(test_omp),
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_shared_memory),
-        cmocka_unit_test(test_shared_weights),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_memlock),
-        cmocka_unit_test(test_gpu_unused),
-        cmocka_unit_test(test_gpu_shared),
-        cmocka_unit_test(test_unwatched),
-        cmocka_unit_test(test_many_hosts),
+        cmocka_unit_test(test_well),          cmocka_unit_test(test_program),
+        cmocka_unit_test(test_mpi),           cmocka_unit_test(test_cores),
+        cmocka_unit_test(test_idle),          cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_narrow),        cmocka_unit_test(test_shared_cores),
+        cmocka_unit_test(test_omp),           cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_shared_memory), cmocka_unit_test(test_shared_weights),
+        cmocka_unit_test(test_files),         cmocka_unit_test(test_memlock),
+        cmocka_unit_test(test_gpu_unused),    cmocka_unit_test(test_gpu_shared),
+        cmocka_unit_test(test_unwatched),     cmocka_unit_test(test_many_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,7 +39,7 @@ for line in 'ranks: 2' 'cores: [12]' '  compute: \[1, [01]' '  memory: \[1, [01]
     grep -qE "^$line" "$work/cluster.yaml" || fail "no $line: $(cat "$work/cluster.yaml")"
 done
 expect_status 0 "$regard" plan --config $tiny --set roles.learners=2 --cluster "$work/cluster.yaml"
-grep -q '^2 ranks on 1 hosts' "$work/out" || fail "not these ranks"
+grep -q '^2 ranks on 1 host;' "$work/out" || fail "not these ranks"
 expect_status 0 "$regard" doctor --config $tiny --set device=sleep --set sleep.flops=123e9 --out -
 for line in 'cores: 0' '  flops: 1.23e\+11' '  memory: \[1\]' '# inside: ' '# files: '; do
     grep -qE "^$line" "$work/out" || fail "no $line: $(cat "$work/out")"
@@ -78,7 +78,7 @@ for try in /sys/fs/cgroup:cpu.max /sys/fs/cgroup/cpu:cpu.cfs_quota_us; do
     mkdir "$group" 2>/dev/null || continue
     if [ -e "$group/${try#*:}" ] && echo 50000 2>/dev/null >"$group/${try#*:}"; then
         expect_status 0 bash -c 'echo $$ >"$1/cgroup.procs"; exec "$2" doctor --set threads=2' - "$group" "$regard"
-        found warning cores "1 ranks run 2 threads on 1 cores .the control group's quota.: start fewer"
+        found warning cores "1 rank runs 2 threads on 1 core .the control group's quota.: start fewer"
     fi
     for i in $(seq 50); do rmdir "$group" 2>/dev/null && break || sleep 0.1; done
 done

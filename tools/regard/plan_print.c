@@ -44,8 +44,9 @@ static void head_print(const struct plan_case *p, FILE *out)
 {
     const struct cluster *c = &p->cluster;
     char a[32], b[32], d[32];
-    fprintf(out, "%lld ranks on %lld hosts; a device of %sFLOP/s, %sB/s, %sB\n",
-            (long long)cluster_size(c), (long long)c->hosts, with_unit(c->device.flops, a),
+    fprintf(out, "%lld rank%s on %lld host%s; a device of %sFLOP/s, %sB/s, %sB\n",
+            (long long)cluster_size(c), cluster_size(c) == 1 ? "" : "s", (long long)c->hosts,
+            c->hosts == 1 ? "" : "s", with_unit(c->device.flops, a),
             with_unit(c->device.bandwidth, b), with_unit(c->device.memory, d));
     fprintf(out,
             "%sparameters trained; a batch of %lld dialogues x %lld candidates; a dialogue has "
