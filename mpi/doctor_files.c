@@ -54,12 +54,25 @@ static int64_t checkpoint_bytes(const struct config *config, const char *folder)
     return 3 * doctor_weights_bytes(config) * (config->advantage == ADVANTAGE_GROUP ? 1 : 2);
 }
 
+/* Whether a file can be made there; a full disk is a matter of space. */
+static bool takes_files(const char *folder)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/.regard-space-%ld", folder, (long)getpid());
+    const int file = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (file < 0) return errno == ENOSPC || errno == EDQUOT;
+    close(file);
+    unlink(path);
+    return true;
+}
+
 void doctor_judge_space(const struct config *config, const char *folder,
                         struct doctor_report *report)
 {
-    char nearest[PATH_BYTES], wanted[96] = "";
+    char nearest[PATH_BYTES - 64], wanted[96] = "";
     struct statvfs about;
     folder_nearest(folder, nearest, sizeof nearest);
+    if (!takes_files(nearest)) return; /* whoever writes says why not */
     if (statvfs(nearest, &about) != 0) {
         doctor_add(report, DOCTOR_WARNING, "space", "look whether the path is right", "%s: %s",
                    nearest, strerror(errno));

@@ -14,6 +14,7 @@ refuses "the run is a file" 1 'cannot create the folder file: File exists' train
 refuses "the run is under a file" 1 'cannot create the folder file: File exists' train --config "$tiny" --run file/run
 refuses "nothing to go on with" 1 '--resume: absent holds no checkpoint' train "${again[@]}" \
     --run absent --resume
+refuses "a folder that takes no file" 1 '--run /proc/run: cannot write /proc/' train --config "$tiny" --run /proc/run
 mkdir empty
 refuses "an empty folder to go on with" 1 '--resume: empty holds no checkpoint' train "${again[@]}" \
     --run empty --resume
