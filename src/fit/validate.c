@@ -50,11 +50,11 @@ static status folded_make(const struct fit_problem *problem, unsigned sets, stru
     for (int64_t h = replies->history_count - 2; h >= 0; h--)
         if (replies->dialogue[h] == replies->dialogue[h + 1])
             f->reply_fold[h] = f->reply_fold[h + 1];
-    if (dialogues < 2 * FIT_FOLDS)
+    if (dialogues < FIT_DIALOGUES_MIN)
         FAIL(STATUS_INPUT,
              "only %lld dialogues have a history whose replies differ in the target; a fit needs "
              "%d: more dialogues, more candidates, or another target",
-             (long long)dialogues, 2 * FIT_FOLDS);
+             (long long)dialogues, FIT_DIALOGUES_MIN);
     fit_problem_kernel(problem, sets, f->kernel);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < i; j++) f->kernel[j * rows + i] = f->kernel[i * rows + j];

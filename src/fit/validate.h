@@ -7,6 +7,7 @@
 #include "src/fit/fit.h"
 
 enum { FIT_FOLDS = 5, FIT_CURVE = 4, FIT_NULLS = FIT_LABELS - 1 };
+enum { FIT_DIALOGUES_MIN = 2 * FIT_FOLDS };
 extern const int64_t fit_curve_sizes[FIT_CURVE]; /* labelled histories: 5, 10, 20, 40 */
 
 struct fit_validation {
@@ -21,8 +22,8 @@ struct fit_validation {
     double strength;          /* the folds' middle one */
 };
 
-/* fold [dialogues] of each dialogue; STATUS_INPUT where fewer than 2 FIT_FOLDS dialogues have a
- * used history. */
+/* fold [dialogues] of each dialogue; STATUS_INPUT where fewer than FIT_DIALOGUES_MIN dialogues have
+ * a used history. */
 status fit_validate(const struct fit_problem *problem, unsigned sets, int64_t seed, int threads,
                     struct fit_validation *out);
 void fit_validation_free(struct fit_validation *validation);

@@ -119,6 +119,7 @@ expect_status 0 "$regard" train "${settings[@]}" --set "reward.fit=$work/fit.jso
 # lines about what cannot be; nothing is left
 expect_status 1 "${probe[@]}" --out "$work/bad" --set rollout.temperature=0 --fit chrf
 expect_line "--fit chrf: no history has replies that differ in it"
+grep -q 'coverage, mass' "$work/out" || fail "a fit that cannot be made threw the tables away"
 expect_status 1 "${probe[@]}" --out "$work/bad" --set probe.candidates=3
 expect_line "probe.candidates"
 expect_status 1 "${probe[@]}" --out "$work/bad" --fit chorf
@@ -126,7 +127,8 @@ expect_line "--fit chorf" "rouge_l, chrf"
 expect_status 1 "${probe[@]}" --out "$work/bad" --set probe.columns=wurds
 expect_line 'probe.columns: "wurds" is no set of columns'
 expect_status 1 "${probe[@]}" --out "$work/bad" --set probe.histories=6 --fit chrf
-expect_line "dialogues have a history whose replies differ in the target; a fit needs 10"
+expect_line "--fit chrf: a fit needs 10 dialogues, and there are at most 6 of them in synthetic:1:20:8000; raise probe.histories"
+[ ! -s "$work/out" ] || fail "sampled before it refused"
 expect_status 1 "${probe[@]}" --out "$work/bad" --set "probe.kind=("
 expect_line "probe.kind"
 [ ! -e "$work/bad" ] || fail "a failed probe left $(ls "$work/bad")"

@@ -133,6 +133,13 @@ static status probe_run(const struct command *command, struct session *session,
                       session->sources, &found));
     status s = target_find(&found, command->fit, &target);
     if (!s && command->fit) s = probe_fits_make(&found, target, settings, &fits);
+    if (s && target) {
+        /* Sampling was the long part: its tables are shown before the fit is refused. */
+        json_t *report =
+            probe_report(&found, settings, NULL, target, command->model, command->data);
+        probe_report_text(report, stdout);
+        json_decref(report);
+    }
     if (!s) {
         json_t *report = probe_report(&found, settings, command->fit ? &fits : NULL, target,
                                       command->model, command->data);
@@ -150,6 +157,22 @@ static status probe_run(const struct command *command, struct session *session,
     return s;
 }
 
+/* Told before anything is sampled: a history is of one dialogue, so there are no more dialogues
+ * than either. */
+static status enough_for_fit(const struct command *command, const struct dataset *data,
+                             const struct probe_settings *settings)
+{
+    const int64_t most = settings->histories > 0 && settings->histories < data->count
+                             ? settings->histories
+                             : data->count;
+    if (most < FIT_DIALOGUES_MIN)
+        FAIL(STATUS_INPUT,
+             "--fit %s: a fit needs %d dialogues, and there are at most %lld of them in %s%s",
+             command->fit, FIT_DIALOGUES_MIN, (long long)most, data->path,
+             most < data->count ? "; raise probe.histories" : "");
+    return NULL;
+}
+
 static status data_probe(struct command *command, const struct dataset *data,
                          const struct labelled *labelled)
 {
@@ -157,6 +180,7 @@ static status data_probe(struct command *command, const struct dataset *data,
     struct probe_settings settings;
     sources_list(&command->config, data, labelled != NULL);
     TRY(probe_settings_of(&command->config, &settings));
+    if (command->fit) TRY(enough_for_fit(command, data, &settings));
     TRY(session_open(command, false, &session));
     status s = probe_settings_fit(&settings, &command->config, model_shape(session.model),
                                   session.language->tokenizer);
