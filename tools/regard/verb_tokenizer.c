@@ -2,6 +2,7 @@
  * JSON. */
 #include "src/base/file.h"
 #include "src/base/json.h"
+#include "src/base/log.h"
 #include "src/base/memory.h"
 #include "tools/regard/command.h"
 
@@ -25,6 +26,23 @@ static int64_t names_add(const struct dataset *data, const char **texts)
     return count;
 }
 
+/* How many pieces came of it: a text of few words has no more. */
+static status size_tell(const char *folder, const struct config *config)
+{
+    struct tokenizer *made;
+    TRY(tokenizer_open(folder, &made));
+    const int64_t pieces = tokenizer_size(made) - config->tokenizer.extra_ids;
+    tokenizer_close(made);
+    const bool few = pieces < config->tokenizer.vocabulary;
+    char asked[96] = "";
+    if (few)
+        snprintf(asked, sizeof asked,
+                 "; tokenizer.vocabulary asks for %lld, and the text has no more",
+                 (long long)config->tokenizer.vocabulary);
+    log_line(few ? LOG_WARNING : LOG_INFO, "%s: %lld pieces%s", folder, (long long)pieces, asked);
+    return NULL;
+}
+
 static status train(struct command *command)
 {
     const struct config *config = &command->config;
@@ -46,6 +64,7 @@ static status train(struct command *command)
     struct idf_table *idf = language_count_words(data);
     if (!s) s = idf_save(idf, out.temporary);
     s = output_end(&out, s);
+    if (!s) s = size_tell(command->out, config);
     idf_free(idf);
     free(texts);
     dataset_free(data);
