@@ -45,14 +45,27 @@ static status number_parse(const struct config_key *key, const char *where, cons
     return NULL;
 }
 
+/* A whole number as 1e3 or 20.0, exactly; above 2^53 a double is no longer every integer. */
+static bool whole_of_decimal(const char *text, long long *out)
+{
+    char *end;
+    const double value = strtod(text, &end);
+    if (!strpbrk(text, "eE.") || end == text || *end || fabs(value) > 0x1p53 ||
+        value != floor(value))
+        return false;
+    *out = (long long)value;
+    return true;
+}
+
 static status integer_parse(const struct config_key *key, const char *where, const char *text,
                             bool plain, int64_t *out)
 {
     char *end;
-    bool digits = plain && *text && strspn(text, "+-0123456789") == strlen(text);
+    const bool digits = plain && *text && strspn(text, "+-0123456789") == strlen(text);
+    const bool decimal = plain && strspn(text, "+-.0123456789eE") == strlen(text);
     errno = 0;
     long long value = digits ? strtoll(text, &end, 10) : 0;
-    if (!digits || *end)
+    if (digits ? *end : !decimal || !whole_of_decimal(text, &value))
         FAIL(STATUS_INPUT, "%s: %s must be an integer, not \"%s\"", where, key->name, text);
     if (errno || (double)value < key->least || (double)value > key->most)
         FAIL(STATUS_INPUT, "%s: %s must be between %.17g and %.17g, not %s", where, key->name,

@@ -204,8 +204,10 @@ status dialogues_import(const char *path, bool keep_system, FILE *out, struct im
     TRY(file_read(path, &text, &size));
     const size_t bom = text_bom(text, size);
     const char *name = file_read_name(path), *first = text + bom + strspn(text + bom, " \t\r\n");
-    status s = *first == '[' ? list_import(name, text + bom, size - bom, &importer)
-                             : lines_of_text(name, text, size, line_take, &importer);
+    status s = text_check_packed(name, text, size);
+    if (!s)
+        s = *first == '[' ? list_import(name, text + bom, size - bom, &importer)
+                          : lines_of_text(name, text, size, line_take, &importer);
     free(text);
     if (!s && !counts->written)
         s = ERROR(STATUS_INPUT, "%s: no dialogue in it that can be used%s%s", name,

@@ -29,8 +29,31 @@ status lines_of_text(const char *path, const char *text, size_t size, line_funct
     return NULL;
 }
 
+status text_check_packed(const char *path, const char *text, size_t size)
+{
+    static const struct {
+        const char *begins;
+        size_t size;
+        const char *what, *advice;
+    } forms[] = {
+        {"\x1f\x8b", 2, "compressed by gzip", "gunzip it first, or gunzip -c FILE into --data -"},
+        {"\x28\xb5\x2f\xfd", 4, "compressed by zstd", "unzstd it first"},
+        {"\xfd"
+         "7zXZ",
+         5, "compressed by xz", "unxz it first"},
+        {"BZh", 3, "compressed by bzip2", "bunzip2 it first"},
+        {"PK\x03\x04", 4, "a zip archive", "unzip it first"},
+        {"PAR1", 4, "Parquet", "write it as JSON Lines first"}};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (size >= forms[i].size && !memcmp(text, forms[i].begins, forms[i].size))
+            FAIL(STATUS_INPUT, "%s is %s, not lines of JSON; %s", path, forms[i].what,
+                 forms[i].advice);
+    return NULL;
+}
+
 static status text_check(const char *path, const char *text, size_t size)
 {
+    TRY(text_check_packed(path, text, size));
     size_t first = text_bom(text, size);
     first += strspn(text + first, " \t\r\n");
     if (text[first] == '[')
@@ -64,6 +87,7 @@ status lines_read(const char *path, line_function *take, void *context)
     char *text;
     size_t size;
     if (data_is_generated(path)) return generated_lines(path, take, context);
+    TRY(data_name_check(path));
     TRY(file_read(path, &text, &size));
     status s = text_check(file_read_name(path), text, size);
     if (!s) s = lines_of_text(file_read_name(path), text, size, take, context);

@@ -54,7 +54,11 @@ static status history_read(const json_t *line, const char *where, struct dialogu
 static status reply_read(const json_t *line, const char *key, const char *where, char **out)
 {
     const json_t *text = json_object_get(line, key);
-    if (!text) FAIL(STATUS_INPUT, "%s: no \"%s\"", where, key);
+    if (!text)
+        FAIL(STATUS_INPUT,
+             "%s: no \"%s\"; a reward model is trained on pairs (\"prompt\" or \"messages\", "
+             "\"chosen\", \"rejected\"), which regard pairs makes of a model's replies",
+             where, key);
     if (json_is_array(text))
         FAIL(STATUS_INPUT, "%s: \"%s\" is a list of messages; regard import-data converts it",
              where, key);

@@ -41,8 +41,37 @@ static void command_close(void *state)
     free(command);
 }
 
+/* Whether the shell knows the command's first word, where that is a plain word: else it is asked
+ * when the first batch is there, by which time a model was opened and replies were made. */
+static status command_look(const char *line)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-";
+    const char *word = line + strspn(line, " \t");
+    const size_t length = strspn(word, plain);
+    if (!length || (word[length] && !strchr(" \t;&|", word[length]))) return NULL;
+    char *asked = memory_allocate(length + 64), *said;
+    snprintf(asked, length + 64, "command -v %.*s >/dev/null || echo none", (int)length, word);
+    struct process shell;
+    size_t size, sent = 0;
+    status s = process_start(asked, &shell);
+    free(asked);
+    TRY(s);
+    const bool none =
+        process_exchange(&shell, "", 0, &sent, seconds_now() + 10, &said, &size) == PROCESS_LINE;
+    process_end(&shell, NULL);
+    if (none)
+        FAIL(STATUS_INPUT,
+             "reward.command (%s): the shell finds no %.*s that can be run; give its path, or set "
+             "PATH",
+             line, (int)length, word);
+    return NULL;
+}
+
 static status command_open(const struct source_settings *settings, void **state)
 {
+    *state = NULL;
+    TRY(command_look(settings->command));
     struct command *command = memory_allocate(sizeof *command);
     command->line = memory_text(settings->command);
     command->seconds = settings->command_seconds;

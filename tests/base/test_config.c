@@ -281,6 +281,13 @@ static void contradictions_are_refused(void **unused)
         assert_null(config_check(&config, CONFIG_SFT));
     }
     expect_error(config_set(&good, "seed"), "expected key=value");
+    assert_null(config_set(&good, "seed=1e3"));
+    assert_int_equal(good.seed, 1000);
+    assert_null(config_set(&good, "seed=2.50e1"));
+    assert_int_equal(good.seed, 25);
+    expect_error(config_set(&good, "seed=2.55e1"), "must be an integer, not \"2.55e1\"");
+    expect_error(config_set(&good, "seed=1e400"), "must be an integer");
+    expect_error(config_set(&good, "seed=."), "must be an integer");
     expect_error(config_set(&good, "precision=fp16"),
                  "--set precision=fp16: precision: fp16: activations");
     expect_error(config_set(&good, "rewrd.beta=1"), "did you mean reward.beta?");

@@ -190,20 +190,19 @@ static status option_take(struct command *c, const struct verb *verb, int argc, 
         c->after = argv[++*at];
         return NULL;
     }
-    if (!strcmp(bare, "--rounds")) {
+    const struct {
+        const char *option;
+        int64_t *to;
+        int least, most;
+    } numbers[] = {{"--rounds", &c->rounds, 1, 64}, {"--best", &c->best, 2, 4096}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         char *end;
-        c->rounds = strtoll(value, &end, 10);
-        if (*end || c->rounds < 1 || c->rounds > 64)
-            USAGE("--rounds is a number from 1 to 64, not %s; see regard %s --help", value,
-                  verb->name);
-        return NULL;
-    }
-    if (!strcmp(bare, "--best")) {
-        char *end;
-        c->best = strtoll(value, &end, 10);
-        if (*end || c->best < 2 || c->best > 4096)
-            USAGE("--best is a number from 2 to 4096, not %s; see regard %s --help", value,
-                  verb->name);
+        if (strcmp(bare, numbers[i].option) != 0) continue;
+        const long long number = strtoll(value, &end, 10);
+        if (*end || number < numbers[i].least || number > numbers[i].most)
+            USAGE("%s is a number from %d to %d, not %s; see regard %s --help", bare,
+                  numbers[i].least, numbers[i].most, value, verb->name);
+        *numbers[i].to = number;
         return NULL;
     }
     if (!strcmp(bare, "--change")) {
@@ -302,6 +301,14 @@ static status resumed_settings(struct command *c)
     return s;
 }
 
+/* By its name, where the verb takes one. */
+static bool is_settings(const struct verb *verb, const char *path)
+{
+    const char *end = strrchr(path, '.');
+    return end && (!strcmp(end, ".yaml") || !strcmp(end, ".yml")) &&
+           (listed(verb->needs, "--config") || listed(verb->allows, "--config"));
+}
+
 status command_parse(int argc, char **argv, struct command *c, const struct verb **out)
 {
     *c = (struct command){.verb = NULL};
@@ -334,7 +341,9 @@ status command_parse(int argc, char **argv, struct command *c, const struct verb
         else if (listed(verb->needs, "RUN"))
             TRY(run_take(c, argv[at]));
         else
-            USAGE("%s: what is %s? See regard %s --help", verb->name, argv[at], verb->name);
+            USAGE("%s: what is %s?%s See regard %s --help", verb->name, argv[at],
+                  is_settings(verb, argv[at]) ? " A file of settings stands behind --config." : "",
+                  verb->name);
     }
     TRY(option_needed(c, verb));
     config_defaults(&c->config);

@@ -17,6 +17,8 @@ wrong "an empty value" '--run wants a value' train --run ""
 wrong "an empty output" '--out wants a value' score --model m --data d --out=
 wrong "an option twice" '--run is given twice' train --run a --run b
 wrong "a stray word" 'train: what is there' train there --run a
+wrong "settings without --config" 'train: what is tiny.yaml.*A file of settings stands behind --config' train tiny.yaml
+wrong "a folder where no settings are" 'inspect: what is b.yaml[?] See' inspect a b.yaml
 wrong "an unknown kind of resume" '--resume=never' train --run r --resume=never
 wrong "a dry run with a value" '--dry-run takes no value' train --run r --dry-run=no
 wrong "a comparison of one" '--compare wants two files' eval --compare one
@@ -37,6 +39,14 @@ set_to() { refuses "$1" 1 "$2" train --config "$tiny" --set "$3" --run r; }
 set_to "an unknown key set" '--set sede=1: unknown key sede; did you mean seed' sede=1
 set_to "a section set" '--set policy=1: unknown key policy' policy=1
 set_to "a word set" '--set seed=soon: seed must be an integer' seed=soon
+set_to "a part of a number" '--set seed=1e-3: seed must be an integer' seed=1e-3
+set_to "a number beyond 53 bits" '--set seed=1e17: seed must be an integer' seed=1e17
+set_to "a set that is nearly one" '.*cannot read syntetic:1:20: there is no such file; did you mean synthetic:1:20' \
+    data.train=syntetic:1:20
+refuses "a command that nobody knows" 1 '.*reward.command .nosuch -x.: the shell finds no nosuch that can be run' train \
+    --config "$tiny" --set reward.sources=command --set 'reward.command=nosuch -x' --run r
+refuses "pairs that are none" 1 '.*synthetic:1:200: no "chosen"; a reward model is trained on pairs .*regard pairs makes' \
+    reward --config "$tiny" --run r
 set_to "an unknown source" '--set .*reward.sources has no "constan"; did you mean constant' reward.sources=constan
 set_to "a source like none" '--set .*reward.sources has no "zzzzzzzz"; it is a list of attention' \
     reward.sources=zzzzzzzz

@@ -152,6 +152,10 @@ refuses "tokenizer: an empty file" 1 'empty.jsonl: no line with data' tokenizer 
     --data empty.jsonl --out out
 refuses "eval: an empty file" 1 'empty.jsonl: no line with data' eval --model "$model" \
     --data empty.jsonl --out out
+gzip -c "$dialogues" >packed.jsonl.gz
+packed='.*packed.jsonl.gz is compressed by gzip, not lines of JSON; gunzip it first'
+refuses "train: a compressed file" 1 "$packed" train --config "$tiny" --set data.train=packed.jsonl.gz --run run
+refuses "import-data: a compressed file" 1 "$packed" import-data --data packed.jsonl.gz --out out
 refuses "train: no file" 1 '.*cannot read absent.jsonl: No such file' train --config "$tiny" \
     --set data.train=absent.jsonl --run run
 refuses "score: a folder" 1 'cannot read .*: it is a directory' score --model "$model" --data "$golden" \
