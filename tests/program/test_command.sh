@@ -113,9 +113,9 @@ done >"$work/d.jsonl"
 printf 'order 12 is late\nthe blue lamp\n' >"$work/text"
 expect_status 0 "$regard" tokenizer train --data "$work/d.jsonl" --out "$work/words" \
     --set tokenizer.vocabulary=100
-expect_line "$work/words: 100 pieces"
-expect_status 0 "$regard" tokenizer train --data "$work/d.jsonl" --out "$work/few" --set tokenizer.vocabulary=5000
-expect_said "pieces; tokenizer.vocabulary asks for 5000, and the text has no more"
+expect_line "$work/words: 51 pieces; tokenizer.vocabulary asks for 100, and the text has no more"
+expect_status 0 "$regard" tokenizer train --data "$work/d.jsonl" --out "$work/few" --set tokenizer.vocabulary=40
+expect_line "info: $work/few: 40 pieces"
 for folder in "$work/words" "$model"; do
     expect_status 0 "$regard" tokenizer encode --model "$folder" --data "$work/text" --out "$work/ids"
     expect_status 0 "$regard" tokenizer decode --model "$folder" --data "$work/ids" --out "$work/back"

@@ -175,12 +175,23 @@ static void one_that_ends_is_started_again_and_asked_for_the_rest(void **state)
     source_command.close(command);
 }
 
+static void one_that_the_shell_does_not_find_is_not_started(void **state)
+{
+    (void)state;
+    struct source_settings settings = {.command = "/no/such/program -x", .command_seconds = 10};
+    void *command;
+    assert_fails_with(source_command.open(&settings, &command),
+                      "reward.command (/no/such/program -x)",
+                      "the shell finds no /no/such/program");
+    assert_null(command);
+}
+
 static void one_that_ends_twice_ends_the_run(void **state)
 {
     (void)state;
     assert_refused("read -r a; exit 3", 10, "exit status 3", "id 7/2/0 the first");
     assert_refused("kill -9 $$", 10, "reward.command (kill -9 $$) ended twice", "signal 9");
-    assert_refused("/no/such/program", 10, "no such command", "4 of 4 replies");
+    assert_refused("(/no/such/program)", 10, "no such command", "4 of 4 replies");
     /* It hears nothing more, which is no death of ours. */
     assert_refused("exec <&-; sleep 0.05", 10, "ended twice", "exit status 0");
 }
@@ -309,6 +320,7 @@ int main(void)
         cmocka_unit_test(spans_become_spans_of_their_reply),
         cmocka_unit_test(full_pipes_hold_up_nobody),
         cmocka_unit_test(one_that_ends_is_started_again_and_asked_for_the_rest),
+        cmocka_unit_test(one_that_the_shell_does_not_find_is_not_started),
         cmocka_unit_test(one_that_ends_twice_ends_the_run),
         cmocka_unit_test(an_answer_after_the_deadline_ends_the_run),
         cmocka_unit_test(wrong_answers_are_one_line_that_quotes_them),

@@ -18,7 +18,6 @@ wrong "an empty output" '--out wants a value' score --model m --data d --out=
 wrong "an option twice" '--run is given twice' train --run a --run b
 wrong "a stray word" 'train: what is there' train there --run a
 wrong "settings without --config" 'train: what is tiny.yaml.*A file of settings stands behind --config' train tiny.yaml
-wrong "a folder where no settings are" 'inspect: what is b.yaml[?] See' inspect a b.yaml
 wrong "an unknown kind of resume" '--resume=never' train --run r --resume=never
 wrong "a dry run with a value" '--dry-run takes no value' train --run r --dry-run=no
 wrong "a comparison of one" '--compare wants two files' eval --compare one
