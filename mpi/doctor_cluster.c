@@ -218,6 +218,15 @@ status doctor_cluster_measure(struct world *world, const struct config *config,
     status s = queue_open(config, world->local_rank, world->size, &own);
     if (!s) s = queue_create(&cpu, &host);
     s = world_agree(world, s);
+    if (status_code(s) == STATUS_INPUT) { /* the same everywhere: a finding like any other */
+        doctor_add(report, DOCTOR_PROBLEM, "cluster",
+                   "nothing is written for plan; set device to one that is here", "%s",
+                   status_message(s));
+        status_free(s);
+        if (own) own->op->destroy(own);
+        out->missing = true;
+        return NULL;
+    }
     if (!s) {
         out->sleeps = queue_is_sleep(own);
         out->cores = own->on_host && !out->sleeps;

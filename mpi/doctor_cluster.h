@@ -13,6 +13,7 @@ struct doctor_cluster {
     bool sleeps;          /* device: sleep: device is known */
     bool inside, between; /* links */
     bool files;
+    bool missing;   /* the device cannot be opened: nothing is known */
     int64_t uneven; /* hosts with fewer ranks than others */
 };
 

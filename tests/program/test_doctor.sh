@@ -45,6 +45,12 @@ for line in 'cores: 0' '  flops: 1.23e\+11' '  memory: \[1\]' '# inside: ' '# fi
     grep -qE "^$line" "$work/out" || fail "no $line: $(cat "$work/out")"
 done
 grep -q '^ok .*cluster' "$work/err" || fail "no page on standard error"
+if [ ! -e /dev/nvidia0 ]; then # a device that is not here is a finding among the others
+    expect_status 5 "$regard" doctor --config $tiny --set device=cuda --out "$work/none.yaml"
+    found problem cluster "cuda.*: nothing is written for plan"
+    found '(ok|warning)' memory "GiB"
+    [ -z "$(ls "$work" | grep '^none')" ] || fail "a cluster file without a device"
+fi
 expect_status 1 run/mpirun -np 2 "$regard" doctor --out "$work/none/cluster.yaml"
 expect_said "cannot write $work/none/cluster.yaml"
 rm "$work/cluster.yaml"

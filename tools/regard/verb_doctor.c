@@ -68,8 +68,8 @@ status verb_doctor(struct command *command)
         s = doctor_examine(world, &command->config, command->run ? command->run : "",
                            command->out ? &cluster : NULL, &report);
     if (!s && world->rank == 0) s = report_print(command, &report);
-    if (!s && begun) s = cluster_write(&file, &cluster);
-    if (s && begun) file_abandon(&file);
+    if (!s && begun && !cluster.missing) s = cluster_write(&file, &cluster);
+    if (begun) file_abandon(&file); /* no effect on what was written */
     s = world_agree(world, s);
     int64_t worst = doctor_worst(&report);
     if (!s) s = world_maximum(world, worst, &worst);
