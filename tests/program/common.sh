@@ -5,6 +5,8 @@ source run/environment
 export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 # intercept_tls_get_addr: docs/pitfalls.md, LeakSanitizer
 export ASAN_OPTIONS=allocator_may_return_null=1:intercept_tls_get_addr=0
+# On a machine that is busy an mpirun may take longer to end than run/mpirun waits for one.
+export REGARD_MPIRUN_GRACE=30
 # A sanitized program takes many times as long: tests then do fewer of what they repeat.
 sanitized=''
 if ldd "$regard" | grep -q libasan; then sanitized=yes; fi
