@@ -440,7 +440,8 @@ static void end_log(const struct run *run, const struct run_kind *kind, int64_t 
             kind->name, (long long)done, watch.metric, (long long)e->worse, sign * e->best_metric,
             (long long)e->best);
     if (done == 0)
-        log_line(LOG_INFO, "%s 0: ends without an update; there is no checkpoint", kind->name);
+        log_line(LOG_INFO, "%s 0: ends without an update; %s", kind->name,
+                 stop == STOP_SIGNAL ? "checkpoints/newest is step 0" : "there is no checkpoint");
     else if (e->best_saved >= 0)
         log_line(LOG_INFO, "%s %lld: ends; the best checkpoint is step %lld, %s %.4g (%s)%s",
                  kind->name, (long long)done, (long long)e->best_saved, watch.metric,

@@ -271,7 +271,9 @@ static status first_compare(struct trainer *t, const struct evaluation *evaluati
         return evaluation_write(path, step, &t->evaluation, &t->evaluators, evaluation,
                                 t->run.valid);
     }
-    if (!t->first.there || t->first.step >= step || strcmp(t->first.lines, lines) != 0) return NULL;
+    if (!t->first.there || t->first.step >= step || strcmp(t->first.lines, lines) != 0 ||
+        t->first.dialogues != evaluation->dialogues)
+        return NULL;
     for (int64_t m = 0; m < evaluation_count(&t->evaluation); m++) {
         const char *name = evaluation_name(&t->evaluation, m);
         const struct evaluation_change change =

@@ -81,9 +81,9 @@ status trainer_write_samples(const struct trainer *t, int64_t step,
 /* Before the update: makes room in those turns for what it does to each token. */
 void trainer_record_tokens(const struct trainer *t, struct experience *const *dialogues,
                            int64_t count);
-/* Rank 0: the held-out metrics; *stopped where a signal came before they were complete. */
 /* Rank 0, of a run that goes on: its first evaluation, from RUN/evaluation-first.json. */
 void trainer_resume_evaluations(struct trainer *t);
+/* Rank 0: the held-out metrics; *stopped where a signal came before they were complete. */
 status trainer_evaluate(struct trainer *t, struct metric_list *metrics, bool *stopped);
 
 #endif
