@@ -223,6 +223,7 @@ status doctor_cluster_measure(struct world *world, const struct config *config,
                    "nothing is written for plan; set device to one that is here", "%s",
                    status_message(s));
         status_free(s);
+        if (host) host->op->destroy(host);
         if (own) own->op->destroy(own);
         out->missing = true;
         return NULL;

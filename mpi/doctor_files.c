@@ -60,7 +60,7 @@ static bool takes_files(const char *folder)
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/.regard-space-%ld", folder, (long)getpid());
     const int file = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
-    if (file < 0) return errno == ENOSPC || errno == EDQUOT;
+    if (file < 0) return errno == ENOSPC || errno == EDQUOT || errno == EEXIST;
     close(file);
     unlink(path);
     return true;

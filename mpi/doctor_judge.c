@@ -86,7 +86,7 @@ static void judge_cores(const struct doctor_facts *ranks, int count, struct doct
         const int beside = ranks_beside(ranks, count, r);
         const bool many = threads > cores;
         char idle[64] = "";
-        if (threads < cores && !f->gpu)
+        if (threads < cores && !f->gpu && f->bound >= f->cores)
             snprintf(idle, sizeof idle, "; %lld idle, which more threads would use",
                      (long long)(cores - threads));
         doctor_add(report, many ? DOCTOR_WARNING : DOCTOR_OK, "cores",

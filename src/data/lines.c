@@ -35,15 +35,14 @@ status text_check_packed(const char *path, const char *text, size_t size)
         const char *begins;
         size_t size;
         const char *what, *advice;
-    } forms[] = {
-        {"\x1f\x8b", 2, "compressed by gzip", "gunzip it first, or gunzip -c FILE into --data -"},
-        {"\x28\xb5\x2f\xfd", 4, "compressed by zstd", "unzstd it first"},
-        {"\xfd"
-         "7zXZ",
-         5, "compressed by xz", "unxz it first"},
-        {"BZh", 3, "compressed by bzip2", "bunzip2 it first"},
-        {"PK\x03\x04", 4, "a zip archive", "unzip it first"},
-        {"PAR1", 4, "Parquet", "write it as JSON Lines first"}};
+    } forms[] = {{"\x1f\x8b", 2, "compressed by gzip", "gunzip it first"},
+                 {"\x28\xb5\x2f\xfd", 4, "compressed by zstd", "unzstd it first"},
+                 {"\xfd"
+                  "7zXZ",
+                  5, "compressed by xz", "unxz it first"},
+                 {"BZh", 3, "compressed by bzip2", "bunzip2 it first"},
+                 {"PK\x03\x04", 4, "a zip archive", "unzip it first"},
+                 {"PAR1", 4, "Parquet", "write it as JSON Lines first"}};
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         if (size >= forms[i].size && !memcmp(text, forms[i].begins, forms[i].size))
             FAIL(STATUS_INPUT, "%s is %s, not lines of JSON; %s", path, forms[i].what,

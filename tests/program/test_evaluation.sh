@@ -50,6 +50,17 @@ for step in 2, 4:
     assert "eval_bleu_change" not in row, row
 END
 expect_status 0 "$regard" eval --compare "$work/whole/evaluation-first.json" "$work/whole/evaluation-first.json"
+# One of fewer dialogues is held against none.
+cp -r "$work/whole" "$work/fewer"
+python3 - "$work/fewer/evaluation-first.json" <<'END'
+import json, sys
+first = json.load(open(sys.argv[1]))
+first["by_dialogue"]["rows"] = first["by_dialogue"]["rows"][:7]
+json.dump(first, open(sys.argv[1], "w"))
+END
+expect_status 0 "${train[@]}" --set train.updates=6 --run "$work/fewer" --resume
+grep '"step":6,.*"eval_rouge_l":' "$work/fewer/metrics.jsonl" >"$work/sixth" || fail "no evaluation after update 6"
+! grep -q '_change' "$work/sixth" || fail "a change since other dialogues: $(cat "$work/sixth")"
 
 # same_end RUN: as the run that nobody stopped.
 same_end() {
@@ -126,6 +137,9 @@ kill -TERM "$job"
 status=0
 wait "$job" || status=$?
 [ "$status" = 75 ] || fail "status $status, not 75, after SIGTERM at the beginning"
+if [ "$(linked "$work/early" newest)" = step-000000 ]; then
+    expect_said "sft 0: ends without an update; checkpoints/newest is step 0"
+fi
 expect_status 0 ranks 2 "${sft[@]}" --run "$work/early" --resume
 expect_said "going on from $work/early/checkpoints/step-0"
 expect_equal_metrics "$work/sft/metrics.jsonl" "$work/early/metrics.jsonl"
