@@ -31,7 +31,8 @@ static void fault(const char *at)
         ++seen < atol(ask("FAULT_COUNT", "1")))
         return;
     const char *how = ask("FAULT_HOW", "stop");
-    if (strcmp(how, "slow") != 0) usleep(700000); /* for the others to hear where */
+    /* The others hear where: a heartbeat comes every second or sooner, later on a busy machine. */
+    if (strcmp(how, "slow") != 0) usleep(2500000);
     if (!strcmp(how, "stop"))
         raise(SIGSTOP);
     else if (!strcmp(how, "hang"))
