@@ -121,15 +121,22 @@ static void a_half_written_folder_is_ignored(void **state)
     assert_int_equal(step, 10);
 }
 
+/* Steps 5 and 10; path: the newer one's model. */
+static void two_steps(char path[CHECKPOINT_PATH_MAX + 64])
+{
+    char folder[CHECKPOINT_PATH_MAX];
+    write_step(5, 2);
+    write_step(10, 2);
+    checkpoint_folder(run, 10, folder);
+    snprintf(path, CHECKPOINT_PATH_MAX + 64, "%s/model.h5", folder);
+}
+
 static void a_broken_one_is_set_aside_and_when_none_is_left_that_is_an_error(void **state)
 {
     (void)state;
     char folder[CHECKPOINT_PATH_MAX], path[CHECKPOINT_PATH_MAX + 64];
     int64_t step;
-    write_step(5, 2);
-    write_step(10, 2);
-    checkpoint_folder(run, 10, folder);
-    snprintf(path, sizeof path, "%s/model.h5", folder);
+    two_steps(path);
     assert_int_equal(truncate(path, 100), 0);
     GOOD(checkpoint_newest(run, true, folder, &step));
     assert_int_equal(step, 5);
@@ -155,10 +162,7 @@ static void what_cannot_be_opened_is_not_set_aside(void **state)
     (void)state;
     char folder[CHECKPOINT_PATH_MAX], path[CHECKPOINT_PATH_MAX + 64];
     int64_t step;
-    write_step(5, 2);
-    write_step(10, 2);
-    checkpoint_folder(run, 10, folder);
-    snprintf(path, sizeof path, "%s/model.h5", folder);
+    two_steps(path);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(symlink("model.h5", path),
                      0); /* a link to itself, which root cannot open either */

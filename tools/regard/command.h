@@ -59,6 +59,10 @@ bool manual_print(const char *topic);
  * was printed. */
 status command_parse(int argc, char **argv, struct command *command, const struct verb **verb);
 
+/* Which of the ranks this is, as Open MPI's mpirun, PMI's launchers and srun --mpi=pmix say; -1: it
+ * was not launched as one. */
+long launched_rank(void);
+
 /* The one line of an error; nothing where its message is empty. */
 void error_print(status s);
 

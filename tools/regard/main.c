@@ -67,8 +67,7 @@ const struct verb verbs[] = {
 };
 const int verb_count = sizeof verbs / sizeof *verbs;
 
-/* How many ranks were launched with this one, and which it is, as Open MPI's mpirun, PMI's and
- * Slurm's say. */
+/* Of the first of these variables that is set; -1: none is. */
 static long launched_number(const char *const names[])
 {
     for (int i = 0; names[i]; i++)
@@ -76,13 +75,18 @@ static long launched_number(const char *const names[])
     return -1;
 }
 
+long launched_rank(void)
+{
+    static const char *const ranks[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", NULL};
+    return launched_number(ranks);
+}
+
 /* A verb that knows no ranks would be run whole by each of them.  REGARD_COMMAND: it is of
  * reward.command, whose environment is a rank's. */
 static status one_rank_check(const struct verb *verb)
 {
     static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", NULL};
-    static const char *const ranks[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", NULL};
-    const long rank = launched_number(ranks);
+    const long rank = launched_rank();
     long size = launched_number(sizes);
     if (size < 0 && rank >= 0 && getenv("SLURM_STEP_NUM_TASKS"))
         size = strtol(getenv("SLURM_STEP_NUM_TASKS"), NULL, 10);

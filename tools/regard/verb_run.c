@@ -23,12 +23,6 @@ const char reward_formats[] =
     "\"service\"\n"
     "--run, a folder that eval, score and reward.model take; model.path is what it begins with\n";
 
-/* Open MPI's mpirun and srun --mpi=pmix set the first, other launchers one of the others. */
-static bool launched(void)
-{
-    return getenv("PMIX_RANK") || getenv("OMPI_COMM_WORLD_RANK") || getenv("PMI_RANK");
-}
-
 /* Whether a run is there to go on with: its keys stay as they are, and so do those among them that
  * do nothing. */
 static bool goes_on(const struct command *command)
@@ -54,7 +48,7 @@ static status ranks_run(struct command *command, enum config_scope scope, const 
     const bool kept = scope == CONFIG_TRAIN && goes_on(command);
     status s = command->refused ? command->refused
                                 : config_check(&command->config, kept ? CONFIG_RESUME : scope);
-    if (s && !launched()) return s;
+    if (s && launched_rank() < 0) return s;
     options.config = command->config;
     options.changes = command->changes;
     options.line = command->line;
